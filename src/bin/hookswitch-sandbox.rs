@@ -1,0 +1,2 @@
+//! The `hookswitch` binary.
+fn main() {}
