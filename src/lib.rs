@@ -1,1 +1,9 @@
-//! Hookswitch.
+//! Hookswitch keeps Okta's one-time passcodes flowing.
+//!
+//! The library behind the binaries. Arrows point one way: `message` and `api` know nobody; `config`, `routing` and
+//! `providers` are pure and know only those two and each other's values; `net` and `telemetry` do input and output;
+//! `gateway` serves Okta's calls; `okta` speaks to the management API; `operator` reconciles. A test walks the `use` paths.
+
+pub mod config;
+pub mod message;
+pub mod providers;

@@ -1,0 +1,54 @@
+//! How a passcode travels and what it is for.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The way to the handset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Channel {
+    /// A text message.
+    #[serde(rename = "SMS")]
+    Sms,
+    /// A phone call that reads the passcode out.
+    Voice,
+}
+
+impl Channel {
+    /// The value of the metric label `channel`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Sms => "sms",
+            Self::Voice => "voice",
+        }
+    }
+}
+
+/// The flow that asked for a passcode; Okta's complete list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum RequestType {
+    /// A user enrols a phone.
+    PreEnrollment,
+    /// A user signs in.
+    MfaVerification,
+    /// A user unlocks an account.
+    AccountUnlock,
+    /// A user resets a password.
+    PasswordReset,
+}
+
+impl RequestType {
+    /// Okta's `requestType`; `None` for a value that Okta has not documented.
+    #[must_use]
+    pub fn from_okta(value: &str) -> Option<Self> {
+        match value.strip_prefix("com.okta.user.telephony.")? {
+            "pre-enrollment" => Some(Self::PreEnrollment),
+            "mfa-verification" => Some(Self::MfaVerification),
+            "account-unlock" => Some(Self::AccountUnlock),
+            "password-reset" => Some(Self::PasswordReset),
+            _ => None,
+        }
+    }
+}

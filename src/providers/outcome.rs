@@ -1,0 +1,80 @@
+//! What became of one attempt, in the classes that decide about failover.
+
+use serde::{Deserialize, Serialize};
+
+/// What became of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The carrier took the message and named it.
+    Accepted {
+        /// The carrier's id of the message; printable, at most 128 characters.
+        id: String,
+    },
+    /// The carrier definitely did not take the message.
+    Refused(Refusal),
+    /// Nobody can tell: the request may have left and no usable answer came.
+    Ambiguous {
+        /// Why, as a metric label: `timeout`, `reset`, `garbage`, `unknown`.
+        cause: &'static str,
+    },
+}
+
+/// A definite refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub class: Class,
+    /// The carrier's own code, printable and at most 64 characters; `http-<status>` where the carrier gave none, and
+    /// `connect` or `breaker` where no carrier was reached.
+    pub code: String,
+    /// How long the carrier asked to be left alone, in seconds.
+    pub retry_after_s: Option<u64>,
+}
+
+/// Kinds of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Class {
+    /// The number cannot be reached by anyone.
+    PermanentDestination,
+    /// The carrier's configuration does not allow it.
+    PermanentConfig(Scope),
+    /// Too many messages for now.
+    Throttled,
+    /// The carrier is in trouble.
+    Transient,
+    /// The carrier thinks it is fraud.
+    FraudBlocked,
+    /// The carrier does not want this text.
+    MessageRejected,
+    /// The text is too long; no other carrier would take it either.
+    MessageTooLong,
+}
+
+/// How far a configuration refusal reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// The whole account.
+    Account,
+    /// One sender.
+    Sender,
+    /// One country.
+    Country,
+}
+
+impl Class {
+    /// The value of the metric label `class`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::PermanentDestination => "permanent-destination",
+            Self::PermanentConfig(Scope::Account) => "permanent-config-account",
+            Self::PermanentConfig(Scope::Sender) => "permanent-config-sender",
+            Self::PermanentConfig(Scope::Country) => "permanent-config-country",
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::FraudBlocked => "fraud-blocked",
+            Self::MessageRejected => "message-rejected",
+            Self::MessageTooLong => "message-too-long",
+        }
+    }
+}
