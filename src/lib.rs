@@ -4,6 +4,7 @@
 //! `providers` are pure and know only those two and each other's values; `net` and `telemetry` do input and output;
 //! `gateway` serves Okta's calls; `okta` speaks to the management API; `operator` reconciles. A test walks the `use` paths.
 
+pub mod api;
 pub mod config;
 pub mod message;
 pub mod providers;

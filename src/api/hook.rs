@@ -1,0 +1,166 @@
+//! `TelephonyHook`: a place Okta can send to, and the Okta hook for it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{KeyRef, NameRef};
+
+/// A place Okta can send to, and the Okta hook for it.
+#[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "hookswitch.dev",
+    version = "v1alpha1",
+    kind = "TelephonyHook",
+    plural = "telephonyhooks",
+    shortname = "thook",
+    category = "hookswitch",
+    namespaced,
+    status = "TelephonyHookStatus",
+    derive = "PartialEq",
+    doc = "A place that Okta can send passcodes to, and the telephony inline hook in Okta that points there.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Wanted", type_ = "string", json_path = ".spec.state"),
+    printcolumn(name = "In Okta", type_ = "string", json_path = ".status.oktaState"),
+    printcolumn(name = "Gateway", type_ = "string", json_path = ".spec.target.gatewayRef.name"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Okta ID", type_ = "string", json_path = ".status.oktaID", priority = 1),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.url", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.state) || has(self.okta)").message("state needs okta: without an org there is nothing to activate"))]
+pub struct TelephonyHookSpec {
+    /// Where Okta sends to.
+    pub target: HookTarget,
+    /// How Okta proves who it is. Absent: header `Authorization` with a generated secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<HookAuth>,
+    /// Further headers that Okta sends; Okta shows their values in clear, so no secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub headers: Vec<HookHeader>,
+    /// The hook in Okta. Absent: nothing is done in Okta, only the target is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub okta: Option<OktaHook>,
+    /// The state it should have in Okta; of the hooks of an org only one may be Active. Absent: as it is in Okta.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<HookState>,
+}
+
+impl TelephonyHookSpec {
+    /// The name of the header that carries the secret, in force.
+    #[must_use]
+    pub fn auth_header(&self) -> &str {
+        self.auth.as_ref().and_then(|auth| auth.header.name.as_deref()).unwrap_or("Authorization")
+    }
+
+    /// The user's own secret, when one is given.
+    #[must_use]
+    pub fn auth_secret(&self) -> Option<&KeyRef> {
+        self.auth.as_ref().and_then(|auth| auth.header.secret_ref.as_ref())
+    }
+}
+
+/// Where Okta sends to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct HookTarget {
+    /// A `TelephonyGateway` in the same namespace.
+    pub gateway_ref: NameRef,
+}
+
+/// How Okta proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct HookAuth {
+    /// By a header with a secret value.
+    pub header: HeaderAuth,
+}
+
+/// A header with a secret value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct HeaderAuth {
+    /// The header. Absent: `Authorization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9-]+$"))]
+    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'user-agent', 'x-hookswitch-owner'])").message("this header cannot carry the secret: it is reserved"))]
+    pub name: Option<String>,
+    /// The Secret's key that holds the header's whole value, at least 16 characters. Absent: a value is generated and
+    /// kept in the Secret `<hook>-hook-auth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<KeyRef>,
+}
+
+/// A header that Okta sends along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+pub struct HookHeader {
+    /// Its name.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9-]+$"))]
+    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'user-agent', 'authorization', 'x-hookswitch-owner'])").message("this header is reserved"))]
+    pub name: String,
+    /// Its value, which Okta's API shows in clear.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[\x20-\x7e]+$"))]
+    pub value: String,
+}
+
+/// The hook in Okta.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct OktaHook {
+    /// An `OktaOrg` in the same namespace.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("orgRef cannot be changed: make another TelephonyHook for the other org"))]
+    pub org_ref: NameRef,
+    /// The hook's name in Okta, unique in the org.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^\S(.*\S)?$"))]
+    pub name: String,
+}
+
+/// The state a hook should have in Okta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum HookState {
+    /// Okta sends passcodes to it.
+    Active,
+    /// Okta keeps it, unused.
+    Inactive,
+}
+
+/// What the operator knows of the hook.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TelephonyHookStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: in Okta as declared, and served. `Created`: whether the hook exists in Okta. `Drifted`: whether Okta
+    /// had something else than was applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Okta's id of the hook.
+    #[serde(default, rename = "oktaID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub okta_id: Option<String>,
+    /// `ACTIVE` or `INACTIVE`, as Okta last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub okta_state: Option<String>,
+    /// The URL that Okta calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub url: Option<String>,
+    /// Keyed hash of the secret that was last applied in Okta; Okta never returns the secret itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub applied_secret_mark: Option<String>,
+}

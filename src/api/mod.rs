@@ -1,0 +1,54 @@
+//! The resources of `hookswitch.dev/v1alpha1`: one file per kind, and what kinds share.
+//!
+//! Types and their validation only: no client. Specs are never changed by us, so defaults are not written into the schema;
+//! each optional field says what its absence means and has a method that gives the value in force.
+
+mod duration;
+mod gateway;
+mod hook;
+mod org;
+mod policy;
+mod provider;
+mod reference;
+
+pub use duration::{Duration, InvalidDuration};
+pub use gateway::{
+    AttemptsSpec, IngressSpec, OnAmbiguous, PolicySource, ServiceSpec, ServiceType, TelephonyGateway,
+    TelephonyGatewaySpec, TelephonyGatewayStatus, TlsSpec,
+};
+pub use hook::{
+    HeaderAuth, HookAuth, HookHeader, HookState, HookTarget, OktaHook, TelephonyHook, TelephonyHookSpec,
+    TelephonyHookStatus,
+};
+pub use org::{ActiveHook, ApiToken, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
+pub use policy::{
+    Deny, ProviderRef, RoutingPolicy, RoutingPolicySpec, RoutingPolicyStatus, RoutingRule, RuleMatch, Send,
+};
+pub use provider::{
+    HttpCarrier, ProbeSpec, SenderSpec, TelephonyProvider, TelephonyProviderSpec, TelephonyProviderStatus,
+    TwilioCarrier,
+};
+pub use reference::{CaBundleRef, KeyRef, NameRef};
+
+/// The API group.
+pub const GROUP: &str = "hookswitch.dev";
+
+/// All CRDs, in the order in which they are written to files.
+#[must_use]
+pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
+    use kube::CustomResourceExt as _;
+    vec![OktaOrg::crd(), RoutingPolicy::crd(), TelephonyGateway::crd(), TelephonyHook::crd(), TelephonyProvider::crd()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_crd_stays_far_below_the_size_that_breaks_clients() {
+        for crd in crds() {
+            let size = serde_json::to_string(&crd).unwrap().len();
+            assert!(size < 200 * 1024, "{:?} has {size} bytes", crd.metadata.name);
+        }
+    }
+}
