@@ -48,7 +48,7 @@ impl OktaOrgSpec {
     /// The poll interval in force.
     #[must_use]
     pub fn poll_interval(&self) -> std::time::Duration {
-        self.poll_interval.map_or(std::time::Duration::from_secs(60), Duration::get)
+        self.poll_interval.map_or(std::time::Duration::from_mins(1), Duration::get)
     }
 }
 
