@@ -1,0 +1,67 @@
+# The commands of the project; `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Where cargo builds; another folder may be given to share builds among checkouts.
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+TRIPLE := x86_64-unknown-linux-gnu
+STATIC := $(CARGO_TARGET_DIR)/$(TRIPLE)/release
+IMAGES := $(CURDIR)/.images
+CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+IMAGE ?= hookswitch/hookswitch:$(VERSION)
+SANDBOX_IMAGE ?= hookswitch/sandbox:$(VERSION)
+export IMAGE SANDBOX_IMAGE IMAGES
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Show Hookswitch at work on a real cluster (CLUSTER=current: your kubeconfig context; KEEP=1: leave it running)
+	@demo/demo.sh
+
+.PHONY: test
+test: ## Run everything that must pass: formatting, lints, unit to cluster tests
+	@tests/run.sh
+
+.PHONY: test-full
+test-full: ## The same with every matrix and fuzz run whole
+	@HOOKSWITCH_TESTS=full tests/run.sh
+
+.PHONY: check
+check: ## Formatting, lints and the tests that need no cluster
+	@tests/run.sh format lint unit chart
+
+.PHONY: generate
+generate: ## Write everything that is made from code: CRDs, reference pages
+	cargo run --quiet --locked -- crds --dir crds
+	rm -rf charts/hookswitch/files/crds && mkdir -p charts/hookswitch/files && cp -r crds charts/hookswitch/files/crds
+	cargo run --quiet --locked -- reference --dir docs/reference
+
+.PHONY: static
+static: ## Build the static binaries for the images
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(TRIPLE) --bin hookswitch --bin hookswitch-sandbox
+
+.PHONY: images
+images: static ## Build the images as archives, without a container engine
+	@mkdir -p $(IMAGES)
+	@CA_BUNDLE=$(CA_BUNDLE) tests/cluster/image.sh $(IMAGES)/hookswitch.tar $(IMAGE) '["/hookswitch"]' $(STATIC)/hookswitch=/hookswitch
+	@tests/cluster/image.sh $(IMAGES)/sandbox.tar $(SANDBOX_IMAGE) '["/hookswitch-sandbox"]' $(STATIC)/hookswitch-sandbox=/hookswitch-sandbox
+
+.PHONY: cluster-tools
+cluster-tools: ## Build the programs of the test cluster into the cache
+	@tests/cluster/tools.sh
+
+.PHONY: bench
+bench: ## Measure the gateway
+	cargo bench --locked
+
+.PHONY: clean
+clean: ## Remove what was built in this checkout
+	rm -rf $(IMAGES)
+	cargo clean

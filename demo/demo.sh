@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# Shows Hookswitch at work, and checks each thing it shows. See `make help` and the README.
+#   CLUSTER=embedded|current   a cluster of the demo's own (default), or the current context of your kubeconfig
+#   KEEP=1                     leave everything running and say how to look around
+set -uo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CLUSTER=${CLUSTER:-embedded}
+case $CLUSTER in embedded | current) ;; *) echo "demo: failed: CLUSTER must be embedded or current, not $CLUSTER"; exit 2 ;; esac
+: "${IMAGE:?run make demo}" "${SANDBOX_IMAGE:?run make demo}" "${IMAGES:?run make demo}"
+work=$(mktemp -d "${TMPDIR:-/tmp}/hookswitch-demo.XXXXXX")
+# shellcheck source=demo/stage.sh
+. "$top/demo/stage.sh"
+
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
+begun=$SECONDS
+step() { printf '\n%s── %s%s %s(%ds)%s\n' "$bold" "$1" "$plain" "$dim" $((SECONDS - begun)) "$plain"; }
+say() { printf '%s\n' "$*"; }
+
+finished=
+fail() {
+  printf '\ndemo: failed: %s\n' "$*"
+  finished=1
+  if [ -n "${KUBECONFIG:-}" ] || [ "$CLUSTER" = current ]; then
+    kubectl get hookswitch,pods,events -n "$telephony_namespace" 2>/dev/null | tail -40
+    kubectl -n "$release_namespace" logs -l app.kubernetes.io/name=hookswitch --tail 15 2>/dev/null
+  fi
+  exit 1
+}
+leave() {
+  local code=$?
+  trap '' INT TERM HUP
+  if [ "$code" != 0 ] && [ -z "$finished" ]; then printf '\ndemo: failed: interrupted (exit code %s)\n' "$code"; fi
+  if [ -n "${KEEP:-}" ] && [ "$code" = 0 ]; then
+    exit 0
+  fi
+  say "${dim}cleaning up${plain}"
+  stage_down
+  rm -rf "$work"
+  exit "$code"
+}
+trap leave EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+# A cluster that is kept must outlive this script.
+[ -z "${KEEP:-}" ] || export OWNER_PID=1
+
+# show COMMAND…: prints and runs it.
+show() {
+  printf '%s$ %s%s\n' "$dim" "$*" "$plain"
+  "$@" || fail "this command failed: $*"
+}
+
+# look: the resources as an on-call engineer sees them.
+look() { show kubectl get -n "$telephony_namespace" "$1"; }
+
+# send NUMBER [ARGUMENT…]: a passcode by Okta; the answer as JSON in $sent.
+send() {
+  printf '%s$ hookswitch-sandbox send --to %s%s\n' "$dim" "$*" "$plain"
+  sent=$(sandbox send --json --to "$@") || fail "Okta could not send: $sent"
+  say "$sent" | python3 -c '
+import json, sys
+r = json.load(sys.stdin)
+print("  Okta: %s by %s after %s ms" % (r["status"], r.get("provider") or r["via"], r["durationMs"]))'
+}
+field() { say "$sent" | python3 -c 'import json,sys; v=json.load(sys.stdin).get(sys.argv[1]); print("" if v is None else v)' "$1"; }
+expect() { [ "$(field "$1")" = "$2" ] || fail "$3: $1 is $(field "$1"), not $2"; }
+
+# inbox NUMBER: what the handset got, one message a line; sets $got to their count.
+inbox() {
+  local messages
+  messages=$(sandbox inbox --to "$1" --json) || fail "the inbox cannot be read"
+  got=$(say "$messages" | python3 -c 'import json,sys; print(len(json.load(sys.stdin)))')
+  say "$messages" | python3 -c '
+import json, sys
+for m in json.load(sys.stdin):
+    print("  handset: %s by %s: “%s”" % (m["channel"], m["carrier"], m["text"]))'
+}
+
+say "${bold}Hookswitch demo${plain}: Okta, carriers and handsets are simulated, Kubernetes and Hookswitch are real."
+
+step "Preparing: images and, the first time, the test cluster's programs (some 20 minutes once, then cached)"
+stage_tools || fail "preparing"
+
+step "Starting a cluster"
+stage_cluster || fail "the cluster did not start"
+
+step "Starting the sandbox: an Okta org and three carriers"
+stage_sandbox || fail "the sandbox did not start"
+
+step "Installing the chart"
+say "${dim}\$ helm install hookswitch charts/hookswitch --set watchNamespaces={$telephony_namespace} …${plain}"
+stage_install || fail "the chart was not installed"
+show kubectl get pods -n "$release_namespace"
+
+step "Applying examples/sandbox"
+applied=$(date +%s%N)
+show kubectl apply -k "$top/examples/sandbox"
+say "${dim}waiting for the hook to be Ready${plain}"
+first=
+for _ in $(seq 300); do
+  if answer=$(sandbox send --json --to +12025550142 2>/dev/null) && [ "$(say "$answer" | python3 -c 'import json,sys; r=json.load(sys.stdin); print(r["status"] + r["via"])' 2>/dev/null)" = SUCCESSFULhook ]; then
+    first=$((($(date +%s%N) - applied) / 1000000))
+    break
+  fi
+  sleep 0.2
+done
+[ -n "$first" ] || fail "no passcode was delivered within a minute of applying the manifests"
+show kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=60s oktaorg/acme telephonyprovider --all routingpolicy --all telephonygateway/otp telephonyhook/acme
+look hookswitch
+sandbox inbox --clear >/dev/null
+
+step "An SMS and a voice call, by the primary carrier"
+send +12025550143
+expect status SUCCESSFUL "SMS"
+expect provider twilio "SMS"
+inbox +12025550143
+[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+direct=$(field durationMs)
+send +12025550144 --channel voice
+expect provider twilio "voice call"
+inbox +12025550144
+[ "$got" = 1 ] || fail "the handset got $got calls, not one"
+
+step "The primary carrier is down: the next passcode goes by the secondary, in the same request"
+show sandbox fault twilio down
+send +12025550145
+expect status SUCCESSFUL "failover"
+expect provider backup "failover"
+inbox +12025550145
+[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+failover=$(field durationMs)
+for _ in $(seq 100); do
+  [ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = False ] && break
+  sleep 0.3
+done
+look telephonyproviders
+[ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = False ] || fail "the dead carrier does not show as unhealthy"
+show sandbox fault twilio clear
+
+step "A country that is routed elsewhere"
+send +46701234567
+expect provider nordic "Swedish number"
+inbox +46701234567
+[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+
+step "A denied country: nothing is sent, and Okta is told not to send it either"
+send +9607712345
+expect status SUCCESSFUL "denied country"
+expect provider HOOKSWITCH-BLOCKED "denied country"
+inbox +9607712345
+[ "$got" = 0 ] || fail "the handset got $got messages, not none"
+look telephonyhooks
+
+step "Measured"
+memory() { # namespace selector: the largest resident memory of these pods, in MB
+  local pod most=0 bytes
+  for pod in $(kubectl get pods -n "$1" -l "$2" -o name); do
+    bytes=$(kubectl get --raw "/api/v1/namespaces/$1/pods/${pod#pod/}:9090/proxy/metrics" | awk '$1=="process_resident_memory_bytes"{printf "%d", $2}')
+    [ "${bytes:-0}" -le "$most" ] || most=$bytes
+  done
+  awk "BEGIN{printf \"%.1f\", $most/1000000}"
+}
+operator_memory=$(memory "$release_namespace" app.kubernetes.io/component=operator)
+gateway_memory=$(memory "$telephony_namespace" app.kubernetes.io/component=gateway)
+[ "$operator_memory" != 0.0 ] && [ "$gateway_memory" != 0.0 ] || fail "no memory figure from the pods' metrics"
+printf '  %-52s %8s ms\n' "manifest applied → first passcode on the phone" "$first" \
+  "a passcode by the primary carrier" "$direct" "a passcode after failover within the request" "$failover"
+printf '  %-52s %8s MB\n' "operator, resident memory" "$operator_memory" "gateway, resident memory" "$gateway_memory"
+
+if [ -n "${KEEP:-}" ]; then
+  step "Left running (KEEP=1)"
+  [ "$CLUSTER" = current ] || say "  export KUBECONFIG=$KUBECONFIG PATH=$bin:\$PATH"
+  say "  kubectl get hookswitch -n $telephony_namespace"
+  say "  kubectl exec -n $sandbox_namespace deployment/sandbox -- /hookswitch-sandbox send --to +12025550199"
+  say "  kubectl exec -n $sandbox_namespace deployment/sandbox -- /hookswitch-sandbox inbox"
+  if [ "$CLUSTER" = embedded ]; then say "  to end it: tests/cluster/down.sh $work/cluster; rm -r $work"; else say "  to end it: helm uninstall hookswitch -n $release_namespace; kubectl delete namespace $telephony_namespace $sandbox_namespace $release_namespace"; fi
+fi
+printf '\ndemo: passed (%ds)\n' $((SECONDS - begun))
+finished=1

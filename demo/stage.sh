@@ -1,0 +1,108 @@
+# The stage that the demo and the cluster suite play on: a cluster, the sandbox, the chart. Sourced, not run.
+#
+# Sets nothing up by itself. Expects: $top (the checkout), $work (a folder of this run, removed by the caller),
+# CLUSTER (embedded or current), and for the images IMAGE, SANDBOX_IMAGE, IMAGES as the Makefile exports them.
+# shellcheck shell=bash
+
+release_namespace=hookswitch-system
+telephony_namespace=telephony
+sandbox_namespace=hookswitch-sandbox
+
+stage_fail() {
+  echo "stage: $*" >&2
+  return 1
+}
+
+# stage_tools: programs and images; sets $bin.
+stage_tools() {
+  make -C "$top" images >"$work/images.log" 2>&1 || { tail -40 "$work/images.log" >&2; stage_fail "the images were not built"; return 1; }
+  if [ "$CLUSTER" = embedded ]; then
+    "$top/tests/cluster/tools.sh" || return 1
+    bin=$("$top/tests/cluster/tools.sh" --print)
+    PATH=$bin:$PATH
+  else
+    local tool
+    for tool in kubectl helm; do
+      command -v "$tool" >/dev/null || { stage_fail "$tool is missing; CLUSTER=current uses the one in PATH"; return 1; }
+    done
+  fi
+}
+
+# stage_cluster: a cluster with our images in it; sets KUBECONFIG for the embedded one, and $service_range.
+stage_cluster() {
+  if [ "$CLUSTER" = embedded ]; then
+    OWNER_PID=${OWNER_PID:-$$} "$top/tests/cluster/up.sh" "$work/cluster" || return 1
+    export KUBECONFIG=$work/cluster/kubeconfig
+    "$top/tests/cluster/load.sh" "$work/cluster" "$IMAGES/hookswitch.tar" "$IMAGES/sandbox.tar" >"$work/load.log" 2>&1 || {
+      tail -20 "$work/load.log" >&2
+      return 1
+    }
+  else
+    local context
+    context=$(kubectl config current-context) || { stage_fail "kubectl has no current context"; return 1; }
+    echo "cluster: your context $context"
+    case $context in
+      kind-*) kind load image-archive --name "${context#kind-}" "$IMAGES/hookswitch.tar" "$IMAGES/sandbox.tar" || return 1 ;;
+      minikube) minikube image load "$IMAGES/hookswitch.tar" && minikube image load "$IMAGES/sandbox.tar" || return 1 ;;
+      *) echo "cluster: its nodes must be able to pull $IMAGE and $SANDBOX_IMAGE (archives: $IMAGES; other names: IMAGE=… SANDBOX_IMAGE=…)" ;;
+    esac
+  fi
+  local address
+  address=$(kubectl get service kubernetes -n default -o jsonpath='{.spec.clusterIP}') || return 1
+  case $address in
+    *:*) service_range=${ALLOWED_CIDRS:-$address/108} ;;
+    *) service_range=${ALLOWED_CIDRS:-${address%.*.*}.0.0/16} ;;
+  esac
+}
+
+# stage_sandbox: the simulated Okta and carriers, with a certificate authority of their own.
+stage_sandbox() {
+  local certs=$work/certs sandbox=${CARGO_TARGET_DIR:-$top/target}/x86_64-unknown-linux-gnu/release/hookswitch-sandbox
+  "$sandbox" certs --dir "$certs" --host "*.$sandbox_namespace.svc" >/dev/null || return 1
+  "$sandbox" certs --dir "$certs" --name gateway --host "*.$telephony_namespace.svc" >/dev/null || return 1
+  local namespace
+  for namespace in "$sandbox_namespace" "$telephony_namespace"; do
+    kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
+    kubectl label namespace "$namespace" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null || return 1
+  done
+  kubectl -n "$sandbox_namespace" create secret generic sandbox-tls --from-file=ca.crt="$certs/ca.crt" \
+    --from-file=tls.crt="$certs/server.crt" --from-file=tls.key="$certs/server.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
+  kubectl -n "$telephony_namespace" create configmap sandbox-ca --from-file=ca.crt="$certs/ca.crt" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
+  kubectl -n "$telephony_namespace" create secret tls otp-tls --cert="$certs/gateway.crt" --key="$certs/gateway.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
+  sed "s|image: hookswitch/sandbox:.*|image: $SANDBOX_IMAGE|" "$top/examples/sandbox/sandbox.yaml" | kubectl apply -f - >/dev/null || return 1
+  kubectl -n "$sandbox_namespace" rollout status deployment/sandbox --timeout=120s >/dev/null || {
+    kubectl -n "$sandbox_namespace" describe pods >&2
+    stage_fail "the sandbox did not start"
+  }
+}
+
+# stage_install [HELM ARGUMENT…]: the chart, watching the namespace of the examples.
+stage_install() {
+  kubectl create namespace "$release_namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
+  kubectl label namespace "$release_namespace" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null || return 1
+  helm upgrade --install hookswitch "$top/charts/hookswitch" --namespace "$release_namespace" \
+    --set "image.repository=${IMAGE%:*}" --set-string "image.tag=${IMAGE##*:}" \
+    --set "watchNamespaces={$telephony_namespace}" --set "network.allowedCIDRs={$service_range}" \
+    --set installation=sandbox "$@" --wait --timeout 120s >"$work/helm.log" 2>&1 || {
+    cat "$work/helm.log" >&2
+    kubectl -n "$release_namespace" get pods -o wide >&2
+    kubectl -n "$release_namespace" logs -l app.kubernetes.io/name=hookswitch --tail 20 >&2
+    stage_fail "the chart was not installed"
+  }
+}
+
+# sandbox ARGUMENT…: the sandbox's command line, run in its pod.
+sandbox() {
+  kubectl -n "$sandbox_namespace" exec deployment/sandbox -- /hookswitch-sandbox "$@"
+}
+
+# stage_down: everything the stage made.
+stage_down() {
+  if [ "$CLUSTER" = embedded ]; then
+    [ ! -e "$work/cluster" ] || "$top/tests/cluster/down.sh" "$work/cluster"
+  else
+    kubectl delete -k "$top/examples/sandbox" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+    helm uninstall hookswitch --namespace "$release_namespace" --wait >/dev/null 2>&1 || true
+    kubectl delete namespace "$telephony_namespace" "$sandbox_namespace" "$release_namespace" --ignore-not-found --wait=false >/dev/null 2>&1 || true
+  fi
+}

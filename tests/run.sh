@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the project's tests, all of them or the parts named: format, lint, unit, chart, cluster.
+# A part that cannot run fails and says what is missing; nothing is skipped.
+#   HOOKSWITCH_TESTS=full   whole matrices and fuzz runs instead of seeded samples
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+
+need() { # program what-for
+  command -v "$1" >/dev/null || { echo "tests: $1 is missing; it is needed for $2" >&2; return 1; }
+}
+
+format() { cargo fmt --all --check; }
+lint() { cargo clippy --locked --all-targets --quiet -- -D warnings; }
+unit() { cargo test --locked --quiet; }
+chart() { tests/chart/check.sh; }
+cluster() { tests/cluster/suite.sh; }
+
+need cargo "everything" || exit 1
+need make "building the images" || exit 1
+
+parts=("$@")
+[ $# -gt 0 ] || parts=(format lint unit chart cluster)
+total=$SECONDS
+passed=0
+failed=()
+summary=()
+for part in "${parts[@]}"; do
+  case $part in format | lint | unit | chart | cluster) ;; *) echo "tests: no such part: $part" >&2; exit 2 ;; esac
+  printf '\n=== %s\n' "$part"
+  begun=$SECONDS
+  if "$part"; then passed=$((passed + 1)) word=passed; else failed+=("$part") word=FAILED; fi
+  summary+=("$(printf '%-8s %s in %ss' "$part" "$word" $((SECONDS - begun)))")
+  printf '=== %s %s in %ss\n' "$part" "$word" $((SECONDS - begun))
+done
+
+printf '\n'
+printf '%s\n' "${summary[@]}"
+printf 'all parts in %ss\n' $((SECONDS - total))
+printf '%d passed, %d failed\n' "$passed" "${#failed[@]}"
+[ ${#failed[@]} = 0 ]
