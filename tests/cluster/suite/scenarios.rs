@@ -1,0 +1,393 @@
+//! The scenarios, each a sentence about what a user may rely on.
+
+use std::{collections::BTreeSet, thread, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::{
+    leaks,
+    stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
+};
+
+type Scenario = fn(&Stage);
+
+/// All scenarios in the order in which they run: the first applies the examples, the last searches what the run wrote.
+pub const ALL: &[(&str, Scenario)] = &[
+    ("the examples applied to an empty cluster become ready, active in Okta, and deliver a passcode", examples),
+    ("a voice call is delivered by the primary carrier", voice),
+    ("whatever way the primary carrier fails, the secondary delivers once and in time", failover),
+    ("a country is routed elsewhere and a denied one is answered as sent", routing),
+    ("manifests that make no sense are refused by the API server with a sentence", bad_manifests),
+    ("an invalid change is told to its author and the last good configuration serves on", bad_change),
+    ("a carrier that is down shows as unhealthy and comes back", carrier_health),
+    ("a changed rule reaches the pods within seconds and without a restart", reload),
+    ("deleting the leading operator changes nothing for those who log in", operator_gone),
+    ("the gateway serves while the API server is away", api_server_gone),
+    ("no object is written but leases when nothing changes", quiet),
+    ("nobody else's hook in Okta is touched", foreign_hook),
+    ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search),
+];
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Passcodes and numbers that were used, for the search at the end. Alphanumeric and 12 long, so that a hit is no chance.
+const CODES: &[&str] =
+    &["k3Xq9ZpLm2Vw", "T7bRw4NcY8Js", "Hd5Gv2QfMx6K", "Wn9Ae3LtPz7C", "Bq4Uy8KsRj2F", "Zx6Dm1VhTg5N"];
+const NUMBERS: &[&str] =
+    &["+12025550171", "+12025550172", "+12025550173", "+46701740605", "+12025550174", "+9607712345"];
+const CREDENTIALS: &[&str] =
+    &["sandbox-okta-token", "sandbox-twilio-token", "sandbox-backup-token", "sandbox-nordic-token"];
+
+fn delivered_once(stage: &Stage, number: &str, code: &str, carrier: &str) {
+    let inbox = stage.inbox(number);
+    let with_code: Vec<&Value> =
+        inbox.iter().filter(|m| m["text"].as_str().unwrap_or("").replace(", ", "").contains(code)).collect();
+    assert_eq!(with_code.len(), 1, "the handset must get the passcode once: {inbox:?}");
+    assert_eq!(with_code[0]["carrier"], carrier);
+}
+
+fn examples(stage: &Stage) {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sandbox");
+    stage.kubectl(&["apply", "-k", root]);
+    for (kind, name) in [
+        ("oktaorg", "acme"),
+        ("telephonyprovider", "twilio"),
+        ("telephonyprovider", "backup"),
+        ("telephonyprovider", "nordic"),
+        ("routingpolicy", "default"),
+        ("telephonygateway", "otp"),
+        ("telephonyhook", "acme"),
+    ] {
+        stage.kubectl(&["wait", "-n", TELEPHONY, "--for=condition=Ready", "--timeout=60s", &format!("{kind}/{name}")]);
+    }
+    // The judge of GitOps tools, on everything that is there now.
+    let objects = stage.kubectl(&[
+        "get", "-n", TELEPHONY, "-o", "json",
+        "oktaorgs,telephonyproviders,routingpolicies,telephonygateways,telephonyhooks,deployments,services,poddisruptionbudgets",
+    ]);
+    let judged = stage.judge(&objects);
+    assert!(judged.is_ok(), "kstatus: {judged:?}");
+
+    let hooks = stage.okta_hooks();
+    assert_eq!(hooks.len(), 1, "{hooks:?}");
+    assert_eq!(hooks[0]["status"], "ACTIVE");
+    let headers = hooks[0]["channel"]["config"]["headers"].as_array().cloned().unwrap_or_default();
+    assert!(
+        headers.contains(&json!({"key": "X-Hookswitch-Owner", "value": "sandbox/telephony/acme"})),
+        "the mark is missing: {headers:?}"
+    );
+
+    let sent = stage.send(NUMBERS[0], &["--code", CODES[0]]);
+    assert_eq!((sent.text("status"), sent.text("via"), sent.text("provider")), ("SUCCESSFUL", "hook", "twilio"));
+    delivered_once(stage, NUMBERS[0], CODES[0], "twilio");
+}
+
+fn voice(stage: &Stage) {
+    let sent = stage.send(NUMBERS[1], &["--channel", "voice", "--code", CODES[1]]);
+    assert_eq!((sent.text("status"), sent.text("provider")), ("SUCCESSFUL", "twilio"));
+    let inbox = stage.inbox(NUMBERS[1]);
+    assert_eq!(inbox.len(), 1, "{inbox:?}");
+}
+
+fn failover(stage: &Stage) {
+    let faults: [&[&str]; 6] = [
+        &["refuse", "--code", "20003", "--status", "401"],
+        &["down"],
+        &["reset"],
+        &["garbage"],
+        &["hang"],
+        &["trickle"],
+    ];
+    for fault in faults {
+        // Each fault meets a gateway that has no opinion of the carrier yet, so that the attempt is really made.
+        stage.sandbox(&["fault", "twilio", "clear"]);
+        stage.until("the primary carrier is used again", PATIENCE, || {
+            stage.send("+12025550100", &[]).text("provider") == "twilio"
+        });
+        stage.sandbox(&["inbox", "--clear"]);
+        let mut arguments = vec!["fault", "twilio"];
+        arguments.extend(fault);
+        stage.sandbox(&arguments);
+        let sent = stage.send(NUMBERS[2], &["--code", CODES[2]]);
+        println!(
+            "     {:<8} answered {} by {} after {} ms",
+            fault[0],
+            sent.text("status"),
+            sent.text("provider"),
+            sent.millis()
+        );
+        assert_eq!(sent.text("via"), "hook", "{fault:?}: {}", sent.0);
+        assert_eq!(sent.text("provider"), "backup", "{fault:?}: {}", sent.0);
+        assert_eq!(sent.text("status"), "SUCCESSFUL", "{fault:?}: {}", sent.0);
+        assert!(sent.millis() < 2_800, "{fault:?}: {}", sent.0);
+        delivered_once(stage, NUMBERS[2], CODES[2], "backup");
+    }
+    stage.sandbox(&["fault", "twilio", "clear"]);
+    stage.until("the primary carrier is used again", PATIENCE, || {
+        stage.send("+12025550100", &[]).text("provider") == "twilio"
+    });
+}
+
+fn routing(stage: &Stage) {
+    let sent = stage.send(NUMBERS[3], &["--code", CODES[3]]);
+    assert_eq!(sent.text("provider"), "nordic", "{}", sent.0);
+    delivered_once(stage, NUMBERS[3], CODES[3], "nordic");
+
+    let sent = stage.send(NUMBERS[5], &["--code", CODES[4]]);
+    assert_eq!((sent.text("status"), sent.text("provider")), ("SUCCESSFUL", "HOOKSWITCH-BLOCKED"), "{}", sent.0);
+    assert_eq!(stage.inbox(NUMBERS[5]).len(), 0, "a denied number got a message");
+}
+
+fn bad_manifests(stage: &Stage) {
+    let spec = |kind: &str, spec: Value| {
+        json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": kind, "metadata": {"name": "bad"}, "spec": spec})
+            .to_string()
+    };
+    let sender = json!([{"channel": "SMS", "from": "ACME"}]);
+    let token = json!({"name": "x", "key": "y"});
+    let http = json!({"url": "https://carrier.example/", "tokenRef": token});
+    let rows = [
+        (spec("TelephonyProvider", json!({"senders": sender})), "exactly one of twilio and http"),
+        (
+            spec("TelephonyProvider", json!({"senders": sender, "http": http, "probe": {"interval": "10ms"}})),
+            "interval must be between 1s and 1h",
+        ),
+        (spec("TelephonyProvider", json!({"senders": [], "http": http})), "at least 1 items"),
+        (
+            spec(
+                "TelephonyProvider",
+                json!({"senders": sender, "http": {"url": "http://carrier.example/", "tokenRef": token}}),
+            ),
+            "should match",
+        ),
+        (spec("RoutingPolicy", json!({"rules": [{"name": "a"}]})), "exactly one of send and deny"),
+        (
+            spec("RoutingPolicy", json!({"rules": [{"name": "a", "deny": {}}, {"name": "a", "deny": {}}]})),
+            "Duplicate value",
+        ),
+        (
+            spec("RoutingPolicy", json!({"rules": [{"name": "a", "deny": {}, "match": {"countries": ["Sweden"]}}]})),
+            "should match",
+        ),
+        (
+            spec(
+                "TelephonyGateway",
+                json!({"publicURL": "https://otp.acme.com", "policies": {"names": ["a"]}, "deadline": "5s"}),
+            ),
+            "Okta gives up after 3s",
+        ),
+        (
+            spec("TelephonyGateway", json!({"publicURL": "https://otp.acme.com", "policies": {}})),
+            "exactly one of names and selector",
+        ),
+        (
+            spec("TelephonyHook", json!({"target": {"gatewayRef": {"name": "otp"}}, "state": "Active"})),
+            "state needs okta",
+        ),
+        (
+            spec(
+                "TelephonyHook",
+                json!({"target": {"gatewayRef": {"name": "otp"}}, "headers": [{"name": "X-Hookswitch-Owner", "value": "me"}]}),
+            ),
+            "reserved",
+        ),
+        (
+            spec("OktaOrg", json!({"url": "http://acme.okta.com", "auth": {"apiToken": {"secretRef": token}}})),
+            "should match",
+        ),
+        (
+            spec(
+                "OktaOrg",
+                json!({"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": token}}, "pollInterval": "1s"}),
+            ),
+            "between 15s and 1h",
+        ),
+    ];
+    for (manifest, expected) in rows {
+        match stage.apply(&manifest) {
+            Ok(_) => panic!("accepted: {manifest}"),
+            Err(error) => {
+                assert!(error.contains(expected), "{manifest}\nwas refused with {error}\ninstead of: {expected}")
+            }
+        }
+    }
+}
+
+fn bad_change(stage: &Stage) {
+    let broken =
+        json!([{"op": "replace", "path": "/spec/rules/2/send/providers", "value": [{"name": "nobody"}]}]).to_string();
+    let good = json!([{"op": "replace", "path": "/spec/rules/2/send/providers", "value": [{"name": "twilio"}, {"name": "backup"}]}]).to_string();
+    stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &broken]);
+    stage.until("the policy says what is wrong", PATIENCE, || {
+        stage.condition("routingpolicy", "default", "Ready").starts_with("False")
+    });
+    let message = stage.get("routingpolicy", "default").to_string();
+    assert!(message.contains("nobody"), "the missing carrier is not named");
+    thread::sleep(Duration::from_secs(5));
+    let sent = stage.send("+12025550100", &[]);
+    assert_eq!(sent.text("provider"), "twilio", "the last good rule must serve on: {}", sent.0);
+    stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &good]);
+    stage.until("the policy is ready again", PATIENCE, || {
+        stage.condition("routingpolicy", "default", "Ready").starts_with("True")
+    });
+}
+
+fn carrier_health(stage: &Stage) {
+    let healthy = || stage.condition("telephonyprovider", "twilio", "Healthy");
+    stage.until("the carrier shows as healthy", PATIENCE, || healthy().starts_with("True"));
+    stage.sandbox(&["fault", "twilio", "down"]);
+    let fall = stage.until("the dead carrier shows as unhealthy", PATIENCE, || healthy().starts_with("False"));
+    assert!(
+        stage.condition("telephonyprovider", "twilio", "Ready").starts_with("True"),
+        "a carrier that is down must stay Ready"
+    );
+    stage.sandbox(&["fault", "twilio", "clear"]);
+    let rise = stage.until("the carrier shows as healthy again", PATIENCE, || healthy().starts_with("True"));
+    println!("     seen down after {:.1} s, up after {:.1} s", fall.as_secs_f64(), rise.as_secs_f64());
+}
+
+fn reload(stage: &Stage) {
+    let pods =
+        || stage.kubectl(&["get", "pods", "-n", TELEPHONY, "-l", "app.kubernetes.io/component=gateway", "-o", "name"]);
+    let before = pods();
+    let set = |provider: &str| {
+        let patch = json!([{"op": "replace", "path": "/spec/rules/2/send/providers", "value": [{"name": provider}]}])
+            .to_string();
+        stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &patch]);
+    };
+    set("backup");
+    let took = stage
+        .until("the new rule is in force", PATIENCE, || stage.send("+12025550100", &[]).text("provider") == "backup");
+    println!("     in force after {:.1} s", took.as_secs_f64());
+    let both = json!([{"op": "replace", "path": "/spec/rules/2/send/providers", "value": [{"name": "twilio"}, {"name": "backup"}]}]).to_string();
+    stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &both]);
+    stage.until("the old rule is back", PATIENCE, || stage.send("+12025550100", &[]).text("provider") == "twilio");
+    assert_eq!(pods(), before, "a change of rules must not restart pods");
+}
+
+fn operator_gone(stage: &Stage) {
+    let holder = || {
+        stage
+            .kubectl(&["get", "lease", "-n", SYSTEM, "-o", "jsonpath={.items[*].spec.holderIdentity}"])
+            .trim()
+            .to_owned()
+    };
+    let first = holder();
+    assert!(!first.is_empty(), "nobody holds the lease");
+    let pod = first.split_whitespace().next().and_then(|h| h.split('_').next()).unwrap_or("").to_owned();
+    stage.kubectl(&["delete", "pod", "-n", SYSTEM, &pod, "--grace-period=0", "--force"]);
+    assert_eq!(stage.send("+12025550100", &[]).text("status"), "SUCCESSFUL");
+    let took = stage.until("another replica leads", Duration::from_secs(90), || {
+        let now = holder();
+        !now.is_empty() && now != first
+    });
+    println!("     another replica led after {:.1} s", took.as_secs_f64());
+    assert_eq!(stage.okta_hooks().iter().filter(|hook| hook["status"] == "ACTIVE").count(), 1);
+    stage.until("the operator's pods are ready", PATIENCE, || {
+        stage
+            .kubectl(&["get", "deployment", "-n", SYSTEM, "-o", "jsonpath={.items[0].status.readyReplicas}"])
+            .trim()
+            .parse::<u32>()
+            .is_ok_and(|ready| ready == 2)
+    });
+}
+
+fn api_server_gone(stage: &Stage) {
+    let pod =
+        stage.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]).trim().to_owned();
+    assert!(!pod.is_empty());
+    let before = stage.send("+12025550100", &[]);
+    assert_eq!(before.text("provider"), "twilio");
+    stage.script("component.sh", &["stop", "apiserver"]);
+    // Without an API server there is no exec: the sandbox's control API is asked from inside the cluster's network.
+    let answer = stage
+        .script_in_network(&format!("http://{pod}:8081/v1/send"), r#"{"to": "+12025550174", "code": "Bq4Uy8KsRj2F"}"#);
+    stage.script("component.sh", &["start", "apiserver"]);
+    stage.until("the API server is back", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
+    assert_eq!(
+        (answer["status"].as_str(), answer["provider"].as_str()),
+        (Some("SUCCESSFUL"), Some("twilio")),
+        "{answer}"
+    );
+    stage.until("a replica of the operator leads again", Duration::from_secs(120), || {
+        stage
+            .try_kubectl(
+                &["wait", "-n", SYSTEM, "--for=condition=Available", "--timeout=5s", "deployment", "--all"],
+                None,
+            )
+            .is_ok()
+    });
+}
+
+fn quiet(stage: &Stage) {
+    let seconds = if std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full") { 300 } else { 60 };
+    // What the scenarios before have stirred up settles first.
+    thread::sleep(Duration::from_secs(20));
+    let before = stage.audit().lines().count();
+    thread::sleep(Duration::from_secs(seconds));
+    let mut written = BTreeSet::new();
+    for line in stage.audit().lines().skip(before) {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let user = event["user"]["username"].as_str().unwrap_or("");
+        let verb = event["verb"].as_str().unwrap_or("");
+        let ours = user.contains(":hookswitch-system:") || user.contains(":telephony:");
+        let resource = event["objectRef"]["resource"].as_str().unwrap_or("");
+        if ours && ["create", "update", "patch", "delete"].contains(&verb) && resource != "leases" {
+            written.insert(format!("{user} {verb} {resource}/{}", event["objectRef"]["name"].as_str().unwrap_or("")));
+        }
+    }
+    assert!(written.is_empty(), "written within {seconds} s although nothing changed: {written:#?}");
+}
+
+fn foreign_hook(stage: &Stage) {
+    let foreign = stage.sandbox(&["hooks", "--create-foreign", "Somebody else's", "--json"]);
+    let foreign: Value = serde_json::from_str(&foreign).expect("the sandbox prints JSON");
+    thread::sleep(Duration::from_secs(20));
+    let now = stage.okta_hooks();
+    let same = now.iter().find(|hook| hook["id"] == foreign["id"]).expect("the foreign hook is still there");
+    assert_eq!(same["lastUpdated"], foreign["lastUpdated"], "the foreign hook was written to");
+    assert_eq!(same["channel"], foreign["channel"]);
+    assert_eq!(now.iter().filter(|hook| hook["status"] == "ACTIVE").count(), 1);
+}
+
+fn leak_search(stage: &Stage) {
+    leaks::prove_the_search_finds();
+    let mut searched: Vec<(String, String)> = Vec::new();
+    for namespace in [TELEPHONY, SYSTEM, SANDBOX] {
+        let pods = stage.kubectl(&["get", "pods", "-n", namespace, "-o", "name"]);
+        for pod in pods.lines() {
+            searched.push((format!("log of {pod}"), stage.kubectl(&["logs", "-n", namespace, pod, "--tail=-1"])));
+            if namespace != SANDBOX {
+                let path = format!(
+                    "/api/v1/namespaces/{namespace}/pods/{}:9090/proxy/metrics",
+                    pod.trim_start_matches("pod/")
+                );
+                searched.push((format!("metrics of {pod}"), stage.kubectl(&["get", "--raw", &path])));
+            }
+        }
+        searched.push((
+            format!("events, statuses and objects of {namespace}"),
+            stage.kubectl(&[
+                "get",
+                "-n",
+                namespace,
+                "-o",
+                "json",
+                "events,hookswitch,deployments,pods,configmaps,services,endpointslices",
+            ]),
+        ));
+    }
+    let generated = stage.get("secret", "acme-hook-auth");
+    let generated = stage.decode(generated["data"]["value"].as_str().expect("the generated secret has a value"));
+    let secrets: Vec<&str> =
+        CODES.iter().chain(NUMBERS).chain(CREDENTIALS).copied().chain([generated.as_str()]).collect();
+    let mut bytes = 0;
+    for (place, text) in &searched {
+        bytes += text.len();
+        let found = leaks::search(text, secrets.iter().copied());
+        assert!(found.is_empty(), "{place}: {found:#?}");
+    }
+    println!("     {} outputs, {bytes} bytes, {} secrets", searched.len(), secrets.len());
+    assert!(bytes > 20_000, "there was nothing to search: were the logs at trace level?");
+}
