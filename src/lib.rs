@@ -5,5 +5,7 @@
 //! `gateway` serves Okta's calls; `okta` speaks to the management API; `operator` reconciles. A test walks the `use` paths.
 
 pub mod config;
+pub mod gateway;
 pub mod message;
 pub mod providers;
+pub mod telemetry;
