@@ -6,4 +6,6 @@
 
 pub mod config;
 pub mod message;
+pub mod net;
 pub mod providers;
+pub mod routing;
