@@ -4,3 +4,4 @@ pub mod breaker;
 pub mod health;
 pub mod probes;
 pub mod report;
+pub mod source;
