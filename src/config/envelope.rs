@@ -173,3 +173,133 @@ fn decompress(version: u32, text: &str) -> Result<Vec<u8>, EnvelopeError> {
         .map_err(|_| EnvelopeError::Damaged { version, cause: "not gzip" })?;
     if document.len() > MAX_DOCUMENT { Err(EnvelopeError::DocumentTooLarge { version }) } else { Ok(document) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V1: &[u8] = include_bytes!("testdata/document.v1.json");
+
+    fn document() -> GatewayConfig {
+        serde_json::from_slice(V1).unwrap()
+    }
+
+    fn gzip(bytes: &[u8]) -> String {
+        STANDARD.encode(compress(1, bytes).unwrap())
+    }
+
+    #[test]
+    fn what_was_sealed_is_opened_the_same() {
+        let sealed = seal(&[(1, V1)]).unwrap();
+        assert_eq!(open(&sealed), Ok(document()));
+    }
+
+    #[test]
+    fn a_document_written_by_the_first_release_is_read_and_written_the_same_for_ever() {
+        let written: serde_json::Value = serde_json::to_value(document()).unwrap();
+        let golden: serde_json::Value = serde_json::from_slice(V1).unwrap();
+        assert_eq!(written, golden, "the shape of version 1 changed: a gateway of another release would misread it");
+    }
+
+    #[test]
+    fn a_reader_of_version_1_takes_it_beside_a_version_it_does_not_know() {
+        let newer = br#"{"hooks": "of a shape that nobody here can read"}"#;
+        let sealed = seal(&[(2, &newer[..]), (1, V1)]).unwrap();
+        assert_eq!(open(&sealed), Ok(document()));
+    }
+
+    #[test]
+    fn a_reader_of_version_1_is_not_disturbed_by_what_a_newer_release_puts_beside_it() {
+        let mut versions: serde_json::Value = serde_json::from_slice(&seal(&[(1, V1)]).unwrap()).unwrap();
+        versions["2"] = serde_json::json!({"compression": "zstd", "data": [1, 2]});
+        versions["signature"] = serde_json::json!("abc");
+        assert_eq!(open(&serde_json::to_vec(&versions).unwrap()), Ok(document()));
+    }
+
+    #[test]
+    fn fields_that_a_later_release_added_within_the_version_are_ignored() {
+        let mut later: serde_json::Value = serde_json::from_slice(V1).unwrap();
+        later["novelty"] = serde_json::json!({"a": 1});
+        later["hooks"]["main"]["novelty"] = serde_json::json!(true);
+        let sealed = seal(&[(1, serde_json::to_vec(&later).unwrap())]).unwrap();
+        assert_eq!(open(&sealed), Ok(document()));
+    }
+
+    #[test]
+    fn only_versions_that_are_not_known_are_an_error_that_names_them() {
+        let sealed = seal(&[(3, V1), (2, V1)]).unwrap();
+        let error = open(&sealed).unwrap_err();
+        assert_eq!(error, EnvelopeError::NoKnownVersion { found: vec![2, 3] });
+        assert_eq!(
+            error.to_string(),
+            "no known version of the configuration: this gateway reads 1, the envelope holds [2, 3]"
+        );
+    }
+
+    #[test]
+    fn a_zip_bomb_is_refused_without_being_unpacked() {
+        let bomb = vec![b' '; MAX_DOCUMENT];
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        for _ in 0..8 {
+            encoder.write_all(&bomb).unwrap();
+        }
+        let packed = encoder.finish().unwrap();
+        assert!(packed.len() < MAX_SEALED / 2, "{} bytes do not fit an envelope", packed.len());
+        let sealed = format!(r#"{{"1": "{}"}}"#, STANDARD.encode(packed));
+        assert_eq!(open(sealed.as_bytes()), Err(EnvelopeError::DocumentTooLarge { version: 1 }));
+    }
+
+    #[test]
+    fn what_does_not_fit_a_secret_is_refused_when_written_and_when_read() {
+        let mut noise = vec![0; MAX_SEALED];
+        aws_lc_rs::rand::fill(&mut noise).unwrap();
+        assert!(matches!(seal(&[(1, &noise)]), Err(EnvelopeError::TooLarge { size }) if size > MAX_SEALED));
+        assert_eq!(open(&vec![b' '; MAX_SEALED + 1]), Err(EnvelopeError::TooLarge { size: MAX_SEALED + 1 }));
+        assert_eq!(seal(&[(1, vec![0; MAX_DOCUMENT + 1])]), Err(EnvelopeError::DocumentTooLarge { version: 1 }));
+    }
+
+    #[test]
+    fn damage_is_told_by_its_kind() {
+        let cases = [
+            (r"not json".to_owned(), EnvelopeError::NotAnEnvelope { line: 1, column: 2 }),
+            (r"[1]".to_owned(), EnvelopeError::NotAnEnvelope { line: 1, column: 0 }),
+            (r#"{"1": 5}"#.to_owned(), EnvelopeError::Damaged { version: 1, cause: "not base64" }),
+            (r#"{"1": "*"}"#.to_owned(), EnvelopeError::Damaged { version: 1, cause: "not base64" }),
+            (r#"{"1": "aGVsbG8="}"#.to_owned(), EnvelopeError::Damaged { version: 1, cause: "not gzip" }),
+        ];
+        for (sealed, expected) in cases {
+            assert_eq!(open(sealed.as_bytes()), Err(expected), "{sealed}");
+        }
+        let many: BTreeMap<u32, &str> = (1..=9).map(|version| (version, "")).collect();
+        let many = serde_json::to_vec(&many).unwrap();
+        assert_eq!(open(&many), Err(EnvelopeError::TooManyVersions { found: 9 }));
+    }
+
+    #[test]
+    fn an_error_about_a_document_quotes_nothing_of_it() {
+        let mut wrong: serde_json::Value = serde_json::from_slice(V1).unwrap();
+        wrong["timing"] = serde_json::json!("hunter2hunter2");
+        let sealed = format!(r#"{{"1": "{}"}}"#, gzip(&serde_json::to_vec(&wrong).unwrap()));
+        let error = open(sealed.as_bytes()).unwrap_err();
+        assert!(matches!(error, EnvelopeError::InvalidDocument { version: 1, .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+
+    #[test]
+    fn the_same_documents_give_the_same_bytes_and_the_same_hash() {
+        let sealed = seal(&[(1, V1)]).unwrap();
+        assert_eq!(seal(&[(1, V1)]).unwrap(), sealed);
+        assert_eq!(hash(&sealed), hash(&seal(&[(1, V1)]).unwrap()));
+        assert_ne!(hash(&sealed), hash(&seal(&[(1, V1), (2, V1)]).unwrap()));
+        assert_eq!(hash(b"abc"), "ba7816bf8f01cfea");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, inner: Vec<u8>) {
+            let _ = open(&bytes);
+            let _ = open(format!(r#"{{"1": "{}"}}"#, STANDARD.encode(&bytes)).as_bytes());
+            let _ = open(format!(r#"{{"1": "{}"}}"#, gzip(&inner)).as_bytes());
+        }
+    }
+}

@@ -239,3 +239,107 @@ where
 
     deserializer.deserialize_seq(Bounded::<MAX>)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn full() -> ReplicaReport {
+        ReplicaReport {
+            config_hash: "ba7816bf8f01cfea".into(),
+            generation: 7,
+            replica: "main-abc".into(),
+            started_at: 1_700_000_000,
+            refused: Some(RefusedConfig { hash: "0000000000000000".into(), reason: "no".into() }),
+            hooks: BTreeMap::from([(
+                "main".into(),
+                HookReport {
+                    answers: BTreeMap::from([("SUCCESSFUL".into(), 3)]),
+                    unauthorised: 1,
+                    last_call_age_s: Some(2),
+                },
+            )]),
+            carriers: BTreeMap::from([(
+                "twilio-eu".into(),
+                CarrierReport {
+                    probe: ProbeState::Up,
+                    probe_age_s: Some(4),
+                    outcomes: BTreeMap::from([("accepted".into(), 3), ("throttled".into(), 1)]),
+                    breaker: BreakerState::HalfOpen,
+                    failing_countries: vec!["NO".into(), "SE".into()],
+                },
+            )]),
+            rules: BTreeMap::from([("default/nordics".into(), RuleReport { calls: 4, uncovered: 1 })]),
+        }
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let written = serde_json::to_value(full()).unwrap();
+        let expected = json!({
+            "configHash": "ba7816bf8f01cfea",
+            "generation": 7,
+            "replica": "main-abc",
+            "startedAt": 1_700_000_000,
+            "refused": {"hash": "0000000000000000", "reason": "no"},
+            "hooks": {"main": {"answers": {"SUCCESSFUL": 3}, "unauthorised": 1, "lastCallAgeS": 2}},
+            "carriers": {"twilio-eu": {
+                "probe": "up", "probeAgeS": 4, "outcomes": {"accepted": 3, "throttled": 1},
+                "breaker": "half-open", "failingCountries": ["NO", "SE"],
+            }},
+            "rules": {"default/nordics": {"calls": 4, "uncovered": 1}},
+        });
+        assert_eq!(written, expected);
+        assert_eq!(ReplicaReport::read(&serde_json::to_vec(&written).unwrap()), Ok(full()));
+    }
+
+    #[test]
+    fn what_another_release_adds_or_leaves_out_does_not_disturb_the_reader() {
+        let other = json!({
+            "configHash": "ab", "novelty": [1], "carriers": {"a": {"probe": "drowsy", "breaker": "ajar", "novelty": {}}},
+        });
+        let report = ReplicaReport::read(&serde_json::to_vec(&other).unwrap()).unwrap();
+        assert_eq!(report.carriers["a"], CarrierReport::default());
+        assert_eq!((report.carriers["a"].probe, report.generation), (ProbeState::Unknown, 0));
+    }
+
+    #[test]
+    fn more_than_the_bounds_allow_is_not_read() {
+        let entries = |count: usize| (0..count).map(|n| (n.to_string(), json!({}))).collect::<serde_json::Map<_, _>>();
+        let countries = |count: usize| json!({"a": {"failingCountries": vec!["SE"; count]}});
+        let answers = |count: u64| {
+            let answers: BTreeMap<String, u64> = (0..count).map(|n| (n.to_string(), n)).collect();
+            json!({"a": {"answers": answers}})
+        };
+        for (field, fits, too_much) in [
+            ("hooks", json!(entries(MAX_HOOKS)), json!(entries(MAX_HOOKS + 1))),
+            ("carriers", json!(entries(MAX_CARRIERS)), json!(entries(MAX_CARRIERS + 1))),
+            ("rules", json!(entries(MAX_RULES)), json!(entries(MAX_RULES + 1))),
+            ("carriers", countries(MAX_COUNTRIES), countries(MAX_COUNTRIES + 1)),
+            ("hooks", answers(32), answers(33)),
+            ("replica", json!("x".repeat(MAX_NAME)), json!("x".repeat(MAX_NAME + 1))),
+        ] {
+            let read = |value| ReplicaReport::read(json!({ field: value }).to_string().as_bytes());
+            assert!(read(fits).is_ok(), "{field}");
+            assert!(matches!(read(too_much), Err(UnreadableReport::Shape { .. })), "{field}");
+        }
+        assert_eq!(ReplicaReport::read(&vec![b' '; MAX_REPORT + 1]), Err(UnreadableReport::TooLarge));
+    }
+
+    #[test]
+    fn the_largest_report_that_a_gateway_may_write_is_one_that_is_read() {
+        let name = |kind: &str, n: usize| format!("{kind}{n:0width$}", width = 200);
+        let mut report = full();
+        for n in 1..MAX_RULES {
+            report.rules.insert(name("r", n), RuleReport { calls: u64::MAX, uncovered: u64::MAX });
+        }
+        for n in 1..MAX_HOOKS {
+            report.hooks.insert(name("h", n), report.hooks["main"].clone());
+            report.carriers.insert(name("c", n), report.carriers["twilio-eu"].clone());
+        }
+        let body = serde_json::to_vec(&report).unwrap();
+        assert_eq!(ReplicaReport::read(&body), Ok(report), "{} bytes", body.len());
+    }
+}
