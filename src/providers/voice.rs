@@ -40,3 +40,14 @@ pub(super) fn twiml(text: &str) -> String {
     xml.push_str("</Say></Response>");
     xml
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passcode_is_said_one_character_at_a_time_and_twice() {
+        let text = "Your verification code is: 1, 2, B. Once again, your code is: 1, 2, B. Goodbye.";
+        assert_eq!(spell("12-b").expose(), text);
+    }
+}
