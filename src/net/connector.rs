@@ -19,7 +19,7 @@ use crate::message::Secret;
 
 /// Name, TCP and TLS together. Long enough for one lost SYN (sent again after 1 s) and the round trips of TLS, short enough
 /// to leave another carrier its turn within one hook call.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long an idle connection is kept: three carrier probes at their default interval, so that probes keep it warm.
 const IDLE: Duration = Duration::from_secs(90);
 /// Idle connections kept per host.

@@ -32,7 +32,7 @@ const GUARDED_V4: &[Ipv4Net] = &[
     v4([240, 0, 0, 0], 4),     // reserved, and broadcast
 ];
 
-/// IPv6 ranges that are refused although they lie in 2000::/3; whatever lies outside it is refused too.
+/// IPv6 ranges that are refused although they lie in `2000::/3`; whatever lies outside it is refused too.
 const GUARDED_V6: &[Ipv6Net] = &[
     v6([0x2001, 0, 0], 23),         // protocol assignments: Teredo, benchmarks, ORCHID
     v6([0x2001, 0xdb8, 0], 32),     // documentation

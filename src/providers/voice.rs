@@ -12,7 +12,7 @@ pub const LANGUAGE: &str = "en-US";
 #[must_use]
 pub fn spell(passcode: &str) -> Secret<String> {
     let mut spoken = String::new();
-    for character in passcode.chars().filter(|c| c.is_ascii_alphanumeric()) {
+    for character in passcode.chars().filter(char::is_ascii_alphanumeric) {
         if !spoken.is_empty() {
             spoken.push_str(", ");
         }

@@ -271,7 +271,7 @@ mod tests {
             (countries.is_empty() || countries.iter().any(|country| Some(*country) == facts.country))
                 && (prefixes.is_empty()
                     || prefixes.iter().any(|prefix| facts.number.as_str().get(..prefix.len()) == Some(prefix.as_str())))
-                && (channels.is_empty() || channels.iter().any(|channel| *channel == facts.channel))
+                && (channels.is_empty() || channels.contains(&facts.channel))
                 && (request_types.is_empty() || request_types.iter().any(|wanted| Some(*wanted) == facts.request_type))
         })
     }

@@ -33,7 +33,7 @@ fn message(channel: Channel, to: &str, country: Option<&str>) -> Message {
         country: country.map(|country| country.parse().unwrap()),
         text: "Your code is 12&34 + ö".into(),
         locale: Some("sv".into()),
-        ttl: Some(Duration::from_secs(300)),
+        ttl: Some(Duration::from_mins(5)),
     }
 }
 
@@ -107,7 +107,7 @@ fn the_validity_stays_within_twilios_bounds() {
         (Some(Duration::ZERO), Some("6")),
         (Some(Duration::from_millis(5_900)), Some("6")),
         (Some(Duration::from_secs(7)), Some("7")),
-        (Some(Duration::from_secs(86_400)), Some("36000")),
+        (Some(Duration::from_hours(24)), Some("36000")),
         (None, None),
     ] {
         let message = Message { ttl, ..message(Channel::Sms, "+14155552671", Some("US")) };

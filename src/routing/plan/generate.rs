@@ -175,7 +175,7 @@ fn generate() -> String {
     }
     text.push_str("];\n\n/// Calling codes in the order of their digits.\npub(super) const CODES: &[Code] = &[\n");
     for (code, (main, prefixes)) in codes {
-        write!(text, "    Code {{ code: \"{code}\", main: {main:?}, prefixes: &[").unwrap();
+        write!(text, "    Code {{ digits: \"{code}\", main: {main:?}, prefixes: &[").unwrap();
         for (at, (prefix, region)) in prefixes.iter().enumerate() {
             let gap = if at % 8 == 0 { "\n        " } else { " " };
             write!(text, "{gap}({prefix:?}, {region:?}),").unwrap();

@@ -32,7 +32,7 @@ pub(super) struct Region {
 #[derive(Debug)]
 struct Code {
     /// One to three digits.
-    code: &'static str,
+    digits: &'static str,
     /// The region of numbers that no prefix claims; empty for codes of no country, such as satellite networks.
     main: &'static str,
     /// Beginnings of national numbers that belong to other regions, none of them the beginning of another.
@@ -49,11 +49,11 @@ pub(super) fn region(id: &str) -> Option<&'static Region> {
 pub(super) fn owner(digits: &str) -> Option<(&'static str, &'static str)> {
     let code = (1..=3).find_map(|len| {
         let start = digits.get(..len)?;
-        CODES.binary_search_by(|code| code.code.cmp(start)).ok().and_then(|at| CODES.get(at))
+        CODES.binary_search_by(|code| code.digits.cmp(start)).ok().and_then(|at| CODES.get(at))
     })?;
-    let national = digits.get(code.code.len()..)?;
+    let national = digits.get(code.digits.len()..)?;
     let claimed = code.prefixes.iter().find(|(prefix, _)| national.starts_with(prefix));
-    Some((code.code, claimed.map_or(code.main, |(_, region)| region)))
+    Some((code.digits, claimed.map_or(code.main, |(_, region)| region)))
 }
 
 impl Region {
