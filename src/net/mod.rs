@@ -4,6 +4,17 @@
 //! a deadline over the whole exchange, a cap on what is read, and a verdict on failures that tells "definitely not sent"
 //! from "unclear".
 
+mod body;
 mod connector;
+mod failure;
+mod guard;
+mod policy;
+mod resolver;
+mod roots;
+#[cfg(test)]
+mod tests;
 
-pub use connector::{Answer, Connector, NetError, Policy, Request, SendError, client};
+pub use connector::{Answer, Connector, Request, client, permits};
+pub use failure::SendError;
+pub use guard::Forbidden;
+pub use policy::{NetError, Policy};
