@@ -509,6 +509,29 @@ async fn http2_is_spoken_where_the_carrier_offers_it_over_one_connection() {
 }
 
 #[tokio::test]
+async fn a_deadline_that_has_passed_sends_nothing() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let connector = server.connector();
+    assert_eq!(outcome(&connector, &post(server.address.port())).await, Ok((200, b"hi".to_vec())));
+    let sent = connector.send(&post(server.address.port()), Instant::now(), 1024).await;
+    assert_eq!(sent.map(|answer| answer.status), not_sent("timeout-connect"));
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_client_for_okta_is_guarded_alike() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let url = Url::parse(&format!("https://localhost:{}/", server.address.port())).unwrap();
+    let guarded = Policy { allowed_cidrs: Vec::new(), ..server.policy() };
+    assert!(super::client(&guarded).unwrap().get(url.clone()).send().await.is_err());
+    assert_eq!(server.connections(), 0);
+    let literal = Url::parse("https://[::1]/").unwrap();
+    assert_eq!(super::permits(&guarded, &literal), Err(super::Forbidden::Address));
+    assert_eq!(super::permits(&guarded, &url), Ok(()), "names are judged when they are resolved");
+}
+
+#[tokio::test]
 async fn a_request_without_a_body_is_unclear_once_time_is_up() {
     let server = Server::that(Then::Hang).await;
     let mut request = post(server.address.port());
