@@ -110,6 +110,9 @@ impl Connector {
     /// received as soon as there was a connection or the deadline passed.
     pub async fn send(&self, request: &Request, deadline: Instant, max_body: usize) -> Result<Answer, SendError> {
         self.guard.permits(&request.url).map_err(|_| SendError::NotSent { cause: "guard" })?;
+        if deadline <= Instant::now() {
+            return Err(SendError::NotSent { cause: "timeout-connect" });
+        }
         let begun = Begun::default();
         let has_body = !request.body.expose().is_empty();
         let begun_now = || has_body.then(|| begun.is_true());

@@ -1,9 +1,8 @@
 //! The connector against servers on this machine that misbehave in one way each.
 
+mod server;
+
 use std::{
-    collections::VecDeque,
-    future::pending,
-    io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -12,171 +11,20 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use http::{HeaderName, Method};
-use rcgen::CertifiedKey;
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, pem::PemObject},
-};
+use server::{Fixed, Server, Then, certificate, read_request};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
+    io::{AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     time::{Instant, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use super::{Connector, NetError, Policy, Request, SendError, resolver::Lookup};
+use super::{Connector, NetError, Policy, Request, SendError};
 
 const NAME: &str = "carrier.test";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
-
-/// What a server does once it has read a request; each variant is one way for a carrier to fail.
-#[derive(Clone)]
-enum Then {
-    Answer(String),
-    AnswerAndClose(String),
-    Hang,
-    Close,
-    Trickle,
-    Flood,
-}
-
-/// A carrier on this machine.
-struct Server {
-    address: SocketAddr,
-    ca: String,
-    connections: Arc<AtomicUsize>,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-fn certificate() -> (ServerConfig, String) {
-    let CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed([NAME.to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(signing_key.serialize_pem().as_bytes()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    (config, cert.pem())
-}
-
-/// Reads one request with a body of known length.
-async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
-    let mut seen = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&seen).to_lowercase();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-            if body.len() >= length.unwrap_or(0) {
-                return Some(String::from_utf8_lossy(&seen).into_owned());
-            }
-        }
-        let mut piece = [0; 4096];
-        match stream.read(&mut piece).await {
-            Ok(0) | Err(_) => return None,
-            Ok(read) => seen.extend_from_slice(&piece[..read]),
-        }
-    }
-}
-
-async fn behave(mut stream: impl AsyncRead + AsyncWrite + Unpin, then: Then, requests: &Mutex<Vec<String>>) {
-    while let Some(request) = read_request(&mut stream).await {
-        requests.lock().unwrap().push(request);
-        match &then {
-            Then::Answer(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
-            Then::AnswerAndClose(answer) => {
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                let _ = stream.shutdown().await;
-                return;
-            }
-            Then::Hang => pending::<()>().await,
-            Then::Close => return,
-            Then::Trickle => {
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n").await;
-                while stream.write_all(b"x").await.is_ok() && stream.flush().await.is_ok() {
-                    sleep(Duration::from_millis(10)).await;
-                }
-            }
-            Then::Flood => {
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-                while stream.write_all(b"4\r\nxxxx\r\n").await.is_ok() {}
-            }
-        }
-    }
-}
-
-impl Server {
-    async fn on(address: (Ipv4Addr, u16), then: Then) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let (config, ca) = certificate();
-        let server =
-            Self { address: listener.local_addr().unwrap(), ca, connections: Arc::default(), requests: Arc::default() };
-        let (connections, requests) = (Arc::clone(&server.connections), Arc::clone(&server.requests));
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.fetch_add(1, Ordering::SeqCst);
-                let (acceptor, then, requests) = (acceptor.clone(), then.clone(), Arc::clone(&requests));
-                tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        behave(stream, then, &requests).await;
-                    }
-                });
-            }
-        });
-        server
-    }
-
-    async fn that(then: Then) -> Self {
-        Self::on((Ipv4Addr::LOCALHOST, 0), then).await
-    }
-
-    fn policy(&self) -> Policy {
-        Policy {
-            allowed_cidrs: vec!["127.0.0.1/32".parse().unwrap()],
-            proxy: None,
-            extra_roots_pem: Some(self.ca.clone()),
-        }
-    }
-
-    fn connector(&self) -> Connector {
-        Connector::resolving_by(&self.policy(), Fixed::to(&["127.0.0.1"])).unwrap()
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-
-    fn requests(&self) -> usize {
-        self.requests.lock().unwrap().len()
-    }
-}
-
-/// A resolver whose answers are written down beforehand: one list per look-up, the last one for ever.
-struct Fixed(Mutex<VecDeque<Vec<SocketAddr>>>);
-
-impl Fixed {
-    fn to(addresses: &[&str]) -> Arc<Self> {
-        Self::one_after_the_other(&[addresses])
-    }
-
-    fn one_after_the_other(answers: &[&[&str]]) -> Arc<Self> {
-        let parse = |text: &&str| SocketAddr::new(text.parse().unwrap(), 0);
-        Arc::new(Self(Mutex::new(answers.iter().map(|answer| answer.iter().map(parse).collect()).collect())))
-    }
-}
-
-impl Lookup for Fixed {
-    fn lookup(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-        let mut answers = self.0.lock().unwrap();
-        let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
-        Box::pin(async move { Ok(answer.unwrap_or_default()) })
-    }
-}
 
 fn post(port: u16) -> Request {
     Request {
@@ -506,6 +354,29 @@ async fn http2_is_spoken_where_the_carrier_offers_it_over_one_connection() {
         assert_eq!(outcome(&connector, &post(port)).await, Ok((200, b"HTTP/2.0 code=1234".to_vec())));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_sends_nothing() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let connector = server.connector();
+    assert_eq!(outcome(&connector, &post(server.address.port())).await, Ok((200, b"hi".to_vec())));
+    let sent = connector.send(&post(server.address.port()), Instant::now(), 1024).await;
+    assert_eq!(sent.map(|answer| answer.status), not_sent("timeout-connect"));
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_client_for_okta_is_guarded_alike() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let url = Url::parse(&format!("https://localhost:{}/", server.address.port())).unwrap();
+    let guarded = Policy { allowed_cidrs: Vec::new(), ..server.policy() };
+    assert!(super::client(&guarded).unwrap().get(url.clone()).send().await.is_err());
+    assert_eq!(server.connections(), 0);
+    let literal = Url::parse("https://[::1]/").unwrap();
+    assert_eq!(super::permits(&guarded, &literal), Err(super::Forbidden::Address));
+    assert_eq!(super::permits(&guarded, &url), Ok(()), "names are judged when they are resolved");
 }
 
 #[tokio::test]
