@@ -107,3 +107,6 @@ fn log(verdict: &Verdict) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
