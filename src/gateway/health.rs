@@ -19,7 +19,7 @@ use crate::{
 
 /// How long a country counts as refused after the last refusal: long enough to span the gaps of quiet traffic, short
 /// enough that a permission granted at the carrier is noticed.
-pub const COUNTRY_MEMORY: Duration = Duration::from_secs(600);
+pub const COUNTRY_MEMORY: Duration = Duration::from_mins(10);
 
 /// Health of one carrier.
 #[derive(Debug, Clone)]

@@ -30,7 +30,7 @@ const BOUNDS: Bounds = Bounds {
     connections: 16,
     handshake: Duration::from_secs(5),
     head: Duration::from_secs(15),
-    lifetime: Duration::from_secs(300),
+    lifetime: Duration::from_mins(5),
 };
 
 /// The shortest token that is accepted from a configuration; one can be guessed that is shorter.

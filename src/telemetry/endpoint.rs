@@ -164,7 +164,7 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(200);
     const SOON: Duration = Duration::from_secs(5);
-    const BOUNDS: Bounds = Bounds { connections: 2, handshake: SHORT, head: SHORT, lifetime: Duration::from_secs(60) };
+    const BOUNDS: Bounds = Bounds { connections: 2, handshake: SHORT, head: SHORT, lifetime: Duration::from_mins(1) };
 
     async fn start(bounds: Bounds) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();

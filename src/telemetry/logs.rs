@@ -177,6 +177,26 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_logged_by_its_place_and_not_by_its_message() {
+        const INNER: &str = "HOOKSWITCH_TEST_PANICS";
+        if std::env::var_os(INNER).is_some() {
+            init("trace").unwrap();
+            assert!(matches!(init("trace"), Err(LogError::Twice)));
+            let _ = panic::catch_unwind(|| panic!("passcode 123456"));
+            return;
+        }
+        let name = "telemetry::logs::tests::a_panic_is_logged_by_its_place_and_not_by_its_message";
+        let ran = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(INNER, "1")
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        assert!(ran.status.success() && shown.contains("\"panicked\"") && shown.contains("logs.rs:"), "{shown}");
+        assert!(!shown.contains("123456"), "{shown}");
+    }
+
+    #[test]
     fn a_filter_that_cannot_be_read_is_refused() {
         let error = subscriber("info,hookswitch=loud", io::sink).err().unwrap();
         assert!(error.to_string().starts_with("not a log filter: \"info,hookswitch=loud\""), "{error}");

@@ -29,7 +29,7 @@ const BOUNDS: Bounds = Bounds {
     connections: 16,
     handshake: Duration::from_secs(1),
     head: Duration::from_secs(10),
-    lifetime: Duration::from_secs(600),
+    lifetime: Duration::from_mins(10),
 };
 
 /// All metric families of a process. Cheap to clone; clones share the families.
