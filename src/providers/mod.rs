@@ -9,6 +9,8 @@ mod http;
 mod outcome;
 mod request;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod twilio;
 pub mod voice;
 

@@ -12,7 +12,7 @@ pub const LANGUAGE: &str = "en-US";
 #[must_use]
 pub fn spell(passcode: &str) -> Secret<String> {
     let mut spoken = String::new();
-    for character in passcode.chars().filter(|c| c.is_ascii_alphanumeric()) {
+    for character in passcode.chars().filter(char::is_ascii_alphanumeric) {
         if !spoken.is_empty() {
             spoken.push_str(", ");
         }
@@ -39,4 +39,15 @@ pub(super) fn twiml(text: &str) -> String {
     }
     xml.push_str("</Say></Response>");
     xml
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passcode_is_said_one_character_at_a_time_and_twice() {
+        let text = "Your verification code is: 1, 2, B. Once again, your code is: 1, 2, B. Goodbye.";
+        assert_eq!(spell("12-b").expose(), text);
+    }
 }

@@ -3,6 +3,7 @@
 //! Pure. Rules come compiled from `config`'s document; the gateway acts on the decision and shows its trace.
 
 mod place;
+mod plan;
 mod table;
 
 pub use place::{Placed, Unplaceable, place};

@@ -86,3 +86,22 @@ pub(super) fn class(code: u32) -> Option<Class> {
     let (_, last, class) = CODES.get(after.checked_sub(1)?)?;
     (code <= *last).then_some(*class)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_its_ranges_do_not_overlap() {
+        for pair in CODES.windows(2) {
+            assert!(pair[0].0 <= pair[0].1 && pair[0].1 < pair[1].0, "{} and {}", pair[0].0, pair[1].0);
+        }
+    }
+
+    #[test]
+    fn a_code_between_two_ranges_is_in_neither() {
+        for code in [0, 10_000, 21_213, 21_700, 21_706, 63_039, u32::MAX] {
+            assert_eq!(class(code), None, "{code}");
+        }
+    }
+}

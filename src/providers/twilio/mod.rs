@@ -4,6 +4,8 @@
 //! whose outcome is unclear to the same account.
 
 mod codes;
+#[cfg(test)]
+mod tests;
 
 use ::http::{Method, header};
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -2,6 +2,9 @@
 //!
 //! `docs/http-provider.md` is the contract this file implements; change both together.
 
+#[cfg(test)]
+mod tests;
+
 use ::http::{HeaderName, Method, header};
 use serde::Serialize;
 use url::Url;
