@@ -277,3 +277,217 @@ fn fault(outcome: &Outcome) -> Option<Fault> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::providers::Refusal;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const ALMOST: Duration = OPEN.saturating_sub(SECOND);
+
+    fn refused(class: Class) -> Outcome {
+        Outcome::Refused(Refusal { class, code: "1".into(), retry_after_s: None })
+    }
+
+    fn accepted() -> Outcome {
+        Outcome::Accepted { id: "SM1".into() }
+    }
+
+    fn fail(breaker: &mut Breaker, times: u32, now: Instant) {
+        for _ in 0..times {
+            let permit = breaker.admit(now).unwrap();
+            breaker.record(permit, false, now);
+        }
+    }
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::default();
+        fail(&mut breaker, CONSECUTIVE, now);
+        breaker
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_four_do_not() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        fail(&mut breaker, CONSECUTIVE - 1, now);
+        assert_eq!(breaker.state(now), BreakerState::Closed);
+        fail(&mut breaker, 1, now);
+        assert_eq!(breaker.state(now), BreakerState::Open);
+        assert_eq!(breaker.admit(now + SECOND), Err(ALMOST));
+    }
+
+    #[test]
+    fn half_of_twenty_within_ten_seconds_open_it_and_of_nineteen_do_not() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        for n in 0..SAMPLE {
+            assert_eq!(breaker.state(now), BreakerState::Closed, "after {n}");
+            let permit = breaker.admit(now).unwrap();
+            breaker.record(permit, n % 2 == 0, now + SECOND * n / 4);
+        }
+        assert_eq!(breaker.state(now + 5 * SECOND), BreakerState::Open);
+    }
+
+    #[test]
+    fn failures_older_than_the_window_do_not_count() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        for n in 0..SAMPLE * 3 {
+            let at = now + SECOND * n;
+            let permit = breaker.admit(at).unwrap();
+            breaker.record(permit, n % 2 == 0, at);
+        }
+        assert_eq!(breaker.state(now + SECOND * SAMPLE * 3), BreakerState::Closed);
+    }
+
+    #[test]
+    fn when_it_half_opens_one_attempt_is_the_trial_and_decides() {
+        let now = Instant::now();
+        for (worked, state) in [(true, BreakerState::Closed), (false, BreakerState::Open)] {
+            let mut breaker = opened(now);
+            let later = now + OPEN;
+            assert_eq!(breaker.state(later), BreakerState::HalfOpen);
+            let trial = breaker.admit(later).unwrap();
+            assert_eq!(breaker.admit(later), Err(OPEN), "a second attempt beside the trial");
+            breaker.record(trial, worked, later + SECOND);
+            assert_eq!(breaker.state(later + SECOND), state);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_is_never_told_of_makes_way_for_another() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let lost = breaker.admit(now + OPEN).unwrap();
+        let second = breaker.admit(now + 2 * OPEN).unwrap();
+        breaker.record(lost, false, now + 2 * OPEN);
+        assert_eq!(breaker.state(now + 2 * OPEN), BreakerState::HalfOpen, "the lost one no longer decides");
+        breaker.record(second, true, now + 2 * OPEN);
+        assert_eq!(breaker.state(now + 2 * OPEN), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_result_from_before_it_opened_changes_nothing() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        let slow = breaker.admit(now).unwrap();
+        fail(&mut breaker, CONSECUTIVE, now);
+        breaker.record(slow, true, now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::Open);
+    }
+
+    #[test]
+    fn a_call_without_another_carrier_may_force_it_and_its_success_closes_it() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let forced = breaker.force(now + SECOND);
+        breaker.record(forced, true, now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::Closed);
+    }
+
+    #[test]
+    fn what_counts_against_the_carrier_the_country_or_nobody() {
+        let now = Instant::now();
+        let country = "SE".parse().unwrap();
+        let (closed, open) = (BreakerState::Closed, BreakerState::Open);
+        for (outcome, whole, of_country) in [
+            (accepted(), closed, closed),
+            (Outcome::Ambiguous { cause: "timeout" }, open, closed),
+            (refused(Class::Transient), open, closed),
+            (refused(Class::Throttled), open, closed),
+            (refused(Class::PermanentConfig(Scope::Account)), open, closed),
+            (refused(Class::PermanentConfig(Scope::Country)), closed, open),
+            (refused(Class::PermanentConfig(Scope::Sender)), closed, open),
+            (refused(Class::PermanentDestination), closed, closed),
+            (refused(Class::FraudBlocked), closed, closed),
+            (refused(Class::MessageRejected), closed, closed),
+            (refused(Class::MessageTooLong), closed, closed),
+        ] {
+            let mut breakers = Breakers::default();
+            for _ in 0..CONSECUTIVE {
+                let passage = breakers.admit(Some(country), now).unwrap();
+                breakers.record(passage, &outcome, now);
+            }
+            assert_eq!((breakers.state(now), breakers.country_state(country, now)), (whole, of_country), "{outcome:?}");
+            assert_eq!(breakers.admit(Some(country), now).is_err(), whole == open || of_country == open, "{outcome:?}");
+            assert_eq!(breakers.admit(Some("NO".parse().unwrap()), now).is_err(), whole == open, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_trial_of_the_country_is_not_spent_while_the_carrier_refuses() {
+        let now = Instant::now();
+        let country = Some("SE".parse().unwrap());
+        let mut breakers = Breakers::default();
+        for _ in 0..CONSECUTIVE {
+            let passage = breakers.admit(country, now).unwrap();
+            breakers.record(passage, &refused(Class::PermanentConfig(Scope::Country)), now);
+        }
+        let later = now + ALMOST;
+        for _ in 0..CONSECUTIVE {
+            let passage = breakers.admit(None, later).unwrap();
+            breakers.record(passage, &refused(Class::Transient), later);
+        }
+        assert_eq!(breakers.admit(country, now + OPEN), Err(ALMOST));
+        assert!(breakers.admit(country, later + OPEN).is_ok(), "both trials are left");
+    }
+
+    fn outcomes() -> impl Strategy<Value = Outcome> {
+        prop_oneof![
+            Just(accepted()),
+            Just(refused(Class::Transient)),
+            Just(refused(Class::PermanentConfig(Scope::Country))),
+            Just(Outcome::Ambiguous { cause: "reset" }),
+        ]
+    }
+
+    fn countries() -> impl Strategy<Value = Option<CountryCode>> {
+        proptest::option::of("[A-F][A-Z]".prop_map(|code| code.parse().unwrap()))
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_memory_is_bounded_and_a_refusal_ends_within_the_open_time(
+            steps in proptest::collection::vec((outcomes(), countries(), 0_u64..4_000, any::<bool>()), 1..400),
+        ) {
+            let mut now = Instant::now();
+            let mut breakers = Breakers::default();
+            for (outcome, country, pause, told) in steps {
+                now += Duration::from_millis(pause);
+                let passage = match breakers.admit(country, now) {
+                    Ok(passage) => passage,
+                    Err(wait) => {
+                        prop_assert!(wait > Duration::ZERO && wait <= OPEN);
+                        prop_assert!(breakers.clone().admit(country, now + wait).is_ok());
+                        breakers.force(country, now)
+                    }
+                };
+                if told {
+                    breakers.record(passage, &outcome, now);
+                }
+                prop_assert!(breakers.countries.len() <= MAX_COUNTRIES);
+                if let State::Closed { window, .. } = &breakers.whole.state {
+                    prop_assert!(window.slices.len() <= SLICES as usize + 1);
+                }
+            }
+        }
+
+        #[test]
+        fn a_carrier_that_mostly_works_is_never_left_alone(
+            results in proptest::collection::vec(0_u64..2_000, 1..300),
+        ) {
+            let mut now = Instant::now();
+            let mut breaker = Breaker::default();
+            for (n, pause) in results.into_iter().enumerate() {
+                now += Duration::from_millis(pause);
+                let permit = breaker.admit(now);
+                prop_assert!(permit.is_ok());
+                breaker.record(permit.unwrap(), n % 4 != 3, now);
+            }
+        }
+    }
+}

@@ -59,7 +59,7 @@ impl Cadence {
         let period = self.interval.saturating_mul(replicas.clamp(1, MAX_REPLICAS));
         let place = remainder(self.place, period);
         let now = Duration::from_nanos_u128(now.as_nanos() % period.as_nanos());
-        if place > now { place - now } else { period - now + place }
+        place.checked_sub(now).filter(|left| !left.is_zero()).unwrap_or_else(|| (period + place).saturating_sub(now))
     }
 }
 
@@ -115,4 +115,143 @@ fn hash(pod: &str, carrier: &str) -> u64 {
 
 fn remainder(place: u64, period: Duration) -> Duration {
     Duration::from_nanos_u128(u128::from(place) % period.as_nanos().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use proptest::prelude::*;
+    use tokio::time::advance;
+
+    use super::*;
+
+    const PROBE: Probe = Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 };
+    const INTERVAL: Duration = Duration::from_secs(30);
+    const EPOCH: Duration = Duration::from_secs(1_700_000_000);
+
+    type Log = Arc<Mutex<Vec<(Duration, Probed)>>>;
+
+    /// A loop whose probes take `takes`, with what it told and when.
+    fn start(cadence: Cadence, replicas: watch::Receiver<u32>, takes: Duration) -> (Log, CancellationToken) {
+        let (log, stop) = (Log::default(), CancellationToken::new());
+        let (told, began) = (Arc::clone(&log), Instant::now());
+        let ask = move || async move {
+            sleep(takes).await;
+            Probed::Up
+        };
+        let tell = move |probed| told.lock().unwrap().push((began.elapsed(), probed));
+        tokio::spawn(run(cadence, EPOCH, replicas, ask, tell, stop.clone()));
+        (log, stop)
+    }
+
+    async fn pass(time: Duration) {
+        for _ in 0..time.as_millis() / 100 {
+            advance(Duration::from_millis(100)).await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_probe_is_made_within_two_seconds_and_the_others_an_interval_apart() {
+        let (_replicas, count) = watch::channel(1);
+        let (log, _stop) = start(Cadence::new(&PROBE, "main-abc", "twilio"), count, Duration::ZERO);
+        pass(INTERVAL * 10).await;
+        let log = log.lock().unwrap();
+        assert!(log[0].0 <= FIRST_WITHIN + Duration::from_millis(200), "{log:?}");
+        assert!((10..=11).contains(&log.len()), "{} probes in ten intervals", log.len());
+        for pair in log[1..].windows(2) {
+            let apart = pair[1].0.saturating_sub(pair[0].0);
+            assert!(apart.abs_diff(INTERVAL) <= Duration::from_millis(200), "{apart:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_name_probes_at_the_same_times_again() {
+        let mut logs = Vec::new();
+        for _ in 0..2 {
+            let (_replicas, count) = watch::channel(2);
+            let (log, stop) = start(Cadence::new(&PROBE, "main-abc", "twilio"), count, Duration::ZERO);
+            pass(INTERVAL * 5).await;
+            stop.cancel();
+            logs.push(log.lock().unwrap().clone());
+        }
+        assert_eq!(logs[0], logs[1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_replicas_make_each_of_them_probe_less_often_at_once() {
+        let (replicas, count) = watch::channel(1);
+        let (log, _stop) = start(Cadence::new(&PROBE, "main-abc", "twilio"), count, Duration::ZERO);
+        pass(INTERVAL * 4).await;
+        let before = log.lock().unwrap().len();
+        replicas.send(4).unwrap();
+        pass(INTERVAL * 16).await;
+        let after = log.lock().unwrap().len() - before;
+        assert!((3..=5).contains(&after), "{after} probes in sixteen intervals of four replicas");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_fails_after_its_timeout_and_does_not_stop_the_loop() {
+        let (_replicas, count) = watch::channel(1);
+        let (log, _stop) = start(Cadence::new(&PROBE, "main-abc", "twilio"), count, Duration::from_hours(1));
+        pass(INTERVAL * 3).await;
+        let log = log.lock().unwrap();
+        assert!(log.len() >= 2, "{log:?}");
+        for (_, probed) in log.iter() {
+            assert_eq!(*probed, Probed::Down(timed_out()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_probe_is_begun_while_one_is_under_way_nor_after_the_stop() {
+        let (_replicas, count) = watch::channel(1);
+        let probe = Probe { interval_ms: 1_000, timeout_ms: 10_000, ..PROBE };
+        let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (now_running, at_most) = (Arc::clone(&running), Arc::clone(&most));
+        let ask = move || {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                sleep(Duration::from_secs(4)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                Probed::Unknown
+            }
+        };
+        let told = Arc::new(AtomicU32::new(0));
+        let tell = {
+            let told = Arc::clone(&told);
+            move |_| _ = told.fetch_add(1, Ordering::SeqCst)
+        };
+        let stop = CancellationToken::new();
+        let looping = tokio::spawn(run(Cadence::new(&probe, "a", "b"), EPOCH, count, ask, tell, stop.clone()));
+        pass(Duration::from_secs(30)).await;
+        stop.cancel();
+        looping.await.unwrap();
+        let before = told.load(Ordering::SeqCst);
+        pass(Duration::from_secs(30)).await;
+        assert!(before >= 5);
+        assert_eq!(told.load(Ordering::SeqCst), before);
+        assert_eq!(at_most.load(Ordering::SeqCst), 1);
+        assert!(now_running.load(Ordering::SeqCst) <= 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_probe_is_at_the_replicas_place_and_never_further_than_a_period(
+            pod in "[a-z0-9-]{1,40}", interval_ms in 0_u64..200_000, replicas in 0_u32..5_000, now_ms in 0_u64..1 << 42,
+        ) {
+            let cadence = Cadence::new(&Probe { interval_ms, ..PROBE }, &pod, "twilio");
+            let now = Duration::from_millis(now_ms);
+            let period = cadence.interval * replicas.clamp(1, MAX_REPLICAS);
+            let delay = cadence.next(now, replicas);
+            prop_assert!(delay > Duration::ZERO && delay <= period);
+            let place = Duration::from_nanos_u128((now + delay).as_nanos() % period.as_nanos());
+            prop_assert_eq!(place, remainder(cadence.place, period));
+            prop_assert!(cadence.first() < FIRST_WITHIN);
+        }
+    }
 }

@@ -151,3 +151,102 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        task::JoinHandle,
+        time::Instant,
+    };
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+    const SOON: Duration = Duration::from_secs(5);
+    const BOUNDS: Bounds = Bounds { connections: 2, handshake: SHORT, head: SHORT, lifetime: Duration::from_mins(1) };
+
+    async fn start(bounds: Bounds) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let answer = |request: &request::Parts| text(StatusCode::OK, "text/plain", request.uri.path().to_owned());
+        (address, stop.clone(), tokio::spawn(serve(listener, bounds, plain, answer, stop)))
+    }
+
+    async fn read(stream: &mut TcpStream) -> String {
+        let mut buffer = vec![0; 4096];
+        let length = timeout(SOON, stream.read(&mut buffer)).await.expect("nothing came").unwrap_or(0);
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+
+    /// Reads until the other side closes, and says how long that took.
+    async fn closed(mut stream: TcpStream) -> Duration {
+        let began = Instant::now();
+        while !read(&mut stream).await.is_empty() {}
+        began.elapsed()
+    }
+
+    #[tokio::test]
+    async fn several_requests_go_over_one_connection() {
+        let (address, stop, _) = start(BOUNDS).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        for path in ["/a", "/b"] {
+            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+            let answer = read(&mut stream).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(path), "{answer}");
+        }
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn who_sends_nothing_half_a_head_or_one_too_long_is_hung_up_on() {
+        let (address, stop, _) = start(BOUNDS).await;
+        let long = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(2 * MAX_HEAD));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(MAX_HEADERS + 1));
+        for sent in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\nx: ", &long, &many] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            assert!(closed(stream).await < SOON, "{} bytes", sent.len());
+        }
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_connection_above_the_cap_waits_for_one_to_end() {
+        let (address, stop, _) = start(Bounds { head: SOON, ..BOUNDS }).await;
+        let idle = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let mut third = TcpStream::connect(address).await.unwrap();
+        third.write_all(b"GET /third HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert!(timeout(SHORT, third.readable()).await.is_err(), "answered above the cap");
+        drop(idle);
+        assert!(read(&mut third).await.ends_with("/third"));
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_with_its_lifetime_however_busy() {
+        let (address, stop, _) = start(Bounds { lifetime: SHORT, ..BOUNDS }).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let began = Instant::now();
+        loop {
+            let sent = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            if sent.is_err() || read(&mut stream).await.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(began.elapsed() >= SHORT / 2 && began.elapsed() < SOON);
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn the_stop_ends_idle_connections_and_the_listener() {
+        let (address, stop, serving) = start(Bounds { head: SOON, ..BOUNDS }).await;
+        let idle = TcpStream::connect(address).await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+        stop.cancel();
+        timeout(SOON, serving).await.expect("still serving").unwrap();
+        assert!(closed(idle).await < SHORT);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

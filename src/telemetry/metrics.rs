@@ -29,7 +29,7 @@ const BOUNDS: Bounds = Bounds {
     connections: 16,
     handshake: Duration::from_secs(1),
     head: Duration::from_secs(10),
-    lifetime: Duration::from_secs(600),
+    lifetime: Duration::from_mins(10),
 };
 
 /// All metric families of a process. Cheap to clone; clones share the families.
@@ -103,5 +103,83 @@ fn route(request: &request::Parts, metrics: &Metrics, ready: &Readiness) -> Answ
             Err(reason) => endpoint::text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{reason}\n")),
         },
         _ => endpoint::text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /livez or /readyz\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use prometheus_client::metrics::counter::Counter;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    async fn ask(address: std::net::SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[test]
+    fn families_of_the_product_have_its_prefix_and_those_of_the_process_have_not() {
+        let metrics = Metrics::new("gateway");
+        let calls: Counter = Counter::default();
+        calls.inc();
+        metrics.register(|registry| registry.register("calls", "Calls", calls.clone()));
+        metrics.register(|registry| registry.register("others", "Others", Counter::<u64>::default()));
+        let text = metrics.render();
+        let version = env!("CARGO_PKG_VERSION");
+        for line in [
+            "hookswitch_calls_total 1".to_owned(),
+            "hookswitch_others_total 0".to_owned(),
+            format!("hookswitch_build_info{{component=\"gateway\",version=\"{version}\"}} 1"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find(|line| line.split(' ').next() == Some(name)).expect(name);
+            line.rsplit(' ').next().unwrap().parse().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 1e6);
+        assert!(value("process_start_time_seconds") > 1.7e9);
+        assert!(value("process_open_fds") >= 3.0);
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn metrics_life_and_readiness_are_told_over_http() {
+        let listener = endpoint::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, is_ready) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&is_ready);
+        let ready: Readiness =
+            Arc::new(move || if seen.load(Ordering::SeqCst) { Ok(()) } else { Err("no configuration yet") });
+        let serving = tokio::spawn(serve(listener, Metrics::new("gateway"), ready, stop.clone()));
+
+        let unready = ask(address, "GET /readyz").await;
+        assert!(unready.starts_with("HTTP/1.1 503 ") && unready.ends_with("no configuration yet\n"), "{unready}");
+        is_ready.store(true, Ordering::SeqCst);
+        assert!(ask(address, "GET /readyz").await.starts_with("HTTP/1.1 200 "));
+        assert!(ask(address, "GET /livez").await.starts_with("HTTP/1.1 200 "));
+        assert!(ask(address, "POST /livez").await.starts_with("HTTP/1.1 405 "));
+        assert!(ask(address, "GET /else").await.starts_with("HTTP/1.1 404 "));
+        let metrics = ask(address, "GET /metrics").await;
+        assert!(
+            metrics.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            "{metrics}"
+        );
+        assert!(metrics.ends_with("# EOF\n"));
+        stop.cancel();
+        serving.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
     }
 }

@@ -109,7 +109,7 @@ impl Walk<'_> {
         let mut line = self.tokens.get(self.at).map_or(0, |token| token.1);
         while let Some((token, at_line)) = self.tokens.get(self.at) {
             match token {
-                Token::Then => self.at += 1,
+                Token::Then | Token::Other('*') => self.at += 1,
                 Token::Word(word) if word == "as" => self.at += 2,
                 Token::Word(word) => {
                     line = *at_line;
@@ -129,7 +129,6 @@ impl Walk<'_> {
                     self.at += 1;
                     return;
                 }
-                Token::Other('*') => self.at += 1,
                 Token::Other(_) => break,
             }
         }
@@ -166,17 +165,16 @@ fn tokens(text: &str) -> Vec<(Token, usize)> {
             ['/', '/', ..] => rest.iter().position(|c| *c == '\n').unwrap_or(rest.len()),
             ['/', '*', ..] => block_comment(rest),
             ['"', ..] => string(rest, 0),
-            ['r' | 'b' | 'c', ..] if literal_prefix(rest).is_some() => literal_prefix(rest).unwrap(),
             ['\'', ..] => character(rest),
             [':', ':', ..] => {
                 tokens.push((Token::Then, line));
                 2
             }
-            [c, ..] if c.is_alphanumeric() || *c == '_' => {
+            [c, ..] if c.is_alphanumeric() || *c == '_' => literal(rest).unwrap_or_else(|| {
                 let end = rest.iter().position(|c| !c.is_alphanumeric() && *c != '_').unwrap_or(rest.len());
                 tokens.push((Token::Word(rest[..end].iter().collect()), line));
                 end
-            }
+            }),
             [c, ..] => {
                 if !c.is_whitespace() {
                     tokens.push((Token::Other(*c), line));
@@ -222,7 +220,7 @@ fn string(rest: &[char], from: usize) -> usize {
 }
 
 /// Length of a literal with a prefix, such as `b"…"`, `r#"…"#`, `b'…'`; `None` when it is a word.
-fn literal_prefix(rest: &[char]) -> Option<usize> {
+fn literal(rest: &[char]) -> Option<usize> {
     let letters = rest.iter().take_while(|c| matches!(c, 'r' | 'b' | 'c')).count();
     let hashes = rest[letters..].iter().take_while(|c| **c == '#').count();
     let raw = rest[..letters].contains(&'r');

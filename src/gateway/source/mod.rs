@@ -77,17 +77,13 @@ async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, sight: watch::S
             let verdict = choice.weigh(report, &check);
             (verdict, Sight { current: choice.current(), refused: choice.refused() })
         });
-        match weighing.await {
-            Ok((verdict, seen)) => {
-                log(&verdict);
-                sight.send_if_modified(|sight| {
-                    !sight.same(&seen) && {
-                        *sight = seen;
-                        true
-                    }
-                });
-            }
-            Err(_) => tracing::error!("a configuration could not be checked; the last good one is served"),
+        let Ok((verdict, seen)) = weighing.await else {
+            tracing::error!("a configuration could not be checked; the last good one is served");
+            continue;
+        };
+        log(&verdict);
+        if !sight.borrow().same(&seen) {
+            sight.send_replace(seen);
         }
     }
 }
@@ -107,3 +103,6 @@ fn log(verdict: &Verdict) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use super::choice::{Origin, Report};
 use crate::config::envelope::KEY;
 
 /// Bounds of the time between two tries, which doubles and varies by a fifth.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// How long the first answer may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
