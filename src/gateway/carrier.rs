@@ -17,7 +17,9 @@ use crate::{
     },
     message::{CountryCode, Secret},
     net::{self, Connector, SendError},
-    providers::{self, Adapter, CarrierAnswer, CarrierRequest, Class, MAX_ANSWER, Message, Outcome, Probed, Refusal},
+    providers::{
+        self, Adapter, CarrierAnswer, CarrierRequest, Class, MAX_ANSWER, Message, Outcome, Probed, Refusal, Scope,
+    },
 };
 
 /// Why a carrier of a configuration cannot be used. Holds no credential.
@@ -78,7 +80,12 @@ impl Carrier {
     /// # Errors
     ///
     /// [`InvalidCarrier`].
-    pub fn new(name: &str, config: &GatewayConfig, settings: &document::Provider, before: Option<&Self>) -> Result<Self, InvalidCarrier> {
+    pub fn new(
+        name: &str,
+        config: &GatewayConfig,
+        settings: &document::Provider,
+        before: Option<&Self>,
+    ) -> Result<Self, InvalidCarrier> {
         let adapter = providers::adapter(settings)
             .map_err(|source| InvalidCarrier::Provider { name: name.to_owned(), source })?;
         let route = Route {
@@ -92,14 +99,20 @@ impl Carrier {
             None => connect(name, &route)?,
         };
         let standing = same_account.map_or_else(
-            || Arc::new(Mutex::new(Standing { health: CarrierHealth::new(&settings.probe), breakers: Breakers::default() })),
+            || {
+                Arc::new(Mutex::new(Standing {
+                    health: CarrierHealth::new(&settings.probe),
+                    breakers: Breakers::default(),
+                }))
+            },
             |before| Arc::clone(&before.standing),
         );
         lock(&standing).health.reconfigure(&settings.probe);
-        let in_flight = same_account.filter(|before| before.settings.max_in_flight == settings.max_in_flight).map_or_else(
-            || Arc::new(Semaphore::new(usize::try_from(settings.max_in_flight).unwrap_or(usize::MAX >> 4))),
-            |before| Arc::clone(&before.in_flight),
-        );
+        let in_flight =
+            same_account.filter(|before| before.settings.max_in_flight == settings.max_in_flight).map_or_else(
+                || Arc::new(Semaphore::new(usize::try_from(settings.max_in_flight).unwrap_or(usize::MAX >> 4))),
+                |before| Arc::clone(&before.in_flight),
+            );
         Ok(Self { name: name.to_owned(), settings: settings.clone(), route, adapter, connector, standing, in_flight })
     }
 
@@ -148,6 +161,8 @@ impl Carrier {
         };
         let outcome = match self.connector.send(&plain(request), deadline, MAX_ANSWER).await {
             Ok(answer) => self.adapter.outcome(&carried(answer)),
+            // Our own guard says no: that is a setting, not a weakness of the carrier.
+            Err(SendError::NotSent { cause: "guard" }) => refused(Class::PermanentConfig(Scope::Account), "guard"),
             Err(SendError::NotSent { cause }) => refused(Class::Transient, cause),
             Err(SendError::Unclear { cause }) => Outcome::Ambiguous { cause },
         };
@@ -160,7 +175,7 @@ impl Carrier {
 
     /// Asks the carrier whether it works; the caller bounds the time.
     pub async fn probe(&self) -> Probed {
-        let far = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
             Ok(answer) => self.adapter.probed(&carried(answer)),
             // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
@@ -195,7 +210,8 @@ fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
 }
 
 fn connect(name: &str, route: &Route) -> Result<Connector, InvalidCarrier> {
-    let proxy = route.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
+    let proxy =
+        route.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
     let policy =
         net::Policy { allowed_cidrs: route.allowed_cidrs.clone(), proxy, extra_roots_pem: route.ca_bundle.clone() };
     Connector::new(&policy).map_err(|source| InvalidCarrier::Net { name: name.to_owned(), source })

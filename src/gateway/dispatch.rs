@@ -1,6 +1,7 @@
 //! From a call to an answer: place the number, route, send with failover inside the deadline, say what became of it.
 
 use std::{
+    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -51,8 +52,12 @@ impl Dispatch {
                 return Answer { metadata: Some(format!("number: {error}")), ..Answer::failed() };
             }
         };
-        let facts =
-            Facts { number: &placed.number, country: placed.country, channel: call.channel, request_type: call.request_type };
+        let facts = Facts {
+            number: &placed.number,
+            country: placed.country,
+            channel: call.channel,
+            request_type: call.request_type,
+        };
         let decision = self.runtime.table.decide(&facts);
         let rule = decision.rule.map(|rule| format!("{}/{}", rule.policy, rule.name)).unwrap_or_default();
         let (answer, made) = match decision.action {
@@ -114,7 +119,7 @@ impl Dispatch {
             if !made.is_empty() {
                 made.push(' ');
             }
-            made.push_str(&format!("{}:{}:{}ms", carrier.name, outcome_label(&outcome), took.as_millis()));
+            let _ = write!(made, "{}:{}:{}ms", carrier.name, outcome_label(&outcome), took.as_millis());
             let next = attempts.take(&carrier.name, &outcome, runtime.on_ambiguous);
             self.at_risk.store(attempts.is_ambiguous(), Ordering::Release);
             if next == Next::Stop {
@@ -137,7 +142,10 @@ fn compose(call: &Call, placed: &routing::Placed) -> Message {
     let text = match call.channel {
         // Okta's template is written for reading, not for speaking.
         Channel::Voice => voice::spell(call.code.expose()),
-        Channel::Sms => call.text.clone().unwrap_or_else(|| Secret::new(format!("Your verification code is {}", call.code.expose()))),
+        Channel::Sms => call
+            .text
+            .clone()
+            .unwrap_or_else(|| Secret::new(format!("Your verification code is {}", call.code.expose()))),
     };
     Message {
         id: message_id(call),

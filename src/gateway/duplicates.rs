@@ -13,7 +13,7 @@ use super::protocol::{Answer, Call};
 use crate::message::{Channel, EventId};
 
 /// How long an answer is kept.
-pub const KEPT: Duration = Duration::from_secs(600);
+pub const KEPT: Duration = Duration::from_mins(10);
 /// How many answers are kept; the least recently used go first.
 pub const CAPACITY: u64 = 100_000;
 
@@ -45,7 +45,11 @@ impl Default for Duplicates {
     fn default() -> Self {
         let key: [u8; 32] = rand::random();
         Self {
-            seen: Cache::builder().max_capacity(CAPACITY).time_to_live(KEPT).eviction_policy(EvictionPolicy::lru()).build(),
+            seen: Cache::builder()
+                .max_capacity(CAPACITY)
+                .time_to_live(KEPT)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
         }
     }

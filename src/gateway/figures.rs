@@ -130,30 +130,66 @@ impl Figures {
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("gateway");
             registry.register("calls", "Authenticated calls answered, by what Okta was told", figures.calls.clone());
-            registry.register("call_seconds", "From the beginning of a call to its answer", figures.call_seconds.clone());
+            registry.register(
+                "call_seconds",
+                "From the beginning of a call to its answer",
+                figures.call_seconds.clone(),
+            );
             registry.register("unauthorised", "Calls to a hook without a valid secret", figures.unauthorised.clone());
-            registry.register("unreadable", "Authenticated calls that could not be acted on", figures.unreadable.clone());
+            registry.register(
+                "unreadable",
+                "Authenticated calls that could not be acted on",
+                figures.unreadable.clone(),
+            );
             registry.register("attempts", "Attempts at carriers, by outcome", figures.attempts.clone());
             registry.register("attempt_seconds", "Duration of attempts at carriers", figures.attempt_seconds.clone());
-            registry.register("failovers", "Messages that another carrier took after one had not", figures.failovers.clone());
+            registry.register(
+                "failovers",
+                "Messages that another carrier took after one had not",
+                figures.failovers.clone(),
+            );
             registry.register(
                 "sends_after_ambiguous",
                 "Attempts begun although an earlier carrier may have the message: the user may get it twice",
                 figures.after_ambiguous.clone(),
             );
-            registry.register("repeated_calls", "Calls seen before, answered with the first answer", figures.repeated.clone());
+            registry.register(
+                "repeated_calls",
+                "Calls seen before, answered with the first answer",
+                figures.repeated.clone(),
+            );
             registry.register(
                 "contradicting_calls",
                 "Calls with a known event id but another message; not sent",
                 figures.contradicted.clone(),
             );
-            registry.register("calls_without_id", "Calls without an event id, sent without deduplication", figures.without_id.clone());
-            registry.register("late_answers", "Answers that the deadline forced before the work was done", figures.late.clone());
-            registry.register("other_source", "Calls whose source is not the hook that is known in Okta", figures.other_source.clone());
+            registry.register(
+                "calls_without_id",
+                "Calls without an event id, sent without deduplication",
+                figures.without_id.clone(),
+            );
+            registry.register(
+                "late_answers",
+                "Answers that the deadline forced before the work was done",
+                figures.late.clone(),
+            );
+            registry.register(
+                "other_source",
+                "Calls whose source is not the hook that is known in Okta",
+                figures.other_source.clone(),
+            );
             registry.register("rule_calls", "Calls that a rule decided", figures.rules.clone());
-            registry.register("rule_uncovered", "Calls of a rule that found no healthy carrier", figures.uncovered.clone());
+            registry.register(
+                "rule_uncovered",
+                "Calls of a rule that found no healthy carrier",
+                figures.uncovered.clone(),
+            );
             registry.register("connections_closed", "Connections closed by a bound", figures.closed.clone());
-            registry.register("config_generation", "Generation of the configuration being served", figures.config_generation.clone());
+            registry.register(
+                "config_generation",
+                "Generation of the configuration being served",
+                figures.config_generation.clone(),
+            );
             registry.register("config_refused", "Configurations that were refused", figures.config_refused.clone());
         });
         figures
@@ -165,7 +201,11 @@ impl Figures {
 
     /// An authenticated call was answered.
     pub fn answered(&self, hook: &str, channel: Option<Channel>, status: Status, took: Duration) {
-        let labels = CallLabels { hook: hook.to_owned(), channel: channel.map_or("unknown", Channel::label), status: status.label() };
+        let labels = CallLabels {
+            hook: hook.to_owned(),
+            channel: channel.map_or("unknown", Channel::label),
+            status: status.label(),
+        };
         self.calls.get_or_create(&labels).inc();
         self.call_seconds.get_or_create(&HookLabels { hook: hook.to_owned() }).observe(took.as_secs_f64());
         let mut reported = self.reported();
@@ -190,7 +230,9 @@ impl Figures {
         let outcome = outcome_label(outcome);
         let labels = AttemptLabels { provider: provider.to_owned(), channel: channel.label(), outcome };
         self.attempts.get_or_create(&labels).inc();
-        self.attempt_seconds.get_or_create(&ProviderLabels { provider: provider.to_owned() }).observe(took.as_secs_f64());
+        self.attempt_seconds
+            .get_or_create(&ProviderLabels { provider: provider.to_owned() })
+            .observe(took.as_secs_f64());
         let mut reported = self.reported();
         *reported.attempts.entry(provider.to_owned()).or_default().entry(outcome.to_owned()).or_default() += 1;
     }

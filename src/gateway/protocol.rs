@@ -162,7 +162,8 @@ fn channel(name: &str) -> Option<Channel> {
 }
 
 fn language_tag(text: &str) -> Option<String> {
-    let fits = (1..=MAX_LOCALE).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    let fits =
+        (1..=MAX_LOCALE).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     fits.then(|| text.replace('_', "-"))
 }
 
@@ -218,7 +219,7 @@ impl Answer {
 
     /// A message of which nobody can tell.
     #[must_use]
-    pub const fn pending() -> Self {
+    pub fn pending() -> Self {
         Self { status: Status::Pending, ..Self::failed() }
     }
 
@@ -233,14 +234,18 @@ impl Answer {
     pub fn body(&self) -> Vec<u8> {
         let mut value = serde_json::Map::new();
         value.insert("status".into(), self.status.label().into());
-        for (name, text) in
-            [("provider", &self.provider), ("transactionId", &self.transaction_id), ("transactionMetadata", &self.metadata)]
-        {
+        for (name, text) in [
+            ("provider", &self.provider),
+            ("transactionId", &self.transaction_id),
+            ("transactionMetadata", &self.metadata),
+        ] {
             if let Some(text) = text {
                 value.insert(name.into(), text.as_str().into());
             }
         }
-        serde_json::json!({"commands": [{"type": "com.okta.telephony.action", "value": [value]}]}).to_string().into_bytes()
+        serde_json::json!({"commands": [{"type": "com.okta.telephony.action", "value": [value]}]})
+            .to_string()
+            .into_bytes()
     }
 }
 

@@ -177,8 +177,11 @@ impl Runtime {
     /// while the rule names a carrier. With them, how many are worth a try.
     #[must_use]
     pub fn candidates(&self, names: &[String], country: Option<CountryCode>) -> (Vec<Arc<Carrier>>, usize) {
-        let (mut usable, others): (Vec<_>, Vec<_>) =
-            names.iter().filter_map(|name| self.carriers.get(name)).cloned().partition(|carrier| carrier.is_usable(country));
+        let (mut usable, others): (Vec<_>, Vec<_>) = names
+            .iter()
+            .filter_map(|name| self.carriers.get(name))
+            .cloned()
+            .partition(|carrier| carrier.is_usable(country));
         let worth = usable.len();
         usable.extend(others);
         (usable, worth)
@@ -187,6 +190,9 @@ impl Runtime {
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime").field("hash", &self.hash).field("generation", &self.generation).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("hash", &self.hash)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
     }
 }

@@ -80,7 +80,12 @@ impl Attempts {
     pub fn answer(&self) -> Answer {
         let metadata = Some(format!("attempts={}", self.made));
         if let Some((carrier, id)) = &self.accepted {
-            return Answer { status: Status::Successful, provider: Some(carrier.clone()), transaction_id: Some(id.clone()), metadata };
+            return Answer {
+                status: Status::Successful,
+                provider: Some(carrier.clone()),
+                transaction_id: Some(id.clone()),
+                metadata,
+            };
         }
         if let Some(carrier) = &self.ambiguous {
             return Answer { status: Status::Pending, provider: Some(carrier.clone()), transaction_id: None, metadata };
@@ -100,6 +105,8 @@ mod tests {
     use crate::providers::{Refusal, Scope};
 
     const ACCEPTED: fn() -> Outcome = || Outcome::Accepted { id: "id-1".into() };
+    type Row = (&'static str, Vec<Outcome>, OnAmbiguous, u32, Status, &'static str);
+
     const AMBIGUOUS: Outcome = Outcome::Ambiguous { cause: "timeout" };
 
     fn refused(class: Class) -> Outcome {
@@ -123,16 +130,44 @@ mod tests {
         use OnAmbiguous::{Continue, Stop};
         use Status::{Failed, Pending, Successful};
         let config = |scope| refused(Class::PermanentConfig(scope));
-        let rows: Vec<(&str, Vec<Outcome>, OnAmbiguous, u32, Status, &str)> = vec![
+        let rows: Vec<Row> = vec![
             ("accepted ends it", vec![ACCEPTED(), ACCEPTED()], Continue, 1, Successful, "carrier-0"),
-            ("a bad destination ends it", vec![refused(Class::PermanentDestination), ACCEPTED()], Continue, 1, Failed, "carrier-0"),
-            ("an account refusal goes on", vec![config(Scope::Account), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            (
+                "a bad destination ends it",
+                vec![refused(Class::PermanentDestination), ACCEPTED()],
+                Continue,
+                1,
+                Failed,
+                "carrier-0",
+            ),
+            (
+                "an account refusal goes on",
+                vec![config(Scope::Account), ACCEPTED()],
+                Continue,
+                2,
+                Successful,
+                "carrier-1",
+            ),
             ("a sender refusal goes on", vec![config(Scope::Sender), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
-            ("a country refusal goes on", vec![config(Scope::Country), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            (
+                "a country refusal goes on",
+                vec![config(Scope::Country), ACCEPTED()],
+                Continue,
+                2,
+                Successful,
+                "carrier-1",
+            ),
             ("throttled goes on", vec![refused(Class::Throttled), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
             ("transient goes on", vec![refused(Class::Transient), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
             ("all refuse", vec![refused(Class::Transient), config(Scope::Account)], Continue, 2, Failed, "carrier-1"),
-            ("rejected goes on once", vec![refused(Class::MessageRejected), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            (
+                "rejected goes on once",
+                vec![refused(Class::MessageRejected), ACCEPTED()],
+                Continue,
+                2,
+                Successful,
+                "carrier-1",
+            ),
             (
                 "rejected twice ends it",
                 vec![refused(Class::MessageRejected), refused(Class::MessageRejected), ACCEPTED()],
@@ -142,12 +177,26 @@ mod tests {
                 "carrier-1",
             ),
             ("too long ends it", vec![refused(Class::MessageTooLong), ACCEPTED()], Continue, 1, Failed, "carrier-0"),
-            ("fraud ends it, blocked", vec![refused(Class::FraudBlocked), ACCEPTED()], Continue, 1, Successful, "HOOKSWITCH-BLOCKED"),
+            (
+                "fraud ends it, blocked",
+                vec![refused(Class::FraudBlocked), ACCEPTED()],
+                Continue,
+                1,
+                Successful,
+                "HOOKSWITCH-BLOCKED",
+            ),
             ("ambiguous goes on", vec![AMBIGUOUS, ACCEPTED()], Continue, 2, Successful, "carrier-1"),
             ("ambiguous stops when told to", vec![AMBIGUOUS, ACCEPTED()], Stop, 1, Pending, "carrier-0"),
             ("ambiguous is the last word", vec![AMBIGUOUS], Continue, 1, Pending, "carrier-0"),
             ("ambiguous, then refused", vec![AMBIGUOUS, refused(Class::Transient)], Continue, 2, Pending, "carrier-0"),
-            ("ambiguous, then a bad destination", vec![AMBIGUOUS, refused(Class::PermanentDestination)], Continue, 2, Pending, "carrier-0"),
+            (
+                "ambiguous, then a bad destination",
+                vec![AMBIGUOUS, refused(Class::PermanentDestination)],
+                Continue,
+                2,
+                Pending,
+                "carrier-0",
+            ),
             ("ambiguous, then fraud", vec![AMBIGUOUS, refused(Class::FraudBlocked)], Continue, 2, Pending, "carrier-0"),
             ("refused, then ambiguous", vec![refused(Class::Transient), AMBIGUOUS], Continue, 2, Pending, "carrier-1"),
         ];
