@@ -16,7 +16,7 @@ use serde::{
 pub const PATH: &str = "/v1/report";
 
 /// The most bytes a report may have; a reader stops there.
-pub const MAX_REPORT: usize = 2 * 1024 * 1024;
+pub const MAX_REPORT: usize = 4 * 1024 * 1024;
 
 /// The most hooks a report may tell about.
 pub const MAX_HOOKS: usize = 256;
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_largest_report_that_a_gateway_may_write_is_one_that_is_read() {
-        let name = |kind: &str, n: usize| format!("{kind}{n:0width$}", width = 200);
+        let name = |kind: &str, n: usize| format!("{kind}{n:0width$}", width = MAX_NAME - 1);
         let mut report = full();
         for n in 1..MAX_RULES {
             report.rules.insert(name("r", n), RuleReport { calls: u64::MAX, uncovered: u64::MAX });

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn more_replicas_make_each_of_them_probe_less_often_at_once() {
+    async fn more_replicas_make_each_of_them_probe_less_often() {
         let (replicas, count) = watch::channel(1);
         let (log, _stop) = start(Cadence::new(&PROBE, "main-abc", "twilio"), count, Duration::ZERO);
         pass(INTERVAL * 4).await;
@@ -192,6 +192,17 @@ mod tests {
         pass(INTERVAL * 16).await;
         let after = log.lock().unwrap().len() - before;
         assert!((3..=5).contains(&after), "{after} probes in sixteen intervals of four replicas");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_replica_left_does_not_wait_for_the_turn_it_had_among_many() {
+        let (replicas, count) = watch::channel(MAX_REPLICAS);
+        let (log, _stop) = start(Cadence::new(&PROBE, "main-abc", "twilio"), count, Duration::ZERO);
+        pass(INTERVAL * 4).await;
+        assert_eq!(log.lock().unwrap().len(), 1, "the first alone");
+        replicas.send(1).unwrap();
+        pass(INTERVAL * 2).await;
+        assert_eq!(log.lock().unwrap().len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
