@@ -30,6 +30,12 @@ pub struct GatewayConfig {
     pub default_region: Option<CountryCode>,
     /// Address ranges that carriers may live in although they are private.
     pub allowed_cidrs: Vec<IpNet>,
+    /// URL of an HTTP proxy that calls to carriers go through; it may hold a password.
+    #[serde(default)]
+    pub proxy: Option<Secret<String>>,
+    /// Replicas that share the work of probing.
+    #[serde(default = "one")]
+    pub replicas: u32,
     /// Credentials of the report endpoint.
     pub report: Report,
     /// Hooks by name, which is the last part of their path `/hooks/<name>`.
@@ -38,6 +44,10 @@ pub struct GatewayConfig {
     pub providers: BTreeMap<String, Provider>,
     /// All rules of all policies in the order in which they are tried; the first match wins.
     pub rules: Vec<Rule>,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// Deadlines and attempts of one call; all in milliseconds.

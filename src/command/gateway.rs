@@ -1,0 +1,65 @@
+//! `hookswitch gateway`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Args;
+use hookswitch::{
+    api::Duration,
+    gateway::serve::{Gateway as Process, Settings},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Serve Okta's hook calls by a configuration that the operator compiled.
+#[derive(Debug, Args)]
+pub(super) struct Gateway {
+    /// Folder of the mounted configuration Secret.
+    #[arg(long, default_value = "/etc/hookswitch/config")]
+    config_dir: PathBuf,
+    /// Folder of the mounted serving certificate: tls.crt and tls.key.
+    #[arg(long, default_value = "/etc/hookswitch/tls")]
+    tls_dir: PathBuf,
+    /// Name of the configuration Secret; watched when there is an API server, since mounts follow late.
+    #[arg(long)]
+    secret_name: Option<String>,
+    /// Where Okta is served.
+    #[arg(long, default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    /// Where the operator reads the report.
+    #[arg(long, default_value = "0.0.0.0:9443")]
+    report: SocketAddr,
+    /// Where metrics and health are served.
+    #[arg(long, default_value = "0.0.0.0:9090")]
+    metrics: SocketAddr,
+    /// Name of the pod; spreads the probes of replicas.
+    #[arg(long, env = "POD_NAME", default_value = "gateway")]
+    pod_name: String,
+    /// How long to serve on after SIGTERM, until nobody sends here any more.
+    #[arg(long, default_value = "10s")]
+    lame_duck: Duration,
+}
+
+impl Gateway {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let settings = Settings {
+            config_dir: self.config_dir,
+            tls_dir: self.tls_dir,
+            secret_name: self.secret_name,
+            listen: self.listen,
+            report: self.report,
+            metrics: self.metrics,
+            pod: self.pod_name,
+            lame_duck: self.lame_duck.get(),
+        };
+        let gateway = Process::open(settings).await?;
+        let stop = CancellationToken::new();
+        let asked = stop.clone();
+        tokio::spawn(async move {
+            if let Err(error) = super::asked_to_stop().await {
+                tracing::error!(%error, "signals cannot be heard");
+            }
+            asked.cancel();
+        });
+        gateway.run(stop).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! How the time of one call is shared among carriers. Pure.
+
+use std::time::Duration;
+
+/// The time that the next attempt may use, or `None` when it cannot have the floor and is not begun.
+///
+/// `left` is what remains of the call's deadline, `to_come` how many candidates may still follow this one. Each of those
+/// has a floor set aside; when not all can have theirs, the present attempt has its own first.
+#[must_use]
+pub fn allot(left: Duration, floor: Duration, to_come: u32) -> Option<Duration> {
+    (left >= floor).then(|| left.saturating_sub(floor.saturating_mul(to_come)).max(floor))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FLOOR: Duration = Duration::from_millis(500);
+
+    #[test]
+    fn an_attempt_leaves_a_floor_for_each_candidate_to_come() {
+        let ms = Duration::from_millis;
+        for (left, to_come, expected) in [
+            (2_300, 0, Some(2_300)),
+            (2_300, 1, Some(1_800)),
+            (2_300, 2, Some(1_300)),
+            (900, 1, Some(500)),
+            (500, 2, Some(500)),
+            (499, 0, None),
+            (0, 0, None),
+        ] {
+            assert_eq!(allot(ms(left), FLOOR, to_come), expected.map(ms), "{left} ms left, {to_come} to come");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn attempts_that_use_all_they_may_never_pass_the_deadline(left in 0_u64..3_000, floor in 1_u64..2_000, carriers in 1_u32..8) {
+            let floor = Duration::from_millis(floor);
+            let mut left = Duration::from_millis(left);
+            for carrier in 0..carriers {
+                match allot(left, floor, carriers - carrier - 1) {
+                    None => prop_assert!(left < floor),
+                    Some(allotted) => {
+                        prop_assert!(allotted >= floor && allotted <= left);
+                        left -= allotted;
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn every_candidate_gets_its_turn_when_there_is_a_floor_for_each(floor in 1_u64..500, carriers in 1_u32..8, extra in 0_u64..1_000) {
+            let floor = Duration::from_millis(floor);
+            let mut left = floor * carriers + Duration::from_millis(extra);
+            for carrier in 0..carriers {
+                let allotted = allot(left, floor, carriers - carrier - 1);
+                prop_assert!(allotted.is_some());
+                left -= allotted.unwrap_or_default();
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! From a call to an answer: place the number, route, send with failover inside the deadline, say what became of it.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    budget,
+    figures::{Figures, outcome_label},
+    protocol::{Answer, Call},
+    runtime::Runtime,
+    verdict::{Attempts, Next},
+};
+use crate::{
+    message::{Channel, Secret},
+    providers::{Message, voice},
+    routing::{self, Action, Facts},
+};
+
+/// Time kept back for writing the answer.
+const ANSWERING: Duration = Duration::from_millis(30);
+
+/// One call on its way.
+pub struct Dispatch {
+    /// The configuration that it began with; a change meanwhile does not touch it.
+    pub runtime: Arc<Runtime>,
+    /// Counters.
+    pub figures: Arc<Figures>,
+    /// The hook's name.
+    pub hook: Arc<str>,
+    /// When the answer must be there.
+    pub deadline: Instant,
+    /// Whether a carrier may have the message, for whoever must answer before the work is done.
+    pub at_risk: Arc<AtomicBool>,
+}
+
+impl Dispatch {
+    /// Does all that a call asks for. Ends before the deadline.
+    pub async fn run(self, call: &Call) -> Answer {
+        let placed = match routing::place(call.number.expose().trim(), self.runtime.default_region) {
+            Ok(placed) => placed,
+            Err(error) => {
+                self.figures.unreadable("number");
+                tracing::info!(hook = %self.hook, event = event(call), %error, "not sent: the number cannot be placed");
+                return Answer { metadata: Some(format!("number: {error}")), ..Answer::failed() };
+            }
+        };
+        let facts = Facts {
+            number: &placed.number,
+            country: placed.country,
+            channel: call.channel,
+            request_type: call.request_type,
+        };
+        let decision = self.runtime.table.decide(&facts);
+        let rule = decision.rule.map(|rule| format!("{}/{}", rule.policy, rule.name)).unwrap_or_default();
+        let (answer, made) = match decision.action {
+            Action::Send(names) => {
+                let (candidates, usable) = self.runtime.candidates(names, placed.country);
+                if let Some(rule) = decision.rule {
+                    self.figures.ruled(rule.policy, rule.name, usable > 0);
+                }
+                let message = compose(call, &placed);
+                self.send(&message, &candidates).await
+            }
+            Action::Deny => {
+                if let Some(rule) = decision.rule {
+                    self.figures.ruled(rule.policy, rule.name, true);
+                }
+                (Answer { metadata: Some(format!("rule={rule}")), ..Answer::blocked() }, String::new())
+            }
+            Action::NoRule => {
+                self.figures.unreadable("no-rule");
+                (Answer { metadata: Some("no rule matches".to_owned()), ..Answer::failed() }, String::new())
+            }
+        };
+        tracing::info!(
+            hook = %self.hook,
+            event = event(call),
+            number = %placed.number,
+            country = placed.country.map(|country| country.to_string()),
+            channel = call.channel.label(),
+            rule,
+            attempts = made,
+            status = answer.status.label(),
+            provider = answer.provider,
+            "answered"
+        );
+        answer
+    }
+
+    /// Tries candidates until one takes the message or the table says stop; with the answer, a line about each attempt.
+    async fn send(&self, message: &Message, candidates: &[Arc<super::carrier::Carrier>]) -> (Answer, String) {
+        let mut attempts = Attempts::default();
+        let mut made = String::new();
+        let runtime = &self.runtime;
+        let turns = candidates.len().min(usize::try_from(runtime.max_attempts).unwrap_or(usize::MAX));
+        for (turn, carrier) in candidates.iter().take(turns).enumerate() {
+            let left = self.deadline.saturating_duration_since(Instant::now()).saturating_sub(ANSWERING);
+            let to_come = u32::try_from(turns - turn - 1).unwrap_or(u32::MAX);
+            let Some(allotted) = budget::allot(left, runtime.floor, to_come) else {
+                break;
+            };
+            if attempts.is_ambiguous() {
+                self.figures.sent_after_ambiguous();
+            }
+            let begun = Instant::now();
+            self.at_risk.store(true, Ordering::Release);
+            // With nobody left to ask, a closed breaker's door is knocked at all the same.
+            let outcome = carrier.send(message, begun + allotted, to_come == 0).await;
+            let took = begun.elapsed();
+            self.figures.attempted(&carrier.name, message.channel, &outcome, took);
+            if !made.is_empty() {
+                made.push(' ');
+            }
+            let _ = write!(made, "{}:{}:{}ms", carrier.name, outcome_label(&outcome), took.as_millis());
+            let next = attempts.take(&carrier.name, &outcome, runtime.on_ambiguous);
+            self.at_risk.store(attempts.is_ambiguous(), Ordering::Release);
+            if next == Next::Stop {
+                break;
+            }
+        }
+        let answer = attempts.answer();
+        if answer.transaction_id.is_some() && attempts.made() > 1 {
+            self.figures.failed_over();
+        }
+        (answer, made)
+    }
+}
+
+fn event(call: &Call) -> Option<&str> {
+    call.event_id.as_ref().map(crate::message::EventId::as_str)
+}
+
+fn compose(call: &Call, placed: &routing::Placed) -> Message {
+    let text = match call.channel {
+        // Okta's template is written for reading, not for speaking.
+        Channel::Voice => voice::spell(call.code.expose()),
+        Channel::Sms => call
+            .text
+            .clone()
+            .unwrap_or_else(|| Secret::new(format!("Your verification code is {}", call.code.expose()))),
+    };
+    Message {
+        id: message_id(call),
+        channel: call.channel,
+        to: placed.number.clone(),
+        country: placed.country,
+        text,
+        locale: call.locale.clone(),
+        ttl: call.expires.and_then(|expires| Duration::try_from(expires.duration_since(jiff::Timestamp::now())).ok()),
+    }
+}
+
+/// The carrier's idempotency key: Okta's id where there is one, so that a replica that sees the same call sends the same
+/// key.
+fn message_id(call: &Call) -> String {
+    event(call).map_or_else(|| format!("hs-{:032x}", rand::random::<u128>()), str::to_owned)
+}

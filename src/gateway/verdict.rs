@@ -1,0 +1,213 @@
+//! What follows an attempt, and what Okta is told in the end. Pure: this is the outcome table.
+
+use super::protocol::{Answer, Status};
+use crate::{
+    config::document::OnAmbiguous,
+    providers::{Class, Outcome},
+};
+
+/// Whether another carrier is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next candidate.
+    Another,
+    /// The call is over.
+    Stop,
+}
+
+/// The attempts of one call so far.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    made: u32,
+    accepted: Option<(String, String)>,
+    ambiguous: Option<String>,
+    fraud: bool,
+    rejected: bool,
+    last: Option<(String, String)>,
+}
+
+impl Attempts {
+    /// Takes in what became of an attempt at a carrier, and says whether another one follows.
+    pub fn take(&mut self, carrier: &str, outcome: &Outcome, on_ambiguous: OnAmbiguous) -> Next {
+        self.made += 1;
+        match outcome {
+            Outcome::Accepted { id } => {
+                self.accepted = Some((carrier.to_owned(), id.clone()));
+                Next::Stop
+            }
+            Outcome::Ambiguous { .. } => {
+                self.ambiguous = Some(carrier.to_owned());
+                match on_ambiguous {
+                    OnAmbiguous::Continue => Next::Another,
+                    OnAmbiguous::Stop => Next::Stop,
+                }
+            }
+            Outcome::Refused(refusal) => {
+                self.last = Some((carrier.to_owned(), refusal.code.clone()));
+                match refusal.class {
+                    Class::PermanentDestination | Class::MessageTooLong => Next::Stop,
+                    // Another carrier would pay for the attacker.
+                    Class::FraudBlocked => {
+                        self.fraud = true;
+                        Next::Stop
+                    }
+                    // Filters differ, so it is tried once more; a text that two refuse is the text's fault.
+                    Class::MessageRejected if self.rejected => Next::Stop,
+                    Class::MessageRejected => {
+                        self.rejected = true;
+                        Next::Another
+                    }
+                    Class::PermanentConfig(_) | Class::Throttled | Class::Transient => Next::Another,
+                }
+            }
+        }
+    }
+
+    /// How many were made.
+    #[must_use]
+    pub const fn made(&self) -> u32 {
+        self.made
+    }
+
+    /// Whether an attempt's outcome is not known.
+    #[must_use]
+    pub const fn is_ambiguous(&self) -> bool {
+        self.ambiguous.is_some()
+    }
+
+    /// What Okta is told: the truth, and never FAILED while a carrier may have the message.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let metadata = Some(format!("attempts={}", self.made));
+        if let Some((carrier, id)) = &self.accepted {
+            return Answer {
+                status: Status::Successful,
+                provider: Some(carrier.clone()),
+                transaction_id: Some(id.clone()),
+                metadata,
+            };
+        }
+        if let Some(carrier) = &self.ambiguous {
+            return Answer { status: Status::Pending, provider: Some(carrier.clone()), transaction_id: None, metadata };
+        }
+        if self.fraud {
+            return Answer { metadata, ..Answer::blocked() };
+        }
+        let (provider, code) = self.last.clone().unzip();
+        let metadata = code.map_or(metadata, |code| Some(format!("attempts={};code={code}", self.made)));
+        Answer { status: Status::Failed, provider, transaction_id: None, metadata }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::{Refusal, Scope};
+
+    const ACCEPTED: fn() -> Outcome = || Outcome::Accepted { id: "id-1".into() };
+    type Row = (&'static str, Vec<Outcome>, OnAmbiguous, u32, Status, &'static str);
+
+    const AMBIGUOUS: Outcome = Outcome::Ambiguous { cause: "timeout" };
+
+    fn refused(class: Class) -> Outcome {
+        Outcome::Refused(Refusal { class, code: "c".into(), retry_after_s: None })
+    }
+
+    /// Plays outcomes carrier by carrier until the table says stop; how many were tried, and the last word.
+    fn play(outcomes: &[Outcome], on_ambiguous: OnAmbiguous) -> (u32, Status, Option<String>) {
+        let mut attempts = Attempts::default();
+        for (index, outcome) in outcomes.iter().enumerate() {
+            if attempts.take(&format!("carrier-{index}"), outcome, on_ambiguous) == Next::Stop {
+                break;
+            }
+        }
+        let answer = attempts.answer();
+        (attempts.made(), answer.status, answer.provider)
+    }
+
+    #[test]
+    fn each_row_of_the_outcome_table_holds() {
+        use OnAmbiguous::{Continue, Stop};
+        use Status::{Failed, Pending, Successful};
+        let config = |scope| refused(Class::PermanentConfig(scope));
+        let rows: Vec<Row> = vec![
+            ("accepted ends it", vec![ACCEPTED(), ACCEPTED()], Continue, 1, Successful, "carrier-0"),
+            (
+                "a bad destination ends it",
+                vec![refused(Class::PermanentDestination), ACCEPTED()],
+                Continue,
+                1,
+                Failed,
+                "carrier-0",
+            ),
+            (
+                "an account refusal goes on",
+                vec![config(Scope::Account), ACCEPTED()],
+                Continue,
+                2,
+                Successful,
+                "carrier-1",
+            ),
+            ("a sender refusal goes on", vec![config(Scope::Sender), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            (
+                "a country refusal goes on",
+                vec![config(Scope::Country), ACCEPTED()],
+                Continue,
+                2,
+                Successful,
+                "carrier-1",
+            ),
+            ("throttled goes on", vec![refused(Class::Throttled), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            ("transient goes on", vec![refused(Class::Transient), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            ("all refuse", vec![refused(Class::Transient), config(Scope::Account)], Continue, 2, Failed, "carrier-1"),
+            (
+                "rejected goes on once",
+                vec![refused(Class::MessageRejected), ACCEPTED()],
+                Continue,
+                2,
+                Successful,
+                "carrier-1",
+            ),
+            (
+                "rejected twice ends it",
+                vec![refused(Class::MessageRejected), refused(Class::MessageRejected), ACCEPTED()],
+                Continue,
+                2,
+                Failed,
+                "carrier-1",
+            ),
+            ("too long ends it", vec![refused(Class::MessageTooLong), ACCEPTED()], Continue, 1, Failed, "carrier-0"),
+            (
+                "fraud ends it, blocked",
+                vec![refused(Class::FraudBlocked), ACCEPTED()],
+                Continue,
+                1,
+                Successful,
+                "HOOKSWITCH-BLOCKED",
+            ),
+            ("ambiguous goes on", vec![AMBIGUOUS, ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            ("ambiguous stops when told to", vec![AMBIGUOUS, ACCEPTED()], Stop, 1, Pending, "carrier-0"),
+            ("ambiguous is the last word", vec![AMBIGUOUS], Continue, 1, Pending, "carrier-0"),
+            ("ambiguous, then refused", vec![AMBIGUOUS, refused(Class::Transient)], Continue, 2, Pending, "carrier-0"),
+            (
+                "ambiguous, then a bad destination",
+                vec![AMBIGUOUS, refused(Class::PermanentDestination)],
+                Continue,
+                2,
+                Pending,
+                "carrier-0",
+            ),
+            ("ambiguous, then fraud", vec![AMBIGUOUS, refused(Class::FraudBlocked)], Continue, 2, Pending, "carrier-0"),
+            ("refused, then ambiguous", vec![refused(Class::Transient), AMBIGUOUS], Continue, 2, Pending, "carrier-1"),
+        ];
+        for (sentence, outcomes, on_ambiguous, made, status, provider) in rows {
+            let expected = (made, status, Some(provider.to_owned()));
+            assert_eq!(play(&outcomes, on_ambiguous), expected, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn without_any_attempt_the_answer_is_failed() {
+        assert_eq!(Attempts::default().answer().status, Status::Failed);
+    }
+}

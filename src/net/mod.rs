@@ -1,0 +1,20 @@
+//! The one way out: every call to a carrier or to Okta leaves through here.
+//!
+//! Knows nobody but `message`'s secrets: it takes a plain request and gives a plain answer. What it adds is an address guard on every connection,
+//! a deadline over the whole exchange, a cap on what is read, and a verdict on failures that tells "definitely not sent"
+//! from "unclear".
+
+mod body;
+mod connector;
+mod failure;
+mod guard;
+mod policy;
+mod resolver;
+mod roots;
+#[cfg(test)]
+mod tests;
+
+pub use connector::{Answer, Connector, Request, client, permits};
+pub use failure::SendError;
+pub use guard::Forbidden;
+pub use policy::{NetError, Policy};

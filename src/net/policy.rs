@@ -1,0 +1,53 @@
+//! How calls leave this process, and why a policy cannot be followed.
+
+use std::fmt;
+
+use ipnet::IpNet;
+use url::Url;
+
+/// How calls leave this process.
+#[derive(Clone, Default)]
+pub struct Policy {
+    /// Ranges that may be called although they are private or local.
+    pub allowed_cidrs: Vec<IpNet>,
+    /// A proxy (`http` or `https`, with user and password in the URL if it wants them) that every call goes through.
+    ///
+    /// Only this field decides: environment variables such as `HTTPS_PROXY` and `NO_PROXY` are not read, and there is no
+    /// list of exceptions. The proxy's own address is exempt from the guard. Names are resolved by the proxy, so the guard
+    /// cannot see where they lead; addresses written in a URL are still checked.
+    pub proxy: Option<Url>,
+    /// PEM certificates trusted besides the public ones.
+    pub extra_roots_pem: Option<String>,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("allowed_cidrs", &self.allowed_cidrs)
+            .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
+            .field("extra_roots", &self.extra_roots_pem.is_some())
+            .finish()
+    }
+}
+
+/// Why a policy cannot be followed. Never holds a proxy's password.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The extra roots are not certificates.
+    #[error("read the CA bundle: it is not one or more PEM certificates that can sign")]
+    CaBundle,
+    /// There is nothing to trust.
+    #[error(
+        "load public root certificates: none found; SSL_CERT_FILE or /etc/ssl/certs/ca-certificates.crt should hold them"
+    )]
+    NoRoots,
+    /// The proxy's URL is not usable.
+    #[error("use the proxy: its URL must be http or https, with a host")]
+    Proxy,
+    /// TLS refused its settings.
+    #[error("set up TLS: {0}")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client refused its settings.
+    #[error("set up the HTTP client")]
+    Client(#[source] reqwest::Error),
+}

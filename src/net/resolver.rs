@@ -1,0 +1,91 @@
+//! Resolving names, with the guard's word on every address that comes out.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    sync::Arc,
+};
+
+use futures::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
+
+use super::guard::Guard;
+
+/// Look-ups under way at once, per connector: each one occupies a thread until the system's resolver gives up.
+const MAX_LOOKUPS: usize = 8;
+
+/// Where addresses come from.
+pub(super) trait Lookup: Send + Sync + 'static {
+    /// The addresses of a name, with port 0.
+    fn lookup(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+}
+
+/// The system's resolver, so that `/etc/hosts` and the cluster's search domains apply.
+pub(super) struct System {
+    permits: Arc<Semaphore>,
+}
+
+impl System {
+    pub(super) fn new() -> Self {
+        Self { permits: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
+    }
+}
+
+impl Lookup for System {
+    fn lookup(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let (name, permits) = (name.to_owned(), Arc::clone(&self.permits));
+        Box::pin(async move {
+            let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
+            let found = tokio::task::spawn_blocking(move || {
+                let found = (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
+                drop(permit);
+                found
+            });
+            found.await.map_err(io::Error::other)?
+        })
+    }
+}
+
+/// Why a name has no address to connect to. Found again in the error chain of a failed call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unresolved {
+    /// The resolver found none.
+    #[error("the name has no address")]
+    NotFound,
+    /// It found some, and the guard refuses every one.
+    #[error("every address of the name is guarded")]
+    Guarded,
+}
+
+/// A resolver that gives out only what the guard allows.
+pub(super) struct Guarded {
+    lookup: Arc<dyn Lookup>,
+    guard: Guard,
+    exempt: Option<String>,
+}
+
+impl Guarded {
+    /// `exempt` is the name of the proxy, whose address is not checked.
+    pub(super) fn new(lookup: Arc<dyn Lookup>, guard: Guard, exempt: Option<String>) -> Self {
+        Self { lookup, guard, exempt }
+    }
+}
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (guard, looked_up) = (self.guard.clone(), self.lookup.lookup(name.as_str()));
+        let is_exempt = self.exempt.as_deref().is_some_and(|exempt| exempt.eq_ignore_ascii_case(name.as_str()));
+        Box::pin(async move {
+            let found = looked_up.await.map_err(|_| Unresolved::NotFound)?;
+            if found.is_empty() {
+                return Err(Unresolved::NotFound.into());
+            }
+            let kept: Vec<_> = found.into_iter().filter(|found| is_exempt || guard.allows(found.ip())).collect();
+            if kept.is_empty() {
+                return Err(Unresolved::Guarded.into());
+            }
+            Ok(Box::new(kept.into_iter()) as Addrs)
+        })
+    }
+}

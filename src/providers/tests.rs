@@ -1,0 +1,85 @@
+//! What holds for every carrier, whatever it answers.
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::config::document::Probe;
+
+fn adapters() -> Vec<Box<dyn Adapter>> {
+    let twilio = Carrier::Twilio {
+        account_sid: "AC0123456789abcdef0123456789abcdef".into(),
+        auth_token: "token".into(),
+        base_url: "https://api.twilio.com".into(),
+    };
+    let http = Carrier::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
+    let provider = |carrier| Provider {
+        carrier,
+        senders: Vec::new(),
+        probe: Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 },
+        max_in_flight: 256,
+        ca_bundle: None,
+    };
+    [twilio, http].into_iter().map(|carrier| adapter(&provider(carrier)).unwrap()).collect()
+}
+
+/// Bodies that look like what carriers answer, with anything in the places that are read.
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let word = prop_oneof![
+        Just("accepted".to_owned()),
+        Just("refused".to_owned()),
+        Just("unknown".to_owned()),
+        Just("queued".to_owned()),
+        Just("permanent-config".to_owned()),
+        Just("active".to_owned()),
+        ".{0,200}",
+    ];
+    let value = prop_oneof![
+        word.prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        (20_000..22_000).prop_map(serde_json::Value::from),
+        Just(serde_json::Value::Null),
+        Just(serde_json::json!([{}])),
+    ];
+    let name = prop::sample::select(vec!["status", "id", "sid", "code", "error_code", "class", "scope", "message"]);
+    let object = vec((name, value), 0..8).prop_map(|fields| {
+        let fields: serde_json::Map<_, _> = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        serde_json::to_vec(&fields).unwrap()
+    });
+    prop_oneof![object, vec(any::<u8>(), 0..200)]
+}
+
+fn is_presentable(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_a_carrier_answers_only_bounded_printable_ids_and_codes_come_of_it(
+        status in prop_oneof![Just(200_u16), Just(201), Just(400), Just(429), Just(503), any::<u16>()],
+        retry_after in prop::option::of(".{0,40}"),
+        body in body(),
+    ) {
+        let answer = CarrierAnswer { status, retry_after, body };
+        for adapter in adapters() {
+            match adapter.outcome(&answer) {
+                Outcome::Accepted { id } => prop_assert!((200..300).contains(&status) && is_presentable(&id, 128)),
+                Outcome::Refused(refusal) => {
+                    prop_assert!(is_presentable(&refusal.code, 64), "{:?}", refusal.code);
+                    prop_assert!(refusal.retry_after_s.is_none_or(|pause| pause <= 86_400));
+                }
+                Outcome::Ambiguous { cause } => prop_assert!(matches!(cause, "garbage" | "unknown")),
+            }
+            if let Probed::Down(refusal) = adapter.probed(&answer) {
+                prop_assert!(is_presentable(&refusal.code, 64), "{:?}", refusal.code);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_carrier_has_its_label() {
+    let labels: Vec<_> = adapters().iter().map(|adapter| adapter.label()).collect();
+    assert_eq!(labels, ["twilio", "http"]);
+}

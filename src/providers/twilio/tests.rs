@@ -1,0 +1,343 @@
+//! Twilio's requests and answers, as tables.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::*;
+
+const SID: &str = "AC0123456789abcdef0123456789abcdef";
+const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
+
+fn senders() -> Vec<Sender> {
+    let sender = |channel, countries: &[&str], from: &str| Sender {
+        channel,
+        countries: countries.iter().map(|country| country.parse().unwrap()).collect(),
+        from: from.into(),
+    };
+    vec![
+        sender(Channel::Sms, &["US", "CA"], "+15005550006"),
+        sender(Channel::Sms, &["SE"], SERVICE),
+        sender(Channel::Sms, &["GB"], "Acme"),
+        sender(Channel::Voice, &[], "+15005550006"),
+    ]
+}
+
+fn twilio() -> Twilio {
+    Twilio::new(SID, &"s3cret".into(), "https://api.twilio.com", &senders()).unwrap()
+}
+
+fn message(channel: Channel, to: &str, country: Option<&str>) -> Message {
+    Message {
+        id: "m-1".into(),
+        channel,
+        to: to.parse().unwrap(),
+        country: country.map(|country| country.parse().unwrap()),
+        text: "Your code is 12&34 + ö".into(),
+        locale: Some("sv".into()),
+        ttl: Some(Duration::from_mins(5)),
+    }
+}
+
+fn form(request: &CarrierRequest) -> BTreeMap<String, String> {
+    form_urlencoded::parse(request.body.expose()).into_owned().collect()
+}
+
+fn fields<const N: usize>(expected: [(&str, &str); N]) -> BTreeMap<String, String> {
+    expected.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn answer(status: u16, body: &str) -> CarrierAnswer {
+    CarrierAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
+}
+
+fn refused(class: Class, code: &str) -> Outcome {
+    Outcome::Refused(Refusal { class, code: code.into(), retry_after_s: None })
+}
+
+const ACCOUNT: Class = Class::PermanentConfig(Scope::Account);
+const SENDER: Class = Class::PermanentConfig(Scope::Sender);
+const COUNTRY: Class = Class::PermanentConfig(Scope::Country);
+
+#[test]
+fn an_sms_is_a_form_of_recipient_sender_text_and_validity() {
+    let request = twilio().request(&message(Channel::Sms, "+14155552671", Some("US"))).unwrap();
+    assert_eq!(request.method, Method::POST);
+    assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json"));
+    let headers: BTreeMap<_, _> = request.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(headers["content-type"], "application/x-www-form-urlencoded");
+    let pair = BASE64_STANDARD.decode(headers["authorization"].strip_prefix("Basic ").unwrap()).unwrap();
+    assert_eq!(String::from_utf8(pair).unwrap(), format!("{SID}:s3cret"));
+    let expected = fields([
+        ("To", "+14155552671"),
+        ("From", "+15005550006"),
+        ("Body", "Your code is 12&34 + ö"),
+        ("ValidityPeriod", "300"),
+    ]);
+    assert_eq!(form(&request), expected);
+}
+
+#[test]
+fn a_messaging_service_is_named_as_one_and_a_name_as_a_sender() {
+    let request = twilio().request(&message(Channel::Sms, "+46701234567", Some("SE"))).unwrap();
+    assert_eq!(form(&request).get("MessagingServiceSid").map(String::as_str), Some(SERVICE));
+    assert!(!form(&request).contains_key("From"));
+    let request = twilio().request(&message(Channel::Sms, "+447400123456", Some("GB"))).unwrap();
+    assert_eq!(form(&request).get("From").map(String::as_str), Some("Acme"));
+}
+
+#[test]
+fn a_country_that_no_sender_serves_is_refused_without_a_call() {
+    let nobody = Refusal { class: SENDER, code: "no-sender".into(), retry_after_s: None };
+    for (to, country) in [("+33612345678", Some("FR")), ("+881612345678", None)] {
+        assert_eq!(twilio().request(&message(Channel::Sms, to, country)).unwrap_err(), nobody);
+    }
+}
+
+#[test]
+fn the_first_sender_that_fits_is_used() {
+    let mut senders = senders();
+    senders.insert(0, Sender { channel: Channel::Sms, countries: Vec::new(), from: "+15005550001".into() });
+    let twilio = Twilio::new(SID, &"s3cret".into(), "https://api.twilio.com", &senders).unwrap();
+    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US"))).unwrap();
+    assert_eq!(form(&request).get("From").map(String::as_str), Some("+15005550001"));
+}
+
+#[test]
+fn the_validity_stays_within_twilios_bounds() {
+    for (ttl, expected) in [
+        (Some(Duration::ZERO), Some("6")),
+        (Some(Duration::from_millis(5_900)), Some("6")),
+        (Some(Duration::from_secs(7)), Some("7")),
+        (Some(Duration::from_hours(24)), Some("36000")),
+        (None, None),
+    ] {
+        let message = Message { ttl, ..message(Channel::Sms, "+14155552671", Some("US")) };
+        let form = form(&twilio().request(&message).unwrap());
+        assert_eq!(form.get("ValidityPeriod").map(String::as_str), expected, "{ttl:?}");
+    }
+}
+
+#[test]
+fn a_call_says_the_escaped_text_inline() {
+    let mut call = message(Channel::Voice, "+46701234567", Some("SE"));
+    call.text = "1 < 2 & \"3\" > '4'\u{0}\u{b}".into();
+    let request = twilio().request(&call).unwrap();
+    assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Calls.json"));
+    let said = "<Response><Say language=\"en-US\">1 &lt; 2 &amp; &quot;3&quot; &gt; &apos;4&apos;</Say></Response>";
+    assert_eq!(form(&request), fields([("To", "+46701234567"), ("From", "+15005550006"), ("Twiml", said)]));
+}
+
+#[test]
+fn a_text_longer_than_twilio_takes_is_refused_without_a_call() {
+    let too_long = Refusal { class: Class::MessageTooLong, code: "too-long".into(), retry_after_s: None };
+    for (channel, text, fits) in [
+        (Channel::Sms, "ö".repeat(1_600), true),
+        (Channel::Sms, "ö".repeat(1_601), false),
+        (Channel::Voice, "1".repeat(3_900), true),
+        (Channel::Voice, "&".repeat(1_000), false),
+    ] {
+        let mut message = message(channel, "+14155552671", Some("US"));
+        message.text = Secret::new(text);
+        assert_eq!(twilio().request(&message).err(), (!fits).then(|| too_long.clone()), "{channel:?}");
+    }
+}
+
+#[test]
+fn a_base_url_may_have_a_path_of_its_own() {
+    let twilio = Twilio::new(SID, &"s3cret".into(), "https://proxy.example:8443/twilio/", &senders()).unwrap();
+    let expected = format!("https://proxy.example:8443/twilio/2010-04-01/Accounts/{SID}.json");
+    assert_eq!(twilio.probe().url.as_str(), expected);
+}
+
+#[test]
+fn a_configuration_that_could_never_send_is_refused() {
+    let make =
+        |sid: &str, token: &str, url: &str, senders: &[Sender]| Twilio::new(sid, &token.into(), url, senders).err();
+    let voice = Sender { channel: Channel::Voice, countries: Vec::new(), from: SERVICE.into() };
+    let url = "https://api.twilio.com";
+    assert_eq!(make("AC../Accounts/x", "t", url, &[]), Some(InvalidProvider::AccountSid));
+    assert_eq!(make(SID, "two\nlines", url, &[]), Some(InvalidProvider::Credential));
+    assert_eq!(make(SID, "", url, &[]), Some(InvalidProvider::Credential));
+    assert!(matches!(make(SID, "t", "not a url", &[]), Some(InvalidProvider::Url(_))));
+    assert!(matches!(make(SID, "t", "data:x", &[]), Some(InvalidProvider::Url(_))));
+    assert!(matches!(make(SID, "t", url, &[voice]), Some(InvalidProvider::Sender { index: 0, .. })));
+    assert_eq!(make(SID, "t", url, &senders()), None);
+}
+
+#[test]
+fn every_code_of_the_table_has_its_class_whatever_the_status() {
+    let destination = Class::PermanentDestination;
+    for (class, codes) in [
+        (
+            destination,
+            vec![
+                21_211, 21_214, 21_217, 21_401, 21_421, 21_604, 21_610, 21_614, 21_612, 21_202, 13_223, 13_224, 60_200,
+                60_205, 30_003, 30_004, 30_005, 30_006,
+            ],
+        ),
+        (ACCOUNT, vec![20_003, 10_001, 20_005, 20_403, 21_608, 21_219, 30_002]),
+        (
+            SENDER,
+            vec![
+                21_212, 21_603, 21_606, 21_210, 21_657, 21_701, 21_702, 21_703, 21_704, 21_705, 60_223, 30_018, 30_024,
+                30_032, 30_033, 30_034,
+            ],
+        ),
+        (COUNTRY, vec![21_408, 21_215, 13_227, 21_203, 60_605, 60_220]),
+        (
+            Class::Throttled,
+            vec![20_429, 14_107, 21_611, 10_004, 63_038, 60_203, 60_207, 60_212, 30_001, 30_022, 30_023, 30_027],
+        ),
+        (Class::Transient, vec![20_500, 20_503, 21_730, 21_619, 30_008, 30_017, 30_410]),
+        (Class::FraudBlocked, vec![21_216, 13_225, 60_410, 60_238, 60_413, 30_450]),
+        (Class::MessageRejected, vec![21_602, 21_618, 30_007, 30_019]),
+        (Class::MessageTooLong, vec![21_617]),
+    ] {
+        for code in codes {
+            for status in [400, 401, 403, 404, 429, 500, 503] {
+                let body = format!(r#"{{"code":{code},"message":"m","more_info":"i","status":{status}}}"#);
+                let outcome = twilio().outcome(&answer(status, &body));
+                assert_eq!(outcome, refused(class, &code.to_string()), "{code} with {status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn answers_mean_what_twilio_documents() {
+    let sid = "SM0123456789abcdef0123456789abcdef";
+    let accepted = Outcome::Accepted { id: sid.into() };
+    let garbage = Outcome::Ambiguous { cause: "garbage" };
+    let long = format!(r#"{{"sid":"{}","status":"queued"}}"#, "S".repeat(129));
+    for (says, status, body, expected) in [
+        (
+            "a created message is accepted",
+            201,
+            r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"queued","error_code":null}"#,
+            accepted.clone(),
+        ),
+        (
+            "so is one answered with 200",
+            200,
+            r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"accepted"}"#,
+            accepted.clone(),
+        ),
+        ("a zero is no error code", 201, r#"{"sid":"SM0123456789abcdef0123456789abcdef","error_code":0}"#, accepted),
+        (
+            "a code inside a 200 refuses",
+            200,
+            r#"{"code":21211,"message":"m","status":400}"#,
+            refused(Class::PermanentDestination, "21211"),
+        ),
+        (
+            "a message that carries an error is refused",
+            201,
+            r#"{"sid":"SM0123456789abcdef0123456789abcdef","error_code":30450}"#,
+            refused(Class::FraudBlocked, "30450"),
+        ),
+        ("a code may be text", 400, r#"{"code":"21408","status":400}"#, refused(COUNTRY, "21408")),
+        (
+            "a message that failed at once is refused",
+            201,
+            r#"{"sid":"SM0123456789abcdef0123456789abcdef","status":"failed"}"#,
+            refused(Class::Transient, "status-failed"),
+        ),
+        (
+            "an unknown code in a 200 goes by the status it repeats",
+            200,
+            r#"{"code":99999,"status":429}"#,
+            refused(Class::Throttled, "99999"),
+        ),
+        ("or is trouble when it repeats none", 200, r#"{"code":99999}"#, refused(Class::Transient, "99999")),
+        (
+            "an unknown 21xxx with 400 is about the number",
+            400,
+            r#"{"code":21999,"status":400}"#,
+            refused(Class::PermanentDestination, "21999"),
+        ),
+        (
+            "an unknown 21xxx with 403 goes by its status",
+            403,
+            r#"{"code":21999,"status":403}"#,
+            refused(ACCOUNT, "21999"),
+        ),
+        (
+            "an unknown 22xxx with 400 goes by its status",
+            400,
+            r#"{"code":22000,"status":400}"#,
+            refused(Class::MessageRejected, "22000"),
+        ),
+        ("success without an id is unclear", 201, r#"{"status":"queued"}"#, garbage.clone()),
+        ("success without a body is unclear", 200, "", garbage.clone()),
+        ("success with a page is unclear", 200, "<html>Welcome to the hotel network</html>", garbage.clone()),
+        ("success with a list is unclear", 200, "[]", garbage.clone()),
+        ("an id that is no text is unclear", 201, r#"{"sid":7}"#, garbage.clone()),
+        ("an id with a line break is unclear", 201, r#"{"sid":"SM\nX-Evil: 1"}"#, garbage.clone()),
+        ("an id without end is unclear", 201, long.as_str(), garbage.clone()),
+        ("a status that HTTP does not have is unclear", 99, "", garbage.clone()),
+        ("400 without a readable body rejects the message", 400, "", refused(Class::MessageRejected, "http-400")),
+        ("401 refuses the account", 401, "", refused(ACCOUNT, "http-401")),
+        ("402 refuses the account", 402, "{}", refused(ACCOUNT, "http-402")),
+        ("403 refuses the account", 403, "<html>", refused(ACCOUNT, "http-403")),
+        ("404 rejects the message", 404, "", refused(Class::MessageRejected, "http-404")),
+        ("408 is trouble", 408, "", refused(Class::Transient, "http-408")),
+        ("409 is trouble", 409, "", refused(Class::Transient, "http-409")),
+        ("422 rejects the message", 422, "", refused(Class::MessageRejected, "http-422")),
+        ("429 throttles", 429, "", refused(Class::Throttled, "http-429")),
+        ("500 is trouble", 500, "", refused(Class::Transient, "http-500")),
+        ("503 is trouble", 503, "no", refused(Class::Transient, "http-503")),
+        ("a redirect is a wrong URL", 302, "", refused(ACCOUNT, "http-302")),
+        ("a redirect with an id is one too", 301, r#"{"sid":"SM1"}"#, refused(ACCOUNT, "http-301")),
+    ] {
+        assert_eq!(twilio().outcome(&answer(status, body)), expected, "{says}");
+    }
+}
+
+#[test]
+fn a_pause_is_taken_over_where_pausing_helps_and_bounded() {
+    for (status, retry_after, expected) in [
+        (429, "30", Some(30)),
+        (503, " 5 ", Some(5)),
+        (429, "999999999", Some(86_400)),
+        (429, "-1", None),
+        (429, "Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (401, "30", None),
+    ] {
+        let answer = CarrierAnswer { retry_after: Some(retry_after.into()), ..answer(status, "") };
+        let Outcome::Refused(refusal) = twilio().outcome(&answer) else { panic!("{status} is a refusal") };
+        assert_eq!(refusal.retry_after_s, expected, "{status} {retry_after}");
+    }
+}
+
+#[test]
+fn a_probe_asks_for_the_account_and_believes_only_what_it_says() {
+    let probe = twilio().probe();
+    assert_eq!((probe.method.clone(), probe.body.expose().len()), (Method::GET, 0));
+    assert_eq!(probe.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}.json"));
+    let down = |class, code: &str| Probed::Down(Refusal { class, code: code.into(), retry_after_s: None });
+    for (says, status, body, expected) in [
+        ("an active account is up", 200, r#"{"status":"active"}"#, Probed::Up),
+        ("a suspended one is down", 200, r#"{"status":"suspended"}"#, down(ACCOUNT, "status-suspended")),
+        ("a closed one is down", 200, r#"{"status":"closed"}"#, down(ACCOUNT, "status-closed")),
+        ("a page proves nothing", 200, "<html>", Probed::Unknown),
+        ("an account without a status proves nothing", 200, "{}", Probed::Unknown),
+        ("a wrong token is down", 401, r#"{"code":20003}"#, down(ACCOUNT, "20003")),
+        ("403 without a body is down", 403, "", down(ACCOUNT, "http-403")),
+        ("test credentials may send and not ask", 403, r#"{"code":20008}"#, Probed::Unknown),
+        ("a broken carrier is down", 503, "", down(Class::Transient, "http-503")),
+        ("too many probes prove nothing", 429, "", Probed::Unknown),
+        ("a redirect proves nothing", 302, "", Probed::Unknown),
+        ("an account that is not found proves nothing", 404, "", Probed::Unknown),
+    ] {
+        assert_eq!(twilio().probed(&answer(status, body)), expected, "{says}");
+    }
+}
+
+#[test]
+fn no_debug_output_shows_a_number_a_text_or_a_credential() {
+    let message = message(Channel::Sms, "+14155552671", Some("US"));
+    let request = twilio().request(&message).unwrap();
+    let shown = format!("{message:?} {request:?} {:?}", answer(400, r#"{"message":"+14155552671 is bad"}"#));
+    for secret in ["4155552671", "12&34", "s3cret", "Basic", SID] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
