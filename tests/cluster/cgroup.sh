@@ -17,7 +17,7 @@ plan_cgroups() {
   local _ controllers path
   while IFS=: read -r _ controllers path; do
     controllers=${controllers#name=}
-    [ -n "$controllers" ] && [ -d "/sys/fs/cgroup/$controllers" ] || continue
+    if [ -z "$controllers" ] || [ ! -d "/sys/fs/cgroup/$controllers" ]; then continue; fi
     printf '%s %s\n' "$controllers" "/sys/fs/cgroup/$controllers${path%/}/$cgroup_name"
   done </proc/self/cgroup
 }
@@ -47,7 +47,9 @@ enter_cgroups() {
 
 enable_controllers() {
   local controller
-  for controller in $(cat "$1/cgroup.controllers"); do
+  local -a offered
+  read -r -a offered <"$1/cgroup.controllers"
+  for controller in "${offered[@]}"; do
     case $controller in
       cpu | cpuset | io | memory | pids | hugetlb) echo "+$controller" >"$1/cgroup.subtree_control" || return 1 ;;
     esac

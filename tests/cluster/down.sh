@@ -10,15 +10,16 @@ set -euo pipefail
 use_run "${1:-}"
 [ -d "$run" ] || exit 0
 [ -f "$marker" ] || die "$run was not made by up.sh: left alone"
-exec 8>"$marker"
-flock 8 2>/dev/null || true
+# Read, not written: opening it must not bring it back when another down.sh has just removed it.
+exec 8<"$marker" || exit 0
+flock 8
 [ -f "$marker" ] || exit 0
 
 # ours PID: is it the forwarder, the guard, or the first process (or the one that waits for it) of this cluster?
 ours() {
   local -a argv=()
   local i
-  mapfile -d '' -t argv <"/proc/$1/cmdline" 2>/dev/null || return 1
+  mapfile -d '' -t argv 2>/dev/null <"/proc/$1/cmdline" || return 1
   [ "${#argv[@]}" -ge 3 ] || return 1
   [ "$1" != $$ ] || return 1
   for ((i = 0; i + 1 < ${#argv[@]}; i++)); do

@@ -63,7 +63,7 @@ init_pid() {
 
 is_init() {
   local -a argv=()
-  mapfile -d '' -t argv <"/proc/$1/cmdline" 2>/dev/null || return 1
+  mapfile -d '' -t argv 2>/dev/null <"/proc/$1/cmdline" || return 1
   [ "${#argv[@]}" = 3 ] && [[ ${argv[1]} == */tests/cluster/init.sh ]] && [ "${argv[2]}" = "$run" ]
 }
 
@@ -86,10 +86,10 @@ inside() {
 # When a process was started, in clock ticks since boot; empty when there is none, or only its remains.
 process_start() {
   local stat
+  local -a field
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
-  stat=${stat##*) }
-  set -- $stat
-  [ "$1" = Z ] || printf '%s\n' "${20}"
+  read -r -a field <<<"${stat##*) }" # from the third field on: the state; the start is the 22nd
+  [ "${field[0]}" = Z ] || printf '%s\n' "${field[19]}"
 }
 
 # Owners are written whole or not at all.

@@ -27,8 +27,9 @@ kubelet|kubernetes|k8s.io/kubernetes/cmd/kubelet|$version_flags
 kube-proxy|kubernetes|k8s.io/kubernetes/cmd/kube-proxy|$version_flags
 kubectl|kubernetes|k8s.io/kubernetes/cmd/kubectl|$version_flags
 clusterdns|kubernetes|./clusterdns|
-helm|helm|helm.sh/helm/v3/cmd/helm|
-kstatus|helm|./kstatus|
+helm|clients|helm.sh/helm/v3/cmd/helm|
+kstatus|clients|./kstatus|
+schemas|clients|./schemas|
 kubeconform|kubeconform|github.com/yannh/kubeconform/cmd/kubeconform|
 T
 }
@@ -147,8 +148,9 @@ missing() {
 mapfile -t packages < <(missing)
 if [ ${#packages[@]} -gt 0 ]; then
   say "tools: $(clock) not on this machine: ${packages[*]}"
-  command -v apt-get >/dev/null && command -v dpkg >/dev/null ||
-    die "this machine has neither these nor apt-get to download them with: ${packages[*]}"
+  if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+    die "these are missing, and without apt-get they cannot be downloaded: ${packages[*]}"
+  fi
   if ! apt-cache policy "${packages[@]}" 2>/dev/null | grep -q 'Candidate: [^(]'; then
     say "tools: $(clock) the package lists are empty: apt-get update"
     apt-get update -qq >&2 || die "apt-get update failed (root?), and these are missing: ${packages[*]}"
@@ -173,9 +175,22 @@ if [ ${#packages[@]} -gt 0 ]; then
   [ ${#packages[@]} = 0 ] || die "still missing after unpacking: ${packages[*]}"
 fi
 
+# What schemas.sh makes the schemas of Kubernetes' own kinds from.
+if [ ! -d "$cache/$key/openapi" ]; then
+  source=$(cd "$here/go/kubernetes" && GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local go list -m -f '{{.Dir}}' k8s.io/kubernetes)
+  rm -rf "$cache/$key/openapi.tmp"
+  cp -r --no-preserve=mode "$source/api/openapi-spec/v3" "$cache/$key/openapi.tmp"
+  mv "$cache/$key/openapi.tmp" "$cache/$key/openapi"
+fi
+
 if [ ! -f "$cache/$key/pause.tar" ]; then
   "$here/image.sh" "$cache/$key/pause.tar" hookswitch.local/pause:1 '["/pause"]' "$bin/pause=/pause" >/dev/null
 fi
+
+# What no checkout has asked for in two weeks goes; programs go with the last folder that holds them.
+touch "$cache/$key"
+find "$cache" -mindepth 1 -maxdepth 1 -type d -name 'k*' -mtime +14 -exec rm -rf {} +
+find "$cache/programs" -type f -links 1 -delete
 
 [ $built = 0 ] || say "tools: $(clock) $built programs built; $(du -sm "$cache/programs" | cut -f1) MB in $cache/programs"
 printf '%s\n' "$bin"

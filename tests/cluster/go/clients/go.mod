@@ -1,4 +1,4 @@
-module hookswitch.dev/tests/cluster/helm
+module hookswitch.dev/tests/cluster/clients
 
 go 1.26.0
 
