@@ -14,11 +14,13 @@ export HOOKSWITCH_CLUSTER_BIN
 use_tools
 
 base=$(mktemp -d)
+mkdir "$base/clusters"
+export KUBECACHEDIR=$base/kube-cache
 finish() {
   local code=$?
   trap '' INT TERM
   shopt -s nullglob
-  for run in "$base"/*/; do "$here/down.sh" "$run" || code=1; done
+  for run in "$base"/clusters/*/; do "$here/down.sh" "$run" || code=1; done
   rm -rf "$base"
   [ "$code" = 0 ] || echo "check: failed" >&2
   exit "$code"
@@ -108,7 +110,7 @@ T
 equals() { [ "$1" = "$2" ] || die "$3: got '$1', wanted '$2'"; }
 
 try_cluster() { # NAME
-  local run=$base/$1 from address pod forward port
+  local run=$base/clusters/$1 from address pod forward port
   from=$EPOCHREALTIME
   OWNER_PID=$$ "$here/up.sh" "$run" >"$base/$1.up" || { cat "$base/$1.up"; die "up.sh failed"; }
   tell "$1" "$from" "up ($(sed 's/cluster: *//' "$base/$1.up" | paste -sd, | sed 's/,/, /g'))"
@@ -169,7 +171,7 @@ try_cluster() { # NAME
 
 # Each component away and back; the cluster must work again after it.
 disturb() {
-  local run=$base/$1 from name
+  local run=$base/clusters/$1 from name
   from=$EPOCHREALTIME
   local init
   init=$(cd "$base" && use_run "$run" && init_pid)
@@ -206,7 +208,7 @@ within() { # SECONDS COMMAND…
 
 # Ends up.sh by SIGNAL once it has printed PHASE, and expects nothing left.
 break_off() { # SIGNAL PHASE
-  local run=$base/broken from up
+  local run=$base/clusters/broken from up
   from=$EPOCHREALTIME
   # Job control gives it a process group of its own, and signals as a terminal's Ctrl-C gives them.
   set -m
@@ -222,6 +224,46 @@ break_off() { # SIGNAL PHASE
   nothing_left "$run" "SIG$1 at '$2'"
   tell broken "$from" "up.sh ended by SIG$1 at '$2': nothing left"
 }
+
+# The judges accept what is right and refuse what is wrong.
+try_judges() {
+  local from=$EPOCHREALTIME location
+  cat >"$base/crd.yaml" <<'T'
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.hookswitch.dev}
+spec:
+  group: hookswitch.dev
+  names: {kind: Widget, plural: widgets}
+  scope: Namespaced
+  versions:
+  - name: v1alpha1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, properties: {size: {type: integer, minimum: 1}, port: {x-kubernetes-int-or-string: true}}}
+T
+  location=$("$here/schemas.sh" "$base/schemas" "$base/crd.yaml" 2>/dev/null)
+  judge() { kubeconform -strict -schema-location "$location" "$@"; }
+  widget() { printf '{apiVersion: hookswitch.dev/v1alpha1, kind: Widget, metadata: {name: a}, spec: %s}' "$1"; }
+  judge "$base/crd.yaml" || die "a right CustomResourceDefinition was refused"
+  manifests | judge || die "right manifests were refused"
+  widget '{size: 1, port: http}' | judge || die "a right custom object was refused"
+  ! manifests | sed 's/readinessProbe/readynessProbe/' | judge >/dev/null || die "an unknown field was accepted"
+  ! manifests | sed 's/replicas: 2/replicas: two/' | judge >/dev/null || die "a wrong type was accepted"
+  ! widget '{size: 0}' | judge >/dev/null || die "a custom value out of its range was accepted"
+  ! widget '{sise: 1}' | judge >/dev/null || die "an unknown custom field was accepted"
+  equals "$(echo '[{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}}]' | kstatus | cut -d' ' -f1,2)" \
+    "ConfigMap/b/a Current" "kstatus of a ConfigMap"
+  ! echo '{"apiVersion": "hookswitch.dev/v1alpha1", "kind": "Widget", "metadata": {"name": "a", "generation": 2}, "status": {"observedGeneration": 1}}' |
+    kstatus >/dev/null || die "kstatus calls an object Current whose status is of an older generation"
+  ! kstatus </dev/null 2>/dev/null || die "kstatus calls nothing Current"
+  tell judges "$from" "kubeconform and kstatus accept what is right and refuse what is wrong"
+}
+try_judges
 
 "$here/image.sh" "$base/netcheck.tar" hookswitch.local/netcheck:1 '["/netcheck"]' "$bin/netcheck=/netcheck" >/dev/null
 if [ "$quick" = quick ]; then
@@ -248,9 +290,9 @@ break_off KILL "API server ready"
 from=$EPOCHREALTIME
 sleep 1000 &
 owner=$!
-OWNER_PID=$owner "$here/up.sh" "$base/owned" >/dev/null
+OWNER_PID=$owner "$here/up.sh" "$base/clusters/owned" >/dev/null
 kill -KILL "$owner"
 wait "$owner" 2>/dev/null || true
-nothing_left "$base/owned" "the end of its owner"
+nothing_left "$base/clusters/owned" "the end of its owner"
 tell owned "$from" "cluster up, its owner killed: taken down, nothing left"
 echo "check: passed"

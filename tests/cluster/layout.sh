@@ -31,6 +31,7 @@ use_run() {
   esac
   marker=$run/.hookswitch-cluster
   cgroup_name=hookswitch-$(printf %s "$run" | sha256sum | cut -c1-12)
+  export KUBECACHEDIR=$run/state/kube-cache # else kubectl leaves one in the home
 }
 
 # The programs of tools.sh, and the unpacked Debian packages beside them, for this process and what it starts.
