@@ -38,12 +38,11 @@ remains() {
   [ ! -e "$1" ] || echo "folder $1"
   grep -F "$1" /proc/self/mounts | sed 's/^/mount /' || true
   find /sys/fs/cgroup -maxdepth 6 -type d -name "$name" 2>/dev/null | sed 's/^/cgroup /'
-  local folder
+  local folder command
   for folder in /proc/[0-9]*; do
     [ "${folder#/proc/}" != $$ ] || continue
-    if tr '\0' ' ' 2>/dev/null <"$folder/cmdline" | grep -qF "$1/"; then
-      echo "process ${folder#/proc/} $(tr '\0' ' ' <"$folder/cmdline")"
-    fi
+    command=$(tr '\0' ' ' 2>/dev/null <"$folder/cmdline") || continue
+    if [[ $command == *"$1/"* ]]; then echo "process ${folder#/proc/} $command"; fi
   done
 }
 nothing_left() { # RUN_DIR WHAT
@@ -141,7 +140,7 @@ try_cluster() { # NAME
   local seen=
   for _ in $(seq 12); do seen+=$(k exec "$pod" -- /netcheck get http://api.carrier.example/)$'\n'; done
   equals "$(printf %s "$seen" | sort -u | grep -c ^server-)" 2 "pods that a Service reaches (the caller itself among them)"
-  k logs "$pod" | grep -q '^serving :8080' || die "kubectl logs showed nothing"
+  grep -q '^serving :8080' <<<"$(k logs "$pod")" || die "kubectl logs showed nothing"
   k port-forward "pod/$pod" :8080 >"$base/$1.forward" 2>&1 &
   forward=$!
   for _ in $(seq 100); do grep -q Forwarding "$base/$1.forward" && break; sleep 0.05; done

@@ -110,7 +110,7 @@ while IFS='|' read -r name folder package flags; do
   stored=$cache/programs/$name-$(program_key "$folder" "$package" "$flags")
   if [ ! -x "$stored" ]; then
     if [ $built = 0 ]; then
-      say "tools: building the test cluster's programs into $bin (some 15 minutes on two cores, once)"
+      say "tools: building the test cluster's programs into $bin (6 to 15 minutes on two cores, once)"
       free=$(df --output=avail -BM "$cache" | tail -1 | tr -dc 0-9)
       [ "$free" -ge 3000 ] || die "$cache has $free MB free; building takes 3,000 MB there and in Go's own caches"
     fi
@@ -151,7 +151,8 @@ if [ ${#packages[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
     die "these are missing, and without apt-get they cannot be downloaded: ${packages[*]}"
   fi
-  if ! apt-cache policy "${packages[@]}" 2>/dev/null | grep -q 'Candidate: [^(]'; then
+  policy=$(apt-cache policy "${packages[@]}" 2>/dev/null || true)
+  if ! grep -q 'Candidate: [^(]' <<<"$policy"; then
     say "tools: $(clock) the package lists are empty: apt-get update"
     apt-get update -qq >&2 || die "apt-get update failed (root?), and these are missing: ${packages[*]}"
   fi

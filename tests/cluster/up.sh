@@ -77,6 +77,7 @@ chmod 700 "$run"
 printf '%s\n' "${KEEP_LOGS:-}" >"$run/state/keep-logs"
 write_owner $$
 setsid "$here/guard.sh" "$run" </dev/null >"$run/log/guard.log" 2>&1 &
+disown
 "$here/pki.sh" "$run/pki"
 phase "certificates made"
 
@@ -91,11 +92,12 @@ export KUBELET_SYNC=${KUBELET_SYNC:-1s}
     bash "$here/init.sh" "$run"
 ) </dev/null >"$run/log/init.log" 2>&1 &
 outer=$!
+disown
 await 20 init "the namespaces were ready" test -e "$run/state/ready" &
 awaiting=$!
 if [ "$(cgroup_version)" = 2 ]; then
   # The process that waits for PID 1 leaves the groups' root, which under v2 may then hand out controllers.
-  for _ in $(seq 100); do [ -s "/proc/$outer/task/$outer/children" ] && break; sleep 0.05; done
+  for _ in $(seq 100); do [ -n "$(cat "/proc/$outer/task/$outer/children")" ] && break; sleep 0.05; done
   echo "$outer" >"/sys/fs/cgroup/$cgroup_name/init/cgroup.procs"
 fi
 wait "$awaiting" || exit 1
@@ -110,6 +112,7 @@ order containerd
 setsid "$bin/nsfwd" -netns "/proc/$init/ns/net" -target 127.0.0.1:6443 -address-file "$run/state/address" \
   </dev/null >"$run/log/nsfwd.log" 2>&1 &
 forwarder=$!
+disown
 for _ in $(seq 100); do [ -s "$run/state/address" ] || ! kill -0 "$forwarder" && break; sleep 0.05; done
 [ -s "$run/state/address" ] || fail nsfwd "the API server's loopback port could not be opened"
 sed "s/127\.0\.0\.1:6443/$(cat "$run/state/address")/" "$run/pki/admin.kubeconfig" >"$run/kubeconfig"
