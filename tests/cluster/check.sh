@@ -211,7 +211,7 @@ break_off() { # SIGNAL PHASE
   from=$EPOCHREALTIME
   # Job control gives it a process group of its own, and signals as a terminal's Ctrl-C gives them.
   set -m
-  "$here/up.sh" "$run" >"$base/broken.up" 2>"$base/broken.err" &
+  env --default-signal=INT "$here/up.sh" "$run" >"$base/broken.up" 2>"$base/broken.err" &
   up=$!
   set +m
   until grep -q "$2" "$base/broken.up" 2>/dev/null; do

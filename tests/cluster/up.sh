@@ -93,7 +93,7 @@ export KUBELET_SYNC=${KUBELET_SYNC:-1s}
 ) </dev/null >"$run/log/init.log" 2>&1 &
 outer=$!
 disown
-await 20 init "the namespaces were ready" test -e "$run/state/ready" &
+await 60 init "the namespaces were ready" test -e "$run/state/ready" &
 awaiting=$!
 if [ "$(cgroup_version)" = 2 ]; then
   # The process that waits for PID 1 leaves the groups' root, which under v2 may then hand out controllers.
@@ -120,18 +120,18 @@ chmod 600 "$run/kubeconfig"
 kubectl() { "$bin/kubectl" --kubeconfig "$run/kubeconfig" --request-timeout=5s "$@"; }
 
 # The sandbox image first, so that no pod is begun before it is there.
-await 20 containerd "containerd answered" inside env LD_LIBRARY_PATH="$libs" ctr version
+await 60 containerd "containerd answered" inside env LD_LIBRARY_PATH="$libs" ctr version
 "$here/load.sh" "$run" "${bin%/bin}/pause.tar" >"$run/log/import.log" 2>&1 || fail import "the pause image was not imported"
 phase "container runtime ready"
-await 60 kube-apiserver "the API server was ready" kubectl get --raw /readyz
+await 120 kube-apiserver "the API server was ready" kubectl get --raw /readyz
 phase "API server ready"
 for component in kube-controller-manager kube-scheduler kubelet kube-proxy clusterdns; do order "$component"; done
-await 30 kubelet "the node was registered" kubectl get node "$node_name"
-await 60 kubelet "the node was ready" kubectl wait --for=condition=Ready "node/$node_name" --timeout=4s
+await 60 kubelet "the node was registered" kubectl get node "$node_name"
+await 120 kubelet "the node was ready" kubectl wait --for=condition=Ready "node/$node_name" --timeout=4s
 phase "node ready"
-await 30 kube-controller-manager "the default ServiceAccount was made" kubectl get serviceaccount default
-await 15 clusterdns "cluster DNS served" grep -q '^.*serving on' "$run/log/clusterdns.log"
-await 15 kube-proxy "kube-proxy ran" inside env LD_LIBRARY_PATH="$libs" nft list table ip kube-proxy
+await 60 kube-controller-manager "the default ServiceAccount was made" kubectl get serviceaccount default
+await 60 clusterdns "cluster DNS served" grep -q '^.*serving on' "$run/log/clusterdns.log"
+await 60 kube-proxy "kube-proxy ran" inside env LD_LIBRARY_PATH="$libs" nft list table ip kube-proxy
 phase "names and Services ready"
 write_owner "${OWNER_PID:-}"
 settled=1
