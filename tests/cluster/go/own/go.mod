@@ -1,0 +1,3 @@
+module hookswitch.dev/tests/cluster/own
+
+go 1.26
