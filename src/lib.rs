@@ -6,5 +6,9 @@
 
 pub mod api;
 pub mod config;
+pub mod gateway;
 pub mod message;
+pub mod net;
 pub mod providers;
+pub mod routing;
+pub mod telemetry;

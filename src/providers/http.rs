@@ -1,0 +1,141 @@
+//! The carrier behind one documented JSON request: an in-house gateway, or any vendor with a small shim in front.
+//!
+//! `docs/http-provider.md` is the contract this file implements; change both together.
+
+use ::http::{HeaderName, Method, header};
+use serde::Serialize;
+use url::Url;
+
+use super::{
+    Adapter, CarrierAnswer, CarrierRequest, Class, InvalidProvider, Message, Outcome, Probed, Refusal, Scope,
+    answer::{self, class_by_status},
+    sender,
+};
+use crate::{config::document::Sender, message::Secret};
+
+/// A `TelephonyProvider` with an `http` block.
+pub(super) struct Http {
+    url: Url,
+    authorization: Secret<String>,
+    senders: Vec<Sender>,
+}
+
+/// The request's body.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    message_id: &'a str,
+    channel: &'static str,
+    to: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_seconds: Option<u64>,
+}
+
+impl Http {
+    pub(super) fn new(url: &str, token: &Secret<String>, senders: &[Sender]) -> Result<Self, InvalidProvider> {
+        let url = Url::parse(url).map_err(|_| InvalidProvider::Url("it does not parse"))?;
+        if url.cannot_be_a_base() || !url.has_host() {
+            return Err(InvalidProvider::Url("it has no host"));
+        }
+        if token.expose().is_empty() || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(InvalidProvider::Credential);
+        }
+        let authorization = Secret::new(format!("Bearer {}", token.expose()));
+        Ok(Self { url, authorization, senders: senders.to_vec() })
+    }
+
+    fn call(&self, method: Method, headers: Vec<(HeaderName, Secret<String>)>, body: Vec<u8>) -> CarrierRequest {
+        let mut all = vec![
+            (header::AUTHORIZATION, self.authorization.clone()),
+            (header::ACCEPT, Secret::from("application/json")),
+        ];
+        all.extend(headers);
+        CarrierRequest { method, url: self.url.clone(), headers: all, body: Secret::new(body) }
+    }
+}
+
+impl Adapter for Http {
+    fn request(&self, message: &Message) -> Result<CarrierRequest, Refusal> {
+        let body = Body {
+            message_id: &message.id,
+            channel: message.channel.label(),
+            to: message.to.as_str(),
+            from: sender::choose(&self.senders, message).map(|sender| sender.from.as_str()),
+            text: message.text.expose(),
+            locale: message.locale.as_deref(),
+            ttl_seconds: message.ttl.map(|ttl| ttl.as_secs().max(1)),
+        };
+        let body = serde_json::to_vec(&body).map_err(|_| Refusal {
+            class: Class::MessageRejected,
+            code: "not-json".to_owned(),
+            retry_after_s: None,
+        })?;
+        let headers = vec![
+            (header::CONTENT_TYPE, Secret::from("application/json")),
+            (HeaderName::from_static("idempotency-key"), Secret::new(message.id.clone())),
+        ];
+        Ok(self.call(Method::POST, headers, body))
+    }
+
+    fn outcome(&self, answer: &CarrierAnswer) -> Outcome {
+        let object = answer.object();
+        let field = |name: &str| object.as_ref().and_then(|object| object.get(name)).and_then(|value| value.as_str());
+        match (field("status"), answer.is_success()) {
+            (Some("accepted"), true) => field("id")
+                .and_then(answer::id)
+                .map_or(Outcome::Ambiguous { cause: "garbage" }, |id| Outcome::Accepted { id }),
+            (Some("accepted"), false) => Outcome::Ambiguous { cause: "garbage" },
+            (Some("unknown"), _) => Outcome::Ambiguous { cause: "unknown" },
+            (Some("refused"), _) => {
+                let class = field("class")
+                    .and_then(|class| class_named(class, field("scope")))
+                    .or_else(|| class_by_status(answer.status))
+                    .unwrap_or(Class::Transient);
+                let code = field("code").and_then(answer::code).unwrap_or_else(|| answer.status_code());
+                Outcome::Refused(answer.refusal(class, code))
+            }
+            _ => class_by_status(answer.status).map_or(Outcome::Ambiguous { cause: "garbage" }, |class| {
+                Outcome::Refused(answer.refusal(class, answer.status_code()))
+            }),
+        }
+    }
+
+    fn probe(&self) -> CarrierRequest {
+        self.call(Method::GET, Vec::new(), Vec::new())
+    }
+
+    fn probed(&self, answer: &CarrierAnswer) -> Probed {
+        match answer.status {
+            200 | 204 => Probed::Up,
+            401 | 403 => Probed::Down(answer.refusal(Class::PermanentConfig(Scope::Account), answer.status_code())),
+            500..=599 => Probed::Down(answer.refusal(Class::Transient, answer.status_code())),
+            _ => Probed::Unknown,
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        "http"
+    }
+}
+
+/// The class of the contract's `class` and `scope`; a configuration refusal without a scope concerns the account.
+fn class_named(class: &str, scope: Option<&str>) -> Option<Class> {
+    Some(match class {
+        "permanent-destination" => Class::PermanentDestination,
+        "permanent-config" => Class::PermanentConfig(match scope {
+            Some("sender") => Scope::Sender,
+            Some("country") => Scope::Country,
+            _ => Scope::Account,
+        }),
+        "throttled" => Class::Throttled,
+        "transient" => Class::Transient,
+        "fraud-blocked" => Class::FraudBlocked,
+        "message-rejected" => Class::MessageRejected,
+        _ => return None,
+    })
+}

@@ -1,0 +1,9 @@
+//! Routing: from what Okta calls a phone number to a number and its country, and from there to the rule that decides.
+//!
+//! Pure. Rules come compiled from `config`'s document; the gateway acts on the decision and shows its trace.
+
+mod place;
+mod table;
+
+pub use place::{Placed, Unplaceable, place};
+pub use table::{Action, Decision, Facts, InvalidRule, RuleRef, Skipped, Table};

@@ -1,0 +1,8 @@
+//! What the operator and the gateway tell about themselves: log lines, metrics, and whether they live and are ready.
+//!
+//! Knows nobody; `gateway` and `operator` bring their own metric families and their own notion of readiness.
+
+pub mod endpoint;
+pub mod logs;
+pub mod metrics;
+mod process;
