@@ -7,4 +7,5 @@
 pub mod api;
 pub mod config;
 pub mod message;
+pub mod okta;
 pub mod providers;
