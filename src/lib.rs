@@ -9,6 +9,7 @@ pub mod config;
 pub mod gateway;
 pub mod message;
 pub mod net;
+pub mod okta;
 pub mod providers;
 pub mod routing;
 pub mod telemetry;
