@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod message;
 pub mod net;
 pub mod okta;
+pub mod operator;
 pub mod providers;
 pub mod routing;
 pub mod telemetry;
