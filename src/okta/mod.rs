@@ -11,13 +11,17 @@ mod answer;
 pub mod client;
 pub mod drift;
 pub mod error;
+pub mod intent;
 pub mod keyed;
 pub mod limits;
 pub mod mark;
+pub mod plan;
+pub mod run;
 mod text;
 pub mod types;
 mod wire;
 
 pub use client::{Api, Client};
 pub use error::{CallError, Failure, TookEffect};
+pub use plan::{DesiredHook, DesiredOrg, Plan, plan};
 pub use types::{Answer, ApiToken, Credential, HookId, ObjectRef, ObservedHook, OrgUrl};
