@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    cache::Caches, events::Events, lease, metrics::OperatorMetrics, options::Options, references::References,
+    cache::Caches, events::Events, lease, metrics::OperatorMetrics, options::Options, org::{dial::Dial, Orgs}, references::References,
     reports::Reports, wake::Wake,
 };
-use crate::message::Secret;
+use crate::okta::{keyed::MarkKey, mark};
 
 /// What every pass has at hand.
 pub struct Context {
@@ -28,17 +28,21 @@ pub struct Context {
     pub references: References,
     /// Our resources, as last seen.
     pub caches: Caches,
+    /// What is kept of orgs between passes.
+    pub orgs: Orgs,
+    /// How orgs are reached.
+    pub dial: Arc<dyn Dial>,
     /// Asks for passes over other objects.
     pub wake: Wake,
 }
 
 /// Who this installation is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Installation {
     /// First part of the mark that our hooks carry in Okta.
-    pub mark: String,
+    pub mark: mark::Installation,
     /// Key of the hashes by which changes of secrets are told.
-    pub key: Secret<[u8; 32]>,
+    pub key: MarkKey,
 }
 
 impl std::fmt::Debug for Context {
