@@ -9,6 +9,8 @@ pub mod config;
 pub mod gateway;
 pub mod message;
 pub mod net;
+pub mod okta;
+pub mod operator;
 pub mod providers;
 pub mod routing;
 pub mod telemetry;

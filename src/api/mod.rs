@@ -9,6 +9,7 @@ mod hook;
 mod org;
 mod policy;
 mod provider;
+pub mod reason;
 mod reference;
 
 pub use duration::{Duration, InvalidDuration};

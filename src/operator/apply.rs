@@ -1,0 +1,299 @@
+//! Writing the objects that a resource of ours asks for: server-side apply, and nothing at all when nothing would change.
+//!
+//! Before each write the object is read. What somebody else controls is never touched. Whether anything would change is
+//! told from three things: each declared field has the value it should have; no field that we once declared is left over
+//! (the server remembers ours in `managedFields`); and where the server spells a value in another way than we do, the
+//! object is still as it was after our last apply.
+
+use std::{
+    collections::{HashMap, hash_map::DefaultHasher},
+    fmt::Debug,
+    hash::{Hash as _, Hasher as _},
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::{context::Context, pass::PassError};
+
+/// Field manager of the objects we apply.
+pub const MANAGER: &str = "hookswitch";
+
+/// What applying an object came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Applied<K> {
+    /// It was already so.
+    Unchanged(K),
+    /// It was written.
+    Written(K),
+}
+
+impl<K> Applied<K> {
+    /// The object as the API server has it.
+    pub fn into_inner(self) -> K {
+        match self {
+            Self::Unchanged(object) | Self::Written(object) => object,
+        }
+    }
+}
+
+/// A kind that can be applied.
+pub trait Applicable:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
+impl<K> Applicable for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
+{
+}
+
+/// Makes the object `desired` be so, owned by `owner` in the owner's namespace.
+///
+/// # Errors
+/// [`PassError::NameTaken`] when an object of that name exists that `owner` does not control; [`PassError::Api`].
+pub async fn apply<O, K>(ctx: &Context, owner: &O, mut desired: K) -> Result<Applied<K>, PassError>
+where
+    O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Applicable,
+{
+    let reference = controller(owner)?;
+    let namespace = owner.namespace().unwrap_or_default();
+    let name = desired.name_any();
+    let what = |doing: &str| format!("{doing} {} {namespace}/{name}", K::kind(&()));
+    desired.meta_mut().namespace = Some(namespace.clone());
+    desired.meta_mut().owner_references = Some(vec![reference.clone()]);
+
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
+    let live = api.get_opt(&name).await.map_err(PassError::api(what("read")))?;
+    let mut wanted = serde_json::to_value(&desired).map_err(|_| PassError::encoding(what("apply")))?;
+    if let Some(live) = live {
+        if !is_controlled_by(&live, &reference) {
+            return Err(PassError::taken::<K>(&namespace, &name));
+        }
+        let fields = serde_json::to_value(&live).map_err(|_| PassError::encoding(what("compare")))?;
+        let id = live.uid().unwrap_or_default();
+        if is_settled(&id, &wanted, &fields) || !differs(&wanted, &fields) {
+            return Ok(Applied::Unchanged(live));
+        }
+        // an object made anew under the same name meanwhile is not ours
+        wanted["metadata"]["uid"] = Value::String(id);
+    }
+    name_type::<K>(&mut wanted);
+    let params = PatchParams { force: wanted["metadata"]["uid"].is_string(), ..PatchParams::apply(MANAGER) };
+    let written = api.patch(&name, &params, &Patch::Apply(&wanted)).await.map_err(PassError::api(what("apply")))?;
+    remember(&written, &desired);
+    Ok(Applied::Written(written))
+}
+
+/// Deletes the object `name` when it exists and `owner` controls it. Tells whether there was one.
+///
+/// # Errors
+/// [`PassError::Api`].
+pub async fn prune<O, K>(ctx: &Context, owner: &O, name: &str) -> Result<bool, PassError>
+where
+    O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Applicable,
+{
+    let reference = controller(owner)?;
+    let namespace = owner.namespace().unwrap_or_default();
+    let what = |doing: &str| format!("{doing} {} {namespace}/{name}", K::kind(&()));
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
+    let live = api.get_opt(name).await.map_err(PassError::api(what("read")))?;
+    let Some(live) = live.filter(|live| is_controlled_by(live, &reference)) else { return Ok(false) };
+    if live.meta().deletion_timestamp.is_some() {
+        return Ok(true);
+    }
+    let params = DeleteParams {
+        preconditions: Some(Preconditions { uid: live.uid(), resource_version: live.resource_version() }),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    };
+    match api.delete(name, &params).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(error) => Err(PassError::api(what("delete"))(error)),
+    }
+}
+
+fn controller<O: Resource<DynamicType = ()>>(owner: &O) -> Result<OwnerReference, PassError> {
+    owner.controller_owner_ref(&()).ok_or_else(|| PassError::encoding(format!("name the owner {}", O::kind(&()))))
+}
+
+fn is_controlled_by<K: Resource>(object: &K, owner: &OwnerReference) -> bool {
+    let owners = object.meta().owner_references.iter().flatten();
+    owners.filter(|known| known.controller == Some(true)).any(|known| known.uid == owner.uid)
+}
+
+fn name_type<K: Resource<DynamicType = ()>>(object: &mut Value) {
+    object["apiVersion"] = Value::String(K::api_version(&()).into_owned());
+    object["kind"] = Value::String(K::kind(&()).into_owned());
+}
+
+/// Whether applying `wanted` would change `live`.
+fn differs(wanted: &Value, live: &Value) -> bool {
+    !is_within(wanted, live) || has_leftovers(live, wanted)
+}
+
+/// Whether everything `wanted` declares is so in `live`; what the server added besides does not matter.
+fn is_within(wanted: &Value, live: &Value) -> bool {
+    match (wanted, live) {
+        (Value::Object(wanted), Value::Object(live)) => wanted.iter().all(|(key, value)| match live.get(key) {
+            Some(known) => is_within(value, known),
+            None => is_empty(value) || matches!(key.as_str(), "apiVersion" | "kind"),
+        }),
+        (Value::Array(wanted), Value::Array(live)) => {
+            wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| is_within(wanted, live))
+        }
+        _ => wanted == live,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether the server remembers a field as ours that `wanted` no longer declares.
+fn has_leftovers(live: &Value, wanted: &Value) -> bool {
+    let entries = live["metadata"]["managedFields"].as_array();
+    entries.into_iter().flatten().any(|entry| {
+        let ours = entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none();
+        ours && entry["fieldsV1"].as_object().is_some_and(|owned| declares_less(owned, wanted))
+    })
+}
+
+/// Whether `wanted` lacks something of the tree of owned fields: `f:name` is a field, `k:{…}` an item by its keys,
+/// `v:…` an item of a set, `.` the thing itself.
+fn declares_less(owned: &Map<String, Value>, wanted: &Value) -> bool {
+    owned.iter().any(|(path, inside)| {
+        let found = match path.split_once(':') {
+            Some(("f", field)) => wanted.get(field),
+            Some(("k", keys)) => serde_json::from_str::<Value>(keys).ok().and_then(|keys| item_with(wanted, &keys)),
+            Some(("v", value)) => serde_json::from_str::<Value>(value)
+                .ok()
+                .and_then(|value| wanted.as_array()?.iter().find(|item| **item == value)),
+            _ => Some(wanted),
+        };
+        let inside = inside.as_object().filter(|inside| !inside.is_empty());
+        found.is_none_or(|found| inside.is_some_and(|inside| declares_less(inside, found)))
+    })
+}
+
+/// The item of a list whose keys have these values. A key may be one the server filled in, such as a port's protocol.
+fn item_with<'v>(list: &'v Value, keys: &Value) -> Option<&'v Value> {
+    let keys = keys.as_object()?;
+    list.as_array()?.iter().find(|item| {
+        keys.iter().all(|(key, value)| item.get(key).map_or_else(|| value == "TCP", |known| known == value))
+    })
+}
+
+/// What an object was after our last apply: hashes of what was wanted and of what it then was, by uid.
+static SETTLED: LazyLock<Mutex<HashMap<String, (u64, u64)>>> = LazyLock::new(Mutex::default);
+
+/// The most objects remembered; when there are more, all are forgotten and each is applied once more.
+const MOST_SETTLED: usize = 4_096;
+
+fn is_settled(id: &str, wanted: &Value, live: &Value) -> bool {
+    let known = SETTLED.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+    known == Some((hash(wanted), hash(&without_noise(live.clone()))))
+}
+
+fn remember<K: Applicable>(written: &K, desired: &K) {
+    let (Some(id), Ok(wanted), Ok(live)) =
+        (written.uid(), serde_json::to_value(desired), serde_json::to_value(written))
+    else {
+        return;
+    };
+    let mut settled = SETTLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if settled.len() >= MOST_SETTLED {
+        settled.clear();
+    }
+    settled.insert(id, (hash(&wanted), hash(&without_noise(live))));
+}
+
+/// The part of an object that a declaration can be about.
+fn without_noise(mut object: Value) -> Value {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["managedFields", "resourceVersion", "generation"] {
+            metadata.remove(field);
+        }
+        // the Deployment controller's count of rollouts
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove("deployment.kubernetes.io/revision");
+        }
+    }
+    object
+}
+
+fn hash(value: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_fills_in_is_no_difference() {
+        let wanted = json!({"spec": {"ports": [{"port": 443}], "selector": {"a": "b"}, "paused": [], "none": null}});
+        let live = json!({"spec": {"ports": [{"port": 443, "protocol": "TCP"}], "selector": {"a": "b"},
+            "clusterIP": "10.0.0.1"}, "status": {}});
+        assert!(!differs(&wanted, &live));
+    }
+
+    #[test]
+    fn another_value_a_missing_field_and_another_length_are_differences() {
+        let live = json!({"spec": {"replicas": 2, "args": ["a"]}});
+        for wanted in [
+            json!({"spec": {"replicas": 3}}),
+            json!({"spec": {"paused": true}}),
+            json!({"spec": {"args": ["a", "b"]}}),
+            json!({"spec": {"args": ["b"]}}),
+        ] {
+            assert!(differs(&wanted, &live), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_we_once_declared_and_no_longer_do_is_a_difference() {
+        let live = json!({
+            "metadata": {"labels": {"a": "1", "b": "2"}, "managedFields": [
+                {"manager": "hookswitch", "operation": "Apply", "fieldsV1":
+                    {"f:metadata": {"f:labels": {"f:a": {}, "f:b": {}}},
+                     "f:spec": {"f:ports": {"k:{\"port\":443,\"protocol\":\"TCP\"}": {".": {}, "f:port": {}}}}}},
+                {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"f:theirs": {}}}},
+            ]},
+            "spec": {"ports": [{"port": 443, "protocol": "TCP"}], "theirs": 1}
+        });
+        let both = json!({"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"ports": [{"port": 443}]}});
+        let one = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"ports": [{"port": 443}]}});
+        assert!(!differs(&both, &live));
+        assert!(differs(&one, &live));
+    }
+
+    #[test]
+    fn the_order_of_fields_does_not_change_the_hash() {
+        let one: Value = serde_json::from_str(r#"{"a": 1, "b": 2}"#).unwrap();
+        let two: Value = serde_json::from_str(r#"{"b": 2, "a": 1}"#).unwrap();
+        assert_eq!(hash(&one), hash(&two));
+    }
+}

@@ -1,0 +1,235 @@
+//! Our resources as last seen, one store per kind, however many namespaces are watched.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::Hash,
+    sync::Arc,
+};
+
+use kube::{
+    Resource, ResourceExt as _,
+    runtime::{
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher::Event,
+    },
+};
+
+use crate::api::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+
+/// Objects of one kind, as last seen.
+#[derive(Debug, Clone)]
+pub struct Index<K: Resource<DynamicType = ()> + 'static> {
+    store: Store<K>,
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
+    /// Reads from a store.
+    #[must_use]
+    pub const fn new(store: Store<K>) -> Self {
+        Self { store }
+    }
+
+    /// The store itself.
+    #[must_use]
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// All objects of a namespace, by name.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        let mut found = self.store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
+        found.sort_by_key(|object| object.name_any());
+        found
+    }
+
+    /// All objects, by namespace and name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<K>> {
+        let mut all = self.store.state();
+        all.sort_by_key(|object| (object.namespace(), object.name_any()));
+        all
+    }
+}
+
+/// Our resources, as last seen.
+#[derive(Debug, Clone)]
+pub struct Caches {
+    /// `OktaOrg`
+    pub orgs: Index<OktaOrg>,
+    /// `TelephonyHook`
+    pub hooks: Index<TelephonyHook>,
+    /// `TelephonyGateway`
+    pub gateways: Index<TelephonyGateway>,
+    /// `TelephonyProvider`
+    pub providers: Index<TelephonyProvider>,
+    /// `RoutingPolicy`
+    pub policies: Index<RoutingPolicy>,
+}
+
+/// What a watch event changed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change<K> {
+    /// An object appeared or changed; also told of every object when a watch begins anew.
+    Seen(Arc<K>),
+    /// An object went.
+    Gone(Arc<K>),
+}
+
+/// Merges the watches of several namespaces into one store.
+///
+/// A store takes one watch's events as they are; with several, the beginning of one would wipe what the others brought.
+pub struct Merge<K: Resource<DynamicType = ()> + Clone + 'static> {
+    writer: Writer<K>,
+    reader: Store<K>,
+    waiting: BTreeSet<usize>,
+    listed: BTreeMap<usize, BTreeMap<Key, K>>,
+    known: BTreeMap<usize, BTreeSet<Key>>,
+    early: Vec<K>,
+}
+
+type Key = (Option<String>, String);
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Merge<K> {
+    /// For `watches` watches, numbered from 0; the store counts as filled when each of them listed everything once.
+    #[must_use]
+    pub fn new(writer: Writer<K>, watches: usize) -> Self {
+        let reader = writer.as_reader();
+        let waiting = (0..watches).collect();
+        Self { writer, reader, waiting, listed: BTreeMap::new(), known: BTreeMap::new(), early: Vec::new() }
+    }
+
+    /// Takes in one event of watch `number` and tells what changed.
+    pub fn take(&mut self, number: usize, event: Event<K>) -> Vec<Change<K>> {
+        match event {
+            Event::Init => {
+                self.listed.insert(number, BTreeMap::new());
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                self.listed.entry(number).or_default().insert(key(&object), object);
+                Vec::new()
+            }
+            Event::InitDone => self.listed(number),
+            Event::Apply(object) => {
+                self.known.entry(number).or_default().insert(key(&object));
+                self.store(object.clone());
+                vec![Change::Seen(Arc::new(object))]
+            }
+            Event::Delete(object) => {
+                self.known.entry(number).or_default().remove(&key(&object));
+                self.writer.apply_watcher_event(&Event::Delete(object.clone()));
+                vec![Change::Gone(Arc::new(object))]
+            }
+        }
+    }
+
+    fn listed(&mut self, number: usize) -> Vec<Change<K>> {
+        let listed = self.listed.remove(&number).unwrap_or_default();
+        let keys: BTreeSet<Key> = listed.keys().cloned().collect();
+        let before = self.known.insert(number, keys.clone()).unwrap_or_default();
+        let mut changes = Vec::new();
+        for key in before.difference(&keys) {
+            let reference = ObjectRef::new(&key.1).within(key.0.as_deref().unwrap_or_default());
+            if let Some(object) = self.reader.get(&reference) {
+                self.writer.apply_watcher_event(&Event::Delete((*object).clone()));
+                changes.push(Change::Gone(object));
+            }
+        }
+        for object in listed.into_values() {
+            self.store(object.clone());
+            changes.push(Change::Seen(Arc::new(object)));
+        }
+        if self.waiting.remove(&number) && self.waiting.is_empty() {
+            self.writer.apply_watcher_event(&Event::Init);
+            for object in std::mem::take(&mut self.early) {
+                self.writer.apply_watcher_event(&Event::InitApply(object));
+            }
+            self.writer.apply_watcher_event(&Event::InitDone);
+        }
+        changes
+    }
+
+    fn store(&mut self, object: K) {
+        if self.waiting.is_empty() {
+            self.writer.apply_watcher_event(&Event::Apply(object));
+        } else {
+            self.early.push(object);
+        }
+    }
+}
+
+fn key<K: Resource>(object: &K) -> Key
+where
+    K::DynamicType: Hash,
+{
+    (object.meta().namespace.clone(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn object(namespace: &str, name: &str) -> ConfigMap {
+        let mut object = ConfigMap::default();
+        object.metadata.namespace = Some(namespace.to_owned());
+        object.metadata.name = Some(name.to_owned());
+        object
+    }
+
+    fn names(index: &Index<ConfigMap>) -> Vec<String> {
+        index.all().iter().map(|o| format!("{}/{}", o.namespace().unwrap(), o.name_any())).collect()
+    }
+
+    fn list(merge: &mut Merge<ConfigMap>, number: usize, objects: &[ConfigMap]) -> Vec<Change<ConfigMap>> {
+        merge.take(number, Event::Init);
+        for object in objects {
+            merge.take(number, Event::InitApply(object.clone()));
+        }
+        merge.take(number, Event::InitDone)
+    }
+
+    #[test]
+    fn the_store_is_filled_once_every_namespace_was_listed() {
+        let writer = Writer::<ConfigMap>::default();
+        let index = Index::new(writer.as_reader());
+        let mut merge = Merge::new(writer, 2);
+        list(&mut merge, 0, &[object("a", "one")]);
+        assert!(index.store().wait_until_ready().now_or_never().is_none());
+        assert!(index.all().is_empty(), "a part of the truth is not shown");
+        list(&mut merge, 1, &[object("b", "two")]);
+        assert!(index.store().wait_until_ready().now_or_never().is_some());
+        assert_eq!(names(&index), ["a/one", "b/two"]);
+    }
+
+    #[test]
+    fn a_watch_that_begins_anew_drops_only_what_went_from_its_own_namespace() {
+        let writer = Writer::<ConfigMap>::default();
+        let index = Index::new(writer.as_reader());
+        let mut merge = Merge::new(writer, 2);
+        list(&mut merge, 0, &[object("a", "one"), object("a", "gone")]);
+        list(&mut merge, 1, &[object("b", "two")]);
+        let changes = list(&mut merge, 0, &[object("a", "one")]);
+        assert_eq!(names(&index), ["a/one", "b/two"]);
+        assert_eq!(changes[0], Change::Gone(Arc::new(object("a", "gone"))));
+    }
+
+    #[test]
+    fn a_deleted_object_leaves_the_store() {
+        let writer = Writer::<ConfigMap>::default();
+        let index = Index::new(writer.as_reader());
+        let mut merge = Merge::new(writer, 1);
+        list(&mut merge, 0, &[object("a", "one")]);
+        merge.take(0, Event::Delete(object("a", "one")));
+        assert!(index.get("a", "one").is_none());
+    }
+}

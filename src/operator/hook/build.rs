@@ -1,0 +1,100 @@
+//! The Secret with a hook's generated value.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{Api, ResourceExt as _, api::ObjectMeta};
+
+use super::super::{apply, context::Context, pass::PassError};
+use crate::api::TelephonyHook;
+
+/// The key of the generated value.
+pub const KEY: &str = "value";
+
+/// Bytes of randomness in a generated value.
+const BYTES: usize = 32;
+
+/// The name of the generated Secret.
+#[must_use]
+pub fn secret_name(hook: &TelephonyHook) -> String {
+    format!("{}-hook-auth", hook.name_any())
+}
+
+/// Makes the Secret when the user gave none. A value that exists is never changed; to have another one generated, the
+/// Secret is deleted.
+///
+/// A Secret of that name that is not ours is left alone; what it holds is then found by validation.
+///
+/// # Errors
+/// [`PassError`].
+pub async fn ensure_secret(hook: &TelephonyHook, ctx: &Context) -> Result<(), PassError> {
+    if hook.spec.auth_secret().is_some() || hook.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let (namespace, name) = (hook.namespace().unwrap_or_default(), secret_name(hook));
+    if ctx.references.secret(&namespace, &name).await?.is_some() {
+        return Ok(());
+    }
+    // the watch may be behind: a value must not be replaced because of that
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
+    let live = api.get_opt(&name).await.map_err(PassError::api(format!("read Secret {namespace}/{name}")))?;
+    if live.is_none() {
+        let value = generate().ok_or_else(|| PassError::encoding("draw a random value".into()))?;
+        apply::apply(ctx, hook, secret(hook, value)).await?;
+    }
+    Ok(())
+}
+
+fn secret(hook: &TelephonyHook, value: Vec<u8>) -> Secret {
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(secret_name(hook)),
+            labels: Some(BTreeMap::from(
+                [
+                    ("app.kubernetes.io/managed-by", "hookswitch"),
+                    ("app.kubernetes.io/component", "hook-auth"),
+                    ("hookswitch.dev/hook", label(&hook.name_any())),
+                ]
+                .map(|(key, value)| (key.to_owned(), value.to_owned())),
+            )),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(value))])),
+        ..Secret::default()
+    }
+}
+
+/// A label's value has at most 63 characters and ends with a letter or digit.
+fn label(name: &str) -> &str {
+    let cut = name.get(..63).unwrap_or(name);
+    cut.trim_end_matches(['-', '.'])
+}
+
+/// `Bearer` and 256 random bits; `None` when the system has no randomness.
+fn generate() -> Option<Vec<u8>> {
+    let mut bytes = [0_u8; BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(format!("Bearer {}", URL_SAFE_NO_PAD.encode(bytes)).into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_values_differ_and_fit_a_header() {
+        let (one, two) = (generate().unwrap(), generate().unwrap());
+        assert_ne!(one, two);
+        let text = String::from_utf8(one).unwrap();
+        assert!(text.starts_with("Bearer ") && text.len() == 50 && text.is_ascii());
+    }
+
+    #[test]
+    fn a_long_name_is_cut_to_what_a_label_takes() {
+        let name = format!("{}.{}", "a".repeat(62), "b".repeat(20));
+        assert_eq!(label(&name), "a".repeat(62));
+        assert_eq!(label("main"), "main");
+    }
+}

@@ -1,0 +1,75 @@
+//! `TelephonyHook`: its secret, and what is to be said of it.
+//!
+//! The hook in Okta is made and kept by the org's pass, since an org's hooks can only be changed together. This pass makes
+//! the hook's secret, checks what the hook refers to, and writes status from what the org's last plan said of it.
+
+mod build;
+mod dereference;
+pub mod status;
+pub mod validate;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use kube::ResourceExt as _;
+
+use super::{
+    cache::{Caches, Index},
+    context::Context,
+    pass::{PassError, Reconcile, Requeue},
+    references::Reference,
+    wake::{Kind, Target},
+    watches,
+};
+use crate::api::{KeyRef, TelephonyHook};
+
+pub use dereference::Facts;
+pub use validate::Endpoint;
+
+impl Reconcile for TelephonyHook {
+    const KIND: Kind = Kind::TelephonyHook;
+
+    fn index(caches: &Caches) -> &Index<Self> {
+        &caches.hooks
+    }
+
+    fn dependents(&self, _: &Context) -> Vec<Target> {
+        let namespace = self.namespace().unwrap_or_default();
+        let org = self.spec.okta.as_ref().map(|okta| Target::new(Kind::OktaOrg, &namespace, &okta.org_ref.name));
+        let gateway = Target::new(Kind::TelephonyGateway, &namespace, &self.spec.target.gateway_ref.name);
+        org.into_iter().chain([gateway]).collect()
+    }
+
+    async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
+        follow(&object, &ctx);
+        build::ensure_secret(&object, &ctx).await?;
+        let facts = dereference::dereference(&object, &ctx).await?;
+        let endpoint = validate::validate(&object, &facts);
+        status::write(&object, &ctx, &facts, endpoint).await?;
+        Ok(Requeue::OnChange)
+    }
+}
+
+/// Where the hook's secret is: the user's own, or the generated one.
+#[must_use]
+pub fn secret_key(hook: &TelephonyHook) -> KeyRef {
+    hook.spec.auth_secret().cloned().unwrap_or_else(|| KeyRef { name: build::secret_name(hook), key: build::KEY.into() })
+}
+
+/// The hook's endpoint as Okta is to know it, or what is wrong with the hook. For the org's pass.
+///
+/// # Errors
+/// [`PassError`] when the API server does not answer.
+pub async fn endpoint(
+    hook: &TelephonyHook,
+    ctx: &Context,
+) -> Result<(Facts, Result<Endpoint, super::problem::Problem>), PassError> {
+    let facts = dereference::dereference(hook, ctx).await?;
+    let endpoint = validate::validate(hook, &facts);
+    Ok((facts, endpoint))
+}
+
+fn follow(hook: &TelephonyHook, ctx: &Context) {
+    let namespace = hook.namespace().unwrap_or_default();
+    let wanted = BTreeSet::from([Reference::secret(namespace, secret_key(hook).name)]);
+    ctx.references.follow(&watches::target(hook), &wanted);
+}

@@ -1,0 +1,237 @@
+//! What is said of a hook. The builder is pure; only [`write`] reaches the API server.
+
+use kube::ResourceExt as _;
+
+use super::{
+    super::{
+        conditions::{self, Is, Progress},
+        context::Context,
+        org::{HookView, OrgView},
+        pass::PassError,
+        problem::Problem,
+        reports::Serving,
+        status,
+    },
+    Endpoint, Facts,
+};
+use crate::{
+    api::{
+        TelephonyHook, TelephonyHookStatus,
+        reason::{Active, Created, Drift, Ready},
+    },
+    okta::{
+        ObjectRef,
+        plan::{Blocked, Outcome, Waiting},
+        types::HookStatus,
+    },
+};
+
+/// Writes the status of a hook from what is known now.
+///
+/// # Errors
+/// [`PassError`].
+pub async fn write(
+    hook: &TelephonyHook,
+    ctx: &Context,
+    facts: &Facts,
+    endpoint: Result<Endpoint, Problem>,
+) -> Result<(), PassError> {
+    let namespace = hook.namespace().unwrap_or_default();
+    let view = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&namespace, &okta.org_ref.name));
+    let object = ObjectRef::new(&namespace, hook.name_any());
+    let side = match &view {
+        None => Side::NotWanted,
+        Some(view) => Side::of(view, &object),
+    };
+    let status = build(hook, endpoint, facts.serving, &side);
+    status::write(ctx, hook, status).await?;
+    Ok(())
+}
+
+/// What Okta's side says of a hook.
+#[derive(Debug)]
+pub enum Side<'v> {
+    /// Nothing is wanted in Okta.
+    NotWanted,
+    /// The org's pass has not spoken of this hook yet.
+    NotPlanned,
+    /// Something is wrong with the org.
+    OrgProblem(&'v Problem),
+    /// What the last plan said.
+    Planned(&'v HookView),
+}
+
+impl<'v> Side<'v> {
+    fn of(view: &'v OrgView, object: &ObjectRef) -> Self {
+        match (view.hooks.get(object), &view.problem) {
+            (Some(seen), _) => Self::Planned(seen),
+            (None, Some(problem)) => Self::OrgProblem(problem),
+            (None, None) => Self::NotPlanned,
+        }
+    }
+}
+
+/// The status of a hook.
+#[must_use]
+pub fn build(
+    hook: &TelephonyHook,
+    endpoint: Result<Endpoint, Problem>,
+    serving: Serving,
+    side: &Side<'_>,
+) -> TelephonyHookStatus {
+    let mut status = hook.status.clone().unwrap_or_default();
+    let generation = hook.metadata.generation;
+    if let Side::Planned(seen) = side {
+        status.okta_id = seen.verdict.hook.as_ref().map(|id| id.as_str().to_owned());
+        status.okta_state = seen.verdict.status.map(|state| shown_state(state).to_owned());
+        status.applied_secret_mark = seen.applied_mark.as_ref().map(|mark| mark.as_str().to_owned());
+    }
+    let (url, problem) = match endpoint {
+        Ok(endpoint) => (Some(endpoint.url), None),
+        // the address stays while what makes it up is being put right
+        Err(problem) => (status.url.take(), Some(problem)),
+    };
+    status.url = url;
+    let served_before = status.observed_generation == generation && conditions::is_true(&status.conditions, "Ready");
+    let progress = match problem {
+        Some(problem) => problem.progress(),
+        None => progress(side, serving, served_before, status.okta_state.as_deref()),
+    };
+    let changes = &mut status.conditions;
+    let (is, reason, message) = created(side, status.okta_id.as_deref());
+    conditions::set(changes, is, reason, message, generation);
+    let (is, reason, message) = active(side, status.okta_state.as_deref());
+    conditions::set(changes, is, reason, message, generation);
+    match side {
+        Side::Planned(seen) if seen.verdict.hook.is_some() => {
+            let (is, reason, message) = drifted(seen, status.observed_generation == generation);
+            conditions::set(changes, is, reason, message, generation);
+        }
+        _ => {}
+    }
+    conditions::set_progress(changes, progress, generation);
+    status.observed_generation = generation;
+    status
+}
+
+const fn shown_state(state: HookStatus) -> &'static str {
+    match state {
+        HookStatus::Active => "ACTIVE",
+        HookStatus::Inactive => "INACTIVE",
+        HookStatus::Unreadable => "UNKNOWN",
+    }
+}
+
+fn progress(side: &Side<'_>, serving: Serving, served_before: bool, state: Option<&str>) -> Progress {
+    match side {
+        Side::NotWanted => match serving {
+            Serving::Yes { .. } => Progress::Done("The gateway serves this hook.".into()),
+            // a gateway's bad minute is the gateway's to tell
+            _ if served_before => Progress::Done("The gateway serves this hook.".into()),
+            Serving::No | Serving::Unknown => Progress::Working(
+                Ready::GatewayNotServing,
+                "No ready replica of the gateway reports this hook yet; see the TelephonyGateway's conditions.".into(),
+            ),
+        },
+        Side::NotPlanned => Progress::Working(Ready::Progressing, "Waiting for the org's next look at Okta.".into()),
+        Side::OrgProblem(problem) => Progress::Retrying(
+            Ready::OrgNotReady,
+            format!("The OktaOrg is not ready ({}): {}", reason_of(problem), problem.message),
+        ),
+        Side::Planned(seen) => planned(seen, state),
+    }
+}
+
+fn reason_of(problem: &Problem) -> &'static str {
+    crate::api::reason::Reason::as_str(problem.reason)
+}
+
+fn planned(seen: &HookView, state: Option<&str>) -> Progress {
+    if let Some(owner) = &seen.of_sibling {
+        let message = format!(
+            "TelephonyHook {owner} of another OktaOrg has the org's active hook. Let one OktaOrg have all hooks of an org."
+        );
+        return Progress::Stalled(Ready::Conflict, message);
+    }
+    if let Some(refusal) = seen.refusal.as_ref().filter(|_| matches!(seen.verdict.outcome, Outcome::Blocked(_)))
+        && !matches!(seen.verdict.outcome, Outcome::Blocked(Blocked::StandbyNotCreated))
+    {
+        return Progress::Stalled(Ready::OktaRefused, format!("{} ({refusal})", outcome_text(&seen.verdict.outcome)));
+    }
+    match &seen.verdict.outcome {
+        Outcome::InSync => Progress::Done(format!("Okta has this hook as declared, {}.", state.unwrap_or("UNKNOWN"))),
+        Outcome::Released => Progress::Done("Nothing is owed to Okta any more.".into()),
+        Outcome::Changing => Progress::Working(Ready::Progressing, "Okta is being brought to what is declared.".into()),
+        Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting), waiting.to_string()),
+        // a standby that cannot exist yet is as good as Okta lets it be
+        Outcome::Blocked(Blocked::StandbyNotCreated) => Progress::Done(Blocked::StandbyNotCreated.to_string()),
+        Outcome::Blocked(blocked) => Progress::Stalled(blocked_reason(blocked), blocked.to_string()),
+    }
+}
+
+fn outcome_text(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Blocked(blocked) => blocked.to_string(),
+        Outcome::Waiting(waiting) => waiting.to_string(),
+        Outcome::InSync | Outcome::Changing | Outcome::Released => String::new(),
+    }
+}
+
+const fn waiting_reason(waiting: Waiting) -> Ready {
+    match waiting {
+        Waiting::Stillness(_) => Ready::Settling,
+        Waiting::EndpointNotReady | Waiting::StandingNotReady => Ready::GatewayNotServing,
+        Waiting::Settling | Waiting::AfterOthers => Ready::Waiting,
+    }
+}
+
+const fn blocked_reason(blocked: &Blocked) -> Ready {
+    match blocked {
+        Blocked::ForeignActive { .. } | Blocked::OrphanActive { .. } | Blocked::AnotherInstallation { .. } => {
+            Ready::Conflict
+        }
+        Blocked::NameTaken { .. } | Blocked::AdoptionNotAllowed { .. } | Blocked::SameNameDeclared { .. } => {
+            Ready::NameTaken
+        }
+        Blocked::TwoDeclaredActive { .. } => Ready::TwoActive,
+        Blocked::HookLimit => Ready::HookLimit,
+        Blocked::StandbyNotCreated => Ready::StandbyNotCreated,
+        Blocked::StatusUnreadable => Ready::OktaUnclear,
+        Blocked::ActivationRefused
+        | Blocked::DeactivationRefused
+        | Blocked::UpdateRefused
+        | Blocked::DeletionRefused => Ready::OktaRefused,
+    }
+}
+
+fn created(side: &Side<'_>, id: Option<&str>) -> (Is, Created, String) {
+    match (side, id) {
+        (Side::NotWanted, None) => (Is::False, Created::NotWanted, "The spec has no okta block.".into()),
+        (_, Some(id)) => (Is::True, Created::Created, format!("Okta's id is {id}.")),
+        (Side::Planned(seen), None) => match &seen.verdict.outcome {
+            Outcome::Blocked(Blocked::StandbyNotCreated) => {
+                (Is::False, Created::StandbyNotCreated, Blocked::StandbyNotCreated.to_string())
+            }
+            outcome => (Is::False, Created::NotYet, outcome_text(outcome)),
+        },
+        (Side::NotPlanned | Side::OrgProblem(_), None) => (Is::Unknown, Created::Unknown, String::new()),
+    }
+}
+
+fn active(side: &Side<'_>, state: Option<&str>) -> (Is, Active, String) {
+    match (side, state) {
+        (Side::Planned(_), Some("ACTIVE")) => (Is::True, Active::Active, "Okta sends passcodes to this hook.".into()),
+        (Side::Planned(_), Some("INACTIVE") | None) | (Side::NotWanted, _) => {
+            (Is::False, Active::Inactive, "Okta sends no passcodes to this hook.".into())
+        }
+        _ => (Is::Unknown, Active::Unknown, "Okta could not be asked.".into()),
+    }
+}
+
+fn drifted(seen: &HookView, settled: bool) -> (Is, Drift, String) {
+    if seen.verdict.drift.is_empty() || !settled {
+        return (Is::False, Drift::InSync, String::new());
+    }
+    let fields: Vec<String> = seen.verdict.drift.iter().map(ToString::to_string).collect();
+    (Is::True, Drift::Changed, format!("In Okta: {}.", fields.join(", ")))
+}

@@ -1,0 +1,157 @@
+//! The operator's figures. Names of passes and of leadership are those of controller-runtime, so that stock dashboards
+//! work.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// Labels of passes that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    controller: &'static str,
+    result: &'static str,
+}
+
+/// Labels of what a controller counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Controller {
+    controller: &'static str,
+}
+
+/// Labels of calls to Okta.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OktaCall {
+    verb: &'static str,
+    outcome: &'static str,
+}
+
+/// Labels of an org.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Org {
+    org: String,
+}
+
+/// Labels of leadership.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Leader {
+    name: &'static str,
+}
+
+/// Borders of the times of passes, in seconds.
+const TIMES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+type Times = Family<Controller, Histogram, fn() -> Histogram>;
+
+/// The operator's figures. Clones share them.
+#[derive(Debug, Clone)]
+pub struct OperatorMetrics {
+    ended: Family<Ended, Counter>,
+    errors: Family<Controller, Counter>,
+    times: Times,
+    active: Family<Controller, Gauge>,
+    unreadable: Family<Controller, Counter>,
+    watch_errors: Family<Controller, Counter>,
+    leader: Family<Leader, Gauge>,
+    okta_calls: Family<OktaCall, Counter>,
+    okta_remaining: Family<Org, Gauge<f64, AtomicU64>>,
+}
+
+impl Default for OperatorMetrics {
+    fn default() -> Self {
+        Self {
+            ended: Family::default(),
+            errors: Family::default(),
+            times: Family::new_with_constructor(|| Histogram::new(TIMES)),
+            active: Family::default(),
+            unreadable: Family::default(),
+            watch_errors: Family::default(),
+            leader: Family::default(),
+            okta_calls: Family::default(),
+            okta_remaining: Family::default(),
+        }
+    }
+}
+
+impl OperatorMetrics {
+    /// Registers the families with controller-runtime's names.
+    pub fn register_shared(&self, registry: &mut Registry) {
+        registry.register("controller_runtime_reconcile", "Passes that ended, by result", self.ended.clone());
+        registry.register("controller_runtime_reconcile_errors", "Passes that failed", self.errors.clone());
+        registry.register("controller_runtime_reconcile_time_seconds", "Time of a pass", self.times.clone());
+        registry.register("controller_runtime_active_workers", "Passes under way", self.active.clone());
+        registry.register("leader_election_master_status", "1 while this pod leads", self.leader.clone());
+    }
+
+    /// Registers the product's own families; the registry adds the prefix.
+    pub fn register_own(&self, registry: &mut Registry) {
+        registry.register("unreadable_objects", "Watched objects that could not be read", self.unreadable.clone());
+        registry.register("watch_errors", "Watches that were interrupted", self.watch_errors.clone());
+        registry.register("okta_api_calls", "Calls to Okta's management API", self.okta_calls.clone());
+        registry.register(
+            "okta_rate_limit_remaining",
+            "What Okta's last answer said is left of the rate limit",
+            self.okta_remaining.clone(),
+        );
+    }
+
+    /// A pass begins; the guard's drop ends it.
+    #[must_use]
+    pub fn begin(&self, controller: &'static str) -> Working {
+        let gauge = self.active.get_or_create(&Controller { controller }).clone();
+        gauge.inc();
+        Working { gauge: Arc::new(gauge) }
+    }
+
+    /// A pass ended with `result`: `success`, `requeue_after`, `requeue` or `error`.
+    pub fn ended(&self, controller: &'static str, result: &'static str, took: Duration) {
+        self.ended.get_or_create(&Ended { controller, result }).inc();
+        if result == "error" {
+            self.errors.get_or_create(&Controller { controller }).inc();
+        }
+        self.times.get_or_create(&Controller { controller }).observe(took.as_secs_f64());
+    }
+
+    /// A watched object could not be read.
+    pub fn unreadable(&self, controller: &'static str) {
+        self.unreadable.get_or_create(&Controller { controller }).inc();
+    }
+
+    /// A watch was interrupted.
+    pub fn watch_error(&self, controller: &'static str) {
+        self.watch_errors.get_or_create(&Controller { controller }).inc();
+    }
+
+    /// Whether this pod leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.get_or_create(&Leader { name: super::lease::NAME }).set(i64::from(leads));
+    }
+
+    /// A call to Okta ended.
+    pub fn okta_call(&self, verb: &'static str, outcome: &'static str) {
+        self.okta_calls.get_or_create(&OktaCall { verb, outcome }).inc();
+    }
+
+    /// What Okta's last answer said is left of the rate limit of `org` (a host name).
+    pub fn okta_remaining(&self, org: &str, remaining: u32) {
+        self.okta_remaining.get_or_create(&Org { org: org.to_owned() }).set(f64::from(remaining));
+    }
+}
+
+/// A pass under way.
+#[derive(Debug)]
+pub struct Working {
+    gauge: Arc<Gauge>,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}

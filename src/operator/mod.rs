@@ -1,0 +1,31 @@
+//! The operator: resources in; Kubernetes objects, Okta calls and status out.
+//!
+//! One folder per kind, each a pipeline `dereference → validate → build or plan → apply → status`. What kinds share
+//! stands beside the folders: [`pass`] runs passes, [`apply`] writes objects, [`status`] writes status and tells events,
+//! [`references`] follows Secrets and ConfigMaps, [`wake`] carries wake-ups between objects, [`lease`] says who may act.
+
+pub mod apply;
+pub mod backoff;
+pub mod cache;
+pub mod clock;
+pub mod conditions;
+pub mod context;
+pub mod events;
+pub mod hook;
+pub mod lease;
+pub mod metrics;
+pub mod options;
+pub mod org;
+pub mod pass;
+pub mod problem;
+pub mod references;
+pub mod reports;
+pub mod secret_value;
+pub mod status;
+pub mod wake;
+pub mod watches;
+
+pub use context::Context;
+pub use options::Options;
+pub use pass::{PassError, Reconcile, Requeue};
+pub use wake::{Kind, Target};

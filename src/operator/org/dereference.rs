@@ -1,0 +1,62 @@
+//! What an org's pass reads from Kubernetes, and whether it can be used.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+
+use super::{
+    super::{context::Context, pass::PassError, problem::Problem, references::Reference, secret_value, watches},
+    dial::Access,
+};
+use crate::{
+    api::{OktaOrg, reason::Ready},
+    okta::{ApiToken, Credential, OrgUrl},
+};
+
+/// What an org refers to.
+#[derive(Debug)]
+pub struct Facts {
+    /// The Secret with the token.
+    pub token: Option<Arc<Secret>>,
+    /// The CA bundle, when one is named.
+    pub ca_bundle: Option<Result<String, Problem>>,
+}
+
+/// Reads what an org refers to and follows it from now on.
+///
+/// # Errors
+/// [`PassError`] when the API server does not answer.
+pub async fn dereference(org: &OktaOrg, ctx: &Context) -> Result<Facts, PassError> {
+    let namespace = org.namespace().unwrap_or_default();
+    let key = &org.spec.auth.api_token.secret_ref;
+    let mut wanted = BTreeSet::from([Reference::secret(&namespace, &key.name)]);
+    if let Some(bundle) = &org.spec.ca_bundle_ref {
+        wanted.extend(bundle.config_map_key_ref.iter().map(|key| Reference::config_map(&namespace, &key.name)));
+        wanted.extend(bundle.secret_key_ref.iter().map(|key| Reference::secret(&namespace, &key.name)));
+    }
+    ctx.references.follow(&watches::target(org), &wanted);
+    let token = ctx.references.secret(&namespace, &key.name).await?;
+    let ca_bundle = match &org.spec.ca_bundle_ref {
+        Some(bundle) => Some(secret_value::ca_bundle(ctx, &namespace, bundle).await?),
+        None => None,
+    };
+    Ok(Facts { token, ca_bundle })
+}
+
+/// Where the org is and how to prove who we are.
+///
+/// # Errors
+/// The first [`Problem`] found.
+pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Problem> {
+    let namespace = org.namespace().unwrap_or_default();
+    let url = OrgUrl::parse(&org.spec.url)
+        .map_err(|error| Problem::lasting(Ready::InvalidSpec, format!("spec.url: {error}.")))?;
+    let key = &org.spec.auth.api_token.secret_ref;
+    let token = secret_value::credential(facts.token.as_deref(), &namespace, key)?;
+    let token = ApiToken::new(token.expose()).map_err(|error| {
+        Problem::lasting(Ready::SecretInvalid, format!("Secret {namespace}/{} key {}: {error}.", key.name, key.key))
+    })?;
+    let ca_bundle = facts.ca_bundle.transpose()?;
+    Ok(Access { url, credential: Credential::ApiToken(token), ca_bundle })
+}

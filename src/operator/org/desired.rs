@@ -1,0 +1,147 @@
+//! From the declared hooks to what the planner takes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher},
+    hash::{Hash as _, Hasher as _},
+};
+
+use kube::ResourceExt as _;
+use tokio::time::Instant;
+
+use super::{
+    super::{hook::Endpoint, problem::Problem, reports::Serving},
+    session::State,
+};
+use crate::{
+    api::{HookState, TelephonyHook},
+    message::Secret,
+    okta::{
+        DesiredHook, DesiredOrg, HookId, ObjectRef,
+        intent::PlanIntent,
+        keyed::{ChangeMark, MarkKey},
+        mark::Installation,
+        plan::{Adoption, Deletion, DesiredState, Verb},
+        types::Header,
+    },
+};
+
+/// A declared hook with what is known of its endpoint.
+#[derive(Debug, Clone)]
+pub struct Declared {
+    /// The object.
+    pub hook: TelephonyHook,
+    /// Its endpoint, or what is wrong with it.
+    pub endpoint: Result<Endpoint, Problem>,
+    /// Whether the gateway serves it.
+    pub serving: Serving,
+}
+
+impl Declared {
+    fn object(&self) -> ObjectRef {
+        ObjectRef::new(self.hook.namespace().unwrap_or_default(), self.hook.name_any())
+    }
+
+    /// What Okta would be told, as a hash: a refusal holds as long as it is the same.
+    fn hash(&self, mark: &ChangeMark) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hook.metadata.generation.hash(&mut hasher);
+        self.endpoint.as_ref().map(|endpoint| &endpoint.url).ok().hash(&mut hasher);
+        matches!(self.serving, Serving::Yes { .. }).hash(&mut hasher);
+        mark.as_str().hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Everything declared for an org, as the planner takes it, with the hash of each hook's declaration.
+pub struct Desired {
+    /// For the planner.
+    pub org: DesiredOrg,
+    /// The hashes that refusals are remembered with.
+    pub hashes: BTreeMap<ObjectRef, u64>,
+}
+
+/// Puts together what is declared.
+pub fn desired(
+    installation: &Installation,
+    key: &MarkKey,
+    declared: &[Declared],
+    unfinished: Option<PlanIntent>,
+    state: &mut State,
+    now: Instant,
+) -> Desired {
+    let mut hashes = BTreeMap::new();
+    let mut hooks = Vec::new();
+    for one in declared {
+        let object = one.object();
+        let mark = match &one.endpoint {
+            Ok(endpoint) => key.secret(&object, endpoint.secret.expose()),
+            Err(_) => applied_mark(&one.hook, &object, state).unwrap_or_else(|| ChangeMark::stored("")),
+        };
+        let hash = one.hash(&mark);
+        hashes.insert(object.clone(), hash);
+        let refused = state.refused(&object, hash, now);
+        hooks.push(hook(one, object, mark, refused, state));
+    }
+    let still_for = state.still_for(declarations(&hooks), now);
+    let objects: BTreeSet<ObjectRef> = hooks.iter().map(|hook| hook.object.clone()).collect();
+    state.keep(&objects);
+    let promised = state.promised(now);
+    Desired { org: DesiredOrg { installation: installation.clone(), hooks, still_for, unfinished, promised }, hashes }
+}
+
+fn hook(one: &Declared, object: ObjectRef, mark: ChangeMark, mut refused: BTreeSet<Verb>, state: &State) -> DesiredHook {
+    let spec = &one.hook.spec;
+    let status = one.hook.status.as_ref();
+    let known = status.and_then(|status| status.okta_id.clone()).and_then(|id| HookId::new(id).ok());
+    let applied = applied_mark(&one.hook, &object, state);
+    let usable = one.endpoint.is_ok();
+    if !usable {
+        // without a whole declaration nothing is written; what Okta has serves on
+        refused.extend([Verb::Create, Verb::Replace, Verb::Activate]);
+    }
+    let endpoint = one.endpoint.as_ref().ok();
+    let stored_url = || status.and_then(|status| status.url.clone()).unwrap_or_default();
+    DesiredHook {
+        known_id: known,
+        name: spec.okta.as_ref().map(|okta| okta.name.clone()).unwrap_or_default(),
+        uri: endpoint.map_or_else(stored_url, |endpoint| endpoint.url.clone()),
+        headers: endpoint.map(|endpoint| endpoint.headers.clone()).unwrap_or_else(|| headers(&one.hook)),
+        auth_header: spec.auth_header().to_owned(),
+        secret: endpoint.map_or_else(|| Secret::from(""), |endpoint| endpoint.secret.clone()),
+        secret_mark: mark,
+        applied_mark: applied,
+        state: spec.state.map(|state| match state {
+            HookState::Active => DesiredState::Active,
+            HookState::Inactive => DesiredState::Inactive,
+        }),
+        adoption: Adoption::Never,
+        deleting: one.hook.metadata.deletion_timestamp.is_some().then_some(Deletion::Retain),
+        endpoint_ready: usable && matches!(one.serving, Serving::Yes { .. }),
+        refused,
+        object,
+    }
+}
+
+fn headers(hook: &TelephonyHook) -> Vec<Header> {
+    hook.spec.headers.iter().map(|header| Header::new(&header.name, &header.value)).collect()
+}
+
+/// The mark of the secret that Okta has: what this process applied, else what status remembers.
+pub fn applied_mark(hook: &TelephonyHook, object: &ObjectRef, state: &State) -> Option<ChangeMark> {
+    match state.applied.get(object) {
+        Some(applied) => applied.clone(),
+        None => hook.status.as_ref()?.applied_secret_mark.clone().map(ChangeMark::stored),
+    }
+}
+
+/// What people declared, without what gateways do: its stillness is what counts.
+fn declarations(hooks: &[DesiredHook]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for hook in hooks {
+        hook.object.hash(&mut hasher);
+        hook.state.map(|state| state == DesiredState::Active).hash(&mut hasher);
+        (&hook.name, &hook.uri, &hook.auth_header).hash(&mut hasher);
+        hook.deleting.is_some().hash(&mut hasher);
+    }
+    hasher.finish()
+}

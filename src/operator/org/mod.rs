@@ -1,0 +1,397 @@
+//! `OktaOrg`: looks at an org's hooks, plans for all hooks declared for it together, and brings Okta to the plan.
+//!
+//! `dereference → validate → connect → identify → claim → list → plan → record → act → plan again → status`.
+
+mod act;
+mod claim;
+mod dereference;
+mod desired;
+pub mod dial;
+mod observe;
+mod session;
+mod status;
+mod trouble;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, Resource as _, ResourceExt as _, api::ListParams};
+use tokio::{sync::OwnedMutexGuard, time::Instant};
+
+use self::{
+    desired::{Declared, Desired},
+    dial::OrgApi,
+    session::State,
+    status::Found,
+};
+use super::{
+    cache::{Caches, Index},
+    conditions::Is,
+    context::Context,
+    events::Note,
+    hook,
+    pass::{PassError, Reconcile, Requeue},
+    problem::Problem,
+    wake::{Kind, Target},
+};
+use crate::{
+    api::{
+        OktaOrg, TelephonyHook,
+        reason::{Reachable, Ready},
+    },
+    okta::{
+        CallError, ObjectRef, Plan,
+        intent::PlanIntent,
+        drift::Field,
+        plan::{self, Blocked, Outcome},
+        types::OrgIdentity,
+    },
+};
+
+pub use session::{HookView, OrgView, Orgs};
+
+/// Part of the poll interval after which a list is due: passes come a fifth early or late.
+const DUE: f64 = 0.75;
+
+/// Time until the next pass when a plan waits for the lease or for what follows a run.
+const SOON: Duration = Duration::from_secs(1);
+
+impl Reconcile for OktaOrg {
+    const KIND: Kind = Kind::OktaOrg;
+
+    fn index(caches: &Caches) -> &Index<Self> {
+        &caches.orgs
+    }
+
+    fn dependents(&self, ctx: &Context) -> Vec<Target> {
+        let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
+        let hooks = ctx.caches.hooks.in_namespace(&namespace);
+        let hooks = hooks.iter().filter(|hook| refers_to(hook, &name));
+        let hooks = hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, hook.name_any()));
+        let id = self.status.as_ref().and_then(|status| status.org_id.as_deref());
+        let rivals = ctx.caches.orgs.all();
+        let rivals = rivals.iter().filter(|other| other.uid() != self.uid() && id.is_some() && known_id(other) == id);
+        let rivals = rivals.map(|other| Target::new(Self::KIND, other.namespace().unwrap_or_default(), other.name_any()));
+        hooks.chain(rivals).collect()
+    }
+
+    fn gone(object: &Self, ctx: &Context) {
+        ctx.orgs.forget(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+
+    async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
+        let facts = dereference::dereference(&object, &ctx).await?;
+        let access = dereference::validate(&object, facts);
+        let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
+        let state = Arc::clone(&session.state).lock_owned().await;
+        let mut pass = Pass { ctx: &ctx, org: (*object).clone(), state: Some(state), finished: false };
+        let (found, hooks, wait) = pass.look(access).await?;
+
+        // what is not known now is not forgotten: hooks keep what was last said of them
+        let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
+        let view = OrgView { problem: found.problem.clone(), hooks };
+        let changed = session.show(view);
+        pass.remember(&changed).await?;
+        let status = status::build(&pass.org, &ctx.installation.mark, &found);
+        super::status::write(&ctx, &pass.org, status).await?;
+        drop(pass);
+        ctx.wake.wake_all(changed.into_iter().map(|hook| Target::new(Kind::TelephonyHook, hook.namespace, hook.name)));
+        Ok(Requeue::After(wait))
+    }
+}
+
+fn known_id(org: &OktaOrg) -> Option<&str> {
+    org.status.as_ref()?.org_id.as_deref()
+}
+
+fn refers_to(hook: &TelephonyHook, org: &str) -> bool {
+    hook.spec.okta.as_ref().is_some_and(|okta| okta.org_ref.name == org)
+}
+
+type HookViews = std::collections::BTreeMap<ObjectRef, HookView>;
+
+/// One pass over an org.
+struct Pass<'c> {
+    ctx: &'c Arc<Context>,
+    org: OktaOrg,
+    /// The org's state; away only while a run has it.
+    state: Option<OwnedMutexGuard<State>>,
+    /// The recorded plan, if any, is over.
+    finished: bool,
+}
+
+/// What stops a pass before it comes to a plan.
+enum Stop {
+    Problem(Problem),
+    Call(CallError),
+    Claimed(OrgIdentity, (String, String)),
+    Kubernetes(PassError),
+}
+
+impl From<PassError> for Stop {
+    fn from(error: PassError) -> Self {
+        Self::Kubernetes(error)
+    }
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl Pass<'_> {
+    /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
+    async fn look(
+        &mut self,
+        access: Result<dial::Access, Problem>,
+    ) -> Result<(Found, Option<HookViews>, Duration), PassError> {
+        let poll = self.org.spec.poll_interval();
+        let stopped = match self.plan_and_act(access).await {
+            Ok((found, hooks, wait)) => {
+                self.state_mut()?.trouble = None;
+                return Ok((found, hooks, wait));
+            }
+            Err(Stop::Kubernetes(error)) => return Err(error),
+            Err(stopped) => stopped,
+        };
+        let plan = self.org.status.as_ref().and_then(|status| status.plan.clone());
+        let mut found =
+            Found { problem: None, reachable: None, identity: None, rival: None, observed: None, plan };
+        let wait = match stopped {
+            Stop::Kubernetes(error) => return Err(error),
+            Stop::Problem(problem) => {
+                found.problem = Some(problem);
+                poll
+            }
+            Stop::Claimed(identity, rival) => {
+                let message = format!("OktaOrg {}/{} is older and manages this org.", rival.0, rival.1);
+                found.problem = Some(Problem::lasting(Ready::ClaimedByOther, message));
+                found.reachable = Some(answers());
+                (found.identity, found.rival) = (Some(identity), Some(rival));
+                poll
+            }
+            Stop::Call(error) => {
+                found.problem = Some(trouble::problem(&error, &self.org));
+                found.reachable = Some(trouble::reachable(&error));
+                self.state_mut()?.stay_away(error, Instant::now())
+            }
+        };
+        let lasting = found.problem.as_ref().is_some_and(|problem| problem.stalled);
+        Ok((found, lasting.then(HookViews::new), wait))
+    }
+
+    async fn plan_and_act(
+        &mut self,
+        access: Result<dial::Access, Problem>,
+    ) -> Result<(Found, Option<HookViews>, Duration), Stop> {
+        let access = access?;
+        let (ctx, host, poll) = (self.ctx, access.url.host().to_owned(), self.org.spec.poll_interval());
+        let state = self.state_mut()?;
+        let api = observe::connect(ctx, &access, state)?;
+        if let Some(error) = state.still_in_trouble(Instant::now()) {
+            return Err(Stop::Call(error));
+        }
+        let identity = observe::identify(ctx, &api, state, &host).await?;
+        if let Some(rival) = claim::claimed_by_other(&self.org, identity.as_str(), &ctx.caches.orgs.all()) {
+            return Err(Stop::Claimed(identity, rival));
+        }
+        observe::list(ctx, &api, self.state_mut()?, &host, poll.mul_f64(DUE)).await?;
+
+        let hooks = ctx.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
+        let mut declared = self.declare(hooks).await?;
+        let (mut desired, mut plan) = self.plan(&declared)?;
+        if !plan.moves.is_empty() {
+            // nothing is changed in Okta because of what a cache says
+            declared = self.declare(self.read_hooks().await?).await?;
+            observe::list(ctx, &api, self.state_mut()?, &host, Duration::ZERO).await?;
+            (desired, plan) = self.plan(&declared)?;
+        }
+        let mut wait = plan.again_in.map_or(poll, |again| again.min(poll));
+        if !plan.moves.is_empty() {
+            match act::may_begin(ctx, self.state_mut()?) {
+                Err(act::NotNow::Lease) => wait = SOON,
+                Err(act::NotNow::RateLimit(until)) => wait = until.clamp(SOON, poll),
+                Ok(()) => {
+                    self.tell_drift(&plan, &declared).await;
+                    self.record(&plan).await?;
+                    let finished = self.act(api, plan, desired, host).await?;
+                    if finished {
+                        self.forget_plan();
+                    }
+                    let Some(replanned) = self.plan_if_seen(&declared)? else {
+                        return Ok((self.found(identity)?, None, SOON));
+                    };
+                    plan = replanned;
+                    wait = if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON };
+                }
+            }
+        } else {
+            self.forget_plan();
+        }
+        let views = self.views(&plan, &declared)?;
+        Ok((self.found(identity)?, Some(views), wait))
+    }
+
+    fn namespace(&self) -> String {
+        self.org.namespace().unwrap_or_default()
+    }
+
+    fn state_mut(&mut self) -> Result<&mut State, PassError> {
+        self.state.as_deref_mut().ok_or(PassError::Panicked)
+    }
+
+    /// The hooks of this org with what is known of their endpoints.
+    async fn declare(&self, hooks: Vec<TelephonyHook>) -> Result<Vec<Declared>, PassError> {
+        let name = self.org.name_any();
+        let mut declared = Vec::new();
+        for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
+            let (facts, endpoint) = hook::endpoint(&hook, self.ctx).await?;
+            declared.push(Declared { hook, endpoint, serving: facts.serving });
+        }
+        Ok(declared)
+    }
+
+    async fn read_hooks(&self) -> Result<Vec<TelephonyHook>, PassError> {
+        let namespace = self.namespace();
+        let api: Api<TelephonyHook> = Api::namespaced(self.ctx.client.clone(), &namespace);
+        let list = api.list(&ListParams::default()).await;
+        Ok(list.map_err(PassError::api(format!("list the TelephonyHooks of {namespace}")))?.items)
+    }
+
+    fn plan(&mut self, declared: &[Declared]) -> Result<(Desired, Plan), PassError> {
+        let unfinished = self.org.status.as_ref().and_then(|status| status.plan.clone()).filter(|_| !self.finished);
+        let unfinished = unfinished.and_then(|plan| serde_json::from_value::<PlanIntent>(plan).ok());
+        let installation = &self.ctx.installation;
+        let state = self.state.as_deref_mut().ok_or(PassError::Panicked)?;
+        let desired =
+            desired::desired(&installation.mark, &installation.key, declared, unfinished, state, Instant::now());
+        let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+        let plan = plan::plan(observed, &desired.org);
+        Ok((desired, plan))
+    }
+
+    /// Plans again after a run, when it could read back.
+    fn plan_if_seen(&mut self, declared: &[Declared]) -> Result<Option<Plan>, PassError> {
+        if self.state_mut()?.observed.is_none() {
+            return Ok(None);
+        }
+        self.plan(declared).map(|(_, plan)| Some(plan))
+    }
+
+    /// Writes the plan down before its first call, on top of the very object that was read.
+    async fn record(&mut self, plan: &Plan) -> Result<(), PassError> {
+        let intent = PlanIntent::of(plan, Timestamp::now().to_string());
+        let intent = serde_json::to_value(intent).map_err(|_| PassError::encoding("record the plan".into()))?;
+        let mut status = self.org.status.clone().unwrap_or_default();
+        status.plan = Some(intent);
+        if let Some(written) = super::status::write(self.ctx, &self.org, status).await? {
+            self.org = written;
+        }
+        Ok(())
+    }
+
+    async fn act(
+        &mut self,
+        api: Arc<dyn OrgApi>,
+        plan: Plan,
+        desired: Desired,
+        host: String,
+    ) -> Result<bool, PassError> {
+        let state = self.state.take().ok_or(PassError::Panicked)?;
+        let (report, state) =
+            act::act(self.ctx, api, plan, desired, host, state).await.ok_or(PassError::Panicked)?;
+        self.state = Some(state);
+        Ok(report.finished)
+    }
+
+    /// The recorded plan is over. It leaves the API server with the status that follows, after the hooks' own.
+    const fn forget_plan(&mut self) {
+        self.finished = true;
+    }
+
+    fn found(&mut self, identity: OrgIdentity) -> Result<Found, PassError> {
+        let plan = self.org.status.as_ref().and_then(|status| status.plan.clone()).filter(|_| !self.finished);
+        let observed = self.state_mut()?.observed.as_ref().map(|(hooks, _)| hooks.clone());
+        let reachable = Some(answers());
+        Ok(Found { problem: None, reachable, identity: Some(identity), rival: None, observed, plan })
+    }
+
+    fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
+        let siblings: BTreeSet<ObjectRef> = self.ctx.caches.hooks.all().iter().map(|hook| object_ref(hook)).collect();
+        let state = self.state_mut()?;
+        let mut views = HookViews::new();
+        for verdict in &plan.verdicts {
+            let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
+            let applied_mark = desired::applied_mark(&one.hook, &verdict.object, state);
+            let refusal = state.refusal(&verdict.object);
+            let mut verdict = verdict.clone();
+            if let Outcome::Waiting(plan::Waiting::Stillness(left)) = &mut verdict.outcome {
+                // how long is left changes with every look, and is shown to nobody
+                *left = Duration::ZERO;
+            }
+            let of_sibling = match &verdict.outcome {
+                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if siblings.contains(owner) => Some(owner.clone()),
+                _ => None,
+            };
+            views.insert(verdict.object.clone(), HookView { verdict, applied_mark, refusal, of_sibling });
+        }
+        Ok(views)
+    }
+
+    /// Tells of hooks that somebody changed in Okta, before they are put right.
+    async fn tell_drift(&self, plan: &Plan, declared: &[Declared]) {
+        for verdict in plan.verdicts.iter().filter(|verdict| verdict.hook.is_some() && !verdict.drift.is_empty()) {
+            let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
+            let status = one.hook.status.as_ref();
+            let settled = status.is_some_and(|status| {
+                let same_url = one.endpoint.as_ref().ok().map(|endpoint| &endpoint.url) == status.url.as_ref();
+                status.observed_generation == one.hook.metadata.generation && same_url
+            });
+            // a secret that is to be written anew is a rotation, not somebody's hand
+            let fields = verdict.drift.iter().filter(|difference| difference.field != Field::Secret);
+            let fields: Vec<String> = fields.map(ToString::to_string).collect();
+            if settled && !fields.is_empty() {
+                let text = format!("Somebody changed the hook in Okta: {}. It is put right.", fields.join(", "));
+                let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
+                self.ctx.recorder.tell(&one.hook.object_ref(&()), note).await;
+            }
+        }
+    }
+
+    /// Writes the status of hooks whose content a run applied: which secret Okta has must be known before the recorded
+    /// plan is forgotten.
+    async fn remember(&mut self, changed: &BTreeSet<ObjectRef>) -> Result<(), PassError> {
+        let applied: Vec<ObjectRef> = self.state_mut()?.applied.keys().cloned().collect();
+        for object in applied.iter().filter(|object| changed.contains(object)) {
+            let api: Api<TelephonyHook> = Api::namespaced(self.ctx.client.clone(), &object.namespace);
+            let doing = format!("read TelephonyHook {object}");
+            for last in [false, true] {
+                let Some(hook) = api.get_opt(&object.name).await.map_err(PassError::api(&doing))? else { break };
+                let (facts, endpoint) = hook::endpoint(&hook, self.ctx).await?;
+                match hook::status::write(&hook, self.ctx, &facts, endpoint).await {
+                    Err(error) if error.is_conflict() && !last => {}
+                    other => {
+                        other?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn answers() -> (Is, Reachable, String) {
+    (Is::True, Reachable::Reachable, "Okta's management API answers.".into())
+}
+
+fn object_ref(hook: &TelephonyHook) -> ObjectRef {
+    ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any())
+}

@@ -1,0 +1,262 @@
+//! What is kept of an org between passes, in memory: the client, what Okta last said, and what must not be repeated.
+//!
+//! Everything here can be lost: a new leader begins without it and finds the rest in Okta and in status.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    super::{backoff, problem::Problem},
+    dial::OrgApi,
+};
+use crate::okta::{
+    CallError, Failure, ObjectRef, ObservedHook,
+    keyed::ChangeMark,
+    limits::{MayCall, RateState},
+    plan::{Promise, Promised, Verb, Verdict},
+    types::{OrgIdentity, RateLimit},
+};
+
+/// How much of the org's rate limit routine calls may use, in percent.
+const SHARE: u8 = 50;
+
+/// How long a refusal is respected when nothing relevant changes.
+const REFUSAL_LASTS: Duration = Duration::from_hours(1);
+
+/// What the last pass found; hooks' passes read it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OrgView {
+    /// What keeps the org from being looked at.
+    pub problem: Option<Problem>,
+    /// What the last plan said, by hook. Empty until the first one.
+    pub hooks: BTreeMap<ObjectRef, HookView>,
+}
+
+/// What the last plan said of a hook.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HookView {
+    /// The planner's verdict.
+    pub verdict: Verdict,
+    /// Mark of the secret that Okta definitely has.
+    pub applied_mark: Option<ChangeMark>,
+    /// Okta's words when it last refused a call for this hook.
+    pub refusal: Option<String>,
+    /// The owner of the active hook that is in the way, when it belongs to another `OktaOrg` of the same org.
+    pub of_sibling: Option<ObjectRef>,
+}
+
+/// A refusal that is not to be provoked again.
+#[derive(Debug, Clone)]
+struct Refusal {
+    verb: Verb,
+    since: Instant,
+    /// What was declared when it was refused.
+    declared: u64,
+    words: Option<String>,
+}
+
+/// An org's state between passes.
+pub struct State {
+    /// What the client was made of; another means another client.
+    pub made_of: Option<u64>,
+    /// The client.
+    pub api: Option<Arc<dyn OrgApi>>,
+    /// The rate limit.
+    pub rate: RateState,
+    /// Who answers at the address, and since when that is known.
+    pub identity: Option<(OrgIdentity, Instant)>,
+    /// What Okta last listed, and when.
+    pub observed: Option<(Vec<ObservedHook>, Instant)>,
+    /// What is declared, as a hash, and since when.
+    still: Option<(u64, Instant)>,
+    refused: BTreeMap<ObjectRef, Vec<Refusal>>,
+    promised: Option<(Vec<Promise>, Instant)>,
+    /// The last failed call, how many failed in a row, and until when no other is made.
+    pub trouble: Option<(CallError, u32, Instant)>,
+    /// Marks of secrets that runs applied; status may not have them yet.
+    pub applied: BTreeMap<ObjectRef, Option<ChangeMark>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            made_of: None,
+            api: None,
+            rate: RateState::new(SHARE),
+            identity: None,
+            observed: None,
+            still: None,
+            refused: BTreeMap::new(),
+            promised: None,
+            trouble: None,
+            applied: BTreeMap::new(),
+        }
+    }
+}
+
+impl State {
+    /// Forgets everything about Okta: it is reached by another client from now on. What was applied is kept.
+    pub fn begin_anew(&mut self, made_of: Option<u64>) {
+        let applied = std::mem::take(&mut self.applied);
+        *self = Self { made_of, applied, ..Self::default() };
+    }
+
+    /// How long what is declared has been the same.
+    pub fn still_for(&mut self, declared: u64, now: Instant) -> Duration {
+        match self.still {
+            Some((known, since)) if known == declared => now.duration_since(since),
+            _ => {
+                self.still = Some((declared, now));
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Calls that Okta refused for `object` and that are not to be repeated while `declared` is the same.
+    pub fn refused(&mut self, object: &ObjectRef, declared: u64, now: Instant) -> BTreeSet<Verb> {
+        let Some(refusals) = self.refused.get_mut(object) else { return BTreeSet::new() };
+        refusals
+            .retain(|refusal| refusal.declared == declared && now.duration_since(refusal.since) < REFUSAL_LASTS);
+        refusals.iter().map(|refusal| refusal.verb).collect()
+    }
+
+    /// Takes note of a refusal.
+    pub fn refuse(&mut self, object: ObjectRef, verb: Verb, declared: u64, words: Option<String>, now: Instant) {
+        let refusals = self.refused.entry(object).or_default();
+        refusals.retain(|refusal| refusal.verb != verb);
+        refusals.push(Refusal { verb, since: now, declared, words });
+    }
+
+    /// Okta's words of the last refusal for `object`.
+    #[must_use]
+    pub fn refusal(&self, object: &ObjectRef) -> Option<String> {
+        self.refused.get(object)?.last()?.words.clone()
+    }
+
+    /// After a failed call: how long to stay away, whoever asks.
+    pub fn stay_away(&mut self, error: CallError, now: Instant) -> Duration {
+        let (failures, until) = match self.trouble.take() {
+            // the same trouble, met again without a call
+            Some((_, failures, until)) if until > now => (failures, until),
+            before => {
+                let failures = before.map_or(0, |(_, failures, _)| failures).saturating_add(1);
+                let asked = match error.failure {
+                    Failure::RateLimited { wait, .. } => wait,
+                    _ => Duration::ZERO,
+                };
+                (failures, now + backoff::after(failures).max(asked))
+            }
+        };
+        self.trouble = Some((error, failures, until));
+        until.duration_since(now)
+    }
+
+    /// The last failed call, when it is too early for another.
+    #[must_use]
+    pub fn still_in_trouble(&self, now: Instant) -> Option<CallError> {
+        self.trouble.as_ref().filter(|(_, _, until)| *until > now).map(|(error, _, _)| error.clone())
+    }
+
+    /// Forgets what is kept of objects that are not declared any more.
+    pub fn keep(&mut self, objects: &BTreeSet<ObjectRef>) {
+        self.refused.retain(|object, _| objects.contains(object));
+        self.applied.retain(|object, _| objects.contains(object));
+    }
+
+    /// Takes note of what answers promised.
+    pub fn promise(&mut self, made: Vec<Promise>, now: Instant) {
+        self.promised = (!made.is_empty()).then_some((made, now));
+    }
+
+    /// What the last run was promised.
+    #[must_use]
+    pub fn promised(&self, now: Instant) -> Option<Promised> {
+        let (made, since) = self.promised.as_ref()?;
+        Some(Promised { made: made.clone(), age: now.duration_since(*since) })
+    }
+
+    /// How long to stay away before `calls` calls; `None`: they may be made now.
+    #[must_use]
+    pub fn must_wait(&self, calls: u32, reserve: u32, now: Instant) -> Option<Duration> {
+        match self.rate.may_call(now.into_std(), calls, reserve) {
+            MayCall::Now => None,
+            MayCall::WaitUntil(until) => Some(until.saturating_duration_since(now.into_std())),
+        }
+    }
+
+    /// Takes in what came beside an answer.
+    pub fn answered(&mut self, rate: Option<RateLimit>, now: Instant) {
+        self.rate.answered(now.into_std(), rate);
+    }
+
+    /// Takes in what came beside a failure.
+    pub fn failed(&mut self, error: &CallError, now: Instant) {
+        match error.failure {
+            Failure::RateLimited { wait, concurrency } => {
+                self.rate.refused(now.into_std(), error.rate, wait, concurrency);
+            }
+            _ if error.rate.is_some() => self.rate.answered(now.into_std(), error.rate),
+            _ => {}
+        }
+    }
+}
+
+/// One org's state and what others may see of it.
+#[derive(Default)]
+pub struct Session {
+    /// The state; held for as long as a pass or a run lasts.
+    pub state: Arc<tokio::sync::Mutex<State>>,
+    view: Mutex<Arc<OrgView>>,
+}
+
+impl Session {
+    /// What the last pass found.
+    #[must_use]
+    pub fn view(&self) -> Arc<OrgView> {
+        Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows what a pass found and tells which hooks' views changed.
+    pub fn show(&self, view: OrgView) -> BTreeSet<ObjectRef> {
+        let mut shown = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = shown.problem != view.problem;
+        let objects: BTreeSet<ObjectRef> = shown.hooks.keys().chain(view.hooks.keys()).cloned().collect();
+        let changed = objects.into_iter().filter(|object| all || shown.hooks.get(object) != view.hooks.get(object));
+        let changed = changed.collect();
+        *shown = Arc::new(view);
+        changed
+    }
+}
+
+/// The sessions of all orgs.
+#[derive(Default)]
+pub struct Orgs {
+    sessions: Mutex<HashMap<(String, String), Arc<Session>>>,
+}
+
+impl Orgs {
+    /// The session of an `OktaOrg`.
+    #[must_use]
+    pub fn session(&self, namespace: &str, name: &str) -> Arc<Session> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(sessions.entry((namespace.to_owned(), name.to_owned())).or_default())
+    }
+
+    /// What the last pass over an `OktaOrg` found; empty when there was none.
+    #[must_use]
+    pub fn view(&self, namespace: &str, name: &str) -> Arc<OrgView> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&(namespace.to_owned(), name.to_owned())).map(|session| session.view()).unwrap_or_default()
+    }
+
+    /// Forgets an `OktaOrg` that is gone.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+}

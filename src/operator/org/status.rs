@@ -1,0 +1,83 @@
+//! What is said of an org. Pure.
+
+use super::super::{
+    conditions::{self, Is, Progress},
+    problem::Problem,
+};
+use crate::{
+    api::{
+        ActiveHook, OktaOrg, OktaOrgStatus,
+        reason::{Claimed, Reachable},
+    },
+    okta::{
+        ObservedHook,
+        mark::{Installation, Whose},
+        types::{HookStatus, OrgIdentity},
+    },
+};
+
+/// What a pass found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What is wrong, when something is.
+    pub problem: Option<Problem>,
+    /// What `Reachable` is to say; `None` keeps what it says.
+    pub reachable: Option<(Is, Reachable, String)>,
+    /// Who answers; `None` when not known.
+    pub identity: Option<OrgIdentity>,
+    /// The `OktaOrg` that claims the org, when it is another.
+    pub rival: Option<(String, String)>,
+    /// What Okta listed; `None` keeps what was said of it.
+    pub observed: Option<Vec<ObservedHook>>,
+    /// The plan under way.
+    pub plan: Option<serde_json::Value>,
+}
+
+/// The status of an org.
+#[must_use]
+pub fn build(org: &OktaOrg, installation: &Installation, found: &Found) -> OktaOrgStatus {
+    let mut status = org.status.clone().unwrap_or_default();
+    let generation = org.metadata.generation;
+    status.installation = Some(installation.as_str().to_owned());
+    status.plan.clone_from(&found.plan);
+    if let Some(identity) = &found.identity {
+        status.org_id = Some(identity.as_str().to_owned());
+    }
+    if let Some(observed) = &found.observed {
+        status.active_hook = active(observed, installation);
+    }
+    let conditions = &mut status.conditions;
+    let unasked = || (Is::Unknown, Reachable::NotAsked, "Okta has not been asked yet.".to_owned());
+    let known = conditions::get(conditions, "Reachable").is_some();
+    if let Some((is, reason, message)) = found.reachable.clone().or_else(|| (!known).then(unasked)) {
+        conditions::set(conditions, is, reason, message, generation);
+    }
+    let (is, reason, message) = claimed(found, status.org_id.as_deref());
+    conditions::set(conditions, is, reason, message, generation);
+    let progress = match &found.problem {
+        Some(problem) => problem.clone().progress(),
+        None => Progress::Done("The org answers and is managed by this object.".into()),
+    };
+    conditions::set_progress(conditions, progress, generation);
+    status.observed_generation = generation;
+    status
+}
+
+fn claimed(found: &Found, id: Option<&str>) -> (Is, Claimed, String) {
+    match (&found.rival, id) {
+        (Some((namespace, name)), _) => {
+            (Is::False, Claimed::ClaimedByOther, format!("OktaOrg {namespace}/{name} is older and manages this org."))
+        }
+        (None, Some(id)) => (Is::True, Claimed::Claimed, format!("This object manages org {id}.")),
+        (None, None) => (Is::Unknown, Claimed::IdentityUnknown, "The org's id is not known yet.".into()),
+    }
+}
+
+fn active(observed: &[ObservedHook], installation: &Installation) -> Option<ActiveHook> {
+    let hook = observed.iter().find(|hook| hook.status == HookStatus::Active)?;
+    let owner = match installation.whose(hook) {
+        Whose::Ours(object) => Some(object.to_string()),
+        _ => None,
+    };
+    Some(ActiveHook { id: hook.id.as_str().to_owned(), name: hook.shown_name(), owner })
+}

@@ -1,0 +1,52 @@
+//! What a failed call means for the org's conditions. Pure.
+
+use super::super::{conditions::Is, problem::Problem};
+use crate::{
+    api::{
+        OktaOrg,
+        reason::{Reachable, Ready},
+    },
+    okta::{CallError, Failure},
+};
+
+/// The problem that a failed call is.
+#[must_use]
+pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
+    let key = &org.spec.auth.api_token.secret_ref;
+    match &error.failure {
+        Failure::Unreachable { .. } => Problem::passing(Ready::OktaUnreachable, error.to_string()),
+        Failure::Server { .. } | Failure::Unclear { .. } => Problem::passing(Ready::OktaUnclear, error.to_string()),
+        // how long is no part of the message: it would change with every look
+        Failure::RateLimited { .. } => Problem::passing(
+            Ready::RateLimited,
+            "Okta's rate limit for this org is used up; calls go on when its window resets. \
+             In the Admin Console see Reports > Rate Limits for who uses it.",
+        ),
+        Failure::Unauthorized => Problem::lasting(
+            Ready::TokenRejected,
+            format!("{error}: Secret {} key {} (Admin Console: Security > API > Tokens).", key.name, key.key),
+        ),
+        Failure::Forbidden { .. } => Problem::lasting(Ready::PermissionDenied, error.to_string()),
+        Failure::Refused { .. } => Problem::lasting(Ready::OktaRefused, error.to_string()),
+        Failure::NotFound => Problem::lasting(Ready::InvalidSpec, format!("spec.url is no Okta org: {error}")),
+    }
+}
+
+/// What `Reachable` says after a failed call.
+#[must_use]
+pub fn reachable(error: &CallError) -> (Is, Reachable, String) {
+    let message = match &error.failure {
+        Failure::RateLimited { .. } => String::new(),
+        failure => failure.to_string(),
+    };
+    match &error.failure {
+        Failure::Unreachable { .. } => (Is::False, Reachable::Unreachable, message),
+        Failure::Unauthorized => (Is::False, Reachable::TokenRejected, message),
+        Failure::Server { .. } | Failure::Unclear { .. } | Failure::NotFound => {
+            (Is::False, Reachable::BadAnswer, message)
+        }
+        Failure::RateLimited { .. } | Failure::Forbidden { .. } | Failure::Refused { .. } => {
+            (Is::True, Reachable::Reachable, String::new())
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Passes: when one is run over an object, for how long, and what follows it.
+
+use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream};
+use kube::{
+    Resource,
+    core::NamespaceResourceScope,
+    runtime::{
+        controller::{self, Action, applier},
+        reflector::ObjectRef,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    backoff::{Backoff, jittered},
+    cache::{Caches, Index},
+    conditions::bounded,
+    context::Context,
+    wake::{Kind, Target, Woken},
+    watches::target,
+};
+
+/// How long a pass may take.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Passes of one kind at once.
+const CONCURRENT: u16 = 4;
+
+/// Time between two objects when all are looked at, so that a start is no storm.
+const SPREAD: Duration = Duration::from_millis(20);
+
+/// The longest time between two passes over an object, whatever the watches say.
+const SLOWEST: Duration = Duration::from_mins(10);
+
+/// A kind that passes are run for.
+pub trait Reconcile:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+    /// Which kind it is.
+    const KIND: Kind;
+
+    /// Where its objects are kept.
+    fn index(caches: &Caches) -> &Index<Self>;
+
+    /// Other objects whose passes read this one: they are woken when it changes or goes.
+    fn dependents(&self, ctx: &Context) -> Vec<Target>;
+
+    /// Called when an object is gone, to forget what is kept of it in memory.
+    fn gone(_object: &Self, _ctx: &Context) {}
+
+    /// Watches of other kinds whose changes wake objects of this one; they run as long as the operator leads.
+    fn watches(_ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+        Vec::new()
+    }
+
+    /// One pass over one object.
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> impl Future<Output = Result<Requeue, PassError>> + Send;
+}
+
+/// What follows a pass that did what it could.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeue {
+    /// Nothing until something changes (or, at the latest, after ten minutes).
+    OnChange,
+    /// Another pass after this time, ± 20 %.
+    After(Duration),
+    /// Something outside failed: another pass after the object's backoff.
+    Retry,
+}
+
+/// Why a pass could not do what it could.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The API server did not take or answer a call.
+    #[error("could not {doing}: {}", shown(source))]
+    Api {
+        /// What was being done, and to what.
+        doing: String,
+        /// How it failed. Not part of the text: it may quote what came over the wire.
+        source: Box<kube::Error>,
+    },
+    /// An object of ours could not be turned into JSON.
+    #[error("could not {doing}: it cannot be encoded")]
+    Encoding {
+        /// What was being done, and to what.
+        doing: String,
+    },
+    /// The name of an object we need is taken.
+    #[error("{kind} {namespace}/{name} exists and is not controlled by this object: rename or delete it")]
+    NameTaken {
+        /// Kind of the object that is in the way.
+        kind: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// The pass took too long.
+    #[error("the pass did not end within {} s", DEADLINE.as_secs())]
+    Deadline,
+    /// The lease is not ours any more.
+    #[error("this operator does not lead any more")]
+    NotLeading,
+    /// The pass panicked; that is a bug.
+    #[error("the pass panicked")]
+    Panicked,
+}
+
+impl PassError {
+    /// Turns a client's error into one that says what was being done.
+    pub fn api(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Api { doing, source: Box::new(source) }
+    }
+
+    /// Something of ours cannot be encoded.
+    #[must_use]
+    pub fn encoding(doing: String) -> Self {
+        Self::Encoding { doing }
+    }
+
+    /// The name of an object of kind `K` is taken.
+    #[must_use]
+    pub fn taken<K: Resource<DynamicType = ()>>(namespace: &str, name: &str) -> Self {
+        Self::NameTaken { kind: K::kind(&()).into_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Whether somebody else wrote the same object meanwhile: no failure, only a reason to look again.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_conflict()))
+    }
+
+    /// Whether the API server denied it to us.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_forbidden()))
+    }
+}
+
+/// A client's error without what came over the wire: an answer that cannot be read may be a Secret.
+#[must_use]
+pub fn shown(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => {
+            bounded(format!("{} {}: {}", status.code, status.reason, status.message.replace('\n', " ")), 300)
+        }
+        kube::Error::HyperError(_) | kube::Error::Service(_) => "the API server cannot be reached".to_owned(),
+        kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => "the API server's answer cannot be read".to_owned(),
+        _ => "the call to the API server failed".to_owned(),
+    }
+}
+
+/// Runs the passes of one kind until `stop`, then lets those under way end.
+pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
+    let index = K::index(&ctx.caches).clone();
+    let backoff = Arc::new(Backoff::default());
+    let queue = stop_at(queue(&ctx, index.clone()), stop);
+    let config = controller::Config::default().concurrency(CONCURRENT);
+    let policy = |_: Arc<K>, _: &std::convert::Infallible, _: Arc<Context>| Action::await_change();
+    let pass = move |object: Arc<K>, ctx: Arc<Context>| one(object, ctx, Arc::clone(&backoff)).boxed();
+    let passes = applier(pass, policy, Arc::clone(&ctx), index.store(), queue, config);
+    // each pass tells its own outcome; an object that is gone is none
+    passes.for_each(|_| futures::future::ready(())).await;
+}
+
+fn stop_at<S: Stream>(queue: S, stop: CancellationToken) -> impl Stream<Item = S::Item> {
+    queue.take_until(stop.cancelled_owned())
+}
+
+/// The objects to look at: all at the beginning, then those that are woken.
+fn queue<K: Reconcile>(
+    ctx: &Context,
+    index: Index<K>,
+) -> impl Stream<Item = Result<ObjectRef<K>, std::convert::Infallible>> + use<K> {
+    let woken = ctx.wake.listen(K::KIND);
+    let ready = index.store();
+    let first = stream::once(async move {
+        let _ = ready.wait_until_ready().await;
+        Woken::All
+    });
+    first.chain(woken).flat_map(move |woken| match woken {
+        Woken::One(target) => stream::iter([Ok(ObjectRef::new(&target.name).within(&target.namespace))]).left_stream(),
+        Woken::All => {
+            let all = index.all().into_iter().map(|object| ObjectRef::from_obj(&*object));
+            let spread = stream::iter(all).then(|object| async move {
+                tokio::time::sleep(SPREAD).await;
+                Ok(object)
+            });
+            spread.right_stream()
+        }
+    })
+}
+
+async fn one<K: Reconcile>(
+    object: Arc<K>,
+    ctx: Arc<Context>,
+    backoff: Arc<Backoff>,
+) -> Result<Action, std::convert::Infallible> {
+    let target = target(&*object);
+    let controller = K::KIND.as_str();
+    let working = ctx.metrics.begin(controller);
+    let begun = tokio::time::Instant::now();
+    let outcome = bounded_pass(object, Arc::clone(&ctx)).await;
+    drop(working);
+    let (result, wait) = match &outcome {
+        Ok(Requeue::OnChange) => ("success", SLOWEST),
+        Ok(Requeue::After(wait)) => ("requeue_after", *wait),
+        Ok(Requeue::Retry) => ("requeue", backoff.failed(&target)),
+        Err(error) if error.is_conflict() => ("requeue", backoff.failed(&target)),
+        Err(error) => {
+            let wait = backoff.failed(&target);
+            tracing::warn!(object = %target, error = %error, "a pass failed");
+            ("error", wait)
+        }
+    };
+    if matches!(outcome, Ok(Requeue::OnChange | Requeue::After(_))) {
+        backoff.reset(&target);
+    }
+    ctx.metrics.ended(controller, result, begun.elapsed());
+    Ok(Action::requeue(jittered(wait, rand::random())))
+}
+
+async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
+    if !ctx.lease.is_leader() {
+        return Err(PassError::NotLeading);
+    }
+    // a task of its own: a panic ends one pass, not the operator
+    let pass = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });
+    match tokio_util::task::AbortOnDropHandle::new(pass).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(PassError::Deadline),
+        Err(_) => Err(PassError::Panicked),
+    }
+}

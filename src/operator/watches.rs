@@ -1,0 +1,170 @@
+//! Watches: of our own resources, which fill the caches, and of other objects, which wake ours when they change.
+
+use std::{fmt::Debug, sync::Arc};
+
+use super::{
+    cache::{Change, Merge},
+    context::Context,
+    events::Note,
+    pass::Reconcile,
+    wake::{Kind, Target},
+};
+use crate::api::GROUP;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::SelectAll};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    runtime::{
+        WatchStreamExt as _,
+        reflector::store::Writer,
+        watcher::{self, Event, watcher},
+    },
+};
+
+/// Objects per page of a list.
+const PAGE: u32 = 100;
+
+/// One `Api` per namespace looked after, or one for all.
+pub fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<Api<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    if namespaces.is_empty() {
+        vec![Api::all(client.clone())]
+    } else {
+        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+    }
+}
+
+/// Keeps the cache of a kind of ours filled and wakes what depends on a changed object, as long as it is polled.
+///
+/// An object that cannot be read (its CRD is of another version) is told of by an Event and leaves the others alone; what
+/// was last known of it stays.
+pub fn resources<K: Reconcile>(ctx: Arc<Context>, writer: Writer<K>) -> BoxFuture<'static, ()> {
+    let apis = apis::<DeserializeGuard<K>>(&ctx.client, &ctx.options.namespaces());
+    let mut merge = Merge::new(writer, apis.len());
+    let mut events = SelectAll::new();
+    for (number, api) in apis.into_iter().enumerate() {
+        let config = watcher::Config::default().page_size(PAGE);
+        events.push(watcher(api, config).default_backoff().map(move |event| (number, event)).boxed());
+    }
+    async move {
+        while let Some((number, event)) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let Some(event) = readable(&ctx, event).await else { continue };
+                    for change in merge.take(number, event) {
+                        changed(&ctx, &change);
+                    }
+                }
+                Err(error) => {
+                    ctx.metrics.watch_error(K::KIND.as_str());
+                    tracing::warn!(kind = K::KIND.as_str(), error = shown(&error), "a watch was interrupted");
+                }
+            }
+        }
+    }
+    .boxed()
+}
+
+fn changed<K: Reconcile>(ctx: &Context, change: &Change<K>) {
+    let (Change::Seen(object) | Change::Gone(object)) = change;
+    let target = target(&**object);
+    if matches!(change, Change::Gone(_)) {
+        ctx.references.forget(&target);
+        K::gone(object, ctx);
+    }
+    ctx.wake.wake_all(object.dependents(ctx));
+    ctx.wake.wake(target);
+}
+
+/// The target that an object of ours is.
+pub fn target<K: Reconcile>(object: &K) -> Target {
+    Target::new(K::KIND, object.namespace().unwrap_or_default(), object.name_any())
+}
+
+async fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
+    let (guarded, rebuild): (_, fn(K) -> Event<K>) = match event {
+        Event::Init => return Some(Event::Init),
+        Event::InitDone => return Some(Event::InitDone),
+        Event::Apply(object) => (object, Event::Apply),
+        Event::InitApply(object) => (object, Event::InitApply),
+        Event::Delete(object) => (object, Event::Delete),
+    };
+    match guarded.0 {
+        Ok(object) => Some(rebuild(object)),
+        Err(invalid) => {
+            let (namespace, name) = (invalid.metadata.namespace.clone(), invalid.metadata.name.clone());
+            ctx.metrics.unreadable(K::KIND.as_str());
+            tracing::error!(kind = K::KIND.as_str(), namespace, name, "an object cannot be read; it is left as it is");
+            let about = DeserializeGuard::<K>(Err(invalid)).object_ref(&());
+            let text = "The operator cannot read this object and leaves everything as it is. \
+                Is the CustomResourceDefinition of the same release as the operator?";
+            let (reason, action) = ("Unreadable".to_owned(), "Read");
+            ctx.recorder.tell(&about, Note { warning: true, reason, action, text: text.to_owned() }).await;
+            None
+        }
+    }
+}
+
+/// Watches objects of another kind that belong to an object of ours of kind `owner`, and wakes it when they change.
+/// `labels` selects them.
+pub fn owned<K>(ctx: &Arc<Context>, owner: Kind, labels: &str) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+{
+    let wanted = owner.as_str();
+    mapped::<K>(ctx, labels, move |meta| {
+        let namespace = meta.namespace().unwrap_or_default();
+        let owners = meta.owner_references().iter();
+        owners
+            .filter(|known| known.controller == Some(true) && known.kind == wanted && in_our_group(&known.api_version))
+            .map(|known| Target::new(owner, &namespace, &known.name))
+            .collect()
+    })
+}
+
+/// Watches the metadata of objects of another kind and wakes what `map` says when one of them changes.
+pub fn mapped<K>(
+    ctx: &Arc<Context>,
+    labels: &str,
+    map: impl Fn(&PartialObjectMeta<K>) -> Vec<Target> + Send + 'static,
+) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + Sync + 'static,
+{
+    let ctx = Arc::clone(ctx);
+    let mut events = SelectAll::new();
+    for api in apis::<PartialObjectMeta<K>>(&ctx.client, &ctx.options.namespaces()) {
+        let config = watcher::Config::default().labels(labels).page_size(PAGE);
+        events.push(watcher(api, config).default_backoff().boxed());
+    }
+    async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Apply(meta) | Event::InitApply(meta) | Event::Delete(meta)) => ctx.wake.wake_all(map(&meta)),
+                Ok(Event::Init | Event::InitDone) => {}
+                Err(error) => {
+                    ctx.metrics.watch_error("owned");
+                    tracing::warn!(kind = %K::kind(&()), error = shown(&error), "a watch was interrupted");
+                }
+            }
+        }
+    }
+    .boxed()
+}
+
+fn in_our_group(api_version: &str) -> bool {
+    api_version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+}
+
+/// A watch's error without what came over the wire.
+fn shown(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => super::pass::shown(error),
+        watcher::Error::WatchError(status) => format!("{} {}", status.code, status.reason),
+        watcher::Error::NoResourceVersion => "the list has no resource version".to_owned(),
+    }
+}
