@@ -1,14 +1,24 @@
-//! What gateways report, as the passes ask for it.
+//! What gateways report, as the passes ask for it: which hooks are served, which carriers can be used.
+//!
+//! A report that is missing or old says nothing, and nothing is not "down". Passes are woken only when an answer changes
+//! that shows in status, not by every report.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
+
+use super::wake::{Kind, Target};
+use crate::config::report::{BreakerState, ProbeState, ReplicaReport};
+
+/// How long a report speaks for the present: four polls.
+pub const FRESH: Duration = Duration::from_secs(20);
 
 /// Whether a gateway serves a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Serving {
-    /// No ready replica has the hook in the configuration in force.
+    /// No ready replica has the hook in its configuration.
     No,
     /// No report is fresh enough to tell.
     Unknown,
@@ -19,26 +29,303 @@ pub enum Serving {
     },
 }
 
-type HookKey = (String, String, String);
+/// Whether gateways can send by a carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CarrierHealth {
+    /// Every replica that reports can.
+    Up,
+    /// Some replicas or countries cannot; why.
+    Degraded(String),
+    /// None can; why.
+    Down(String),
+    /// No replica that uses it has reported lately, or none knows yet.
+    Unknown,
+}
+
+/// A gateway by namespace and name.
+pub type GatewayKey = (String, String);
+
+/// The last report of each ready replica of a gateway.
+#[derive(Debug, Default)]
+struct OfGateway {
+    replicas: BTreeMap<String, (ReplicaReport, Instant)>,
+}
+
+impl OfGateway {
+    fn fresh(&self, now: Instant) -> impl Iterator<Item = &ReplicaReport> {
+        self.replicas
+            .values()
+            .filter(move |(_, at)| now.saturating_duration_since(*at) <= FRESH)
+            .map(|(report, _)| report)
+    }
+}
 
 /// The last reports.
 #[derive(Debug, Default)]
 pub struct Reports {
-    serving: Mutex<HashMap<HookKey, Serving>>,
+    gateways: Mutex<BTreeMap<GatewayKey, OfGateway>>,
 }
 
 impl Reports {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<GatewayKey, OfGateway>> {
+        self.gateways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether gateway `namespace/gateway` serves `hook`.
     #[must_use]
     pub fn serving(&self, namespace: &str, gateway: &str, hook: &str) -> Serving {
-        let key = (namespace.to_owned(), gateway.to_owned(), hook.to_owned());
-        let known = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key).copied().unwrap_or(Serving::Unknown)
+        let gateways = self.lock();
+        gateways
+            .get(&(namespace.to_owned(), gateway.to_owned()))
+            .map_or(Serving::Unknown, |known| serving(known, hook, Instant::now()))
     }
 
-    /// Takes in what is known of a hook.
+    /// Whether gateways of `namespace` can send by `carrier`.
+    #[must_use]
+    pub fn carrier(&self, namespace: &str, carrier: &str) -> CarrierHealth {
+        let (gateways, now) = (self.lock(), Instant::now());
+        let of_namespace =
+            gateways.iter().filter(|((known, _), _)| known == namespace).flat_map(|(_, known)| known.fresh(now));
+        health(of_namespace.filter_map(|report| report.carriers.get(carrier)))
+    }
+
+    /// How many replicas of a gateway report, how many of those serve the configuration of that hash, and how many have a
+    /// usable carrier.
+    #[must_use]
+    pub fn replicas(&self, namespace: &str, gateway: &str, hash: &str) -> Replicas {
+        let (gateways, now) = (self.lock(), Instant::now());
+        let mut seen = Replicas::default();
+        for report in
+            gateways.get(&(namespace.to_owned(), gateway.to_owned())).into_iter().flat_map(|known| known.fresh(now))
+        {
+            seen.reporting += 1;
+            seen.current += u32::from(report.config_hash == hash);
+            seen.usable += u32::from(report.carriers.values().any(|carrier| carrier.probe != ProbeState::Down));
+            seen.refused = seen.refused.or_else(|| report.refused.as_ref().map(|refused| refused.reason.clone()));
+        }
+        seen
+    }
+
+    /// Takes in one round of polling a gateway: what its ready replicas reported, `None` for one that did not. Answers the
+    /// objects whose status changes by it.
+    pub fn take(&self, gateway: &GatewayKey, round: BTreeMap<String, Option<ReplicaReport>>) -> BTreeSet<Target> {
+        let now = Instant::now();
+        let mut gateways = self.lock();
+        let known = gateways.entry(gateway.clone()).or_default();
+        let before = Shown::of(known, now);
+        known.replicas.retain(|replica, _| round.contains_key(replica));
+        for (replica, report) in round {
+            if let Some(report) = report {
+                known.replicas.insert(replica, (report, now));
+            }
+        }
+        Shown::of(known, now).changed(&before, gateway)
+    }
+
+    /// Forgets gateways that are gone.
+    pub fn keep(&self, gateways: &BTreeSet<GatewayKey>) {
+        self.lock().retain(|gateway, _| gateways.contains(gateway));
+    }
+}
+
+/// What replicas of a gateway report.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many report.
+    pub reporting: u32,
+    /// How many of them serve the configuration in force.
+    pub current: u32,
+    /// How many of them have a carrier that is not down.
+    pub usable: u32,
+    /// Why one of them refused a configuration.
+    pub refused: Option<String>,
+}
+
+/// What shows in the status of objects.
+#[derive(Debug, PartialEq, Eq)]
+struct Shown {
+    gateway: Vec<(String, bool, Option<String>)>,
+    hooks: BTreeMap<String, u32>,
+    carriers: BTreeMap<String, CarrierHealth>,
+}
+
+impl Shown {
+    fn of(known: &OfGateway, now: Instant) -> Self {
+        let fresh: Vec<&ReplicaReport> = known.fresh(now).collect();
+        let usable = |report: &ReplicaReport| report.carriers.values().any(|carrier| carrier.probe != ProbeState::Down);
+        let mut hooks: BTreeMap<String, u32> = BTreeMap::new();
+        for hook in fresh.iter().flat_map(|report| report.hooks.keys()) {
+            *hooks.entry(hook.clone()).or_default() += 1;
+        }
+        let names: BTreeSet<&String> = fresh.iter().flat_map(|report| report.carriers.keys()).collect();
+        let of = |name: &String| health(fresh.iter().filter_map(|report| report.carriers.get(name)));
+        Self {
+            gateway: fresh
+                .iter()
+                .map(|report| {
+                    (
+                        report.config_hash.clone(),
+                        usable(report),
+                        report.refused.as_ref().map(|refused| refused.reason.clone()),
+                    )
+                })
+                .collect(),
+            carriers: names.into_iter().map(|name| (name.clone(), of(name))).collect(),
+            hooks,
+        }
+    }
+
+    fn changed(&self, before: &Self, (namespace, gateway): &GatewayKey) -> BTreeSet<Target> {
+        let mut targets = BTreeSet::new();
+        if self.gateway != before.gateway {
+            targets.insert(Target::new(Kind::TelephonyGateway, namespace, gateway));
+        }
+        let mut differing = |kind, names: BTreeSet<&String>, differs: &dyn Fn(&String) -> bool| {
+            targets
+                .extend(names.into_iter().filter(|name| differs(name)).map(|name| Target::new(kind, namespace, name)));
+        };
+        let hooks = self.hooks.keys().chain(before.hooks.keys()).collect();
+        differing(Kind::TelephonyHook, hooks, &|name| self.hooks.get(name) != before.hooks.get(name));
+        let carriers = self.carriers.keys().chain(before.carriers.keys()).collect();
+        differing(Kind::TelephonyProvider, carriers, &|name| self.carriers.get(name) != before.carriers.get(name));
+        targets
+    }
+}
+
+fn serving(known: &OfGateway, hook: &str, now: Instant) -> Serving {
+    let (mut reporting, mut replicas) = (0_u32, 0_u32);
+    for report in known.fresh(now) {
+        reporting += 1;
+        replicas += u32::from(report.hooks.contains_key(hook));
+    }
+    match (reporting, replicas) {
+        (0, _) => Serving::Unknown,
+        (_, 0) => Serving::No,
+        (_, replicas) => Serving::Yes { replicas },
+    }
+}
+
+fn health<'r>(reports: impl Iterator<Item = &'r crate::config::report::CarrierReport>) -> CarrierHealth {
+    let (mut up, mut down, mut unknown) = (0_u32, 0_u32, 0_u32);
+    let mut countries = BTreeSet::new();
+    for report in reports {
+        countries.extend(report.failing_countries.iter().map(String::as_str));
+        match (report.probe, report.breaker) {
+            (ProbeState::Down, _) | (_, BreakerState::Open) => down += 1,
+            (ProbeState::Up, _) => up += 1,
+            (ProbeState::Unknown, _) => unknown += 1,
+        }
+    }
+    match (up, down) {
+        (0, 0) => CarrierHealth::Unknown,
+        (0, down) if unknown == 0 => {
+            CarrierHealth::Down(format!("{down} of {down} gateway replicas cannot send by it."))
+        }
+        (up, down) if down > 0 => {
+            CarrierHealth::Degraded(format!("{down} of {} gateway replicas cannot send by it.", up + down + unknown))
+        }
+        _ if !countries.is_empty() => {
+            let list = countries.into_iter().take(10).collect::<Vec<_>>().join(", ");
+            CarrierHealth::Degraded(format!("It refuses these countries: {list}."))
+        }
+        _ => CarrierHealth::Up,
+    }
+}
+
+#[cfg(test)]
+impl Reports {
+    /// Lets a gateway of one replica serve a hook, or not.
     pub fn set_serving(&self, namespace: &str, gateway: &str, hook: &str, serving: Serving) {
-        let key = (namespace.to_owned(), gateway.to_owned(), hook.to_owned());
-        self.serving.lock().unwrap_or_else(PoisonError::into_inner).insert(key, serving);
+        let mut report = ReplicaReport::default();
+        if matches!(serving, Serving::Yes { .. }) {
+            report.hooks.insert(hook.to_owned(), crate::config::report::HookReport::default());
+        }
+        let replicas = match serving {
+            Serving::Yes { replicas } => replicas,
+            Serving::No => 1,
+            Serving::Unknown => 0,
+        };
+        let round = (0..replicas).map(|number| (format!("pod-{number}"), Some(report.clone()))).collect();
+        self.take(&(namespace.to_owned(), gateway.to_owned()), round);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::report::{CarrierReport, HookReport};
+
+    fn report(hook: bool, probe: ProbeState) -> ReplicaReport {
+        let carrier = CarrierReport { probe, breaker: BreakerState::Closed, ..CarrierReport::default() };
+        let hooks = if hook { vec![("h".to_owned(), HookReport::default())] } else { vec![] };
+        ReplicaReport {
+            config_hash: "one".into(),
+            hooks: hooks.into_iter().collect(),
+            carriers: [("c".to_owned(), carrier)].into(),
+            ..ReplicaReport::default()
+        }
+    }
+
+    fn key() -> GatewayKey {
+        ("ns".into(), "gw".into())
+    }
+
+    #[test]
+    fn a_hook_is_served_when_a_replica_has_it_and_unknown_when_none_reports() {
+        let reports = Reports::default();
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Unknown);
+        reports.take(&key(), [("a".to_owned(), None)].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Unknown);
+        reports.take(&key(), [("a".to_owned(), Some(report(false, ProbeState::Up)))].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::No);
+        reports.take(&key(), [("a".to_owned(), None), ("b".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Yes { replicas: 1 });
+        assert_eq!(
+            reports.replicas("ns", "gw", "one"),
+            Replicas { reporting: 2, current: 2, usable: 2, refused: None }
+        );
+    }
+
+    #[test]
+    fn a_replica_that_is_gone_is_forgotten_and_one_that_is_silent_is_not() {
+        let reports = Reports::default();
+        reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        reports.take(&key(), [("a".to_owned(), None)].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Yes { replicas: 1 });
+        reports.take(&key(), BTreeMap::new());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Unknown);
+    }
+
+    #[test]
+    fn a_carrier_is_down_only_when_no_replica_can_use_it() {
+        use ProbeState::{Down, Unknown, Up};
+        let judge = |states: &[ProbeState]| {
+            let all: Vec<_> = states.iter().map(|state| report(true, *state)).collect();
+            health(all.iter().filter_map(|report| report.carriers.get("c")))
+        };
+        assert_eq!(judge(&[]), CarrierHealth::Unknown);
+        assert_eq!(judge(&[Unknown, Unknown]), CarrierHealth::Unknown);
+        assert_eq!(judge(&[Up, Unknown]), CarrierHealth::Up);
+        assert!(matches!(judge(&[Down, Down]), CarrierHealth::Down(_)));
+        assert!(matches!(judge(&[Down, Up]), CarrierHealth::Degraded(_)));
+        assert!(matches!(judge(&[Down, Unknown]), CarrierHealth::Degraded(_)));
+    }
+
+    #[test]
+    fn only_what_shows_in_status_wakes_a_pass() {
+        let reports = Reports::default();
+        let mut first = report(true, ProbeState::Up);
+        let woken = reports.take(&key(), [("a".to_owned(), Some(first.clone()))].into());
+        assert_eq!(woken.len(), 3, "{woken:?}");
+        first.started_at += 1;
+        first.hooks.get_mut("h").unwrap().unauthorised += 7;
+        assert_eq!(reports.take(&key(), [("a".to_owned(), Some(first.clone()))].into()), BTreeSet::new());
+        first.carriers.get_mut("c").unwrap().probe = ProbeState::Down;
+        let woken: Vec<Kind> = reports
+            .take(&key(), [("a".to_owned(), Some(first))].into())
+            .into_iter()
+            .map(|target| target.kind)
+            .collect();
+        assert_eq!(woken, [Kind::TelephonyGateway, Kind::TelephonyProvider]);
     }
 }

@@ -1,0 +1,167 @@
+//! Certificates and tokens that the operator makes for a gateway: once, and again when they are gone or about to expire.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt as _};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
+
+use super::{
+    super::{apply::apply, context::Context, pass::PassError},
+    build::Names,
+    dereference,
+};
+use crate::{api::TelephonyGateway, config::document::Report, message};
+
+/// How long a generated serving certificate is good for.
+const SERVING: Duration = Duration::from_hours(365 * 24);
+/// How long before its end it is made anew: a third of its life.
+const RENEWAL: Duration = Duration::from_hours(365 * 24 / 3);
+/// How long the report's certificate is good for. It is pinned, so its end has no meaning but that TLS wants one.
+const PINNED: Duration = Duration::from_hours(20 * 365 * 24);
+/// Name in the report's certificate; the operator pins the certificate and asks for this name.
+pub const REPORT_NAME: &str = "gateway.hookswitch.internal";
+
+/// What is known of the serving certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// The user's, and it fits.
+    Given,
+    /// The user's, and it does not exist or cannot be read.
+    Missing,
+    /// The user's, and it has expired or does not name the host.
+    Unfit,
+    /// Generated.
+    Generated,
+}
+
+/// The report's credentials; made when there are none.
+///
+/// # Errors
+/// [`PassError`].
+pub(super) async fn report(
+    gateway: &TelephonyGateway,
+    ctx: &Context,
+    names: &Names,
+    present: Option<&Secret>,
+) -> Result<Report, PassError> {
+    if let Some(report) = present.and_then(dereference::report) {
+        return Ok(report);
+    }
+    // The watch may be behind: credentials that pods use must not be replaced because of that.
+    if let Some(report) = live(gateway, ctx, &names.report).await?.as_ref().and_then(dereference::report) {
+        return Ok(report);
+    }
+    let (certificate, key) = certificate(&[REPORT_NAME.to_owned()], PINNED)?;
+    let report = Report { token: token()?, certificate, key };
+    apply(ctx, gateway, names.report(&report)?).await?;
+    Ok(report)
+}
+
+/// Sees to the serving certificate: looks at the user's, or makes one and renews it.
+///
+/// # Errors
+/// [`PassError`].
+pub(super) async fn serving(
+    gateway: &TelephonyGateway,
+    ctx: &Context,
+    names: &Names,
+    present: Option<&Secret>,
+) -> Result<Serving, PassError> {
+    let hosts = names.hosts(gateway);
+    if gateway.spec.tls.is_some() {
+        return Ok(match present.and_then(chain) {
+            None => Serving::Missing,
+            Some(pem) if fits(&pem, &hosts[0], Duration::ZERO) => Serving::Given,
+            Some(_) => Serving::Unfit,
+        });
+    }
+    let good = |secret: &Secret| chain(secret).is_some_and(|pem| fits(&pem, &hosts[0], RENEWAL));
+    if present.is_some_and(good) || live(gateway, ctx, &names.tls).await?.as_ref().is_some_and(good) {
+        return Ok(Serving::Generated);
+    }
+    let (certificate, key) = certificate(&hosts, SERVING)?;
+    apply(ctx, gateway, names.tls(&certificate, &key)?).await?;
+    Ok(Serving::Generated)
+}
+
+async fn live(gateway: &TelephonyGateway, ctx: &Context, name: &str) -> Result<Option<Secret>, PassError> {
+    let namespace = gateway.namespace().unwrap_or_default();
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
+    api.get_opt(name).await.map_err(PassError::api(format!("read Secret {namespace}/{name}")))
+}
+
+fn chain(secret: &Secret) -> Option<Vec<u8>> {
+    let data = secret.data.as_ref()?;
+    data.get("tls.key")?;
+    data.get("tls.crt").map(|chain| chain.0.clone())
+}
+
+/// Whether the first certificate of a PEM chain names the host and is good for so long yet.
+fn fits(pem: &[u8], host: &str, at_least: Duration) -> bool {
+    let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(pem) else { return false };
+    let Ok(certificate) = pem.parse_x509() else { return false };
+    let left = certificate
+        .validity()
+        .time_to_expiration()
+        .is_some_and(|left| left.whole_seconds().unsigned_abs() > at_least.as_secs());
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let named = names.is_some_and(|names| {
+        names.value.general_names.iter().any(|name| match name {
+            x509_parser::extensions::GeneralName::DNSName(name) => covers(name, host),
+            _ => false,
+        })
+    });
+    left && named
+}
+
+/// Whether a name of a certificate, which may have a wildcard as its first label, covers a host.
+fn covers(name: &str, host: &str) -> bool {
+    let (name, host) = (name.to_ascii_lowercase(), host.to_ascii_lowercase());
+    name == host
+        || name.strip_prefix("*.").is_some_and(|rest| host.split_once('.').is_some_and(|(_, parent)| parent == rest))
+}
+
+fn certificate(hosts: &[String], life: Duration) -> Result<(String, message::Secret<String>), PassError> {
+    let failed = || PassError::encoding("make a certificate".into());
+    let mut params = CertificateParams::new(hosts.to_vec()).map_err(|_| failed())?;
+    params.distinguished_name.push(DnType::CommonName, "hookswitch gateway");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let now = std::time::SystemTime::now();
+    // An hour for clocks that disagree.
+    params.not_before = (now - Duration::from_hours(1)).into();
+    params.not_after = (now + life).into();
+    let key = KeyPair::generate().map_err(|_| failed())?;
+    let certificate = params.self_signed(&key).map_err(|_| failed())?;
+    Ok((certificate.pem(), message::Secret::new(key.serialize_pem())))
+}
+
+fn token() -> Result<message::Secret<String>, PassError> {
+    use base64::Engine as _;
+    let mut bytes = [0_u8; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| PassError::encoding("draw a random token".into()))?;
+    Ok(message::Secret::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_certificate_fits_its_host_until_it_is_to_be_renewed() {
+        let (pem, _) = certificate(&["otp.acme.com".to_owned()], SERVING).unwrap();
+        assert!(fits(pem.as_bytes(), "otp.acme.com", RENEWAL));
+        assert!(!fits(pem.as_bytes(), "other.acme.com", Duration::ZERO));
+        let (old, _) = certificate(&["otp.acme.com".to_owned()], RENEWAL - Duration::from_mins(1)).unwrap();
+        assert!(fits(old.as_bytes(), "otp.acme.com", Duration::ZERO));
+        assert!(!fits(old.as_bytes(), "otp.acme.com", RENEWAL));
+        assert!(!fits(b"no certificate", "otp.acme.com", Duration::ZERO));
+    }
+
+    #[test]
+    fn a_wildcard_covers_one_label() {
+        assert!(covers("*.acme.com", "otp.ACME.com"));
+        assert!(!covers("*.acme.com", "a.otp.acme.com"));
+        assert!(!covers("*.acme.com", "acme.com"));
+    }
+}

@@ -1,0 +1,191 @@
+//! What a gateway refers to, read and not judged.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use kube::{
+    ResourceExt as _,
+    core::{Expression, Selector, SelectorExt as _},
+};
+
+use super::{
+    super::{
+        context::Context, hook, pass::PassError, problem::Problem, provider, references::Reference, secret_value,
+        watches,
+    },
+    build::{Names, REPORT_CERTIFICATE, REPORT_KEY, REPORT_TOKEN},
+};
+use crate::{
+    api::{RoutingPolicy, TelephonyGateway, reason::Ready},
+    config::{
+        compile::Input,
+        document::{self, GatewayConfig, Provider},
+        envelope,
+    },
+    message,
+};
+
+/// What a gateway refers to.
+#[derive(Debug)]
+pub struct Facts {
+    /// Policies that it names or selects.
+    pub policies: BTreeMap<String, Option<Arc<RoutingPolicy>>>,
+    /// Carriers of the namespace.
+    pub providers: BTreeMap<String, Result<Provider, String>>,
+    /// Hooks that target it.
+    pub hooks: BTreeMap<String, Result<document::Hook, String>>,
+    /// Its configuration's envelope as it is now.
+    pub sealed: Option<Vec<u8>>,
+    /// What is in it.
+    pub previous: Option<GatewayConfig>,
+    /// The Secret of its report's credentials.
+    pub report: Option<Arc<Secret>>,
+    /// The Secret of its serving certificate, given or generated.
+    pub tls: Option<Arc<Secret>>,
+}
+
+impl Facts {
+    /// What the configuration is compiled from.
+    pub(super) fn input<'a>(
+        &'a self,
+        gateway: &'a TelephonyGateway,
+        ctx: &Context,
+        report: document::Report,
+    ) -> Input<'a> {
+        Input {
+            gateway: format!("{}/{}", gateway.namespace().unwrap_or_default(), gateway.name_any()),
+            generation: gateway.metadata.generation.unwrap_or_default(),
+            spec: &gateway.spec,
+            policies: self
+                .policies
+                .iter()
+                .map(|(name, policy)| (name.clone(), policy.as_ref().map(|policy| &policy.spec)))
+                .collect(),
+            providers: self.providers.clone(),
+            hooks: self.hooks.clone(),
+            report,
+            allowed_cidrs: ctx.options.allowed_cidrs.clone(),
+            proxy: ctx.options.proxy.as_ref().map(|proxy| proxy.as_str().into()),
+        }
+    }
+}
+
+/// Reads what a gateway refers to, and has its pass run when any of it changes.
+///
+/// # Errors
+/// [`Problem`] when the selector cannot be used; [`PassError`] when the API server does not answer.
+pub(super) async fn dereference(
+    gateway: &TelephonyGateway,
+    ctx: &Context,
+    names: &Names,
+) -> Result<Facts, super::Failure> {
+    let (namespace, name) = (gateway.namespace().unwrap_or_default(), gateway.name_any());
+    let known = ctx.caches.providers.in_namespace(&namespace);
+    let hooks: Vec<_> = ctx
+        .caches
+        .hooks
+        .in_namespace(&namespace)
+        .into_iter()
+        .filter(|hook| hook.spec.target.gateway_ref.name == name && hook.metadata.deletion_timestamp.is_none())
+        .collect();
+    let tls = gateway.spec.tls.as_ref().map_or(names.tls.as_str(), |tls| tls.secret_ref.name.as_str());
+
+    let mut wanted: BTreeSet<Reference> = known.iter().flat_map(|provider| provider::references(provider)).collect();
+    wanted.extend(hooks.iter().map(|hook| Reference::secret(&namespace, hook::secret_key(hook).name)));
+    wanted.extend([tls, &names.report, &names.config].map(|secret| Reference::secret(&namespace, secret)));
+    ctx.references.follow(&watches::target(gateway), &wanted);
+
+    let mut providers = BTreeMap::new();
+    for provider in &known {
+        let settings = provider::validate::settings(provider, ctx).await?;
+        providers.insert(provider.name_any(), settings.map_err(|problem| problem.message));
+    }
+    let mut of_hooks = BTreeMap::new();
+    for hook in &hooks {
+        of_hooks.insert(hook.name_any(), hook_entry(hook, ctx, &namespace).await?.map_err(|problem| problem.message));
+    }
+    let config = ctx.references.secret(&namespace, &names.config).await?;
+    let sealed = config.and_then(|secret| secret.data.as_ref()?.get(envelope::KEY).map(|bytes| bytes.0.clone()));
+    Ok(Facts {
+        policies: policies(gateway, ctx, &namespace)?,
+        providers,
+        hooks: of_hooks,
+        previous: sealed.as_deref().and_then(|sealed| envelope::open(sealed).ok()),
+        sealed,
+        report: ctx.references.secret(&namespace, &names.report).await?,
+        tls: ctx.references.secret(&namespace, tls).await?,
+    })
+}
+
+async fn hook_entry(
+    hook: &crate::api::TelephonyHook,
+    ctx: &Context,
+    namespace: &str,
+) -> Result<Result<document::Hook, Problem>, PassError> {
+    let key = hook::secret_key(hook);
+    let secret = ctx.references.secret(namespace, &key.name).await?;
+    Ok(secret_value::hook_secret(secret.as_deref(), namespace, &key).map(|value| document::Hook {
+        header: hook.spec.auth_header().to_ascii_lowercase(),
+        secrets: vec![value],
+        okta_id: hook.status.as_ref().and_then(|status| status.okta_id.clone()),
+    }))
+}
+
+fn policies(
+    gateway: &TelephonyGateway,
+    ctx: &Context,
+    namespace: &str,
+) -> Result<BTreeMap<String, Option<Arc<RoutingPolicy>>>, Problem> {
+    let source = &gateway.spec.policies;
+    if let Some(names) = &source.names {
+        return Ok(names.iter().map(|name| (name.clone(), ctx.caches.policies.get(namespace, name))).collect());
+    }
+    let selector = selector(source.selector.clone().unwrap_or_default())?;
+    let all = ctx.caches.policies.in_namespace(namespace);
+    Ok(all
+        .into_iter()
+        .filter(|policy| selector.matches(policy.labels()))
+        .map(|policy| (policy.name_any(), Some(policy)))
+        .collect())
+}
+
+/// A label selector as the API server would read it.
+fn selector(selector: LabelSelector) -> Result<Selector, Problem> {
+    let invalid = |operator: &str| {
+        Problem::lasting(
+            Ready::InvalidSpec,
+            format!(
+                "spec.policies.selector has an expression with the operator {operator}; In, NotIn, Exists and DoesNotExist are known."
+            ),
+        )
+    };
+    let mut read = Selector::default();
+    for (key, value) in selector.match_labels.unwrap_or_default() {
+        read.extend(Expression::Equal(key, value));
+    }
+    for expression in selector.match_expressions.unwrap_or_default() {
+        let (key, values) = (expression.key, expression.values.unwrap_or_default().into_iter().collect());
+        read.extend(match expression.operator.as_str() {
+            "In" => Expression::In(key, values),
+            "NotIn" => Expression::NotIn(key, values),
+            "Exists" => Expression::Exists(key),
+            "DoesNotExist" => Expression::DoesNotExist(key),
+            other => return Err(invalid(other)),
+        });
+    }
+    Ok(read)
+}
+
+/// The report's credentials, when the Secret holds them whole.
+#[must_use]
+pub(super) fn report(secret: &Secret) -> Option<document::Report> {
+    let text = |key: &str| String::from_utf8(secret.data.as_ref()?.get(key)?.0.clone()).ok();
+    Some(document::Report {
+        token: message::Secret::new(text(REPORT_TOKEN)?),
+        certificate: text(REPORT_CERTIFICATE)?,
+        key: message::Secret::new(text(REPORT_KEY)?),
+    })
+}

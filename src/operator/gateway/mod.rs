@@ -1,0 +1,173 @@
+//! `TelephonyGateway`: a configuration compiled from what it refers to, and the objects that serve it.
+
+pub mod build;
+pub mod credentials;
+mod dereference;
+pub mod poll;
+mod status;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Secret, Service, ServiceAccount},
+    discovery::v1::EndpointSlice,
+    networking::v1::Ingress,
+    policy::v1::PodDisruptionBudget,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::ResourceExt as _;
+
+use super::{
+    apply::{apply, prune},
+    cache::{Caches, Index},
+    context::Context,
+    pass::{PassError, Reconcile, Requeue},
+    problem::Problem,
+    wake::{Kind, Target},
+    watches,
+};
+use crate::{
+    api::{TelephonyGateway, reason::Ready},
+    config::{
+        compile::{self, Compiled},
+        document::{self, GatewayConfig},
+        envelope,
+    },
+};
+
+/// How often an unchanged gateway is looked at because of its certificate.
+const CERTIFICATE_LOOK: Duration = Duration::from_hours(1);
+
+impl Reconcile for TelephonyGateway {
+    const KIND: Kind = Kind::TelephonyGateway;
+
+    fn index(caches: &Caches) -> &Index<Self> {
+        &caches.gateways
+    }
+
+    fn dependents(&self, ctx: &Context) -> Vec<Target> {
+        let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
+        let hooks = ctx.caches.hooks.in_namespace(&namespace);
+        hooks
+            .iter()
+            .filter(|hook| hook.spec.target.gateway_ref.name == name)
+            .map(|hook| watches::target(&**hook))
+            .collect()
+    }
+
+    fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+        let owned = build::OWNED_LABEL;
+        vec![
+            watches::owned::<Deployment>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<Service>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<Secret>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<ServiceAccount>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<Role>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<RoleBinding>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<PodDisruptionBudget>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<Ingress>(ctx, Kind::TelephonyGateway, owned),
+            Box::pin(poll::run(Arc::clone(ctx))),
+        ]
+    }
+
+    async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
+        if object.metadata.deletion_timestamp.is_some() {
+            return Ok(Requeue::OnChange);
+        }
+        let outcome = pass(&object, &ctx).await;
+        match outcome {
+            Ok(seen) => {
+                super::status::write(&ctx, &*object, status::build(&object, &seen)).await?;
+                Ok(Requeue::After(CERTIFICATE_LOOK.min(Duration::from_mins(10))))
+            }
+            Err(Failure::Problem(problem)) => {
+                super::status::write(&ctx, &*object, status::refused(&object, problem)).await?;
+                Ok(Requeue::Retry)
+            }
+            Err(Failure::Pass(PassError::NameTaken { kind, namespace, name })) => {
+                let message = format!(
+                    "{kind} {namespace}/{name} exists and is not this gateway's. Rename or delete it, or rename the gateway."
+                );
+                super::status::write(
+                    &ctx,
+                    &*object,
+                    status::refused(&object, Problem::passing(Ready::NameTaken, message)),
+                )
+                .await?;
+                Ok(Requeue::Retry)
+            }
+            Err(Failure::Pass(error)) => Err(error),
+        }
+    }
+}
+
+enum Failure {
+    Problem(Problem),
+    Pass(PassError),
+}
+
+impl From<PassError> for Failure {
+    fn from(error: PassError) -> Self {
+        Self::Pass(error)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen, Failure> {
+    let names = build::Names::of(gateway)?;
+    let facts = dereference::dereference(gateway, ctx, &names).await?;
+    let report = credentials::report(gateway, ctx, &names, facts.report.as_deref()).await?;
+    let certificate = credentials::serving(gateway, ctx, &names, facts.tls.as_deref()).await?;
+
+    let Compiled { config, problems } =
+        compile::compile(facts.previous.as_ref(), facts.input(gateway, ctx, report.clone()));
+    let (sealed, too_large) = seal(&config, facts.sealed.as_deref())?;
+    let hash = envelope::hash(&sealed);
+    apply(ctx, gateway, names.config(sealed)?).await?;
+
+    let workload = build::Workload { names: &names, spec: &gateway.spec, options: &ctx.options };
+    apply(ctx, gateway, workload.service_account()?).await?;
+    apply(ctx, gateway, workload.role()?).await?;
+    apply(ctx, gateway, workload.role_binding()?).await?;
+    apply(ctx, gateway, workload.service()?).await?;
+    let deployment = apply(ctx, gateway, workload.deployment()?).await?.into_inner();
+    match workload.disruption_budget()? {
+        Some(budget) => drop(apply(ctx, gateway, budget).await?),
+        None => drop(prune::<_, PodDisruptionBudget>(ctx, gateway, &names.workload).await?),
+    }
+    match workload.ingress()? {
+        Some(ingress) => drop(apply(ctx, gateway, ingress).await?),
+        None => drop(prune::<_, Ingress>(ctx, gateway, &names.workload).await?),
+    }
+    let namespace = gateway.namespace().unwrap_or_default();
+    let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
+    Ok(status::Seen { problems, too_large, hash, deployment, replicas, certificate })
+}
+
+/// The envelope of a configuration; of the previous one when this one does not fit, and whether that was so.
+fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, bool), Failure> {
+    let text = serde_json::to_vec(config).map_err(|_| PassError::encoding("seal the configuration".into()))?;
+    match envelope::seal(&[(document::VERSION, text)]) {
+        Ok(sealed) => Ok((sealed, false)),
+        Err(error) => match previous {
+            Some(previous) => Ok((previous.to_vec(), true)),
+            None => {
+                let message =
+                    format!("The configuration cannot be put into a Secret: {error}. Use fewer or shorter rules.");
+                Err(Problem::lasting(Ready::ConfigTooLarge, message).into())
+            }
+        },
+    }
+}
+
+/// Selects the `EndpointSlices` of gateways: they carry their Service's labels.
+pub(super) fn endpoint_slices(ctx: &Context) -> Vec<kube::Api<EndpointSlice>> {
+    watches::apis::<EndpointSlice>(&ctx.client, &ctx.options.namespaces())
+}

@@ -1,0 +1,210 @@
+//! Reading the reports of all gateways' pods, every few seconds, as long as this operator leads.
+//!
+//! Pods are found by their `EndpointSlices` and dialled by address, with a dialer of this module's own: they are ours, and
+//! the address guard for carriers would refuse them. The connection is trusted for one certificate alone, the one that the
+//! operator made for this gateway.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{
+    ResourceExt as _,
+    runtime::{WatchStreamExt as _, reflector, watcher},
+};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    super::{context::Context, reports::GatewayKey},
+    build::{GATEWAY_LABEL, Names, OWNED_LABEL, REPORT_PORT},
+    credentials::REPORT_NAME,
+    dereference,
+};
+use crate::config::{
+    document,
+    report::{MAX_REPORT, PATH, ReplicaReport},
+};
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(5);
+/// How long one pod may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Pods asked at once.
+const AT_ONCE: usize = 16;
+
+/// Polls for ever; the caller drops it when the lease is lost.
+pub async fn run(ctx: Arc<Context>) {
+    let mut watches = Vec::new();
+    let mut stores = Vec::new();
+    for api in super::endpoint_slices(&ctx) {
+        let (reader, writer) = reflector::store();
+        let slices = watcher(api, watcher::Config::default().labels(OWNED_LABEL).page_size(100)).default_backoff();
+        let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
+        watches.push(reflector::reflector(writer, slices).for_each(|_| futures::future::ready(())));
+        stores.push(reader);
+    }
+    let following = futures::future::join_all(watches);
+    let polling = async {
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            let pods = pods(stores.iter().flat_map(reflector::Store::state));
+            round(&ctx, pods).await;
+        }
+    };
+    tokio::join!(following, polling);
+}
+
+/// A ready pod: its name and address.
+type Pod = (String, IpAddr);
+
+/// The ready pods of each gateway.
+fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey, BTreeSet<Pod>> {
+    let mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>> = BTreeMap::new();
+    for slice in slices {
+        let Some(gateway) = slice.labels().get(GATEWAY_LABEL) else { continue };
+        let known = pods.entry((slice.namespace().unwrap_or_default(), gateway.clone())).or_default();
+        for endpoint in &slice.endpoints {
+            let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
+            let name = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
+            let address = endpoint.addresses.first().and_then(|address| address.parse().ok());
+            if let (true, Some(name), Some(address)) = (ready, name, address) {
+                known.insert((name, address));
+            }
+        }
+    }
+    pods
+}
+
+async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
+    let mut keep = BTreeSet::new();
+    for gateway in ctx.caches.gateways.all() {
+        let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
+        keep.insert(key.clone());
+        let Ok(names) = Names::of(&gateway) else { continue };
+        let Ok(Some(secret)) = ctx.references.secret(&key.0, &names.report).await else { continue };
+        let Some(asking) = dereference::report(&secret).and_then(|report| Asking::new(&report)) else { continue };
+        let asking = &asking;
+        let of_gateway = pods.remove(&key).unwrap_or_default();
+        let reports: BTreeMap<_, _> = stream::iter(of_gateway)
+            .map(|(pod, address)| async move { (pod, asking.ask(SocketAddr::new(address, REPORT_PORT)).await) })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        ctx.wake.wake_all(ctx.reports.take(&key, reports));
+    }
+    ctx.reports.keep(&keep);
+}
+
+/// How the pods of one gateway are asked.
+struct Asking {
+    tls: TlsConnector,
+    token: crate::message::Secret<String>,
+}
+
+impl Asking {
+    fn new(report: &document::Report) -> Option<Self> {
+        let pinned = CertificateDer::pem_slice_iter(report.certificate.as_bytes()).next()?.ok()?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .ok()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned { certificate: pinned, provider }))
+            .with_no_client_auth();
+        Some(Self { tls: TlsConnector::from(Arc::new(config)), token: report.token.clone() })
+    }
+
+    /// The report of the pod at an address; nothing when it does not answer in time, or not with a report.
+    async fn ask(&self, address: SocketAddr) -> Option<ReplicaReport> {
+        timeout(PATIENCE, self.exchange(address)).await.ok().flatten()
+    }
+
+    async fn exchange(&self, address: SocketAddr) -> Option<ReplicaReport> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        let name = ServerName::try_from(REPORT_NAME).ok()?;
+        let stream = self.tls.connect(name, stream).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let request = http::Request::get(PATH)
+            .header(http::header::HOST, REPORT_NAME)
+            .header(http::header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
+            .body(Empty::<Bytes>::new())
+            .ok()?;
+        let asked = async {
+            let answer = sender.send_request(request).await.ok()?;
+            if answer.status() != http::StatusCode::OK {
+                return None;
+            }
+            let body = Limited::new(answer.into_body(), MAX_REPORT).collect().await.ok()?.to_bytes();
+            ReplicaReport::read(&body).ok()
+        };
+        tokio::select! {
+            report = asked => report,
+            // The connection is driven beside the exchange; when it ends first there is no answer.
+            _ = connection => None,
+        }
+    }
+}
+
+/// Trusts one certificate and looks at nothing else of it: it was made for this and never leaves the cluster.
+#[derive(Debug)]
+struct Pinned {
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if *end_entity == self.certificate {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

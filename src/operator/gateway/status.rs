@@ -1,0 +1,268 @@
+//! What is said of a gateway. Pure.
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use super::{
+    super::{
+        conditions::{self, Is, Progress},
+        problem::Problem,
+        reports::Replicas,
+    },
+    build::GATEWAY_LABEL,
+    credentials::Serving,
+};
+use crate::{
+    api::{
+        TelephonyGateway, TelephonyGatewayStatus,
+        reason::{Healthy, PubliclyTrusted, Ready},
+    },
+    config::compile::{At, Problem as Told},
+};
+
+/// What a pass saw.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// What could not be compiled.
+    pub problems: Vec<Told>,
+    /// Whether the configuration did not fit and the previous one stays.
+    pub too_large: bool,
+    /// Hash of the configuration in force.
+    pub hash: String,
+    /// The Deployment as the API server has it.
+    pub deployment: Deployment,
+    /// What replicas report.
+    pub replicas: Replicas,
+    /// The serving certificate.
+    pub certificate: Serving,
+}
+
+/// The status of a gateway whose pass could be done.
+pub(super) fn build(gateway: &TelephonyGateway, seen: &Seen) -> TelephonyGatewayStatus {
+    let mut status = gateway.status.clone().unwrap_or_default();
+    let generation = gateway.metadata.generation;
+    conditions::set_progress(&mut status.conditions, progress(gateway, seen), generation);
+    let (is, reason, message) = health(&seen.replicas);
+    conditions::set(&mut status.conditions, is, reason, message, generation);
+    let (is, reason, message) = trust(seen.certificate);
+    conditions::set(&mut status.conditions, is, reason, message, generation);
+
+    let deployment = seen.deployment.status.clone().unwrap_or_default();
+    let ready = deployment.ready_replicas.unwrap_or(0);
+    status.observed_generation = generation;
+    status.replicas = Some(deployment.replicas.unwrap_or(0));
+    status.ready_replicas = Some(ready);
+    status.ready = Some(format!("{ready}/{}", gateway.spec.replicas()));
+    status.selector = Some(format!(
+        "app.kubernetes.io/component=gateway,app.kubernetes.io/name=hookswitch,{GATEWAY_LABEL}={}",
+        gateway.metadata.name.as_deref().unwrap_or_default()
+    ));
+    status.config_hash = Some(seen.hash.clone());
+    status
+}
+
+/// The status of a gateway whose pass ended early; what was known of the rest stays.
+pub(super) fn refused(gateway: &TelephonyGateway, problem: Problem) -> TelephonyGatewayStatus {
+    let mut status = gateway.status.clone().unwrap_or_default();
+    let generation = gateway.metadata.generation;
+    conditions::set_progress(&mut status.conditions, problem.progress(), generation);
+    status.observed_generation = generation;
+    status
+}
+
+fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
+    if seen.too_large {
+        let message = "The compiled configuration does not fit into a Secret; the last good one serves on. Use fewer or shorter rules.";
+        return Progress::Stalled(Ready::ConfigTooLarge, message.into());
+    }
+    if let Some(told) = seen.problems.iter().find(|told| told.at == At::Gateway) {
+        let reason =
+            if told.message.contains("does not exist") { Ready::PolicyNotFound } else { Ready::TooManyPolicies };
+        return Progress::Retrying(reason, sentence(told));
+    }
+    if seen.certificate == Serving::Missing {
+        let name = gateway.spec.tls.as_ref().map(|tls| tls.secret_ref.name.as_str()).unwrap_or_default();
+        let message = format!("Secret {name} does not exist or has no tls.crt and tls.key; pods start once it does.");
+        return Progress::Retrying(Ready::SecretNotFound, message);
+    }
+    if let Some(problem) = rollout(gateway, &seen.deployment) {
+        return problem;
+    }
+    if let Some(reason) = &seen.replicas.refused {
+        return Progress::Retrying(
+            Ready::InvalidSpec,
+            format!("A replica refused the configuration and serves the last good one: {reason}"),
+        );
+    }
+    let wanted = u32::try_from(gateway.spec.replicas()).unwrap_or(0);
+    if seen.replicas.current < wanted {
+        let message = format!("{} of {wanted} replicas report the configuration in force.", seen.replicas.current);
+        return Progress::Working(Ready::Progressing, message);
+    }
+    // What others cannot have is told at them; here it is only said that something is served on as it was.
+    let message = if seen.problems.is_empty() {
+        format!("All {wanted} replicas serve the configuration.")
+    } else {
+        let told = seen.problems.iter().take(3).map(sentence).collect::<Vec<_>>().join(" ");
+        format!("All {wanted} replicas serve the configuration. Not as declared: {told}")
+    };
+    Progress::Done(message)
+}
+
+fn sentence(told: &Told) -> String {
+    let kind = match told.at {
+        At::Gateway => "",
+        At::Policy => "RoutingPolicy ",
+        At::Provider => "TelephonyProvider ",
+        At::Hook => "TelephonyHook ",
+    };
+    let about = if told.at == At::Gateway { String::new() } else { format!("{kind}{}: ", told.name) };
+    let kept = if told.kept { " (the last good one serves on)" } else { "" };
+    format!("{about}{}{kept}.", told.message.trim_end_matches('.'))
+}
+
+/// What the Deployment still lacks.
+fn rollout(gateway: &TelephonyGateway, deployment: &Deployment) -> Option<Progress> {
+    let wanted = gateway.spec.replicas();
+    let status = deployment.status.clone().unwrap_or_default();
+    let stuck = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "Progressing"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    });
+    if stuck.is_some() {
+        let name = deployment.metadata.name.as_deref().unwrap_or_default();
+        let message = format!(
+            "Deployment {name} makes no progress. Look at its pods: kubectl describe pods -l {GATEWAY_LABEL}=…"
+        );
+        return Some(Progress::Retrying(Ready::DeploymentFailed, message));
+    }
+    let observed = status.observed_generation >= deployment.metadata.generation;
+    let (updated, ready) = (status.updated_replicas.unwrap_or(0), status.ready_replicas.unwrap_or(0));
+    if observed && updated >= wanted && ready >= wanted {
+        return None;
+    }
+    let message = format!("{ready} of {wanted} pods are ready, {updated} of the present version.");
+    Some(Progress::Working(Ready::PodsNotReady, message))
+}
+
+fn health(replicas: &Replicas) -> (Is, Healthy, String) {
+    match (replicas.reporting, replicas.usable) {
+        (0, _) => (Is::Unknown, Healthy::NoReport, "No replica has reported lately.".into()),
+        (all, 0) => (Is::False, Healthy::Down, format!("None of {all} replicas has a usable carrier.")),
+        (all, usable) if usable < all => {
+            (Is::True, Healthy::Degraded, format!("{usable} of {all} replicas have a usable carrier."))
+        }
+        (all, _) => (Is::True, Healthy::Usable, format!("All {all} replicas that report have a usable carrier.")),
+    }
+}
+
+fn trust(certificate: Serving) -> (Is, PubliclyTrusted, &'static str) {
+    match certificate {
+        Serving::Given => (Is::True, PubliclyTrusted::CertificateGiven, "The certificate of spec.tls is served."),
+        Serving::Generated => (
+            Is::False,
+            PubliclyTrusted::CertificateGenerated,
+            "A generated certificate is served, which Okta does not trust. Give one in spec.tls, or end TLS at a proxy in front.",
+        ),
+        Serving::Unfit => (
+            Is::False,
+            PubliclyTrusted::CertificateUnfit,
+            "The certificate of spec.tls has expired or does not name the host of publicURL; Okta will not call.",
+        ),
+        Serving::Missing => {
+            (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate of spec.tls cannot be read.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn gateway() -> TelephonyGateway {
+        serde_json::from_value(json!({
+            "apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway",
+            "metadata": {"name": "otp", "namespace": "ns", "generation": 5},
+            "spec": {"publicURL": "https://otp.acme.com", "policies": {"names": ["p"]}, "tls": {"secretRef": {"name": "otp-tls"}}},
+        }))
+        .unwrap()
+    }
+
+    fn seen() -> Seen {
+        let deployment = json!({
+            "metadata": {"name": "otp-gateway", "generation": 1},
+            "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
+        });
+        Seen {
+            problems: vec![],
+            too_large: false,
+            hash: "abc".into(),
+            deployment: serde_json::from_value(deployment).unwrap(),
+            replicas: Replicas { reporting: 2, current: 2, usable: 2, refused: None },
+            certificate: Serving::Given,
+        }
+    }
+
+    fn shown(seen: &Seen) -> Vec<String> {
+        build(&gateway(), seen).conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
+    }
+
+    #[test]
+    fn a_gateway_is_ready_when_all_pods_serve_the_configuration_in_force() {
+        assert_eq!(
+            shown(&seen()),
+            ["Healthy True Usable", "PubliclyTrusted True CertificateGiven", "Ready True Ready"]
+        );
+        let status = build(&gateway(), &seen());
+        assert_eq!((status.ready.as_deref(), status.config_hash.as_deref()), (Some("2/2"), Some("abc")));
+    }
+
+    #[test]
+    fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
+        let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
+        type Change = fn(&mut Seen);
+        let rows: [(&str, Change); 5] = [
+            ("Ready False ConfigTooLarge", |seen| seen.too_large = true),
+            ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
+            ("Ready False PodsNotReady", |seen| {
+                if let Some(status) = &mut seen.deployment.status {
+                    status.ready_replicas = Some(1);
+                }
+            }),
+            ("Ready False Progressing", |seen| seen.replicas.current = 1),
+            ("Ready False InvalidSpec", |seen| seen.replicas.refused = Some("no".into())),
+        ];
+        for (expected, change) in rows {
+            let mut seen = seen();
+            change(&mut seen);
+            assert!(shown(&seen).iter().any(|line| line == expected), "{expected}: {:?}", shown(&seen));
+        }
+        let mut missing = seen();
+        missing.problems = vec![told(At::Gateway, "RoutingPolicy p does not exist")];
+        assert!(shown(&missing).contains(&"Ready False PolicyNotFound".to_owned()));
+    }
+
+    #[test]
+    fn a_problem_of_another_object_leaves_the_gateway_ready_and_is_mentioned() {
+        let mut seen = seen();
+        seen.problems = vec![Told { at: At::Provider, name: "twilio".into(), message: "no Secret".into(), kept: true }];
+        let status = build(&gateway(), &seen);
+        let ready = conditions::get(&status.conditions, "Ready").unwrap();
+        assert_eq!(ready.status, "True");
+        assert!(
+            ready.message.contains("TelephonyProvider twilio: no Secret (the last good one serves on)"),
+            "{}",
+            ready.message
+        );
+    }
+
+    #[test]
+    fn a_gateway_without_a_usable_carrier_is_unhealthy_and_ready() {
+        let mut seen = seen();
+        seen.replicas.usable = 0;
+        assert_eq!(shown(&seen)[0], "Healthy False Down");
+        assert_eq!(shown(&seen)[2], "Ready True Ready");
+    }
+}

@@ -1,0 +1,126 @@
+//! A carrier as a gateway is to know it, or what is wrong with it.
+
+use kube::ResourceExt as _;
+
+use super::super::{context::Context, pass::PassError, problem::Problem, secret_value};
+use crate::{
+    api::{KeyRef, ProbeSpec, TelephonyProvider, TelephonyProviderSpec, reason::Ready},
+    config::document::{Carrier, Probe, Provider, Sender},
+    message::Secret,
+    providers,
+};
+
+/// The key of the carrier's credential.
+#[must_use]
+pub fn credential_key(spec: &TelephonyProviderSpec) -> Option<&KeyRef> {
+    spec.twilio.as_ref().map(|twilio| &twilio.auth_token_ref).or_else(|| spec.http.as_ref().map(|http| &http.token_ref))
+}
+
+/// Reads what a carrier refers to and checks it.
+///
+/// # Errors
+/// The outer one when the API server does not answer, the inner one when the carrier cannot be used.
+pub async fn settings(provider: &TelephonyProvider, ctx: &Context) -> Result<Result<Provider, Problem>, PassError> {
+    let (namespace, spec) = (provider.namespace().unwrap_or_default(), &provider.spec);
+    let Some(key) = credential_key(spec) else {
+        return Ok(Err(Problem::lasting(
+            Ready::InvalidSpec,
+            "The spec names no carrier: one of twilio and http is needed.",
+        )));
+    };
+    let secret = ctx.references.secret(&namespace, &key.name).await?;
+    let credential = match secret_value::credential(secret.as_deref(), &namespace, key) {
+        Ok(credential) => credential,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let ca_bundle = match &spec.ca_bundle_ref {
+        None => None,
+        Some(reference) => match secret_value::ca_bundle(ctx, &namespace, reference).await? {
+            Ok(pem) => Some(pem),
+            Err(problem) => return Ok(Err(problem)),
+        },
+    };
+    Ok(build(spec, credential, ca_bundle))
+}
+
+/// Puts the parts together; pure.
+fn build(
+    spec: &TelephonyProviderSpec,
+    credential: Secret<String>,
+    ca_bundle: Option<String>,
+) -> Result<Provider, Problem> {
+    let carrier = match (&spec.twilio, &spec.http) {
+        (Some(twilio), _) => Carrier::Twilio {
+            account_sid: twilio.account_sid.clone(),
+            auth_token: credential,
+            base_url: twilio.base_url().to_owned(),
+        },
+        (None, Some(http)) => Carrier::Http { url: http.url.clone(), token: credential },
+        (None, None) => return Err(Problem::lasting(Ready::InvalidSpec, "The spec names no carrier.")),
+    };
+    let senders = spec
+        .senders
+        .iter()
+        .map(|sender| Sender {
+            channel: sender.channel,
+            countries: sender.countries.clone(),
+            from: sender.from.clone(),
+        })
+        .collect();
+    let probe = probe(&spec.probe.clone().unwrap_or_default());
+    let provider = Provider { carrier, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
+    match providers::adapter(&provider) {
+        Ok(_) => Ok(provider),
+        Err(error) => Err(Problem::lasting(Ready::InvalidSpec, format!("The carrier cannot be used: {error}."))),
+    }
+}
+
+fn probe(spec: &ProbeSpec) -> Probe {
+    let millis = |given: Option<crate::api::Duration>, default| given.map_or(default, crate::api::Duration::millis);
+    Probe {
+        interval_ms: millis(spec.interval, 30_000),
+        timeout_ms: millis(spec.timeout, 5_000),
+        fall: spec.fall.unwrap_or(3),
+        rise: spec.rise.unwrap_or(2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(carrier: serde_json::Value, senders: serde_json::Value) -> TelephonyProviderSpec {
+        let mut spec = json!({"senders": senders});
+        for (key, value) in carrier.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn a_carrier_without_a_probe_block_is_probed_as_documented() {
+        let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
+        let built = build(&spec(http, json!([{"channel": "SMS", "from": "ACME"}])), "token".into(), None).unwrap();
+        assert_eq!(built.probe, Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 });
+        assert_eq!(built.max_in_flight, 256);
+    }
+
+    #[test]
+    fn a_twilio_voice_sender_that_is_no_number_is_told_to_its_author() {
+        let twilio = json!({"twilio": {"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "s", "key": "k"}}});
+        let problem =
+            build(&spec(twilio, json!([{"channel": "Voice", "from": "ACME"}])), "token".into(), None).unwrap_err();
+        assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
+        assert!(problem.message.contains("sender 0"), "{}", problem.message);
+    }
+
+    #[test]
+    fn a_credential_that_no_header_can_carry_is_refused_without_being_shown() {
+        let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
+        let problem =
+            build(&spec(http, json!([{"channel": "SMS", "from": "ACME"}])), "to\u{7f}ken".into(), None).unwrap_err();
+        assert!(!problem.message.contains("ken"), "{}", problem.message);
+    }
+}
