@@ -3,8 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    cache::Caches, events::Events, lease, metrics::OperatorMetrics, options::Options, org::{dial::Dial, Orgs}, references::References,
-    reports::Reports, wake::Wake,
+    cache::Caches,
+    events::Events,
+    lease,
+    metrics::OperatorMetrics,
+    options::Options,
+    org::{Orgs, dial::Dial},
+    references::References,
+    reports::Reports,
+    wake::Wake,
 };
 use crate::okta::{keyed::MarkKey, mark};
 

@@ -22,11 +22,7 @@ const LARGEST_BUNDLE: usize = 64 * 1_024;
 ///
 /// # Errors
 /// A [`Problem`] that names Secret and key, never the value.
-pub fn credential(
-    secret: Option<&Secret>,
-    namespace: &str,
-    key: &KeyRef,
-) -> Result<message::Secret<String>, Problem> {
+pub fn credential(secret: Option<&Secret>, namespace: &str, key: &KeyRef) -> Result<message::Secret<String>, Problem> {
     let at = format!("Secret {namespace}/{} key {}", key.name, key.key);
     let Some(secret) = secret else {
         let message = format!(
@@ -53,7 +49,9 @@ pub fn credential(
         return Err(invalid("begins or ends with white space. Take it off."));
     }
     if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Err(invalid("has characters that a header cannot carry (line breaks, control or non-ASCII characters)."));
+        return Err(invalid(
+            "has characters that a header cannot carry (line breaks, control or non-ASCII characters).",
+        ));
     }
     Ok(message::Secret::new(text.to_owned()))
 }
@@ -62,11 +60,7 @@ pub fn credential(
 ///
 /// # Errors
 /// As [`credential`].
-pub fn hook_secret(
-    secret: Option<&Secret>,
-    namespace: &str,
-    key: &KeyRef,
-) -> Result<message::Secret<String>, Problem> {
+pub fn hook_secret(secret: Option<&Secret>, namespace: &str, key: &KeyRef) -> Result<message::Secret<String>, Problem> {
     let value = credential(secret, namespace, key)?;
     if value.expose().len() < SHORTEST_HOOK_SECRET {
         let message = format!(
@@ -113,7 +107,8 @@ fn of_config_map(map: &ConfigMap, key: &str) -> Option<Vec<u8>> {
 
 fn pem(at: &str, key: &KeyRef, bytes: Option<Vec<u8>>) -> Result<String, Problem> {
     let Some(bytes) = bytes else {
-        let message = format!("{at} or its key {} does not exist: the CA bundle is needed to trust the other side.", key.key);
+        let message =
+            format!("{at} or its key {} does not exist: the CA bundle is needed to trust the other side.", key.key);
         return Err(Problem::passing(Ready::CaBundleInvalid, message));
     };
     let wrong = |why: &str| Problem::lasting(Ready::CaBundleInvalid, format!("{at} key {} {why}", key.key));
@@ -153,7 +148,10 @@ mod tests {
             let taken = credential(Some(&secret(value.as_bytes())), "otp", &key()).unwrap();
             assert_eq!(taken.expose(), "s3cretvalue");
         }
-        assert_eq!(credential(Some(&secret(b"Basic dXNlcjpwYXNz")), "otp", &key()).unwrap().expose(), "Basic dXNlcjpwYXNz");
+        assert_eq!(
+            credential(Some(&secret(b"Basic dXNlcjpwYXNz")), "otp", &key()).unwrap().expose(),
+            "Basic dXNlcjpwYXNz"
+        );
     }
 
     #[test]

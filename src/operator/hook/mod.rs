@@ -52,7 +52,10 @@ impl Reconcile for TelephonyHook {
 /// Where the hook's secret is: the user's own, or the generated one.
 #[must_use]
 pub fn secret_key(hook: &TelephonyHook) -> KeyRef {
-    hook.spec.auth_secret().cloned().unwrap_or_else(|| KeyRef { name: build::secret_name(hook), key: build::KEY.into() })
+    hook.spec
+        .auth_secret()
+        .cloned()
+        .unwrap_or_else(|| KeyRef { name: build::secret_name(hook), key: build::KEY.into() })
 }
 
 /// The hook's endpoint as Okta is to know it, or what is wrong with the hook. For the org's pass.

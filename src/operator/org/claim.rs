@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn the_oldest_object_claims_the_org_and_others_are_told_which_one() {
-        let all = [org("b", 20, Some("00o1")), org("a", 10, Some("00o1")), org("c", 5, Some("00o2")), org("d", 1, None)];
+        let all =
+            [org("b", 20, Some("00o1")), org("a", 10, Some("00o1")), org("c", 5, Some("00o2")), org("d", 1, None)];
         assert_eq!(claimed_by_other(&all[0], "00o1", &all), Some(("a".into(), "acme".into())));
         assert_eq!(claimed_by_other(&all[1], "00o1", &all), None);
         assert_eq!(claimed_by_other(&all[2], "00o2", &all), None, "another org");

@@ -89,7 +89,13 @@ pub fn desired(
     Desired { org: DesiredOrg { installation: installation.clone(), hooks, still_for, unfinished, promised }, hashes }
 }
 
-fn hook(one: &Declared, object: ObjectRef, mark: ChangeMark, mut refused: BTreeSet<Verb>, state: &State) -> DesiredHook {
+fn hook(
+    one: &Declared,
+    object: ObjectRef,
+    mark: ChangeMark,
+    mut refused: BTreeSet<Verb>,
+    state: &State,
+) -> DesiredHook {
     let spec = &one.hook.spec;
     let status = one.hook.status.as_ref();
     let known = status.and_then(|status| status.okta_id.clone()).and_then(|id| HookId::new(id).ok());

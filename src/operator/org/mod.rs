@@ -41,8 +41,8 @@ use crate::{
     },
     okta::{
         CallError, ObjectRef, Plan,
-        intent::PlanIntent,
         drift::Field,
+        intent::PlanIntent,
         plan::{self, Blocked, Outcome},
         types::OrgIdentity,
     },
@@ -71,7 +71,8 @@ impl Reconcile for OktaOrg {
         let id = self.status.as_ref().and_then(|status| status.org_id.as_deref());
         let rivals = ctx.caches.orgs.all();
         let rivals = rivals.iter().filter(|other| other.uid() != self.uid() && id.is_some() && known_id(other) == id);
-        let rivals = rivals.map(|other| Target::new(Self::KIND, other.namespace().unwrap_or_default(), other.name_any()));
+        let rivals =
+            rivals.map(|other| Target::new(Self::KIND, other.namespace().unwrap_or_default(), other.name_any()));
         hooks.chain(rivals).collect()
     }
 
@@ -162,8 +163,7 @@ impl Pass<'_> {
             Err(stopped) => stopped,
         };
         let plan = self.org.status.as_ref().and_then(|status| status.plan.clone());
-        let mut found =
-            Found { problem: None, reachable: None, identity: None, rival: None, observed: None, plan };
+        let mut found = Found { problem: None, reachable: None, identity: None, rival: None, observed: None, plan };
         let wait = match stopped {
             Stop::Kubernetes(error) => return Err(error),
             Stop::Problem(problem) => {
@@ -229,7 +229,8 @@ impl Pass<'_> {
                         return Ok((self.found(identity)?, None, SOON));
                     };
                     plan = replanned;
-                    wait = if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON };
+                    wait =
+                        if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON };
                 }
             }
         } else {
@@ -305,8 +306,7 @@ impl Pass<'_> {
         host: String,
     ) -> Result<bool, PassError> {
         let state = self.state.take().ok_or(PassError::Panicked)?;
-        let (report, state) =
-            act::act(self.ctx, api, plan, desired, host, state).await.ok_or(PassError::Panicked)?;
+        let (report, state) = act::act(self.ctx, api, plan, desired, host, state).await.ok_or(PassError::Panicked)?;
         self.state = Some(state);
         Ok(report.finished)
     }
@@ -337,7 +337,9 @@ impl Pass<'_> {
                 *left = Duration::ZERO;
             }
             let of_sibling = match &verdict.outcome {
-                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if siblings.contains(owner) => Some(owner.clone()),
+                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if siblings.contains(owner) => {
+                    Some(owner.clone())
+                }
                 _ => None,
             };
             views.insert(verdict.object.clone(), HookView { verdict, applied_mark, refusal, of_sibling });

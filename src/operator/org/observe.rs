@@ -40,9 +40,10 @@ pub fn connect(ctx: &Context, access: &Access, state: &mut State) -> Result<Arc<
     if let Some(api) = &state.api {
         return Ok(Arc::clone(api));
     }
-    let api = ctx.dial.dial(access).map_err(|error| {
-        Problem::lasting(Ready::InvalidSpec, format!("The org cannot be called: {error}"))
-    })?;
+    let api = ctx
+        .dial
+        .dial(access)
+        .map_err(|error| Problem::lasting(Ready::InvalidSpec, format!("The org cannot be called: {error}")))?;
     state.api = Some(Arc::clone(&api));
     Ok(api)
 }

@@ -120,8 +120,7 @@ impl State {
     /// Calls that Okta refused for `object` and that are not to be repeated while `declared` is the same.
     pub fn refused(&mut self, object: &ObjectRef, declared: u64, now: Instant) -> BTreeSet<Verb> {
         let Some(refusals) = self.refused.get_mut(object) else { return BTreeSet::new() };
-        refusals
-            .retain(|refusal| refusal.declared == declared && now.duration_since(refusal.since) < REFUSAL_LASTS);
+        refusals.retain(|refusal| refusal.declared == declared && now.duration_since(refusal.since) < REFUSAL_LASTS);
         refusals.iter().map(|refusal| refusal.verb).collect()
     }
 
