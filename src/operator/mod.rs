@@ -10,7 +10,11 @@ pub mod cache;
 pub mod clock;
 pub mod conditions;
 pub mod context;
+#[cfg(test)]
+mod double;
 pub mod events;
+#[cfg(test)]
+mod flow_tests;
 pub mod hook;
 pub mod installation;
 pub mod lease;
