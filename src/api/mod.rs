@@ -12,6 +12,8 @@ mod policy;
 mod provider;
 pub mod reason;
 mod reference;
+#[cfg(test)]
+mod rules_tests;
 
 pub use duration::{Duration, InvalidDuration};
 pub use gateway::{

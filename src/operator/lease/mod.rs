@@ -3,6 +3,8 @@
 mod election;
 mod handle;
 mod holder;
+#[cfg(test)]
+mod tests;
 
 pub use handle::Handle;
 pub use holder::{Holder, Lost};
