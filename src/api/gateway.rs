@@ -23,6 +23,7 @@ use crate::message::CountryCode;
     shortname = "tgw",
     category = "hookswitch",
     namespaced,
+    cel,
     status = "TelephonyGatewayStatus",
     derive = "PartialEq",
     scale(

@@ -17,6 +17,7 @@ use super::{KeyRef, NameRef};
     shortname = "thook",
     category = "hookswitch",
     namespaced,
+    cel,
     status = "TelephonyHookStatus",
     derive = "PartialEq",
     doc = "A place that Okta can send passcodes to, and the telephony inline hook in Okta that points there.",

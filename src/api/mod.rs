@@ -7,10 +7,13 @@ mod duration;
 mod gateway;
 mod hook;
 mod org;
+pub mod pages;
 mod policy;
 mod provider;
 pub mod reason;
 mod reference;
+#[cfg(test)]
+mod rules_tests;
 
 pub use duration::{Duration, InvalidDuration};
 pub use gateway::{
@@ -41,9 +44,31 @@ pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensi
     vec![OktaOrg::crd(), RoutingPolicy::crd(), TelephonyGateway::crd(), TelephonyHook::crd(), TelephonyProvider::crd()]
 }
 
+/// The CRDs as files: names with their texts.
+#[must_use]
+pub fn crd_files() -> Vec<(String, String)> {
+    let files = crds().into_iter().filter_map(|crd| {
+        let name = format!("{}.yaml", crd.metadata.name.as_deref().unwrap_or_default());
+        let yaml = serde_saphyr::to_string(&crd).ok()?;
+        Some((name, format!("# Made by `hookswitch crds --dir crds`; do not edit.\n---\n{yaml}")))
+    });
+    files.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_crds_in_the_repository_are_fresh() {
+        let files = crd_files();
+        assert_eq!(files.len(), crds().len());
+        for (name, text) in files {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join(&name);
+            let stored = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(stored == text, "crds/{name} is not what the types say: run make generate");
+        }
+    }
 
     #[test]
     fn every_crd_stays_far_below_the_size_that_breaks_clients() {

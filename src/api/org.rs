@@ -17,6 +17,7 @@ use super::{CaBundleRef, Duration, KeyRef};
     shortname = "oorg",
     category = "hookswitch",
     namespaced,
+    cel,
     status = "OktaOrgStatus",
     derive = "PartialEq",
     doc = "An Okta org and how to reach its management API. Telephony hooks of the org are managed through it.",

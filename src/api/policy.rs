@@ -17,6 +17,7 @@ use crate::message::{Channel, CountryCode, RequestType};
     shortname = "rpol",
     category = "hookswitch",
     namespaced,
+    cel,
     status = "RoutingPolicyStatus",
     derive = "PartialEq",
     doc = "An ordered list of named rules that say which carriers send a passcode; the first match wins.",

@@ -18,6 +18,7 @@ use crate::message::{Channel, CountryCode};
     shortname = "tprov",
     category = "hookswitch",
     namespaced,
+    cel,
     status = "TelephonyProviderStatus",
     derive = "PartialEq",
     doc = "One carrier account that passcodes can be sent through.",

@@ -7,7 +7,6 @@ use hookswitch::{
     api::Duration,
     gateway::serve::{Gateway as Process, Settings},
 };
-use tokio_util::sync::CancellationToken;
 
 /// Serve Okta's hook calls by a configuration that the operator compiled.
 #[derive(Debug, Args)]
@@ -36,10 +35,14 @@ pub(super) struct Gateway {
     /// How long to serve on after SIGTERM, until nobody sends here any more.
     #[arg(long, default_value = "10s")]
     lame_duck: Duration,
+    /// Log filter: a level, or target=level pairs separated by commas.
+    #[arg(long, env = "HOOKSWITCH_LOG", default_value = "info")]
+    log: String,
 }
 
 impl Gateway {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        hookswitch::telemetry::logs::init(&self.log)?;
         let settings = Settings {
             config_dir: self.config_dir,
             tls_dir: self.tls_dir,
@@ -50,16 +53,8 @@ impl Gateway {
             pod: self.pod_name,
             lame_duck: self.lame_duck.get(),
         };
-        let gateway = Process::open(settings).await?;
-        let stop = CancellationToken::new();
-        let asked = stop.clone();
-        tokio::spawn(async move {
-            if let Err(error) = super::asked_to_stop().await {
-                tracing::error!(%error, "signals cannot be heard");
-            }
-            asked.cancel();
-        });
-        gateway.run(stop).await?;
+        let stop = super::asked_to_stop()?;
+        Process::open(settings).await?.run(stop).await?;
         Ok(())
     }
 }

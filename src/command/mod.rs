@@ -1,18 +1,18 @@
 //! The command line of the `hookswitch` binary; one file per subcommand.
 
 mod gateway;
+mod generated;
+mod operator;
 
 use std::io::Write as _;
 
 use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 /// Keeps Okta's one-time passcodes flowing.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Hookswitch {
-    /// What is logged of our own: a level, or target=level pairs separated by commas.
-    #[arg(long = "log", env = "HOOKSWITCH_LOG", default_value = "info", global = true)]
-    log: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -21,14 +21,23 @@ pub struct Hookswitch {
 enum Command {
     /// Serve Okta's hook calls.
     Gateway(gateway::Gateway),
+    /// Reconcile the resources of a cluster with Okta and with gateways.
+    Operator(Box<hookswitch::operator::Options>),
+    /// Write the `CustomResourceDefinitions`.
+    Crds(generated::Crds),
+    /// Write the reference pages that are made from the program.
+    #[command(hide = true)]
+    Reference(generated::Reference),
 }
 
 impl Hookswitch {
     /// Runs until the work is done or a signal says stop.
     pub async fn run(self) -> anyhow::Result<()> {
-        hookswitch::telemetry::logs::init(&self.log)?;
         match self.command {
             Command::Gateway(gateway) => gateway.run().await,
+            Command::Operator(options) => operator::run(*options).await,
+            Command::Crds(crds) => crds.write(),
+            Command::Reference(reference) => reference.write(),
         }
     }
 }
@@ -38,13 +47,18 @@ pub fn complain(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "hookswitch: {error:#}");
 }
 
-/// Ends when the process is asked to stop: SIGTERM or SIGINT.
-async fn asked_to_stop() -> anyhow::Result<()> {
+/// Cancelled when the process is asked to stop: by SIGTERM or SIGINT.
+fn asked_to_stop() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        asked.cancel();
+    });
+    Ok(stop)
 }

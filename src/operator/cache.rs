@@ -73,6 +73,18 @@ pub struct Caches {
     pub policies: Index<RoutingPolicy>,
 }
 
+impl Caches {
+    /// Waits until everything was listed once: a pass must not take for missing what was only not read yet.
+    pub async fn filled(&self) {
+        // an error means that the watch is over, and with it the operator
+        let _ = self.orgs.store.wait_until_ready().await;
+        let _ = self.hooks.store.wait_until_ready().await;
+        let _ = self.gateways.store.wait_until_ready().await;
+        let _ = self.providers.store.wait_until_ready().await;
+        let _ = self.policies.store.wait_until_ready().await;
+    }
+}
+
 /// What a watch event changed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change<K> {

@@ -10,9 +10,14 @@ pub mod cache;
 pub mod clock;
 pub mod conditions;
 pub mod context;
+#[cfg(test)]
+mod double;
 pub mod events;
+#[cfg(test)]
+mod flow_tests;
 pub mod gateway;
 pub mod hook;
+pub mod installation;
 pub mod lease;
 pub mod metrics;
 pub mod options;
@@ -23,6 +28,7 @@ pub mod problem;
 pub mod provider;
 pub mod references;
 pub mod reports;
+pub mod run;
 pub mod secret_value;
 pub mod status;
 pub mod wake;
@@ -31,4 +37,5 @@ pub mod watches;
 pub use context::Context;
 pub use options::Options;
 pub use pass::{PassError, Reconcile, Requeue};
+pub use run::{RunError, run};
 pub use wake::{Kind, Target};

@@ -177,9 +177,9 @@ fn queue<K: Reconcile>(
     index: Index<K>,
 ) -> impl Stream<Item = Result<ObjectRef<K>, std::convert::Infallible>> + use<K> {
     let woken = ctx.wake.listen(K::KIND);
-    let ready = index.store();
+    let caches = ctx.caches.clone();
     let first = stream::once(async move {
-        let _ = ready.wait_until_ready().await;
+        caches.filled().await;
         Woken::All
     });
     first.chain(woken).flat_map(move |woken| match woken {

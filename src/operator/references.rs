@@ -1,7 +1,7 @@
 //! Secrets and `ConfigMaps` that objects refer to: watched one by one, by name, and only while referred to.
 //!
 //! Rights can then be given by name, and the operator's memory does not grow with the cluster's Secrets. A value comes
-//! from the watch when it has one, else from a fresh read.
+//! from the watch when it has one, else from a fresh read: a cached absence is never believed.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -126,8 +126,9 @@ impl References {
             _ => None,
         };
         match seen {
-            Some(seen) => Ok(seen),
-            None => self.read(namespace, name).await,
+            Some(Some(seen)) => Ok(Some(seen)),
+            // an absence is checked: the watch may be behind what was made a moment ago
+            Some(None) | None => self.read(namespace, name).await,
         }
     }
 
@@ -142,8 +143,9 @@ impl References {
             _ => None,
         };
         match seen {
-            Some(seen) => Ok(seen),
-            None => self.read(namespace, name).await,
+            Some(Some(seen)) => Ok(Some(seen)),
+            // an absence is checked: the watch may be behind what was made a moment ago
+            Some(None) | None => self.read(namespace, name).await,
         }
     }
 

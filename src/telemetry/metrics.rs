@@ -59,6 +59,11 @@ impl Metrics {
         families(self.lock().sub_registry_with_prefix(PREFIX));
     }
 
+    /// Adds families under names that other programs agree on; they get no prefix.
+    pub fn register_shared(&self, families: impl FnOnce(&mut Registry)) {
+        families(&mut self.lock());
+    }
+
     /// All families in the `OpenMetrics` text format.
     #[must_use]
     pub fn render(&self) -> String {

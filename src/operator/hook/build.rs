@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Api, ResourceExt as _, api::ObjectMeta};
+use kube::{ResourceExt as _, api::ObjectMeta};
 
 use super::super::{apply, context::Context, pass::PassError};
 use crate::api::TelephonyHook;
@@ -36,13 +36,8 @@ pub async fn ensure_secret(hook: &TelephonyHook, ctx: &Context) -> Result<(), Pa
     if ctx.references.secret(&namespace, &name).await?.is_some() {
         return Ok(());
     }
-    // the watch may be behind: a value must not be replaced because of that
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
-    let live = api.get_opt(&name).await.map_err(PassError::api(format!("read Secret {namespace}/{name}")))?;
-    if live.is_none() {
-        let value = generate().ok_or_else(|| PassError::encoding("draw a random value".into()))?;
-        apply::apply(ctx, hook, secret(hook, value)).await?;
-    }
+    let value = generate().ok_or_else(|| PassError::encoding("draw a random value".into()))?;
+    apply::apply(ctx, hook, secret(hook, value)).await?;
     Ok(())
 }
 

@@ -1,8 +1,13 @@
 //! Who may act: one operator at a time holds the Lease, and knows by its own clock how long it may still act.
 
+mod election;
 mod handle;
+mod holder;
+#[cfg(test)]
+mod tests;
 
 pub use handle::Handle;
+pub use holder::{Holder, Lost};
 
 use std::time::Duration;
 

@@ -1,0 +1,216 @@
+//! Every CEL rule of the CRDs, with what it takes and what it refuses. The real API server's word on the same rules is
+//! asked by the cluster suite.
+
+use serde_json::{Value, json};
+
+use super::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+
+macro_rules! accepted {
+    ($kind:ty, $spec:expr) => {{
+        let spec = $spec;
+        let object = json!({"metadata": {"name": "x", "namespace": "otp"}, "spec": spec.clone()});
+        let object: $kind = serde_json::from_value(object).unwrap();
+        if let Err(errors) = object.validate_cel() {
+            panic!("{spec} is refused: {errors:?}");
+        }
+    }};
+}
+
+macro_rules! refused {
+    ($kind:ty, $spec:expr, $message:literal) => {{
+        let spec = $spec;
+        let object = json!({"metadata": {"name": "x", "namespace": "otp"}, "spec": spec.clone()});
+        let object: $kind = serde_json::from_value(object).unwrap();
+        let errors = object.validate_cel().expect_err(&format!("{spec} is taken"));
+        assert!(format!("{errors:?}").contains($message), "{spec}: {errors:?}");
+    }};
+}
+
+macro_rules! change_refused {
+    ($kind:ty, $old:expr, $new:expr, $message:literal) => {{
+        let object = |spec: Value| -> $kind {
+            serde_json::from_value(json!({"metadata": {"name": "x", "namespace": "otp"}, "spec": spec})).unwrap()
+        };
+        let (old, new) = (object($old), object($new));
+        assert!(old.validate_cel_update(&old).is_ok(), "an unchanged object is taken");
+        let errors = new.validate_cel_update(&old).expect_err("the change is taken");
+        assert!(format!("{errors:?}").contains($message), "{errors:?}");
+    }};
+}
+
+/// `base` with `change` put over it; null takes a field away.
+fn with(base: &Value, change: Value) -> Value {
+    let mut spec = base.clone();
+    merge(&mut spec, change);
+    spec
+}
+
+fn merge(object: &mut Value, change: Value) {
+    match (object, change) {
+        (Value::Object(object), Value::Object(change)) => {
+            for (key, value) in change {
+                if value.is_null() {
+                    object.remove(&key);
+                } else {
+                    merge(object.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (object, change) => *object = change,
+    }
+}
+
+fn org() -> Value {
+    json!({"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": {"name": "okta", "key": "token"}}}})
+}
+
+#[test]
+fn an_org_is_polled_between_every_fifteen_seconds_and_every_hour() {
+    accepted!(OktaOrg, org());
+    for good in ["15s", "60s", "1h", "60m"] {
+        accepted!(OktaOrg, with(&org(), json!({"pollInterval": good})));
+    }
+    for bad in ["14s", "14999ms", "2h", "0s"] {
+        refused!(OktaOrg, with(&org(), json!({"pollInterval": bad})), "between 15s and 1h");
+    }
+}
+
+#[test]
+fn an_orgs_address_cannot_be_changed() {
+    change_refused!(OktaOrg, org(), with(&org(), json!({"url": "https://other.okta.com"})), "url cannot be changed");
+}
+
+#[test]
+fn a_ca_bundle_is_in_one_place() {
+    let key = json!({"name": "ca", "key": "ca.crt"});
+    accepted!(OktaOrg, with(&org(), json!({"caBundleRef": {"configMapKeyRef": key}})));
+    accepted!(OktaOrg, with(&org(), json!({"caBundleRef": {"secretKeyRef": key}})));
+    refused!(OktaOrg, with(&org(), json!({"caBundleRef": {}})), "exactly one of configMapKeyRef");
+    let both = json!({"caBundleRef": {"configMapKeyRef": key, "secretKeyRef": key}});
+    refused!(OktaOrg, with(&org(), both), "exactly one of configMapKeyRef");
+}
+
+fn hook() -> Value {
+    json!({"target": {"gatewayRef": {"name": "main"}}, "okta": {"orgRef": {"name": "acme"}, "name": "Acme OTP"}})
+}
+
+#[test]
+fn a_state_needs_an_org() {
+    accepted!(TelephonyHook, with(&hook(), json!({"state": "Active"})));
+    accepted!(TelephonyHook, with(&hook(), json!({"okta": null})));
+    refused!(TelephonyHook, with(&hook(), json!({"okta": null, "state": "Active"})), "state needs okta");
+}
+
+#[test]
+fn reserved_headers_carry_neither_the_secret_nor_values() {
+    for good in ["Authorization", "X-Secret"] {
+        accepted!(TelephonyHook, with(&hook(), json!({"auth": {"header": {"name": good}}})));
+    }
+    for bad in ["accept", "Content-Type", "CONTENT-LENGTH", "Host", "connection", "Transfer-Encoding", "User-Agent"] {
+        refused!(TelephonyHook, with(&hook(), json!({"auth": {"header": {"name": bad}}})), "reserved");
+        refused!(TelephonyHook, with(&hook(), json!({"headers": [{"name": bad, "value": "x"}]})), "reserved");
+    }
+    for bad in ["Authorization", "x-hookswitch-owner"] {
+        refused!(TelephonyHook, with(&hook(), json!({"headers": [{"name": bad, "value": "x"}]})), "reserved");
+    }
+    refused!(TelephonyHook, with(&hook(), json!({"auth": {"header": {"name": "X-Hookswitch-Owner"}}})), "reserved");
+    accepted!(TelephonyHook, with(&hook(), json!({"headers": [{"name": "X-Env", "value": "prod"}]})));
+}
+
+#[test]
+fn a_hook_does_not_move_to_another_org() {
+    let moved = with(&hook(), json!({"okta": {"orgRef": {"name": "other"}}}));
+    change_refused!(TelephonyHook, hook(), moved, "orgRef cannot be changed");
+}
+
+fn gateway() -> Value {
+    json!({"policies": {"names": ["default"]}, "publicURL": "https://otp.acme.com"})
+}
+
+#[test]
+fn a_gateway_answers_before_okta_gives_up() {
+    accepted!(TelephonyGateway, gateway());
+    for good in ["500ms", "2500ms", "2800ms"] {
+        accepted!(TelephonyGateway, with(&gateway(), json!({"deadline": good})));
+    }
+    for bad in ["499ms", "2801ms", "3s", "1m"] {
+        refused!(TelephonyGateway, with(&gateway(), json!({"deadline": bad})), "between 500ms and 2800ms");
+    }
+    accepted!(TelephonyGateway, with(&gateway(), json!({"proxyAllowance": "1s"})));
+    refused!(TelephonyGateway, with(&gateway(), json!({"proxyAllowance": "1001ms"})), "at most 1s");
+    accepted!(TelephonyGateway, with(&gateway(), json!({"attempts": {"floor": "100ms"}})));
+    for bad in ["99ms", "2001ms"] {
+        refused!(TelephonyGateway, with(&gateway(), json!({"attempts": {"floor": bad}})), "between 100ms and 2s");
+    }
+}
+
+#[test]
+fn a_gateways_policies_come_by_name_or_by_label() {
+    let labels = json!({"matchLabels": {"team": "iam"}});
+    accepted!(TelephonyGateway, with(&gateway(), json!({"policies": {"names": null, "selector": labels}})));
+    refused!(TelephonyGateway, with(&gateway(), json!({"policies": {"selector": labels}})), "exactly one of names");
+    refused!(TelephonyGateway, with(&gateway(), json!({"policies": {"names": null}})), "exactly one of names");
+}
+
+#[test]
+fn a_rule_either_sends_or_denies() {
+    let policy = |rule: Value| json!({"rules": [with(&json!({"name": "all"}), rule)]});
+    accepted!(RoutingPolicy, policy(json!({"send": {"providers": [{"name": "twilio"}]}})));
+    accepted!(RoutingPolicy, policy(json!({"deny": {}})));
+    refused!(RoutingPolicy, policy(json!({})), "exactly one of send and deny");
+    let both = json!({"send": {"providers": [{"name": "twilio"}]}, "deny": {}});
+    refused!(RoutingPolicy, policy(both), "exactly one of send and deny");
+}
+
+fn provider() -> Value {
+    json!({"http": {"url": "https://sms.test/send", "tokenRef": {"name": "sms", "key": "token"}},
+        "senders": [{"channel": "SMS", "from": "+15005550006"}]})
+}
+
+#[test]
+fn a_provider_is_one_carrier() {
+    let twilio = json!({"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "t", "key": "token"}});
+    accepted!(TelephonyProvider, provider());
+    accepted!(TelephonyProvider, with(&provider(), json!({"http": null, "twilio": twilio})));
+    refused!(TelephonyProvider, with(&provider(), json!({"twilio": twilio})), "exactly one of twilio and http");
+    refused!(TelephonyProvider, with(&provider(), json!({"http": null})), "exactly one of twilio and http");
+}
+
+#[test]
+fn a_carrier_is_probed_within_bounds() {
+    accepted!(TelephonyProvider, with(&provider(), json!({"probe": {"interval": "1s", "timeout": "100ms"}})));
+    for bad in ["999ms", "2h"] {
+        refused!(TelephonyProvider, with(&provider(), json!({"probe": {"interval": bad}})), "between 1s and 1h");
+    }
+    for bad in ["99ms", "31s"] {
+        refused!(TelephonyProvider, with(&provider(), json!({"probe": {"timeout": bad}})), "between 100ms and 30s");
+    }
+}
+
+#[test]
+fn every_rule_of_every_crd_is_asked_here() {
+    let tests = include_str!("rules_tests.rs");
+    for crd in super::crds() {
+        let mut messages = Vec::new();
+        collect(&serde_json::to_value(&crd).unwrap(), &mut messages);
+        for message in messages {
+            let asked = tests
+                .lines()
+                .filter_map(|line| line.rsplit('"').nth(1))
+                .any(|part| part.len() >= 8 && message.contains(part));
+            assert!(asked, "{:?}: no row is refused with {message:?}", crd.metadata.name);
+        }
+    }
+}
+
+fn collect(schema: &Value, messages: &mut Vec<String>) {
+    match schema {
+        Value::Object(fields) => {
+            let rules = fields.get("x-kubernetes-validations").and_then(Value::as_array);
+            messages.extend(rules.into_iter().flatten().filter_map(|rule| rule["message"].as_str().map(str::to_owned)));
+            fields.values().for_each(|field| collect(field, messages));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, messages)),
+        _ => {}
+    }
+}

@@ -1,0 +1,10 @@
+//! `hookswitch operator`.
+
+use anyhow::Context as _;
+use hookswitch::{operator, telemetry};
+
+pub(super) async fn run(options: operator::Options) -> anyhow::Result<()> {
+    telemetry::logs::init(&options.log)?;
+    let stop = super::asked_to_stop()?;
+    operator::run(options, stop).await.context("the operator ended")
+}

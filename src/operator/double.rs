@@ -1,0 +1,439 @@
+//! An API server and an org in memory, for tests of passes: what was written is what is asked about.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use futures::future::{BoxFuture, FutureExt as _};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use kube::{
+    Client,
+    client::Body,
+    runtime::{reflector::store::Writer, watcher::Event},
+};
+use serde_json::{Value, json};
+
+use super::{
+    cache::{Caches, Index},
+    clock::BootInstant,
+    context::{Context, Installation},
+    events::Events,
+    lease,
+    metrics::OperatorMetrics,
+    options::Options,
+    org::{
+        Orgs,
+        dial::{Access, Dial, OrgApi},
+    },
+    references::References,
+    reports::Reports,
+    wake::Wake,
+};
+use crate::{
+    api::{OktaOrg, TelephonyGateway, TelephonyHook},
+    net::NetError,
+    okta::{
+        Answer, Api, CallError, Failure, HookId, ObservedHook,
+        client::CallResult,
+        keyed::MarkKey,
+        mark,
+        types::{HookContent, HookStatus, OrgIdentity},
+    },
+};
+
+/// The API server.
+#[derive(Clone, Default)]
+pub struct Server {
+    inner: Arc<Mutex<Stored>>,
+}
+
+#[derive(Default)]
+struct Stored {
+    objects: BTreeMap<String, Value>,
+    writes: Vec<String>,
+    version: u64,
+    hang: bool,
+    fail_next_write: Option<StatusCode>,
+}
+
+impl Server {
+    /// A client of it.
+    pub fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = server.clone();
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Puts an object at its path.
+    pub fn put(&self, path: &str, mut object: Value) {
+        let mut stored = self.inner.lock().unwrap();
+        stored.version += 1;
+        let version = stored.version;
+        object["metadata"]["resourceVersion"] = json!(version.to_string());
+        if object["metadata"]["uid"].is_null() {
+            object["metadata"]["uid"] = json!(format!("uid-{version}"));
+        }
+        stored.objects.insert(path.to_owned(), object);
+    }
+
+    pub fn get(&self, path: &str) -> Option<Value> {
+        self.inner.lock().unwrap().objects.get(path).cloned()
+    }
+
+    pub fn delete(&self, path: &str) {
+        self.inner.lock().unwrap().objects.remove(path);
+    }
+
+    /// Writes since the last call, events left out.
+    pub fn writes(&self) -> Vec<String> {
+        let writes = std::mem::take(&mut self.inner.lock().unwrap().writes);
+        writes.into_iter().filter(|write| !write.contains("/events")).collect()
+    }
+
+    /// Whether calls are left without an answer.
+    pub fn hang(&self, hang: bool) {
+        self.inner.lock().unwrap().hang = hang;
+    }
+
+    /// Refuses the next write.
+    pub fn fail_next_write(&self, status: StatusCode) {
+        self.inner.lock().unwrap().fail_next_write = Some(status);
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        if self.inner.lock().unwrap().hang {
+            futures::future::pending::<()>().await;
+        }
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        if query.contains("watch=true") {
+            // a watch that nothing happens on
+            futures::future::pending::<()>().await;
+        }
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let sent: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let (status, answer) = self.act(head.method.as_str(), &path, &query, sent);
+        let mut response = Response::new(Body::from(serde_json::to_vec(&answer).unwrap()));
+        *response.status_mut() = status;
+        response
+    }
+
+    fn act(&self, method: &str, path: &str, query: &str, sent: Value) -> (StatusCode, Value) {
+        let mut stored = self.inner.lock().unwrap();
+        if method == "GET" {
+            return match stored.objects.get(path) {
+                Some(object) => (StatusCode::OK, object.clone()),
+                None if is_collection(path) => (StatusCode::OK, list(&stored.objects, path, query)),
+                None => failure(StatusCode::NOT_FOUND, "NotFound"),
+            };
+        }
+        stored.writes.push(format!("{method} {path}"));
+        if path.contains("/events") {
+            return (StatusCode::CREATED, sent);
+        }
+        if let Some(status) = stored.fail_next_write.take() {
+            return failure(status, "Conflict");
+        }
+        let path = match method {
+            "POST" => format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap()),
+            _ => path.trim_end_matches("/status").to_owned(),
+        };
+        let known = stored.objects.get(&path).cloned();
+        if method == "POST" && known.is_some() {
+            return failure(StatusCode::CONFLICT, "AlreadyExists");
+        }
+        let version = &sent["metadata"]["resourceVersion"];
+        if let Some(known) = &known
+            && version.is_string()
+            && *version != known["metadata"]["resourceVersion"]
+        {
+            return failure(StatusCode::CONFLICT, "Conflict");
+        }
+        let mut object = known.unwrap_or_else(|| json!({"metadata": {}}));
+        if method == "PUT" {
+            object = sent
+        } else {
+            merge(&mut object, sent)
+        }
+        drop(stored);
+        self.put(&path, object);
+        (StatusCode::OK, self.get(&path).unwrap())
+    }
+}
+
+fn is_collection(path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    ["secrets", "configmaps", "telephonyhooks", "oktaorgs"].contains(&last)
+}
+
+fn list(objects: &BTreeMap<String, Value>, path: &str, query: &str) -> Value {
+    let wanted = query.split('&').find_map(|part| part.strip_prefix("fieldSelector=metadata.name%3D"));
+    let items: Vec<Value> = objects
+        .iter()
+        .filter(|(key, object)| {
+            key.rsplit_once('/').is_some_and(|(parent, _)| parent == path)
+                && wanted.is_none_or(|wanted| object["metadata"]["name"] == wanted)
+        })
+        .map(|(_, object)| object.clone())
+        .collect();
+    json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
+}
+
+fn merge(object: &mut Value, patch: Value) {
+    match (object, patch) {
+        (Value::Object(object), Value::Object(patch)) => {
+            for (key, value) in patch {
+                if value.is_null() {
+                    object.remove(&key);
+                } else {
+                    merge(object.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (object, patch) => *object = patch,
+    }
+}
+
+fn failure(code: StatusCode, reason: &str) -> (StatusCode, Value) {
+    let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": reason,
+        "reason": reason, "code": code.as_u16()});
+    (code, answer)
+}
+
+/// An org that keeps to Okta's rules: a created hook is ACTIVE, and only one is.
+#[derive(Clone, Default)]
+pub struct Org {
+    inner: Arc<Mutex<OrgStored>>,
+}
+
+#[derive(Default)]
+struct OrgStored {
+    hooks: Vec<ObservedHook>,
+    contents: Vec<(HookId, HookContent)>,
+    calls: Vec<&'static str>,
+    failure: Option<Failure>,
+}
+
+impl Org {
+    pub fn hooks(&self) -> Vec<ObservedHook> {
+        self.inner.lock().unwrap().hooks.clone()
+    }
+
+    /// The content that was last written for a hook.
+    pub fn content(&self, id: &HookId) -> Option<HookContent> {
+        let org = self.inner.lock().unwrap();
+        org.contents.iter().rev().find(|(known, _)| known == id).map(|(_, content)| content.clone())
+    }
+
+    pub fn edit(&self, edit: impl FnOnce(&mut Vec<ObservedHook>)) {
+        edit(&mut self.inner.lock().unwrap().hooks);
+    }
+
+    /// Calls since the last time this was asked.
+    pub fn calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.inner.lock().unwrap().calls)
+    }
+
+    /// Fails every call from now on.
+    pub fn fail(&self, failure: Option<Failure>) {
+        self.inner.lock().unwrap().failure = failure;
+    }
+
+    fn call<T>(
+        &self,
+        verb: &'static str,
+        act: impl FnOnce(&mut OrgStored) -> Result<T, Failure>,
+    ) -> BoxFuture<'_, CallResult<T>>
+    where
+        T: Send + 'static,
+    {
+        let mut org = self.inner.lock().unwrap();
+        org.calls.push(verb);
+        let outcome = match org.failure.clone() {
+            Some(failure) => Err(failure),
+            None => act(&mut org),
+        };
+        let outcome = outcome.map(|value| Answer { value, request_id: None, rate: None });
+        let outcome =
+            outcome.map_err(|failure| CallError { doing: "call the org", failure, request_id: None, rate: None });
+        futures::future::ready(outcome).boxed()
+    }
+
+    fn set(org: &mut OrgStored, id: &HookId, status: HookStatus) -> Result<ObservedHook, Failure> {
+        if status == HookStatus::Active {
+            org.hooks.iter_mut().for_each(|hook| hook.status = HookStatus::Inactive);
+        }
+        let hook = org.hooks.iter_mut().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
+        hook.status = status;
+        Ok(hook.clone())
+    }
+}
+
+fn observed(id: HookId, content: &HookContent, status: HookStatus) -> ObservedHook {
+    ObservedHook {
+        id,
+        name: content.name.clone(),
+        status,
+        version: Some("1.0.0".into()),
+        channel_type: Some("HTTP".into()),
+        channel_version: Some("1.0.0".into()),
+        uri: Some(content.uri.clone()),
+        method: Some("POST".into()),
+        headers: content.headers.clone(),
+        auth_type: Some("HEADER".into()),
+        auth_header: Some(content.auth_header.clone()),
+    }
+}
+
+impl Api for Org {
+    fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
+        self.call("list", |org| Ok(org.hooks.clone()))
+    }
+
+    fn get<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        let id = id.clone();
+        self.call("get", move |org| org.hooks.iter().find(|hook| hook.id == id).cloned().ok_or(Failure::NotFound))
+    }
+
+    fn create<'a>(&'a self, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call("create", |org| {
+            let id = HookId::new(format!("cal{}", org.hooks.len() + 1)).unwrap();
+            org.contents.push((id.clone(), content.clone()));
+            org.hooks.push(observed(id.clone(), content, HookStatus::Inactive));
+            Self::set(org, &id, HookStatus::Active)
+        })
+    }
+
+    fn replace<'a>(&'a self, id: &'a HookId, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call("replace", |org| {
+            org.contents.push((id.clone(), content.clone()));
+            let hook = org.hooks.iter_mut().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
+            *hook = observed(id.clone(), content, hook.status);
+            Ok(hook.clone())
+        })
+    }
+
+    fn activate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call("activate", |org| Self::set(org, id, HookStatus::Active))
+    }
+
+    fn deactivate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call("deactivate", |org| Self::set(org, id, HookStatus::Inactive))
+    }
+
+    fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>> {
+        self.call("delete", |org| {
+            org.hooks.retain(|hook| hook.id != *id);
+            Ok(())
+        })
+    }
+}
+
+impl OrgApi for Org {
+    fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
+        self.call("identify", |_| Ok(OrgIdentity::Id("00o1".into())))
+    }
+}
+
+impl Dial for Org {
+    fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+/// An operator between the two, that holds the lease.
+pub struct World {
+    pub server: Server,
+    pub org: Org,
+    pub ctx: Arc<Context>,
+    orgs: Writer<OktaOrg>,
+    hooks: Writer<TelephonyHook>,
+    gateways: Writer<TelephonyGateway>,
+}
+
+/// Where hooks of the test's namespace are.
+pub const HOOKS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonyhooks";
+/// Where its orgs are.
+pub const ORGS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/oktaorgs";
+/// Where its gateways are.
+pub const GATEWAYS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonygateways";
+/// Where its Secrets are.
+pub const SECRETS: &str = "/api/v1/namespaces/otp/secrets";
+
+impl World {
+    pub fn new() -> Self {
+        let (server, org) = (Server::default(), Org::default());
+        let (client, wake) = (server.client(), Wake::default());
+        let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
+        let caches = Caches {
+            orgs: Index::new(orgs.as_reader()),
+            hooks: Index::new(hooks.as_reader()),
+            gateways: Index::new(gateways.as_reader()),
+            providers: Index::new(Writer::default().as_reader()),
+            policies: Index::new(Writer::default().as_reader()),
+        };
+        let lease = lease::Handle::default();
+        lease.renewed(BootInstant::now());
+        let ctx = Context {
+            recorder: Events::new(client.clone(), "test"),
+            references: References::new(client.clone(), wake.clone()),
+            reports: Arc::new(Reports::default()),
+            orgs: Orgs::default(),
+            dial: Arc::new(org.clone()),
+            options: options(),
+            installation: Installation {
+                mark: mark::Installation::new("test").unwrap(),
+                key: MarkKey::new(&[7; 32]).unwrap(),
+            },
+            metrics: OperatorMetrics::default(),
+            client,
+            lease,
+            caches,
+            wake,
+        };
+        Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways }
+    }
+
+    /// Brings the caches to what the API server has.
+    pub fn sync(&mut self) {
+        let stored = self.server.inner.lock().unwrap().objects.clone();
+        fill(&mut self.orgs, &stored, ORGS);
+        fill(&mut self.hooks, &stored, HOOKS);
+        fill(&mut self.gateways, &stored, GATEWAYS);
+    }
+}
+
+fn fill<K>(writer: &mut Writer<K>, stored: &BTreeMap<String, Value>, under: &str)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+{
+    writer.apply_watcher_event(&Event::Init);
+    for object in stored.iter().filter(|(path, _)| path.starts_with(under)).map(|(_, object)| object) {
+        writer.apply_watcher_event(&Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
+    }
+    writer.apply_watcher_event(&Event::InitDone);
+}
+
+fn options() -> Options {
+    Options {
+        namespaces: vec!["otp".into()],
+        image: "hookswitch/hookswitch:test".into(),
+        image_pull_policy: None,
+        image_pull_secrets: Vec::new(),
+        allowed_cidrs: Vec::new(),
+        proxy: None,
+        installation: Some("test".into()),
+        operator_namespace: "hookswitch".into(),
+        identity: "test".into(),
+        metrics_address: ([127, 0, 0, 1], 0).into(),
+        log: "info".into(),
+        ca_file: None,
+    }
+}

@@ -1,0 +1,236 @@
+//! Passes over an org and its hooks, from manifests to Okta and back to status.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    Requeue,
+    double::{GATEWAYS, HOOKS, ORGS, SECRETS, World},
+    pass::Reconcile as _,
+    reports::Serving,
+};
+use crate::{
+    api::{OktaOrg, TelephonyHook},
+    okta::{Failure, types::HookStatus},
+};
+
+fn org() -> Value {
+    json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "OktaOrg",
+        "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
+        "spec": {"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": {"name": "okta", "key": "token"}}}}})
+}
+
+fn gateway() -> Value {
+    json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway",
+        "metadata": {"name": "main", "namespace": "otp", "generation": 1},
+        "spec": {"policies": {"names": ["default"]}, "publicURL": "https://otp.acme.com"}})
+}
+
+fn hook(name: &str, state: &str) -> Value {
+    json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
+        "metadata": {"name": name, "namespace": "otp", "generation": 1},
+        "spec": {"target": {"gatewayRef": {"name": "main"}},
+            "okta": {"orgRef": {"name": "acme"}, "name": format!("Acme {name}")}, "state": state}})
+}
+
+fn secret(name: &str, key: &str, value: &str) -> Value {
+    use base64::Engine as _;
+    let value = base64::engine::general_purpose::STANDARD.encode(value);
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "otp"}, "data": {key: value}})
+}
+
+/// An org, a gateway and hooks as a user applies them.
+fn world(hooks: &[(&str, &str)]) -> World {
+    let mut world = World::new();
+    world.server.put(&format!("{ORGS}/acme"), org());
+    world.server.put(&format!("{GATEWAYS}/main"), gateway());
+    world.server.put(&format!("{SECRETS}/okta"), secret("okta", "token", "00token-of-the-org\n"));
+    for (name, state) in hooks {
+        world.server.put(&format!("{HOOKS}/{name}"), hook(name, state));
+    }
+    world.sync();
+    world
+}
+
+async fn org_pass(world: &mut World) -> Requeue {
+    world.sync();
+    let org = world.ctx.caches.orgs.get("otp", "acme").unwrap();
+    OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await.unwrap()
+}
+
+async fn hook_pass(world: &mut World, name: &str) {
+    world.sync();
+    let hook = world.ctx.caches.hooks.get("otp", name).unwrap();
+    TelephonyHook::reconcile(hook, Arc::clone(&world.ctx)).await.unwrap();
+}
+
+/// Passes as wake-ups would run them, until all is still.
+async fn settle(world: &mut World, hooks: &[&str]) {
+    for _ in 0..4 {
+        for name in hooks {
+            hook_pass(world, name).await;
+        }
+        org_pass(world).await;
+    }
+    for name in hooks {
+        hook_pass(world, name).await;
+    }
+    org_pass(world).await;
+}
+
+fn condition(world: &World, path: &str, kind: &str) -> (String, String) {
+    let object = world.server.get(path).unwrap();
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(Value::Null);
+    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+    (text("status"), text("reason"))
+}
+
+fn is(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_is_created_active_with_our_mark_once_its_gateway_serves_it() {
+    let mut world = world(&[("main", "Active")]);
+    let path = format!("{HOOKS}/main");
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.hooks().is_empty(), "Okta is not pointed at a gateway that does not serve");
+    assert_eq!(condition(&world, &path, "Ready"), is("Unknown", "GatewayNotServing"));
+
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    let hooks = world.org.hooks();
+    assert_eq!(hooks.len(), 1);
+    assert_eq!(
+        (hooks[0].status, hooks[0].uri.as_deref()),
+        (HookStatus::Active, Some("https://otp.acme.com/hooks/main"))
+    );
+    assert!(hooks[0].headers.iter().any(|h| h.name == "X-Hookswitch-Owner" && h.value == "test/otp/main"));
+    assert_eq!(condition(&world, &path, "Ready"), is("True", "Ready"));
+    assert_eq!(condition(&world, &path, "Active"), is("True", "Active"));
+    assert_eq!(condition(&world, &format!("{ORGS}/acme"), "Ready"), is("True", "Ready"));
+
+    let status = world.server.get(&format!("{ORGS}/acme")).unwrap()["status"].clone();
+    assert_eq!(status["orgID"], "00o1");
+    assert_eq!(status["activeHook"]["owner"], "otp/main");
+    assert!(status["plan"].is_null(), "a plan that is over is forgotten");
+    let generated = world.server.get(&format!("{SECRETS}/main-hook-auth")).unwrap();
+    let value = generated["data"]["value"].as_str().unwrap();
+    use base64::Engine as _;
+    let value = base64::engine::general_purpose::STANDARD.decode(value).unwrap();
+    let content = world.org.content(&hooks[0].id).unwrap();
+    assert_eq!(content.secret.expose().as_bytes(), value, "Okta has the value that the Secret holds");
+    let stored = world.server.get(&path).unwrap().to_string();
+    assert!(!stored.contains(content.secret.expose().as_str()) && stored.contains("appliedSecretMark"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_look_at_an_unchanged_world_writes_nothing_and_asks_okta_nothing() {
+    let mut world = world(&[("main", "Active")]);
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    world.server.writes();
+    world.org.calls();
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.server.writes(), Vec::<String>::new());
+    assert_eq!(world.org.calls(), Vec::<&str>::new());
+    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.calls(), ["list"], "the declared poll, once");
+    assert_eq!(world.server.writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_changed_in_okta_is_put_right_at_the_next_poll() {
+    let mut world = world(&[("main", "Active")]);
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    world.org.edit(|hooks| hooks[0].uri = Some("https://elsewhere.test".into()));
+    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].uri.as_deref(), Some("https://otp.acme.com/hooks/main"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hooks_declared_active_are_both_told_and_okta_is_left_alone() {
+    let mut world = world(&[("one", "Active"), ("two", "Active")]);
+    for name in ["one", "two"] {
+        world.ctx.reports.set_serving("otp", "main", name, Serving::Yes { replicas: 1 });
+    }
+    settle(&mut world, &["one", "two"]).await;
+    for name in ["one", "two"] {
+        assert_eq!(condition(&world, &format!("{HOOKS}/{name}"), "Ready"), is("False", "TwoActive"));
+    }
+    assert!(world.org.hooks().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_whose_secret_goes_missing_stays_as_it_is_in_okta() {
+    let mut world = world(&[("main", "Active")]);
+    let mut own = hook("main", "Active");
+    own["spec"]["auth"] = json!({"header": {"secretRef": {"name": "own", "key": "value"}}});
+    world.server.put(&format!("{HOOKS}/main"), own);
+    world.server.put(&format!("{SECRETS}/own"), secret("own", "value", "a value of enough characters"));
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].status, HookStatus::Active);
+
+    // another name is another watch, and that Secret does not exist
+    let mut broken = world.server.get(&format!("{HOOKS}/main")).unwrap();
+    broken["spec"]["auth"]["header"]["secretRef"]["name"] = json!("missing");
+    broken["metadata"]["generation"] = json!(2);
+    world.server.put(&format!("{HOOKS}/main"), broken);
+    world.org.calls();
+    settle(&mut world, &["main"]).await;
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("False", "SecretNotFound"));
+    assert_eq!(world.org.hooks()[0].status, HookStatus::Active, "the last good configuration serves on");
+    assert!(world.org.calls().iter().all(|call| *call == "list"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_shows_on_the_org_and_its_hooks_and_is_not_tried_in_a_loop() {
+    let mut world = world(&[("main", "Active")]);
+    world.org.fail(Some(Failure::Unauthorized));
+    settle(&mut world, &["main"]).await;
+    assert_eq!(condition(&world, &format!("{ORGS}/acme"), "Ready"), is("False", "TokenRejected"));
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("False", "OrgNotReady"));
+    assert_eq!(world.org.calls().len(), 1, "six passes, one call");
+    let shown = world.server.get(&format!("{ORGS}/acme")).unwrap().to_string();
+    assert!(!shown.contains("00token-of-the-org"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_okta_is_silent_hooks_keep_what_was_last_said_of_them() {
+    let mut world = world(&[("main", "Active")]);
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    world.org.fail(Some(Failure::Unreachable { detail: "connection refused".into() }));
+    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(condition(&world, &format!("{ORGS}/acme"), "Reachable"), is("False", "Unreachable"));
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_hook_object_leaves_okta_as_it_is() {
+    let mut world = world(&[("main", "Active")]);
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    world.server.delete(&format!("{HOOKS}/main"));
+    world.org.calls();
+    settle(&mut world, &[]).await;
+    assert_eq!(world.org.hooks()[0].status, HookStatus::Active);
+    assert!(world.org.calls().iter().all(|call| *call == "list"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_enough_of_the_lease_left_nothing_is_written_to_okta() {
+    let mut world = world(&[("main", "Active")]);
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    world.ctx.lease.lost();
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.calls().iter().all(|call| ["list", "identify"].contains(call)));
+    assert!(world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["plan"].is_null());
+}

@@ -1,0 +1,277 @@
+//! The operator's life: wait for the Lease, lead until told to stop or until it is lost, give the Lease up.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use kube::{Client, Config, runtime::reflector::store::Writer};
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    backoff::{after, jittered},
+    cache::{Caches, Index},
+    context::{Context, Installation},
+    events::Events,
+    installation::{self, InstallationError},
+    lease::{self, Holder, Lost},
+    metrics::OperatorMetrics,
+    options::Options,
+    org::{Orgs, dial::Network},
+    pass::{self, Reconcile},
+    references::References,
+    reports::Reports,
+    wake::Wake,
+    watches,
+};
+use crate::{
+    api::{OktaOrg, TelephonyHook},
+    telemetry::{
+        endpoint::{self, ListenError},
+        metrics::{self, Metrics, Readiness},
+    },
+};
+
+/// How long connecting to the API server may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long sending a request to the API server may take.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// How long passes under way may go on after the stop: a pass's deadline.
+const DRAIN: Duration = pass::DEADLINE;
+
+/// Why the operator ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The cluster's address or credentials were not found.
+    #[error("find the cluster: {0}")]
+    Infer(#[from] kube::config::InferConfigError),
+    /// The client cannot be made of what was found.
+    #[error("make a client of the API server: {}", pass::shown(.0))]
+    Client(#[source] kube::Error),
+    /// The address for metrics cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The CA file cannot be read.
+    #[error("read the CA file {path}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It cannot be told who this installation is.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// The lease was lost.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+    /// A controller ended though nobody asked it to.
+    #[error("a controller ended by itself")]
+    Ended,
+}
+
+/// Runs the operator until `stop`.
+///
+/// # Errors
+/// [`RunError`]; the process is to end then, and to be started again.
+pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunError> {
+    let metrics = OperatorMetrics::default();
+    let answered = Arc::new(AtomicBool::new(false));
+    let served = serve(&options, &metrics, &answered, &stop).await?;
+    let dial = dial(&options).await?;
+    let client = client().await?;
+
+    let handle = lease::Handle::default();
+    let mut holder = Holder::new(client.clone(), &options.operator_namespace, &options.identity, handle.clone());
+    metrics.leads(false);
+    tracing::info!(identity = options.identity, "waiting for the lease");
+    let installation = settle(&client, &options, &answered, &stop).await;
+    let ended = match installation {
+        None => Ok(()),
+        Some(Err(error)) => Err(error.into()),
+        Some(Ok(installation)) if holder.acquire(&stop).await => {
+            tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
+            metrics.leads(true);
+            let ended = lead(client, options, installation, handle, metrics.clone(), dial, &mut holder, &stop).await;
+            metrics.leads(false);
+            holder.release().await;
+            ended
+        }
+        Some(Ok(_)) => Ok(()),
+    };
+    stop.cancel();
+    let _ = served.await;
+    ended
+}
+
+/// A client without retries of its own: passes have deadlines and backoff, and a hidden retry would use them up.
+async fn client() -> Result<Client, RunError> {
+    let mut config = Config::infer().await?;
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT);
+    config.write_timeout = Some(WRITE);
+    Client::try_from(config).map_err(RunError::Client)
+}
+
+async fn dial(options: &Options) -> Result<Network, RunError> {
+    let extra_roots = match &options.ca_file {
+        None => None,
+        Some(path) => {
+            let read = tokio::fs::read_to_string(path).await;
+            Some(read.map_err(|source| RunError::CaFile { path: path.clone(), source })?)
+        }
+    };
+    Ok(Network { allowed_cidrs: options.allowed_cidrs.clone(), proxy: options.proxy.clone(), extra_roots })
+}
+
+async fn serve(
+    options: &Options,
+    families: &OperatorMetrics,
+    answered: &Arc<AtomicBool>,
+    stop: &CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>, RunError> {
+    let registry = Metrics::new("operator");
+    registry.register(|registry| families.register_own(registry));
+    registry.register_shared(|registry| families.register_shared(registry));
+    let listener = endpoint::listen(options.metrics_address).await?;
+    let answered = Arc::clone(answered);
+    // a standby is ready too: who leads is no matter of readiness
+    let ready: Readiness =
+        Arc::new(
+            move || {
+                if answered.load(Ordering::Relaxed) { Ok(()) } else { Err("the API server has not answered yet") }
+            },
+        );
+    Ok(tokio::spawn(metrics::serve(listener, registry, ready, stop.child_token())))
+}
+
+/// Finds out who we are, as often as it takes. `None`: told to stop.
+async fn settle(
+    client: &Client,
+    options: &Options,
+    answered: &AtomicBool,
+    stop: &CancellationToken,
+) -> Option<Result<Installation, InstallationError>> {
+    for failures in 1.. {
+        match stop.run_until_cancelled(installation::identify(client, options)).await? {
+            Err(InstallationError::Api(error)) => {
+                tracing::warn!(%error, "the installation is not known yet");
+                stop.run_until_cancelled(sleep(jittered(after(failures), rand::random()))).await?;
+            }
+            settled => {
+                answered.store(true, Ordering::Relaxed);
+                return Some(settled);
+            }
+        }
+    }
+    None
+}
+
+/// Leads until `stop`, or until the lease is lost.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the context that is made here")]
+async fn lead(
+    client: Client,
+    options: Options,
+    installation: Installation,
+    lease: lease::Handle,
+    metrics: OperatorMetrics,
+    dial: Network,
+    holder: &mut Holder,
+    stop: &CancellationToken,
+) -> Result<(), RunError> {
+    let wake = Wake::default();
+    let (caches, writers) = caches();
+    let ctx = Arc::new(Context {
+        recorder: Events::new(client.clone(), &options.identity),
+        references: References::new(client.clone(), wake.clone()),
+        reports: Arc::new(Reports::default()),
+        orgs: Orgs::default(),
+        dial: Arc::new(dial),
+        client,
+        options,
+        installation,
+        lease,
+        metrics,
+        caches,
+        wake,
+    });
+    let passes_end = CancellationToken::new();
+    let mut controllers = JoinSet::new();
+    let mut watching = JoinSet::new();
+    start::<OktaOrg>(&ctx, writers.orgs, &mut watching, &mut controllers, &passes_end);
+    start::<TelephonyHook>(&ctx, writers.hooks, &mut watching, &mut controllers, &passes_end);
+
+    let ended = {
+        let keeping = CancellationToken::new();
+        let mut kept = std::pin::pin!(holder.keep(&keeping));
+        let ended = tokio::select! {
+            lost = &mut kept => Err(lost.err().map_or(RunError::Ended, RunError::Lost)),
+            _ = controllers.join_next() => Err(RunError::Ended),
+            _ = watching.join_next() => Err(RunError::Ended),
+            () = stop.cancelled() => Ok(()),
+        };
+        passes_end.cancel();
+        if ended.is_ok() {
+            // passes under way end while the lease is still renewed
+            tracing::info!("stopping: passes under way are let finish");
+            let drained = async { while controllers.join_next().await.is_some() {} };
+            tokio::select! {
+                _ = tokio::time::timeout(DRAIN, drained) => {}
+                _ = &mut kept => {}
+            }
+        }
+        ended
+    };
+    controllers.abort_all();
+    watching.abort_all();
+    ended
+}
+
+fn start<K: Reconcile>(
+    ctx: &Arc<Context>,
+    writer: Writer<K>,
+    watching: &mut JoinSet<()>,
+    controllers: &mut JoinSet<()>,
+    passes_end: &CancellationToken,
+) {
+    watching.spawn(watches::resources(Arc::clone(ctx), writer));
+    for watch in K::watches(ctx) {
+        watching.spawn(watch);
+    }
+    controllers.spawn(pass::run::<K>(Arc::clone(ctx), passes_end.clone()));
+}
+
+/// The writing ends of the caches.
+struct Writers {
+    orgs: Writer<OktaOrg>,
+    hooks: Writer<TelephonyHook>,
+    gateways: Writer<crate::api::TelephonyGateway>,
+    providers: Writer<crate::api::TelephonyProvider>,
+    policies: Writer<crate::api::RoutingPolicy>,
+}
+
+fn caches() -> (Caches, Writers) {
+    let writers = Writers {
+        orgs: Writer::default(),
+        hooks: Writer::default(),
+        gateways: Writer::default(),
+        providers: Writer::default(),
+        policies: Writer::default(),
+    };
+    let caches = Caches {
+        orgs: Index::new(writers.orgs.as_reader()),
+        hooks: Index::new(writers.hooks.as_reader()),
+        gateways: Index::new(writers.gateways.as_reader()),
+        providers: Index::new(writers.providers.as_reader()),
+        policies: Index::new(writers.policies.as_reader()),
+    };
+    (caches, writers)
+}
