@@ -1,1 +1,3 @@
 //! Hookswitch.
+
+pub mod sandbox;
