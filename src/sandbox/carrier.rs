@@ -138,10 +138,7 @@ impl Carrier {
         &self.name
     }
 
-    /// Where it listens (HTTPS).
-    ///
-    /// # Panics
-    /// Never once [`super::Sandbox::start`] has returned.
+    /// Where it listens (HTTPS); port 0 until the sandbox has started.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr

@@ -35,8 +35,12 @@ pub(super) struct Control {
 struct Refusal(StatusCode, String);
 
 impl Refusal {
-    fn bad(why: impl ToString) -> Self {
-        Self(StatusCode::BAD_REQUEST, why.to_string())
+    fn bad(why: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, why.into())
+    }
+
+    fn from(error: impl std::error::Error) -> Self {
+        Self::bad(error.to_string())
     }
 
     fn missing(what: &str) -> Self {
@@ -190,7 +194,7 @@ impl Control {
             ("GET", ["faults"]) => Ok(ok(&org.faults())),
             ("POST", ["faults"]) => {
                 let fault: OktaFault = body(request)?;
-                org.set_fault(fault).map_err(Refusal::bad)?;
+                org.set_fault(fault).map_err(|e| Refusal::from(&e))?;
                 Ok(ok(&org.faults()))
             }
             ("DELETE", ["faults"]) => {
@@ -200,11 +204,12 @@ impl Control {
             ("GET", ["behaviour"]) => Ok(ok(&org.behaviour())),
             ("PATCH", ["behaviour"]) => {
                 let given: serde_json::Map<String, Value> = body(request)?;
-                let mut now = serde_json::to_value(org.behaviour()).map_err(Refusal::bad)?;
+                let mut now =
+                    serde_json::to_value(org.behaviour()).map_err(|e| Refusal::from(&e))?;
                 if let Some(fields) = now.as_object_mut() {
                     fields.extend(given);
                 }
-                org.set_behaviour(serde_json::from_value(now).map_err(Refusal::bad)?);
+                org.set_behaviour(serde_json::from_value(now).map_err(|e| Refusal::from(&e))?);
                 Ok(ok(&org.behaviour()))
             }
             ("PUT", ["resolve"]) => {
@@ -218,7 +223,8 @@ impl Control {
             }
             ("POST", ["admin"]) => {
                 let call: AdminCall = body(request)?;
-                let method = Method::from_bytes(call.method.as_bytes()).map_err(Refusal::bad)?;
+                let method =
+                    Method::from_bytes(call.method.as_bytes()).map_err(|e| Refusal::from(&e))?;
                 let (status, body) = org.admin(method, &call.path, &call.body).await;
                 Ok(ok(&json!({"status": status.as_u16(), "body": body})))
             }
@@ -237,14 +243,14 @@ impl Control {
             ("GET", ["faults"]) => Ok(ok(&carrier.faults())),
             ("POST", ["faults"]) => {
                 let fault: Fault = body(request)?;
-                carrier.set_fault(fault).map_err(Refusal::bad)?;
+                carrier.set_fault(fault).map_err(|e| Refusal::from(&e))?;
                 Ok(ok(&carrier.faults()))
             }
             ("DELETE", ["faults"]) => {
                 let area = one_parameter(request, "country")?
                     .map(Area::try_from)
                     .transpose()
-                    .map_err(Refusal::bad)?;
+                    .map_err(|e| Refusal::from(&e))?;
                 carrier.clear_faults(area.as_ref());
                 Ok(ok(&carrier.faults()))
             }
@@ -257,7 +263,7 @@ impl Control {
     }
 
     fn hold(&self, method: &str, id: &str) -> Result<Answer, Refusal> {
-        let id: u64 = id.parse().map_err(Refusal::bad)?;
+        let id: u64 = id.parse().map_err(|e| Refusal::from(&e))?;
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
         let gate = holds
             .get(&id)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// No call is held longer than this, so that a forgotten gate cannot keep a connection for ever.
-const LONGEST_HOLD: Duration = Duration::from_secs(600);
+const LONGEST_HOLD: Duration = Duration::from_mins(10);
 
 /// A gate that starts shut. Clones are the same gate.
 #[derive(Debug, Clone)]

@@ -113,7 +113,7 @@ pub(crate) fn code_in(text: &str) -> Option<String> {
     }
     words
         .split(|word| word.len() > 1)
-        .map(|run| run.concat())
+        .map(<[&str]>::concat)
         .find(|run| is_code(run))
 }
 

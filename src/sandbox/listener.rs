@@ -34,7 +34,7 @@ const MAX_HEADERS: usize = 64;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_secs(15);
 /// The longest a connection is kept without an answer.
-const LONGEST_HANG: Duration = Duration::from_secs(120);
+const LONGEST_HANG: Duration = Duration::from_mins(2);
 
 type Body = BoxBody<Bytes, Infallible>;
 

@@ -72,6 +72,19 @@ pub enum VendorOptions {
     },
 }
 
+impl VendorOptions {
+    fn build(self) -> Box<dyn Vendor> {
+        match self {
+            Self::Twilio {
+                account_sid,
+                auth_token,
+                senders,
+            } => Box::new(twilio::TwilioAccount::new(account_sid, auth_token, senders)),
+            Self::Json { token } => Box::new(json_carrier::JsonAccount::new(token)),
+        }
+    }
+}
+
 impl CarrierOptions {
     /// A Twilio account on a free local port.
     #[must_use]
@@ -177,77 +190,51 @@ impl Sandbox {
             Some(authority) => authority,
             None => Authority::create()?,
         };
-        let certificate = match options.certificate {
-            Some(certificate) => certificate,
-            None => {
-                let mut hosts = options.hosts;
-                for own in ["localhost", "127.0.0.1", "::1"] {
-                    if !hosts.iter().any(|host| host == own) {
-                        hosts.push(own.to_owned());
-                    }
+        let certificate = if let Some(certificate) = options.certificate {
+            certificate
+        } else {
+            let mut hosts = options.hosts;
+            for own in ["localhost", "127.0.0.1", "::1"] {
+                if !hosts.iter().any(|host| host == own) {
+                    hosts.push(own.to_owned());
                 }
-                authority.issue(&hosts)?
             }
+            authority.issue(&hosts)?
         };
-        let tls = certificate.acceptor()?;
         let stop = CancellationToken::new();
         let guard = Arc::new(StopOnDrop(stop.clone()));
         let inbox = Arc::new(Inbox::default());
-        // The sender lives as long as the accept loops need it: a closed channel is an open door.
+        // Its sender is gone, so this door can never be shut.
         let (_, open) = watch::channel(false);
+        let tls = certificate.acceptor()?;
+        let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, door| {
+            let bound = listener::listen(addr, Some(tls.clone()), handler, door, stop.clone())
+                .await
+                .map_err(|source| StartError::Listen {
+                    what: what.clone(),
+                    addr,
+                    source,
+                })?;
+            tracing::info!(%what, %bound, "listening");
+            Ok::<_, StartError>(bound)
+        };
 
         let mut orgs = Vec::new();
-        for org in options.orgs {
-            let org = Arc::new(Org::new(org, authority.cert_pem(), Arc::clone(&inbox))?);
-            let addr = org.listen_addr();
-            let bound = listener::listen(
-                addr,
-                Some(tls.clone()),
-                Arc::clone(&org) as Arc<dyn exchange::Handler>,
-                open.clone(),
-                stop.clone(),
-            )
-            .await
-            .map_err(|source| StartError::Listen {
-                what: format!("org {}", org.name()),
-                addr,
-                source,
-            })?;
-            org.listens_at(bound);
-            tracing::info!(org = %org.name(), %bound, "Okta org listening");
+        for options in options.orgs {
+            let addr = options.listen;
+            let org = Arc::new(Org::new(options, authority.cert_pem(), Arc::clone(&inbox))?);
+            let what = format!("org {}", org.name());
+            org.listens_at(listen(Arc::clone(&org) as _, what, addr, open.clone()).await?);
             orgs.push(org);
         }
         let mut carriers = Vec::new();
-        for CarrierOptions {
-            name,
-            listen: addr,
-            vendor,
-        } in options.carriers
-        {
-            let vendor: Box<dyn Vendor> = match vendor {
-                VendorOptions::Twilio {
-                    account_sid,
-                    auth_token,
-                    senders,
-                } => Box::new(twilio::TwilioAccount::new(account_sid, auth_token, senders)),
-                VendorOptions::Json { token } => Box::new(json_carrier::JsonAccount::new(token)),
-            };
-            let carrier = Arc::new(Carrier::new(name, vendor, Arc::clone(&inbox)));
-            let bound = listener::listen(
-                addr,
-                Some(tls.clone()),
-                Arc::clone(&carrier) as Arc<dyn exchange::Handler>,
-                carrier.door(),
-                stop.clone(),
-            )
-            .await
-            .map_err(|source| StartError::Listen {
-                what: format!("carrier {}", carrier.name()),
-                addr,
-                source,
-            })?;
+        for options in options.carriers {
+            let addr = options.listen;
+            let vendor = options.vendor.build();
+            let carrier = Arc::new(Carrier::new(options.name, vendor, Arc::clone(&inbox)));
+            let what = format!("carrier {}", carrier.name());
+            let bound = listen(Arc::clone(&carrier) as _, what, addr, carrier.door()).await?;
             carrier.listens_at(bound);
-            tracing::info!(carrier = %carrier.name(), %bound, "carrier listening");
             carriers.push(carrier);
         }
         let inner = Arc::new(Inner {
@@ -260,7 +247,7 @@ impl Sandbox {
             None => None,
             Some(addr) => {
                 let handler = Arc::new(control::Control::new(Arc::clone(&inner)));
-                let bound = listener::listen(addr, None, handler, open, stop)
+                let bound = listener::listen(addr, None, handler, open, stop.clone())
                     .await
                     .map_err(|source| StartError::Listen {
                         what: "the control API".to_owned(),

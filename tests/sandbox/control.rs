@@ -280,8 +280,8 @@ async fn the_binary_serves_keeps_its_authority_and_logs_no_message() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let send = json!({"to": HANDSET, "code": "a1b2c3d4e5f6"}).to_string();
-    let sent = got(http.post(format!("{base}/v1/send")).body(send))
+    let passcode = json!({"to": HANDSET, "code": "a1b2c3d4e5f6"}).to_string();
+    let sent = got(http.post(format!("{base}/v1/send")).body(passcode))
         .await
         .unwrap();
     assert_eq!(sent.body["delivery"], "okta");

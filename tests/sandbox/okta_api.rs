@@ -277,12 +277,8 @@ async fn a_missing_field_is_refused() {
         refused(&body, &format!("channel.{field}")).await;
     }
     let body = with(|b| {
-        drop(
-            b["channel"]["config"]
-                .as_object_mut()
-                .unwrap()
-                .remove("uri"),
-        )
+        let config = b["channel"]["config"].as_object_mut().unwrap();
+        config.remove("uri");
     });
     refused(&body, "channel.config.uri").await;
 }

@@ -70,6 +70,8 @@ pub enum Spelling {
 }
 
 /// Every undocumented behaviour, and what an org's surroundings decide.
+// Each is a question of its own with two answers; none depends on another.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Behaviour {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// A sliding window of the messages sent.
 #[derive(Default)]
@@ -44,7 +44,7 @@ mod tests {
         assert!(fallback.allows(2, start));
         assert!(fallback.allows(2, start + Duration::from_secs(30)));
         assert!(!fallback.allows(2, start + Duration::from_secs(59)));
-        assert!(fallback.allows(2, start + Duration::from_secs(60)));
+        assert!(fallback.allows(2, start + Duration::from_mins(1)));
         assert!(!fallback.allows(2, start + Duration::from_secs(61)));
     }
 }

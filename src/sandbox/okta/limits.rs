@@ -18,7 +18,7 @@ impl Default for RateLimit {
     fn default() -> Self {
         Self {
             calls: 1_000,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
         }
     }
 }

@@ -187,10 +187,6 @@ impl Org {
         let _ = self.addr.set(addr);
     }
 
-    pub(super) fn listen_addr(&self) -> SocketAddr {
-        self.options.listen
-    }
-
     /// The org's own URL.
     #[must_use]
     pub fn base(&self) -> String {
@@ -320,10 +316,8 @@ impl Org {
         let route = route(&request);
         let mut standing = None;
         let reply = match route {
-            None => match allowed_elsewhere(&request) {
-                true => OktaError::method().answer().into(),
-                false => OktaError::no_path().answer().into(),
-            },
+            None if allowed_elsewhere(&request) => OktaError::method().answer().into(),
+            None => OktaError::no_path().answer().into(),
             Some(route) => {
                 let latency = self.behaviour().latency_ms;
                 if latency > 0 {
@@ -343,7 +337,7 @@ impl Org {
             at,
             method: request.method.to_string(),
             path,
-            call: route.map(|route| route.kind()),
+            call: route.map(Route::kind),
             status,
             request_id,
         };

@@ -1,5 +1,5 @@
 //! A Twilio account: Programmable Messaging and Voice of the 2010-04-01 API, from Twilio's
-//! published OpenAPI document and its dictionary of error codes.
+//! published `OpenAPI` document and its dictionary of error codes.
 //!
 //! Stricter than Twilio in one point: a parameter the document does not know is refused (20001),
 //! where Twilio looks the other way. Parameters are checked in [`params`], TwiML is read in [`twiml`].
