@@ -1,6 +1,7 @@
 //! The `hookswitch-sandbox` binary: simulated Okta orgs and carriers, and a client for them.
 
 use std::env;
+use std::io::IsTerminal as _;
 
 use clap::Parser as _;
 use hookswitch::sandbox::cli::Cli;
@@ -17,7 +18,11 @@ async fn main() -> anyhow::Result<()> {
         .and_then(|level| level.parse().ok())
         .unwrap_or(LevelFilter::INFO);
     tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_writer(std::io::stderr),
+        )
         .with(
             Targets::new()
                 .with_target("hookswitch", level)

@@ -75,9 +75,20 @@ pub(crate) fn calling_code_of(number: &str) -> Option<&'static str> {
 ///
 /// Read from a prefix or from a two-letter country of the small table. Countries that share a
 /// calling code (US and CA) cannot be told apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Area(String);
+
+impl std::fmt::Debug for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A prefix may be as long as a whole number, which no log may show.
+        if self.0.len() < 8 {
+            f.write_str(&self.0)
+        } else {
+            f.write_str(&masked(&self.0))
+        }
+    }
+}
 
 impl Area {
     /// Whether the number lies in the area.
@@ -152,6 +163,8 @@ mod tests {
         assert!(prefix.contains("+256701234567"));
         assert!("XX".parse::<Area>().is_err());
         assert!("+".parse::<Area>().is_err());
+        let one: Area = "+46701234567".parse().unwrap();
+        assert_eq!(format!("{sweden:?} {one:?}"), "+46 +46…67");
     }
 
     #[test]

@@ -189,10 +189,10 @@ pub(super) fn calls(
                 call.what,
                 call.to.as_deref().unwrap_or("-"),
                 status(call.status),
-                if call.delivered {
-                    "delivered"
-                } else {
-                    "not delivered"
+                match (call.to.is_some(), call.delivered) {
+                    (false, _) => "-",
+                    (true, true) => "delivered",
+                    (true, false) => "not delivered",
                 },
                 call.ms,
             )?;
