@@ -111,3 +111,19 @@ fn an_authority_in_a_directory_is_made_once_and_its_key_is_private() {
     assert_eq!(mode & 0o077, 0);
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn the_documentation_names_every_undocumented_behaviour_and_every_fault() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sandbox.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let behaviour =
+        serde_json::to_value(hookswitch::sandbox::okta::behaviour::Behaviour::default()).unwrap();
+    for field in behaviour.as_object().unwrap().keys() {
+        assert!(docs.contains(&format!("`{field}`")), "{field}");
+    }
+    for fault in [
+        "down", "slow", "hang", "reset", "refuse", "garbage", "trickle", "unknown",
+    ] {
+        assert!(docs.contains(&format!("| `{fault}` |")), "{fault}");
+    }
+}

@@ -1,5 +1,5 @@
 //! The command line of `hookswitch-sandbox`: `serve` and `certs` here, everything else a client of
-//! the control API ([`client`], printed by [`show`]).
+//! the control API (`client`, printed by `show`).
 
 mod client;
 mod serve;
