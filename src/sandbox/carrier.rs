@@ -1,8 +1,7 @@
 //! One carrier account: it reads requests as its vendor would, meets the faults that stand,
 //! delivers to the inbox and keeps a list of what it was asked.
 //!
-//! What is particular to a vendor is behind [`Vendor`]: see [`super::twilio`] and
-//! [`super::json_carrier`].
+//! What is particular to a vendor is behind `Vendor`: see `twilio` and `json_carrier`.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -434,7 +434,7 @@ async fn a_lost_answer_may_or_may_not_have_been_a_delivery() {
             scene.fault("twilio", Fault::times(kind.clone(), 1));
             let request = scene
                 .form("Messages", &GOOD)
-                .timeout(Duration::from_millis(300));
+                .timeout(Duration::from_secs(1));
             let error = got(request).await.err().unwrap();
             assert_eq!(error.is_timeout(), matches!(kind, FaultKind::Hang { .. }));
             assert_eq!(scene.delivered(), usize::from(delivered), "{kind:?}");
@@ -502,7 +502,7 @@ async fn a_trickled_answer_does_not_end_in_time() {
     scene.fault("twilio", Fault::always(trickle));
     let response = scene
         .form("Messages", &GOOD)
-        .timeout(Duration::from_millis(500))
+        .timeout(Duration::from_secs(2))
         .send()
         .await
         .unwrap();
@@ -533,7 +533,7 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
             .http
             .get(scene.twilio(&format!("{SID}.json")))
             .basic_auth(SID, Some(TWILIO_TOKEN))
-            .timeout(Duration::from_millis(300));
+            .timeout(Duration::from_secs(1));
         async move { got(request).await.map(|got| got.status.as_u16()).ok() }
     };
     let refuse = |status| {

@@ -127,3 +127,23 @@ fn the_documentation_names_every_undocumented_behaviour_and_every_fault() {
         assert!(docs.contains(&format!("| `{fault}` |")), "{fault}");
     }
 }
+
+#[tokio::test]
+async fn a_head_with_too_many_headers_or_bytes_is_refused() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let scene = Scene::new().await;
+    let addr = scene.sandbox.control_addr().unwrap();
+    let headers = "x-a: b\r\n".repeat(100);
+    let mut many = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let head = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    many.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    many.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let mut large = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let head = format!("GET /{} HTTP/1.1\r\n", "x".repeat(60_000));
+    let _ = large.write_all(head.as_bytes()).await;
+    let mut bytes = Vec::new();
+    let _ = large.read_to_end(&mut bytes).await;
+    assert!(!bytes.starts_with(b"HTTP/1.1 2"));
+}

@@ -160,12 +160,12 @@ async fn an_effect_can_come_later_than_its_answer() {
     let scene = Scene::new().await;
     let id = scene.create(&telephony("one", URI)).await.id();
     let mut behaviour = scene.org().behaviour();
-    behaviour.effect_delay_ms = 300;
+    behaviour.effect_delay_ms = 1_000;
     scene.org().set_behaviour(behaviour);
     let done = scene.post(&lifecycle(&id, "deactivate")).await;
     assert_eq!(done.body["status"], "INACTIVE");
     assert_eq!(scene.status(&id).await, "ACTIVE");
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(scene.status(&id).await, "INACTIVE");
 }
 
@@ -254,7 +254,7 @@ async fn a_lost_answer_leaves_the_effect_and_a_lost_request_does_not() {
             let request = scene
                 .http
                 .post(scene.url("/api/v1/inlineHooks"))
-                .timeout(Duration::from_millis(400))
+                .timeout(Duration::from_secs(1))
                 .header("authorization", format!("SSWS {TOKEN}"))
                 .header("content-type", "application/json")
                 .body(telephony("one", URI).to_string());
