@@ -183,10 +183,8 @@ impl Runner<'_> {
                 self.failed.insert(object.clone());
                 self.report.refused.push(Refused { object: object.clone(), verb });
             }
-            Went::Gone => {
-                self.failed.insert(object.clone());
-            }
-            Went::Limited(_) | Went::Unclear | Went::NotDone => {
+            // Okta is not as it was when the plan was made (or does not show yet what it was asked a moment ago).
+            Went::Gone | Went::Limited(_) | Went::Unclear | Went::NotDone => {
                 self.stopped = true;
             }
         }

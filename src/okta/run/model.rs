@@ -128,10 +128,6 @@ impl Model {
         self.state().calls.clone()
     }
 
-    pub(crate) fn faults_left(&self) -> bool {
-        !self.state().faults.is_empty()
-    }
-
     pub(crate) fn edit(&self, change: impl FnOnce(&mut Vec<Stored>)) {
         change(&mut self.state().hooks);
     }

@@ -79,6 +79,7 @@ impl Keeper {
     async fn pass(&mut self, model: &Model) -> (Plan, Option<Report>) {
         let plan = self.plan(model);
         if plan.moves.is_empty() {
+            self.desired.unfinished = self.desired.unfinished.take().and_then(|record| record.after(&plan, true));
             return (plan, None);
         }
         self.desired.unfinished = Some(PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into()));
@@ -88,7 +89,7 @@ impl Keeper {
             () = model.crashed.notified() => None,
         };
         if let Some(report) = &report {
-            self.remember(report);
+            self.remember(&plan, report);
         } else {
             self.desired.promised = None;
             for hook in &mut self.desired.hooks {
@@ -98,7 +99,7 @@ impl Keeper {
         (plan, report)
     }
 
-    fn remember(&mut self, report: &Report) {
+    fn remember(&mut self, plan: &Plan, report: &Report) {
         let hook =
             |hooks: &mut Vec<DesiredHook>, object: &ObjectRef| hooks.iter().position(|h| h.object == *object).unwrap();
         for refused in &report.refused {
@@ -114,23 +115,20 @@ impl Keeper {
         }
         self.desired.promised = Some(Promised { made: report.promised.clone(), age: Duration::ZERO });
         self.promised_at = Instant::now();
-        if report.finished {
-            self.desired.unfinished = None;
-        }
+        self.desired.unfinished = self.desired.unfinished.take().and_then(|record| record.after(plan, report.finished));
     }
 
-    /// Passes until nothing is left to do. Fails when it does not come to rest.
+    /// Passes until nothing is left to do, and nothing at the next poll either. Fails when it does not come to rest.
     async fn to_rest(&mut self, model: &Model) -> Plan {
+        let mut idle = false;
         for _ in 0..60 {
             let (plan, _) = self.pass(model).await;
-            if plan.moves.is_empty() && plan.again_in.is_none() && !model.faults_left() {
+            let nothing = plan.moves.is_empty() && plan.again_in.is_none();
+            if nothing && idle {
                 return plan;
             }
-            if plan.moves.is_empty() && plan.again_in.is_none() {
-                // Nothing left to do means that the remaining faults have nothing to hit.
-                return plan;
-            }
-            tokio::time::sleep(Duration::from_millis(1500)).await;
+            idle = nothing;
+            tokio::time::sleep(if idle { Duration::from_secs(60) } else { Duration::from_millis(1500) }).await;
         }
         panic!("does not come to rest: calls {:?}, org {:?}", model.calls(), model.observed());
     }
