@@ -72,7 +72,7 @@ impl<'a> Slot<'a> {
 
     /// The place is not yet with whom it belongs to, so the record of who had it before is still needed.
     pub(super) fn is_restoring(&self) -> bool {
-        self.restore.is_some() || (self.wanted.is_some() && self.ours.is_empty())
+        self.restore.is_some() || self.wanted.is_some_and(|index| !self.entry(index).is_active())
     }
 
     fn entry(&self, index: usize) -> &'a Entry<'a> {
