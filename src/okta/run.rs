@@ -94,7 +94,7 @@ pub async fn run(
 /// How one write went, as far as the next decision needs it.
 enum Went {
     /// Okta did it.
-    Well(Option<ObservedHook>),
+    Well(Option<Box<ObservedHook>>),
     /// A definite no.
     Refused,
     /// The hook does not exist any more.
@@ -223,9 +223,9 @@ impl Runner<'_> {
         match answer {
             Ok(answer) => {
                 self.took(verb, object, hook, answer.value.as_ref());
-                Went::Well(answer.value)
+                Went::Well(answer.value.map(Box::new))
             }
-            Err(error) => self.sort(verb, object, hook.as_ref(), error),
+            Err(error) => self.sort(verb, object, hook.as_ref(), &error.failure),
         }
     }
 
@@ -250,8 +250,8 @@ impl Runner<'_> {
         self.report.promise(hook, effect);
     }
 
-    fn sort(&mut self, verb: Verb, object: &ObjectRef, hook: Option<&HookId>, error: CallError) -> Went {
-        match error.failure {
+    fn sort(&mut self, verb: Verb, object: &ObjectRef, hook: Option<&HookId>, failure: &Failure) -> Went {
+        match *failure {
             Failure::NotFound if verb == Verb::Delete => {
                 self.report
                     .promised

@@ -8,7 +8,7 @@ use crate::okta::mark::Installation;
 use crate::okta::types::{Header, HookId, HookStatus};
 use std::collections::BTreeSet;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 const ACTIVE: HookStatus = HookStatus::Active;
 const INACTIVE: HookStatus = HookStatus::Inactive;
 

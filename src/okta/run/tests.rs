@@ -17,7 +17,7 @@ use crate::okta::plan::{
 };
 use crate::okta::types::{Header, HookId, HookStatus, ObjectRef};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 fn installation() -> Installation {
     Installation::new("prod").unwrap()
@@ -119,7 +119,7 @@ impl Keeper {
     }
 
     /// Passes until nothing is left to do, and nothing at the next poll either. Fails when it does not come to rest.
-    async fn to_rest(&mut self, model: &Model) -> Plan {
+    async fn until_rest(&mut self, model: &Model) -> Plan {
         let mut idle = false;
         for _ in 0..60 {
             let (plan, _) = self.pass(model).await;
@@ -128,7 +128,7 @@ impl Keeper {
                 return plan;
             }
             idle = nothing;
-            tokio::time::sleep(if idle { Duration::from_secs(60) } else { Duration::from_millis(1500) }).await;
+            tokio::time::sleep(if idle { Duration::from_mins(1) } else { Duration::from_millis(1500) }).await;
         }
         panic!("does not come to rest: calls {:?}, org {:?}", model.calls(), model.observed());
     }
@@ -146,8 +146,17 @@ enum Start {
 }
 
 #[derive(Debug, Clone)]
+struct Declared {
+    start: Start,
+    state: Option<DesiredState>,
+    deleting: Option<Deletion>,
+    adopt: bool,
+    ready: bool,
+}
+
+#[derive(Debug, Clone)]
 struct Scene {
-    hooks: Vec<(Start, Option<DesiredState>, Option<Deletion>, bool, bool)>,
+    hooks: Vec<Declared>,
     active: usize,
     foreign: Vec<bool>,
     orphan: bool,
@@ -163,7 +172,8 @@ fn scene() -> impl Strategy<Value = Scene> {
     ];
     let state = prop_oneof![2 => Just(Some(Active)), 2 => Just(Some(Inactive)), 1 => Just(None)];
     let deleting = prop_oneof![6 => Just(None), 1 => Just(Some(Deletion::Retain)), 1 => Just(Some(Deletion::Delete))];
-    let hook = (start, state, deleting, any::<bool>(), prop::bool::weighted(0.85));
+    let hook = (start, state, deleting, any::<bool>(), prop::bool::weighted(0.85))
+        .prop_map(|(start, state, deleting, adopt, ready)| Declared { start, state, deleting, adopt, ready });
     let behaviour = (
         prop_oneof![Just(SecondCreation::Refused), Just(SecondCreation::Inactive), Just(SecondCreation::TakesOver)],
         prop_oneof![
@@ -211,7 +221,7 @@ fn set(scene: &Scene) -> (DesiredOrg, Vec<Stored>, BTreeSet<HookId>) {
         taken |= *active;
         there.push(unmarked(&declared(&format!("foreign{number}"), None), &format!("foreign{number}"), status));
     }
-    for (index, (start, state, deleting, adopt, ready)) in scene.hooks.iter().enumerate() {
+    for (index, Declared { start, state, deleting, adopt, ready }) in scene.hooks.iter().enumerate() {
         let name = ["a", "b", "c", "d"][index];
         let mut want = declared(name, *state);
         want.deleting = *deleting;
@@ -265,11 +275,13 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
         let after = end.iter().find(|after| after.hook.id == before.hook.id);
         assert_eq!(after.map(|after| (&after.hook, &after.secret)), Some((&before.hook, &before.secret)), "untouched");
     }
-    let torn = scene.hooks.iter().filter(|hook| hook.1 == Some(DesiredState::Active) && hook.2.is_none()).count() > 1;
+    let torn =
+        scene.hooks.iter().filter(|hook| hook.state == Some(DesiredState::Active) && hook.deleting.is_none()).count()
+            > 1;
     let (desired, _, _) = set(scene);
     let active =
         |name: &str| end.iter().any(|s| s.hook.name == format!("OTP {name}") && s.hook.status == HookStatus::Active);
-    for (index, (_, state, deleting, _, ready)) in scene.hooks.iter().enumerate() {
+    for (index, Declared { state, deleting, ready, .. }) in scene.hooks.iter().enumerate() {
         let name = ["a", "b", "c", "d"][index];
         let want = &desired.hooks[index];
         let verdict = rest.verdicts.iter().find(|verdict| verdict.object == want.object).unwrap();
@@ -277,7 +289,10 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
         if verdict.outcome != Outcome::InSync {
             let explained = match &verdict.outcome {
                 Outcome::Waiting(_) => {
-                    !*ready || torn || scene.hooks.iter().any(|hook| !hook.4 || hook.2.is_some()) || held(rest)
+                    !*ready
+                        || torn
+                        || scene.hooks.iter().any(|hook| !hook.ready || hook.deleting.is_some())
+                        || held(rest)
                 }
                 Outcome::Blocked(_) => true,
                 Outcome::Released => deleting.is_some(),
@@ -320,8 +335,8 @@ fn none_only_when_asked(scene: &Scene, start: &[Stored], end: &[Stored], torn: b
                 && s.hook.id.as_str() == format!("cal{}", ["a", "b", "c", "d", "", ""][scene.active])
         })
     });
-    let Some((_, state, deleting, _, _)) = was else { return };
-    let wanted = scene.hooks.iter().any(|hook| hook.1 == Some(DesiredState::Active) && hook.2.is_none());
+    let Some(Declared { state, deleting, .. }) = was else { return };
+    let wanted = scene.hooks.iter().any(|hook| hook.state == Some(DesiredState::Active) && hook.deleting.is_none());
     let leaves = *deleting == Some(Deletion::Delete) || (*state == Some(DesiredState::Inactive) && !wanted);
     if !leaves || torn {
         let any = end.iter().any(|s| s.hook.status == HookStatus::Active);
@@ -330,7 +345,7 @@ fn none_only_when_asked(scene: &Scene, start: &[Stored], end: &[Stored], torn: b
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn from_any_org_through_any_faults_it_ends_as_declared_and_never_does_harm(mut scene in scene()) {
@@ -340,7 +355,7 @@ proptest! {
             let (desired, start, may_take) = set(&scene);
             let model = Model::new(scene.behaviour, installation(), start.clone(), may_take, scene.faults.clone());
             let mut keeper = Keeper::new(desired);
-            let rest = keeper.to_rest(&model).await;
+            let rest = keeper.until_rest(&model).await;
             check(&scene, &start, &model, &rest);
         });
     }
@@ -411,7 +426,7 @@ async fn an_unreadable_state_after_an_unclear_deactivation_goes_back_to_the_one_
 #[tokio::test(start_paused = true)]
 async fn a_refused_standby_is_created_inside_the_swap() {
     let (mut keeper, model) = handing_over(behaviour(), false, Vec::new());
-    keeper.to_rest(&model).await;
+    keeper.until_rest(&model).await;
     assert_eq!(
         model.calls(),
         [Verb::Create, Verb::ReadBack, Verb::Deactivate, Verb::Create, Verb::ReadBack],
@@ -439,7 +454,7 @@ async fn a_crash_after_a_standby_took_over_is_repaired_although_nothing_is_decla
     let there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
     let behaviour = Behaviour { second_creation: SecondCreation::TakesOver, ..behaviour() };
     let model = Model::new(behaviour, installation(), there, BTreeSet::new(), vec![Fault::CrashAfter]);
-    Keeper::new(org(hooks)).to_rest(&model).await;
+    Keeper::new(org(hooks)).until_rest(&model).await;
     assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Active), Some(HookStatus::Inactive)));
 }
 
@@ -447,14 +462,14 @@ async fn a_crash_after_a_standby_took_over_is_repaired_although_nothing_is_decla
 async fn a_refused_deactivation_tries_the_other_first_and_is_held_when_that_is_refused_too() {
     let held = Behaviour { deactivating_last_refused: true, ..behaviour() };
     let (mut keeper, model) = handing_over(held, true, Vec::new());
-    let rest = keeper.to_rest(&model).await;
+    let rest = keeper.until_rest(&model).await;
     assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::ReadBack], "tried once, then held");
     assert_eq!(status(&model, "a"), Some(HookStatus::Active));
     assert_eq!(rest.verdicts[1].outcome, Outcome::Blocked(Blocked::ActivationRefused));
 
     let (mut keeper, model) =
         handing_over(Behaviour { second_activation: SecondActivation::TakesOver, ..held }, true, Vec::new());
-    keeper.to_rest(&model).await;
+    keeper.until_rest(&model).await;
     assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Inactive), Some(HookStatus::Active)));
 }
 
@@ -481,7 +496,7 @@ async fn a_hook_edited_in_the_console_is_mended_with_one_call_and_then_left_alon
     );
     model.edit(|hooks| hooks[0].hook.uri = Some("https://evil.example/".into()));
     let mut keeper = Keeper::new(org(vec![hook]));
-    keeper.to_rest(&model).await;
+    keeper.until_rest(&model).await;
     assert_eq!(model.calls(), [Verb::Replace, Verb::ReadBack]);
     assert_eq!(keeper.plan(&model).steps(), []);
 }
@@ -494,7 +509,7 @@ async fn a_replace_without_a_clear_answer_is_repeated_because_the_secret_cannot_
         let there = vec![stored(&hook, "cala", HookStatus::Active)];
         let model = Model::new(behaviour(), installation(), there, BTreeSet::new(), vec![fault]);
         model.edit(|hooks| hooks[0].hook.uri = Some("https://evil.example/".into()));
-        Keeper::new(org(vec![hook])).to_rest(&model).await;
+        Keeper::new(org(vec![hook])).until_rest(&model).await;
         assert_eq!(model.calls().iter().filter(|verb| **verb == Verb::Replace).count(), 2, "{fault:?}");
     }
 }
