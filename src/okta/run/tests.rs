@@ -183,6 +183,7 @@ fn scene() -> impl Strategy<Value = Scene> {
         ],
         prop::bool::weighted(0.25),
         prop_oneof![3 => Just(0), 1 => 1_u64..5],
+        prop_oneof![6 => Just(None), 1 => Just(Some("cala")), 1 => Just(Some("calb"))],
     );
     let fault = prop_oneof![
         8 => Just(Fault::None), 1 => Just(Fault::Unreachable), 1 => Just(Fault::LostCall), 2 => Just(Fault::LostAnswer),
@@ -207,6 +208,7 @@ fn scene() -> impl Strategy<Value = Scene> {
                 second_activation: behaviour.1,
                 deactivating_last_refused: behaviour.2,
                 delay: Duration::from_secs(behaviour.3),
+                never_active: behaviour.4,
             },
             faults,
         })
@@ -260,8 +262,13 @@ fn set(scene: &Scene) -> (DesiredOrg, Vec<Stored>, BTreeSet<HookId>) {
 }
 
 /// Faults whose outcome the caller cannot know make "never two" Okta's own to keep: an org that permits two is only asked
-/// under crashes and immediate effects.
+/// under crashes and immediate effects. And going back needs a hook that can be gone back to: the one that is active at the
+/// start is not the one that Okta never activates.
 fn sound(scene: &mut Scene) {
+    let start = ["cala", "calb"].get(scene.active).copied();
+    if scene.behaviour.never_active == start {
+        scene.behaviour.never_active = None;
+    }
     if scene.behaviour.second_activation == SecondActivation::Permitted {
         scene.behaviour.delay = Duration::ZERO;
         scene.behaviour.deactivating_last_refused = false;
@@ -366,6 +373,7 @@ fn behaviour() -> Behaviour {
         second_creation: SecondCreation::Refused,
         second_activation: SecondActivation::Refused,
         deactivating_last_refused: false,
+        never_active: None,
         delay: Duration::ZERO,
     }
 }
@@ -402,6 +410,19 @@ async fn a_rate_limit_inside_the_gap_is_waited_out_and_tried_again() {
     keeper.pass(&model).await;
     assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Activate, Verb::ReadBack]);
     assert_eq!(status(&model, "b"), Some(HookStatus::Active));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_activation_puts_the_other_back_in_the_same_run_and_is_held() {
+    let refusing = Behaviour { never_active: Some("calb"), ..behaviour() };
+    let (mut keeper, model) = handing_over(refusing, true, Vec::new());
+    let (_, report) = keeper.pass(&model).await;
+    assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Activate, Verb::ReadBack]);
+    assert_eq!(status(&model, "a"), Some(HookStatus::Active));
+    assert_eq!(report.unwrap().refused[0].verb, Verb::Activate);
+    let rest = keeper.until_rest(&model).await;
+    assert_eq!(model.calls().len(), 4, "it is not tried again");
+    assert_eq!(rest.verdicts[1].outcome, Outcome::Blocked(Blocked::ActivationRefused));
 }
 
 #[tokio::test(start_paused = true)]
