@@ -4,13 +4,12 @@
 //! `providers` are pure and know only those two and each other's values; `net` and `telemetry` do input and output;
 //! `gateway` serves Okta's calls; `okta` speaks to the management API; `operator` reconciles. A test walks the `use` paths.
 
-//! Hookswitch.
-
 pub mod api;
 pub mod config;
 pub mod gateway;
 pub mod message;
 pub mod net;
+pub mod okta;
 pub mod providers;
 pub mod routing;
 pub mod sandbox;

@@ -1,0 +1,175 @@
+//! Reading an answer of the management API: its headers, its failures, its pages.
+
+use std::time::Duration;
+
+use http::header::{DATE, HeaderMap, LINK};
+use http::{HeaderName, StatusCode};
+use jiff::Timestamp;
+use url::Url;
+
+use crate::okta::error::{CallError, Failure};
+use crate::okta::text::without_secrets;
+use crate::okta::types::{Answer, RateLimit, RequestId};
+use crate::okta::wire::ErrorBody;
+
+/// Pause after a 429 that does not say how long.
+const UNTOLD_WAIT: Duration = Duration::from_mins(1);
+
+/// Longest time to a reset that is believed; Okta's windows are a minute.
+const LONGEST_RESET: Duration = Duration::from_hours(1);
+
+/// A 2xx, read whole.
+pub(crate) struct Received {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) rate: Option<RateLimit>,
+}
+
+impl Received {
+    /// Decodes the body; a body that is not what was asked for leaves the outcome unclear.
+    pub(crate) fn read<T>(
+        self,
+        doing: &'static str,
+        decode: impl FnOnce(&[u8]) -> Result<T, &'static str>,
+    ) -> Result<Answer<T>, CallError> {
+        let Self { body, request_id, rate, .. } = self;
+        match decode(&body) {
+            Ok(value) => Ok(Answer { value, request_id, rate }),
+            Err(detail) => {
+                Err(CallError { doing, failure: Failure::Unclear { detail: detail.into() }, request_id, rate })
+            }
+        }
+    }
+}
+
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<RequestId> {
+    RequestId::new(headers.get("x-okta-request-id")?.to_str().ok()?)
+}
+
+/// The rate-limit headers. The reset is an instant of Okta's clock, so it is measured against the answer's own `Date`
+/// where there is one: our clock may be wrong.
+pub(crate) fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {
+    let number =
+        |name: &'static str| headers.get(HeaderName::from_static(name))?.to_str().ok()?.trim().parse::<i64>().ok();
+    let reset = number("x-rate-limit-reset")?;
+    let now = answered_at(headers).unwrap_or_else(|| Timestamp::now().as_second());
+    let seconds = u64::try_from(reset.saturating_sub(now)).unwrap_or(0);
+    Some(RateLimit {
+        limit: u32::try_from(number("x-rate-limit-limit")?).ok()?,
+        remaining: u32::try_from(number("x-rate-limit-remaining")?).ok()?,
+        resets_in: Duration::from_secs(seconds).min(LONGEST_RESET),
+    })
+}
+
+fn answered_at(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok().map(Timestamp::as_second)
+}
+
+/// The next page's address: the first `Link` whose relation is `next`.
+pub(crate) fn next_page(headers: &HeaderMap, here: &Url) -> Option<Url> {
+    headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(|value| {
+        // A URL may hold commas, so links are found by their brackets.
+        value.split('<').skip(1).find_map(|link| {
+            let (target, rest) = link.split_once('>')?;
+            let parameters = rest.split(',').next().unwrap_or_default();
+            let next = parameters.split(';').filter_map(|p| p.split_once('=')).any(|(key, value)| {
+                let value = value.trim().trim_matches('"');
+                key.trim().eq_ignore_ascii_case("rel")
+                    && value.split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"))
+            });
+            if next { here.join(target).ok() } else { None }
+        })
+    })
+}
+
+/// A failure whose status came but whose body did not come whole. A refusal stays one: the status alone says it.
+pub(crate) fn unfinished(status: StatusCode, headers: &HeaderMap, detail: &str) -> Failure {
+    if status.is_success() {
+        Failure::Unclear { detail: detail.to_owned() }
+    } else {
+        failure(status, headers, &[], &[])
+    }
+}
+
+/// Sorts an answer that is not 2xx. `hidden` is blanked out of whatever text is kept.
+pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidden: &[&str]) -> Failure {
+    let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    let clean = |text: &str, max| without_secrets(text, hidden, max);
+    let summary = match error.summary.as_deref().map(|text| clean(text, 300)).filter(|text| !text.is_empty()) {
+        Some(summary) => summary,
+        None if status.is_redirection() => "a redirect, which is not followed; check the org's address".to_owned(),
+        None => "no reason given".to_owned(),
+    };
+    match status.as_u16() {
+        401 => Failure::Unauthorized,
+        403 => Failure::Forbidden { summary: summary.into() },
+        404 => Failure::NotFound,
+        429 => {
+            let rate = rate_limit(headers);
+            let wait = rate.map(|rate| rate.resets_in).filter(|wait| !wait.is_zero()).unwrap_or(UNTOLD_WAIT);
+            Failure::RateLimited { wait, concurrency: rate.is_some_and(|rate| rate.limit == 0 && rate.remaining == 0) }
+        }
+        300..=499 => Failure::Refused {
+            status: status.as_u16(),
+            code: error.code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()).map(Into::into),
+            summary: summary.into(),
+            causes: error
+                .causes
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|cause| cause.summary)
+                .take(5)
+                .map(|cause| clean(&cause, 200))
+                .collect(),
+        },
+        500..=599 => Failure::Server { status: status.as_u16() },
+        other => Failure::Unclear { detail: format!("status {other}") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_reset_is_measured_by_oktas_own_clock() {
+        let rate = rate_limit(&headers(&[
+            ("x-rate-limit-limit", "600"),
+            ("x-rate-limit-remaining", "7"),
+            ("x-rate-limit-reset", "1000000042"),
+            ("date", "Sun, 09 Sep 2001 01:46:40 GMT"),
+        ]));
+        assert_eq!(rate, Some(RateLimit { limit: 600, remaining: 7, resets_in: Duration::from_secs(42) }));
+    }
+
+    #[test]
+    fn rate_limit_headers_that_make_no_sense_are_no_knowledge() {
+        for reset in ["", "soon", "-"] {
+            let mut map = headers(&[("x-rate-limit-limit", "600"), ("x-rate-limit-remaining", "7")]);
+            map.insert("x-rate-limit-reset", HeaderValue::from_static(reset));
+            assert_eq!(rate_limit(&map), None);
+        }
+        let far = headers(&[
+            ("x-rate-limit-limit", "1"),
+            ("x-rate-limit-remaining", "1"),
+            ("x-rate-limit-reset", "9223372036854775807"),
+        ]);
+        assert_eq!(rate_limit(&far).map(|rate| rate.resets_in), Some(LONGEST_RESET));
+    }
+
+    #[test]
+    fn the_next_page_is_found_among_several_links() {
+        let here = Url::parse("https://acme.okta.com/api/v1/inlineHooks").unwrap();
+        let one = headers(&[("link", "<https://acme.okta.com/a?x=1,2>; rel=\"self\", </b?after=3>; rel=\"next\"")]);
+        assert_eq!(next_page(&one, &here).unwrap().as_str(), "https://acme.okta.com/b?after=3");
+        assert_eq!(next_page(&headers(&[("link", "<https://x/>; rel=\"prev\"")]), &here), None);
+        assert_eq!(next_page(&headers(&[("link", "garbage")]), &here), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! One call to the management API at a time: bounded, timed, never repeated, never redirected.
+//!
+//! What a failure means is told by [`crate::okta::error`]; when to call is decided by [`crate::okta::limits`]; what to
+//! call by [`crate::okta::plan`]. A retry is the caller's decision, made from Okta's state.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use http::Method;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use url::Url;
+
+use crate::okta::answer::{self, Received};
+use crate::okta::error::{CallError, Failure};
+use crate::okta::text::without_secrets;
+use crate::okta::types::{Answer, Credential, HookContent, HookId, ObservedHook, OrgIdentity, OrgUrl, TELEPHONY};
+use crate::okta::wire;
+
+/// Time for one call, from the first byte sent to the last byte read.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Most bytes of an answer that are read.
+const BODY_CAP: usize = 1 << 20;
+
+/// Most pages of a list. Okta documents none for inline hooks; an org has 100 of them at most.
+const MOST_PAGES: usize = 10;
+
+const PRODUCT: &str = concat!("hookswitch/", env!("CARGO_PKG_VERSION"));
+
+/// What a call comes to.
+pub type CallResult<T> = Result<Answer<T>, CallError>;
+
+/// The management API as the planner's executor needs it; tests put faults between the two.
+pub trait Api: Send + Sync {
+    /// All telephony hooks of the org.
+    fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>>;
+    /// One hook.
+    fn get<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>>;
+    /// Creates a hook. Okta makes it ACTIVE whatever is asked.
+    fn create<'a>(&'a self, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>>;
+    /// Replaces everything of a hook but its type and status.
+    fn replace<'a>(&'a self, id: &'a HookId, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>>;
+    /// Makes Okta call the hook.
+    fn activate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>>;
+    /// Makes Okta stop calling the hook.
+    fn deactivate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>>;
+    /// Deletes an INACTIVE hook.
+    fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>>;
+}
+
+/// The management API of one org over HTTPS.
+#[derive(Debug, Clone)]
+pub struct Client {
+    org: OrgUrl,
+    credential: Credential,
+    http: reqwest::Client,
+    deadline: Duration,
+}
+
+impl Client {
+    /// A client of `org`. `http` decides trust, proxy and address guard; it must follow no redirect and repeat no request
+    /// (`redirect::Policy::none()`, `retry::never()`), since both are decisions of the caller of this client.
+    #[must_use]
+    pub fn new(org: OrgUrl, credential: Credential, http: reqwest::Client) -> Self {
+        Self { org, credential, http, deadline: CALL_DEADLINE }
+    }
+
+    /// The same client with another time for one call.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// The org it speaks to.
+    #[must_use]
+    pub const fn org(&self) -> &OrgUrl {
+        &self.org
+    }
+
+    /// Which org answers here. Asked without the credential: the document is public.
+    ///
+    /// # Errors
+    /// [`CallError`] for anything but the document or its absence.
+    pub async fn organization(&self) -> CallResult<OrgIdentity> {
+        let doing = "read the org's identity";
+        let url = self.org.at("/.well-known/okta-organization");
+        let request = Call { doing, method: Method::GET, url, body: None, secret: None, public: true };
+        let received = match self.call(request, self.deadline).await {
+            Err(CallError { failure: Failure::NotFound, request_id, rate, .. }) => {
+                return Ok(Answer { value: OrgIdentity::HostName(self.org.host().to_owned()), request_id, rate });
+            }
+            other => other?,
+        };
+        received.read(doing, |body| {
+            let wrong = "the answer is not an org document";
+            let org: wire::Organization = serde_json::from_slice(body).map_err(|_| wrong)?;
+            let sound = (1..=128).contains(&org.id.len())
+                && org.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            if sound { Ok(OrgIdentity::Id(org.id)) } else { Err(wrong) }
+        })
+    }
+
+    /// Makes Okta call the hook with `body` and answers what the hook said. Okta gives the hook 3 s and one retry, so
+    /// `deadline` should be above 6 s. A hook that fails is [`Failure::Refused`] with 400 and Okta's reason, or 5xx.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn execute(
+        &self,
+        id: &HookId,
+        body: &serde_json::Value,
+        deadline: Duration,
+    ) -> CallResult<serde_json::Value> {
+        let doing = "execute a hook";
+        let url = self.org.at(&format!("/api/v1/inlineHooks/{id}/execute"));
+        let body = Some(body.to_string().into_bytes());
+        let received =
+            self.call(Call { doing, method: Method::POST, url, body, secret: None, public: false }, deadline).await?;
+        received.read(doing, |body| serde_json::from_slice(body).map_err(|_| "the answer is not JSON"))
+    }
+
+    async fn list(&self) -> CallResult<Vec<ObservedHook>> {
+        let doing = "list telephony hooks";
+        let mut url = self.org.at("/api/v1/inlineHooks");
+        url.query_pairs_mut().append_pair("type", TELEPHONY);
+        let mut all: Vec<ObservedHook> = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let call = Call { doing, method: Method::GET, url: url.clone(), body: None, secret: None, public: false };
+            let received = self.call(call, self.deadline).await?;
+            let next = answer::next_page(&received.headers, &url);
+            let page = received.read(doing, wire::read_hooks)?;
+            all.extend(page.value);
+            let Some(next) = next else {
+                all.sort_by(|a, b| a.id.cmp(&b.id));
+                all.dedup_by(|a, b| a.id == b.id);
+                return Ok(Answer { value: all, request_id: page.request_id, rate: page.rate });
+            };
+            if !self.org.same_origin(&next) || !next.path().starts_with("/api/v1/inlineHooks") {
+                return Err(unclear(doing, "the list goes on at an address outside the org's inline hooks"));
+            }
+            url = next;
+        }
+        Err(unclear(doing, "the list has more than 10 pages"))
+    }
+
+    async fn one(
+        &self,
+        doing: &'static str,
+        method: Method,
+        path: String,
+        content: Option<&HookContent>,
+    ) -> CallResult<ObservedHook> {
+        let create = method == Method::POST;
+        let body = content.map(|content| wire::write_hook(content, create)).transpose();
+        let body = body
+            .map_err(|_| failed(doing, Failure::Unreachable { detail: "the hook cannot be written as JSON".into() }))?;
+        let url = self.org.at(&path);
+        let secret = content.map(|content| content.secret.expose().as_str());
+        let received = self.call(Call { doing, method, url, body, secret, public: false }, self.deadline).await?;
+        received.read(doing, |body| wire::read_hook(body)?.ok_or("the answer is a hook of another type"))
+    }
+
+    /// Sends once, reads within bounds, and sorts everything but a 2xx into a [`Failure`].
+    async fn call(&self, call: Call<'_>, deadline: Duration) -> Result<Received, CallError> {
+        let doing = call.doing;
+        match tokio::time::timeout(deadline, self.exchange(call)).await {
+            Ok(result) => result,
+            Err(_) => Err(unclear(doing, format!("none within {} ms", deadline.as_millis()))),
+        }
+    }
+
+    async fn exchange(&self, call: Call<'_>) -> Result<Received, CallError> {
+        let doing = call.doing;
+        let hidden: Vec<&str> = std::iter::once(self.credential.secret()).chain(call.secret).collect();
+        let mut request = self.http.request(call.method, call.url.clone());
+        request = request.header(ACCEPT, "application/json").header(USER_AGENT, PRODUCT);
+        if !call.public {
+            request = request.header(AUTHORIZATION, self.credential.authorization());
+        }
+        if let Some(body) = call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let mut response = request.send().await.map_err(|error| failed(doing, sent(error, &hidden)))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if *response.url() != call.url {
+            return Err(unclear(doing, "a redirect was followed; the HTTP client is set up wrongly"));
+        }
+        let (request_id, rate) = (answer::request_id(&headers), answer::rate_limit(&headers));
+        let with = |failure| CallError { doing, failure, request_id: request_id.clone(), rate };
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_CAP => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(with(answer::unfinished(status, &headers, "it is larger than 1 MiB"))),
+                Ok(None) => break,
+                Err(_) => return Err(with(answer::unfinished(status, &headers, "it broke off"))),
+            }
+        }
+        if status.is_success() {
+            return Ok(Received { headers, body, request_id, rate });
+        }
+        Err(with(answer::failure(status, &headers, &body, &hidden)))
+    }
+}
+
+struct Call<'a> {
+    doing: &'static str,
+    method: Method,
+    url: Url,
+    body: Option<Vec<u8>>,
+    /// A secret in the body, which an answer might echo.
+    secret: Option<&'a str>,
+    /// Sent without the credential.
+    public: bool,
+}
+
+impl Api for Client {
+    fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
+        self.list().boxed()
+    }
+
+    fn get<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.one("read a hook", Method::GET, format!("/api/v1/inlineHooks/{id}"), None).boxed()
+    }
+
+    fn create<'a>(&'a self, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.one("create a hook", Method::POST, "/api/v1/inlineHooks".into(), Some(content)).boxed()
+    }
+
+    fn replace<'a>(&'a self, id: &'a HookId, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.one("update a hook", Method::PUT, format!("/api/v1/inlineHooks/{id}"), Some(content)).boxed()
+    }
+
+    fn activate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.one("activate a hook", Method::POST, format!("/api/v1/inlineHooks/{id}/lifecycle/activate"), None).boxed()
+    }
+
+    fn deactivate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.one("deactivate a hook", Method::POST, format!("/api/v1/inlineHooks/{id}/lifecycle/deactivate"), None)
+            .boxed()
+    }
+
+    fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>> {
+        async move {
+            let doing = "delete a hook";
+            let url = self.org.at(&format!("/api/v1/inlineHooks/{id}"));
+            let call = Call { doing, method: Method::DELETE, url, body: None, secret: None, public: false };
+            let received = self.call(call, self.deadline).await?;
+            Ok(Answer { value: (), request_id: received.request_id, rate: received.rate })
+        }
+        .boxed()
+    }
+}
+
+/// Sorts a request that brought no answer. Connecting comes before sending, so its failure is definite.
+fn sent(error: reqwest::Error, hidden: &[&str]) -> Failure {
+    let never_sent = error.is_connect() || error.is_builder();
+    let error = error.without_url();
+    let mut detail = String::new();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        // The innermost cause is the one that says something.
+        detail = cause.to_string();
+        source = cause.source();
+    }
+    let detail = without_secrets(&detail, hidden, 200);
+    if never_sent {
+        let detail = if detail.is_empty() { "no connection".to_owned() } else { detail };
+        return Failure::Unreachable { detail };
+    }
+    Failure::Unclear { detail: format!("the exchange broke off: {detail}") }
+}
+
+fn failed(doing: &'static str, failure: Failure) -> CallError {
+    CallError { doing, failure, request_id: None, rate: None }
+}
+
+fn unclear(doing: &'static str, detail: impl Into<String>) -> CallError {
+    failed(doing, Failure::Unclear { detail: detail.into() })
+}

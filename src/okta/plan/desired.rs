@@ -1,0 +1,159 @@
+//! What is declared for an org's telephony hooks, as the planner takes it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::message::Secret;
+use crate::okta::intent::PlanIntent;
+use crate::okta::keyed::ChangeMark;
+use crate::okta::mark::Installation;
+use crate::okta::plan::step::Verb;
+use crate::okta::types::{Header, HookContent, HookId, HookStatus, ObjectRef, ObservedHook};
+
+/// Everything declared for one org.
+#[derive(Debug, Clone)]
+pub struct DesiredOrg {
+    /// Whose marks are ours.
+    pub installation: Installation,
+    /// All hooks declared for the org, those being deleted included: a hook left out here looks like an orphan.
+    pub hooks: Vec<DesiredHook>,
+    /// How long the declarations have been still. Handing over waits for 5 s of it, going to none active for 30 s: a change
+    /// of Active from one hook to another is two writes for a person.
+    pub still_for: Duration,
+    /// The recorded plan that was begun and not seen to its end.
+    pub unfinished: Option<PlanIntent>,
+    /// What the last run was promised by definite answers.
+    pub promised: Option<Promised>,
+}
+
+impl DesiredOrg {
+    /// What `object`'s hook is to be, mark included. `None` when it is not declared here.
+    #[must_use]
+    pub fn content(&self, object: &ObjectRef) -> Option<HookContent> {
+        self.hooks.iter().find(|hook| hook.object == *object).map(|hook| hook.content(&self.installation))
+    }
+}
+
+/// One declared hook.
+#[derive(Debug, Clone)]
+pub struct DesiredHook {
+    /// Our object.
+    pub object: ObjectRef,
+    /// The id its status remembers.
+    pub known_id: Option<HookId>,
+    /// Name in Okta.
+    pub name: String,
+    /// Where Okta is to send.
+    pub uri: String,
+    /// Custom headers, without the mark.
+    pub headers: Vec<Header>,
+    /// Name of the header that carries the secret.
+    pub auth_header: String,
+    /// The whole value of that header.
+    pub secret: Secret<String>,
+    /// Mark of `secret`.
+    pub secret_mark: ChangeMark,
+    /// Mark of the secret that Okta last definitely took.
+    pub applied_mark: Option<ChangeMark>,
+    /// Whether it is to be active; `None` keeps what Okta has.
+    pub state: Option<DesiredState>,
+    /// What to do when its name is taken by a hook that is not ours.
+    pub adoption: Adoption,
+    /// Set once the object is being deleted.
+    pub deleting: Option<Deletion>,
+    /// Whether the place it points at can take calls now.
+    pub endpoint_ready: bool,
+    /// Calls that Okta definitely refused for this hook and that are not to be repeated yet. [`Verb::Create`]: refused beside
+    /// an active hook; [`Verb::Activate`]: refused, by activation or creation, with none beside it. The caller forgets
+    /// them when something relevant changes, or after an hour.
+    pub refused: BTreeSet<Verb>,
+}
+
+impl DesiredHook {
+    pub(super) fn content(&self, installation: &Installation) -> HookContent {
+        let mut headers = self.headers.clone();
+        headers.push(installation.mark(&self.object));
+        HookContent {
+            name: self.name.clone(),
+            uri: self.uri.clone(),
+            headers,
+            auth_header: self.auth_header.clone(),
+            secret: self.secret.clone(),
+        }
+    }
+
+    pub(super) fn declared_active(&self) -> bool {
+        self.state == Some(DesiredState::Active) && self.deleting.is_none()
+    }
+}
+
+/// A declared state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DesiredState {
+    /// Okta is to call it.
+    Active,
+    /// Okta is not to call it.
+    Inactive,
+}
+
+/// Whether a hook that exists may be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adoption {
+    /// Never.
+    Never,
+    /// When it carries nobody's mark (or that of a deleted object of ours), and name and URI are the declared ones.
+    IfMatches,
+}
+
+/// What becomes of the hook in Okta when its object is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It stays as it is.
+    Retain,
+    /// It is deactivated and deleted.
+    Delete,
+}
+
+/// What definite answers promised, and how long ago.
+#[derive(Debug, Clone)]
+pub struct Promised {
+    /// The promises of one run.
+    pub made: Vec<Promise>,
+    /// Time since that run.
+    pub age: Duration,
+}
+
+/// One thing that a 200 said is now so. Okta may take a moment to show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    /// The hook.
+    pub hook: HookId,
+    /// What was promised of it.
+    pub effect: Effect,
+}
+
+/// What an answer promised of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It exists.
+    Exists,
+    /// It is ACTIVE.
+    Active,
+    /// It is INACTIVE.
+    Inactive,
+    /// It is gone.
+    Gone,
+}
+
+impl Promise {
+    pub(super) fn is_visible(&self, observed: &[ObservedHook]) -> bool {
+        let hook = observed.iter().find(|hook| hook.id == self.hook);
+        match (self.effect, hook) {
+            (Effect::Gone, hook) => hook.is_none(),
+            (Effect::Exists, hook) => hook.is_some(),
+            (Effect::Active, Some(hook)) => hook.status == HookStatus::Active,
+            (Effect::Inactive, Some(hook)) => hook.status == HookStatus::Inactive,
+            (Effect::Active | Effect::Inactive, None) => false,
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! An org in memory for tests of plan and run: documented rules, each undocumented behaviour as an option, faults per call.
+//!
+//! It shares no code with the client and judges what it is asked to do: see [`Model::violations`].
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::okta::client::{Api, CallResult};
+use crate::okta::error::{CallError, Failure};
+use crate::okta::mark::{Installation, Whose};
+use crate::okta::plan::Verb;
+use crate::okta::types::{Answer, HookContent, HookId, HookStatus, ObservedHook};
+
+/// What Okta does when a second hook is created while one is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecondCreation {
+    Refused,
+    Inactive,
+    TakesOver,
+}
+
+/// What Okta does when a second hook is activated while one is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecondActivation {
+    Refused,
+    TakesOver,
+    /// It becomes active beside the other: shows whether our own order keeps to one.
+    Permitted,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behaviour {
+    pub(crate) second_creation: SecondCreation,
+    pub(crate) second_activation: SecondActivation,
+    pub(crate) deactivating_last_refused: bool,
+    /// This hook is never activated, whatever else is active (its URI does not answer, say).
+    pub(crate) never_active: Option<&'static str>,
+    /// A write is answered at once and takes effect this much later.
+    pub(crate) delay: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    /// Nobody hears the call.
+    Unreachable,
+    /// Nobody hears the call, and the caller cannot know.
+    LostCall,
+    /// It takes effect and the answer is lost.
+    LostAnswer,
+    ServerError,
+    RateLimited,
+    /// The caller dies before Okta hears the call.
+    CrashBefore,
+    /// The caller dies after it took effect.
+    CrashAfter,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) hook: ObservedHook,
+    pub(crate) secret: String,
+}
+
+struct State {
+    hooks: Vec<Stored>,
+    pending: VecDeque<(Instant, Effect)>,
+    faults: VecDeque<Fault>,
+    next_id: u32,
+    violations: Vec<String>,
+    calls: Vec<Verb>,
+}
+
+enum Effect {
+    Appear(Box<Stored>, bool),
+    Content(HookId, Box<HookContent>),
+    On(HookId),
+    Off(HookId),
+    Vanish(HookId),
+}
+
+pub(crate) struct Model {
+    behaviour: Behaviour,
+    installation: Installation,
+    /// Hooks without our mark that may be replaced (adopted, or marked again).
+    may_take: BTreeSet<HookId>,
+    pub(crate) crashed: Notify,
+    state: Mutex<State>,
+}
+
+impl Model {
+    pub(crate) fn new(
+        behaviour: Behaviour,
+        installation: Installation,
+        hooks: Vec<Stored>,
+        may_take: BTreeSet<HookId>,
+        faults: Vec<Fault>,
+    ) -> Self {
+        let state = State {
+            hooks,
+            pending: VecDeque::new(),
+            faults: faults.into(),
+            next_id: 0,
+            violations: Vec::new(),
+            calls: Vec::new(),
+        };
+        Self { behaviour, installation, may_take, crashed: Notify::new(), state: Mutex::new(state) }
+    }
+
+    /// The hooks as they are now.
+    pub(crate) fn hooks(&self) -> Vec<Stored> {
+        self.state().hooks.clone()
+    }
+
+    pub(crate) fn observed(&self) -> Vec<ObservedHook> {
+        self.hooks().into_iter().map(|stored| stored.hook).collect()
+    }
+
+    /// What must never have happened: a foreign hook touched, two of ours active.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.state().violations.clone()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Verb> {
+        self.state().calls.clone()
+    }
+
+    pub(crate) fn edit(&self, change: impl FnOnce(&mut Vec<Stored>)) {
+        change(&mut self.state().hooks);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap();
+        let now = Instant::now();
+        while state.pending.front().is_some_and(|(due, _)| *due <= now) {
+            let (_, effect) = state.pending.pop_front().unwrap();
+            self.apply(&mut state, effect);
+        }
+        state
+    }
+
+    fn ours(&self, hook: &ObservedHook) -> bool {
+        matches!(self.installation.whose(hook), Whose::Ours(_))
+    }
+
+    fn apply(&self, state: &mut State, effect: Effect) {
+        let alone = self.behaviour.second_activation != SecondActivation::Permitted;
+        match effect {
+            Effect::Appear(stored, active) => {
+                let id = stored.hook.id.clone();
+                state.hooks.push(*stored);
+                if active {
+                    self.switch_on(state, &id, true);
+                }
+            }
+            Effect::Content(id, content) => {
+                if let Some(stored) = state.hooks.iter_mut().find(|stored| stored.hook.id == id) {
+                    *stored = written(id, stored.hook.status, &content);
+                }
+            }
+            Effect::On(id) => self.switch_on(state, &id, alone),
+            Effect::Off(id) => set(state, &id, HookStatus::Inactive),
+            Effect::Vanish(id) => state.hooks.retain(|stored| stored.hook.id != id),
+        }
+        let active = state.hooks.iter().filter(|s| s.hook.status == HookStatus::Active && self.ours(&s.hook)).count();
+        if active > 1 {
+            state.violations.push("two of ours are active".into());
+        }
+    }
+
+    fn switch_on(&self, state: &mut State, id: &HookId, alone: bool) {
+        if alone {
+            let mut foreign = false;
+            for stored in &mut state.hooks {
+                if stored.hook.id != *id && stored.hook.status == HookStatus::Active {
+                    foreign |= !self.ours(&stored.hook);
+                    stored.hook.status = HookStatus::Inactive;
+                }
+            }
+            if foreign {
+                state.violations.push("a foreign hook lost its place".into());
+            }
+        }
+        set(state, id, HookStatus::Active);
+    }
+
+    fn judge(&self, state: &mut State, verb: Verb, id: &HookId) {
+        let Some(stored) = state.hooks.iter().find(|stored| stored.hook.id == *id) else { return };
+        let allowed = verb == Verb::Replace && self.may_take.contains(id);
+        if !self.ours(&stored.hook) && !allowed {
+            state.violations.push(format!("{verb} of the foreign hook {id}"));
+        }
+    }
+
+    async fn exchange(
+        &self,
+        verb: Verb,
+        act: impl FnOnce(&Self, &mut State) -> Result<(ObservedHook, Option<Effect>), Failure> + Send,
+    ) -> CallResult<ObservedHook> {
+        let fault = {
+            let mut state = self.state();
+            state.calls.push(verb);
+            state.faults.pop_front().unwrap_or(Fault::None)
+        };
+        let lost = Failure::Unclear { detail: "lost".into() };
+        match fault {
+            Fault::CrashBefore => self.crash().await,
+            Fault::Unreachable => return Err(error(Failure::Unreachable { detail: "test".into() })),
+            Fault::LostCall => return Err(error(lost)),
+            Fault::ServerError => return Err(error(Failure::Server { status: 503 })),
+            Fault::RateLimited => {
+                return Err(error(Failure::RateLimited { wait: Duration::from_secs(1), concurrency: false }));
+            }
+            Fault::None | Fault::LostAnswer | Fault::CrashAfter => {}
+        }
+        let result = {
+            let mut state = self.state();
+            act(self, &mut state).map(|(answer, effect)| {
+                if let Some(effect) = effect {
+                    state.pending.push_back((Instant::now() + self.behaviour.delay, effect));
+                }
+                answer
+            })
+        };
+        drop(self.state());
+        match fault {
+            Fault::CrashAfter => self.crash().await,
+            Fault::LostAnswer => return Err(error(lost)),
+            _ => {}
+        }
+        result.map(|value| Answer { value, request_id: None, rate: None }).map_err(error)
+    }
+
+    async fn crash(&self) {
+        self.crashed.notify_one();
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Api for Model {
+    fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
+        async move {
+            let some = written(HookId::new("none").unwrap(), HookStatus::Inactive, &blank());
+            self.exchange(Verb::ReadBack, |_, _| Ok((some.hook, None))).await?;
+            Ok(Answer { value: self.observed(), request_id: None, rate: None })
+        }
+        .boxed()
+    }
+
+    fn get<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.exchange(Verb::Read, move |_, state| find(state, id).map(|hook| (hook, None))).boxed()
+    }
+
+    fn create<'a>(&'a self, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.exchange(Verb::Create, move |model, state| {
+            if state.hooks.iter().any(|stored| stored.hook.name == content.name) {
+                return Err(refused("name is not unique"));
+            }
+            let mut active = true;
+            if let Some(other) = state.hooks.iter().find(|stored| stored.hook.status == HookStatus::Active) {
+                if !model.ours(&other.hook) {
+                    state.violations.push("created beside a foreign active hook".into());
+                }
+                match model.behaviour.second_creation {
+                    SecondCreation::Refused => return Err(refused("one is active")),
+                    SecondCreation::Inactive => active = false,
+                    SecondCreation::TakesOver => {}
+                }
+            }
+            state.next_id += 1;
+            let id = HookId::new(format!("new{}", state.next_id)).unwrap();
+            let hidden = written(id.clone(), HookStatus::Inactive, content);
+            let status = if active { HookStatus::Active } else { HookStatus::Inactive };
+            let answer = written(id, status, content).hook;
+            Ok((answer, Some(Effect::Appear(Box::new(hidden), active))))
+        })
+        .boxed()
+    }
+
+    fn replace<'a>(&'a self, id: &'a HookId, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.exchange(Verb::Replace, move |model, state| {
+            model.judge(state, Verb::Replace, id);
+            let old = find(state, id)?;
+            if state.hooks.iter().any(|stored| stored.hook.name == content.name && stored.hook.id != *id) {
+                return Err(refused("name is not unique"));
+            }
+            let answer = written(id.clone(), old.status, content).hook;
+            Ok((answer, Some(Effect::Content(id.clone(), Box::new(content.clone())))))
+        })
+        .boxed()
+    }
+
+    fn activate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.exchange(Verb::Activate, move |model, state| {
+            model.judge(state, Verb::Activate, id);
+            let mut hook = find(state, id)?;
+            if model.behaviour.never_active == Some(id.as_str()) {
+                return Err(refused("the hook cannot be activated"));
+            }
+            let other = state.hooks.iter().find(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
+            if let Some(other) = other {
+                if model.behaviour.second_activation == SecondActivation::Refused {
+                    return Err(refused("one is active"));
+                }
+                if !model.ours(&other.hook) {
+                    state.violations.push("activated beside a foreign active hook".into());
+                }
+            }
+            hook.status = HookStatus::Active;
+            Ok((hook, Some(Effect::On(id.clone()))))
+        })
+        .boxed()
+    }
+
+    fn deactivate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.exchange(Verb::Deactivate, move |model, state| {
+            model.judge(state, Verb::Deactivate, id);
+            let mut hook = find(state, id)?;
+            let others = state.hooks.iter().any(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
+            if model.behaviour.deactivating_last_refused && hook.status == HookStatus::Active && !others {
+                return Err(refused("the Phone authenticator needs an active hook"));
+            }
+            hook.status = HookStatus::Inactive;
+            Ok((hook, Some(Effect::Off(id.clone()))))
+        })
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>> {
+        async move {
+            let answer = self.exchange(Verb::Delete, move |model, state| {
+                model.judge(state, Verb::Delete, id);
+                let hook = find(state, id)?;
+                if hook.status != HookStatus::Inactive {
+                    return Err(refused("only inactive hooks can be deleted"));
+                }
+                Ok((hook, Some(Effect::Vanish(id.clone()))))
+            });
+            answer.await.map(|_| Answer { value: (), request_id: None, rate: None })
+        }
+        .boxed()
+    }
+}
+
+/// A hook as Okta stores it.
+pub(crate) fn written(id: HookId, status: HookStatus, content: &HookContent) -> Stored {
+    let hook = ObservedHook {
+        id,
+        name: content.name.clone(),
+        status,
+        version: Some("1.0.0".into()),
+        channel_type: Some("HTTP".into()),
+        channel_version: Some("1.0.0".into()),
+        uri: Some(content.uri.clone()),
+        method: Some("POST".into()),
+        headers: content.headers.clone(),
+        auth_type: Some("HEADER".into()),
+        auth_header: Some(content.auth_header.clone()),
+    };
+    Stored { hook, secret: content.secret.expose().clone() }
+}
+
+fn blank() -> HookContent {
+    HookContent {
+        name: String::new(),
+        uri: String::new(),
+        headers: Vec::new(),
+        auth_header: String::new(),
+        secret: crate::message::Secret::from(""),
+    }
+}
+
+fn set(state: &mut State, id: &HookId, status: HookStatus) {
+    if let Some(stored) = state.hooks.iter_mut().find(|stored| stored.hook.id == *id) {
+        stored.hook.status = status;
+    }
+}
+
+fn find(state: &State, id: &HookId) -> Result<ObservedHook, Failure> {
+    state.hooks.iter().find(|s| s.hook.id == *id).map(|s| s.hook.clone()).ok_or(Failure::NotFound)
+}
+
+fn refused(summary: &str) -> Failure {
+    Failure::Refused { status: 400, code: Some("E0000001".into()), summary: summary.into(), causes: Vec::new() }
+}
+
+fn error(failure: Failure) -> CallError {
+    CallError { doing: "test", failure, request_id: None, rate: None }
+}

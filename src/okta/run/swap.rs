@@ -1,0 +1,160 @@
+//! The swap: one of our hooks off, another on, and back when the other is refused.
+//!
+//! None of ours is active between the two calls, so they follow each other at once. Whatever leaves that gap in doubt is
+//! resolved towards "one is active", never towards two: a hook is switched on only when the other is known to be off, or
+//! when Okta refused to switch it off and so has the last word.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::okta::plan::{Effect, Subject, Verb};
+use crate::okta::run::{AuditEntry, Purpose, Refused, Runner, Went, bounded};
+use crate::okta::types::{HookId, HookStatus, ObjectRef};
+
+/// What became of bringing the other hook up.
+enum Up {
+    Yes,
+    /// A definite no: go back.
+    Refused,
+    /// Not known, or not now: the next plan goes on.
+    Open,
+}
+
+impl Runner<'_> {
+    pub(super) async fn swap(&mut self, from: &Subject, to: &ObjectRef, to_hook: Option<&HookId>) {
+        match self.write(Verb::Deactivate, &from.object, Some(&from.hook), Purpose::Planned).await {
+            Went::Well(_) | Went::Gone => {}
+            Went::Refused => {
+                self.settle(&Went::Refused, Verb::Deactivate, &from.object);
+                // An org may insist on one active hook and take the other one over from it.
+                if !matches!(self.bring_up(to, to_hook).await, Up::Yes) {
+                    self.failed.insert(to.clone());
+                }
+                return;
+            }
+            Went::Unclear => match self.status_of(from).await {
+                Some(HookStatus::Inactive) => {}
+                Some(_) => {
+                    self.stopped = true;
+                    return;
+                }
+                None => {
+                    self.stopped = true;
+                    self.put_back(from).await;
+                    return;
+                }
+            },
+            Went::Limited(_) | Went::NotDone => {
+                self.stopped = true;
+                return;
+            }
+        }
+        match self.bring_up(to, to_hook).await {
+            Up::Yes => {}
+            Up::Refused => {
+                self.failed.insert(to.clone());
+                self.put_back(from).await;
+            }
+            Up::Open => self.stopped = true,
+        }
+    }
+
+    /// Activates (or creates) `to`, trying again after a 429 or an unclear answer while calls and time are left. Two calls stay
+    /// reserved: going back, and the read-back.
+    async fn bring_up(&mut self, to: &ObjectRef, to_hook: Option<&HookId>) -> Up {
+        let mut hook = to_hook.cloned();
+        loop {
+            let verb = if hook.is_some() { Verb::Activate } else { Verb::Create };
+            let wait = match self.write(verb, to, hook.as_ref(), Purpose::Planned).await {
+                Went::Well(made)
+                    if made.as_ref().is_some_and(|made| made.status == HookStatus::Inactive)
+                        && verb == Verb::Create =>
+                {
+                    // Created, and not made active: one more call does it.
+                    hook = made.map(|made| made.id);
+                    Duration::ZERO
+                }
+                Went::Well(_) => return Up::Yes,
+                Went::Refused => {
+                    self.report.refused.push(Refused { object: to.clone(), verb: Verb::Activate });
+                    return Up::Refused;
+                }
+                Went::Gone => return Up::Refused,
+                Went::Limited(wait) => wait,
+                Went::Unclear if verb == Verb::Create => match self.find_created(to).await {
+                    Found::Active => return Up::Yes,
+                    Found::Inactive(id) => {
+                        hook = Some(id);
+                        Duration::ZERO
+                    }
+                    Found::Absent => return Up::Refused,
+                    Found::Unknown => return Up::Open,
+                },
+                Went::Unclear => Duration::ZERO,
+                Went::NotDone => return Up::Open,
+            };
+            if self.left() < 2 || !(wait.is_zero() || self.pause(wait).await) {
+                return Up::Open;
+            }
+        }
+    }
+
+    /// Activates what was active before. Tried again while calls and time are left, since nothing else would be active.
+    pub(super) async fn put_back(&mut self, standing: &Subject) {
+        loop {
+            let went = self.write(Verb::Activate, &standing.object, Some(&standing.hook), Purpose::PutBack).await;
+            let wait = match went {
+                Went::Well(_) => return,
+                Went::Limited(wait) => wait,
+                Went::Unclear => Duration::ZERO,
+                // Refused: another one is active after all, or nothing helps. The next plan sees which.
+                Went::Refused | Went::Gone | Went::NotDone => break,
+            };
+            if self.left() == 0 || !(wait.is_zero() || self.pause(wait).await) {
+                break;
+            }
+        }
+        self.stopped = true;
+    }
+
+    async fn status_of(&mut self, what: &Subject) -> Option<HookStatus> {
+        if self.left() == 0 {
+            return None;
+        }
+        self.calls += 1;
+        let begun = Instant::now();
+        let answer = bounded(begun + self.budget.call, self.api.get(&what.hook)).await;
+        let took = begun.elapsed();
+        let entry = AuditEntry::of(Verb::Read, &what.object, Some(&what.hook), Purpose::Look, &answer, took);
+        self.report.audit.push(entry);
+        answer.ok().map(|answer| answer.value.status)
+    }
+
+    /// Looks for a hook whose creation had no clear answer.
+    async fn find_created(&mut self, object: &ObjectRef) -> Found {
+        if self.left() == 0 || !self.read_back().await {
+            return Found::Unknown;
+        }
+        let mark = self.desired.installation.mark(object);
+        let hooks = self.report.observed.as_deref().unwrap_or_default();
+        let hook = hooks.iter().find(|hook| {
+            hook.headers.iter().any(|header| header.name.eq_ignore_ascii_case(&mark.name) && header.value == mark.value)
+        });
+        match hook.map(|hook| (hook.id.clone(), hook.status)) {
+            Some((id, HookStatus::Active)) => {
+                self.report.promise(id, Effect::Active);
+                Found::Active
+            }
+            Some((id, _)) => Found::Inactive(id),
+            None => Found::Absent,
+        }
+    }
+}
+
+enum Found {
+    Active,
+    Inactive(HookId),
+    Absent,
+    Unknown,
+}
