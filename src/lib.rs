@@ -13,4 +13,5 @@ pub mod okta;
 pub mod operator;
 pub mod providers;
 pub mod routing;
+pub mod sandbox;
 pub mod telemetry;
