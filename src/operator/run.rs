@@ -31,7 +31,7 @@ use super::{
     watches,
 };
 use crate::{
-    api::{OktaOrg, TelephonyHook},
+    api::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
     telemetry::{
         endpoint::{self, ListenError},
         metrics::{self, Metrics, Readiness},
@@ -208,6 +208,9 @@ async fn lead(
     let mut watching = JoinSet::new();
     start::<OktaOrg>(&ctx, writers.orgs, &mut watching, &mut controllers, &passes_end);
     start::<TelephonyHook>(&ctx, writers.hooks, &mut watching, &mut controllers, &passes_end);
+    start::<TelephonyGateway>(&ctx, writers.gateways, &mut watching, &mut controllers, &passes_end);
+    start::<TelephonyProvider>(&ctx, writers.providers, &mut watching, &mut controllers, &passes_end);
+    start::<RoutingPolicy>(&ctx, writers.policies, &mut watching, &mut controllers, &passes_end);
 
     let ended = {
         let keeping = CancellationToken::new();
@@ -253,9 +256,9 @@ fn start<K: Reconcile>(
 struct Writers {
     orgs: Writer<OktaOrg>,
     hooks: Writer<TelephonyHook>,
-    gateways: Writer<crate::api::TelephonyGateway>,
-    providers: Writer<crate::api::TelephonyProvider>,
-    policies: Writer<crate::api::RoutingPolicy>,
+    gateways: Writer<TelephonyGateway>,
+    providers: Writer<TelephonyProvider>,
+    policies: Writer<RoutingPolicy>,
 }
 
 fn caches() -> (Caches, Writers) {

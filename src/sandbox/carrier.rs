@@ -60,13 +60,7 @@ pub(crate) trait Vendor: Send + Sync + 'static {
     /// The answer to a look at the account.
     fn account(&self) -> Answer;
     /// A refusal on demand.
-    fn refusal(
-        &self,
-        code: &str,
-        status: Option<u16>,
-        class: Option<&str>,
-        scope: Option<&str>,
-    ) -> Answer;
+    fn refusal(&self, code: &str, status: Option<u16>, class: Option<&str>, scope: Option<&str>) -> Answer;
     /// The answer of a vendor that does not know what became of the message.
     fn unknown(&self) -> Answer;
     /// Called when a message reached the handset.
@@ -140,10 +134,7 @@ impl Carrier {
     /// Where it listens (HTTPS); port 0 until the sandbox has started.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
-            .get()
-            .copied()
-            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+        self.addr.get().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     pub(crate) fn listens_at(&self, addr: SocketAddr) {
@@ -267,15 +258,8 @@ impl Carrier {
                 let delivered = delivered_if(*delivered);
                 (self.vendor.unknown().into(), delivered)
             }
-            Some(FaultKind::Refuse {
-                code,
-                status,
-                class,
-                scope,
-            }) => {
-                let answer = self
-                    .vendor
-                    .refusal(code, *status, class.as_deref(), scope.as_deref());
+            Some(FaultKind::Refuse { code, status, class, scope }) => {
+                let answer = self.vendor.refusal(code, *status, class.as_deref(), scope.as_deref());
                 (answer.into(), false)
             }
         }
@@ -294,15 +278,9 @@ impl Carrier {
             Some(FaultKind::Reset { .. }) => Reply::Reset,
             Some(FaultKind::Garbage { .. }) => garbage().into(),
             Some(FaultKind::Trickle { ms, .. }) => Reply::Trickle(account, pause(*ms)),
-            Some(FaultKind::Refuse {
-                code,
-                status,
-                class,
-                scope,
-            }) => self
-                .vendor
-                .refusal(code, *status, class.as_deref(), scope.as_deref())
-                .into(),
+            Some(FaultKind::Refuse { code, status, class, scope }) => {
+                self.vendor.refusal(code, *status, class.as_deref(), scope.as_deref()).into()
+            }
         }
     }
 

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,18 +76,11 @@ impl Authority {
         let wrong = |e| CertError::Make("the authority".to_owned(), e);
         let key = KeyPair::generate().map_err(wrong)?;
         let mut params = CertificateParams::new(Vec::<String>::new()).map_err(wrong)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Hookswitch sandbox CA");
+        params.distinguished_name.push(DnType::CommonName, "Hookswitch sandbox CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let cert = params.self_signed(&key).map_err(wrong)?;
-        Ok(Self {
-            own: Issued {
-                cert_pem: cert.pem(),
-                key_pem: key.serialize_pem(),
-            },
-        })
+        Ok(Self { own: Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem() } })
     }
 
     /// The authority kept in `dir`, made there when there is none.
@@ -98,12 +90,7 @@ impl Authority {
     pub fn in_dir(dir: &Path) -> Result<Self, CertError> {
         let (cert, key) = (dir.join(CA_CERT), dir.join(CA_KEY));
         if cert.exists() && key.exists() {
-            let authority = Self {
-                own: Issued {
-                    cert_pem: read(&cert)?,
-                    key_pem: read(&key)?,
-                },
-            };
+            let authority = Self { own: Issued { cert_pem: read(&cert)?, key_pem: read(&key)? } };
             authority.issuer()?;
             return Ok(authority);
         }
@@ -134,19 +121,13 @@ impl Authority {
         let key = KeyPair::generate().map_err(wrong)?;
         let mut params = CertificateParams::new(hosts.to_vec()).map_err(wrong)?;
         if let Some(first) = hosts.first() {
-            params.distinguished_name.push(
-                DnType::CommonName,
-                first.chars().take(64).collect::<String>(),
-            );
+            params.distinguished_name.push(DnType::CommonName, first.chars().take(64).collect::<String>());
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let cert = params.signed_by(&key, &self.issuer()?).map_err(wrong)?;
-        Ok(Issued {
-            cert_pem: cert.pem(),
-            key_pem: key.serialize_pem(),
-        })
+        Ok(Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
     }
 }
 
@@ -156,10 +137,7 @@ impl Issued {
     /// # Errors
     /// When one cannot be read.
     pub fn from_files(cert: &Path, key: &Path) -> Result<Self, CertError> {
-        Ok(Self {
-            cert_pem: read(cert)?,
-            key_pem: read(key)?,
-        })
+        Ok(Self { cert_pem: read(cert)?, key_pem: read(key)? })
     }
 
     /// Writes `<name>.crt` and `<name>.key` to `dir`; the key is readable by its owner alone.
@@ -167,10 +145,7 @@ impl Issued {
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(PathBuf, PathBuf), CertError> {
-        let (cert, key) = (
-            dir.join(format!("{name}.crt")),
-            dir.join(format!("{name}.key")),
-        );
+        let (cert, key) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
         write(&cert, &self.cert_pem)?;
         write_private(&key, &self.key_pem)?;
         Ok((cert, key))
@@ -178,17 +153,11 @@ impl Issued {
 
     /// A TLS server speaking HTTP/1.1 with this certificate.
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, CertError> {
-        let unread = |what| {
-            move |e: rustls::pki_types::pem::Error| CertError::Pem {
-                what,
-                reason: e.to_string(),
-            }
-        };
+        let unread = |what| move |e: rustls::pki_types::pem::Error| CertError::Pem { what, reason: e.to_string() };
         let chain = CertificateDer::pem_slice_iter(self.cert_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(unread("the certificate"))?;
-        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())
-            .map_err(unread("the private key"))?;
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).map_err(unread("the private key"))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -200,19 +169,11 @@ impl Issued {
 }
 
 fn read(path: &Path) -> Result<String, CertError> {
-    std::fs::read_to_string(path).map_err(|source| CertError::File {
-        action: "reading",
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::read_to_string(path).map_err(|source| CertError::File { action: "reading", path: path.to_owned(), source })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CertError> {
-    let wrong = |source| CertError::File {
-        action: "writing",
-        path: path.to_owned(),
-        source,
-    };
+    let wrong = |source| CertError::File { action: "writing", path: path.to_owned(), source };
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(wrong)?;
     }
@@ -222,20 +183,11 @@ fn write(path: &Path, text: &str) -> Result<(), CertError> {
 fn write_private(path: &Path, text: &str) -> Result<(), CertError> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let wrong = |source| CertError::File {
-        action: "writing",
-        path: path.to_owned(),
-        source,
-    };
+    let wrong = |source| CertError::File { action: "writing", path: path.to_owned(), source };
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(wrong)?;
     }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(wrong)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(wrong)?;
     file.write_all(text.as_bytes()).map_err(wrong)
 }

@@ -16,32 +16,19 @@ pub(crate) fn twilio_time(at: Timestamp) -> String {
 
 /// `len` random letters and digits.
 pub(crate) fn random_id(len: usize) -> String {
-    rand::rng()
-        .sample_iter(&Alphanumeric)
-        .take(len)
-        .map(char::from)
-        .collect()
+    rand::rng().sample_iter(&Alphanumeric).take(len).map(char::from).collect()
 }
 
 /// `len` random lower-case hexadecimal digits.
 pub(crate) fn random_hex(len: usize) -> String {
     let mut rng = rand::rng();
-    (0..len)
-        .map(|_| char::from(b"0123456789abcdef"[rng.random_range(0..16)]))
-        .collect()
+    (0..len).map(|_| char::from(b"0123456789abcdef"[rng.random_range(0..16)])).collect()
 }
 
 /// A random version 4 UUID, as the System Log names its events.
 pub(crate) fn random_uuid() -> String {
     let hex = random_hex(30);
-    format!(
-        "{}-{}-4{}-8{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..15],
-        &hex[15..18],
-        &hex[18..]
-    )
+    format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[12..15], &hex[15..18], &hex[18..])
 }
 
 #[cfg(test)]

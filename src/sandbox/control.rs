@@ -79,19 +79,11 @@ struct Resolution {
 
 impl Control {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self {
-            inner,
-            holds: Mutex::default(),
-            next: AtomicU64::new(1),
-        }
+        Self { inner, holds: Mutex::default(), next: AtomicU64::new(1) }
     }
 
     fn org(&self, name: &str) -> Result<&Arc<Org>, Refusal> {
-        self.inner
-            .orgs
-            .iter()
-            .find(|org| org.name() == name)
-            .ok_or_else(|| Refusal::missing("such org"))
+        self.inner.orgs.iter().find(|org| org.name() == name).ok_or_else(|| Refusal::missing("such org"))
     }
 
     fn carrier(&self, name: &str) -> Result<&Arc<Carrier>, Refusal> {
@@ -124,9 +116,7 @@ impl Control {
             }
             ("DELETE", ["v1", "inbox"]) => {
                 let to = one_parameter(request, "to")?;
-                Ok(ok(
-                    &json!({"cleared": self.inner.inbox.clear(to.as_deref())}),
-                ))
+                Ok(ok(&json!({"cleared": self.inner.inbox.clear(to.as_deref())})))
             }
             ("GET", ["v1", "ca"]) => Ok(ok(&json!({"pem": self.inner.authority.cert_pem()}))),
             ("GET", ["v1", "orgs"]) => {
@@ -147,12 +137,8 @@ impl Control {
                     .collect();
                 Ok(ok(&carriers))
             }
-            (_, ["v1", "orgs", name, rest @ ..]) => {
-                self.of_org(self.org(name)?, request, rest).await
-            }
-            (_, ["v1", "carriers", name, rest @ ..]) => {
-                self.of_carrier(self.carrier(name)?, request, rest)
-            }
+            (_, ["v1", "orgs", name, rest @ ..]) => self.of_org(self.org(name)?, request, rest).await,
+            (_, ["v1", "carriers", name, rest @ ..]) => self.of_carrier(self.carrier(name)?, request, rest),
             (method, ["v1", "holds", id]) => self.hold(method, id),
             _ => Err(Refusal::missing("such path")),
         }
@@ -161,11 +147,7 @@ impl Control {
     async fn send(&self, request: &Request) -> Result<Answer, Refusal> {
         let org = match one_parameter(request, "org")? {
             Some(name) => self.org(&name)?,
-            None => self
-                .inner
-                .orgs
-                .first()
-                .ok_or_else(|| Refusal::missing("org"))?,
+            None => self.inner.orgs.first().ok_or_else(|| Refusal::missing("org"))?,
         };
         let asked: SendRequest = body(request)?;
         let sane = |text: &str, most: usize| (1..=most).contains(&text.chars().count());
@@ -174,19 +156,12 @@ impl Control {
             || !sane(&asked.locale, 35)
             || !asked.code.iter().all(|code| sane(code, 32))
         {
-            return Err(Refusal::bad(
-                "to, user, locale or code is empty or too long",
-            ));
+            return Err(Refusal::bad("to, user, locale or code is empty or too long"));
         }
         Ok(ok(&org.send(asked).await))
     }
 
-    async fn of_org(
-        &self,
-        org: &Arc<Org>,
-        request: &Request,
-        rest: &[&str],
-    ) -> Result<Answer, Refusal> {
+    async fn of_org(&self, org: &Arc<Org>, request: &Request, rest: &[&str]) -> Result<Answer, Refusal> {
         match (request.method.as_str(), rest) {
             ("GET", ["hooks"]) => Ok(ok(&org.hooks())),
             ("GET", ["log"]) => Ok(ok(&org.log())),
@@ -204,8 +179,7 @@ impl Control {
             ("GET", ["behaviour"]) => Ok(ok(&org.behaviour())),
             ("PATCH", ["behaviour"]) => {
                 let given: serde_json::Map<String, Value> = body(request)?;
-                let mut now =
-                    serde_json::to_value(org.behaviour()).map_err(|e| Refusal::from(&e))?;
+                let mut now = serde_json::to_value(org.behaviour()).map_err(|e| Refusal::from(&e))?;
                 if let Some(fields) = now.as_object_mut() {
                     fields.extend(given);
                 }
@@ -223,8 +197,7 @@ impl Control {
             }
             ("POST", ["admin"]) => {
                 let call: AdminCall = body(request)?;
-                let method =
-                    Method::from_bytes(call.method.as_bytes()).map_err(|e| Refusal::from(&e))?;
+                let method = Method::from_bytes(call.method.as_bytes()).map_err(|e| Refusal::from(&e))?;
                 let (status, body) = org.admin(method, &call.path, &call.body).await;
                 Ok(ok(&json!({"status": status.as_u16(), "body": body})))
             }
@@ -232,12 +205,7 @@ impl Control {
         }
     }
 
-    fn of_carrier(
-        &self,
-        carrier: &Arc<Carrier>,
-        request: &Request,
-        rest: &[&str],
-    ) -> Result<Answer, Refusal> {
+    fn of_carrier(&self, carrier: &Arc<Carrier>, request: &Request, rest: &[&str]) -> Result<Answer, Refusal> {
         match (request.method.as_str(), rest) {
             ("GET", ["calls"]) => Ok(ok(&carrier.calls())),
             ("GET", ["faults"]) => Ok(ok(&carrier.faults())),
@@ -265,10 +233,7 @@ impl Control {
     fn hold(&self, method: &str, id: &str) -> Result<Answer, Refusal> {
         let id: u64 = id.parse().map_err(|e| Refusal::from(&e))?;
         let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        let gate = holds
-            .get(&id)
-            .cloned()
-            .ok_or_else(|| Refusal::missing("such hold"))?;
+        let gate = holds.get(&id).cloned().ok_or_else(|| Refusal::missing("such hold"))?;
         match method {
             "GET" => Ok(ok(&json!({"hold": id, "arrivals": gate.arrivals()}))),
             "DELETE" => {
@@ -285,9 +250,7 @@ impl Handler for Control {
     fn handle(self: Arc<Self>, request: Request) -> BoxFuture<'static, Reply> {
         async move {
             let answer = self.answer(&request).await;
-            answer
-                .unwrap_or_else(|Refusal(status, why)| Answer::json(status, &json!({"error": why})))
-                .into()
+            answer.unwrap_or_else(|Refusal(status, why)| Answer::json(status, &json!({"error": why}))).into()
         }
         .boxed()
     }
@@ -304,9 +267,7 @@ fn ok(body: &impl Serialize) -> Answer {
 fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     serde_json::from_slice(&request.body).map_err(|error| {
         let kind = match error.classify() {
-            serde_json::error::Category::Data => {
-                "the body has an unknown, missing or ill-typed field"
-            }
+            serde_json::error::Category::Data => "the body has an unknown, missing or ill-typed field",
             _ => "the body is no JSON",
         };
         Refusal::bad(format!("{kind}, near column {}", error.column()))

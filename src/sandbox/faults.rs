@@ -112,29 +112,19 @@ impl Fault {
     /// A fault for every message until it is cleared.
     #[must_use]
     pub fn always(fault: FaultKind) -> Self {
-        Self {
-            fault,
-            country: None,
-            times: None,
-        }
+        Self { fault, country: None, times: None }
     }
 
     /// A fault for the next `times` messages.
     #[must_use]
     pub fn times(fault: FaultKind, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..Self::always(fault)
-        }
+        Self { times: Some(times), ..Self::always(fault) }
     }
 
     /// A fault for the numbers of one area, until it is cleared.
     #[must_use]
     pub fn within(fault: FaultKind, area: Area) -> Self {
-        Self {
-            country: Some(area),
-            ..Self::always(fault)
-        }
+        Self { country: Some(area), ..Self::always(fault) }
     }
 
     /// Whether it takes the whole account off the network.
@@ -161,10 +151,7 @@ impl Fault {
             FaultKind::Slow { ms } | FaultKind::Trickle { ms, .. } if *ms > LONGEST_DELAY_MS => {
                 Err(FaultError::TooLong)
             }
-            FaultKind::Refuse {
-                status: Some(status),
-                ..
-            } if !(200..600).contains(status) => Err(FaultError::Status),
+            FaultKind::Refuse { status: Some(status), .. } if !(200..600).contains(status) => Err(FaultError::Status),
             _ => Ok(()),
         }
     }
@@ -194,10 +181,7 @@ impl Faults {
     }
 
     pub(crate) fn list(&self) -> Vec<Fault> {
-        self.standing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn door_is_shut(&self) -> bool {
@@ -207,9 +191,7 @@ impl Faults {
     /// The fault a message to `to` meets; one of its times is used up.
     pub(crate) fn for_message(&self, to: &str) -> Option<FaultKind> {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = standing
-            .iter()
-            .rposition(|f| f.country.as_ref().is_none_or(|area| area.contains(to)))?;
+        let at = standing.iter().rposition(|f| f.country.as_ref().is_none_or(|area| area.contains(to)))?;
         let kind = standing[at].fault.clone();
         if let Some(times) = &mut standing[at].times {
             *times -= 1;
@@ -223,11 +205,7 @@ impl Faults {
     /// The fault a health probe meets.
     pub(crate) fn for_probe(&self) -> Option<FaultKind> {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        standing
-            .iter()
-            .rev()
-            .find(|fault| fault.meets_probes())
-            .map(|fault| fault.fault.clone())
+        standing.iter().rev().find(|fault| fault.meets_probes()).map(|fault| fault.fault.clone())
     }
 }
 
@@ -250,9 +228,7 @@ mod tests {
     #[test]
     fn a_countrys_fault_leaves_other_numbers_and_probes_alone() {
         let faults = Faults::default();
-        faults
-            .set(Fault::within(FaultKind::Down, sweden()))
-            .unwrap();
+        faults.set(Fault::within(FaultKind::Down, sweden())).unwrap();
         assert_eq!(faults.for_message(SE), Some(FaultKind::Down));
         assert_eq!(faults.for_message(DK), None);
         assert_eq!(faults.for_probe(), None);
@@ -272,9 +248,7 @@ mod tests {
     fn clearing_one_country_keeps_the_rest() {
         let faults = Faults::default();
         faults.set(Fault::always(FaultKind::Down)).unwrap();
-        faults
-            .set(Fault::within(FaultKind::Down, sweden()))
-            .unwrap();
+        faults.set(Fault::within(FaultKind::Down, sweden())).unwrap();
         faults.clear(Some(&sweden()));
         assert!(faults.door_is_shut());
         faults.clear(None);
@@ -284,13 +258,8 @@ mod tests {
     #[test]
     fn a_fault_that_could_never_end_or_never_start_is_refused() {
         let faults = Faults::default();
-        let slow = FaultKind::Slow {
-            ms: LONGEST_DELAY_MS + 1,
-        };
+        let slow = FaultKind::Slow { ms: LONGEST_DELAY_MS + 1 };
         assert_eq!(faults.set(Fault::always(slow)), Err(FaultError::TooLong));
-        assert_eq!(
-            faults.set(Fault::times(FaultKind::Down, 0)),
-            Err(FaultError::ZeroTimes)
-        );
+        assert_eq!(faults.set(Fault::times(FaultKind::Down, 0)), Err(FaultError::ZeroTimes));
     }
 }

@@ -18,10 +18,7 @@ impl Gate {
     /// A shut gate nobody waits at.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            arrivals: watch::Sender::new(0),
-            open: watch::Sender::new(false),
-        }
+        Self { arrivals: watch::Sender::new(0), open: watch::Sender::new(false) }
     }
 
     /// Waits until a call has come to the gate (it may have come already).

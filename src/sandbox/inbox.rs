@@ -83,11 +83,7 @@ impl Inbox {
     #[must_use]
     pub fn messages(&self, to: Option<&str>) -> Vec<Message> {
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        messages
-            .iter()
-            .filter(|message| to.is_none_or(|to| message.to == to))
-            .cloned()
-            .collect()
+        messages.iter().filter(|message| to.is_none_or(|to| message.to == to)).cloned().collect()
     }
 
     /// Forgets every message, or those to one number. Answers how many.
@@ -102,19 +98,12 @@ impl Inbox {
 /// The passcode a person would read from a text: the first word of four to twelve letters and
 /// digits that holds a digit, or as many single ones set apart as a call speaks them.
 pub(crate) fn code_in(text: &str) -> Option<String> {
-    let words: Vec<&str> = text
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let is_code =
-        |word: &str| (4..=12).contains(&word.len()) && word.bytes().any(|b| b.is_ascii_digit());
+    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let is_code = |word: &str| (4..=12).contains(&word.len()) && word.bytes().any(|b| b.is_ascii_digit());
     if let Some(word) = words.iter().find(|word| is_code(word)) {
         return Some((*word).to_owned());
     }
-    words
-        .split(|word| word.len() > 1)
-        .map(<[&str]>::concat)
-        .find(|run| is_code(run))
+    words.split(|word| word.len() > 1).map(<[&str]>::concat).find(|run| is_code(run))
 }
 
 #[cfg(test)]
@@ -139,14 +128,8 @@ mod tests {
     #[test]
     fn the_code_is_found_written_and_spelled_out() {
         assert_eq!(code_in("Your code is 123456.").as_deref(), Some("123456"));
-        assert_eq!(
-            code_in("Code: a1B2c3D4e5F6").as_deref(),
-            Some("a1B2c3D4e5F6")
-        );
-        assert_eq!(
-            code_in("Your code is 1, 2, 3, 4, 5, 6. Goodbye").as_deref(),
-            Some("123456")
-        );
+        assert_eq!(code_in("Code: a1B2c3D4e5F6").as_deref(), Some("a1B2c3D4e5F6"));
+        assert_eq!(code_in("Your code is 1, 2, 3, 4, 5, 6. Goodbye").as_deref(), Some("123456"));
         assert_eq!(code_in("Hello there"), None);
     }
 

@@ -56,10 +56,7 @@ pub(crate) struct JsonAccount {
 
 impl JsonAccount {
     pub(crate) fn new(token: Secret) -> Self {
-        Self {
-            token,
-            memory: Mutex::default(),
-        }
+        Self { token, memory: Mutex::default() }
     }
 
     fn is_authorized(&self, request: &Request) -> bool {
@@ -80,8 +77,8 @@ impl JsonAccount {
             .header("idempotency-key")
             .filter(|key| (1..=255).contains(&key.len()))
             .ok_or_else(|| rejected(StatusCode::BAD_REQUEST, "idempotency-key-missing"))?;
-        let body: Body = serde_json::from_slice(&request.body)
-            .map_err(|_| rejected(StatusCode::BAD_REQUEST, "body-invalid"))?;
+        let body: Body =
+            serde_json::from_slice(&request.body).map_err(|_| rejected(StatusCode::BAD_REQUEST, "body-invalid"))?;
         if body.message_id != key {
             return Err(rejected(StatusCode::BAD_REQUEST, "idempotency-key-differs"));
         }
@@ -95,18 +92,9 @@ impl JsonAccount {
             return Err(rejected(StatusCode::BAD_REQUEST, "body-invalid"));
         }
         if !is_e164(&body.to) {
-            return Err(refused(
-                StatusCode::BAD_REQUEST,
-                "permanent-destination",
-                None,
-                "to-invalid",
-            ));
+            return Err(refused(StatusCode::BAD_REQUEST, "permanent-destination", None, "to-invalid"));
         }
-        let seen = Seen {
-            channel: body.channel,
-            to: body.to.clone(),
-            text: body.text.clone(),
-        };
+        let seen = Seen { channel: body.channel, to: body.to.clone(), text: body.text.clone() };
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, answer)) = memory.by_key.get(key) {
             return if *before == seen {
@@ -157,16 +145,8 @@ impl Vendor for JsonAccount {
         Answer::json(StatusCode::OK, &json!({"status": "ok"}))
     }
 
-    fn refusal(
-        &self,
-        code: &str,
-        status: Option<u16>,
-        class: Option<&str>,
-        scope: Option<&str>,
-    ) -> Answer {
-        let status = status
-            .and_then(|status| StatusCode::from_u16(status).ok())
-            .unwrap_or(StatusCode::OK);
+    fn refusal(&self, code: &str, status: Option<u16>, class: Option<&str>, scope: Option<&str>) -> Answer {
+        let status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
         let class = class.unwrap_or("transient");
         let scope = (class == "permanent-config").then(|| scope.unwrap_or("account"));
         refused(status, class, scope, code)
@@ -184,11 +164,7 @@ impl Vendor for JsonAccount {
         {
             memory.by_key.remove(&oldest);
         }
-        let seen = Seen {
-            channel: asked.channel,
-            to: asked.to.clone(),
-            text: asked.text.clone(),
-        };
+        let seen = Seen { channel: asked.channel, to: asked.to.clone(), text: asked.text.clone() };
         memory.order.push_back(key.clone());
         memory.by_key.insert(key.clone(), (seen, answer.clone()));
     }

@@ -81,10 +81,7 @@ async fn accept(
             continue;
         };
         let reset = Arc::new(AtomicBool::new(false));
-        let stream = Resettable {
-            stream,
-            reset: Arc::clone(&reset),
-        };
+        let stream = Resettable { stream, reset: Arc::clone(&reset) };
         if *door.borrow() {
             reset.store(true, Ordering::Relaxed);
             continue;
@@ -124,12 +121,8 @@ async fn connection(
     }
 }
 
-async fn serve<I>(
-    io: I,
-    handler: Arc<dyn Handler>,
-    reset: &Arc<AtomicBool>,
-    stop: &CancellationToken,
-) where
+async fn serve<I>(io: I, handler: Arc<dyn Handler>, reset: &Arc<AtomicBool>, stop: &CancellationToken)
+where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let service = service_fn(|request| {
@@ -158,10 +151,7 @@ async fn answer(
     let body = match tokio::time::timeout(READ, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Ok(whole(Answer::text(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too large",
-            )));
+            return Ok(whole(Answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")));
         }
         Ok(Err(_)) | Err(_) => return Err(Ended),
     };
@@ -236,21 +226,13 @@ impl Drop for Resettable {
 }
 
 impl AsyncRead for Resettable {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Resettable {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

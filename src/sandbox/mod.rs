@@ -75,11 +75,9 @@ pub enum VendorOptions {
 impl VendorOptions {
     fn build(self) -> Box<dyn Vendor> {
         match self {
-            Self::Twilio {
-                account_sid,
-                auth_token,
-                senders,
-            } => Box::new(twilio::TwilioAccount::new(account_sid, auth_token, senders)),
+            Self::Twilio { account_sid, auth_token, senders } => {
+                Box::new(twilio::TwilioAccount::new(account_sid, auth_token, senders))
+            }
             Self::Json { token } => Box::new(json_carrier::JsonAccount::new(token)),
         }
     }
@@ -88,11 +86,7 @@ impl VendorOptions {
 impl CarrierOptions {
     /// A Twilio account on a free local port.
     #[must_use]
-    pub fn twilio(
-        name: impl Into<String>,
-        account_sid: impl Into<String>,
-        auth_token: impl Into<String>,
-    ) -> Self {
+    pub fn twilio(name: impl Into<String>, account_sid: impl Into<String>, auth_token: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -110,9 +104,7 @@ impl CarrierOptions {
         Self {
             name: name.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            vendor: VendorOptions::Json {
-                token: Secret::new(token),
-            },
+            vendor: VendorOptions::Json { token: Secret::new(token) },
         }
     }
 }
@@ -210,11 +202,7 @@ impl Sandbox {
         let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, door| {
             let bound = listener::listen(addr, Some(tls.clone()), handler, door, stop.clone())
                 .await
-                .map_err(|source| StartError::Listen {
-                    what: what.clone(),
-                    addr,
-                    source,
-                })?;
+                .map_err(|source| StartError::Listen { what: what.clone(), addr, source })?;
             tracing::info!(%what, %bound, "listening");
             Ok::<_, StartError>(bound)
         };
@@ -237,32 +225,19 @@ impl Sandbox {
             carrier.listens_at(bound);
             carriers.push(carrier);
         }
-        let inner = Arc::new(Inner {
-            orgs,
-            carriers,
-            inbox,
-            authority,
-        });
+        let inner = Arc::new(Inner { orgs, carriers, inbox, authority });
         let control = match options.control {
             None => None,
             Some(addr) => {
                 let handler = Arc::new(control::Control::new(Arc::clone(&inner)));
                 let bound = listener::listen(addr, None, handler, open, stop.clone())
                     .await
-                    .map_err(|source| StartError::Listen {
-                        what: "the control API".to_owned(),
-                        addr,
-                        source,
-                    })?;
+                    .map_err(|source| StartError::Listen { what: "the control API".to_owned(), addr, source })?;
                 tracing::info!(%bound, "control API listening");
                 Some(bound)
             }
         };
-        Ok(Self {
-            inner,
-            control,
-            stop: guard,
-        })
+        Ok(Self { inner, control, stop: guard })
     }
 
     /// The org of this name.
@@ -316,17 +291,11 @@ impl Sandbox {
 fn check_names(options: &Options) -> Result<(), StartError> {
     let wrong = |why: String| Err(StartError::Options(why));
     let mut names: Vec<&str> = Vec::new();
-    for name in options
-        .orgs
-        .iter()
-        .map(|org| org.name.as_str())
-        .chain(options.carriers.iter().map(|c| c.name.as_str()))
+    for name in options.orgs.iter().map(|org| org.name.as_str()).chain(options.carriers.iter().map(|c| c.name.as_str()))
     {
         let sane = !name.is_empty()
             && name.len() <= 64
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         if !sane {
             return wrong("a name is 1 to 64 letters, digits, '-', '_' and '.'".to_owned());
         }
@@ -337,14 +306,11 @@ fn check_names(options: &Options) -> Result<(), StartError> {
     }
     for carrier in &options.carriers {
         if let VendorOptions::Twilio { account_sid, .. } = &carrier.vendor {
-            let sane = account_sid.strip_prefix("AC").is_some_and(|rest| {
-                rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit())
-            });
+            let sane = account_sid
+                .strip_prefix("AC")
+                .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
             if !sane {
-                return wrong(format!(
-                    "{}: an account SID is AC and 32 hexadecimal digits",
-                    carrier.name
-                ));
+                return wrong(format!("{}: an account SID is AC and 32 hexadecimal digits", carrier.name));
             }
         }
     }

@@ -35,9 +35,7 @@ pub(crate) fn is_e164(number: &str) -> bool {
     let Some(digits) = number.strip_prefix('+') else {
         return false;
     };
-    (7..=15).contains(&digits.len())
-        && digits.bytes().all(|b| b.is_ascii_digit())
-        && !digits.starts_with('0')
+    (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
 }
 
 /// A number as a log may show it: its first three and its last two characters.
@@ -53,9 +51,7 @@ pub(crate) fn masked(number: &str) -> String {
 
 /// The two-letter country of a number, where the table has exactly one for its calling code.
 pub(crate) fn country_of(number: &str) -> Option<&'static str> {
-    let mut found = CALLING_CODES
-        .iter()
-        .filter(|(_, code)| number.starts_with(code));
+    let mut found = CALLING_CODES.iter().filter(|(_, code)| number.starts_with(code));
     match (found.next(), found.next()) {
         (Some((country, _)), None) => Some(country),
         (Some(_), Some(_)) => Some("US"),
@@ -65,10 +61,7 @@ pub(crate) fn country_of(number: &str) -> Option<&'static str> {
 
 /// The calling code of a number, digits only, where the table has it.
 pub(crate) fn calling_code_of(number: &str) -> Option<&'static str> {
-    CALLING_CODES
-        .iter()
-        .find(|(_, code)| number.starts_with(code))
-        .map(|(_, code)| code.trim_start_matches('+'))
+    CALLING_CODES.iter().find(|(_, code)| number.starts_with(code)).map(|(_, code)| code.trim_start_matches('+'))
 }
 
 /// The numbers a fault is about: those under one prefix such as `+46`.
@@ -82,11 +75,7 @@ pub struct Area(String);
 impl std::fmt::Debug for Area {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A prefix may be as long as a whole number, which no log may show.
-        if self.0.len() < 8 {
-            f.write_str(&self.0)
-        } else {
-            f.write_str(&masked(&self.0))
-        }
+        if self.0.len() < 8 { f.write_str(&self.0) } else { f.write_str(&masked(&self.0)) }
     }
 }
 
@@ -142,14 +131,7 @@ mod tests {
     #[test]
     fn e164_wants_a_plus_a_leading_digit_and_at_most_fifteen_digits() {
         assert!(is_e164("+46701234567"));
-        for bad in [
-            "46701234567",
-            "+0701234567",
-            "+4670 1234567",
-            "+1234567890123456",
-            "+123",
-            "",
-        ] {
+        for bad in ["46701234567", "+0701234567", "+4670 1234567", "+1234567890123456", "+123", ""] {
             assert!(!is_e164(bad), "{bad}");
         }
     }

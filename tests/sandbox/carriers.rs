@@ -16,9 +16,7 @@ impl Scene {
     }
 
     fn form(&self, resource: &str, pairs: &[(&str, &str)]) -> reqwest::RequestBuilder {
-        let body = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(pairs)
-            .finish();
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         self.http
             .post(self.twilio(&format!("{SID}/{resource}.json")))
             .basic_auth(SID, Some(TWILIO_TOKEN))
@@ -49,18 +47,13 @@ impl Scene {
     }
 
     fn fault(&self, carrier: &str, fault: Fault) {
-        self.sandbox
-            .carrier(carrier)
-            .unwrap()
-            .set_fault(fault)
-            .unwrap();
+        self.sandbox.carrier(carrier).unwrap().set_fault(fault).unwrap();
     }
 }
 
 const TEXT: &str = "Your code is 482913.";
 const GOOD: [(&str, &str); 3] = [("To", HANDSET), ("From", SENDER), ("Body", TEXT)];
-const TWIML: &str =
-    "<Response><Say language=\"en-US\" loop=\"2\">Your code is 4, 8, 2, 9, 1, 3</Say></Response>";
+const TWIML: &str = "<Response><Say language=\"en-US\" loop=\"2\">Your code is 4, 8, 2, 9, 1, 3</Say></Response>";
 
 /// Sends a message and expects Twilio's error.
 async fn sms_refused(pairs: &[(&str, &str)], status: u16, code: u32) {
@@ -69,20 +62,14 @@ async fn sms_refused(pairs: &[(&str, &str)], status: u16, code: u32) {
     assert_eq!(refused.status, status, "{}", refused.body);
     assert_eq!(refused.body["code"], code);
     assert_eq!(refused.body["status"], status);
-    assert_eq!(
-        refused.body["more_info"],
-        format!("https://www.twilio.com/docs/errors/{code}")
-    );
+    assert_eq!(refused.body["more_info"], format!("https://www.twilio.com/docs/errors/{code}"));
     assert_eq!(scene.delivered(), 0);
 }
 
 async fn call_refused(pairs: &[(&str, &str)], code: u32) {
     let scene = Scene::new().await;
     let refused = scene.call(pairs).await;
-    assert_eq!(
-        (refused.status.as_u16(), &refused.body["code"]),
-        (400, &json!(code))
-    );
+    assert_eq!((refused.status.as_u16(), &refused.body["code"]), (400, &json!(code)));
     assert_eq!(scene.delivered(), 0);
 }
 
@@ -119,44 +106,27 @@ async fn twilio_accepts_a_messaging_service_and_every_documented_parameter_type(
             ("ContentRetention", "discard"),
         ])
         .await;
-    assert_eq!(
-        (sent.status.as_u16(), &sent.body["status"]),
-        (201, &json!("accepted"))
-    );
+    assert_eq!((sent.status.as_u16(), &sent.body["status"]), (201, &json!("accepted")));
 }
 
 #[tokio::test]
 async fn twilio_calls_and_says_the_code_as_often_as_told() {
     let scene = Scene::new().await;
-    let pairs = [
-        ("To", HANDSET),
-        ("From", SENDER),
-        ("Twiml", TWIML),
-        ("Timeout", "30"),
-    ];
+    let pairs = [("To", HANDSET), ("From", SENDER), ("Twiml", TWIML), ("Timeout", "30")];
     let sent = scene.call(&pairs).await;
     assert_eq!(sent.status, 201);
     assert!(sent.body["sid"].as_str().unwrap().starts_with("CA"));
     let inbox = scene.sandbox.inbox().messages(None);
     assert_eq!(inbox[0].channel, Channel::Voice);
-    assert_eq!(
-        (inbox[0].said, inbox[0].code.as_deref()),
-        (2, Some("482913"))
-    );
+    assert_eq!((inbox[0].said, inbox[0].code.as_deref()), (2, Some("482913")));
 }
 
 #[tokio::test]
 async fn twilio_shows_the_account() {
     let scene = Scene::new().await;
-    let request = scene
-        .http
-        .get(scene.twilio(&format!("{SID}.json")))
-        .basic_auth(SID, Some(TWILIO_TOKEN));
+    let request = scene.http.get(scene.twilio(&format!("{SID}.json"))).basic_auth(SID, Some(TWILIO_TOKEN));
     let account = got(request).await.unwrap();
-    assert_eq!(
-        (account.status.as_u16(), &account.body["status"]),
-        (200, &json!("active"))
-    );
+    assert_eq!((account.status.as_u16(), &account.body["status"]), (200, &json!("active")));
     assert!(!account.body.to_string().contains(TWILIO_TOKEN));
 }
 
@@ -167,18 +137,12 @@ async fn twilio_refuses_missing_and_wrong_credentials() {
     for request in [
         scene.http.post(&url),
         scene.http.post(&url).basic_auth(SID, Some("wrong")),
-        scene
-            .http
-            .post(&url)
-            .basic_auth("ACother", Some(TWILIO_TOKEN)),
+        scene.http.post(&url).basic_auth("ACother", Some(TWILIO_TOKEN)),
         scene.http.post(&url).bearer_auth(TWILIO_TOKEN),
         scene.http.post(&url).header("authorization", "Basic !!!"),
     ] {
         let refused = got(request).await.unwrap();
-        assert_eq!(
-            (refused.status.as_u16(), &refused.body["code"]),
-            (401, &json!(20003))
-        );
+        assert_eq!((refused.status.as_u16(), &refused.body["code"]), (401, &json!(20003)));
     }
 }
 
@@ -188,25 +152,11 @@ async fn twilio_does_not_find_another_account_path_or_method() {
     let other = format!("{}/Messages.json", SID.replace('0', "1"));
     let auth = |r: reqwest::RequestBuilder| got(r.basic_auth(SID, Some(TWILIO_TOKEN)));
     let account = auth(scene.http.post(scene.twilio(&other))).await.unwrap();
-    assert_eq!(
-        (account.status.as_u16(), &account.body["code"]),
-        (404, &json!(20404))
-    );
-    let path = auth(scene.http.post(scene.twilio(&format!("{SID}/Faxes.json"))))
-        .await
-        .unwrap();
+    assert_eq!((account.status.as_u16(), &account.body["code"]), (404, &json!(20404)));
+    let path = auth(scene.http.post(scene.twilio(&format!("{SID}/Faxes.json")))).await.unwrap();
     assert_eq!(path.status, 404);
-    let method = auth(
-        scene
-            .http
-            .get(scene.twilio(&format!("{SID}/Messages.json"))),
-    )
-    .await
-    .unwrap();
-    assert_eq!(
-        (method.status.as_u16(), &method.body["code"]),
-        (405, &json!(20004))
-    );
+    let method = auth(scene.http.get(scene.twilio(&format!("{SID}/Messages.json")))).await.unwrap();
+    assert_eq!((method.status.as_u16(), &method.body["code"]), (405, &json!(20004)));
 }
 
 #[tokio::test]
@@ -219,10 +169,7 @@ async fn twilio_refuses_another_content_type() {
         .header("content-type", "application/json")
         .body("{}");
     let refused = got(request).await.unwrap();
-    assert_eq!(
-        (refused.status.as_u16(), &refused.body["code"]),
-        (415, &json!(20415))
-    );
+    assert_eq!((refused.status.as_u16(), &refused.body["code"]), (415, &json!(20415)));
 }
 
 #[tokio::test]
@@ -264,12 +211,7 @@ async fn twilio_refuses_a_missing_or_too_long_body() {
 #[tokio::test]
 async fn twilio_refuses_a_missing_malformed_or_foreign_sender() {
     sms_refused(&[GOOD[0], GOOD[2]], 400, 21603).await;
-    sms_refused(
-        &[GOOD[0], GOOD[2], ("From", "A name far too long")],
-        400,
-        21212,
-    )
-    .await;
+    sms_refused(&[GOOD[0], GOOD[2], ("From", "A name far too long")], 400, 21212).await;
     sms_refused(&[GOOD[0], GOOD[2], ("From", "+15005550007")], 400, 21606).await;
 }
 
@@ -298,20 +240,14 @@ fn message(id: &str) -> Value {
 async fn the_json_carrier_accepts_a_message_once_for_each_key() {
     let scene = Scene::new().await;
     let first = got(scene.json("m1", &message("m1"))).await.unwrap();
-    assert_eq!(
-        (first.status.as_u16(), &first.body["status"]),
-        (200, &json!("accepted"))
-    );
+    assert_eq!((first.status.as_u16(), &first.body["status"]), (200, &json!("accepted")));
     let again = got(scene.json("m1", &message("m1"))).await.unwrap();
     assert_eq!(again.body, first.body);
     assert_eq!(scene.delivered(), 1);
     let mut other = message("m1");
     other["text"] = json!("another text");
     let reused = got(scene.json("m1", &other)).await.unwrap();
-    assert_eq!(
-        (reused.status.as_u16(), &reused.body["status"]),
-        (409, &json!("refused"))
-    );
+    assert_eq!((reused.status.as_u16(), &reused.body["status"]), (409, &json!("refused")));
     assert_eq!(scene.delivered(), 1);
 }
 
@@ -321,10 +257,7 @@ async fn the_json_carrier_needs_only_the_four_required_fields() {
     let body = json!({"messageId": "v", "channel": "voice", "to": HANDSET, "text": "4, 8, 2, 9"});
     let sent = got(scene.json("v", &body)).await.unwrap();
     assert_eq!(sent.body["status"], "accepted");
-    assert_eq!(
-        scene.sandbox.inbox().messages(None)[0].channel,
-        Channel::Voice
-    );
+    assert_eq!(scene.sandbox.inbox().messages(None)[0].channel, Channel::Voice);
 }
 
 #[tokio::test]
@@ -358,11 +291,7 @@ async fn the_json_carrier_refuses_missing_fields_key_type_and_token() {
     for field in ["messageId", "channel", "to", "text"] {
         let mut body = message("m");
         body.as_object_mut().unwrap().remove(field);
-        assert_eq!(
-            got(scene.json("m", &body)).await.unwrap().status,
-            400,
-            "{field}"
-        );
+        assert_eq!(got(scene.json("m", &body)).await.unwrap().status, 400, "{field}");
     }
     let url = format!("https://{}/", scene.sandbox.carrier("json").unwrap().addr());
     let body = message("m").to_string();
@@ -400,14 +329,8 @@ async fn a_carrier_that_is_down_resets_connections_old_and_new() {
 #[tokio::test]
 async fn a_country_that_is_down_is_a_503_and_other_countries_go_on() {
     let scene = Scene::new().await;
-    scene.fault(
-        "twilio",
-        Fault::within(FaultKind::Down, "SE".parse().unwrap()),
-    );
-    assert_eq!(
-        got(scene.form("Messages", &GOOD)).await.unwrap().status,
-        503
-    );
+    scene.fault("twilio", Fault::within(FaultKind::Down, "SE".parse().unwrap()));
+    assert_eq!(got(scene.form("Messages", &GOOD)).await.unwrap().status, 503);
     let danish = [("To", "+4520123456"), GOOD[1], GOOD[2]];
     assert_eq!(scene.sms(&danish).await.status, 201);
     assert_eq!(scene.delivered(), 1);
@@ -426,15 +349,10 @@ async fn a_slow_carrier_delivers_and_answers_late() {
 #[tokio::test]
 async fn a_lost_answer_may_or_may_not_have_been_a_delivery() {
     for delivered in [false, true] {
-        for kind in [
-            FaultKind::Hang { delivered },
-            FaultKind::Reset { delivered },
-        ] {
+        for kind in [FaultKind::Hang { delivered }, FaultKind::Reset { delivered }] {
             let scene = Scene::new().await;
             scene.fault("twilio", Fault::times(kind.clone(), 1));
-            let request = scene
-                .form("Messages", &GOOD)
-                .timeout(Duration::from_secs(1));
+            let request = scene.form("Messages", &GOOD).timeout(Duration::from_secs(1));
             let error = got(request).await.err().unwrap();
             assert_eq!(error.is_timeout(), matches!(kind, FaultKind::Hang { .. }));
             assert_eq!(scene.delivered(), usize::from(delivered), "{kind:?}");
@@ -459,18 +377,12 @@ async fn a_refusal_on_demand_has_each_vendors_shape() {
     };
     scene.fault("twilio", refuse("21610", None, None, None));
     let twilio = scene.sms(&GOOD).await;
-    assert_eq!(
-        (twilio.status.as_u16(), &twilio.body["code"]),
-        (400, &json!(21610))
-    );
+    assert_eq!((twilio.status.as_u16(), &twilio.body["code"]), (400, &json!(21610)));
     scene.fault("twilio", refuse("20429", None, None, None));
     assert_eq!(scene.sms(&GOOD).await.status, 429);
     scene.fault("twilio", refuse("30008", Some(500), None, None));
     assert_eq!(scene.sms(&GOOD).await.status, 500);
-    scene.fault(
-        "json",
-        refuse("no-geo", None, Some("permanent-config"), Some("country")),
-    );
+    scene.fault("json", refuse("no-geo", None, Some("permanent-config"), Some("country")));
     let json = got(scene.json("a", &message("a"))).await.unwrap();
     assert_eq!(json.status, 200);
     assert_eq!(
@@ -483,10 +395,7 @@ async fn a_refusal_on_demand_has_each_vendors_shape() {
 #[tokio::test]
 async fn garbage_is_a_success_that_cannot_be_read() {
     let scene = Scene::new().await;
-    scene.fault(
-        "json",
-        Fault::always(FaultKind::Garbage { delivered: false }),
-    );
+    scene.fault("json", Fault::always(FaultKind::Garbage { delivered: false }));
     let garbage = got(scene.json("a", &message("a"))).await.unwrap();
     assert_eq!((garbage.status.as_u16(), garbage.body), (200, Value::Null));
     assert_eq!(scene.delivered(), 0);
@@ -495,17 +404,9 @@ async fn garbage_is_a_success_that_cannot_be_read() {
 #[tokio::test]
 async fn a_trickled_answer_does_not_end_in_time() {
     let scene = Scene::new().await;
-    let trickle = FaultKind::Trickle {
-        ms: 50,
-        delivered: false,
-    };
+    let trickle = FaultKind::Trickle { ms: 50, delivered: false };
     scene.fault("twilio", Fault::always(trickle));
-    let response = scene
-        .form("Messages", &GOOD)
-        .timeout(Duration::from_secs(2))
-        .send()
-        .await
-        .unwrap();
+    let response = scene.form("Messages", &GOOD).timeout(Duration::from_secs(2)).send().await.unwrap();
     assert_eq!(response.status(), 201, "the head comes at once");
     assert!(response.text().await.unwrap_err().is_timeout());
     assert_eq!(scene.delivered(), 0);
@@ -514,10 +415,7 @@ async fn a_trickled_answer_does_not_end_in_time() {
 #[tokio::test]
 async fn an_unknown_outcome_with_the_same_key_again_is_not_a_second_delivery() {
     let scene = Scene::new().await;
-    scene.fault(
-        "json",
-        Fault::times(FaultKind::Unknown { delivered: true }, 1),
-    );
+    scene.fault("json", Fault::times(FaultKind::Unknown { delivered: true }, 1));
     let unknown = got(scene.json("a", &message("a"))).await.unwrap();
     assert_eq!(unknown.body, json!({"status": "unknown"}));
     let again = got(scene.json("a", &message("a"))).await.unwrap();
@@ -536,14 +434,8 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
             .timeout(Duration::from_secs(1));
         async move { got(request).await.map(|got| got.status.as_u16()).ok() }
     };
-    let refuse = |status| {
-        Fault::always(FaultKind::Refuse {
-            code: "21408".to_owned(),
-            status,
-            class: None,
-            scope: None,
-        })
-    };
+    let refuse =
+        |status| Fault::always(FaultKind::Refuse { code: "21408".to_owned(), status, class: None, scope: None });
     let carrier = scene.sandbox.carrier("twilio").unwrap();
     for (fault, seen) in [
         (refuse(None), Some(200)),
@@ -561,11 +453,7 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
 #[tokio::test]
 async fn a_held_message_waits_at_its_gate() {
     let scene = Scene::new().await;
-    let gate = scene
-        .sandbox
-        .carrier("twilio")
-        .unwrap()
-        .hold(Moment::Before);
+    let gate = scene.sandbox.carrier("twilio").unwrap().hold(Moment::Before);
     let sending = tokio::spawn(got(scene.form("Messages", &GOOD)));
     gate.arrived().await;
     assert_eq!(scene.delivered(), 0);
@@ -580,10 +468,7 @@ async fn the_list_of_calls_masks_numbers_and_holds_no_text() {
     scene.sms(&GOOD).await;
     let calls = scene.sandbox.carrier("twilio").unwrap().calls();
     let shown = format!("{calls:?}");
-    assert!(
-        !shown.contains(HANDSET) && !shown.contains("482913"),
-        "{shown}"
-    );
+    assert!(!shown.contains(HANDSET) && !shown.contains("482913"), "{shown}");
     assert_eq!(calls[0].country.as_deref(), Some("SE"));
     assert!(calls[0].delivered);
 }

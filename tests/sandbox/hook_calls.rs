@@ -19,10 +19,7 @@ fn events(scene: &Scene, prefix: &str) -> Vec<Value> {
 }
 
 async fn sent(scene: &Scene) -> SendReport {
-    scene
-        .org()
-        .send(SendRequest::sms(HANDSET).with_code("482913"))
-        .await
+    scene.org().send(SendRequest::sms(HANDSET).with_code("482913")).await
 }
 
 /// Sends to a hook that fails so, and checks that Okta's own sender took over.
@@ -37,15 +34,9 @@ async fn falls_back(says: Says, failure: Failure) -> SendReport {
     assert_eq!(inbox.len(), 1);
     assert_eq!(inbox[0].via, Via::OktaFallback);
     assert_eq!(inbox[0].code.as_deref(), Some("482913"));
-    assert_eq!(
-        events(&scene, "inline_hook.executed")[0]["outcome"]["result"],
-        "FAILURE"
-    );
+    assert_eq!(events(&scene, "inline_hook.executed")[0]["outcome"]["result"], "FAILURE");
     let sending = &events(&scene, "system.sms.send")[0];
-    assert_eq!(
-        sending["debugContext"]["debugData"]["isSmsHookFailover"],
-        "true"
-    );
+    assert_eq!(sending["debugContext"]["debugData"]["isSmsHookFailover"], "true");
     report
 }
 
@@ -66,16 +57,10 @@ async fn the_hook_gets_the_documented_request() {
         assert_eq!(head.lines().filter(|l| *l == line).count(), 1, "{line}");
     }
     let id = scene.org().hooks()[0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(
-        body["source"],
-        format!("{}/api/v1/inlineHooks/{id}", scene.org().base())
-    );
+    assert_eq!(body["source"], format!("{}/api/v1/inlineHooks/{id}", scene.org().base()));
     assert_eq!(body["eventId"], report.event_id);
     assert_eq!(body["eventType"], "com.okta.telephony.provider");
-    assert_eq!(
-        body["requestType"],
-        "com.okta.user.telephony.mfa-verification"
-    );
+    assert_eq!(body["requestType"], "com.okta.user.telephony.mfa-verification");
     let message = &body["data"]["messageProfile"];
     assert_eq!(message["phoneNumber"], HANDSET);
     assert_eq!(message["otpCode"], "482913");
@@ -103,20 +88,11 @@ async fn a_call_is_spelled_and_logged_as_a_call() {
     request.request_type = RequestType::AccountUnlock;
     scene.org().send(request).await;
     let (_, body) = hook.only_request();
-    assert_eq!(
-        body["data"]["messageProfile"]["deliveryChannel"],
-        "voice call"
-    );
-    assert_eq!(
-        body["requestType"],
-        "com.okta.user.telephony.account-unlock"
-    );
+    assert_eq!(body["data"]["messageProfile"]["deliveryChannel"], "voice call");
+    assert_eq!(body["requestType"], "com.okta.user.telephony.account-unlock");
     let event = &events(&scene, "system.voice.send")[0];
     assert_eq!(event["eventType"], "system.voice.send_account_unlock_call");
-    assert_eq!(
-        event["debugContext"]["debugData"]["callTelephonyProvider"],
-        "TWILIO"
-    );
+    assert_eq!(event["debugContext"]["debugData"]["callTelephonyProvider"], "TWILIO");
 }
 
 #[tokio::test]
@@ -137,11 +113,7 @@ async fn a_hook_has_three_seconds_unless_told_otherwise() {
     let report = sent(&scene).await;
     let seen = report.hook.unwrap();
     assert_eq!(seen.failure, Some(Failure::Timeout));
-    assert!(
-        (2_900..6_000).contains(&seen.duration_ms),
-        "{}",
-        seen.duration_ms
-    );
+    assert!((2_900..6_000).contains(&seen.duration_ms), "{}", seen.duration_ms);
 }
 
 #[tokio::test]
@@ -180,10 +152,7 @@ async fn any_status_but_200_is_a_failure() {
 async fn a_redirect_is_not_followed() {
     let scene = Scene::new().await;
     let elsewhere = Hook::start(&scene.sandbox, Says::successful()).await;
-    let redirect = format!(
-        "HTTP/1.1 307 Moved\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
-        elsewhere.url("/")
-    );
+    let redirect = format!("HTTP/1.1 307 Moved\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url("/"));
     let _hook = scene.hooked(Says::Raw(redirect.into_bytes())).await;
     let report = sent(&scene).await;
     assert_eq!(report.hook.unwrap().failure, Some(Failure::Status));
@@ -198,9 +167,7 @@ async fn a_connection_that_breaks_is_unreachable() {
 #[tokio::test]
 async fn a_hook_that_does_not_listen_is_unreachable() {
     let scene = Scene::new().await;
-    scene
-        .create(&telephony("gone", "https://127.0.0.1:1/"))
-        .await;
+    scene.create(&telephony("gone", "https://127.0.0.1:1/")).await;
     let report = sent(&scene).await;
     assert_eq!(report.hook.unwrap().failure, Some(Failure::Unreachable));
     assert_eq!(report.delivery, Delivery::OktaFallback);
@@ -230,12 +197,8 @@ async fn an_org_can_be_told_whom_to_trust() {
 async fn a_public_name_reaches_the_address_it_is_resolved_to() {
     let scene = Scene::new().await;
     let hook = Hook::start(&scene.sandbox, Says::successful()).await;
-    scene
-        .org()
-        .resolve("otp.example.com", &hook.addr().to_string());
-    scene
-        .create(&telephony("public", "https://otp.example.com/hooks/main"))
-        .await;
+    scene.org().resolve("otp.example.com", &hook.addr().to_string());
+    scene.create(&telephony("public", "https://otp.example.com/hooks/main")).await;
     assert_eq!(sent(&scene).await.delivery, Delivery::Hook);
     let (head, _) = hook.only_request();
     assert!(head.contains("host: otp.example.com"), "{head}");
@@ -243,8 +206,7 @@ async fn a_public_name_reaches_the_address_it_is_resolved_to() {
 
 #[tokio::test]
 async fn a_malformed_answer_is_a_failure() {
-    let command =
-        |value: Value| json!({"commands": [{"type": "com.okta.telephony.action", "value": value}]});
+    let command = |value: Value| json!({"commands": [{"type": "com.okta.telephony.action", "value": value}]});
     for body in [
         command(json!({"status": "SUCCESSFUL"})),
         command(json!([{"status": "SUCCESS"}])),
@@ -262,10 +224,7 @@ async fn a_malformed_answer_is_a_failure() {
 #[tokio::test]
 async fn an_answer_of_256_kb_is_too_large() {
     let body = format!("{{\"debugContext\": \"{}\"}}", "x".repeat(256 * 1024));
-    let raw = format!(
-        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let raw = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     falls_back(Says::Raw(raw.into_bytes()), Failure::Malformed).await;
 }
 
@@ -334,10 +293,7 @@ async fn successes_are_logged_as_executed_only_when_told() {
         let scene = Scene::with(|org| org.behaviour.log_successful_executions = logged).await;
         let _hook = scene.hooked(Says::successful()).await;
         sent(&scene).await;
-        assert_eq!(
-            events(&scene, "inline_hook.executed").len(),
-            usize::from(logged)
-        );
+        assert_eq!(events(&scene, "inline_hook.executed").len(), usize::from(logged));
         assert_eq!(events(&scene, "inline_hook.response.processed").len(), 1);
     }
 }
@@ -379,18 +335,9 @@ async fn execute_says_how_the_hook_failed() {
 async fn execute_refuses_a_body_that_is_none() {
     let scene = Scene::new().await;
     let hook = scene.hooked(Says::successful()).await;
-    for body in [
-        json!({}),
-        json!([]),
-        json!({"data": {}, "extra": 1}),
-        json!({"data": 5}),
-    ] {
+    for body in [json!({}), json!([]), json!({"data": {}, "extra": 1}), json!({"data": 5})] {
         let refused = execute(&scene, &body).await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.code()),
-            (400, "E0000001"),
-            "{body}"
-        );
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, "E0000001"), "{body}");
     }
     assert_eq!(hook.requests(), 0);
 }

@@ -22,21 +22,13 @@ fn sources(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
 #[test]
 fn the_sandbox_shares_nothing_with_the_rest_of_the_library() {
     let mut files = Vec::new();
-    sources(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sandbox"),
-        &mut files,
-    );
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sandbox"), &mut files);
     assert!(files.len() > 20);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         for (at, _) in text.match_indices("crate::") {
             let path = &text[at + "crate::".len()..];
-            assert!(
-                path.starts_with("sandbox"),
-                "{}: crate::{:.30}",
-                file.display(),
-                path
-            );
+            assert!(path.starts_with("sandbox"), "{}: crate::{:.30}", file.display(), path);
         }
         assert!(!text.contains("hookswitch::"), "{}", file.display());
     }
@@ -82,17 +74,11 @@ async fn a_stopped_sandbox_lets_its_addresses_go() {
 
 #[tokio::test]
 async fn options_without_sense_do_not_start() {
-    let twice = vec![
-        CarrierOptions::json("a", "t"),
-        CarrierOptions::json("a", "t"),
-    ];
+    let twice = vec![CarrierOptions::json("a", "t"), CarrierOptions::json("a", "t")];
     let bad_sid = vec![CarrierOptions::twilio("a", "AC1", "t")];
     let bad_name = vec![CarrierOptions::twilio("a/b", SID, "t")];
     for carriers in [twice, bad_sid, bad_name] {
-        let options = Options {
-            carriers,
-            ..Options::default()
-        };
+        let options = Options { carriers, ..Options::default() };
         assert!(Sandbox::start(options).await.is_err());
     }
 }
@@ -104,10 +90,7 @@ fn an_authority_in_a_directory_is_made_once_and_its_key_is_private() {
     let first = Authority::in_dir(&dir).unwrap();
     let again = Authority::in_dir(&dir).unwrap();
     assert_eq!(first.cert_pem(), again.cert_pem());
-    let mode = std::fs::metadata(dir.join("ca.key"))
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(dir.join("ca.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0);
     std::fs::remove_dir_all(&dir).unwrap();
 }
@@ -116,14 +99,11 @@ fn an_authority_in_a_directory_is_made_once_and_its_key_is_private() {
 fn the_documentation_names_every_undocumented_behaviour_and_every_fault() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sandbox.md");
     let docs = std::fs::read_to_string(docs).unwrap();
-    let behaviour =
-        serde_json::to_value(hookswitch::sandbox::okta::behaviour::Behaviour::default()).unwrap();
+    let behaviour = serde_json::to_value(hookswitch::sandbox::okta::behaviour::Behaviour::default()).unwrap();
     for field in behaviour.as_object().unwrap().keys() {
         assert!(docs.contains(&format!("`{field}`")), "{field}");
     }
-    for fault in [
-        "down", "slow", "hang", "reset", "refuse", "garbage", "trickle", "unknown",
-    ] {
+    for fault in ["down", "slow", "hang", "reset", "refuse", "garbage", "trickle", "unknown"] {
         assert!(docs.contains(&format!("| `{fault}` |")), "{fault}");
     }
 }

@@ -19,9 +19,7 @@ async fn refused(body: &Value, field: &str) {
     let made = scene.create(body).await;
     assert_eq!(made.status, 400, "{}", made.body);
     assert_eq!(made.code(), "E0000001");
-    let cause = made.body["errorCauses"][0]["errorSummary"]
-        .as_str()
-        .unwrap();
+    let cause = made.body["errorCauses"][0]["errorSummary"].as_str().unwrap();
     assert!(cause.starts_with(field), "{cause}");
     assert!(scene.org().hooks().is_empty());
 }
@@ -45,12 +43,7 @@ async fn a_created_hook_is_active_and_has_the_recorded_shape() {
     let links: Vec<_> = made.body["_links"].as_object().unwrap().keys().collect();
     assert_eq!(links, ["deactivate", "execute", "self"]);
     assert!(!made.body.to_string().contains(SECRET));
-    for header in [
-        "x-okta-request-id",
-        "x-rate-limit-limit",
-        "x-rate-limit-remaining",
-        "x-rate-limit-reset",
-    ] {
+    for header in ["x-okta-request-id", "x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"] {
         assert!(made.headers.contains_key(header), "{header}");
     }
 }
@@ -70,31 +63,15 @@ async fn the_lifecycle_alone_changes_the_status_and_an_inactive_hook_can_be_dele
     let on = scene.post(&format!("{at}/lifecycle/activate")).await;
     assert_eq!(on.body["status"], "ACTIVE");
     let again = scene.post(&format!("{at}/lifecycle/activate")).await;
-    assert_eq!(
-        (again.status.as_u16(), &again.body["status"]),
-        (200, &json!("ACTIVE"))
-    );
+    assert_eq!((again.status.as_u16(), &again.body["status"]), (200, &json!("ACTIVE")));
     scene.post(&format!("{at}/lifecycle/deactivate")).await;
     let gone = scene.okta(Method::DELETE, &at, None).await;
     assert_eq!(gone.status, 204);
-    let kinds: Vec<Value> = scene
-        .org()
-        .log()
-        .iter()
-        .map(|e| e["eventType"].clone())
-        .collect();
+    let kinds: Vec<Value> = scene.org().log().iter().map(|e| e["eventType"].clone()).collect();
     assert_eq!(
         kinds,
-        [
-            "created",
-            "deactivated",
-            "updated",
-            "activated",
-            "activated",
-            "deactivated",
-            "deleted"
-        ]
-        .map(|what| json!(format!("inline_hook.{what}")))
+        ["created", "deactivated", "updated", "activated", "activated", "deactivated", "deleted"]
+            .map(|what| json!(format!("inline_hook.{what}")))
     );
 }
 
@@ -103,14 +80,9 @@ async fn a_put_without_headers_empties_them_and_an_update_keeps_what_it_leaves_o
     let scene = Scene::new().await;
     let id = scene.create(&telephony("one", URI)).await.id();
     let at = format!("/api/v1/inlineHooks/{id}");
-    let named = scene
-        .okta(Method::POST, &at, Some(&json!({"name": "two"})))
-        .await;
+    let named = scene.okta(Method::POST, &at, Some(&json!({"name": "two"}))).await;
     assert_eq!(named.body["name"], "two");
-    assert_eq!(
-        named.body["channel"]["config"]["headers"][0]["key"],
-        "X-Env"
-    );
+    assert_eq!(named.body["channel"]["config"]["headers"][0]["key"], "X-Env");
     let put = with(|b| {
         let config = b["channel"]["config"].as_object_mut().unwrap();
         config.remove("headers");
@@ -120,10 +92,7 @@ async fn a_put_without_headers_empties_them_and_an_update_keeps_what_it_leaves_o
     let put = scene.okta(Method::PUT, &at, Some(&put)).await;
     assert_eq!(put.status, 200, "{}", put.body);
     assert_eq!(put.body["channel"]["config"]["headers"], json!([]));
-    assert_eq!(
-        put.body["channel"]["config"]["uri"],
-        "https://standby.example.com/"
-    );
+    assert_eq!(put.body["channel"]["config"]["uri"], "https://standby.example.com/");
 }
 
 #[tokio::test]
@@ -174,21 +143,13 @@ async fn a_missing_wrong_or_powerless_token_is_told_apart() {
         }
         async move { got(request).await.unwrap() }
     };
-    for wrong in [
-        None,
-        Some("SSWS wrong".to_owned()),
-        Some(format!("Bearer {TOKEN}")),
-        Some(TOKEN.to_owned()),
-    ] {
+    for wrong in [None, Some("SSWS wrong".to_owned()), Some(format!("Bearer {TOKEN}")), Some(TOKEN.to_owned())] {
         let refused = list(wrong).await;
         assert_eq!((refused.status.as_u16(), refused.code()), (401, "E0000011"));
         assert!(refused.headers.contains_key("x-okta-request-id"));
     }
     let powerless = list(Some(format!("SSWS {POWERLESS}"))).await;
-    assert_eq!(
-        (powerless.status.as_u16(), powerless.code()),
-        (403, "E0000006")
-    );
+    assert_eq!((powerless.status.as_u16(), powerless.code()), (403, "E0000006"));
 }
 
 #[tokio::test]
@@ -206,15 +167,8 @@ async fn a_hook_that_does_not_exist_is_not_found_in_the_recorded_words() {
         (Method::POST, format!("{at}/execute"), Some(&body)),
     ] {
         let missing = scene.okta(method.clone(), &path, body).await;
-        assert_eq!(
-            (missing.status.as_u16(), missing.code()),
-            (404, "E0000007"),
-            "{method} {path}"
-        );
-        assert_eq!(
-            missing.body["errorSummary"],
-            "Not found: Resource not found: calNothing (InlineHook)"
-        );
+        assert_eq!((missing.status.as_u16(), missing.code()), (404, "E0000007"), "{method} {path}");
+        assert_eq!(missing.body["errorSummary"], "Not found: Resource not found: calNothing (InlineHook)");
     }
 }
 
@@ -251,26 +205,15 @@ async fn a_body_of_another_type_or_no_json_is_refused() {
 async fn an_unknown_field_is_refused_wherever_it_stands() {
     refused(&with(|b| b["label"] = json!("x")), "label").await;
     refused(&with(|b| b["channel"]["name"] = json!("x")), "channel.name").await;
-    refused(
-        &with(|b| b["channel"]["config"]["timeout"] = json!(3)),
-        "channel.config.timeout",
-    )
-    .await;
-    refused(
-        &with(|b| b["channel"]["config"]["headers"][0]["secret"] = json!(true)),
-        "channel.config.headers.secret",
-    )
-    .await;
+    refused(&with(|b| b["channel"]["config"]["timeout"] = json!(3)), "channel.config.timeout").await;
+    refused(&with(|b| b["channel"]["config"]["headers"][0]["secret"] = json!(true)), "channel.config.headers.secret")
+        .await;
 }
 
 #[tokio::test]
 async fn a_missing_field_is_refused() {
     for field in ["name", "type", "version", "channel"] {
-        refused(
-            &with(|b| drop(b.as_object_mut().unwrap().remove(field))),
-            field,
-        )
-        .await;
+        refused(&with(|b| drop(b.as_object_mut().unwrap().remove(field))), field).await;
     }
     for field in ["type", "version", "config"] {
         let body = with(|b| drop(b["channel"].as_object_mut().unwrap().remove(field)));
@@ -287,16 +230,8 @@ async fn a_missing_field_is_refused() {
 async fn an_ill_typed_field_is_refused() {
     refused(&with(|b| b["name"] = json!(5)), "name").await;
     refused(&with(|b| b["channel"] = json!("HTTP")), "channel").await;
-    refused(
-        &with(|b| b["channel"]["config"]["uri"] = json!([])),
-        "channel.config.uri",
-    )
-    .await;
-    refused(
-        &with(|b| b["channel"]["config"]["headers"] = json!({"X-Env": "x"})),
-        "channel.config.headers",
-    )
-    .await;
+    refused(&with(|b| b["channel"]["config"]["uri"] = json!([])), "channel.config.uri").await;
+    refused(&with(|b| b["channel"]["config"]["headers"] = json!({"X-Env": "x"})), "channel.config.headers").await;
     refused(&json!([]), "body").await;
 }
 
@@ -305,9 +240,7 @@ async fn a_name_is_1_to_255_characters() {
     refused(&with(|b| b["name"] = json!("")), "name").await;
     refused(&with(|b| b["name"] = json!("n".repeat(256))), "name").await;
     let scene = Scene::new().await;
-    let made = scene
-        .create(&with(|b| b["name"] = json!("ö".repeat(255))))
-        .await;
+    let made = scene.create(&with(|b| b["name"] = json!("ö".repeat(255)))).await;
     assert_eq!(made.status, 200);
 }
 
@@ -315,16 +248,12 @@ async fn a_name_is_1_to_255_characters() {
 async fn a_name_is_unique_in_the_org() {
     let scene = Scene::new().await;
     let id = scene.create(&telephony("one", URI)).await.id();
-    scene
-        .post(&format!("/api/v1/inlineHooks/{id}/lifecycle/deactivate"))
-        .await;
+    scene.post(&format!("/api/v1/inlineHooks/{id}/lifecycle/deactivate")).await;
     let twice = scene.create(&telephony("one", URI)).await;
     assert_eq!((twice.status.as_u16(), twice.code()), (400, "E0000001"));
     let other = scene.create(&telephony("two", URI)).await.id();
     let path = format!("/api/v1/inlineHooks/{other}");
-    let renamed = scene
-        .okta(Method::PUT, &path, Some(&telephony("one", URI)))
-        .await;
+    let renamed = scene.okta(Method::PUT, &path, Some(&telephony("one", URI))).await;
     assert_eq!((renamed.status.as_u16(), renamed.code()), (400, "E0000001"));
 }
 
@@ -337,11 +266,7 @@ async fn a_uri_is_https_short_and_without_white_space() {
         "otp.example.com",
         &format!("https://otp.example.com/{}", "x".repeat(1024)),
     ] {
-        refused(
-            &with(|b| b["channel"]["config"]["uri"] = json!(uri)),
-            "channel.config.uri",
-        )
-        .await;
+        refused(&with(|b| b["channel"]["config"]["uri"] = json!(uri)), "channel.config.uri").await;
     }
 }
 
@@ -351,48 +276,24 @@ async fn a_type_is_one_of_oktas_and_never_changes() {
     let scene = Scene::new().await;
     let id = scene.create(&telephony("one", URI)).await.id();
     let other = with(|b| b["type"] = json!("com.okta.saml.tokens.transform"));
-    let changed = scene
-        .okta(
-            Method::PUT,
-            &format!("/api/v1/inlineHooks/{id}"),
-            Some(&other),
-        )
-        .await;
+    let changed = scene.okta(Method::PUT, &format!("/api/v1/inlineHooks/{id}"), Some(&other)).await;
     assert_eq!((changed.status.as_u16(), changed.code()), (400, "E0000001"));
 }
 
 #[tokio::test]
 async fn versions_method_and_channel_are_the_documented_ones() {
     refused(&with(|b| b["version"] = json!("2.0.0")), "version").await;
-    refused(
-        &with(|b| b["channel"]["version"] = json!("1.1.0")),
-        "channel.version",
-    )
-    .await;
-    refused(
-        &with(|b| b["channel"]["type"] = json!("SMTP")),
-        "channel.type",
-    )
-    .await;
-    refused(
-        &with(|b| b["channel"]["config"]["method"] = json!("GET")),
-        "channel.config.method",
-    )
-    .await;
+    refused(&with(|b| b["channel"]["version"] = json!("1.1.0")), "channel.version").await;
+    refused(&with(|b| b["channel"]["type"] = json!("SMTP")), "channel.type").await;
+    refused(&with(|b| b["channel"]["config"]["method"] = json!("GET")), "channel.config.method").await;
 }
 
 #[tokio::test]
 async fn a_telephony_hook_must_have_a_scheme_with_its_secret() {
     let at = "channel.config.authScheme";
-    refused(
-        &with(|b| b["channel"]["config"]["authScheme"] = Value::Null),
-        at,
-    )
-    .await;
+    refused(&with(|b| b["channel"]["config"]["authScheme"] = Value::Null), at).await;
     let without = with(|b| {
-        let scheme = b["channel"]["config"]["authScheme"]
-            .as_object_mut()
-            .unwrap();
+        let scheme = b["channel"]["config"]["authScheme"].as_object_mut().unwrap();
         scheme.remove("value");
     });
     refused(&without, "channel.config.authScheme.value").await;
@@ -427,10 +328,7 @@ async fn the_hundred_and_first_hook_is_refused() {
         assert_eq!(scene.create(&body(n)).await.status, 200);
     }
     let one_more = scene.create(&body(100)).await;
-    assert_eq!(
-        (one_more.status.as_u16(), one_more.code()),
-        (400, "E0000001")
-    );
+    assert_eq!((one_more.status.as_u16(), one_more.code()), (400, "E0000001"));
 }
 
 #[tokio::test]
@@ -462,9 +360,7 @@ async fn the_system_log_is_paged_by_the_link_it_gives() {
         scene.create(&body).await;
     }
     let filter = "filter=eventType%20eq%20%22inline_hook.created%22&limit=2";
-    let first = scene
-        .okta(Method::GET, &format!("/api/v1/logs?{filter}"), None)
-        .await;
+    let first = scene.okta(Method::GET, &format!("/api/v1/logs?{filter}"), None).await;
     assert_eq!(first.body.as_array().unwrap().len(), 2);
     let next = next_link(&first).unwrap();
     let path = next.strip_prefix(&scene.org().base()).unwrap().to_owned();
@@ -474,10 +370,7 @@ async fn the_system_log_is_paged_by_the_link_it_gives() {
     let path = path.strip_prefix(&scene.org().base()).unwrap().to_owned();
     let third = scene.okta(Method::GET, &path, None).await;
     assert_eq!(third.body, json!([]));
-    assert!(
-        next_link(&third).is_some(),
-        "polling always has a next link"
-    );
+    assert!(next_link(&third).is_some(), "polling always has a next link");
 }
 
 fn next_link(got: &Got) -> Option<String> {
@@ -499,13 +392,7 @@ async fn a_log_query_that_cannot_be_read_is_refused() {
         ("after=made-up", "E0000001"),
         ("filter=published%20gt%20%222020%22", "E0000031"),
     ] {
-        let refused = scene
-            .okta(Method::GET, &format!("/api/v1/logs?{query}"), None)
-            .await;
-        assert_eq!(
-            (refused.status.as_u16(), refused.code()),
-            (400, code),
-            "{query}"
-        );
+        let refused = scene.okta(Method::GET, &format!("/api/v1/logs?{query}"), None).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (400, code), "{query}");
     }
 }

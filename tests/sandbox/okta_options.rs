@@ -78,10 +78,7 @@ async fn a_second_activation_can_take_over() {
 
 #[tokio::test]
 async fn deactivating_the_last_hook_can_be_allowed_or_refused() {
-    for (permission, status, after) in [
-        (Permission::Allowed, 200, "INACTIVE"),
-        (Permission::Refused, 400, "ACTIVE"),
-    ] {
+    for (permission, status, after) in [(Permission::Allowed, 200, "INACTIVE"), (Permission::Refused, 400, "ACTIVE")] {
         let scene = scene(|b| b.deactivating_last = permission).await;
         let id = scene.create(&telephony("one", URI)).await.id();
         let got = scene.post(&lifecycle(&id, "deactivate")).await;
@@ -107,17 +104,13 @@ async fn deleting_an_active_hook_can_be_answered_three_ways() {
 
 #[tokio::test]
 async fn executing_an_inactive_hook_can_be_refused_or_allowed() {
-    for (permission, status, calls) in
-        [(Permission::Refused, 400, 0), (Permission::Allowed, 200, 1)]
-    {
+    for (permission, status, calls) in [(Permission::Refused, 400, 0), (Permission::Allowed, 200, 1)] {
         let scene = scene(|b| b.execute_inactive = permission).await;
         let hook = scene.hooked(Says::successful()).await;
         let id = scene.org().hooks()[0]["id"].as_str().unwrap().to_owned();
         scene.post(&lifecycle(&id, "deactivate")).await;
         let path = format!("/api/v1/inlineHooks/{id}/execute");
-        let done = scene
-            .okta(Method::POST, &path, Some(&json!({"data": {}})))
-            .await;
+        let done = scene.okta(Method::POST, &path, Some(&json!({"data": {}}))).await;
         assert_eq!(done.status, status, "{}", done.body);
         assert_eq!(hook.requests(), calls);
     }
@@ -134,17 +127,12 @@ async fn a_put_without_the_secret_can_keep_clear_or_be_refused() {
         let hook = scene.hooked(Says::successful()).await;
         let id = scene.org().hooks()[0]["id"].as_str().unwrap().to_owned();
         let mut body = telephony("standing", &hook.url("/"));
-        let scheme = body["channel"]["config"]["authScheme"]
-            .as_object_mut()
-            .unwrap();
+        let scheme = body["channel"]["config"]["authScheme"].as_object_mut().unwrap();
         scheme.remove("value");
         let path = format!("/api/v1/inlineHooks/{id}");
         let put = scene.okta(Method::PUT, &path, Some(&body)).await;
         assert_eq!(put.status, status);
-        let sent = scene
-            .org()
-            .send(hookswitch::sandbox::okta::SendRequest::sms("+46701234567"))
-            .await;
+        let sent = scene.org().send(hookswitch::sandbox::okta::SendRequest::sms("+46701234567")).await;
         assert_eq!(serde_json::to_value(sent.delivery).unwrap(), delivery);
         if delivery == "hook" {
             let (head, _) = hook.only_request();
@@ -178,32 +166,20 @@ async fn every_call_can_be_late() {
 }
 
 fn fault(call: CallKind, when: Moment, fault: OktaFaultKind) -> OktaFault {
-    OktaFault {
-        call,
-        when,
-        fault,
-        times: Some(1),
-    }
+    OktaFault { call, when, fault, times: Some(1) }
 }
 
 #[tokio::test]
 async fn a_fault_meets_its_call_once_and_leaves_others_alone() {
     let scene = Scene::new().await;
     for (kind, status, code) in [
-        (
-            OktaFaultKind::RateLimited { reset_seconds: 9 },
-            429,
-            "E0000047",
-        ),
+        (OktaFaultKind::RateLimited { reset_seconds: 9 }, 429, "E0000047"),
         (OktaFaultKind::Status { status: 500 }, 500, "E0000009"),
         (OktaFaultKind::Status { status: 503 }, 503, "E0000010"),
         (OktaFaultKind::Status { status: 401 }, 401, "E0000011"),
         (OktaFaultKind::Status { status: 403 }, 403, "E0000006"),
     ] {
-        scene
-            .org()
-            .set_fault(fault(CallKind::List, Moment::Before, kind))
-            .unwrap();
+        scene.org().set_fault(fault(CallKind::List, Moment::Before, kind)).unwrap();
         let log = scene.okta(Method::GET, "/api/v1/logs", None).await;
         assert_eq!(log.status, 200);
         let failed = scene.okta(Method::GET, "/api/v1/inlineHooks", None).await;
@@ -220,24 +196,10 @@ async fn a_fault_meets_its_call_once_and_leaves_others_alone() {
 async fn wrong_and_truncated_json_come_with_status_200() {
     let scene = Scene::new().await;
     let list = || scene.okta(Method::GET, "/api/v1/inlineHooks", None);
-    scene
-        .org()
-        .set_fault(fault(
-            CallKind::Any,
-            Moment::After,
-            OktaFaultKind::WrongJson,
-        ))
-        .unwrap();
+    scene.org().set_fault(fault(CallKind::Any, Moment::After, OktaFaultKind::WrongJson)).unwrap();
     let wrong = list().await;
     assert!(wrong.status == 200 && wrong.body.is_object());
-    scene
-        .org()
-        .set_fault(fault(
-            CallKind::Any,
-            Moment::After,
-            OktaFaultKind::TruncatedJson,
-        ))
-        .unwrap();
+    scene.org().set_fault(fault(CallKind::Any, Moment::After, OktaFaultKind::TruncatedJson)).unwrap();
     let half = list().await;
     assert!(half.status == 200 && half.body == Value::Null);
 }
@@ -247,10 +209,7 @@ async fn a_lost_answer_leaves_the_effect_and_a_lost_request_does_not() {
     for lost in [OktaFaultKind::Timeout, OktaFaultKind::Reset] {
         for (when, hooks) in [(Moment::Before, 0), (Moment::After, 1)] {
             let scene = Scene::new().await;
-            scene
-                .org()
-                .set_fault(fault(CallKind::Create, when, lost.clone()))
-                .unwrap();
+            scene.org().set_fault(fault(CallKind::Create, when, lost.clone())).unwrap();
             let request = scene
                 .http
                 .post(scene.url("/api/v1/inlineHooks"))
@@ -269,10 +228,8 @@ async fn a_held_call_has_its_effect_even_when_its_caller_has_gone() {
     let scene = Scene::new().await;
     let id = scene.create(&telephony("one", URI)).await.id();
     let gate = scene.org().hold(CallKind::Deactivate, Moment::Before);
-    let request = scene
-        .http
-        .post(scene.url(&lifecycle(&id, "deactivate")))
-        .header("authorization", format!("SSWS {TOKEN}"));
+    let request =
+        scene.http.post(scene.url(&lifecycle(&id, "deactivate"))).header("authorization", format!("SSWS {TOKEN}"));
     let caller = tokio::spawn(got(request));
     gate.arrived().await;
     caller.abort();
@@ -285,11 +242,7 @@ async fn a_held_call_has_its_effect_even_when_its_caller_has_gone() {
 #[tokio::test]
 async fn a_fault_without_sense_is_not_set() {
     let scene = Scene::new().await;
-    let teapot = fault(
-        CallKind::Any,
-        Moment::Before,
-        OktaFaultKind::Status { status: 418 },
-    );
+    let teapot = fault(CallKind::Any, Moment::Before, OktaFaultKind::Status { status: 418 });
     assert!(scene.org().set_fault(teapot).is_err());
     let mut never = fault(CallKind::Any, Moment::Before, OktaFaultKind::Reset);
     never.times = Some(0);

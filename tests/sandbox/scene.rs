@@ -85,9 +85,7 @@ impl Scene {
             .header("authorization", format!("SSWS {TOKEN}"))
             .header("accept", "application/json");
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body.to_string());
+            request = request.header("content-type", "application/json").body(body.to_string());
         }
         got(request).await.unwrap()
     }
@@ -97,8 +95,7 @@ impl Scene {
     }
 
     pub(crate) async fn create(&self, body: &Value) -> Got {
-        self.okta(Method::POST, "/api/v1/inlineHooks", Some(body))
-            .await
+        self.okta(Method::POST, "/api/v1/inlineHooks", Some(body)).await
     }
 
     /// The status of a hook as it reads back.
@@ -111,9 +108,7 @@ impl Scene {
     /// A hook that answers as told, registered and active.
     pub(crate) async fn hooked(&self, says: Says) -> Hook {
         let hook = Hook::start(&self.sandbox, says).await;
-        let made = self
-            .create(&telephony("standing", &hook.url("/hooks/main")))
-            .await;
+        let made = self.create(&telephony("standing", &hook.url("/hooks/main"))).await;
         assert_eq!(made.status, 200, "{}", made.body);
         hook
     }
@@ -132,11 +127,7 @@ pub(crate) async fn got(request: reqwest::RequestBuilder) -> reqwest::Result<Got
     let response = request.send().await?;
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await?;
-    Ok(Got {
-        status,
-        headers,
-        body: serde_json::from_str(&text).unwrap_or(Value::Null),
-    })
+    Ok(Got { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
 }
 
 /// The create body of a telephony hook.
@@ -191,10 +182,7 @@ impl Hook {
         Self::trusted_by(sandbox.authority(), says).await
     }
 
-    pub(crate) async fn trusted_by(
-        authority: &hookswitch::sandbox::certs::Authority,
-        says: Says,
-    ) -> Self {
+    pub(crate) async fn trusted_by(authority: &hookswitch::sandbox::certs::Authority, says: Says) -> Self {
         let hosts = ["127.0.0.1".to_owned(), "otp.example.com".to_owned()];
         let issued = authority.issue(&hosts).unwrap();
         let chain = vec![CertificateDer::from_pem_slice(issued.cert_pem.as_bytes()).unwrap()];
@@ -214,8 +202,7 @@ impl Hook {
             let seen = Arc::clone(&seen);
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let (acceptor, seen, says) =
-                        (acceptor.clone(), Arc::clone(&seen), says.clone());
+                    let (acceptor, seen, says) = (acceptor.clone(), Arc::clone(&seen), says.clone());
                     tokio::spawn(async move {
                         if let Ok(stream) = acceptor.accept(stream).await {
                             serve(stream, &seen, says).await;

@@ -441,9 +441,9 @@ mod tests {
 
     #[test]
     fn pods_may_read_one_secret_by_name_and_nothing_else() {
-        let role = &built(json!({}))["role"];
+        let built = built(json!({}));
         let rule = json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["otp-gateway-config"], "verbs": ["get", "list", "watch"]});
-        assert_eq!(role["rules"], json!([rule]));
+        assert_eq!(built["role"]["rules"], json!([rule]));
     }
 
     #[test]

@@ -105,14 +105,14 @@ fn fits(pem: &[u8], host: &str, at_least: Duration) -> bool {
         .validity()
         .time_to_expiration()
         .is_some_and(|left| left.whole_seconds().unsigned_abs() > at_least.as_secs());
-    let names = certificate.subject_alternative_name().ok().flatten();
-    let named = names.is_some_and(|names| {
-        names.value.general_names.iter().any(|name| match name {
+    let alternatives = certificate.subject_alternative_name().ok().flatten();
+    let is_named = alternatives.is_some_and(|alternatives| {
+        alternatives.value.general_names.iter().any(|name| match name {
             x509_parser::extensions::GeneralName::DNSName(name) => covers(name, host),
             _ => false,
         })
     });
-    left && named
+    left && is_named
 }
 
 /// Whether a name of a certificate, which may have a wildcard as its first label, covers a host.

@@ -76,8 +76,7 @@ impl Reconcile for TelephonyGateway {
         if object.metadata.deletion_timestamp.is_some() {
             return Ok(Requeue::OnChange);
         }
-        let outcome = pass(&object, &ctx).await;
-        match outcome {
+        match Box::pin(pass(&object, &ctx)).await {
             Ok(seen) => {
                 super::status::write(&ctx, &*object, status::build(&object, &seen)).await?;
                 Ok(Requeue::After(CERTIFICATE_LOOK.min(Duration::from_mins(10))))
@@ -154,16 +153,14 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
 /// The envelope of a configuration; of the previous one when this one does not fit, and whether that was so.
 fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, bool), Failure> {
     let text = serde_json::to_vec(config).map_err(|_| PassError::encoding("seal the configuration".into()))?;
-    match envelope::seal(&[(document::VERSION, text)]) {
-        Ok(sealed) => Ok((sealed, false)),
-        Err(error) => match previous {
-            Some(previous) => Ok((previous.to_vec(), true)),
-            None => {
-                let message =
-                    format!("The configuration cannot be put into a Secret: {error}. Use fewer or shorter rules.");
-                Err(Problem::lasting(Ready::ConfigTooLarge, message).into())
-            }
-        },
+    match (envelope::seal(&[(document::VERSION, text)]), previous) {
+        (Ok(sealed), _) => Ok((sealed, false)),
+        (Err(_), Some(previous)) => Ok((previous.to_vec(), true)),
+        (Err(error), None) => {
+            let message =
+                format!("The configuration cannot be put into a Secret: {error}. Use fewer or shorter rules.");
+            Err(Problem::lasting(Ready::ConfigTooLarge, message).into())
+        }
     }
 }
 

@@ -226,12 +226,12 @@ mod tests {
         let rows: [(&str, Change); 5] = [
             ("Ready False ConfigTooLarge", |seen| seen.too_large = true),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
-            ("Ready False PodsNotReady", |seen| {
+            ("Ready Unknown PodsNotReady", |seen| {
                 if let Some(status) = &mut seen.deployment.status {
                     status.ready_replicas = Some(1);
                 }
             }),
-            ("Ready False Progressing", |seen| seen.replicas.current = 1),
+            ("Ready Unknown Progressing", |seen| seen.replicas.current = 1),
             ("Ready False InvalidSpec", |seen| seen.replicas.refused = Some("no".into())),
         ];
         for (expected, change) in rows {

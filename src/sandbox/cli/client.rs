@@ -31,22 +31,13 @@ impl Client {
         if base.scheme() != "http" || base.cannot_be_a_base() {
             bail!("the control API speaks plain http");
         }
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .timeout(TIMEOUT)
-            .build()?;
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(TIMEOUT).build()?;
         Ok(Self { base, http })
     }
 
-    pub(super) async fn send(
-        &self,
-        org: Option<&str>,
-        request: &SendRequest,
-    ) -> anyhow::Result<SendReport> {
+    pub(super) async fn send(&self, org: Option<&str>, request: &SendRequest) -> anyhow::Result<SendReport> {
         let query: Vec<_> = org.map(|org| ("org", org)).into_iter().collect();
-        self.ask(Method::POST, &["v1", "send"], &query, Some(request))
-            .await
+        self.ask(Method::POST, &["v1", "send"], &query, Some(request)).await
     }
 
     pub(super) async fn inbox(&self, to: Option<&str>) -> anyhow::Result<Vec<Message>> {
@@ -56,30 +47,17 @@ impl Client {
 
     pub(super) async fn clear_inbox(&self, to: Option<&str>) -> anyhow::Result<Value> {
         let query: Vec<_> = to.map(|to| ("to", to)).into_iter().collect();
-        self.ask(Method::DELETE, &["v1", "inbox"], &query, None::<&()>)
-            .await
+        self.ask(Method::DELETE, &["v1", "inbox"], &query, None::<&()>).await
     }
 
-    pub(super) async fn set_fault(
-        &self,
-        carrier: &str,
-        fault: &Fault,
-    ) -> anyhow::Result<Vec<Fault>> {
+    pub(super) async fn set_fault(&self, carrier: &str, fault: &Fault) -> anyhow::Result<Vec<Fault>> {
         let path = ["v1", "carriers", carrier, "faults"];
         self.ask(Method::POST, &path, &[], Some(fault)).await
     }
 
-    pub(super) async fn clear_faults(
-        &self,
-        carrier: &str,
-        area: Option<&Area>,
-    ) -> anyhow::Result<Vec<Fault>> {
+    pub(super) async fn clear_faults(&self, carrier: &str, area: Option<&Area>) -> anyhow::Result<Vec<Fault>> {
         let area = area.cloned().map(String::from);
-        let query: Vec<_> = area
-            .as_deref()
-            .map(|area| ("country", area))
-            .into_iter()
-            .collect();
+        let query: Vec<_> = area.as_deref().map(|area| ("country", area)).into_iter().collect();
         let path = ["v1", "carriers", carrier, "faults"];
         self.ask(Method::DELETE, &path, &query, None::<&()>).await
     }
@@ -113,11 +91,7 @@ impl Client {
         Ok(first.context("the sandbox has no org")?.to_owned())
     }
 
-    async fn get<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-    ) -> anyhow::Result<T> {
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<T> {
         self.ask(Method::GET, path, query, None::<&()>).await
     }
 
@@ -137,14 +111,11 @@ impl Client {
         }
         let mut request = self.http.request(method, url);
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(serde_json::to_string(body)?);
+            request = request.header("content-type", "application/json").body(serde_json::to_string(body)?);
         }
         let mut response = request.send().await.map_err(|error| {
             // The query may hold a number: the address stays out of the message.
-            anyhow::Error::from(error.without_url())
-                .context(format!("speaking to the sandbox at {}", self.base))
+            anyhow::Error::from(error.without_url()).context(format!("speaking to the sandbox at {}", self.base))
         })?;
         let status = response.status();
         let mut answer = Vec::new();

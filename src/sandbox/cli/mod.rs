@@ -24,12 +24,7 @@ pub use serve::Serve;
 #[command(name = "hookswitch-sandbox", version)]
 pub struct Cli {
     /// The control API of the sandbox to speak to.
-    #[arg(
-        long,
-        global = true,
-        env = "HOOKSWITCH_SANDBOX",
-        default_value = "http://127.0.0.1:8025"
-    )]
+    #[arg(long, global = true, env = "HOOKSWITCH_SANDBOX", default_value = "http://127.0.0.1:8025")]
     control: String,
     #[command(subcommand)]
     command: Command,
@@ -217,17 +212,10 @@ impl FaultArgs {
                 scope: self.scope.clone(),
             },
             FaultArg::Garbage => FaultKind::Garbage { delivered },
-            FaultArg::Trickle => FaultKind::Trickle {
-                ms: ms()?,
-                delivered,
-            },
+            FaultArg::Trickle => FaultKind::Trickle { ms: ms()?, delivered },
             FaultArg::Unknown => FaultKind::Unknown { delivered },
         };
-        Ok(Some(Fault {
-            fault: kind,
-            country: self.country.clone(),
-            times: self.times,
-        }))
+        Ok(Some(Fault { fault: kind, country: self.country.clone(), times: self.times }))
     }
 }
 
@@ -243,11 +231,7 @@ impl Cli {
             Command::Send(send) => {
                 let client = Client::new(&self.control)?;
                 let report = client.send(send.org.as_deref(), &send.request()).await?;
-                if send.json {
-                    show::json(out, &report)
-                } else {
-                    show::report(out, &report)
-                }
+                if send.json { show::json(out, &report) } else { show::report(out, &report) }
             }
             Command::Inbox(args) => {
                 let client = Client::new(&self.control)?;
@@ -266,45 +250,26 @@ impl Cli {
                 let client = Client::new(&self.control)?;
                 let faults = match args.fault()? {
                     Some(fault) => client.set_fault(&args.carrier, &fault).await?,
-                    None => {
-                        client
-                            .clear_faults(&args.carrier, args.country.as_ref())
-                            .await?
-                    }
+                    None => client.clear_faults(&args.carrier, args.country.as_ref()).await?,
                 };
-                if args.json {
-                    show::json(out, &faults)
-                } else {
-                    show::faults(out, &args.carrier, &faults)
-                }
+                if args.json { show::json(out, &faults) } else { show::faults(out, &args.carrier, &faults) }
             }
             Command::Log(args) => {
                 let client = Client::new(&self.control)?;
                 let events = client.of_org(args.org.as_deref(), "log").await?;
-                if args.json {
-                    show::json(out, &events)
-                } else {
-                    show::log(out, &events)
-                }
+                if args.json { show::json(out, &events) } else { show::log(out, &events) }
             }
             Command::Hooks(args) => {
                 let client = Client::new(&self.control)?;
                 let hooks = client.of_org(args.org.as_deref(), "hooks").await?;
-                if args.json {
-                    show::json(out, &hooks)
-                } else {
-                    show::hooks(out, &hooks)
-                }
+                if args.json { show::json(out, &hooks) } else { show::hooks(out, &hooks) }
             }
             Command::Calls(args) => {
                 let client = Client::new(&self.control)?;
                 let carriers = client.carrier_calls().await?;
                 let okta = client.okta_calls(args.org.as_deref()).await?;
                 if args.json {
-                    show::json(
-                        out,
-                        &serde_json::json!({"carriers": carriers, "okta": okta}),
-                    )
+                    show::json(out, &serde_json::json!({"carriers": carriers, "okta": okta}))
                 } else {
                     show::calls(out, &carriers, &okta)
                 }
@@ -315,9 +280,7 @@ impl Cli {
 
 fn write_certs(certs: &Certs, out: &mut dyn Write) -> anyhow::Result<()> {
     let authority = super::certs::Authority::in_dir(&certs.dir)?;
-    let (cert, key) = authority
-        .issue(&certs.host)?
-        .write(&certs.dir, &certs.name)?;
+    let (cert, key) = authority.issue(&certs.host)?.write(&certs.dir, &certs.name)?;
     writeln!(out, "{}", certs.dir.join("ca.crt").display())?;
     writeln!(out, "{}", cert.display())?;
     writeln!(out, "{}", key.display())?;
@@ -353,9 +316,9 @@ mod tests {
 
     #[test]
     fn a_send_takes_channel_type_and_code() {
-        let Command::Send(send) = parsed(
-            "send --to +46701234567 --channel voice --type password-reset --code 007 --json",
-        ) else {
+        let Command::Send(send) =
+            parsed("send --to +46701234567 --channel voice --type password-reset --code 007 --json")
+        else {
             panic!("not a send");
         };
         let request = send.request();
@@ -369,20 +332,12 @@ mod tests {
     fn faults_are_spelled_as_the_help_says() {
         assert_eq!(
             fault("fault twilio slow --ms 700 --country SE").unwrap(),
-            Some(Fault::within(
-                FaultKind::Slow { ms: 700 },
-                "SE".parse().unwrap()
-            ))
+            Some(Fault::within(FaultKind::Slow { ms: 700 }, "SE".parse().unwrap()))
         );
         assert_eq!(
             fault("fault twilio refuse --code 21610 --times 2").unwrap(),
             Some(Fault::times(
-                FaultKind::Refuse {
-                    code: "21610".to_owned(),
-                    status: None,
-                    class: None,
-                    scope: None
-                },
+                FaultKind::Refuse { code: "21610".to_owned(), status: None, class: None, scope: None },
                 2
             ))
         );

@@ -16,55 +16,28 @@ use crate::sandbox::{CarrierOptions, Options, Sandbox, VendorOptions};
 #[derive(Args)]
 pub struct Serve {
     /// Where the control API listens (plain HTTP, no authentication).
-    #[arg(
-        long,
-        env = "HOOKSWITCH_SANDBOX_CONTROL_LISTEN",
-        default_value = "127.0.0.1:8025"
-    )]
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_CONTROL_LISTEN", default_value = "127.0.0.1:8025")]
     control_listen: SocketAddr,
     /// Where the first org listens (HTTPS).
-    #[arg(
-        long,
-        env = "HOOKSWITCH_SANDBOX_OKTA_LISTEN",
-        default_value = "127.0.0.1:8440"
-    )]
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_OKTA_LISTEN", default_value = "127.0.0.1:8440")]
     okta_listen: SocketAddr,
     /// Where the first carrier account listens (HTTPS); each further one takes the next port.
-    #[arg(
-        long,
-        env = "HOOKSWITCH_SANDBOX_CARRIER_LISTEN",
-        default_value = "127.0.0.1:8450"
-    )]
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_CARRIER_LISTEN", default_value = "127.0.0.1:8450")]
     carrier_listen: SocketAddr,
     /// An org as NAME:TOKEN; each further one takes the next port.
-    #[arg(
-        long,
-        env = "HOOKSWITCH_SANDBOX_ORGS",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_ORGS", value_delimiter = ',', hide_env_values = true)]
     org: Vec<String>,
     /// An org's own URL as NAME=URL, as in its links.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_ORG_URLS", value_delimiter = ',')]
     org_url: Vec<String>,
     /// A Twilio account as [NAME=]SID:TOKEN.
-    #[arg(
-        long,
-        env = "HOOKSWITCH_SANDBOX_TWILIO_ACCOUNTS",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_ACCOUNTS", value_delimiter = ',', hide_env_values = true)]
     twilio_account: Vec<String>,
     /// A sender a Twilio account owns as NAME=SENDER; any when none is given.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_SENDERS", value_delimiter = ',')]
     twilio_sender: Vec<String>,
     /// An account of the JSON carrier as NAME:TOKEN.
-    #[arg(
-        long,
-        env = "HOOKSWITCH_SANDBOX_JSON_ACCOUNTS",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_JSON_ACCOUNTS", value_delimiter = ',', hide_env_values = true)]
     json_account: Vec<String>,
     /// Where the sandbox's authority is kept (ca.crt, ca.key); made there when absent.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_TLS_DIR")]
@@ -129,12 +102,8 @@ impl Serve {
     }
 
     fn orgs(&self) -> anyhow::Result<Vec<OrgOptions>> {
-        let trusts = self
-            .trust
-            .as_deref()
-            .map(std::fs::read_to_string)
-            .transpose()
-            .context("reading the authority to trust")?;
+        let trusts =
+            self.trust.as_deref().map(std::fs::read_to_string).transpose().context("reading the authority to trust")?;
         let resolve = self
             .resolve
             .iter()
@@ -158,23 +127,15 @@ impl Serve {
             let (name, token) = pair(word, ':', "--org is NAME:TOKEN")?;
             let mut org = OrgOptions::new(name, token);
             org.listen = nth_port(self.okta_listen, at)?;
-            org.public_url = urls
-                .iter()
-                .find(|(name, _)| *name == org.name)
-                .map(|(_, url)| url.trim_end_matches('/').to_owned());
-            org.rate_limit = RateLimit {
-                calls: self.rate_limit,
-                ..RateLimit::default()
-            };
+            org.public_url =
+                urls.iter().find(|(name, _)| *name == org.name).map(|(_, url)| url.trim_end_matches('/').to_owned());
+            org.rate_limit = RateLimit { calls: self.rate_limit, ..RateLimit::default() };
             org.trusts.clone_from(&trusts);
             org.resolve.clone_from(&resolve);
             org.behaviour = behaviour.clone();
             orgs.push(org);
         }
-        if let Some((name, _)) = urls
-            .iter()
-            .find(|(name, _)| orgs.iter().all(|org| org.name != *name))
-        {
+        if let Some((name, _)) = urls.iter().find(|(name, _)| orgs.iter().all(|org| org.name != *name)) {
             bail!("--org-url names {name}, which is no org");
         }
         Ok(orgs)
@@ -194,18 +155,11 @@ impl Serve {
                 None if at == 0 => ("twilio".to_owned(), account),
                 None => (account.clone(), account),
             };
-            let own = senders
-                .extract_if(.., |(of, _)| *of == name)
-                .map(|(_, sender)| sender)
-                .collect();
+            let own = senders.extract_if(.., |(of, _)| *of == name).map(|(_, sender)| sender).collect();
             carriers.push(CarrierOptions {
                 name,
                 listen: self.carrier_listen,
-                vendor: VendorOptions::Twilio {
-                    account_sid: sid,
-                    auth_token: Secret::new(token),
-                    senders: own,
-                },
+                vendor: VendorOptions::Twilio { account_sid: sid, auth_token: Secret::new(token), senders: own },
             });
         }
         if let Some((name, _)) = senders.first() {
@@ -225,9 +179,7 @@ impl Serve {
 /// Splits at the first separator; the word itself is never in the error, it may hold a token.
 fn pair(word: &str, at: char, usage: &'static str) -> anyhow::Result<(String, String)> {
     match word.split_once(at) {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
-            Ok((left.to_owned(), right.to_owned()))
-        }
+        Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok((left.to_owned(), right.to_owned())),
         _ => bail!(usage),
     }
 }
@@ -276,10 +228,7 @@ mod tests {
             "--twilio-account {SID}:a --twilio-account second={SID}:b --json-account acme:c --twilio-sender second=+15005550006"
         ));
         let carriers = serve.carriers().unwrap();
-        let seen: Vec<_> = carriers
-            .iter()
-            .map(|c| (c.name.as_str(), c.listen.port()))
-            .collect();
+        let seen: Vec<_> = carriers.iter().map(|c| (c.name.as_str(), c.listen.port())).collect();
         assert_eq!(seen, [("twilio", 8450), ("second", 8451), ("acme", 8452)]);
         let VendorOptions::Twilio { senders, .. } = &carriers[1].vendor else {
             panic!("not Twilio");
@@ -294,10 +243,7 @@ mod tests {
         );
         let orgs = serve.orgs().unwrap();
         assert_eq!(orgs[0].public_url.as_deref(), Some("https://okta.test"));
-        assert_eq!(
-            orgs[0].resolve,
-            [("otp.example.com".to_owned(), "gw.ns.svc:443".to_owned())]
-        );
+        assert_eq!(orgs[0].resolve, [("otp.example.com".to_owned(), "gw.ns.svc:443".to_owned())]);
         assert_eq!(orgs[0].behaviour.fallback_per_minute, 1);
     }
 

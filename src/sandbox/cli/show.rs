@@ -32,11 +32,7 @@ pub(super) fn report(out: &mut dyn Write, report: &SendReport) -> anyhow::Result
     writeln!(out, "  hook         {} ({})", hook.name, hook.id)?;
     if let Some(status) = hook.status {
         let status = serde_json::to_value(status)?;
-        writeln!(
-            out,
-            "  status       {}",
-            status.as_str().unwrap_or_default()
-        )?;
+        writeln!(out, "  status       {}", status.as_str().unwrap_or_default())?;
     }
     for (label, value) in [
         ("provider", &hook.provider),
@@ -67,11 +63,7 @@ pub(super) fn inbox(out: &mut dyn Write, messages: &[Message]) -> anyhow::Result
             Via::OktaFallback => "okta-fallback",
             Via::Okta => "okta",
         };
-        let times = if message.said > 1 {
-            format!(" (said {} times)", message.said)
-        } else {
-            String::new()
-        };
+        let times = if message.said > 1 { format!(" (said {} times)", message.said) } else { String::new() };
         writeln!(
             out,
             "{:.3}  {channel:<5}  {}  via {via}  from {}  {:?}{times}",
@@ -107,32 +99,17 @@ pub(super) fn log(out: &mut dyn Write, events: &[Value]) -> anyhow::Result<()> {
         writeln!(out, "no events")?;
     }
     for event in events {
-        let text = |pointer: &str| {
-            event
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or("-")
-        };
+        let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
         let debug = |camel: &str, snake: &str| {
             let data = &event["debugContext"]["debugData"];
             data[camel].as_str().or_else(|| data[snake].as_str())
         };
-        write!(
-            out,
-            "{}  {:<44} {:<7}",
-            text("/published"),
-            text("/eventType"),
-            text("/outcome/result")
-        )?;
+        write!(out, "{}  {:<44} {:<7}", text("/published"), text("/eventType"), text("/outcome/result"))?;
         for (label, camel, snake) in [
             ("failover", "isSmsHookFailover", "is_sms_hook_failover"),
             ("failover", "isCallHookFailover", "is_call_hook_failover"),
             ("provider", "smsTelephonyProvider", "sms_telephony_provider"),
-            (
-                "provider",
-                "callTelephonyProvider",
-                "call_telephony_provider",
-            ),
+            ("provider", "callTelephonyProvider", "call_telephony_provider"),
             ("error", "errorMessage", "error_message"),
         ] {
             if let Some(value) = debug(camel, snake) {
@@ -150,19 +127,8 @@ pub(super) fn hooks(out: &mut dyn Write, hooks: &[Value]) -> anyhow::Result<()> 
     }
     for hook in hooks {
         let text = |pointer: &str| hook.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
-        writeln!(
-            out,
-            "{}  {:<8}  {}  {}",
-            text("/id"),
-            text("/status"),
-            text("/name"),
-            text("/channel/config/uri")
-        )?;
-        for header in hook["channel"]["config"]["headers"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
+        writeln!(out, "{}  {:<8}  {}  {}", text("/id"), text("/status"), text("/name"), text("/channel/config/uri"))?;
+        for header in hook["channel"]["config"]["headers"].as_array().into_iter().flatten() {
             let part = |key: &str| header[key].as_str().unwrap_or("-");
             writeln!(out, "    {}: {}", part("key"), part("value"))?;
         }

@@ -54,8 +54,7 @@ impl Org {
                 if latency > 0 {
                     tokio::time::sleep(crate::sandbox::faults::pause(latency)).await;
                 }
-                self.answer(&request, route, &request_id, &mut standing)
-                    .await
+                self.answer(&request, route, &request_id, &mut standing).await
             }
         };
         let reply = with_headers(reply, &request_id, standing);
@@ -64,14 +63,8 @@ impl Org {
             Reply::Hang | Reply::Reset => None,
         };
         let path: String = request.path.chars().take(256).collect();
-        let call = OktaCall {
-            at,
-            method: request.method.to_string(),
-            path,
-            call: route.map(Route::kind),
-            status,
-            request_id,
-        };
+        let call =
+            OktaCall { at, method: request.method.to_string(), path, call: route.map(Route::kind), status, request_id };
         tracing::debug!(org = %self.name, ?call, "asked");
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.len() == REMEMBERED_CALLS {
@@ -117,12 +110,7 @@ impl Org {
     }
 
     /// Waits at gates and delays, and answers the fault that ends the call, if one does.
-    async fn meet(
-        &self,
-        kind: CallKind,
-        when: Moment,
-        standing: &mut Option<Standing>,
-    ) -> Option<Reply> {
+    async fn meet(&self, kind: CallKind, when: Moment, standing: &mut Option<Standing>) -> Option<Reply> {
         for met in self.faults.met(kind, when) {
             match met {
                 Met::Gate(gate) => gate.pass().await,
@@ -145,17 +133,12 @@ impl Org {
         let how = self.behaviour();
         let base = self.base();
         let kind = route.kind();
-        let takes_body = matches!(
-            kind,
-            CallKind::Create | CallKind::Replace | CallKind::Update | CallKind::Execute
-        );
+        let takes_body = matches!(kind, CallKind::Create | CallKind::Replace | CallKind::Update | CallKind::Execute);
         if takes_body && request.media_type().as_deref() != Some("application/json") {
             return Err(OktaError::media_type());
         }
         if let Some(accept) = request.header("accept")
-            && !["application/json", "application/*", "*/*"]
-                .iter()
-                .any(|wanted| accept.contains(wanted))
+            && !["application/json", "application/*", "*/*"].iter().any(|wanted| accept.contains(wanted))
         {
             return Err(OktaError::media_type());
         }
@@ -189,11 +172,7 @@ impl Org {
             }
             Route::Get(id) => shown(&self.locked(|hooks| hooks.find(id))?),
             Route::Replace(id) | Route::Update(id) => {
-                let write = if matches!(route, Route::Replace(_)) {
-                    Write::Replace
-                } else {
-                    Write::Update
-                };
+                let write = if matches!(route, Route::Replace(_)) { Write::Replace } else { Write::Update };
                 self.locked(|hooks| hooks.find(id))?;
                 let draft = rules::read(&request.body, write)?;
                 let hook = self.locked(|hooks| hooks.write(id, draft, write, &how))?;
@@ -218,10 +197,7 @@ impl Org {
             Route::Execute(id) => {
                 let hook = self.locked(|hooks| hooks.find(id))?;
                 if !hook.active && how.execute_inactive == Permission::Refused {
-                    return Err(OktaError::validation(
-                        "status",
-                        "An inactive inline hook cannot be executed",
-                    ));
+                    return Err(OktaError::validation("status", "An inactive inline hook cannot be executed"));
                 }
                 let body = execute_body(&request.body)?;
                 let answer = self.execute(&hook, &body).await?;
@@ -304,9 +280,7 @@ fn execute_body(body: &[u8]) -> Result<Value, OktaError> {
         "source",
     ];
     let value: Value = serde_json::from_slice(body).map_err(|_| OktaError::unreadable())?;
-    let fields = value
-        .as_object()
-        .ok_or_else(|| OktaError::validation("body", "must be an object"))?;
+    let fields = value.as_object().ok_or_else(|| OktaError::validation("body", "must be an object"))?;
     if let Some(key) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         let key: String = key.chars().take(64).collect();
         return Err(OktaError::validation(&key, "is not a known field"));
@@ -339,11 +313,9 @@ fn faulty(fault: &OktaFaultKind, standing: &mut Option<Standing>) -> Reply {
         .into(),
         OktaFaultKind::Timeout => Reply::Hang,
         OktaFaultKind::Reset => Reply::Reset,
-        OktaFaultKind::WrongJson => Answer::json(
-            StatusCode::OK,
-            &json!({"hello": ["this", "is", "something", "else"]}),
-        )
-        .into(),
+        OktaFaultKind::WrongJson => {
+            Answer::json(StatusCode::OK, &json!({"hello": ["this", "is", "something", "else"]})).into()
+        }
         OktaFaultKind::TruncatedJson => Answer {
             status: StatusCode::OK,
             headers: vec![("content-type", "application/json".to_owned())],

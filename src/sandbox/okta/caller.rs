@@ -87,9 +87,7 @@ impl Overrides {
 
 impl Resolve for Overrides {
     fn resolve(&self, name: Name) -> Resolving {
-        let target = self
-            .target(name.as_str())
-            .unwrap_or_else(|| format!("{}:0", name.as_str()));
+        let target = self.target(name.as_str()).unwrap_or_else(|| format!("{}:0", name.as_str()));
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host(target).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
@@ -106,10 +104,7 @@ pub(super) struct Caller {
 impl Caller {
     /// A caller that trusts `ca_pem` and nothing else.
     pub(super) fn new(ca_pem: &str, overrides: &Overrides) -> Result<Self, CertError> {
-        let unread = |e: reqwest::Error| CertError::Pem {
-            what: "the authority the org trusts",
-            reason: e.to_string(),
-        };
+        let unread = |e: reqwest::Error| CertError::Pem { what: "the authority the org trusts", reason: e.to_string() };
         let roots = reqwest::Certificate::from_pem_bundle(ca_pem.as_bytes()).map_err(unread)?;
         let build = |idle: usize| {
             reqwest::Client::builder()
@@ -123,28 +118,13 @@ impl Caller {
                 .build()
                 .map_err(unread)
         };
-        Ok(Self {
-            once: build(0)?,
-            kept: build(8)?,
-        })
+        Ok(Self { once: build(0)?, kept: build(8)? })
     }
 
     /// Calls a telephony hook with `body`.
-    pub(super) async fn call(
-        &self,
-        hook: &Hook,
-        body: String,
-        limit: Duration,
-        keep_alive: bool,
-    ) -> Called {
+    pub(super) async fn call(&self, hook: &Hook, body: String, limit: Duration, keep_alive: bool) -> Called {
         let begun = Instant::now();
-        let mut called = Called {
-            ms: 0,
-            http_status: None,
-            answer: None,
-            said: Said::default(),
-            failure: None,
-        };
+        let mut called = Called { ms: 0, http_status: None, answer: None, said: Said::default(), failure: None };
         match headers(hook) {
             None => {
                 called.failure = Some((Failure::NoAuth, "the hook has no secret".to_owned()));
@@ -173,11 +153,7 @@ impl Caller {
 async fn exchange(request: reqwest::RequestBuilder) -> Result<(u16, Option<Vec<u8>>), String> {
     // The address may hold a path a user chose: the reason goes without it.
     let told = |e: reqwest::Error| {
-        let stage = if e.is_connect() {
-            "could not connect"
-        } else {
-            "the connection broke"
-        };
+        let stage = if e.is_connect() { "could not connect" } else { "the connection broke" };
         let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&e);
         let mut last = String::new();
         while let Some(inner) = source {
@@ -204,10 +180,7 @@ fn headers(hook: &Hook) -> Option<HeaderMap> {
     value.set_sensitive(true);
     let mut headers = HeaderMap::new();
     for (key, value) in &hook.headers {
-        headers.insert(
-            HeaderName::from_bytes(key.as_bytes()).ok()?,
-            HeaderValue::from_str(value).ok()?,
-        );
+        headers.insert(HeaderName::from_bytes(key.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?);
     }
     headers.insert(HeaderName::from_bytes(auth.key.as_bytes()).ok()?, value);
     headers.insert("accept", HeaderValue::from_static("application/json"));
@@ -243,11 +216,7 @@ fn judge(called: &mut Called, status: u16, body: Option<&[u8]>) {
         Ok(Some(said)) => {
             let failed = said.status == Some(HookStatus::Failed);
             called.said = said;
-            if failed {
-                fail(Failure::Failed, "The hook could not deliver")
-            } else {
-                None
-            }
+            if failed { fail(Failure::Failed, "The hook could not deliver") } else { None }
         }
     };
     called.answer = Some(value);
@@ -264,12 +233,7 @@ pub(super) fn read(value: &Value) -> Result<Option<Said>, &'static str> {
             Some(_) => Err("errorSummary is no string"),
         };
     }
-    let [command] = top
-        .get("commands")
-        .and_then(Value::as_array)
-        .ok_or("commands is missing")?
-        .as_slice()
-    else {
+    let [command] = top.get("commands").and_then(Value::as_array).ok_or("commands is missing")?.as_slice() else {
         return Err("commands does not hold one command");
     };
     let command = command.as_object().ok_or("a command is no object")?;
@@ -277,19 +241,11 @@ pub(super) fn read(value: &Value) -> Result<Option<Said>, &'static str> {
     if command.get("type").and_then(Value::as_str) != Some("com.okta.telephony.action") {
         return Err("the command's type is not com.okta.telephony.action");
     }
-    let [value] = command
-        .get("value")
-        .and_then(Value::as_array)
-        .ok_or("value is no array")?
-        .as_slice()
-    else {
+    let [value] = command.get("value").and_then(Value::as_array).ok_or("value is no array")?.as_slice() else {
         return Err("value does not hold one object");
     };
     let value = value.as_object().ok_or("value does not hold an object")?;
-    only(
-        value,
-        &["status", "provider", "transactionId", "transactionMetadata"],
-    )?;
+    only(value, &["status", "provider", "transactionId", "transactionMetadata"])?;
     let status = match value.get("status").and_then(Value::as_str) {
         Some("SUCCESSFUL") => HookStatus::Successful,
         Some("PENDING") => HookStatus::Pending,
@@ -311,11 +267,7 @@ pub(super) fn read(value: &Value) -> Result<Option<Said>, &'static str> {
 }
 
 fn only(map: &Map<String, Value>, names: &[&str]) -> Result<(), &'static str> {
-    if map.keys().all(|key| names.contains(&key.as_str())) {
-        Ok(())
-    } else {
-        Err("an unknown field")
-    }
+    if map.keys().all(|key| names.contains(&key.as_str())) { Ok(()) } else { Err("an unknown field") }
 }
 
 #[cfg(test)]

@@ -17,12 +17,7 @@ pub(super) struct OktaError {
 
 impl OktaError {
     fn new(status: u16, code: &'static str, summary: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            summary: summary.into(),
-            causes: Vec::new(),
-        }
+        Self { status, code, summary: summary.into(), causes: Vec::new() }
     }
 
     /// E0000001: what was sent breaks a rule.
@@ -45,21 +40,13 @@ impl OktaError {
 
     /// E0000006.
     pub(super) fn forbidden() -> Self {
-        Self::new(
-            403,
-            "E0000006",
-            "You do not have permission to perform the requested action",
-        )
+        Self::new(403, "E0000006", "You do not have permission to perform the requested action")
     }
 
     /// E0000007, in the recorded wording.
     pub(super) fn no_hook(id: &str) -> Self {
         let id: String = id.chars().take(64).collect();
-        Self::new(
-            404,
-            "E0000007",
-            format!("Not found: Resource not found: {id} (InlineHook)"),
-        )
+        Self::new(404, "E0000007", format!("Not found: Resource not found: {id} (InlineHook)"))
     }
 
     /// E0000008: no such path.
@@ -88,11 +75,7 @@ impl OktaError {
 
     /// E0000022: known path, other method.
     pub(super) fn method() -> Self {
-        Self::new(
-            405,
-            "E0000022",
-            "The endpoint does not support the provided HTTP method",
-        )
+        Self::new(405, "E0000022", "The endpoint does not support the provided HTTP method")
     }
 
     /// E0000031: a filter that cannot be read.
@@ -102,48 +85,30 @@ impl OktaError {
 
     /// E0000047.
     pub(super) fn rate_limit() -> Self {
-        Self::new(
-            429,
-            "E0000047",
-            "API call exceeded rate limit due to too many requests.",
-        )
+        Self::new(429, "E0000047", "API call exceeded rate limit due to too many requests.")
     }
 
     /// E0000134: the hook could not be reached.
     pub(super) fn hook_unreachable(cause: &str) -> Self {
         Self {
             causes: vec![cause.to_owned()],
-            ..Self::new(
-                502,
-                "E0000134",
-                "Could not communicate with the inline hook.",
-            )
+            ..Self::new(502, "E0000134", "Could not communicate with the inline hook.")
         }
     }
 
     /// E0000135: the hook answered wrongly.
     pub(super) fn hook_failed(cause: &str) -> Self {
-        Self {
-            causes: vec![cause.to_owned()],
-            ..Self::new(400, "E0000135", "The inline hook answered with an error.")
-        }
+        Self { causes: vec![cause.to_owned()], ..Self::new(400, "E0000135", "The inline hook answered with an error.") }
     }
 
     /// E0000137: the hook did not answer in time.
     pub(super) fn hook_silent(cause: &str) -> Self {
-        Self {
-            causes: vec![cause.to_owned()],
-            ..Self::new(504, "E0000137", "No response from the inline hook.")
-        }
+        Self { causes: vec![cause.to_owned()], ..Self::new(504, "E0000137", "No response from the inline hook.") }
     }
 
     pub(super) fn answer(&self) -> Answer {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let causes: Vec<_> = self
-            .causes
-            .iter()
-            .map(|cause| json!({"errorSummary": cause}))
-            .collect();
+        let causes: Vec<_> = self.causes.iter().map(|cause| json!({"errorSummary": cause})).collect();
         Answer::json(
             status,
             &json!({

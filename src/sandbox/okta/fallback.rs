@@ -16,16 +16,10 @@ impl Fallback {
     /// Whether one more message may go now; it is counted when it may.
     pub(super) fn allows(&self, per_minute: u32, now: Instant) -> bool {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        while sent
-            .front()
-            .is_some_and(|at| now.duration_since(*at) >= WINDOW)
-        {
+        while sent.front().is_some_and(|at| now.duration_since(*at) >= WINDOW) {
             sent.pop_front();
         }
-        let room = sent.len()
-            < usize::try_from(per_minute)
-                .unwrap_or(usize::MAX)
-                .min(10_000);
+        let room = sent.len() < usize::try_from(per_minute).unwrap_or(usize::MAX).min(10_000);
         if room {
             sent.push_back(now);
         }

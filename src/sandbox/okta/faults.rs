@@ -140,10 +140,7 @@ impl OktaFaults {
     }
 
     pub(super) fn clear(&self) {
-        self.standing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, _, gate) in gates.drain(..) {
             gate.release();
@@ -151,10 +148,7 @@ impl OktaFaults {
     }
 
     pub(super) fn list(&self) -> Vec<OktaFault> {
-        self.standing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What a call meets, in order: gates first, then delays, then at most one fault that ends it.

@@ -50,16 +50,9 @@ impl Filter {
     /// Reads a filter; the reason when it is none.
     pub(super) fn read(text: &str) -> Result<Self, &'static str> {
         let tokens = tokens(text)?;
-        let mut reader = Reader {
-            tokens: &tokens,
-            at: 0,
-        };
+        let mut reader = Reader { tokens: &tokens, at: 0 };
         let filter = reader.either(0)?;
-        if reader.at == tokens.len() {
-            Ok(filter)
-        } else {
-            Err("Something follows the filter")
-        }
+        if reader.at == tokens.len() { Ok(filter) } else { Err("Something follows the filter") }
     }
 
     /// Whether an event passes.
@@ -70,13 +63,10 @@ impl Filter {
                 match op {
                     Op::Eq => found.iter().any(|f| f.eq_ignore_ascii_case(value)),
                     Op::Ne => !found.iter().any(|f| f.eq_ignore_ascii_case(value)),
-                    Op::StartsWith => found.iter().any(|f| {
-                        f.to_ascii_lowercase()
-                            .starts_with(&value.to_ascii_lowercase())
-                    }),
-                    Op::Contains => found
-                        .iter()
-                        .any(|f| f.to_ascii_lowercase().contains(&value.to_ascii_lowercase())),
+                    Op::StartsWith => {
+                        found.iter().any(|f| f.to_ascii_lowercase().starts_with(&value.to_ascii_lowercase()))
+                    }
+                    Op::Contains => found.iter().any(|f| f.to_ascii_lowercase().contains(&value.to_ascii_lowercase())),
                 }
             }
             Self::Present(path) => !lookup(event, path).is_empty(),
@@ -98,11 +88,7 @@ fn lookup<'a>(event: &'a Value, path: &str) -> Vec<&'a str> {
                 other => vec![other],
             })
             .filter_map(|value| {
-                value
-                    .as_object()?
-                    .iter()
-                    .find(|(key, _)| key.eq_ignore_ascii_case(part))
-                    .map(|(_, value)| value)
+                value.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(part)).map(|(_, value)| value)
             })
             .collect();
     }
@@ -134,9 +120,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, &'static str> {
             }
             c => {
                 let mut word = String::from(c);
-                while let Some(c) =
-                    chars.next_if(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '"'))
-                {
+                while let Some(c) = chars.next_if(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '"')) {
                     word.push(c);
                 }
                 out.push(Token::Word(word));
@@ -222,11 +206,7 @@ impl Reader<'_> {
             _ => return Err("The operator is not known"),
         };
         match self.next() {
-            Some(Token::Text(value)) => Ok(Filter::Test {
-                path,
-                op,
-                value: value.clone(),
-            }),
+            Some(Token::Text(value)) => Ok(Filter::Test { path, op, value: value.clone() }),
             _ => Err("A quoted value is missing"),
         }
     }
@@ -249,16 +229,10 @@ mod tests {
     #[test]
     fn filters_are_read_with_their_precedence() {
         assert!(passes("eventType sw \"system.sms.send\""));
-        assert!(passes(
-            "eventType eq \"inline_hook.executed\" or eventType sw \"system.sms.send\""
-        ));
-        assert!(passes(
-            "outcome.result eq \"success\" and (eventType co \"nothing\" or target.id eq \"b\")"
-        ));
+        assert!(passes("eventType eq \"inline_hook.executed\" or eventType sw \"system.sms.send\""));
+        assert!(passes("outcome.result eq \"success\" and (eventType co \"nothing\" or target.id eq \"b\")"));
         assert!(!passes("not (eventType pr)"));
-        assert!(passes(
-            "eventType eq \"x\" and eventType eq \"y\" or outcome.result ne \"FAILURE\""
-        ));
+        assert!(passes("eventType eq \"x\" and eventType eq \"y\" or outcome.result ne \"FAILURE\""));
     }
 
     #[test]

@@ -51,8 +51,7 @@ impl Hook {
     /// The hook as the API shows it: without its secret, with the links its status offers.
     pub(super) fn shown(&self, base: &str) -> Value {
         let url = format!("{base}/api/v1/inlineHooks/{}", self.id);
-        let post =
-            |path: &str| json!({"href": format!("{url}{path}"), "hints": {"allow": ["POST"]}});
+        let post = |path: &str| json!({"href": format!("{url}{path}"), "hints": {"allow": ["POST"]}});
         let links = if self.active {
             json!({
                 "self": {"href": url},
@@ -66,15 +65,8 @@ impl Hook {
                 "delete": {"href": url, "hints": {"allow": ["DELETE"]}},
             })
         };
-        let headers: Vec<Value> = self
-            .headers
-            .iter()
-            .map(|(key, value)| json!({"key": key, "value": value}))
-            .collect();
-        let auth = self.auth.as_ref().map_or(
-            Value::Null,
-            |auth| json!({"type": "HEADER", "key": auth.key}),
-        );
+        let headers: Vec<Value> = self.headers.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        let auth = self.auth.as_ref().map_or(Value::Null, |auth| json!({"type": "HEADER", "key": auth.key}));
         json!({
             "id": self.id,
             "status": if self.active { "ACTIVE" } else { "INACTIVE" },
@@ -120,18 +112,11 @@ impl Hooks {
 
     /// The telephony hook Okta would call now.
     pub(super) fn active_telephony(&mut self) -> Option<Hook> {
-        self.seen()
-            .iter()
-            .find(|hook| hook.active && hook.kind == TELEPHONY)
-            .cloned()
+        self.seen().iter().find(|hook| hook.active && hook.kind == TELEPHONY).cloned()
     }
 
     pub(super) fn find(&mut self, id: &str) -> Result<Hook, OktaError> {
-        self.seen()
-            .iter()
-            .find(|hook| hook.id == id)
-            .cloned()
-            .ok_or_else(|| OktaError::no_hook(id))
+        self.seen().iter().find(|hook| hook.id == id).cloned().ok_or_else(|| OktaError::no_hook(id))
     }
 
     fn publish(&mut self, delay_ms: u64) {
@@ -141,23 +126,13 @@ impl Hooks {
     }
 
     fn at(&self, id: &str) -> Result<usize, OktaError> {
-        self.truth
-            .iter()
-            .position(|hook| hook.id == id)
-            .ok_or_else(|| OktaError::no_hook(id))
+        self.truth.iter().position(|hook| hook.id == id).ok_or_else(|| OktaError::no_hook(id))
     }
 
     fn name_is_free(&self, name: &str, but: Option<usize>) -> Result<(), OktaError> {
-        let taken = self
-            .truth
-            .iter()
-            .enumerate()
-            .any(|(at, hook)| Some(at) != but && hook.name == name);
+        let taken = self.truth.iter().enumerate().any(|(at, hook)| Some(at) != but && hook.name == name);
         if taken {
-            return Err(OktaError::validation(
-                "name",
-                "An inline hook with this name already exists",
-            ));
+            return Err(OktaError::validation("name", "An inline hook with this name already exists"));
         }
         Ok(())
     }
@@ -175,18 +150,14 @@ impl Hooks {
 
     /// Creates a hook.
     pub(super) fn create(&mut self, draft: Draft, how: &Behaviour) -> Result<Hook, OktaError> {
-        let (Some(name), Some(kind), Some(channel)) = (draft.name, draft.kind, draft.channel)
-        else {
+        let (Some(name), Some(kind), Some(channel)) = (draft.name, draft.kind, draft.channel) else {
             return Err(OktaError::unreadable());
         };
         let auth = channel.scheme();
         check_auth(&kind, auth.as_ref())?;
         self.name_is_free(&name, None)?;
         if self.truth.len() >= MAX_HOOKS {
-            return Err(OktaError::validation(
-                "inlineHook",
-                "The org has reached its limit of 100 inline hooks",
-            ));
+            return Err(OktaError::validation("inlineHook", "The org has reached its limit of 100 inline hooks"));
         }
         let mut active = true;
         if let Some(other) = self.other_active(&kind, None) {
@@ -214,19 +185,9 @@ impl Hooks {
     }
 
     /// Replaces or updates a hook. Its status stays.
-    pub(super) fn write(
-        &mut self,
-        id: &str,
-        draft: Draft,
-        write: Write,
-        how: &Behaviour,
-    ) -> Result<Hook, OktaError> {
+    pub(super) fn write(&mut self, id: &str, draft: Draft, write: Write, how: &Behaviour) -> Result<Hook, OktaError> {
         let at = self.at(id)?;
-        if draft
-            .kind
-            .as_ref()
-            .is_some_and(|kind| *kind != self.truth[at].kind)
-        {
+        if draft.kind.as_ref().is_some_and(|kind| *kind != self.truth[at].kind) {
             return Err(OktaError::validation("type", "cannot be changed"));
         }
         if let Some(name) = &draft.name {
@@ -311,10 +272,7 @@ impl Hooks {
                 OnDeletingActive::Deleted => {}
                 OnDeletingActive::Forbidden => return Err(OktaError::forbidden()),
                 OnDeletingActive::BadRequest => {
-                    return Err(OktaError::validation(
-                        "status",
-                        "An active inline hook cannot be deleted",
-                    ));
+                    return Err(OktaError::validation("status", "An active inline hook cannot be deleted"));
                 }
             }
         }
@@ -333,10 +291,7 @@ fn check_auth(kind: &str, auth: Option<&AuthScheme>) -> Result<(), OktaError> {
 }
 
 fn no_scheme() -> OktaError {
-    OktaError::validation(
-        "channel.config.authScheme",
-        "A telephony inline hook must include authScheme",
-    )
+    OktaError::validation("channel.config.authScheme", "A telephony inline hook must include authScheme")
 }
 
 fn no_secret() -> OktaError {
@@ -344,8 +299,5 @@ fn no_secret() -> OktaError {
 }
 
 fn another_is_active() -> OktaError {
-    OktaError::validation(
-        "status",
-        "Only one telephony inline hook can be active in an org",
-    )
+    OktaError::validation("status", "Only one telephony inline hook can be active in an org")
 }

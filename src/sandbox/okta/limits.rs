@@ -16,10 +16,7 @@ pub struct RateLimit {
 
 impl Default for RateLimit {
     fn default() -> Self {
-        Self {
-            calls: 1_000,
-            window: Duration::from_mins(1),
-        }
+        Self { calls: 1_000, window: Duration::from_mins(1) }
     }
 }
 
@@ -68,10 +65,7 @@ mod tests {
     #[test]
     fn the_bucket_empties_and_is_full_again_after_its_window() {
         let bucket = Bucket::default();
-        let limit = RateLimit {
-            calls: 2,
-            window: Duration::from_secs(10),
-        };
+        let limit = RateLimit { calls: 2, window: Duration::from_secs(10) };
         let start = Instant::now();
         assert_eq!(bucket.take(limit, start).remaining, 1);
         assert_eq!(bucket.take(limit, start).remaining, 0);

@@ -78,17 +78,13 @@ impl Query {
                 return Err(OktaError::validation(key, "must not repeat"));
             }
             let time = || {
-                value
-                    .parse::<Timestamp>()
-                    .map(Some)
-                    .map_err(|_| OktaError::validation(key, "must be an ISO 8601 time"))
+                value.parse::<Timestamp>().map(Some).map_err(|_| OktaError::validation(key, "must be an ISO 8601 time"))
             };
             match key.as_str() {
                 "since" => query.since = time()?,
                 "until" => query.until = time()?,
                 "after" => {
-                    let number = cursor(value)
-                        .ok_or_else(|| OktaError::validation("after", "is not a cursor"))?;
+                    let number = cursor(value).ok_or_else(|| OktaError::validation("after", "is not a cursor"))?;
                     query.after = Some(number);
                 }
                 "filter" => {
@@ -102,19 +98,15 @@ impl Query {
                 }
                 "limit" => {
                     let limit = value.parse().ok().filter(|n| *n <= MAX_LIMIT);
-                    query.limit = Some(limit.ok_or_else(|| {
-                        OktaError::validation("limit", "must be between 0 and 1000")
-                    })?);
+                    query.limit =
+                        Some(limit.ok_or_else(|| OktaError::validation("limit", "must be between 0 and 1000"))?);
                 }
                 "sortOrder" => {
                     query.descending = match value.as_str() {
                         "ASCENDING" => false,
                         "DESCENDING" => true,
                         _ => {
-                            return Err(OktaError::validation(
-                                "sortOrder",
-                                "must be ASCENDING or DESCENDING",
-                            ));
+                            return Err(OktaError::validation("sortOrder", "must be ASCENDING or DESCENDING"));
                         }
                     };
                 }
@@ -127,10 +119,7 @@ impl Query {
     fn takes(&self, written: &Written) -> bool {
         self.since.is_none_or(|since| written.at >= since)
             && self.until.is_none_or(|until| written.at < until)
-            && self
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.passes(&written.event))
+            && self.filter.as_ref().is_none_or(|filter| filter.passes(&written.event))
             && (self.words.is_empty() || {
                 let text = written.event.to_string().to_lowercase();
                 self.words.iter().all(|word| text.contains(word))
@@ -142,14 +131,12 @@ impl SystemLog {
     /// Writes an event.
     pub(super) fn write(&self, entry: Entry, spelling: Spelling) {
         let now = Timestamp::now();
-        let debug: Map<String, Value> = entry
-            .debug
-            .into_iter()
-            .map(|(key, value)| (spelled(key, spelling), value))
-            .collect();
-        let target = entry.target.map_or(Value::Null, |(kind, id, name)| {
-            json!([{"id": id, "type": kind, "displayName": name, "alternateId": id}])
-        });
+        let debug: Map<String, Value> =
+            entry.debug.into_iter().map(|(key, value)| (spelled(key, spelling), value)).collect();
+        let target = entry.target.map_or(
+            Value::Null,
+            |(kind, id, name)| json!([{"id": id, "type": kind, "displayName": name, "alternateId": id}]),
+        );
         let event = json!({
             "uuid": random_uuid(),
             "published": okta_time(now),
@@ -175,11 +162,7 @@ impl SystemLog {
         }
         let number = events.next;
         events.next += 1;
-        events.kept.push_back(Written {
-            number,
-            at: now,
-            event,
-        });
+        events.kept.push_back(Written { number, at: now, event });
     }
 
     /// Reads a page. Polling (ascending, no `until`) always answers a next cursor.
@@ -189,11 +172,8 @@ impl SystemLog {
         let mut page = Vec::new();
         let mut more = false;
         let mut last = None;
-        let ordered: Box<dyn Iterator<Item = &Written>> = if query.descending {
-            Box::new(events.kept.iter().rev())
-        } else {
-            Box::new(events.kept.iter())
-        };
+        let ordered: Box<dyn Iterator<Item = &Written>> =
+            if query.descending { Box::new(events.kept.iter().rev()) } else { Box::new(events.kept.iter()) };
         let is_past = |written: &Written| match query.after {
             None => true,
             Some(after) if query.descending => written.number < after,
@@ -214,10 +194,7 @@ impl SystemLog {
             _ if polls && limit > 0 => Some(events.next),
             _ => None,
         };
-        Page {
-            events: page,
-            next: next.map(as_cursor),
-        }
+        Page { events: page, next: next.map(as_cursor) }
     }
 
     /// Every event kept, oldest first.
@@ -238,11 +215,7 @@ fn as_cursor(number: u64) -> String {
 
 fn cursor(text: &str) -> Option<u64> {
     let decoded = URL_SAFE_NO_PAD.decode(text).ok()?;
-    std::str::from_utf8(&decoded)
-        .ok()?
-        .strip_prefix("log:")?
-        .parse()
-        .ok()
+    std::str::from_utf8(&decoded).ok()?.strip_prefix("log:")?.parse().ok()
 }
 
 fn spelled(key: &str, spelling: Spelling) -> String {
@@ -276,18 +249,12 @@ mod tests {
     }
 
     fn query(pairs: &[(&str, &str)]) -> Query {
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let pairs: Vec<_> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Query::read(&pairs).unwrap()
     }
 
     fn kinds(page: &Page) -> Vec<&str> {
-        page.events
-            .iter()
-            .filter_map(|event| event["eventType"].as_str())
-            .collect()
+        page.events.iter().filter_map(|event| event["eventType"].as_str()).collect()
     }
 
     #[test]
@@ -316,11 +283,7 @@ mod tests {
         let first = log.page(&query(&[("sortOrder", "DESCENDING"), ("limit", "2")]));
         assert_eq!(kinds(&first), ["c", "b"]);
         let cursor = first.next.unwrap();
-        let last = log.page(&query(&[
-            ("sortOrder", "DESCENDING"),
-            ("limit", "2"),
-            ("after", &cursor),
-        ]));
+        let last = log.page(&query(&[("sortOrder", "DESCENDING"), ("limit", "2"), ("after", &cursor)]));
         assert_eq!(kinds(&last), ["a"]);
         assert!(last.next.is_none());
     }
@@ -331,14 +294,8 @@ mod tests {
         log.write(entry("a"), Spelling::Camel);
         log.write(entry("b"), Spelling::Snake);
         let events = log.all();
-        assert_eq!(
-            events[0]["debugContext"]["debugData"]["isSmsHookFailover"],
-            "true"
-        );
-        assert_eq!(
-            events[1]["debugContext"]["debugData"]["is_sms_hook_failover"],
-            "true"
-        );
+        assert_eq!(events[0]["debugContext"]["debugData"]["isSmsHookFailover"], "true");
+        assert_eq!(events[1]["debugContext"]["debugData"]["is_sms_hook_failover"], "true");
     }
 
     #[test]

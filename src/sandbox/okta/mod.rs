@@ -134,11 +134,7 @@ pub struct Org {
 }
 
 impl Org {
-    pub(super) fn new(
-        options: OrgOptions,
-        own_ca: &str,
-        inbox: Arc<Inbox>,
-    ) -> Result<Self, CertError> {
+    pub(super) fn new(options: OrgOptions, own_ca: &str, inbox: Arc<Inbox>) -> Result<Self, CertError> {
         let overrides = Overrides::default();
         for (host, target) in &options.resolve {
             overrides.set(host, target);
@@ -177,10 +173,7 @@ impl Org {
     /// Where it listens (HTTPS); port 0 until the sandbox has started.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
-            .get()
-            .copied()
-            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+        self.addr.get().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     pub(super) fn listens_at(&self, addr: SocketAddr) {
@@ -190,27 +183,18 @@ impl Org {
     /// The org's own URL.
     #[must_use]
     pub fn base(&self) -> String {
-        self.options
-            .public_url
-            .clone()
-            .unwrap_or_else(|| format!("https://{}", self.addr()))
+        self.options.public_url.clone().unwrap_or_else(|| format!("https://{}", self.addr()))
     }
 
     /// The undocumented, as it stands.
     #[must_use]
     pub fn behaviour(&self) -> Behaviour {
-        self.behaviour
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the undocumented from now on.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
-        *self
-            .behaviour
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = behaviour;
+        *self.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
     /// Resolves `host` to `address:port` or `name:port` from now on when a hook is called.
@@ -279,10 +263,7 @@ impl Org {
             body: Bytes::from(body.to_string()),
         };
         let answer = match route(&request) {
-            Some(route) => self
-                .effect(&request, route, &request_id())
-                .await
-                .unwrap_or_else(|e| e.answer()),
+            Some(route) => self.effect(&request, route, &request_id()).await.unwrap_or_else(|e| e.answer()),
             None => OktaError::no_path().answer(),
         };
         let body = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);

@@ -89,23 +89,13 @@ impl SendRequest {
     /// A sign-in's passcode by text.
     #[must_use]
     pub fn sms(to: impl Into<String>) -> Self {
-        Self {
-            to: to.into(),
-            channel: sms(),
-            user: login(),
-            request_type: mfa(),
-            code: None,
-            locale: locale(),
-        }
+        Self { to: to.into(), channel: sms(), user: login(), request_type: mfa(), code: None, locale: locale() }
     }
 
     /// A sign-in's passcode by call.
     #[must_use]
     pub fn voice(to: impl Into<String>) -> Self {
-        Self {
-            channel: Channel::Voice,
-            ..Self::sms(to)
-        }
+        Self { channel: Channel::Voice, ..Self::sms(to) }
     }
 
     /// The same with a chosen passcode.

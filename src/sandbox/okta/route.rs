@@ -68,10 +68,7 @@ pub(super) fn route(request: &Request) -> Option<Route<'_>> {
 /// Whether the path exists for some other method.
 pub(super) fn is_known_for_another_method(request: &Request) -> bool {
     [Method::GET, Method::POST].into_iter().any(|method| {
-        let other = Request {
-            method,
-            ..request.clone()
-        };
+        let other = Request { method, ..request.clone() };
         route(&other).is_some()
     })
 }

@@ -80,11 +80,7 @@ pub(super) fn read(body: &[u8], write: Write) -> Result<Draft, OktaError> {
             Some(kind.to_owned())
         }
     };
-    let mut draft = Draft {
-        name: name.map(str::to_owned),
-        kind,
-        channel: None,
-    };
+    let mut draft = Draft { name: name.map(str::to_owned), kind, channel: None };
     if let Some(given) = needed("channel")? {
         draft.channel = Some(channel(given)?);
     }
@@ -102,10 +98,7 @@ pub(super) struct ChannelDraft {
 impl ChannelDraft {
     /// The scheme to store, when its value is known.
     pub(super) fn scheme(&self) -> Option<AuthScheme> {
-        self.auth.as_ref().map(|(key, value)| AuthScheme {
-            key: key.clone(),
-            value: value.clone(),
-        })
+        self.auth.as_ref().map(|(key, value)| AuthScheme { key: key.clone(), value: value.clone() })
     }
 }
 
@@ -115,40 +108,24 @@ fn channel(value: &Value) -> Result<ChannelDraft, OktaError> {
     match field(channel, "channel.", "type")? {
         "HTTP" => {}
         "OAUTH" => {
-            return Err(OktaError::validation(
-                "channel.type",
-                "OAUTH is not part of this simulated org",
-            ));
+            return Err(OktaError::validation("channel.type", "OAUTH is not part of this simulated org"));
         }
         _ => {
-            return Err(OktaError::validation(
-                "channel.type",
-                "must be HTTP or OAUTH",
-            ));
+            return Err(OktaError::validation("channel.type", "must be HTTP or OAUTH"));
         }
     }
     if field(channel, "channel.", "version")? != VERSION {
         return Err(OktaError::validation("channel.version", "must be 1.0.0"));
     }
-    let config = object(
-        channel.get("config").unwrap_or(&Value::Null),
-        "channel.config",
-    )?;
-    known(
-        config,
-        "channel.config.",
-        &["uri", "method", "headers", "authScheme"],
-    )?;
+    let config = object(channel.get("config").unwrap_or(&Value::Null), "channel.config")?;
+    known(config, "channel.config.", &["uri", "method", "headers", "authScheme"])?;
     let uri = field(config, "channel.config.", "uri")?;
     check_uri(uri)?;
     match config.get("method") {
         None => {}
         Some(method) if method == "POST" => {}
         Some(_) => {
-            return Err(OktaError::validation(
-                "channel.config.method",
-                "must be POST",
-            ));
+            return Err(OktaError::validation("channel.config.method", "must be POST"));
         }
     }
     Ok(ChannelDraft {
@@ -193,10 +170,7 @@ fn headers(value: Option<&Value>) -> Result<Vec<(String, String)>, OktaError> {
             return Err(OktaError::validation(AT, "a value must be a header value"));
         }
         if RESERVED_HEADERS.contains(&name.as_str()) {
-            return Err(OktaError::validation(
-                AT,
-                "a key must not be a reserved name",
-            ));
+            return Err(OktaError::validation(AT, "a key must not be a reserved name"));
         }
         if out.iter().any(|(other, _)| other.eq_ignore_ascii_case(key)) {
             return Err(OktaError::validation(AT, "a key must not repeat"));
@@ -212,11 +186,7 @@ fn auth_scheme(value: Option<&Value>) -> Result<Option<(String, Option<Secret>)>
         None | Some(Value::Null) => return Ok(None),
         Some(value) => object(value, AT)?,
     };
-    known(
-        scheme,
-        "channel.config.authScheme.",
-        &["type", "key", "value"],
-    )?;
+    known(scheme, "channel.config.authScheme.", &["type", "key", "value"])?;
     if field(scheme, "channel.config.authScheme.", "type")? != "HEADER" {
         return Err(OktaError::validation(AT, "type must be HEADER"));
     }
@@ -250,10 +220,7 @@ fn known(map: &Map<String, Value>, prefix: &str, names: &[&str]) -> Result<(), O
         None => Ok(()),
         Some(key) => {
             let key: String = key.chars().take(64).collect();
-            Err(OktaError::validation(
-                &format!("{prefix}{key}"),
-                "is not a known field",
-            ))
+            Err(OktaError::validation(&format!("{prefix}{key}"), "is not a known field"))
         }
     }
 }
@@ -267,9 +234,7 @@ fn field<'a>(map: &'a Map<String, Value>, prefix: &str, name: &str) -> Result<&'
 }
 
 fn string<'a>(value: &'a Value, at: &str) -> Result<&'a str, OktaError> {
-    value
-        .as_str()
-        .ok_or_else(|| OktaError::validation(at, "must be a string"))
+    value.as_str().ok_or_else(|| OktaError::validation(at, "must be a string"))
 }
 
 fn required(at: &str) -> OktaError {

@@ -34,10 +34,7 @@ impl Org {
         if let Some(hook) = &hook {
             let body = self.body(hook, &request, &code, &request_id, &event_id);
             let limit = Duration::from_millis(how.hook_timeout_ms);
-            let called = self
-                .caller
-                .call(hook, body.to_string(), limit, how.keep_alive)
-                .await;
+            let called = self.caller.call(hook, body.to_string(), limit, how.keep_alive).await;
             self.write_execution(hook, &called, &request_id);
             failed = called.failure.is_some();
             pending = called.said.status == Some(HookStatus::Pending);
@@ -47,12 +44,7 @@ impl Org {
             (Some(_), false) if pending => Delivery::HookPending,
             (Some(_), false) => Delivery::Hook,
             _ if !how.fallback => Delivery::Nobody,
-            _ if !self
-                .fallback
-                .allows(how.fallback_per_minute, Instant::now()) =>
-            {
-                Delivery::Denied
-            }
+            _ if !self.fallback.allows(how.fallback_per_minute, Instant::now()) => Delivery::Denied,
             (None, _) => Delivery::Okta,
             (Some(_), true) => Delivery::OktaFallback,
         };
@@ -82,22 +74,10 @@ impl Org {
             ?delivery,
             "passcode"
         );
-        SendReport {
-            request_id,
-            event_id,
-            delivery,
-            hook: report,
-        }
+        SendReport { request_id, event_id, delivery, hook: report }
     }
 
-    fn body(
-        &self,
-        hook: &Hook,
-        request: &SendRequest,
-        code: &str,
-        request_id: &str,
-        event_id: &str,
-    ) -> Value {
+    fn body(&self, hook: &Hook, request: &SendRequest, code: &str, request_id: &str, event_id: &str) -> Value {
         let now = Timestamp::now();
         let channel = match request.channel {
             Channel::Sms => "SMS".to_owned(),
@@ -147,15 +127,8 @@ impl Org {
             ]
         };
         let target = Some(("InlineHook", hook.id.clone(), hook.name.clone()));
-        let reason = called
-            .failure
-            .as_ref()
-            .map(|(_, why)| format!("Hook \"{}\" execution failed. {why}", hook.name));
-        let result = if reason.is_some() {
-            "FAILURE"
-        } else {
-            "SUCCESS"
-        };
+        let reason = called.failure.as_ref().map(|(_, why)| format!("Hook \"{}\" execution failed. {why}", hook.name));
+        let result = if reason.is_some() { "FAILURE" } else { "SUCCESS" };
         if reason.is_some() || how.log_successful_executions {
             let mut debug = about();
             if let Some(reason) = &reason {
@@ -197,26 +170,12 @@ impl Org {
         }
     }
 
-    fn write_sending(
-        &self,
-        request: &SendRequest,
-        delivery: Delivery,
-        hook: Option<&HookReport>,
-        request_id: &str,
-    ) {
+    fn write_sending(&self, request: &SendRequest, delivery: Delivery, hook: Option<&HookReport>, request_id: &str) {
         let by_hook = matches!(delivery, Delivery::Hook | Delivery::HookPending);
         let failed_over = hook.is_some() && !by_hook;
         let (failover, provider, own) = match request.channel {
-            Channel::Sms => (
-                "is_sms_hook_failover",
-                "sms_telephony_provider",
-                "sms_provider",
-            ),
-            Channel::Voice => (
-                "is_call_hook_failover",
-                "call_telephony_provider",
-                "call_provider",
-            ),
+            Channel::Sms => ("is_sms_hook_failover", "sms_telephony_provider", "sms_provider"),
+            Channel::Voice => ("is_call_hook_failover", "call_telephony_provider", "call_provider"),
         };
         let mut debug = vec![
             (failover, Value::from(failed_over.to_string())),
@@ -239,10 +198,7 @@ impl Org {
         }
         let (result, reason) = match delivery {
             Delivery::Denied => ("DENY", Some("Rate limit exceeded".to_owned())),
-            Delivery::Nobody => (
-                "FAILURE",
-                Some("The org has no telephony provider".to_owned()),
-            ),
+            Delivery::Nobody => ("FAILURE", Some("The org has no telephony provider".to_owned())),
             _ => ("SUCCESS", None),
         };
         self.log.write(
@@ -268,23 +224,15 @@ impl Org {
         let limit = Duration::from_millis(how.hook_timeout_ms);
         let mut tries = 0;
         let called = loop {
-            let called = self
-                .caller
-                .call(hook, body.to_string(), limit, how.keep_alive)
-                .await;
-            let again = matches!(
-                called.failure,
-                Some((Failure::Timeout | Failure::Unreachable, _))
-            );
+            let called = self.caller.call(hook, body.to_string(), limit, how.keep_alive).await;
+            let again = matches!(called.failure, Some((Failure::Timeout | Failure::Unreachable, _)));
             if !again || tries >= how.execute_retries.min(3) {
                 break called;
             }
             tries += 1;
         };
         match (called.failure, called.answer) {
-            (Some((Failure::Unreachable | Failure::NoAuth, why)), _) => {
-                Err(OktaError::hook_unreachable(&why))
-            }
+            (Some((Failure::Unreachable | Failure::NoAuth, why)), _) => Err(OktaError::hook_unreachable(&why)),
             (Some((Failure::Timeout, why)), _) => Err(OktaError::hook_silent(&why)),
             (Some((Failure::Status | Failure::Malformed | Failure::Error, why)), _) => {
                 Err(OktaError::hook_failed(&why))

@@ -34,20 +34,12 @@ pub(crate) struct TwilioAccount {
 
 impl TwilioAccount {
     pub(crate) fn new(sid: String, token: Secret, senders: Vec<String>) -> Self {
-        Self {
-            sid,
-            token,
-            senders,
-            made: Timestamp::now(),
-        }
+        Self { sid, token, senders, made: Timestamp::now() }
     }
 
     fn is_authorized(&self, request: &Request) -> bool {
         use base64::Engine as _;
-        let Some(encoded) = request
-            .header("authorization")
-            .and_then(|value| value.strip_prefix("Basic "))
-        else {
+        let Some(encoded) = request.header("authorization").and_then(|value| value.strip_prefix("Basic ")) else {
             return false;
         };
         let Ok(decoded) = base64::engine::general_purpose::STANDARD.decode(encoded) else {
@@ -56,8 +48,7 @@ impl TwilioAccount {
         let Ok(pair) = String::from_utf8(decoded) else {
             return false;
         };
-        pair.split_once(':')
-            .is_some_and(|(user, password)| user == self.sid && self.token.is(password))
+        pair.split_once(':').is_some_and(|(user, password)| user == self.sid && self.token.is(password))
     }
 
     fn owns(&self, sender: &str) -> bool {
@@ -75,9 +66,7 @@ impl TwilioAccount {
     }
 
     fn destination(form: &Form) -> Result<String, Answer> {
-        let to = form
-            .get("To")
-            .ok_or_else(|| error(400, 21604, "A 'To' phone number is required."))?;
+        let to = form.get("To").ok_or_else(|| error(400, 21604, "A 'To' phone number is required."))?;
         if is_e164(to) {
             Ok(to.to_owned())
         } else {
@@ -94,11 +83,7 @@ impl TwilioAccount {
             return Err(error(400, 21602, "Message body is required."));
         }
         if text.chars().count() > MAX_BODY {
-            return Err(error(
-                400,
-                21617,
-                "The concatenated message body exceeds the 1600 character limit",
-            ));
+            return Err(error(400, 21617, "The concatenated message body exceeds the 1600 character limit"));
         }
         let from = form.get("From");
         if let Some(from) = from {
@@ -113,11 +98,7 @@ impl TwilioAccount {
                 ));
             }
         } else if form.get("MessagingServiceSid").is_none() {
-            return Err(error(
-                400,
-                21603,
-                "A 'From' phone number or a MessagingServiceSid is required.",
-            ));
+            return Err(error(400, 21603, "A 'From' phone number or a MessagingServiceSid is required."));
         }
         Ok(Asked {
             channel: Channel::Sms,
@@ -135,18 +116,12 @@ impl TwilioAccount {
             None => return Err(error(400, 21201, "No 'To' number is specified")),
             Some(_) => Self::destination(&form)?,
         };
-        let from = form
-            .get("From")
-            .ok_or_else(|| error(400, 21213, "'From' phone number is required"))?;
+        let from = form.get("From").ok_or_else(|| error(400, 21213, "'From' phone number is required"))?;
         if !is_e164(from) {
             return Err(error(400, 21212, "Invalid 'From' Phone Number"));
         }
         if !self.owns(from) {
-            return Err(error(
-                400,
-                21210,
-                "'From' phone number is not verified for this account",
-            ));
+            return Err(error(400, 21210, "'From' phone number is not verified for this account"));
         }
         let Some(document) = form.get("Twiml").filter(|twiml| !twiml.is_empty()) else {
             return Err(error(
@@ -158,8 +133,8 @@ impl TwilioAccount {
         if document.chars().count() > MAX_TWIML {
             return Err(error(400, 21618, "'Twiml' is longer than 4000 characters"));
         }
-        let speech = twiml::read(document)
-            .map_err(|wrong| error(400, 12100, &format!("Document parse failure: {wrong}")))?;
+        let speech =
+            twiml::read(document).map_err(|wrong| error(400, 12100, &format!("Document parse failure: {wrong}")))?;
         Ok(Asked {
             channel: Channel::Voice,
             to,
@@ -179,8 +154,7 @@ impl Vendor for TwilioAccount {
         };
         if !self.is_authorized(request) {
             return Reading::Refused(
-                error(401, 20003, "Authenticate")
-                    .with("www-authenticate", "Basic realm=\"Twilio API\""),
+                error(401, 20003, "Authenticate").with("www-authenticate", "Basic realm=\"Twilio API\""),
             );
         }
         let own = format!("{}.json", self.sid);
@@ -240,13 +214,7 @@ impl Vendor for TwilioAccount {
         )
     }
 
-    fn refusal(
-        &self,
-        code: &str,
-        status: Option<u16>,
-        _class: Option<&str>,
-        _scope: Option<&str>,
-    ) -> Answer {
+    fn refusal(&self, code: &str, status: Option<u16>, _class: Option<&str>, _scope: Option<&str>) -> Answer {
         let code: u32 = code.parse().unwrap_or(20500);
         let usual = match code {
             20003 => 401,
@@ -338,25 +306,16 @@ impl TwilioAccount {
 fn is_sms_sender(from: &str) -> bool {
     let is_short_code = (3..=8).contains(&from.len()) && from.bytes().all(|b| b.is_ascii_digit());
     let is_name = (1..=11).contains(&from.len())
-        && from
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b" -_&.+".contains(&b))
+        && from.bytes().all(|b| b.is_ascii_alphanumeric() || b" -_&.+".contains(&b))
         && from.bytes().any(|b| b.is_ascii_alphabetic());
     is_e164(from) || is_short_code || is_name
 }
 
 /// Segments of a text: GSM-7 160 or 153 characters, else UCS-2 70 or 67. ASCII stands for GSM-7.
 fn segments(text: &str) -> usize {
-    let (units, one, each) = if text.is_ascii() {
-        (text.len(), 160, 153)
-    } else {
-        (text.encode_utf16().count(), 70, 67)
-    };
-    if units <= one {
-        1
-    } else {
-        units.div_ceil(each)
-    }
+    let (units, one, each) =
+        if text.is_ascii() { (text.len(), 160, 153) } else { (text.encode_utf16().count(), 70, 67) };
+    if units <= one { 1 } else { units.div_ceil(each) }
 }
 
 fn not_found() -> Answer {

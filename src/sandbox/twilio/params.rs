@@ -28,26 +28,15 @@ pub(super) struct Param {
 }
 
 const fn one(name: &'static str, kind: Kind) -> Param {
-    Param {
-        name,
-        kind,
-        many: false,
-    }
+    Param { name, kind, many: false }
 }
 
 const fn many(name: &'static str, kind: Kind) -> Param {
-    Param {
-        name,
-        kind,
-        many: true,
-    }
+    Param { name, kind, many: true }
 }
 
 const HTTP_METHOD: Kind = Kind::OneOf(&["GET", "POST"]);
-const ANY_INT: Kind = Kind::Int {
-    min: 0,
-    max: u32::MAX as u64,
-};
+const ANY_INT: Kind = Kind::Int { min: 0, max: u32::MAX as u64 };
 
 /// `CreateMessageRequest`.
 pub(super) const MESSAGE: &[Param] = &[
@@ -61,13 +50,7 @@ pub(super) const MESSAGE: &[Param] = &[
     one("MaxPrice", Kind::Number),
     one("ProvideFeedback", Kind::Bool),
     one("Attempt", ANY_INT),
-    one(
-        "ValidityPeriod",
-        Kind::Int {
-            min: 1,
-            max: 36_000,
-        },
-    ),
+    one("ValidityPeriod", Kind::Int { min: 1, max: 36_000 }),
     one("ForceDelivery", Kind::Bool),
     one("ContentRetention", Kind::OneOf(&["retain", "discard"])),
     one("AddressRetention", Kind::OneOf(&["retain", "obfuscate"])),
@@ -96,10 +79,7 @@ pub(super) const CALL: &[Param] = &[
     one("FallbackUrl", Kind::Uri),
     one("FallbackMethod", HTTP_METHOD),
     one("StatusCallback", Kind::Uri),
-    many(
-        "StatusCallbackEvent",
-        Kind::OneOf(&["initiated", "ringing", "answered", "completed"]),
-    ),
+    many("StatusCallbackEvent", Kind::OneOf(&["initiated", "ringing", "answered", "completed"])),
     one("StatusCallbackMethod", HTTP_METHOD),
     one("SendDigits", Kind::Text),
     one("Timeout", Kind::Int { min: 1, max: 600 }),
@@ -108,16 +88,10 @@ pub(super) const CALL: &[Param] = &[
     one("RecordingStatusCallback", Kind::Uri),
     one("RecordingStatusCallbackMethod", HTTP_METHOD),
     many("RecordingStatusCallbackEvent", Kind::Text),
-    one(
-        "RecordingTrack",
-        Kind::OneOf(&["inbound", "outbound", "both"]),
-    ),
+    one("RecordingTrack", Kind::OneOf(&["inbound", "outbound", "both"])),
     one("SipAuthUsername", Kind::Text),
     one("SipAuthPassword", Kind::Text),
-    one(
-        "MachineDetection",
-        Kind::OneOf(&["Enable", "DetectMessageEnd"]),
-    ),
+    one("MachineDetection", Kind::OneOf(&["Enable", "DetectMessageEnd"])),
     one("MachineDetectionTimeout", ANY_INT),
     one("MachineDetectionSpeechThreshold", ANY_INT),
     one("MachineDetectionSpeechEndThreshold", ANY_INT),
@@ -141,10 +115,7 @@ pub(super) struct Form<'a> {
 
 impl Form<'_> {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.pairs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_ref())
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref())
     }
 }
 
@@ -160,11 +131,7 @@ pub(super) fn read<'a>(body: &'a [u8], known: &'static [Param]) -> Result<Form<'
         };
         let repeated = !param.many && pairs[..at].iter().any(|(before, _)| before == key);
         if repeated || !fits(param.kind, value) {
-            return Err(error(
-                400,
-                20422,
-                &format!("Invalid Parameter: {}", param.name),
-            ));
+            return Err(error(400, 20422, &format!("Invalid Parameter: {}", param.name)));
         }
     }
     Ok(Form { pairs })
@@ -176,8 +143,7 @@ fn fits(kind: Kind, value: &str) -> bool {
         Kind::Bool => matches!(value, "true" | "false"),
         Kind::Int { min, max } => value.parse().is_ok_and(|n: u64| (min..=max).contains(&n)),
         Kind::Number => value.parse().is_ok_and(|n: f64| n.is_finite()),
-        Kind::Uri => url::Url::parse(value)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
+        Kind::Uri => url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
         Kind::Sid(prefix) => value
             .strip_prefix(prefix)
             .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit())),

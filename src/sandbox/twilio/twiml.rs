@@ -44,11 +44,7 @@ pub(super) fn read(document: &str) -> Result<Speech, TwimlError> {
     loop {
         rest = rest.trim_start();
         if !rest.starts_with('<') {
-            return Err(if rest.is_empty() {
-                TwimlError::Tags
-            } else {
-                TwimlError::StrayText
-            });
+            return Err(if rest.is_empty() { TwimlError::Tags } else { TwimlError::StrayText });
         }
         let (element, after) = tag(rest)?;
         rest = after;
@@ -106,11 +102,7 @@ impl Tag<'_> {
 
 fn closing<'a>(rest: &'a str, name: &str) -> Result<&'a str, TwimlError> {
     let (end, after) = tag(rest)?;
-    if end.closes && end.name == name {
-        Ok(after)
-    } else {
-        Err(TwimlError::Tags)
-    }
+    if end.closes && end.name == name { Ok(after) } else { Err(TwimlError::Tags) }
 }
 
 /// Reads one tag; answers it and what follows.
@@ -120,9 +112,7 @@ fn tag(text: &str) -> Result<(Tag<'_>, &str), TwimlError> {
         Some(inner) => (true, inner),
         None => (false, inner),
     };
-    let name_end = inner
-        .find(|c: char| !c.is_ascii_alphanumeric())
-        .ok_or(TwimlError::Tags)?;
+    let name_end = inner.find(|c: char| !c.is_ascii_alphanumeric()).ok_or(TwimlError::Tags)?;
     let name = &inner[..name_end];
     if name.is_empty() {
         return Err(TwimlError::Tags);
@@ -133,35 +123,21 @@ fn tag(text: &str) -> Result<(Tag<'_>, &str), TwimlError> {
         let spaced = rest.starts_with(|c: char| c.is_ascii_whitespace());
         rest = rest.trim_start();
         if let Some(after) = rest.strip_prefix('>') {
-            let tag = Tag {
-                name,
-                attributes,
-                closes,
-                is_empty: false,
-            };
+            let tag = Tag { name, attributes, closes, is_empty: false };
             return Ok((tag, after));
         }
         if let Some(after) = rest.strip_prefix("/>") {
             if closes {
                 return Err(TwimlError::Tags);
             }
-            let tag = Tag {
-                name,
-                attributes,
-                closes,
-                is_empty: true,
-            };
+            let tag = Tag { name, attributes, closes, is_empty: true };
             return Ok((tag, after));
         }
         if closes || !spaced {
             return Err(TwimlError::Tags);
         }
         let (key, after) = rest.split_once('=').ok_or(TwimlError::Tags)?;
-        let quote = after
-            .chars()
-            .next()
-            .filter(|c| matches!(c, '"' | '\''))
-            .ok_or(TwimlError::Tags)?;
+        let quote = after.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or(TwimlError::Tags)?;
         let (value, after) = after[1..].split_once(quote).ok_or(TwimlError::Tags)?;
         if value.contains('<') || !key.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(TwimlError::Tags);
@@ -178,10 +154,7 @@ fn unescaped(text: &str) -> Result<String, TwimlError> {
         out.push_str(before);
         let (entity, after) = after.split_once(';').ok_or(TwimlError::Entity)?;
         let reference = |digits: &str, radix| {
-            u32::from_str_radix(digits, radix)
-                .ok()
-                .and_then(char::from_u32)
-                .ok_or(TwimlError::Entity)
+            u32::from_str_radix(digits, radix).ok().and_then(char::from_u32).ok_or(TwimlError::Entity)
         };
         out.push(match entity {
             "amp" => '&',
@@ -210,13 +183,7 @@ mod tests {
         let speech = read(
             "<?xml version=\"1.0\"?><Response><Pause length='1'/><Say language=\"en-US\" loop=\"2\">Code &amp; &#49;, 2</Say></Response>",
         );
-        assert_eq!(
-            speech,
-            Ok(Speech {
-                text: "Code & 1, 2".to_owned(),
-                times: 2
-            })
-        );
+        assert_eq!(speech, Ok(Speech { text: "Code & 1, 2".to_owned(), times: 2 }));
     }
 
     #[test]
@@ -229,10 +196,7 @@ mod tests {
             ("<Response><Dial>1</Dial></Response>", TwimlError::Unknown),
             ("<Response/>", TwimlError::Silent),
             ("<Response><Say> </Say></Response>", TwimlError::Silent),
-            (
-                "<Response><Say loop=\"x\">a</Say></Response>",
-                TwimlError::Value,
-            ),
+            ("<Response><Say loop=\"x\">a</Say></Response>", TwimlError::Value),
             ("Your code", TwimlError::Tags),
             ("<Response><Say>a</Say></Response><x", TwimlError::StrayText),
         ] {
