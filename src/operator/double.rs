@@ -158,9 +158,9 @@ impl Server {
         }
         let mut object = known.unwrap_or_else(|| json!({"metadata": {}}));
         if method == "PUT" {
-            object = sent
+            object = sent;
         } else {
-            merge(&mut object, sent)
+            merge(&mut object, sent);
         }
         drop(stored);
         self.put(&path, object);

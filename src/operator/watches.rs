@@ -25,6 +25,7 @@ use kube::{
 const PAGE: u32 = 100;
 
 /// One `Api` per namespace looked after, or one for all.
+#[must_use]
 pub fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<Api<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
