@@ -378,6 +378,7 @@ impl World {
             gateways: Index::new(gateways.as_reader()),
             providers: Index::new(Writer::default().as_reader()),
             policies: Index::new(Writer::default().as_reader()),
+            filled: Arc::default(),
         };
         let lease = lease::Handle::default();
         lease.renewed(BootInstant::now());

@@ -271,6 +271,7 @@ fn caches() -> (Caches, Writers) {
         gateways: Index::new(writers.gateways.as_reader()),
         providers: Index::new(writers.providers.as_reader()),
         policies: Index::new(writers.policies.as_reader()),
+        filled: Arc::default(),
     };
     (caches, writers)
 }

@@ -54,7 +54,11 @@ pub fn resources<K: Reconcile>(ctx: Arc<Context>, writer: Writer<K>) -> BoxFutur
             match event {
                 Ok(event) => {
                     let Some(event) = readable(&ctx, event).await else { continue };
-                    for change in merge.take(number, event) {
+                    let changes = merge.take(number, event);
+                    if merge.is_filled() {
+                        ctx.caches.mark_filled(K::KIND);
+                    }
+                    for change in changes {
                         changed(&ctx, &change);
                     }
                 }
