@@ -14,6 +14,9 @@ use kube::{
     },
 };
 
+use tokio::sync::watch;
+
+use super::wake::Kind;
 use crate::api::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 
 /// Objects of one kind, as last seen.
@@ -71,17 +74,20 @@ pub struct Caches {
     pub providers: Index<TelephonyProvider>,
     /// `RoutingPolicy`
     pub policies: Index<RoutingPolicy>,
+    /// Kinds whose objects were all listed. A store's own signal wakes one waiter only.
+    pub filled: Arc<watch::Sender<BTreeSet<Kind>>>,
 }
 
 impl Caches {
-    /// Waits until everything was listed once: a pass must not take for missing what was only not read yet.
+    /// Waits until every kind was listed once: a pass must not take for missing what was only not read yet.
     pub async fn filled(&self) {
-        // an error means that the watch is over, and with it the operator
-        let _ = self.orgs.store.wait_until_ready().await;
-        let _ = self.hooks.store.wait_until_ready().await;
-        let _ = self.gateways.store.wait_until_ready().await;
-        let _ = self.providers.store.wait_until_ready().await;
-        let _ = self.policies.store.wait_until_ready().await;
+        // an error means that the caches are gone, and with them the operator
+        let _ = self.filled.subscribe().wait_for(|filled| filled.len() == Kind::ALL.len()).await;
+    }
+
+    /// Takes note that all objects of a kind were listed.
+    pub fn mark_filled(&self, kind: Kind) {
+        self.filled.send_if_modified(|filled| filled.insert(kind));
     }
 }
 
@@ -115,6 +121,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Merge<K> {
         let reader = writer.as_reader();
         let waiting = (0..watches).collect();
         Self { writer, reader, waiting, listed: BTreeMap::new(), known: BTreeMap::new(), early: Vec::new() }
+    }
+
+    /// Whether every watch has listed everything once.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Takes in one event of watch `number` and tells what changed.

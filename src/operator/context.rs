@@ -54,6 +54,9 @@ pub struct Installation {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("options", &self.options).field("installation", &self.installation).finish()
+        f.debug_struct("Context")
+            .field("options", &self.options)
+            .field("installation", &self.installation)
+            .finish_non_exhaustive()
     }
 }

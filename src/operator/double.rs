@@ -158,9 +158,9 @@ impl Server {
         }
         let mut object = known.unwrap_or_else(|| json!({"metadata": {}}));
         if method == "PUT" {
-            object = sent
+            object = sent;
         } else {
-            merge(&mut object, sent)
+            merge(&mut object, sent);
         }
         drop(stored);
         self.put(&path, object);
@@ -378,6 +378,7 @@ impl World {
             gateways: Index::new(gateways.as_reader()),
             providers: Index::new(Writer::default().as_reader()),
             policies: Index::new(Writer::default().as_reader()),
+            filled: Arc::default(),
         };
         let lease = lease::Handle::default();
         lease.renewed(BootInstant::now());

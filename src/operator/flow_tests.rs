@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
@@ -35,8 +36,7 @@ fn hook(name: &str, state: &str) -> Value {
 }
 
 fn secret(name: &str, key: &str, value: &str) -> Value {
-    use base64::Engine as _;
-    let value = base64::engine::general_purpose::STANDARD.encode(value);
+    let value = STANDARD.encode(value);
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "otp"}, "data": {key: value}})
 }
 
@@ -118,8 +118,7 @@ async fn a_hook_is_created_active_with_our_mark_once_its_gateway_serves_it() {
     assert!(status["plan"].is_null(), "a plan that is over is forgotten");
     let generated = world.server.get(&format!("{SECRETS}/main-hook-auth")).unwrap();
     let value = generated["data"]["value"].as_str().unwrap();
-    use base64::Engine as _;
-    let value = base64::engine::general_purpose::STANDARD.decode(value).unwrap();
+    let value = STANDARD.decode(value).unwrap();
     let content = world.org.content(&hooks[0].id).unwrap();
     assert_eq!(content.secret.expose().as_bytes(), value, "Okta has the value that the Secret holds");
     let stored = world.server.get(&path).unwrap().to_string();

@@ -2,7 +2,7 @@
 //!
 //! One folder per kind, each a pipeline `dereference → validate → build or plan → apply → status`. What kinds share
 //! stands beside the folders: [`pass`] runs passes, [`apply`] writes objects, [`status`] writes status and tells events,
-//! [`references`] follows Secrets and ConfigMaps, [`wake`] carries wake-ups between objects, [`lease`] says who may act.
+//! [`references`] follows Secrets and `ConfigMaps`, [`wake`] carries wake-ups between objects, [`lease`] says who may act.
 
 pub mod apply;
 pub mod backoff;

@@ -55,8 +55,41 @@ impl Reference {
     }
 }
 
-/// What a watch knows: nothing yet, that the object is not there, or the object.
-type Seen<K> = Arc<Mutex<Option<Option<Arc<K>>>>>;
+/// What a watch knows of its object.
+#[derive(Debug, Default)]
+enum Sight<K> {
+    /// Nothing: it has not answered, or not any more.
+    #[default]
+    Unknown,
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Present(Arc<K>),
+}
+
+type Seen<K> = Arc<Mutex<Sight<K>>>;
+
+impl<K> Sight<K> {
+    fn present(&self) -> Option<Arc<K>> {
+        match self {
+            Self::Present(object) => Some(Arc::clone(object)),
+            Self::Unknown | Self::Absent => None,
+        }
+    }
+}
+
+impl<K: Resource> Sight<K> {
+    /// Another version of what is seen is news; that nothing is known any more is none.
+    fn is_news_after(&self, before: &Self) -> bool {
+        match (before, self) {
+            (_, Self::Unknown) | (Self::Absent, Self::Absent) => false,
+            (Self::Present(old), Self::Present(new)) => {
+                (old.uid(), old.resource_version()) != (new.uid(), new.resource_version())
+            }
+            _ => true,
+        }
+    }
+}
 
 enum Value {
     Secret(Seen<Secret>),
@@ -122,13 +155,13 @@ impl References {
     pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, PassError> {
         let reference = Reference::secret(namespace, name);
         let seen = match lock(&self.board).get(&reference).map(|followed| &followed.value) {
-            Some(Value::Secret(seen)) => lock(seen).clone(),
+            Some(Value::Secret(seen)) => lock(seen).present(),
             _ => None,
         };
         match seen {
-            Some(Some(seen)) => Ok(Some(seen)),
+            Some(seen) => Ok(Some(seen)),
             // an absence is checked: the watch may be behind what was made a moment ago
-            Some(None) | None => self.read(namespace, name).await,
+            None => self.read(namespace, name).await,
         }
     }
 
@@ -139,13 +172,13 @@ impl References {
     pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Arc<ConfigMap>>, PassError> {
         let reference = Reference::config_map(namespace, name);
         let seen = match lock(&self.board).get(&reference).map(|followed| &followed.value) {
-            Some(Value::ConfigMap(seen)) => lock(seen).clone(),
+            Some(Value::ConfigMap(seen)) => lock(seen).present(),
             _ => None,
         };
         match seen {
-            Some(Some(seen)) => Ok(Some(seen)),
+            Some(seen) => Ok(Some(seen)),
             // an absence is checked: the watch may be behind what was made a moment ago
-            Some(None) | None => self.read(namespace, name).await,
+            None => self.read(namespace, name).await,
         }
     }
 
@@ -190,24 +223,19 @@ impl References {
             let mut changes = std::pin::pin!(changes);
             while let Some(change) = changes.next().await {
                 // after an error nothing is known: the next pass reads afresh and can say what is wrong
-                let now = change.ok().map(|found| found.map(Arc::new));
-                if take(&seen, now) {
+                let now = match change {
+                    Ok(Some(object)) => Sight::Present(Arc::new(object)),
+                    Ok(None) => Sight::Absent,
+                    Err(_) => Sight::Unknown,
+                };
+                let news = now.is_news_after(&lock(&seen));
+                *lock(&seen) = now;
+                if news {
                     wake.wake_all(users(&board, &reference));
                 }
             }
         }))
     }
-}
-
-/// Takes in what a watch says and tells whether that is news: an object of another version, or one come or gone.
-fn take<K: Resource>(seen: &Seen<K>, now: Option<Option<Arc<K>>>) -> bool {
-    let version = |known: &Option<Option<Arc<K>>>| {
-        known.as_ref().map(|found| found.as_ref().map(|object| (object.uid(), object.resource_version())))
-    };
-    let mut seen = lock(seen);
-    let news = now.is_some() && version(&seen) != version(&now);
-    *seen = now;
-    news
 }
 
 fn users(board: &Weak<Board>, reference: &Reference) -> Vec<Target> {

@@ -93,9 +93,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let mut holder = Holder::new(client.clone(), &options.operator_namespace, &options.identity, handle.clone());
     metrics.leads(false);
     tracing::info!(identity = options.identity, "waiting for the lease");
-    let installation = settle(&client, &options, &answered, &stop).await;
-    let ended = match installation {
-        None => Ok(()),
+    let ended = match settle(&client, &options, &answered, &stop).await {
         Some(Err(error)) => Err(error.into()),
         Some(Ok(installation)) if holder.acquire(&stop).await => {
             tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
@@ -105,7 +103,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
             holder.release().await;
             ended
         }
-        Some(Ok(_)) => Ok(()),
+        // told to stop before there was anything to lead
+        Some(Ok(_)) | None => Ok(()),
     };
     stop.cancel();
     let _ = served.await;
@@ -275,6 +274,7 @@ fn caches() -> (Caches, Writers) {
         gateways: Index::new(writers.gateways.as_reader()),
         providers: Index::new(writers.providers.as_reader()),
         policies: Index::new(writers.policies.as_reader()),
+        filled: Arc::default(),
     };
     (caches, writers)
 }

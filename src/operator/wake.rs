@@ -24,6 +24,10 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::OktaOrg, Self::TelephonyHook, Self::TelephonyGateway, Self::TelephonyProvider, Self::RoutingPolicy];
+
     /// The kind as Kubernetes spells it; also the `controller` label of metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -25,6 +25,7 @@ use kube::{
 const PAGE: u32 = 100;
 
 /// One `Api` per namespace looked after, or one for all.
+#[must_use]
 pub fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<Api<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -53,7 +54,11 @@ pub fn resources<K: Reconcile>(ctx: Arc<Context>, writer: Writer<K>) -> BoxFutur
             match event {
                 Ok(event) => {
                     let Some(event) = readable(&ctx, event).await else { continue };
-                    for change in merge.take(number, event) {
+                    let changes = merge.take(number, event);
+                    if merge.is_filled() {
+                        ctx.caches.mark_filled(K::KIND);
+                    }
+                    for change in changes {
                         changed(&ctx, &change);
                     }
                 }

@@ -99,7 +99,7 @@ impl Holder {
         match released.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = shown(&error), "the lease could not be given up; it runs out by itself")
+                tracing::warn!(error = shown(&error), "the lease could not be given up; it runs out by itself");
             }
             Err(_) => tracing::warn!("the lease could not be given up in time; it runs out by itself"),
         }
@@ -137,9 +137,8 @@ impl Holder {
                 tracing::debug!(holder, "another operator leads");
                 return Ok(Look::Theirs);
             }
-            (Decision::Create(spec), _) => self.create(spec).await,
             (Decision::Replace(spec), Some(lease)) => self.replace(lease, spec).await,
-            (Decision::Replace(spec), None) => self.create(spec).await,
+            (Decision::Create(spec) | Decision::Replace(spec), _) => self.create(spec).await,
         };
         match written {
             Ok(()) => Ok(Look::Ours),

@@ -111,7 +111,7 @@ fn hook(
         known_id: known,
         name: spec.okta.as_ref().map(|okta| okta.name.clone()).unwrap_or_default(),
         uri: endpoint.map_or_else(stored_url, |endpoint| endpoint.url.clone()),
-        headers: endpoint.map(|endpoint| endpoint.headers.clone()).unwrap_or_else(|| headers(&one.hook)),
+        headers: endpoint.map_or_else(|| headers(&one.hook), |endpoint| endpoint.headers.clone()),
         auth_header: spec.auth_header().to_owned(),
         secret: endpoint.map_or_else(|| Secret::from(""), |endpoint| endpoint.secret.clone()),
         secret_mark: mark,

@@ -213,28 +213,29 @@ impl Pass<'_> {
             observe::list(ctx, &api, self.state_mut()?, &host, Duration::ZERO).await?;
             (desired, plan) = self.plan(&declared)?;
         }
-        let mut wait = plan.again_in.map_or(poll, |again| again.min(poll));
-        if !plan.moves.is_empty() {
+        let mut wait = next_look(&plan, poll);
+        if plan.moves.is_empty() {
+            if plan.again_in.is_none() {
+                // nothing is left of what the recorded plan was for
+                self.forget_plan();
+            }
+        } else {
             match act::may_begin(ctx, self.state_mut()?) {
                 Err(act::NotNow::Lease) => wait = SOON,
                 Err(act::NotNow::RateLimit(until)) => wait = until.clamp(SOON, poll),
                 Ok(()) => {
                     self.tell_drift(&plan, &declared).await;
                     self.record(&plan).await?;
-                    let finished = self.act(api, plan, desired, host).await?;
-                    if finished {
+                    if self.act(api, plan, desired, host).await? {
                         self.forget_plan();
                     }
                     let Some(replanned) = self.plan_if_seen(&declared)? else {
                         return Ok((self.found(identity)?, None, SOON));
                     };
                     plan = replanned;
-                    wait =
-                        if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON };
+                    wait = next_look(&plan, poll);
                 }
             }
-        } else {
-            self.forget_plan();
         }
         let views = self.views(&plan, &declared)?;
         Ok((self.found(identity)?, Some(views), wait))
@@ -388,6 +389,11 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// When to look again: soon when something is left to do, when the planner says so, else at the next poll.
+fn next_look(plan: &Plan, poll: Duration) -> Duration {
+    if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON }
 }
 
 fn answers() -> (Is, Reachable, String) {

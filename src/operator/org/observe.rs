@@ -93,6 +93,7 @@ pub async fn list(
     Ok(())
 }
 
+#[allow(clippy::result_large_err, reason = "the error of the client, passed on as it is")]
 fn take<T>(
     ctx: &Context,
     verb: &'static str,
