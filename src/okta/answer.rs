@@ -13,10 +13,10 @@ use crate::okta::types::{Answer, RateLimit, RequestId};
 use crate::okta::wire::ErrorBody;
 
 /// Pause after a 429 that does not say how long.
-const UNTOLD_WAIT: Duration = Duration::from_secs(60);
+const UNTOLD_WAIT: Duration = Duration::from_mins(1);
 
 /// Longest time to a reset that is believed; Okta's windows are a minute.
-const LONGEST_RESET: Duration = Duration::from_secs(3600);
+const LONGEST_RESET: Duration = Duration::from_hours(1);
 
 /// A 2xx, read whole.
 pub(crate) struct Received {
@@ -97,14 +97,14 @@ pub(crate) fn unfinished(status: StatusCode, headers: &HeaderMap, detail: &str) 
 pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidden: &[&str]) -> Failure {
     let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
     let clean = |text: &str, max| without_secrets(text, hidden, max);
-    let summary = match error.error_summary.as_deref().map(|text| clean(text, 300)).filter(|text| !text.is_empty()) {
+    let summary = match error.summary.as_deref().map(|text| clean(text, 300)).filter(|text| !text.is_empty()) {
         Some(summary) => summary,
         None if status.is_redirection() => "a redirect, which is not followed; check the org's address".to_owned(),
         None => "no reason given".to_owned(),
     };
     match status.as_u16() {
         401 => Failure::Unauthorized,
-        403 => Failure::Forbidden { summary },
+        403 => Failure::Forbidden { summary: summary.into() },
         404 => Failure::NotFound,
         429 => {
             let rate = rate_limit(headers);
@@ -113,13 +113,13 @@ pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidd
         }
         300..=499 => Failure::Refused {
             status: status.as_u16(),
-            code: error.error_code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()),
-            summary,
+            code: error.code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()).map(Into::into),
+            summary: summary.into(),
             causes: error
-                .error_causes
+                .causes
                 .unwrap_or_default()
                 .into_iter()
-                .filter_map(|cause| cause.error_summary)
+                .filter_map(|cause| cause.summary)
                 .take(5)
                 .map(|cause| clean(&cause, 200))
                 .collect(),

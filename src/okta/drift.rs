@@ -131,7 +131,7 @@ fn header_name(observed: Option<&str>, desired: &str) -> Option<How> {
 }
 
 fn headers(observed: &[Header], desired: &[Header], found: &mut Vec<Difference>) {
-    let named = |headers: &[Header], name: &str| -> Vec<String> {
+    let values_of = |headers: &[Header], name: &str| -> Vec<String> {
         let same = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
         let mut values: Vec<String> = same.map(|header| header.value.clone()).collect();
         values.sort();
@@ -141,7 +141,7 @@ fn headers(observed: &[Header], desired: &[Header], found: &mut Vec<Difference>)
     names.sort();
     names.dedup();
     for name in names {
-        let how = match (named(observed, &name), named(desired, &name)) {
+        let how = match (values_of(observed, &name), values_of(desired, &name)) {
             (ours, theirs) if ours == theirs => continue,
             (observed, _) if observed.is_empty() => How::Missing,
             (_, desired) if desired.is_empty() => How::Unexpected,

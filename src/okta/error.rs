@@ -23,9 +23,9 @@ pub enum Failure {
         /// HTTP status.
         status: u16,
         /// Okta's `E…` code.
-        code: Option<String>,
+        code: Option<Box<str>>,
         /// Okta's summary, at most 300 characters.
-        summary: String,
+        summary: Box<str>,
         /// Okta's causes, at most 5 of 200 characters.
         causes: Vec<String>,
     },
@@ -48,7 +48,7 @@ pub enum Failure {
     )]
     Forbidden {
         /// Okta's summary, at most 300 characters.
-        summary: String,
+        summary: Box<str>,
     },
     /// 404.
     #[error("Okta has no such object (it was deleted, or the org's address is wrong)")]

@@ -19,6 +19,10 @@ pub struct PlanIntent {
     /// The object whose hook was active when the plan was made: what a failed swap goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<PlanObject>,
+    /// Objects whose content an earlier plan may or may not have written, and that this one does not write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub doubtful: Vec<PlanObject>,
     /// The calls, in order.
     #[schemars(length(max = 16))]
     pub steps: Vec<PlanStep>,
@@ -56,16 +60,38 @@ impl PlanIntent {
     /// Most steps recorded; a plan of six calls never comes near.
     pub const MOST_STEPS: usize = 16;
 
-    /// Writes a plan down. `recorded_at` is the caller's clock, RFC 3339.
+    /// Most doubtful objects recorded: an org has no more hooks.
+    pub const MOST_DOUBTFUL: usize = 100;
+
+    /// Writes a plan down. `recorded_at` is the caller's clock, RFC 3339. It replaces the record of the plan before, whose open
+    /// ends are carried on.
     #[must_use]
     pub fn of(plan: &Plan, recorded_at: String) -> Self {
-        let object = |object: &ObjectRef| PlanObject { namespace: object.namespace.clone(), name: object.name.clone() };
         let steps = plan.steps().into_iter().take(Self::MOST_STEPS).map(|step| PlanStep {
             verb: step.verb.as_str().to_owned(),
-            object: step.object.as_ref().map(object),
+            object: step.object.as_ref().map(PlanObject::of),
             hook_id: step.hook.map(|hook| hook.as_str().to_owned()),
         });
-        Self { recorded_at, standing: plan.standing.as_ref().map(object), steps: steps.collect() }
+        Self {
+            recorded_at,
+            standing: plan.standing.as_ref().map(PlanObject::of),
+            doubtful: plan.doubtful.iter().take(Self::MOST_DOUBTFUL).map(PlanObject::of).collect(),
+            steps: steps.collect(),
+        }
+    }
+
+    /// What is left of the record once `plan` was run, or once a plan made under this record has no moves and nothing to wait
+    /// for: `None` when everything came to its end. `finished` is the run's word ([`crate::okta::run::Report::finished`]).
+    #[must_use]
+    pub fn after(&self, plan: &Plan, finished: bool) -> Option<Self> {
+        let idle = plan.moves.is_empty();
+        if (idle && plan.again_in.is_some()) || (!idle && !finished) {
+            return Some(self.clone());
+        }
+        let doubtful: Vec<PlanObject> = plan.doubtful.iter().take(Self::MOST_DOUBTFUL).map(PlanObject::of).collect();
+        let standing = self.standing.clone().filter(|_| plan.keep_standing);
+        let over = doubtful.is_empty() && standing.is_none();
+        (!over).then(|| Self { recorded_at: self.recorded_at.clone(), standing, doubtful, steps: Vec::new() })
     }
 
     /// The object whose hook was active when the plan was made.
@@ -74,22 +100,32 @@ impl PlanIntent {
         self.standing.as_ref().map(|object| ObjectRef::new(&object.namespace, &object.name))
     }
 
-    /// Whether the plan was to create `object`'s hook.
+    /// Whether the plan was to create or deactivate `object`'s hook, so that its being active is no one's wish.
     #[must_use]
-    pub fn creates(&self, object: &ObjectRef) -> bool {
-        self.has(Verb::Create, object)
+    pub fn moves(&self, object: &ObjectRef) -> bool {
+        self.has(Verb::Create, object) || self.has(Verb::Deactivate, object)
     }
 
     /// Whether the plan was to write `object`'s content, so that which secret Okta has is not known.
     #[must_use]
     pub fn writes_content(&self, object: &ObjectRef) -> bool {
-        self.creates(object) || self.has(Verb::Replace, object)
+        let doubtful = self.doubtful.iter().any(|doubtful| doubtful.is(object));
+        doubtful || self.has(Verb::Create, object) || self.has(Verb::Replace, object)
     }
 
     fn has(&self, verb: Verb, object: &ObjectRef) -> bool {
-        self.steps.iter().any(|step| {
-            let same = step.object.as_ref().is_some_and(|o| o.namespace == object.namespace && o.name == object.name);
-            step.verb == verb.as_str() && same
-        })
+        self.steps
+            .iter()
+            .any(|step| step.verb == verb.as_str() && step.object.as_ref().is_some_and(|planned| planned.is(object)))
+    }
+}
+
+impl PlanObject {
+    fn of(object: &ObjectRef) -> Self {
+        Self { namespace: object.namespace.clone(), name: object.name.clone() }
+    }
+
+    fn is(&self, object: &ObjectRef) -> bool {
+        self.namespace == object.namespace && self.name == object.name
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::okta::types::RateLimit;
 
 /// Longest pause taken on Okta's word; its windows are a minute.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// First pause after a refusal for concurrency; doubled by each further one.
 const CONCURRENCY_WAIT: Duration = Duration::from_millis(500);
@@ -105,10 +105,10 @@ impl RateState {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
-    fn rate(limit: u32, remaining: u32) -> Option<RateLimit> {
-        Some(RateLimit { limit, remaining, resets_in: MINUTE })
+    fn rate(limit: u32, remaining: u32) -> RateLimit {
+        RateLimit { limit, remaining, resets_in: MINUTE }
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
     fn routine_reading_leaves_the_reserve_and_failover_may_use_it() {
         let now = Instant::now();
         let mut state = RateState::new(50);
-        state.answered(now, rate(600, 8));
+        state.answered(now, Some(rate(600, 8)));
         assert_eq!(state.may_call(now, 1, 10), MayCall::WaitUntil(now + MINUTE));
         assert_eq!(state.may_call(now, 6, 0), MayCall::Now);
         assert_eq!(state.may_call(now, 9, 0), MayCall::WaitUntil(now + MINUTE));
@@ -133,7 +133,7 @@ mod tests {
         let mut state = RateState::new(10);
         for _ in 0..10 {
             assert_eq!(state.may_call(now, 1, 5), MayCall::Now);
-            state.answered(now, rate(100, 90));
+            state.answered(now, Some(rate(100, 90)));
         }
         assert_eq!(state.may_call(now, 1, 5), MayCall::WaitUntil(now + MINUTE));
         assert_eq!(state.may_call(now, 1, 0), MayCall::Now);
@@ -143,7 +143,7 @@ mod tests {
     fn a_used_up_limit_is_waited_out_but_never_longer_than_an_hour() {
         let now = Instant::now();
         let mut state = RateState::new(50);
-        state.refused(now, rate(600, 0), Duration::from_secs(1_000_000), false);
+        state.refused(now, Some(rate(600, 0)), Duration::from_secs(1_000_000), false);
         assert_eq!(state.may_call(now, 1, 0), MayCall::WaitUntil(now + LONGEST_WAIT));
     }
 

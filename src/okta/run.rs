@@ -94,7 +94,7 @@ pub async fn run(
 /// How one write went, as far as the next decision needs it.
 enum Went {
     /// Okta did it.
-    Well(Option<ObservedHook>),
+    Well(Option<Box<ObservedHook>>),
     /// A definite no.
     Refused,
     /// The hook does not exist any more.
@@ -183,10 +183,8 @@ impl Runner<'_> {
                 self.failed.insert(object.clone());
                 self.report.refused.push(Refused { object: object.clone(), verb });
             }
-            Went::Gone => {
-                self.failed.insert(object.clone());
-            }
-            Went::Limited(_) | Went::Unclear | Went::NotDone => {
+            // Okta is not as it was when the plan was made (or does not show yet what it was asked a moment ago).
+            Went::Gone | Went::Limited(_) | Went::Unclear | Went::NotDone => {
                 self.stopped = true;
             }
         }
@@ -225,9 +223,9 @@ impl Runner<'_> {
         match answer {
             Ok(answer) => {
                 self.took(verb, object, hook, answer.value.as_ref());
-                Went::Well(answer.value)
+                Went::Well(answer.value.map(Box::new))
             }
-            Err(error) => self.sort(verb, object, hook.as_ref(), error),
+            Err(error) => self.sort(verb, object, hook.as_ref(), &error.failure),
         }
     }
 
@@ -252,8 +250,8 @@ impl Runner<'_> {
         self.report.promise(hook, effect);
     }
 
-    fn sort(&mut self, verb: Verb, object: &ObjectRef, hook: Option<&HookId>, error: CallError) -> Went {
-        match error.failure {
+    fn sort(&mut self, verb: Verb, object: &ObjectRef, hook: Option<&HookId>, failure: &Failure) -> Went {
+        match *failure {
             Failure::NotFound if verb == Verb::Delete => {
                 self.report
                     .promised

@@ -271,14 +271,14 @@ impl ObservedHook {
 
 /// Okta's `X-Okta-Request-Id`: what Okta Support asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(String);
+pub struct RequestId(Box<str>);
 
 impl RequestId {
     /// Takes a request id when it is 1 to 128 visible ASCII characters.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let fits = (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned()))
+        fits.then(|| Self(text.into()))
     }
 
     /// The id as Okta spelled it.

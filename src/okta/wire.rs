@@ -174,17 +174,21 @@ pub(crate) fn write_hook(content: &HookContent, create: bool) -> serde_json::Res
 
 /// Okta's error object. A body that is none reads as an empty one: the status alone already says that it was refused.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub(crate) struct ErrorBody {
-    pub(crate) error_code: Option<String>,
-    pub(crate) error_summary: Option<String>,
-    pub(crate) error_causes: Option<Vec<ErrorCause>>,
+    #[serde(rename = "errorCode")]
+    pub(crate) code: Option<String>,
+    #[serde(rename = "errorSummary")]
+    pub(crate) summary: Option<String>,
+    #[serde(rename = "errorCauses")]
+    pub(crate) causes: Option<Vec<ErrorCause>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub(crate) struct ErrorCause {
-    pub(crate) error_summary: Option<String>,
+    #[serde(rename = "errorSummary")]
+    pub(crate) summary: Option<String>,
 }
 
 /// The org document at `/.well-known/okta-organization`; only the id is used.
@@ -226,7 +230,7 @@ mod tests {
         let broken = RECORDED.replace("\"status\":\"ACTIVE\",", "");
         assert!(read_hooks(format!("[{RECORDED},{broken}]").as_bytes()).is_err());
         assert!(read_hooks(b"{}").is_err());
-        assert!(read_hooks(RECORDED[..50].as_bytes()).is_err());
+        assert!(read_hooks(&RECORDED.as_bytes()[..50]).is_err());
         assert!(read_hook(RECORDED.replace("calkwr8b9vKJ12kmg1d7", "../users").as_bytes()).is_err());
     }
 

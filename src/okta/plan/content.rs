@@ -3,8 +3,8 @@
 use crate::okta::plan::claim::{Claims, Entry};
 use crate::okta::plan::slot::Slot;
 use crate::okta::plan::step::{Move, Verb};
-use crate::okta::plan::{Blocked, Draft};
-use crate::okta::types::HookStatus;
+use crate::okta::plan::{Blocked, Draft, Outcome};
+use crate::okta::types::{HookStatus, ObjectRef};
 
 /// Whether a hook's content cannot be brought to what is declared.
 pub(super) fn obstacle(entry: &Entry<'_>) -> Option<Blocked> {
@@ -15,8 +15,8 @@ pub(super) fn obstacle(entry: &Entry<'_>) -> Option<Blocked> {
     refused.then_some(Blocked::UpdateRefused)
 }
 
-/// Adds the updates. One that an activation waits for goes before it, and so does one whose last write had no end: the record
-/// of the new plan replaces the record of that doubt. The active hook's goes before the others'.
+/// Adds the updates. One that an activation waits for goes before it; after the state come those whose last write had no
+/// end, the active hook's, the others'.
 pub(super) fn updates(claims: &Claims<'_>, slot: &Slot<'_>, draft: &mut Draft) {
     let mut first = Vec::new();
     let mut later = Vec::new();
@@ -30,23 +30,20 @@ pub(super) fn updates(claims: &Claims<'_>, slot: &Slot<'_>, draft: &mut Draft) {
             draft.block(object, why);
             continue;
         }
-        let update = (entry.status() != Some(HookStatus::Active), Move::Update(subject));
-        let needed = entry.in_doubt || draft.moves.iter().any(|step| activates(step, object));
-        if needed {
-            first.push(update)
+        if draft.moves.iter().any(|step| activates(step, object)) {
+            first.push(Move::Update(subject));
         } else {
-            later.push(update)
+            let inactive = entry.status() != Some(HookStatus::Active);
+            later.push(((!entry.in_doubt, inactive), Move::Update(subject)));
         }
-        draft.say(object, super::Outcome::Changing);
+        draft.say(object, Outcome::Changing);
     }
-    later.sort_by_key(|(inactive, _)| *inactive);
-    let state = std::mem::take(&mut draft.moves);
-    draft.moves.extend(first.into_iter().map(|(_, update)| update));
-    draft.moves.extend(state);
+    later.sort_by_key(|(order, _)| *order);
+    draft.moves.splice(0..0, first);
     draft.moves.extend(later.into_iter().map(|(_, update)| update));
 }
 
-fn activates(step: &Move, object: &crate::okta::types::ObjectRef) -> bool {
+fn activates(step: &Move, object: &ObjectRef) -> bool {
     match step {
         Move::Activate(what) => what.object == *object,
         Move::Swap { to, .. } => to == object,

@@ -50,6 +50,12 @@ pub struct Plan {
     pub verdicts: Vec<Verdict>,
     /// The object whose hook is active now: what a failed swap goes back to.
     pub standing: Option<ObjectRef>,
+    /// Objects whose content may or may not have arrived under an unfinished plan, and that this plan does not write: the
+    /// doubt has to be recorded on.
+    pub doubtful: Vec<ObjectRef>,
+    /// The record of who was active before is still needed when this plan is done: the active place is not yet with whom it
+    /// belongs to, or moves were left out for want of calls.
+    pub keep_standing: bool,
     /// When to look and plan again although nobody changed anything; `None` leaves it to the poll. After a run, always plan
     /// again from what it read back: more may follow.
     pub again_in: Option<Duration>,
@@ -80,10 +86,11 @@ impl Draft {
     /// A block outweighs a wait, and a wait a change.
     fn say(&mut self, object: &ObjectRef, outcome: Outcome) {
         let weight = |outcome: &Outcome| match outcome {
-            Outcome::InSync | Outcome::Released => 0,
-            Outcome::Changing => 1,
-            Outcome::Waiting(_) => 2,
-            Outcome::Blocked(_) => 3,
+            Outcome::InSync => 0,
+            Outcome::Released => 1,
+            Outcome::Changing => 2,
+            Outcome::Waiting(_) => 3,
+            Outcome::Blocked(_) => 4,
         };
         let old = self.outcomes.get(object);
         if old.is_none_or(|old| weight(old) < weight(&outcome)) {
@@ -136,7 +143,13 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
             *outcome = Outcome::Waiting(Waiting::Settling);
         }
     }
+    let planned = draft.moves.len();
     let moves = within_budget(draft.moves);
+    let keep_standing = slot.is_restoring() || moves.len() < planned;
+    let written =
+        |object: &ObjectRef| moves.iter().any(|step| matches!(step, Move::Update(what) if what.object == *object));
+    let in_doubt = claims.entries.iter().filter(|entry| entry.in_doubt && entry.hook.is_some());
+    let doubtful = in_doubt.map(|entry| entry.want.object.clone()).filter(|object| !written(object)).collect();
     let standing = slot.standing();
     let mut outcomes = draft.outcomes;
     let verdicts = claims.entries.into_iter().map(|entry| Verdict {
@@ -147,7 +160,7 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
         drift: entry.drift,
         object: entry.want.object.clone(),
     });
-    Plan { verdicts: verdicts.collect(), moves, standing, again_in: draft.again_in }
+    Plan { verdicts: verdicts.collect(), moves, standing, doubtful, keep_standing, again_in: draft.again_in }
 }
 
 /// How much longer a promise that is not visible is waited for.

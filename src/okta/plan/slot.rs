@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::okta::intent::PlanIntent;
 use crate::okta::mark::Whose;
 use crate::okta::plan::claim::{Claims, Entry};
 use crate::okta::plan::desired::{Deletion, DesiredOrg, DesiredState};
@@ -62,11 +63,16 @@ impl<'a> Slot<'a> {
     /// The object to record as what a failed swap goes back to.
     pub(super) fn standing(&self) -> Option<ObjectRef> {
         let active = self.ours.first().map(|(index, _)| *index);
-        let before = || self.desired.unfinished.as_ref().and_then(crate::okta::intent::PlanIntent::standing);
+        let before = || self.desired.unfinished.as_ref().and_then(PlanIntent::standing);
         match self.restore.or(active) {
             Some(index) => Some(self.entry(index).want.object.clone()),
             None => before(),
         }
+    }
+
+    /// The place is not yet with whom it belongs to, so the record of who had it before is still needed.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.restore.is_some() || self.wanted.is_some_and(|index| !self.entry(index).is_active())
     }
 
     fn entry(&self, index: usize) -> &'a Entry<'a> {
@@ -97,7 +103,7 @@ impl<'a> Slot<'a> {
         let usurped = self.ours.iter().all(|(active, _)| {
             let active = self.entry(*active).want;
             let kept = active.state.is_none() && active.deleting.is_none();
-            active.object != before && (!kept || unfinished.creates(&active.object))
+            active.object != before && (!kept || unfinished.moves(&active.object))
         });
         (restorable && usurped).then_some(index)
     }
@@ -140,27 +146,10 @@ impl<'a> Slot<'a> {
             self.clear_all_but(entry.hook, draft);
             return;
         }
-        if entry.status() == Some(HookStatus::Unreadable) {
-            return;
-        }
-        if let Some(other) = self.other {
-            draft.block(object, self.occupied(other));
-            return;
-        }
-        if let Some(why) =
-            content::obstacle(entry).or_else(|| (entry.hook.is_none() && self.full).then_some(Blocked::HookLimit))
-        {
-            draft.block(object, why);
-            return;
-        }
         let restoring = self.restore == Some(index);
-        if want.refused.contains(&Verb::Activate) {
-            draft.block(object, Blocked::ActivationRefused);
-            self.fall_back(index, draft);
-            return;
-        }
-        if !want.endpoint_ready && !restoring {
-            draft.wait(object, Waiting::EndpointNotReady);
+        if let Some(why) = self.hindrance(entry, restoring) {
+            draft.say(object, why);
+            self.stand_in(entry, draft);
             return;
         }
         let Some((_, from)) = self.ours.first() else {
@@ -215,13 +204,37 @@ impl<'a> Slot<'a> {
         }
     }
 
-    /// The wanted hook was refused and none is active: the one that was before is better than none.
-    fn fall_back(&self, refused: usize, draft: &mut Draft) {
-        let before = self.desired.unfinished.as_ref().and_then(crate::okta::intent::PlanIntent::standing);
+    /// What keeps an inactive or missing hook from becoming active.
+    fn hindrance(&self, entry: &Entry<'_>, restoring: bool) -> Option<Outcome> {
+        if entry.status() == Some(HookStatus::Unreadable) {
+            return Some(Outcome::Blocked(Blocked::StatusUnreadable));
+        }
+        if let Some(why) = content::obstacle(entry) {
+            return Some(Outcome::Blocked(why));
+        }
+        if let Some(other) = self.other {
+            return Some(Outcome::Blocked(self.occupied(other)));
+        }
+        if entry.hook.is_none() && self.full {
+            return Some(Outcome::Blocked(Blocked::HookLimit));
+        }
+        if entry.want.refused.contains(&Verb::Activate) {
+            return Some(Outcome::Blocked(Blocked::ActivationRefused));
+        }
+        // One that was active a moment ago is put back whatever its place says.
+        (!entry.want.endpoint_ready && !restoring).then_some(Outcome::Waiting(Waiting::EndpointNotReady))
+    }
+
+    /// The wanted hook cannot become active, and an unfinished plan left none active: the one that was before is better than
+    /// none, whatever is declared of it.
+    fn stand_in(&self, wanted: &Entry<'_>, draft: &mut Draft) {
+        let before = self.desired.unfinished.as_ref().and_then(PlanIntent::standing);
         let entry = self.claims.entries.iter().find(|entry| Some(&entry.want.object) == before.as_ref());
-        let Some(entry) = entry.filter(|entry| entry.want.object != self.entry(refused).want.object) else { return };
-        let usable = entry.marked && entry.want.deleting.is_none() && !entry.want.refused.contains(&Verb::Activate);
-        if let Some(subject) = entry.subject().filter(|_| self.ours.is_empty() && usable) {
+        let Some(entry) = entry.filter(|entry| entry.want.object != wanted.want.object) else { return };
+        let kept = entry.want.deleting != Some(Deletion::Delete);
+        let usable = entry.marked && kept && !entry.want.refused.contains(&Verb::Activate);
+        let empty = self.ours.is_empty() && self.other.is_none();
+        if let Some(subject) = entry.subject().filter(|_| empty && usable) {
             draft.act(Move::Activate(subject));
         }
     }

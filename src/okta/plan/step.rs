@@ -112,8 +112,7 @@ impl Move {
     #[must_use]
     pub const fn most_calls(&self) -> usize {
         match self {
-            Self::Update(_) | Self::Activate(_) | Self::Deactivate(_) => 1,
-            Self::Create { .. } => 1,
+            Self::Update(_) | Self::Create { .. } | Self::Activate(_) | Self::Deactivate(_) => 1,
             Self::CreateInactive { standing, .. } => 2 + standing.is_some() as usize,
             // Deactivate, read when that was unclear, activate, and back.
             Self::Swap { .. } => 4,

@@ -38,6 +38,8 @@ pub(crate) struct Behaviour {
     pub(crate) second_creation: SecondCreation,
     pub(crate) second_activation: SecondActivation,
     pub(crate) deactivating_last_refused: bool,
+    /// This hook is never activated, whatever else is active (its URI does not answer, say).
+    pub(crate) never_active: Option<&'static str>,
     /// A write is answered at once and takes effect this much later.
     pub(crate) delay: Duration,
 }
@@ -126,10 +128,6 @@ impl Model {
 
     pub(crate) fn calls(&self) -> Vec<Verb> {
         self.state().calls.clone()
-    }
-
-    pub(crate) fn faults_left(&self) -> bool {
-        !self.state().faults.is_empty()
     }
 
     pub(crate) fn edit(&self, change: impl FnOnce(&mut Vec<Stored>)) {
@@ -301,6 +299,9 @@ impl Api for Model {
         self.exchange(Verb::Activate, move |model, state| {
             model.judge(state, Verb::Activate, id);
             let mut hook = find(state, id)?;
+            if model.behaviour.never_active == Some(id.as_str()) {
+                return Err(refused("the hook cannot be activated"));
+            }
             let other = state.hooks.iter().find(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
             if let Some(other) = other {
                 if model.behaviour.second_activation == SecondActivation::Refused {
