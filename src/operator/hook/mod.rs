@@ -6,6 +6,8 @@
 mod build;
 mod dereference;
 pub mod status;
+#[cfg(test)]
+mod tests;
 pub mod validate;
 
 use std::{collections::BTreeSet, sync::Arc};
