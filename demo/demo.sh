@@ -61,9 +61,17 @@ send() {
   say "$sent" | python3 -c '
 import json, sys
 r = json.load(sys.stdin)
-print("  Okta: %s by %s after %s ms" % (r["status"], r.get("provider") or r["via"], r["durationMs"]))'
+h = r.get("hook") or {}
+print("  Okta: %s by %s after %s ms" % (h.get("status"), h.get("provider") or r["delivery"], h.get("durationMs")))'
 }
-field() { say "$sent" | python3 -c 'import json,sys; v=json.load(sys.stdin).get(sys.argv[1]); print("" if v is None else v)' "$1"; }
+# field NAME: of what the hook answered; `delivery` is Okta's own word.
+field() {
+  say "$sent" | python3 -c '
+import json, sys
+r = json.load(sys.stdin)
+value = r["delivery"] if sys.argv[1] == "delivery" else (r.get("hook") or {}).get(sys.argv[1])
+print("" if value is None else value)' "$1"
+}
 expect() { [ "$(field "$1")" = "$2" ] || fail "$3: $1 is $(field "$1"), not $2"; }
 
 # inbox NUMBER: what the handset got, one message a line; sets $got to their count.
@@ -99,7 +107,7 @@ show kubectl apply -k "$top/examples/sandbox"
 say "${dim}waiting for the hook to be Ready${plain}"
 first=
 for _ in $(seq 300); do
-  if answer=$(sandbox send --json --to +12025550142 2>/dev/null) && [ "$(say "$answer" | python3 -c 'import json,sys; r=json.load(sys.stdin); print(r["status"] + r["via"])' 2>/dev/null)" = SUCCESSFULhook ]; then
+  if answer=$(sandbox send --json --to +12025550142 2>/dev/null) && [ "$(sent=$answer field delivery)" = hook ]; then
     first=$((($(date +%s%N) - applied) / 1000000))
     break
   fi

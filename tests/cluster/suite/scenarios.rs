@@ -78,7 +78,7 @@ fn examples(stage: &Stage) {
     );
 
     let sent = stage.send(NUMBERS[0], &["--code", CODES[0]]);
-    assert_eq!((sent.text("status"), sent.text("via"), sent.text("provider")), ("SUCCESSFUL", "hook", "twilio"));
+    assert_eq!((sent.text("status"), sent.text("delivery"), sent.text("provider")), ("SUCCESSFUL", "hook", "twilio"));
     delivered_once(stage, NUMBERS[0], CODES[0], "twilio");
 }
 
@@ -116,7 +116,7 @@ fn failover(stage: &Stage) {
             sent.text("provider"),
             sent.millis()
         );
-        assert_eq!(sent.text("via"), "hook", "{fault:?}: {}", sent.0);
+        assert_eq!(sent.text("delivery"), "hook", "{fault:?}: {}", sent.0);
         assert_eq!(sent.text("provider"), "backup", "{fault:?}: {}", sent.0);
         assert_eq!(sent.text("status"), "SUCCESSFUL", "{fault:?}: {}", sent.0);
         assert!(sent.millis() < 2_800, "{fault:?}: {}", sent.0);
@@ -300,13 +300,15 @@ fn api_server_gone(stage: &Stage) {
     assert_eq!(before.text("provider"), "twilio");
     stage.script("component.sh", &["stop", "apiserver"]);
     // Without an API server there is no exec: the sandbox's control API is asked from inside the cluster's network.
-    let answer = stage
-        .script_in_network(&format!("http://{pod}:8081/v1/send"), r#"{"to": "+12025550174", "code": "Bq4Uy8KsRj2F"}"#);
+    let answer = stage.script_in_network(
+        &format!("http://{pod}:8025/v1/orgs/acme/send"),
+        r#"{"to": "+12025550174", "code": "Bq4Uy8KsRj2F"}"#,
+    );
     stage.script("component.sh", &["start", "apiserver"]);
     stage.until("the API server is back", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
     let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
     assert_eq!(
-        (answer["status"].as_str(), answer["provider"].as_str()),
+        (answer["hook"]["status"].as_str(), answer["hook"]["provider"].as_str()),
         (Some("SUCCESSFUL"), Some("twilio")),
         "{answer}"
     );
@@ -341,8 +343,16 @@ fn quiet(stage: &Stage) {
 }
 
 fn foreign_hook(stage: &Stage) {
-    let foreign = stage.sandbox(&["hooks", "--create-foreign", "Somebody else's", "--json"]);
-    let foreign: Value = serde_json::from_str(&foreign).expect("the sandbox prints JSON");
+    let foreign = stage.somebody_else(
+        "POST",
+        "/api/v1/inlineHooks",
+        &json!({
+            "name": "Somebody else's", "type": "com.okta.import.transform", "version": "1.0.0",
+            "channel": {"type": "HTTP", "version": "1.0.0", "config": {
+                "uri": "https://else.example/", "method": "POST", "headers": [],
+                "authScheme": {"type": "HEADER", "key": "Authorization", "value": "something else"}}},
+        }),
+    );
     thread::sleep(Duration::from_secs(20));
     let now = stage.okta_hooks();
     let same = now.iter().find(|hook| hook["id"] == foreign["id"]).expect("the foreign hook is still there");

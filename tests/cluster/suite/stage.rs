@@ -28,12 +28,14 @@ pub struct Stage {
 pub struct Sent(pub Value);
 
 impl Sent {
+    /// A word of what the hook answered, or of Okta's own about the delivery.
     pub fn text(&self, field: &str) -> &str {
-        self.0[field].as_str().unwrap_or("")
+        let place = if field == "delivery" { &self.0 } else { &self.0["hook"] };
+        place[field].as_str().unwrap_or("")
     }
 
     pub fn millis(&self) -> u64 {
-        self.0["durationMs"].as_u64().unwrap_or(u64::MAX)
+        self.0["hook"]["durationMs"].as_u64().unwrap_or(u64::MAX)
     }
 }
 
@@ -110,6 +112,16 @@ impl Stage {
     /// The hooks of the simulated org.
     pub fn okta_hooks(&self) -> Vec<Value> {
         serde_json::from_str(&self.sandbox(&["hooks", "--json"])).expect("the sandbox prints JSON")
+    }
+
+    /// Somebody else's call of Okta's API; the answer's body.
+    pub fn somebody_else(&self, method: &str, path: &str, body: &Value) -> Value {
+        let pod = self.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]);
+        let call = serde_json::json!({"method": method, "path": path, "body": body}).to_string();
+        let answer = self.script_in_network(&format!("http://{}:8025/v1/orgs/acme/admin", pod.trim()), &call);
+        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
+        assert_eq!(answer["status"], 200, "{method} {path}: {answer}");
+        answer["body"].clone()
     }
 
     /// Waits until a look at the stage says yes, at most so long; panics with the sentence otherwise.
