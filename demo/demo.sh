@@ -114,7 +114,7 @@ for _ in $(seq 300); do
   sleep 0.2
 done
 [ -n "$first" ] || fail "no passcode was delivered within a minute of applying the manifests"
-show kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=60s oktaorg/acme telephonyprovider --all routingpolicy --all telephonygateway/otp telephonyhook/acme
+show kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=60s oktaorgs,telephonyproviders,routingpolicies,telephonygateways,telephonyhooks --all
 look hookswitch
 sandbox inbox --clear >/dev/null
 

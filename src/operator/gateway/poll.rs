@@ -31,7 +31,11 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    super::{context::Context, reports::GatewayKey},
+    super::{
+        context::Context,
+        reports::GatewayKey,
+        wake::{Kind, Target},
+    },
     build::{GATEWAY_LABEL, Names, OWNED_LABEL, REPORT_PORT},
     credentials::REPORT_NAME,
     dereference,
@@ -108,9 +112,20 @@ async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        ctx.wake.wake_all(ctx.reports.take(&key, reports));
+        let changed = ctx.reports.take(&key, reports);
+        // A hook that begins to be served is what its org's plan waits for.
+        let orgs =
+            changed.iter().filter(|target| target.kind == Kind::TelephonyHook).filter_map(|target| org_of(ctx, target));
+        ctx.wake.wake_all(orgs.collect::<BTreeSet<_>>());
+        ctx.wake.wake_all(changed);
     }
     ctx.reports.keep(&keep);
+}
+
+fn org_of(ctx: &Context, hook: &Target) -> Option<Target> {
+    let hook = ctx.caches.hooks.get(&hook.namespace, &hook.name)?;
+    let okta = hook.spec.okta.as_ref()?;
+    Some(Target::new(Kind::OktaOrg, hook.namespace().unwrap_or_default(), &okta.org_ref.name))
 }
 
 /// How the pods of one gateway are asked.

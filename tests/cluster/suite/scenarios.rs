@@ -300,10 +300,8 @@ fn api_server_gone(stage: &Stage) {
     assert_eq!(before.text("provider"), "twilio");
     stage.script("component.sh", &["stop", "apiserver"]);
     // Without an API server there is no exec: the sandbox's control API is asked from inside the cluster's network.
-    let answer = stage.script_in_network(
-        &format!("http://{pod}:8025/v1/send"),
-        r#"{"to": "+12025550174", "code": "Bq4Uy8KsRj2F"}"#,
-    );
+    let answer = stage
+        .script_in_network(&format!("http://{pod}:8025/v1/send"), r#"{"to": "+12025550174", "code": "Bq4Uy8KsRj2F"}"#);
     stage.script("component.sh", &["start", "apiserver"]);
     stage.until("the API server is back", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
     let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
