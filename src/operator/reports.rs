@@ -49,6 +49,8 @@ pub type GatewayKey = (String, String);
 #[derive(Debug, Default)]
 struct OfGateway {
     replicas: BTreeMap<String, (ReplicaReport, Instant)>,
+    shown: Shown,
+    expected: Option<(String, Instant)>,
 }
 
 impl OfGateway {
@@ -61,9 +63,16 @@ impl OfGateway {
 }
 
 /// The last reports.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reports {
     gateways: Mutex<BTreeMap<GatewayKey, OfGateway>>,
+    began: Instant,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self { gateways: Mutex::default(), began: Instant::now() }
+    }
 }
 
 impl Reports {
@@ -106,20 +115,44 @@ impl Reports {
         seen
     }
 
+    /// Whether this operator has led for so short a time that no report says nothing yet: what the leader before it saw
+    /// still counts.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.began.elapsed() <= FRESH
+    }
+
+    /// Says which configuration a gateway should serve, and tells whether it has been so for so short a time that replicas
+    /// and their reports may still be on the way.
+    #[must_use]
+    pub fn expect(&self, namespace: &str, gateway: &str, hash: &str) -> bool {
+        let mut gateways = self.lock();
+        let known = gateways.entry((namespace.to_owned(), gateway.to_owned())).or_default();
+        match &known.expected {
+            Some((expected, since)) if expected == hash => since.elapsed() <= FRESH,
+            _ => {
+                known.expected = Some((hash.to_owned(), Instant::now()));
+                true
+            }
+        }
+    }
+
     /// Takes in one round of polling a gateway: what its ready replicas reported, `None` for one that did not. Answers the
     /// objects whose status changes by it.
     pub fn take(&self, gateway: &GatewayKey, round: BTreeMap<String, Option<ReplicaReport>>) -> BTreeSet<Target> {
         let now = Instant::now();
         let mut gateways = self.lock();
         let known = gateways.entry(gateway.clone()).or_default();
-        let before = Shown::of(known, now);
         known.replicas.retain(|replica, _| round.contains_key(replica));
         for (replica, report) in round {
             if let Some(report) = report {
                 known.replicas.insert(replica, (report, now));
             }
         }
-        Shown::of(known, now).changed(&before, gateway)
+        let shown = Shown::of(known, now);
+        let changed = shown.changed(&known.shown, gateway);
+        known.shown = shown;
+        changed
     }
 
     /// Forgets gateways that are gone.
@@ -142,7 +175,7 @@ pub struct Replicas {
 }
 
 /// What shows in the status of objects.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Shown {
     gateway: Vec<(String, bool, Option<String>)>,
     hooks: BTreeMap<String, u32>,

@@ -25,6 +25,7 @@ use super::{
     context::Context,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
+    reports::FRESH,
     wake::{Kind, Target},
     watches,
 };
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// How often an unchanged gateway is looked at because of its certificate.
-const CERTIFICATE_LOOK: Duration = Duration::from_hours(1);
+const CERTIFICATE_LOOK: Duration = Duration::from_mins(10);
 
 impl Reconcile for TelephonyGateway {
     const KIND: Kind = Kind::TelephonyGateway;
@@ -79,7 +80,7 @@ impl Reconcile for TelephonyGateway {
         match Box::pin(pass(&object, &ctx)).await {
             Ok(seen) => {
                 super::status::write(&ctx, &*object, status::build(&object, &seen)).await?;
-                Ok(Requeue::After(CERTIFICATE_LOOK.min(Duration::from_mins(10))))
+                Ok(Requeue::After(if seen.arriving { FRESH } else { CERTIFICATE_LOOK }))
             }
             Err(Failure::Problem(problem)) => {
                 super::status::write(&ctx, &*object, status::refused(&object, problem)).await?;
@@ -147,7 +148,8 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     }
     let namespace = gateway.namespace().unwrap_or_default();
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    Ok(status::Seen { problems, too_large, hash, deployment, replicas, certificate })
+    let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash);
+    Ok(status::Seen { problems, too_large, hash, deployment, replicas, arriving, certificate })
 }
 
 /// The envelope of a configuration; of the previous one when this one does not fit, and whether that was so.

@@ -32,6 +32,8 @@ pub(super) struct Seen {
     pub deployment: Deployment,
     /// What replicas report.
     pub replicas: Replicas,
+    /// Whether the configuration is so new that replicas and their reports may still be on the way.
+    pub arriving: bool,
     /// The serving certificate.
     pub certificate: Serving,
 }
@@ -41,8 +43,13 @@ pub(super) fn build(gateway: &TelephonyGateway, seen: &Seen) -> TelephonyGateway
     let mut status = gateway.status.clone().unwrap_or_default();
     let generation = gateway.metadata.generation;
     conditions::set_progress(&mut status.conditions, progress(gateway, seen), generation);
-    let (is, reason, message) = health(&seen.replicas);
-    conditions::set(&mut status.conditions, is, reason, message, generation);
+    // A leader that has just begun knows less than the one before it did: what that one saw stays for the moment.
+    let waits =
+        seen.arriving && seen.replicas.reporting == 0 && conditions::get(&status.conditions, "Healthy").is_some();
+    if !waits {
+        let (is, reason, message) = health(&seen.replicas);
+        conditions::set(&mut status.conditions, is, reason, message, generation);
+    }
     let (is, reason, message) = trust(seen.certificate);
     conditions::set(&mut status.conditions, is, reason, message, generation);
 
@@ -94,7 +101,12 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         );
     }
     let wanted = u32::try_from(gateway.spec.replicas()).unwrap_or(0);
-    if seen.replicas.current < wanted {
+    // What the gateway refers to changes without a change of the gateway: that is no reason to leave Ready for the seconds
+    // that pods take to follow.
+    let was_ready = gateway.status.as_ref().is_some_and(|status| {
+        status.observed_generation == gateway.metadata.generation && conditions::is_true(&status.conditions, "Ready")
+    });
+    if seen.replicas.current < wanted && !(seen.arriving && was_ready) {
         let message = format!("{} of {wanted} replicas report the configuration in force.", seen.replicas.current);
         return Progress::Working(Ready::Progressing, message);
     }
@@ -201,6 +213,7 @@ mod tests {
             hash: "abc".into(),
             deployment: serde_json::from_value(deployment).unwrap(),
             replicas: Replicas { reporting: 2, current: 2, usable: 2, refused: None },
+            arriving: false,
             certificate: Serving::Given,
         }
     }
@@ -255,6 +268,24 @@ mod tests {
             ready.message.contains("TelephonyProvider twilio: no Secret (the last good one serves on)"),
             "{}",
             ready.message
+        );
+    }
+
+    #[test]
+    fn a_gateway_stays_ready_while_a_new_configuration_or_a_new_leader_is_arriving() {
+        let mut object = gateway();
+        object.status = Some(build(&object, &seen()));
+        let mut arriving = seen();
+        (arriving.arriving, arriving.replicas) = (true, Replicas::default());
+        assert_eq!(build(&object, &arriving), object.status.clone().unwrap());
+        arriving.arriving = false;
+        let late = build(&object, &arriving);
+        assert!(!conditions::is_true(&late.conditions, "Ready") && !conditions::is_true(&late.conditions, "Healthy"));
+        arriving.arriving = true;
+        object.metadata.generation = Some(6);
+        assert!(
+            !conditions::is_true(&build(&object, &arriving).conditions, "Ready"),
+            "a changed spec is another matter"
         );
     }
 

@@ -11,9 +11,11 @@ use kube::ResourceExt as _;
 
 use super::{
     cache::{Caches, Index},
+    conditions,
     context::Context,
     pass::{PassError, Reconcile, Requeue},
     references::Reference,
+    reports::{CarrierHealth, FRESH},
     wake::{Kind, Target},
     watches,
 };
@@ -42,8 +44,12 @@ impl Reconcile for TelephonyProvider {
         let settings = validate::settings(&object, &ctx).await?;
         let namespace = object.namespace().unwrap_or_default();
         let health = ctx.reports.carrier(&namespace, &object.name_any());
-        super::status::write(&ctx, &*object, status::build(&object, settings, &health)).await?;
-        Ok(Requeue::OnChange)
+        let waits = health == CarrierHealth::Unknown
+            && ctx.reports.is_settling()
+            && object.status.as_ref().is_some_and(|status| conditions::get(&status.conditions, "Healthy").is_some());
+        let built = status::build(&object, settings, (!waits).then_some(&health));
+        super::status::write(&ctx, &*object, built).await?;
+        Ok(if waits { Requeue::After(FRESH) } else { Requeue::OnChange })
     }
 }
 

@@ -10,11 +10,11 @@ use crate::{
     config::document::Provider,
 };
 
-/// The status of a carrier.
+/// The status of a carrier; without `health` what was said of it stays.
 pub(super) fn build(
     provider: &TelephonyProvider,
     settings: Result<Provider, Problem>,
-    health: &CarrierHealth,
+    health: Option<&CarrierHealth>,
 ) -> TelephonyProviderStatus {
     let mut status = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
@@ -23,18 +23,24 @@ pub(super) fn build(
         Err(problem) => problem.progress(),
     };
     conditions::set_progress(&mut status.conditions, progress, generation);
-    let (is, reason, message) = match health {
+    if let Some(health) = health {
+        let (is, reason, message) = said(health);
+        conditions::set(&mut status.conditions, is, reason, message, generation);
+    }
+    status.observed_generation = generation;
+    status.carrier = Some(if provider.spec.twilio.is_some() { "twilio" } else { "http" }.to_owned());
+    status
+}
+
+fn said(health: &CarrierHealth) -> (Is, Healthy, String) {
+    match health {
         CarrierHealth::Up => (Is::True, Healthy::Usable, "Gateways can send by this carrier.".to_owned()),
         CarrierHealth::Degraded(why) => (Is::True, Healthy::Degraded, why.clone()),
         CarrierHealth::Down(why) => (Is::False, Healthy::Down, why.clone()),
         CarrierHealth::Unknown => {
             (Is::Unknown, Healthy::NoReport, "No gateway that sends by this carrier has reported lately.".to_owned())
         }
-    };
-    conditions::set(&mut status.conditions, is, reason, message, generation);
-    status.observed_generation = generation;
-    status.carrier = Some(if provider.spec.twilio.is_some() { "twilio" } else { "http" }.to_owned());
-    status
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_carrier_that_is_down_is_ready_all_the_same() {
-        let status = build(&provider(), Ok(settings()), &CarrierHealth::Down("it does not answer".into()));
+        let status = build(&provider(), Ok(settings()), Some(&CarrierHealth::Down("it does not answer".into())));
         assert_eq!(shown(&status), ["Healthy False Down", "Ready True Ready"]);
         assert_eq!((status.observed_generation, status.carrier.as_deref()), (Some(4), Some("http")));
     }
@@ -73,7 +79,7 @@ mod tests {
     #[test]
     fn a_carrier_without_its_secret_is_not_ready() {
         let problem = Problem::passing(Ready::SecretNotFound, "Secret ns/s does not exist.");
-        let status = build(&provider(), Err(problem), &CarrierHealth::Unknown);
+        let status = build(&provider(), Err(problem), Some(&CarrierHealth::Unknown));
         assert_eq!(
             shown(&status),
             ["Healthy Unknown NoReport", "Ready False SecretNotFound", "Reconciling True Retrying"]
@@ -81,9 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_leader_before_saw_stays_until_this_one_can_know() {
+        let mut object = provider();
+        object.status = Some(build(&object, Ok(settings()), Some(&CarrierHealth::Up)));
+        assert_eq!(object.status, Some(build(&object, Ok(settings()), None)));
+    }
+
+    #[test]
     fn the_same_again_changes_nothing() {
         let mut object = provider();
-        object.status = Some(build(&object, Ok(settings()), &CarrierHealth::Up));
-        assert_eq!(object.status, Some(build(&object, Ok(settings()), &CarrierHealth::Up)));
+        object.status = Some(build(&object, Ok(settings()), Some(&CarrierHealth::Up)));
+        assert_eq!(object.status, Some(build(&object, Ok(settings()), Some(&CarrierHealth::Up))));
     }
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         if !sentence.contains(&filter) {
             continue;
         }
+        stage.calm();
         let begun = Instant::now();
         let result = panic::catch_unwind(|| scenario(&stage));
         let seconds = begun.elapsed().as_secs_f64();

@@ -124,6 +124,13 @@ impl Stage {
         answer["body"].clone()
     }
 
+    /// Heals what a failed scenario may have left broken.
+    pub fn calm(&self) {
+        for carrier in ["twilio", "backup", "nordic"] {
+            self.sandbox(&["fault", carrier, "clear"]);
+        }
+    }
+
     /// Waits until a look at the stage says yes, at most so long; panics with the sentence otherwise.
     pub fn until(&self, what: &str, patience: Duration, mut look: impl FnMut() -> bool) -> Duration {
         let begun = Instant::now();
