@@ -20,7 +20,7 @@ pub struct Hookswitch {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve Okta's hook calls.
-    Gateway(gateway::Gateway),
+    Gateway(Box<gateway::Gateway>),
     /// Reconcile the resources of a cluster with Okta and with gateways.
     Operator(Box<hookswitch::operator::Options>),
     /// Write the `CustomResourceDefinitions`.

@@ -394,7 +394,7 @@ mod tests {
         Line::parse_from(line).options
     }
 
-    fn gateway(spec: Value) -> TelephonyGateway {
+    fn gateway(spec: &Value) -> TelephonyGateway {
         let mut whole = json!({"publicURL": "https://otp.acme.com/in", "policies": {"names": ["p"]}});
         for (key, value) in spec.as_object().unwrap() {
             whole[key] = value.clone();
@@ -406,7 +406,7 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn built(spec: Value) -> Value {
+    fn built(spec: &Value) -> Value {
         let (gateway, options) = (gateway(spec), options());
         let names = Names::of(&gateway).unwrap();
         let workload = Workload { names: &names, spec: &gateway.spec, options: &options };
@@ -423,12 +423,12 @@ mod tests {
 
     #[test]
     fn a_gateway_with_only_what_is_required_is_built_as_it_always_was() {
-        insta::assert_yaml_snapshot!(built(json!({})));
+        insta::assert_yaml_snapshot!(built(&json!({})));
     }
 
     #[test]
     fn a_gateway_with_everything_is_built_as_it_always_was() {
-        insta::assert_yaml_snapshot!(built(json!({
+        insta::assert_yaml_snapshot!(built(&json!({
             "replicas": 3,
             "tls": {"secretRef": {"name": "otp-tls"}},
             "service": {"type": "LoadBalancer", "port": 8443, "annotations": {"lb": "internal"}},
@@ -441,14 +441,14 @@ mod tests {
 
     #[test]
     fn pods_may_read_one_secret_by_name_and_nothing_else() {
-        let built = built(json!({}));
+        let built = built(&json!({}));
         let rule = json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["otp-gateway-config"], "verbs": ["get", "list", "watch"]});
         assert_eq!(built["role"]["rules"], json!([rule]));
     }
 
     #[test]
     fn pods_fit_the_restricted_pod_security_standard() {
-        let pod = built(json!({}))["deployment"]["spec"]["template"]["spec"].clone();
+        let pod = built(&json!({}))["deployment"]["spec"]["template"]["spec"].clone();
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
         let container = &pod["containers"][0]["securityContext"];
@@ -460,13 +460,13 @@ mod tests {
 
     #[test]
     fn one_pod_has_no_disruption_budget() {
-        assert_eq!(built(json!({"replicas": 1}))["disruptionBudget"], Value::Null);
+        assert_eq!(built(&json!({"replicas": 1}))["disruptionBudget"], Value::Null);
     }
 
     #[test]
     fn a_name_that_leaves_no_room_is_refused() {
         for name in ["a".repeat(49), "a.b".to_owned()] {
-            let mut gateway = gateway(json!({}));
+            let mut gateway = gateway(&json!({}));
             gateway.metadata.name = Some(name);
             assert_eq!(Names::of(&gateway).unwrap_err().reason, Ready::InvalidSpec);
         }
@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn the_certificate_names_the_public_host_first() {
-        let gateway = gateway(json!({}));
+        let gateway = gateway(&json!({}));
         let hosts = Names::of(&gateway).unwrap().hosts(&gateway);
         assert_eq!(hosts, ["otp.acme.com", "otp-gateway.ns.svc.cluster.local", "otp-gateway.ns.svc"]);
     }

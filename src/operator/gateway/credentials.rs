@@ -152,7 +152,8 @@ mod tests {
         let (pem, _) = certificate(&["otp.acme.com".to_owned()], SERVING).unwrap();
         assert!(fits(pem.as_bytes(), "otp.acme.com", RENEWAL));
         assert!(!fits(pem.as_bytes(), "other.acme.com", Duration::ZERO));
-        let (old, _) = certificate(&["otp.acme.com".to_owned()], RENEWAL - Duration::from_mins(1)).unwrap();
+        let (old, _) =
+            certificate(&["otp.acme.com".to_owned()], RENEWAL.saturating_sub(Duration::from_mins(1))).unwrap();
         assert!(fits(old.as_bytes(), "otp.acme.com", Duration::ZERO));
         assert!(!fits(old.as_bytes(), "otp.acme.com", RENEWAL));
         assert!(!fits(b"no certificate", "otp.acme.com", Duration::ZERO));

@@ -218,6 +218,8 @@ mod tests {
         }
     }
 
+    type Change = fn(&mut Seen);
+
     fn shown(seen: &Seen) -> Vec<String> {
         build(&gateway(), seen).conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
     }
@@ -235,7 +237,6 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
-        type Change = fn(&mut Seen);
         let rows: [(&str, Change); 5] = [
             ("Ready False ConfigTooLarge", |seen| seen.too_large = true),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),

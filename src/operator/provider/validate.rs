@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    fn spec(carrier: serde_json::Value, senders: serde_json::Value) -> TelephonyProviderSpec {
+    fn spec(carrier: &serde_json::Value, senders: &serde_json::Value) -> TelephonyProviderSpec {
         let mut spec = json!({"senders": senders});
         for (key, value) in carrier.as_object().unwrap() {
             spec[key] = value.clone();
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_carrier_without_a_probe_block_is_probed_as_documented() {
         let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
-        let built = build(&spec(http, json!([{"channel": "SMS", "from": "ACME"}])), "token".into(), None).unwrap();
+        let built = build(&spec(&http, &json!([{"channel": "SMS", "from": "ACME"}])), "token".into(), None).unwrap();
         assert_eq!(built.probe, Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 });
         assert_eq!(built.max_in_flight, 256);
     }
@@ -111,7 +111,7 @@ mod tests {
     fn a_twilio_voice_sender_that_is_no_number_is_told_to_its_author() {
         let twilio = json!({"twilio": {"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "s", "key": "k"}}});
         let problem =
-            build(&spec(twilio, json!([{"channel": "Voice", "from": "ACME"}])), "token".into(), None).unwrap_err();
+            build(&spec(&twilio, &json!([{"channel": "Voice", "from": "ACME"}])), "token".into(), None).unwrap_err();
         assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
         assert!(problem.message.contains("sender 0"), "{}", problem.message);
     }
@@ -120,7 +120,7 @@ mod tests {
     fn a_credential_that_no_header_can_carry_is_refused_without_being_shown() {
         let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
         let problem =
-            build(&spec(http, json!([{"channel": "SMS", "from": "ACME"}])), "to\u{7f}ken".into(), None).unwrap_err();
+            build(&spec(&http, &json!([{"channel": "SMS", "from": "ACME"}])), "to\u{7f}ken".into(), None).unwrap_err();
         assert!(!problem.message.contains("ken"), "{}", problem.message);
     }
 }
