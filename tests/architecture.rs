@@ -76,7 +76,8 @@ impl Source {
         let first = self.file.split('/').next()?;
         match first {
             "bin" if self.file.contains("sandbox") => Some("sandbox"),
-            "lib.rs" | "main.rs" | "bin" => None,
+            // `command` is the binary's own: it puts modules together and nobody names it.
+            "lib.rs" | "main.rs" | "command" | "bin" => None,
             file => Some(file.strip_suffix(".rs").unwrap_or(file)),
         }
     }
