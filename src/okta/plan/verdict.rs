@@ -174,13 +174,13 @@ impl fmt::Display for Blocked {
         match self {
             Self::ForeignActive { hook, name } => write!(
                 f,
-                "hook {hook} (\"{name}\") is active in Okta and is not ours; deactivate it there, or declare a hook of that \
-                 name and URI with adoption: IfMatches"
+                "hook {hook} (\"{name}\") is active in Okta and is not ours; deactivate it there (Workflow, Inline Hooks) \
+                 when this one is to take over"
             ),
             Self::OrphanActive { hook, owner } => write!(
                 f,
                 "hook {hook} is active in Okta and belongs to {owner}, which does not exist any more; deactivate or delete it \
-                 there, or declare its name and URI here with adoption: IfMatches"
+                 there, or create that object again"
             ),
             Self::AnotherInstallation { hook, installation: Some(installation) } => write!(
                 f,
@@ -198,7 +198,7 @@ impl fmt::Display for Blocked {
                  rename or delete that hook in Okta"
             ),
             Self::AdoptionNotAllowed { hook } => {
-                write!(f, "hook {hook} has this name and URI; set adoption: IfMatches to take it over, or choose another name")
+                write!(f, "hook {hook} has this name and URI and is not ours; delete it in Okta, or choose another name")
             }
             Self::SameNameDeclared { other } => write!(f, "{other} declares the same name in Okta; names are unique there"),
             Self::TwoDeclaredActive { other } => {
@@ -221,7 +221,7 @@ impl fmt::Display for Blocked {
             Self::UpdateRefused => {
                 f.write_str("Okta refused the new content; see the last refusal for its reason, and change what it names")
             }
-            Self::DeletionRefused => f.write_str("Okta refused to delete the hook; delete it in Okta, or set deletion: Retain"),
+            Self::DeletionRefused => f.write_str("Okta refused to delete the hook; delete it in Okta"),
             Self::StatusUnreadable => {
                 f.write_str("Okta shows a state of this hook that this version does not know; it is left alone")
             }
