@@ -93,6 +93,10 @@ pub fn build(
     };
     status.url = url;
     let served_before = status.observed_generation == generation && conditions::is_true(&status.conditions, "Ready");
+    if problem.is_none() && served_before && matches!(side, Side::NotPlanned) {
+        // A leader that has just begun: what the one before it saw stays until this one has asked Okta.
+        return status;
+    }
     let progress = match problem {
         Some(problem) => problem.progress(),
         None => progress(side, serving, served_before, status.okta_state.as_deref()),
@@ -230,7 +234,7 @@ fn active(side: &Side<'_>, state: Option<&str>) -> (Is, Active, String) {
 
 fn drifted(seen: &HookView, settled: bool) -> (Is, Drift, String) {
     if seen.verdict.drift.is_empty() || !settled {
-        return (Is::False, Drift::InSync, String::new());
+        return (Is::False, Drift::InSync, "Okta has what was applied.".to_owned());
     }
     let fields: Vec<String> = seen.verdict.drift.iter().map(ToString::to_string).collect();
     (Is::True, Drift::Changed, format!("In Okta: {}.", fields.join(", ")))

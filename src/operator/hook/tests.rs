@@ -113,3 +113,15 @@ fn building_the_same_status_again_changes_nothing() {
     hook.status = Some(once.clone());
     assert_eq!(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen)), once);
 }
+
+#[test]
+fn what_the_leader_before_saw_stays_until_this_one_has_asked_okta() {
+    let mut hook = hook(true);
+    let view = seen(Outcome::InSync, Some(HookStatus::Active));
+    let before = build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view));
+    hook.status = Some(before.clone());
+    assert_eq!(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::NotPlanned), before);
+    hook.metadata.generation = Some(4);
+    let changed = build(&hook, Ok(endpoint()), Serving::Unknown, &Side::NotPlanned);
+    assert!(!conditions::is_true(&changed.conditions, "Ready"), "a changed spec is another matter");
+}

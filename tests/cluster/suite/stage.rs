@@ -1,6 +1,7 @@
 //! The stage as scenarios see it: kubectl, the sandbox's command line, and waiting.
 
 use std::{
+    collections::BTreeSet,
     env,
     io::Write as _,
     path::PathBuf,
@@ -184,6 +185,25 @@ impl Stage {
     /// The requests that the API server has seen, one JSON object a line.
     pub fn audit(&self) -> String {
         std::fs::read_to_string(self.work.join("cluster/audit.log")).expect("the API server writes its audit log")
+    }
+
+    /// What operator and gateways wrote since a line of the audit log, leases and events apart.
+    pub fn written_since(&self, line: usize) -> BTreeSet<String> {
+        let mut written = BTreeSet::new();
+        for event in self.audit().lines().skip(line).filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let of = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
+            let (user, verb, resource) = (of("/user/username"), of("/verb"), of("/objectRef/resource"));
+            let ours = user.contains(":hookswitch-system:") || user.contains(":telephony:");
+            let writes = ["create", "update", "patch", "delete"].contains(&verb.as_str());
+            if ours && writes && !["leases", "events"].contains(&resource.as_str()) {
+                written.insert(format!(
+                    "{user} {verb} {resource}/{} {}",
+                    of("/objectRef/name"),
+                    of("/objectRef/subresource")
+                ));
+            }
+        }
+        written
     }
 
     /// Prints what a person would look at first after a failure.
