@@ -187,15 +187,15 @@ impl Stage {
         std::fs::read_to_string(self.work.join("cluster/audit.log")).expect("the API server writes its audit log")
     }
 
-    /// What operator and gateways wrote since a line of the audit log, leases and events apart.
-    pub fn written_since(&self, line: usize) -> BTreeSet<String> {
+    /// What operator and gateways wrote since a line of the audit log, some resources apart.
+    pub fn written_since(&self, line: usize, except: &[&str]) -> BTreeSet<String> {
         let mut written = BTreeSet::new();
         for event in self.audit().lines().skip(line).filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let of = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or("").to_owned();
             let (user, verb, resource) = (of("/user/username"), of("/verb"), of("/objectRef/resource"));
             let ours = user.contains(":hookswitch-system:") || user.contains(":telephony:");
             let writes = ["create", "update", "patch", "delete"].contains(&verb.as_str());
-            if ours && writes && !["leases", "events"].contains(&resource.as_str()) {
+            if ours && writes && !except.contains(&resource.as_str()) {
                 written.insert(format!(
                     "{user} {verb} {resource}/{} {}",
                     of("/objectRef/name"),
