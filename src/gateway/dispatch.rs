@@ -67,7 +67,8 @@ impl Dispatch {
                     self.figures.ruled(rule.policy, rule.name, usable > 0);
                 }
                 let message = compose(call, &placed);
-                self.send(&message, &candidates).await
+                let (answer, made) = self.send(&message, &candidates).await;
+                (without_the_message(answer, call, &placed), made)
             }
             Action::Deny => {
                 if let Some(rule) = decision.rule {
@@ -134,6 +135,19 @@ impl Dispatch {
     }
 }
 
+/// Ids and codes are a carrier's own words, and Okta's System Log shows them: what quotes the passcode or the number is left
+/// out.
+fn without_the_message(mut answer: Answer, call: &Call, placed: &routing::Placed) -> Answer {
+    let quotes = |text: &String| text.contains(call.code.expose().as_str()) || text.contains(placed.number.digits());
+    if answer.transaction_id.as_ref().is_some_and(quotes) {
+        answer.transaction_id = None;
+    }
+    if answer.metadata.as_ref().is_some_and(quotes) {
+        answer.metadata = None;
+    }
+    answer
+}
+
 fn event(call: &Call) -> Option<&str> {
     call.event_id.as_ref().map(crate::message::EventId::as_str)
 }
@@ -162,4 +176,27 @@ fn compose(call: &Call, placed: &routing::Placed) -> Message {
 /// key.
 fn message_id(call: &Call) -> String {
     event(call).map_or_else(|| format!("hs-{:032x}", rand::random::<u128>()), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_carrier_that_quotes_the_passcode_or_the_number_does_not_reach_oktas_system_log() {
+        let profile = json!({"phoneNumber": "+46701740605", "otpCode": "493817", "deliveryChannel": "SMS"});
+        let call = Call::read(json!({"data": {"messageProfile": profile}}).to_string().as_bytes()).unwrap();
+        let placed = routing::place("+46701740605", None).unwrap();
+        let answer = |id: &str, metadata: &str| Answer {
+            transaction_id: Some(id.to_owned()),
+            metadata: Some(metadata.to_owned()),
+            ..Answer::failed()
+        };
+        let shown = without_the_message(answer("id-493817", "attempts=1;code=to-46701740605"), &call, &placed);
+        assert_eq!((shown.transaction_id, shown.metadata), (None, None));
+        let kept = answer("SM1", "attempts=1;code=21211");
+        assert_eq!(without_the_message(kept.clone(), &call, &placed), kept);
+    }
 }
