@@ -38,7 +38,15 @@ stage_cluster() {
       return 1
     }
   else
-    local context
+    local context namespace
+    # What was there before is not ours to change, and would go with what we remove at the end.
+    for namespace in "$telephony_namespace" "$sandbox_namespace" "$release_namespace"; do
+      if kubectl get namespace "$namespace" >/dev/null 2>&1; then
+        stage_fail "namespace $namespace exists already in your cluster: remove it, or use another cluster"
+        return 1
+      fi
+    done
+    stage_made=1
     context=$(kubectl config current-context) || { stage_fail "kubectl has no current context"; return 1; }
     echo "cluster: your context $context"
     case $context in
@@ -100,7 +108,7 @@ sandbox() {
 stage_down() {
   if [ "$CLUSTER" = embedded ]; then
     [ ! -e "$work/cluster" ] || "$top/tests/cluster/down.sh" "$work/cluster"
-  else
+  elif [ -n "${stage_made:-}" ]; then
     kubectl delete -k "$top/examples/sandbox" --ignore-not-found --wait=false >/dev/null 2>&1 || true
     helm uninstall hookswitch --namespace "$release_namespace" --wait >/dev/null 2>&1 || true
     kubectl delete namespace "$telephony_namespace" "$sandbox_namespace" "$release_namespace" --ignore-not-found --wait=false >/dev/null 2>&1 || true

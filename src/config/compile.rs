@@ -118,6 +118,11 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         problems.push(Problem { at: At::Gateway, name: input.gateway.clone(), message, kept: previous.is_some() });
         return previous.map(|previous| previous.rules.clone()).unwrap_or_default();
     }
+    if input.policies.is_empty() {
+        let message = "the selector matches no RoutingPolicy, which does not exist under these labels".to_owned();
+        problems.push(Problem { at: At::Gateway, name: input.gateway.clone(), message, kept: previous.is_some() });
+        return previous.map(|previous| previous.rules.clone()).unwrap_or_default();
+    }
     let mut ordered: Vec<(i32, &String, Vec<Rule>)> = Vec::new();
     for (name, spec) in &input.policies {
         let before = || rules_of(previous, name);
@@ -415,6 +420,16 @@ mod tests {
         let mut world = World::good();
         let before = world.compile(None).config;
         world.policies = (0..17).map(|n| (format!("p{n}"), Some(policy(1, &["a"])))).collect();
+        let compiled = world.compile(Some(&before));
+        assert_eq!(compiled.config.rules, before.rules);
+        assert_eq!(told(&compiled), [(At::Gateway, "ns/gw", true)]);
+    }
+
+    #[test]
+    fn a_selector_that_matches_nothing_changes_nothing() {
+        let mut world = World::good();
+        let before = world.compile(None).config;
+        world.policies.clear();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
         assert_eq!(told(&compiled), [(At::Gateway, "ns/gw", true)]);

@@ -109,7 +109,7 @@ impl Reports {
         {
             seen.reporting += 1;
             seen.current += u32::from(report.config_hash == hash);
-            seen.usable += u32::from(report.carriers.values().any(|carrier| carrier.probe != ProbeState::Down));
+            seen.usable += u32::from(has_usable_carrier(report));
             seen.refused = seen.refused.or_else(|| report.refused.as_ref().map(|refused| refused.reason.clone()));
         }
         seen
@@ -185,7 +185,6 @@ struct Shown {
 impl Shown {
     fn of(known: &OfGateway, now: Instant) -> Self {
         let fresh: Vec<&ReplicaReport> = known.fresh(now).collect();
-        let usable = |report: &ReplicaReport| report.carriers.values().any(|carrier| carrier.probe != ProbeState::Down);
         let mut hooks: BTreeMap<String, u32> = BTreeMap::new();
         for hook in fresh.iter().flat_map(|report| report.hooks.keys()) {
             *hooks.entry(hook.clone()).or_default() += 1;
@@ -198,7 +197,7 @@ impl Shown {
                 .map(|report| {
                     (
                         report.config_hash.clone(),
-                        usable(report),
+                        has_usable_carrier(report),
                         report.refused.as_ref().map(|refused| refused.reason.clone()),
                     )
                 })
@@ -223,6 +222,13 @@ impl Shown {
         differing(Kind::TelephonyProvider, carriers, &|name| self.carriers.get(name) != before.carriers.get(name));
         targets
     }
+}
+
+/// Whether a replica can send by some carrier; one that has none to send by lacks nothing.
+fn has_usable_carrier(report: &ReplicaReport) -> bool {
+    let open = |state| state == BreakerState::Open;
+    report.carriers.is_empty()
+        || report.carriers.values().any(|carrier| carrier.probe != ProbeState::Down && !open(carrier.breaker))
 }
 
 fn serving(known: &OfGateway, hook: &str, now: Instant) -> Serving {

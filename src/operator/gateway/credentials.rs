@@ -1,6 +1,6 @@
 //! Certificates and tokens that the operator makes for a gateway: once, and again when they are gone or about to expire.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
@@ -109,10 +109,20 @@ fn fits(pem: &[u8], host: &str, at_least: Duration) -> bool {
     let is_named = alternatives.is_some_and(|alternatives| {
         alternatives.value.general_names.iter().any(|name| match name {
             x509_parser::extensions::GeneralName::DNSName(name) => covers(name, host),
+            x509_parser::extensions::GeneralName::IPAddress(bytes) => is_address(bytes, host),
             _ => false,
         })
     });
     left && is_named
+}
+
+/// Whether an address of a certificate is the host, for a URL that has an address for its host.
+fn is_address(bytes: &[u8], host: &str) -> bool {
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => address.octets() == *bytes,
+        Ok(IpAddr::V6(address)) => address.octets() == *bytes,
+        Err(_) => false,
+    }
 }
 
 /// Whether a name of a certificate, which may have a wildcard as its first label, covers a host.
@@ -156,6 +166,9 @@ mod tests {
             certificate(&["otp.acme.com".to_owned()], RENEWAL.saturating_sub(Duration::from_mins(1))).unwrap();
         assert!(fits(old.as_bytes(), "otp.acme.com", Duration::ZERO));
         assert!(!fits(old.as_bytes(), "otp.acme.com", RENEWAL));
+        let (address, _) = certificate(&["203.0.113.5".to_owned()], SERVING).unwrap();
+        assert!(fits(address.as_bytes(), "203.0.113.5", RENEWAL), "it would be made anew for ever");
+        assert!(!fits(address.as_bytes(), "203.0.113.6", RENEWAL));
         assert!(!fits(b"no certificate", "otp.acme.com", Duration::ZERO));
     }
 
