@@ -32,6 +32,7 @@ use super::{KeyRef, NameRef};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.state) || has(self.okta)").message("state needs okta: without an org there is nothing to activate"))]
+#[x_kube(validation = Rule::new("has(self.okta) || (!has(self.adoption) && !has(self.deletion))").message("adoption and deletion need okta: without an org there is nothing to adopt or delete"))]
 pub struct TelephonyHookSpec {
     /// Where Okta sends to.
     pub target: HookTarget,
@@ -49,6 +50,12 @@ pub struct TelephonyHookSpec {
     /// The state it should have in Okta; of the hooks of an org only one may be Active. Absent: as it is in Okta.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<HookState>,
+    /// Whether a hook that exists in Okta and carries nobody's mark may be taken over. Absent: Never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<HookAdoption>,
+    /// What becomes of the hook in Okta when this object is deleted. Absent: Retain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<HookDeletion>,
 }
 
 impl TelephonyHookSpec {
@@ -56,6 +63,12 @@ impl TelephonyHookSpec {
     #[must_use]
     pub fn auth_header(&self) -> &str {
         self.auth.as_ref().and_then(|auth| auth.header.name.as_deref()).unwrap_or("Authorization")
+    }
+
+    /// Whether deleting the object owes Okta a call.
+    #[must_use]
+    pub fn deletes_in_okta(&self) -> bool {
+        self.okta.is_some() && self.deletion == Some(HookDeletion::Delete)
     }
 
     /// The user's own secret, when one is given.
@@ -135,6 +148,39 @@ pub enum HookState {
     Inactive,
 }
 
+/// Whether a hook that exists may be taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum HookAdoption {
+    /// Never.
+    Never,
+    /// When it carries nobody's mark and has the declared name and URI. Everything else of it is then made as declared.
+    IfMatches,
+}
+
+/// What becomes of the hook in Okta when its object is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum HookDeletion {
+    /// It stays as it is, with our mark.
+    Retain,
+    /// It is deactivated and deleted.
+    Delete,
+}
+
+/// What somebody changed in Okta behind our back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct HookDrift {
+    /// When it was found (RFC 3339).
+    #[schemars(length(max = 40))]
+    pub found_at: String,
+    /// What was found, one entry for each field; values are not shown.
+    #[schemars(length(max = 32), inner(length(max = 128)))]
+    pub fields: Vec<String>,
+}
+
 /// What the operator knows of the hook.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -164,4 +210,11 @@ pub struct TelephonyHookStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub applied_secret_mark: Option<String>,
+    /// When that secret was applied (RFC 3339). The secret in Okta cannot be compared with anything later than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub secret_applied_at: Option<String>,
+    /// The last change that somebody made in Okta behind our back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drift: Option<HookDrift>,
 }

@@ -21,10 +21,10 @@ pub use gateway::{
     TelephonyGatewaySpec, TelephonyGatewayStatus, TlsSpec,
 };
 pub use hook::{
-    HeaderAuth, HookAuth, HookHeader, HookState, HookTarget, OktaHook, TelephonyHook, TelephonyHookSpec,
-    TelephonyHookStatus,
+    HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, HookTarget, OktaHook,
+    TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
 };
-pub use org::{ActiveHook, ApiToken, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
+pub use org::{ActiveHook, ApiToken, OktaChange, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
 pub use policy::{
     Deny, ProviderRef, RoutingPolicy, RoutingPolicySpec, RoutingPolicyStatus, RoutingRule, RuleMatch, Send,
 };

@@ -98,6 +98,50 @@ pub struct OktaOrgStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "plan_schema")]
     pub plan: Option<serde_json::Value>,
+    /// The last changes made in Okta for this org, the newest last. The whole record is in the operator's log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub history: Vec<OktaChange>,
+}
+
+impl OktaOrgStatus {
+    /// Most changes kept in [`Self::history`].
+    pub const MOST_HISTORY: usize = 20;
+}
+
+/// One change that was made, or tried, in Okta.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct OktaChange {
+    /// When it was asked for (RFC 3339).
+    #[schemars(length(max = 40))]
+    pub at: String,
+    /// `<namespace>/<name>` of the `TelephonyHook` it was made for.
+    #[schemars(length(max = 320))]
+    pub object: String,
+    /// `Create`, `Replace`, `Activate`, `Deactivate` or `Delete`.
+    #[schemars(length(max = 16))]
+    pub verb: String,
+    /// Okta's id of the hook; absent where a creation had no answer.
+    #[serde(default, rename = "hookID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub hook_id: Option<String>,
+    /// `ok`, or the reason why not.
+    #[schemars(length(max = 64))]
+    pub outcome: String,
+    /// Okta's name for the exchange: what Okta Support asks for.
+    #[serde(default, rename = "requestID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub request_id: Option<String>,
+    /// Keyed hash of the hook before: content, state and secret. Absent: it did not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub before: Option<String>,
+    /// The same afterwards. Absent: it does not exist, or how it is was not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub after: Option<String>,
 }
 
 /// The plan's own type is `okta`'s, which this module does not know; the schema leaves its inside to that type.

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::okta::types::{HookContent, ObjectRef};
+use crate::okta::types::{HookStatus, ObjectRef, ObservedHook};
 
 /// Shortest key taken.
 const SHORTEST_KEY: usize = 32;
@@ -41,16 +41,25 @@ impl MarkKey {
         self.over("secret", &[&object.namespace, &object.name, secret])
     }
 
-    /// The mark of everything a hook is to be, the secret included: the audit's before and after. Header order is ignored.
+    /// The mark of everything that is known of a hook, for the audit's before and after. Header order is ignored; `secret` is
+    /// the mark of the secret it has, where that is known.
     #[must_use]
-    pub fn content(&self, object: &ObjectRef, content: &HookContent) -> ChangeMark {
+    pub fn hook(&self, object: &ObjectRef, hook: &ObservedHook, secret: Option<&ChangeMark>) -> ChangeMark {
         let mut headers: Vec<(String, &str)> =
-            content.headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.as_str())).collect();
+            hook.headers.iter().map(|header| (header.name.to_ascii_lowercase(), header.value.as_str())).collect();
         headers.sort();
-        let mut parts: Vec<&str> = vec![&object.namespace, &object.name, &content.name, &content.uri];
-        parts.extend([content.auth_header.as_str(), content.secret.expose().as_str()]);
+        let status = match hook.status {
+            HookStatus::Active => "ACTIVE",
+            HookStatus::Inactive => "INACTIVE",
+            HookStatus::Unreadable => "UNKNOWN",
+        };
+        let mut parts: Vec<&str> = vec![&object.namespace, &object.name, &hook.name, status];
+        let fields = [&hook.version, &hook.channel_type, &hook.channel_version, &hook.uri, &hook.method];
+        let fields = fields.into_iter().chain([&hook.auth_type, &hook.auth_header]);
+        parts.extend(fields.map(|field| field.as_deref().unwrap_or("\0")));
+        parts.push(secret.map_or("\0", ChangeMark::as_str));
         parts.extend(headers.iter().flat_map(|(name, value)| [name.as_str(), *value]));
-        self.over("content", &parts)
+        self.over("hook", &parts)
     }
 
     fn over(&self, purpose: &str, parts: &[&str]) -> ChangeMark {

@@ -8,6 +8,7 @@
 //! Nothing here knows Kubernetes. The operator turns resources into [`plan::DesiredOrg`] and reports into status.
 
 mod answer;
+pub mod audit;
 pub mod client;
 pub mod drift;
 pub mod error;

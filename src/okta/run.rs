@@ -63,6 +63,7 @@ pub async fn run(
         budget,
         may_write,
         calls: 0,
+        begun: Instant::now(),
         ends: Instant::now() + budget.whole,
         failed: BTreeSet::new(),
         stopped: false,
@@ -88,6 +89,7 @@ pub async fn run(
     }
     let read = runner.read_back().await;
     runner.report.finished = read && !runner.stopped;
+    runner.report.took = runner.begun.elapsed();
     runner.report
 }
 
@@ -113,6 +115,7 @@ struct Runner<'a> {
     budget: Budget,
     may_write: &'a (dyn Fn(Duration) -> bool + Sync),
     calls: usize,
+    begun: Instant,
     ends: Instant,
     failed: BTreeSet<ObjectRef>,
     stopped: bool,
@@ -123,6 +126,12 @@ impl Runner<'_> {
     /// Calls left for moves: the last one is the read-back's.
     fn left(&self) -> usize {
         self.budget.calls.saturating_sub(self.calls + 1)
+    }
+
+    /// Takes a call into the audit.
+    fn note(&mut self, mut entry: AuditEntry) {
+        entry.at = self.begun.elapsed().saturating_sub(entry.took);
+        self.report.audit.push(entry);
     }
 
     async fn perform(&mut self, step: &Move) {
@@ -195,7 +204,7 @@ impl Runner<'_> {
         let until = Instant::now() + self.budget.call;
         let content = self.desired.content(object);
         if self.left() == 0 || !(self.may_write)(until.saturating_duration_since(Instant::now())) {
-            self.report.audit.push(AuditEntry::not_sent(verb, object, hook, why));
+            self.note(AuditEntry::not_sent(verb, object, hook, why));
             self.stopped = true;
             return Went::NotDone;
         }
@@ -209,7 +218,7 @@ impl Runner<'_> {
             (Verb::Delete, Some(id), _) => none(bounded(until, self.api.delete(id)).await),
             _ => {
                 // A plan for other declarations than these.
-                self.report.audit.push(AuditEntry::not_sent(verb, object, hook, why));
+                self.note(AuditEntry::not_sent(verb, object, hook, why));
                 return Went::NotDone;
             }
         };
@@ -219,7 +228,7 @@ impl Runner<'_> {
         });
         let made = answer.as_ref().ok().and_then(|answer| answer.value.as_ref()).map(|hook| hook.id.clone());
         let hook = hook.cloned().or(made);
-        self.report.audit.push(AuditEntry::of(verb, object, hook.as_ref(), why, &answer, begun.elapsed()));
+        self.note(AuditEntry::of(verb, object, hook.as_ref(), why, &answer, begun.elapsed()));
         match answer {
             Ok(answer) => {
                 self.took(verb, object, hook, answer.value.as_ref());
@@ -298,7 +307,7 @@ impl Runner<'_> {
         self.calls += 1;
         let begun = Instant::now();
         let answer = bounded(begun + self.budget.call, self.api.list_hooks()).await;
-        self.report.audit.push(AuditEntry::read_back(&answer, begun.elapsed()));
+        self.note(AuditEntry::read_back(&answer, begun.elapsed()));
         match answer {
             Ok(answer) => {
                 self.take_rate(answer.rate);

@@ -38,6 +38,13 @@ struct Org {
     org: String,
 }
 
+/// Labels of drift.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Drift {
+    org: String,
+    field: &'static str,
+}
+
 /// Labels of leadership.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Leader {
@@ -60,6 +67,7 @@ pub struct OperatorMetrics {
     watch_errors: Family<Controller, Counter>,
     leader: Family<Leader, Gauge>,
     okta_calls: Family<OktaCall, Counter>,
+    okta_drift: Family<Drift, Counter>,
     okta_remaining: Family<Org, Gauge<f64, AtomicU64>>,
 }
 
@@ -74,6 +82,7 @@ impl Default for OperatorMetrics {
             watch_errors: Family::default(),
             leader: Family::default(),
             okta_calls: Family::default(),
+            okta_drift: Family::default(),
             okta_remaining: Family::default(),
         }
     }
@@ -94,6 +103,11 @@ impl OperatorMetrics {
         registry.register("unreadable_objects", "Watched objects that could not be read", self.unreadable.clone());
         registry.register("watch_errors", "Watches that were interrupted", self.watch_errors.clone());
         registry.register("okta_api_calls", "Calls to Okta's management API", self.okta_calls.clone());
+        registry.register(
+            "okta_drift",
+            "Fields of hooks that somebody changed in Okta behind our back",
+            self.okta_drift.clone(),
+        );
         registry.register(
             "okta_rate_limit_remaining",
             "What Okta's last answer said is left of the rate limit",
@@ -136,6 +150,11 @@ impl OperatorMetrics {
     /// A call to Okta ended.
     pub fn okta_call(&self, verb: &'static str, outcome: &'static str) {
         self.okta_calls.get_or_create(&OktaCall { verb, outcome }).inc();
+    }
+
+    /// Somebody changed `field` of a hook in `org` (a host name).
+    pub fn drift(&self, org: &str, field: &'static str) {
+        self.okta_drift.get_or_create(&Drift { org: org.to_owned(), field }).inc();
     }
 
     /// What Okta's last answer said is left of the rate limit of `org` (a host name).

@@ -23,6 +23,8 @@ pub struct Report {
     pub promised: Vec<Promise>,
     /// The bucket after the last call that told it.
     pub rate: Option<RateLimit>,
+    /// How long the run took.
+    pub took: Duration,
     /// Every move was done or definitely refused, and the org was read back: the recorded plan can be forgotten.
     pub finished: bool,
 }
@@ -88,6 +90,8 @@ pub struct AuditEntry {
     pub message: Option<String>,
     /// Okta's name for the exchange.
     pub request_id: Option<RequestId>,
+    /// When it was made, from the beginning of the run.
+    pub at: Duration,
     /// How long it took.
     pub took: Duration,
 }
@@ -117,6 +121,7 @@ impl AuditEntry {
             result: Result::NotSent,
             message: None,
             request_id: None,
+            at: Duration::ZERO,
             took: Duration::ZERO,
         }
     }
@@ -132,7 +137,17 @@ impl AuditEntry {
                 (result, Some(error.failure.to_string()), error.request_id.clone())
             }
         };
-        Self { verb, object: None, hook: None, why: Purpose::Look, result, message, request_id, took }
+        Self {
+            verb,
+            object: None,
+            hook: None,
+            why: Purpose::Look,
+            result,
+            message,
+            request_id,
+            at: Duration::ZERO,
+            took,
+        }
     }
 }
 

@@ -127,7 +127,7 @@ impl Runner<'_> {
         let answer = bounded(begun + self.budget.call, self.api.get(&what.hook)).await;
         let took = begun.elapsed();
         let entry = AuditEntry::of(Verb::Read, &what.object, Some(&what.hook), Purpose::Look, &answer, took);
-        self.report.audit.push(entry);
+        self.note(entry);
         answer.ok().map(|answer| answer.value.status)
     }
 

@@ -1,5 +1,6 @@
 //! What is said of a hook. The builder is pure; only [`write`] reaches the API server.
 
+use k8s_openapi::jiff::{Timestamp, Unit};
 use kube::ResourceExt as _;
 
 use super::{
@@ -43,7 +44,13 @@ pub async fn write(
         None => Side::NotWanted,
         Some(view) => Side::of(view, &object),
     };
-    let status = build(hook, endpoint, facts.serving, &side);
+    let mut status = build(hook, endpoint, facts.serving, &side);
+    let known = hook.status.as_ref();
+    if known.and_then(|known| known.applied_secret_mark.as_ref()) != status.applied_secret_mark.as_ref() {
+        let now = Timestamp::now();
+        let now = now.round(Unit::Second).unwrap_or(now).to_string();
+        status.secret_applied_at = status.applied_secret_mark.is_some().then_some(now);
+    }
     status::write(ctx, hook, status).await?;
     Ok(())
 }
@@ -85,6 +92,9 @@ pub fn build(
         status.okta_id = seen.verdict.hook.as_ref().map(|id| id.as_str().to_owned());
         status.okta_state = seen.verdict.status.map(|state| shown_state(state).to_owned());
         status.applied_secret_mark = seen.applied_mark.as_ref().map(|mark| mark.as_str().to_owned());
+        if seen.drift.is_some() {
+            status.last_drift.clone_from(&seen.drift);
+        }
     }
     let (url, problem) = match endpoint {
         Ok(endpoint) => (Some(endpoint.url), None),
@@ -234,7 +244,8 @@ fn active(side: &Side<'_>, state: Option<&str>) -> (Is, Active, String) {
 
 fn drifted(seen: &HookView, settled: bool) -> (Is, Drift, String) {
     if seen.verdict.drift.is_empty() || !settled {
-        return (Is::False, Drift::InSync, "Okta has what was applied.".to_owned());
+        let message = "Okta has what was applied. The secret cannot be compared: see status.secretAppliedAt.";
+        return (Is::False, Drift::InSync, message.to_owned());
     }
     let fields: Vec<String> = seen.verdict.drift.iter().map(ToString::to_string).collect();
     (Is::True, Drift::Changed, format!("In Okta: {}.", fields.join(", ")))

@@ -44,7 +44,7 @@ fn seen(outcome: Outcome, status: Option<HookStatus>) -> HookView {
         duplicates: Vec::new(),
         outcome,
     };
-    HookView { verdict, applied_mark: None, refusal: None, of_sibling: None }
+    HookView { verdict, applied_mark: None, refusal: None, of_sibling: None, drift: None }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Performing a plan: recorded before its first call, run to its end whatever becomes of the pass, and taken in.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::{Timestamp, Unit};
 
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
@@ -10,10 +12,14 @@ use super::{
     dial::OrgApi,
     session::State,
 };
-use crate::okta::{
-    Api, ObjectRef, Plan,
-    plan::MOST_CALLS,
-    run::{self, AuditEntry, AuditResult, Budget, Report},
+use crate::{
+    api::OktaChange,
+    okta::{
+        Api, Plan, audit,
+        keyed::ChangeMark,
+        plan::MOST_CALLS,
+        run::{self, AuditEntry, AuditResult, Budget, Report},
+    },
 };
 
 /// A plan is begun only with this much of the lease left: its worst case and some.
@@ -60,17 +66,23 @@ pub async fn act(
         let may_write = |within: Duration| ctx.lease.remaining(BootInstant::now()) >= within + LEASE_MARGIN;
         let calls: &dyn Api = &*api;
         let report = run::run(&plan, &desired.org, calls, Budget::default(), &may_write).await;
-        take_in(&ctx, &report, &desired.hashes, &host, &mut state);
+        take_in(&ctx, &report, &desired, &host, &mut state);
         (report, state)
     });
     running.await.ok()
 }
 
-fn take_in(ctx: &Context, report: &Report, hashes: &BTreeMap<ObjectRef, u64>, host: &str, state: &mut State) {
+fn take_in(ctx: &Context, report: &Report, desired: &Desired, host: &str, state: &mut State) {
     let now = Instant::now();
+    let hashes = &desired.hashes;
     for entry in &report.audit {
         tell(ctx, entry, host);
     }
+    let before = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+    let changes = audit::changes(&ctx.installation.key, before, &desired.org, &report.audit);
+    let begun = Timestamp::now() - report.took;
+    let changes: Vec<OktaChange> = changes.iter().map(|change| recorded(change, begun, host)).collect();
+    state.changed(changes);
     if let Some(rate) = report.rate {
         ctx.metrics.okta_remaining(host, rate.remaining);
         state.answered(Some(rate), now);
@@ -88,7 +100,38 @@ fn take_in(ctx: &Context, report: &Report, hashes: &BTreeMap<ObjectRef, u64>, ho
     state.observed = report.observed.clone().map(|hooks| (hooks, now));
 }
 
-/// The record of a call that was to change Okta: who, what, on which hook, and how it ended.
+/// The record of a change: one line of the log, and an entry of the org's history.
+fn recorded(change: &audit::Change, begun: Timestamp, host: &str) -> OktaChange {
+    let at = begun.checked_add(change.at).unwrap_or(begun).round(Unit::Millisecond).unwrap_or(begun).to_string();
+    let text = |mark: &Option<ChangeMark>| mark.as_ref().map(|mark| mark.as_str().to_owned());
+    let record = OktaChange {
+        at,
+        object: change.object.to_string(),
+        verb: change.verb.as_str().to_owned(),
+        hook_id: change.hook.as_ref().map(|hook| hook.as_str().to_owned()),
+        outcome: change.outcome.to_owned(),
+        request_id: change.request_id.as_ref().map(|id| id.as_str().to_owned()),
+        before: text(&change.before),
+        after: text(&change.after),
+    };
+    tracing::info!(
+        target: "hookswitch::audit",
+        org = host,
+        at = record.at,
+        object = record.object,
+        verb = record.verb,
+        purpose = ?change.why,
+        hook = record.hook_id,
+        outcome = record.outcome,
+        request_id = record.request_id,
+        before = record.before,
+        after = record.after,
+        "changed Okta"
+    );
+    record
+}
+
+/// A call of a run, reads and calls that were not sent included: how it ended and how long it took.
 fn tell(ctx: &Context, entry: &AuditEntry, host: &str) {
     let outcome = match entry.result {
         AuditResult::Done => "ok",
@@ -96,8 +139,7 @@ fn tell(ctx: &Context, entry: &AuditEntry, host: &str) {
         AuditResult::NotSent => "not-sent",
     };
     ctx.metrics.okta_call(entry.verb.as_str(), outcome);
-    tracing::info!(
-        target: "hookswitch::audit",
+    tracing::debug!(
         org = host,
         verb = entry.verb.as_str(),
         object = entry.object.as_ref().map(tracing::field::display),

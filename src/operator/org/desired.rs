@@ -13,7 +13,7 @@ use super::{
     session::State,
 };
 use crate::{
-    api::{HookState, TelephonyHook},
+    api::{HookAdoption, HookDeletion, HookState, TelephonyHook},
     message::Secret,
     okta::{
         DesiredHook, DesiredOrg, HookId, ObjectRef,
@@ -120,8 +120,14 @@ fn hook(
             HookState::Active => DesiredState::Active,
             HookState::Inactive => DesiredState::Inactive,
         }),
-        adoption: Adoption::Never,
-        deleting: one.hook.metadata.deletion_timestamp.is_some().then_some(Deletion::Retain),
+        adoption: match spec.adoption {
+            Some(HookAdoption::IfMatches) => Adoption::IfMatches,
+            Some(HookAdoption::Never) | None => Adoption::Never,
+        },
+        deleting: one.hook.metadata.deletion_timestamp.is_some().then_some(match spec.deletion {
+            Some(HookDeletion::Delete) => Deletion::Delete,
+            Some(HookDeletion::Retain) | None => Deletion::Retain,
+        }),
         endpoint_ready: usable && matches!(one.serving, Serving::Yes { .. }),
         refused,
         object,

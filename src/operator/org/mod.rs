@@ -7,6 +7,7 @@ mod claim;
 mod dereference;
 mod desired;
 pub mod dial;
+mod drift;
 mod observe;
 mod session;
 mod status;
@@ -41,7 +42,6 @@ use crate::{
     },
     okta::{
         CallError, ObjectRef, Plan,
-        drift::Field,
         intent::PlanIntent,
         plan::{self, Blocked, Outcome},
         types::OrgIdentity,
@@ -93,8 +93,10 @@ impl Reconcile for OktaOrg {
         let view = OrgView { problem: found.problem.clone(), hooks };
         let changed = session.show(view);
         pass.remember(&changed).await?;
-        let status = status::build(&pass.org, &ctx.installation.mark, &found);
+        let changes = pass.state_mut()?.changes.clone();
+        let status = status::build(&pass.org, &ctx.installation.mark, &found, &changes);
         super::status::write(&ctx, &pass.org, status).await?;
+        pass.state_mut()?.changes.clear();
         drop(pass);
         ctx.wake.wake_all(changed.into_iter().map(|hook| Target::new(Kind::TelephonyHook, hook.namespace, hook.name)));
         Ok(Requeue::After(wait))
@@ -213,6 +215,7 @@ impl Pass<'_> {
             observe::list(ctx, &api, self.state_mut()?, &host, Duration::ZERO).await?;
             (desired, plan) = self.plan(&declared)?;
         }
+        self.tell_drift(&plan, &declared).await?;
         let mut wait = next_look(&plan, poll);
         if plan.moves.is_empty() {
             if plan.again_in.is_none() {
@@ -224,7 +227,6 @@ impl Pass<'_> {
                 Err(act::NotNow::Lease) => wait = SOON,
                 Err(act::NotNow::RateLimit(until)) => wait = until.clamp(SOON, poll),
                 Ok(()) => {
-                    self.tell_drift(&plan, &declared).await;
                     self.record(&plan).await?;
                     if self.act(api, plan, desired, host).await? {
                         self.forget_plan();
@@ -343,29 +345,35 @@ impl Pass<'_> {
                 }
                 _ => None,
             };
-            views.insert(verdict.object.clone(), HookView { verdict, applied_mark, refusal, of_sibling });
+            let drift = state.drift(&verdict.object);
+            views.insert(verdict.object.clone(), HookView { verdict, applied_mark, refusal, of_sibling, drift });
         }
         Ok(views)
     }
 
-    /// Tells of hooks that somebody changed in Okta, before they are put right.
-    async fn tell_drift(&self, plan: &Plan, declared: &[Declared]) {
-        for verdict in plan.verdicts.iter().filter(|verdict| verdict.hook.is_some() && !verdict.drift.is_empty()) {
+    /// Tells of hooks that somebody changed in Okta: an Event, a count and the hook's status, once for each change.
+    async fn tell_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), PassError> {
+        for verdict in &plan.verdicts {
             let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
-            let status = one.hook.status.as_ref();
-            let settled = status.is_some_and(|status| {
-                let same_url = one.endpoint.as_ref().ok().map(|endpoint| &endpoint.url) == status.url.as_ref();
-                status.observed_generation == one.hook.metadata.generation && same_url
-            });
-            // a secret that is to be written anew is a rotation, not somebody's hand
-            let fields = verdict.drift.iter().filter(|difference| difference.field != Field::Secret);
-            let fields: Vec<String> = fields.map(ToString::to_string).collect();
-            if settled && !fields.is_empty() {
-                let text = format!("Somebody changed the hook in Okta: {}. It is put right.", fields.join(", "));
-                let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
-                self.ctx.recorder.tell(&one.hook.object_ref(&()), note).await;
+            let state = self.state_mut()?;
+            let exists = |id: &str| {
+                let listed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+                listed.iter().any(|hook| hook.id.as_str() == id)
+            };
+            let fields = drift::by_hand(&one.hook, one.endpoint.as_ref().ok().map(|e| e.url.as_str()), verdict, exists);
+            let names: Vec<String> = fields.iter().map(|(_, text)| text.clone()).collect();
+            if !state.drifted(&verdict.object, &names, Timestamp::now()) {
+                continue;
             }
+            let host = self.org.spec.url.trim_start_matches("https://").trim_end_matches('/').to_owned();
+            for (field, _) in &fields {
+                self.ctx.metrics.drift(&host, field);
+            }
+            let text = format!("Somebody changed the hook in Okta: {}. It is put right.", names.join(", "));
+            let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
+            self.ctx.recorder.tell(&one.hook.object_ref(&()), note).await;
         }
+        Ok(())
     }
 
     /// Writes the status of hooks whose content a run applied: which secret Okta has must be known before the recorded

@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::{Timestamp, Unit};
 use tokio::time::Instant;
 
 use super::{
     super::{backoff, problem::Problem},
     dial::OrgApi,
 };
+use crate::api::{HookDrift, OktaChange, OktaOrgStatus};
 use crate::okta::{
     CallError, Failure, ObjectRef, ObservedHook,
     keyed::ChangeMark,
@@ -48,6 +50,8 @@ pub struct HookView {
     pub refusal: Option<String>,
     /// The owner of the active hook that is in the way, when it belongs to another `OktaOrg` of the same org.
     pub of_sibling: Option<ObjectRef>,
+    /// The last change that somebody made in Okta behind our back.
+    pub drift: Option<HookDrift>,
 }
 
 /// A refusal that is not to be provoked again.
@@ -80,6 +84,10 @@ pub struct State {
     pub trouble: Option<(CallError, u32, Instant)>,
     /// Marks of secrets that runs applied; status may not have them yet.
     pub applied: BTreeMap<ObjectRef, Option<ChangeMark>>,
+    /// Changes made in Okta that status does not have yet.
+    pub changes: Vec<OktaChange>,
+    /// The last drift found of each hook, and whether it is still there.
+    drifts: BTreeMap<ObjectRef, (HookDrift, bool)>,
 }
 
 impl Default for State {
@@ -95,6 +103,8 @@ impl Default for State {
             promised: None,
             trouble: None,
             applied: BTreeMap::new(),
+            changes: Vec::new(),
+            drifts: BTreeMap::new(),
         }
     }
 }
@@ -102,8 +112,37 @@ impl Default for State {
 impl State {
     /// Forgets everything about Okta: it is reached by another client from now on. What was applied is kept.
     pub fn begin_anew(&mut self, made_of: Option<u64>) {
-        let applied = std::mem::take(&mut self.applied);
-        *self = Self { made_of, applied, ..Self::default() };
+        let (applied, changes) = (std::mem::take(&mut self.applied), std::mem::take(&mut self.changes));
+        *self = Self { made_of, applied, changes, ..Self::default() };
+    }
+
+    /// Takes note of changes made in Okta; no more are kept than status has room for.
+    pub fn changed(&mut self, changes: Vec<OktaChange>) {
+        self.changes.extend(changes);
+        let surplus = self.changes.len().saturating_sub(OktaOrgStatus::MOST_HISTORY);
+        self.changes.drain(..surplus);
+    }
+
+    /// Takes note of what differs in Okta by somebody's hand (nothing: no field differs). Tells whether it is news: the same
+    /// drift that could not be mended yet is found again by every look.
+    pub fn drifted(&mut self, object: &ObjectRef, fields: &[String], now: Timestamp) -> bool {
+        let known = self.drifts.get_mut(object);
+        if fields.is_empty() {
+            known.into_iter().for_each(|(_, lasts)| *lasts = false);
+            return false;
+        }
+        if known.is_some_and(|(drift, lasts)| *lasts && drift.fields == fields) {
+            return false;
+        }
+        let found_at = now.round(Unit::Second).unwrap_or(now).to_string();
+        self.drifts.insert(object.clone(), (HookDrift { found_at, fields: fields.to_vec() }, true));
+        true
+    }
+
+    /// The last drift of a hook that this process found.
+    #[must_use]
+    pub fn drift(&self, object: &ObjectRef) -> Option<HookDrift> {
+        self.drifts.get(object).map(|(drift, _)| drift.clone())
     }
 
     /// How long what is declared has been the same.
@@ -165,6 +204,7 @@ impl State {
     pub fn keep(&mut self, objects: &BTreeSet<ObjectRef>) {
         self.refused.retain(|object, _| objects.contains(object));
         self.applied.retain(|object, _| objects.contains(object));
+        self.drifts.retain(|object, _| objects.contains(object));
     }
 
     /// Takes note of what answers promised.

@@ -6,7 +6,7 @@ use super::super::{
 };
 use crate::{
     api::{
-        ActiveHook, OktaOrg, OktaOrgStatus,
+        ActiveHook, OktaChange, OktaOrg, OktaOrgStatus,
         reason::{Claimed, Reachable},
     },
     okta::{
@@ -33,13 +33,16 @@ pub struct Found {
     pub plan: Option<serde_json::Value>,
 }
 
-/// The status of an org.
+/// The status of an org. `changes` were made in Okta since its last write.
 #[must_use]
-pub fn build(org: &OktaOrg, installation: &Installation, found: &Found) -> OktaOrgStatus {
+pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes: &[OktaChange]) -> OktaOrgStatus {
     let mut status = org.status.clone().unwrap_or_default();
     let generation = org.metadata.generation;
     status.installation = Some(installation.as_str().to_owned());
     status.plan.clone_from(&found.plan);
+    status.history.extend_from_slice(changes);
+    let surplus = status.history.len().saturating_sub(OktaOrgStatus::MOST_HISTORY);
+    status.history.drain(..surplus);
     if let Some(identity) = &found.identity {
         status.org_id = Some(identity.as_str().to_owned());
     }

@@ -1,0 +1,135 @@
+//! What somebody changed in Okta behind our back. Pure.
+
+use crate::{
+    api::{HookState, TelephonyHook},
+    okta::{
+        HookId,
+        drift::Field,
+        plan::{Outcome, Verdict, Waiting},
+        types::HookStatus,
+    },
+};
+
+/// Most fields told of one hook.
+const MOST: usize = 32;
+
+/// What differs in Okta by somebody's hand: a word of a small set for figures, and what a person reads.
+///
+/// What changed because the declaration did is none of it: the spec has another generation than status speaks of, or the
+/// address another value. Nor is a secret: one that is to be written anew is a rotation. `exists` tells whether Okta lists
+/// a hook of that id.
+pub fn by_hand(
+    hook: &TelephonyHook,
+    url: Option<&str>,
+    verdict: &Verdict,
+    exists: impl Fn(&str) -> bool,
+) -> Vec<(&'static str, String)> {
+    let Some(status) = &hook.status else { return Vec::new() };
+    let settled = status.observed_generation == hook.metadata.generation && status.url.as_deref() == url;
+    // what Okta took and does not show yet is no drift
+    let settling = matches!(verdict.outcome, Outcome::Waiting(Waiting::Settling));
+    if !settled || settling || hook.metadata.deletion_timestamp.is_some() {
+        return Vec::new();
+    }
+    let Some(known) = &status.okta_id else { return Vec::new() };
+    let mut found = Vec::new();
+    if !exists(known) {
+        found.push(("hook", "hook deleted".to_owned()));
+    }
+    if verdict.hook.as_ref().map(HookId::as_str) != Some(known.as_str()) {
+        return found;
+    }
+    let before = status.okta_state.as_deref();
+    match (hook.spec.state, before, verdict.status) {
+        (Some(HookState::Active), Some("ACTIVE"), Some(HookStatus::Inactive)) => {
+            found.push(("state", "state INACTIVE".to_owned()));
+        }
+        (Some(HookState::Inactive), Some("INACTIVE"), Some(HookStatus::Active)) => {
+            found.push(("state", "state ACTIVE".to_owned()));
+        }
+        _ => {}
+    }
+    let fields = verdict.drift.iter().filter(|difference| difference.field != Field::Secret);
+    found.extend(fields.map(|difference| (word(&difference.field), difference.to_string())));
+    found.truncate(MOST);
+    found
+}
+
+const fn word(field: &Field) -> &'static str {
+    match field {
+        Field::Name => "name",
+        Field::Version | Field::ChannelVersion => "version",
+        Field::ChannelType => "channel",
+        Field::Uri => "uri",
+        Field::Method => "method",
+        Field::Header(_) => "header",
+        Field::AuthType | Field::AuthHeader => "auth",
+        Field::Secret => "secret",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::okta::{
+        ObjectRef,
+        drift::{Difference, How},
+    };
+
+    const URL: &str = "https://otp.acme.com/hooks/main";
+
+    fn hook(state: &str, seen: &str) -> TelephonyHook {
+        serde_json::from_value(json!({"metadata": {"name": "main", "namespace": "otp", "generation": 2},
+            "spec": {"target": {"gatewayRef": {"name": "main"}}, "state": state,
+                "okta": {"orgRef": {"name": "acme"}, "name": "Acme"}},
+            "status": {"observedGeneration": 2, "oktaID": "cal1", "oktaState": seen, "url": URL}}))
+        .unwrap()
+    }
+
+    fn verdict(status: HookStatus, drift: Vec<Field>) -> Verdict {
+        Verdict {
+            object: ObjectRef::new("otp", "main"),
+            hook: HookId::new("cal1").ok(),
+            status: Some(status),
+            drift: drift.into_iter().map(|field| Difference { field, how: How::Different }).collect(),
+            duplicates: Vec::new(),
+            outcome: Outcome::Changing,
+        }
+    }
+
+    fn told(hook: &TelephonyHook, verdict: &Verdict) -> Vec<String> {
+        by_hand(hook, Some(URL), verdict, |_| true).into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn an_edit_and_a_switched_state_are_named_and_a_secret_is_not() {
+        let edited = verdict(HookStatus::Active, vec![Field::Uri, Field::Header("x-env".into()), Field::Secret]);
+        assert_eq!(told(&hook("Active", "ACTIVE"), &edited), ["uri different", "header x-env different"]);
+        assert_eq!(told(&hook("Active", "ACTIVE"), &verdict(HookStatus::Inactive, vec![])), ["state INACTIVE"]);
+        assert_eq!(told(&hook("Inactive", "INACTIVE"), &verdict(HookStatus::Active, vec![])), ["state ACTIVE"]);
+    }
+
+    #[test]
+    fn a_deleted_hook_is_named() {
+        let mut gone = verdict(HookStatus::Active, vec![]);
+        (gone.hook, gone.status) = (None, None);
+        let told = by_hand(&hook("Active", "ACTIVE"), Some(URL), &gone, |_| false);
+        assert_eq!(told, [("hook", "hook deleted".to_owned())]);
+    }
+
+    #[test]
+    fn a_change_of_mind_in_the_declaration_is_no_drift() {
+        let edited = verdict(HookStatus::Inactive, vec![Field::Uri]);
+        let mut changed = hook("Active", "INACTIVE");
+        changed.metadata.generation = Some(3);
+        assert_eq!(told(&changed, &edited), Vec::<String>::new(), "another spec");
+        let hook = hook("Active", "ACTIVE");
+        assert_eq!(by_hand(&hook, Some("https://new.acme.com/hooks/main"), &edited, |_| true), [], "another address");
+        assert_eq!(
+            told(&self::hook("Active", "INACTIVE"), &verdict(HookStatus::Inactive, vec![])),
+            Vec::<String>::new()
+        );
+    }
+}
