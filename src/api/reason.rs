@@ -87,6 +87,8 @@ reasons! {
         NameTaken,
         /// Fewer pods than wanted are ready.
         PodsNotReady,
+        /// It is being deleted and held, because Okta uses a hook that points at it.
+        InUse,
         /// The Deployment cannot make progress.
         DeploymentFailed,
         /// Two hooks of one org are declared Active; nothing is done in Okta until one is not.

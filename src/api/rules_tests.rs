@@ -102,6 +102,15 @@ fn a_state_needs_an_org() {
 }
 
 #[test]
+fn adoption_and_deletion_need_an_org() {
+    for policy in [json!({"adoption": "IfMatches"}), json!({"deletion": "Delete"})] {
+        accepted!(TelephonyHook, with(&hook(), policy.clone()));
+        let without = with(&hook(), json!({"okta": null}));
+        refused!(TelephonyHook, with(&without, policy), "adoption and deletion need okta");
+    }
+}
+
+#[test]
 fn reserved_headers_carry_neither_the_secret_nor_values() {
     for good in ["Authorization", "X-Secret"] {
         accepted!(TelephonyHook, with(&hook(), json!({"auth": {"header": {"name": good}}})));

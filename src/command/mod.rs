@@ -3,6 +3,7 @@
 mod gateway;
 mod generated;
 mod operator;
+mod release;
 
 use std::io::Write as _;
 
@@ -23,6 +24,8 @@ enum Command {
     Gateway(Box<gateway::Gateway>),
     /// Reconcile the resources of a cluster with Okta and with gateways.
     Operator(Box<hookswitch::operator::Options>),
+    /// Stop the operator and let go of the objects that it holds: for uninstalling it.
+    Release(hookswitch::operator::release::Options),
     /// Write the `CustomResourceDefinitions`.
     Crds(generated::Crds),
     /// Write the reference pages that are made from the program.
@@ -36,6 +39,7 @@ impl Hookswitch {
         match self.command {
             Command::Gateway(gateway) => gateway.run().await,
             Command::Operator(options) => operator::run(*options).await,
+            Command::Release(options) => release::run(options).await,
             Command::Crds(crds) => crds.write(),
             Command::Reference(reference) => reference.write(),
         }

@@ -86,6 +86,17 @@ impl Server {
         self.inner.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// Asks for an object's deletion: it goes at once, or when its last finalizer does.
+    pub fn ask_to_delete(&self, path: &str, ago: std::time::Duration) {
+        let mut object = self.get(path).unwrap();
+        if is_free(&object) {
+            return self.delete(path);
+        }
+        let since = k8s_openapi::jiff::Timestamp::now() - ago;
+        object["metadata"]["deletionTimestamp"] = json!(since.to_string());
+        self.put(path, object);
+    }
+
     pub fn delete(&self, path: &str) {
         self.inner.lock().unwrap().objects.remove(path);
     }
@@ -163,9 +174,17 @@ impl Server {
             merge(&mut object, sent);
         }
         drop(stored);
+        if object["metadata"]["deletionTimestamp"].is_string() && is_free(&object) {
+            self.delete(&path);
+            return (StatusCode::OK, object);
+        }
         self.put(&path, object);
         (StatusCode::OK, self.get(&path).unwrap())
     }
+}
+
+fn is_free(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
 }
 
 fn is_collection(path: &str) -> bool {
@@ -399,6 +418,10 @@ impl World {
             caches,
             wake,
         };
+        server.put(
+            "/api/v1/namespaces/otp",
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "otp"}}),
+        );
         Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways }
     }
 

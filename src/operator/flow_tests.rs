@@ -28,7 +28,7 @@ fn gateway() -> Value {
         "spec": {"policies": {"names": ["default"]}, "publicURL": "https://otp.acme.com"}})
 }
 
-fn hook(name: &str, state: &str) -> Value {
+pub fn hook(name: &str, state: &str) -> Value {
     json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
         "metadata": {"name": name, "namespace": "otp", "generation": 1},
         "spec": {"target": {"gatewayRef": {"name": "main"}},
@@ -41,7 +41,7 @@ fn secret(name: &str, key: &str, value: &str) -> Value {
 }
 
 /// An org, a gateway and hooks as a user applies them.
-fn world(hooks: &[(&str, &str)]) -> World {
+pub fn world(hooks: &[(&str, &str)]) -> World {
     let mut world = World::new();
     world.server.put(&format!("{ORGS}/acme"), org());
     world.server.put(&format!("{GATEWAYS}/main"), gateway());
@@ -53,20 +53,20 @@ fn world(hooks: &[(&str, &str)]) -> World {
     world
 }
 
-async fn org_pass(world: &mut World) -> Requeue {
+pub async fn org_pass(world: &mut World) -> Requeue {
     world.sync();
     let org = world.ctx.caches.orgs.get("otp", "acme").unwrap();
     OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await.unwrap()
 }
 
-async fn hook_pass(world: &mut World, name: &str) {
+pub async fn hook_pass(world: &mut World, name: &str) {
     world.sync();
     let hook = world.ctx.caches.hooks.get("otp", name).unwrap();
     TelephonyHook::reconcile(hook, Arc::clone(&world.ctx)).await.unwrap();
 }
 
 /// Passes as wake-ups would run them, until all is still.
-async fn settle(world: &mut World, hooks: &[&str]) {
+pub async fn settle(world: &mut World, hooks: &[&str]) {
     for _ in 0..4 {
         for name in hooks {
             hook_pass(world, name).await;
@@ -79,7 +79,7 @@ async fn settle(world: &mut World, hooks: &[&str]) {
     org_pass(world).await;
 }
 
-fn condition(world: &World, path: &str, kind: &str) -> (String, String) {
+pub fn condition(world: &World, path: &str, kind: &str) -> (String, String) {
     let object = world.server.get(path).unwrap();
     let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(Value::Null);
@@ -87,7 +87,7 @@ fn condition(world: &World, path: &str, kind: &str) -> (String, String) {
     (text("status"), text("reason"))
 }
 
-fn is(status: &str, reason: &str) -> (String, String) {
+pub fn is(status: &str, reason: &str) -> (String, String) {
     (status.to_owned(), reason.to_owned())
 }
 

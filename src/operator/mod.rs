@@ -13,13 +13,17 @@ pub mod context;
 #[cfg(test)]
 mod double;
 pub mod events;
+pub mod finalizer;
 #[cfg(test)]
 mod flow_tests;
 pub mod gateway;
 pub mod hook;
 pub mod installation;
 pub mod lease;
+#[cfg(test)]
+mod lifecycle_tests;
 pub mod metrics;
+pub mod namespace;
 pub mod options;
 pub mod org;
 pub mod pass;
@@ -27,6 +31,7 @@ pub mod policy;
 pub mod problem;
 pub mod provider;
 pub mod references;
+pub mod release;
 pub mod reports;
 pub mod run;
 pub mod secret_value;

@@ -273,7 +273,16 @@ fn health<'r>(reports: impl Iterator<Item = &'r crate::config::report::CarrierRe
 
 #[cfg(test)]
 impl Reports {
-    /// Lets a gateway of one replica serve a hook, or not.
+    /// Lets a gateway of one replica serve these hooks and no others.
+    pub fn serve(&self, namespace: &str, gateway: &str, hooks: &[&str]) {
+        let mut report = ReplicaReport::default();
+        report
+            .hooks
+            .extend(hooks.iter().map(|hook| ((*hook).to_owned(), crate::config::report::HookReport::default())));
+        self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    }
+
+    /// Lets a gateway serve a hook, or not.
     pub fn set_serving(&self, namespace: &str, gateway: &str, hook: &str, serving: Serving) {
         let mut report = ReplicaReport::default();
         if matches!(serving, Serving::Yes { .. }) {

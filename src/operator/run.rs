@@ -112,7 +112,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
 }
 
 /// A client without retries of its own: passes have deadlines and backoff, and a hidden retry would use them up.
-async fn client() -> Result<Client, RunError> {
+pub(super) async fn client() -> Result<Client, RunError> {
     let mut config = Config::infer().await?;
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);

@@ -32,6 +32,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [hookswitch.dev]
   resources: [oktaorgs/status, telephonyproviders/status, routingpolicies/status, telephonygateways/status, telephonyhooks/status]
   verbs: [get, patch, update]
+# finalizers
+- apiGroups: [hookswitch.dev]
+  resources: [oktaorgs, telephonygateways, telephonyhooks]
+  verbs: [patch]
+# whether the namespace is being deleted
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 # owner references with blockOwnerDeletion, where the cluster checks them
 - apiGroups: [hookswitch.dev]
   resources: [telephonygateways/finalizers, telephonyhooks/finalizers]

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod credentials;
+mod deletion;
 mod dereference;
 pub mod poll;
 mod status;
@@ -22,6 +23,7 @@ use kube::ResourceExt as _;
 use super::{
     apply::{apply, prune},
     cache::{Caches, Index},
+    conditions::{self, Progress},
     context::Context,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
@@ -74,12 +76,17 @@ impl Reconcile for TelephonyGateway {
     }
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
-        if object.metadata.deletion_timestamp.is_some() {
+        let Some(deletion::Settled { gateway: object, held_by }) = deletion::settle(&object, &ctx).await? else {
             return Ok(Requeue::OnChange);
-        }
+        };
         match Box::pin(pass(&object, &ctx)).await {
             Ok(seen) => {
-                super::status::write(&ctx, &*object, status::build(&object, &seen)).await?;
+                let mut status = status::build(&object, &seen);
+                if let Some(hook) = held_by {
+                    let held = Progress::Working(Ready::InUse, deletion::message(&hook));
+                    conditions::set_progress(&mut status.conditions, held, object.metadata.generation);
+                }
+                super::status::write(&ctx, &*object, status).await?;
                 Ok(Requeue::After(if seen.arriving { FRESH } else { CERTIFICATE_LOOK }))
             }
             Err(Failure::Problem(problem)) => {

@@ -4,19 +4,22 @@
 //! the hook's secret, checks what the hook refers to, and writes status from what the org's last plan said of it.
 
 mod build;
+mod deletion;
 mod dereference;
 pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod validate;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures::future::BoxFuture;
 use kube::ResourceExt as _;
 
 use super::{
     cache::{Caches, Index},
     context::Context,
+    namespace,
     pass::{PassError, Reconcile, Requeue},
     references::Reference,
     wake::{Kind, Target},
@@ -26,6 +29,9 @@ use crate::api::{KeyRef, TelephonyHook};
 
 pub use dereference::Facts;
 pub use validate::Endpoint;
+
+/// How often a hook whose deletion waits is looked at.
+const LEAVING_LOOK: Duration = Duration::from_secs(15);
 
 impl Reconcile for TelephonyHook {
     const KIND: Kind = Kind::TelephonyHook;
@@ -41,13 +47,19 @@ impl Reconcile for TelephonyHook {
         org.into_iter().chain([gateway]).collect()
     }
 
+    fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+        vec![namespace::watch_own(ctx)]
+    }
+
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
         follow(&object, &ctx);
+        let Some(object) = deletion::settle(&object, &ctx).await? else { return Ok(Requeue::OnChange) };
         build::ensure_secret(&object, &ctx).await?;
         let facts = dereference::dereference(&object, &ctx).await?;
         let endpoint = validate::validate(&object, &facts);
         status::write(&object, &ctx, &facts, endpoint).await?;
-        Ok(Requeue::OnChange)
+        let leaving = object.metadata.deletion_timestamp.is_some();
+        Ok(if leaving { Requeue::After(LEAVING_LOOK) } else { Requeue::OnChange })
     }
 }
 

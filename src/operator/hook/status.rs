@@ -109,6 +109,9 @@ pub fn build(
     }
     let progress = match problem {
         Some(problem) => problem.progress(),
+        None if is_outdated(side, generation) => {
+            Progress::Working(Ready::Progressing, "The changed declaration is on its way to Okta.".into())
+        }
         None => progress(side, serving, served_before, status.okta_state.as_deref()),
     };
     let changes = &mut status.conditions;
@@ -118,7 +121,8 @@ pub fn build(
     conditions::set(changes, is, reason, message, generation);
     match side {
         Side::Planned(seen) if seen.verdict.hook.is_some() => {
-            let (is, reason, message) = drifted(seen, status.observed_generation == generation);
+            let (is, reason, message) =
+                drifted(seen, status.observed_generation == generation && seen.generation == generation);
             conditions::set(changes, is, reason, message, generation);
         }
         _ => {}
@@ -126,6 +130,11 @@ pub fn build(
     conditions::set_progress(changes, progress, generation);
     status.observed_generation = generation;
     status
+}
+
+/// Whether the last plan was made for another spec.
+fn is_outdated(side: &Side<'_>, generation: Option<i64>) -> bool {
+    matches!(side, Side::Planned(seen) if seen.generation != generation)
 }
 
 const fn shown_state(state: HookStatus) -> &'static str {

@@ -44,7 +44,7 @@ fn seen(outcome: Outcome, status: Option<HookStatus>) -> HookView {
         duplicates: Vec::new(),
         outcome,
     };
-    HookView { verdict, applied_mark: None, refusal: None, of_sibling: None, drift: None }
+    HookView { generation: Some(3), verdict, applied_mark: None, refusal: None, of_sibling: None, drift: None }
 }
 
 #[test]
@@ -124,4 +124,16 @@ fn what_the_leader_before_saw_stays_until_this_one_has_asked_okta() {
     hook.metadata.generation = Some(4);
     let changed = build(&hook, Ok(endpoint()), Serving::Unknown, &Side::NotPlanned);
     assert!(!conditions::is_true(&changed.conditions, "Ready"), "a changed spec is another matter");
+}
+
+#[test]
+fn a_changed_spec_is_not_ready_before_the_org_was_planned_with_it() {
+    let mut hook = hook(true);
+    let view = seen(Outcome::InSync, Some(HookStatus::Active));
+    hook.status = Some(build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view)));
+    hook.metadata.generation = Some(4);
+    let changed = build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view));
+    let ready = conditions::get(&changed.conditions, "Ready").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("Unknown", "Progressing"));
+    assert!(conditions::is_true(&changed.conditions, "Active"), "what Okta has is still known");
 }

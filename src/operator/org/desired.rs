@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::{
-    super::{hook::Endpoint, problem::Problem, reports::Serving},
+    super::{finalizer, hook::Endpoint, problem::Problem, reports::Serving},
     session::State,
 };
 use crate::{
@@ -101,6 +101,8 @@ fn hook(
     let known = status.and_then(|status| status.okta_id.clone()).and_then(|id| HookId::new(id).ok());
     let applied = applied_mark(&one.hook, &object, state);
     let usable = one.endpoint.is_ok();
+    // one whose deletion will owe a call is made only once its object is held
+    let held = !spec.deletes_in_okta() || finalizer::holds(&one.hook, finalizer::OKTA);
     if !usable {
         // without a whole declaration nothing is written; what Okta has serves on
         refused.extend([Verb::Create, Verb::Replace, Verb::Activate]);
@@ -128,7 +130,7 @@ fn hook(
             Some(HookDeletion::Delete) => Deletion::Delete,
             Some(HookDeletion::Retain) | None => Deletion::Retain,
         }),
-        endpoint_ready: usable && matches!(one.serving, Serving::Yes { .. }),
+        endpoint_ready: held && usable && matches!(one.serving, Serving::Yes { .. }),
         refused,
         object,
     }

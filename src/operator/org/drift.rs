@@ -15,8 +15,8 @@ const MOST: usize = 32;
 
 /// What differs in Okta by somebody's hand: a word of a small set for figures, and what a person reads.
 ///
-/// What changed because the declaration did is none of it: the spec has another generation than status speaks of, or the
-/// address another value. Nor is a secret: one that is to be written anew is a rotation. `exists` tells whether Okta lists
+/// What changed because the declaration did is none of it: the hook was not Ready yet with this generation of its spec, or
+/// its address has another value. Nor is a secret: one that is to be written anew is a rotation. `exists` tells whether Okta lists
 /// a hook of that id.
 pub fn by_hand(
     hook: &TelephonyHook,
@@ -25,7 +25,9 @@ pub fn by_hand(
     exists: impl Fn(&str) -> bool,
 ) -> Vec<(&'static str, String)> {
     let Some(status) = &hook.status else { return Vec::new() };
-    let settled = status.observed_generation == hook.metadata.generation && status.url.as_deref() == url;
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let planned = ready.is_some_and(|ready| ready.observed_generation == hook.metadata.generation);
+    let settled = planned && status.url.as_deref() == url;
     // what Okta took and does not show yet is no drift
     let settling = matches!(verdict.outcome, Outcome::Waiting(Waiting::Settling));
     if !settled || settling || hook.metadata.deletion_timestamp.is_some() {
@@ -84,7 +86,9 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": "main", "namespace": "otp", "generation": 2},
             "spec": {"target": {"gatewayRef": {"name": "main"}}, "state": state,
                 "okta": {"orgRef": {"name": "acme"}, "name": "Acme"}},
-            "status": {"observedGeneration": 2, "oktaID": "cal1", "oktaState": seen, "url": URL}}))
+            "status": {"observedGeneration": 2, "oktaID": "cal1", "oktaState": seen, "url": URL, "conditions": [
+                {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 2,
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}))
         .unwrap()
     }
 

@@ -4,6 +4,7 @@
 
 mod act;
 mod claim;
+mod deletion;
 mod dereference;
 mod desired;
 pub mod dial;
@@ -81,6 +82,8 @@ impl Reconcile for OktaOrg {
     }
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
+        let Some(object) = deletion::settle(&object, &ctx).await? else { return Ok(Requeue::OnChange) };
+        let leaving = object.metadata.deletion_timestamp.is_some();
         let facts = dereference::dereference(&object, &ctx).await?;
         let access = dereference::validate(&object, facts);
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
@@ -93,13 +96,13 @@ impl Reconcile for OktaOrg {
         let view = OrgView { problem: found.problem.clone(), hooks };
         let changed = session.show(view);
         pass.remember(&changed).await?;
-        let changes = pass.state_mut()?.changes.clone();
-        let status = status::build(&pass.org, &ctx.installation.mark, &found, &changes);
+        let made = pass.state_mut()?.changes.clone();
+        let status = status::build(&pass.org, &ctx.installation.mark, &found, &made);
         super::status::write(&ctx, &pass.org, status).await?;
         pass.state_mut()?.changes.clear();
         drop(pass);
         ctx.wake.wake_all(changed.into_iter().map(|hook| Target::new(Kind::TelephonyHook, hook.namespace, hook.name)));
-        Ok(Requeue::After(wait))
+        Ok(Requeue::After(if leaving { wait.min(deletion::GRACE) } else { wait }))
     }
 }
 
@@ -346,7 +349,11 @@ impl Pass<'_> {
                 _ => None,
             };
             let drift = state.drift(&verdict.object);
-            views.insert(verdict.object.clone(), HookView { verdict, applied_mark, refusal, of_sibling, drift });
+            let generation = one.hook.metadata.generation;
+            views.insert(
+                verdict.object.clone(),
+                HookView { generation, verdict, applied_mark, refusal, of_sibling, drift },
+            );
         }
         Ok(views)
     }

@@ -42,6 +42,8 @@ pub struct OrgView {
 /// What the last plan said of a hook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookView {
+    /// The generation of the object that the plan was made for.
+    pub generation: Option<i64>,
     /// The planner's verdict.
     pub verdict: Verdict,
     /// Mark of the secret that Okta definitely has.
@@ -128,7 +130,9 @@ impl State {
     pub fn drifted(&mut self, object: &ObjectRef, fields: &[String], now: Timestamp) -> bool {
         let known = self.drifts.get_mut(object);
         if fields.is_empty() {
-            known.into_iter().for_each(|(_, lasts)| *lasts = false);
+            if let Some((_, lasts)) = known {
+                *lasts = false;
+            }
             return false;
         }
         if known.is_some_and(|(drift, lasts)| *lasts && drift.fields == fields) {

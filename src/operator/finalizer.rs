@@ -1,0 +1,133 @@
+//! Finalizers: what holds an object of ours until that which its deletion owes was done.
+//!
+//! They are put on only where something is owed: a call to Okta ([`OKTA`]), or a gateway that Okta still calls ([`IN_USE`]).
+//! An object in a namespace that terminates is never held: nobody would be left to let it go.
+
+use std::{fmt::Debug, sync::Arc};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+    core::{NamespaceResourceScope, PartialObjectMeta},
+};
+use serde_json::json;
+
+use super::{apply::MANAGER, context::Context, namespace, pass::PassError};
+use crate::api::{OktaOrg, TelephonyGateway, TelephonyHook};
+
+/// Held until Okta has what the deletion policy asks for.
+pub const OKTA: &str = "hookswitch.dev/okta";
+
+/// Held while Okta calls it.
+pub const IN_USE: &str = "hookswitch.dev/in-use";
+
+/// Whether `object` is held by `finalizer`.
+pub fn holds<K: Resource>(object: &K, finalizer: &str) -> bool {
+    object.meta().finalizers.iter().flatten().any(|known| known == finalizer)
+}
+
+/// Whether `object` is held by anything of ours.
+pub fn is_held<K: Resource>(object: &K) -> bool {
+    holds(object, OKTA) || holds(object, IN_USE)
+}
+
+/// How long ago the deletion of `object` was asked for; nothing when it was not.
+pub fn deleted_for<K: Resource>(object: &K) -> Option<std::time::Duration> {
+    let since = &object.meta().deletion_timestamp.as_ref()?.0;
+    Some(std::time::Duration::try_from(Timestamp::now() - *since).unwrap_or_default())
+}
+
+/// Puts `finalizer` on `object` or takes it off, when it is not so already. The object as it is then.
+///
+/// # Errors
+/// [`PassError::Api`].
+pub async fn set<K>(ctx: &Context, object: &Arc<K>, finalizer: &str, wanted: bool) -> Result<Arc<K>, PassError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
+{
+    if holds(&**object, finalizer) == wanted {
+        return Ok(Arc::clone(object));
+    }
+    let (name, space) = (object.name_any(), object.namespace().unwrap_or_default());
+    // the API server takes no finalizer for an object that is being deleted
+    if wanted && (object.meta().deletion_timestamp.is_some() || namespace::is_terminating(ctx, &space).await?) {
+        return Ok(Arc::clone(object));
+    }
+    let mut finalizers: Vec<String> = object.finalizers().to_vec();
+    finalizers.retain(|known| known != finalizer);
+    if wanted {
+        finalizers.push(finalizer.to_owned());
+    }
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &space);
+    match write(&api, &name, object.resource_version(), &finalizers).await {
+        Ok(written) => Ok(Arc::new(written)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Arc::clone(object)),
+        Err(error) => Err(PassError::api(format!("change the finalizers of {} {space}/{name}", K::kind(&())))(error)),
+    }
+}
+
+async fn write<K>(api: &Api<K>, name: &str, version: Option<String>, finalizers: &[String]) -> Result<K, kube::Error>
+where
+    K: Clone + Debug + serde::de::DeserializeOwned,
+{
+    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch(name, &params, &Patch::Merge(&patch)).await
+}
+
+/// Takes every finalizer of ours off every object of a namespace (of all, when none is named). Tells how many it let go.
+///
+/// # Errors
+/// [`PassError::Api`] for the first object that could not be let go; the others are tried all the same.
+pub async fn let_go(client: &Client, namespace: Option<&str>) -> Result<usize, PassError> {
+    let hooks = let_go_of::<TelephonyHook>(client, namespace).await;
+    let gateways = let_go_of::<TelephonyGateway>(client, namespace).await;
+    let orgs = let_go_of::<OktaOrg>(client, namespace).await;
+    Ok(hooks? + gateways? + orgs?)
+}
+
+async fn let_go_of<K>(client: &Client, namespace: Option<&str>) -> Result<usize, PassError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
+{
+    let api: Api<K> = namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
+    let doing = || format!("list objects of kind {}", K::kind(&()));
+    let listed = api.list_metadata(&ListParams::default()).await.map_err(PassError::api(doing()))?;
+    let (mut count, mut failed) = (0, None);
+    for object in listed.items.iter().filter(|object| is_held(*object)) {
+        match let_one_go::<K>(client, object).await {
+            Ok(()) => count += 1,
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(count), Err)
+}
+
+async fn let_one_go<K>(client: &Client, object: &PartialObjectMeta<K>) -> Result<(), PassError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
+{
+    let (name, space) = (object.name_any(), object.namespace().unwrap_or_default());
+    let api: Api<PartialObjectMeta<K>> = Api::namespaced(client.clone(), &space);
+    let mut object = object.clone();
+    loop {
+        let mut finalizers = object.finalizers().to_vec();
+        finalizers.retain(|known| known != OKTA && known != IN_USE);
+        match write(&api, &name, object.resource_version(), &finalizers).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+            // somebody wrote it meanwhile: once more on top of that, as often as it takes within the caller's time
+            Err(kube::Error::Api(status)) if status.is_conflict() => {
+                let doing = format!("read {} {space}/{name}", K::kind(&()));
+                match api.get_metadata_opt(&name).await.map_err(PassError::api(doing))? {
+                    Some(now) => object.metadata = now.metadata,
+                    None => return Ok(()),
+                }
+            }
+            Err(error) => {
+                return Err(PassError::api(format!("let go of {} {space}/{name}", K::kind(&())))(error));
+            }
+        }
+    }
+}

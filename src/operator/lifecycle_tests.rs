@@ -1,0 +1,293 @@
+//! What becomes of hooks over time: drift, adoption, handing over, deletion. From manifests to Okta and back to status.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    double::{HOOKS, ORGS, SECRETS, World},
+    flow_tests::{condition, hook, is, settle, world},
+};
+use crate::okta::{
+    Failure, HookId, ObservedHook,
+    types::{Header, HookStatus},
+};
+
+const POLL: Duration = Duration::from_secs(61);
+const STILL: Duration = Duration::from_secs(31);
+
+/// A world in which everything declared is so.
+async fn settled(hooks: &[(&str, &str)]) -> World {
+    let mut world = world(hooks);
+    let names: Vec<&str> = hooks.iter().map(|(name, _)| *name).collect();
+    world.ctx.reports.serve("otp", "main", &names);
+    settle(&mut world, &names).await;
+    world.org.calls();
+    world
+}
+
+fn change(world: &World, name: &str, edit: impl FnOnce(&mut Value)) {
+    let path = format!("{HOOKS}/{name}");
+    let mut object = world.server.get(&path).unwrap();
+    edit(&mut object["spec"]);
+    let generation = object["metadata"]["generation"].as_i64().unwrap();
+    object["metadata"]["generation"] = json!(generation + 1);
+    world.server.put(&path, object);
+}
+
+fn exists(world: &World, name: &str) -> bool {
+    world.server.get(&format!("{HOOKS}/{name}")).is_some()
+}
+
+fn active(world: &World) -> Vec<String> {
+    let hooks = world.org.hooks();
+    hooks.into_iter().filter(|hook| hook.status == HookStatus::Active).map(|hook| hook.name).collect()
+}
+
+fn foreign(name: &str, uri: &str) -> ObservedHook {
+    ObservedHook {
+        id: HookId::new("calforeign").unwrap(),
+        name: name.into(),
+        status: HookStatus::Active,
+        version: Some("1.0.0".into()),
+        channel_type: Some("HTTP".into()),
+        channel_version: Some("1.0.0".into()),
+        uri: Some(uri.into()),
+        method: Some("POST".into()),
+        headers: Vec::new(),
+        auth_type: Some("HEADER".into()),
+        auth_header: Some("Authorization".into()),
+    }
+}
+
+/// One way in which somebody changes an org's hooks.
+type Edit = fn(&mut Vec<ObservedHook>);
+
+#[tokio::test(start_paused = true)]
+async fn each_change_made_behind_our_back_is_named_once_and_mended() {
+    let edits: [(Edit, &str); 5] = [
+        (|hooks| hooks[0].uri = Some("https://elsewhere.test".into()), "uri different"),
+        (|hooks| hooks[0].headers.push(Header::new("X-New", "1")), "header x-new unexpected"),
+        (|hooks| hooks[0].name = "Other".into(), "name different"),
+        (|hooks| hooks[0].status = HookStatus::Inactive, "state INACTIVE"),
+        (Vec::clear, "hook deleted"),
+    ];
+    for (edit, told) in edits {
+        let mut world = settled(&[("main", "Active")]).await;
+        world.org.edit(edit);
+        tokio::time::advance(POLL).await;
+        settle(&mut world, &["main"]).await;
+        let status = world.server.get(&format!("{HOOKS}/main")).unwrap()["status"].clone();
+        assert_eq!(status["lastDrift"]["fields"], json!([told]));
+        assert!(status["lastDrift"]["foundAt"].is_string() && status["secretAppliedAt"].is_string());
+        assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"), "{told}");
+        assert_eq!(active(&world), ["Acme main"], "{told}");
+        assert_eq!(world.org.hooks()[0].uri.as_deref(), Some("https://otp.acme.com/hooks/main"), "{told}");
+        world.server.writes();
+        tokio::time::advance(POLL).await;
+        settle(&mut world, &["main"]).await;
+        assert_eq!(world.server.writes(), Vec::<String>::new(), "{told}: nothing is told twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_mind_acts_at_once_and_is_no_drift() {
+    let mut world = settled(&[("main", "Active")]).await;
+    change(&world, "main", |spec| spec["headers"] = json!([{"name": "X-Env", "value": "prod"}]));
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.hooks()[0].headers.iter().any(|header| header.name == "X-Env"), "without waiting for the poll");
+    let status = world.server.get(&format!("{HOOKS}/main")).unwrap()["status"].clone();
+    assert!(status["lastDrift"].is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_made_in_okta_is_in_a_bounded_history_with_keyed_hashes() {
+    let mut world = settled(&[("main", "Active")]).await;
+    let history = |world: &World| world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["history"].clone();
+    let first = history(&world);
+    assert_eq!(
+        (&first[0]["verb"], &first[0]["outcome"], &first[0]["object"]),
+        (&json!("Create"), &json!("ok"), &json!("otp/main"))
+    );
+    assert!(first[0]["before"].is_null() && first[0]["after"].as_str().is_some_and(|mark| mark.len() == 43));
+    for turn in 0..30 {
+        change(&world, "main", |spec| spec["headers"] = json!([{"name": "X-Turn", "value": turn.to_string()}]));
+        settle(&mut world, &["main"]).await;
+    }
+    let last = history(&world);
+    assert_eq!(last.as_array().map(Vec::len), Some(20));
+    assert_eq!(last[18]["after"], last[19]["before"], "one hook, seen twice");
+    assert_ne!(last[19]["before"], last[19]["after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handing_over_waits_for_stillness_and_ends_with_the_other_one_active() {
+    let mut world = settled(&[("one", "Active"), ("two", "Inactive")]).await;
+    assert_eq!(active(&world), ["Acme one"]);
+    assert_eq!(world.org.hooks().len(), 2, "a standby is created and put to rest");
+    change(&world, "one", |spec| spec["state"] = json!("Inactive"));
+    settle(&mut world, &["one", "two"]).await;
+    assert_eq!(active(&world), ["Acme one"], "half of a change is not acted upon");
+    change(&world, "two", |spec| spec["state"] = json!("Active"));
+    settle(&mut world, &["one", "two"]).await;
+    assert_eq!(active(&world), ["Acme one"]);
+    tokio::time::advance(Duration::from_secs(6)).await;
+    settle(&mut world, &["one", "two"]).await;
+    assert_eq!(active(&world), ["Acme two"]);
+    for name in ["one", "two"] {
+        assert_eq!(condition(&world, &format!("{HOOKS}/{name}"), "Ready"), is("True", "Ready"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_of_nobody_is_adopted_only_when_it_may_be_and_matches() {
+    let ours = "https://otp.acme.com/hooks/main";
+    for (policy, uri, reason) in
+        [("IfMatches", ours, "Ready"), ("Never", ours, "NameTaken"), ("IfMatches", "https://other.test/x", "NameTaken")]
+    {
+        let mut world = world(&[]);
+        let mut adopting = hook("main", "Active");
+        adopting["spec"]["adoption"] = json!(policy);
+        world.server.put(&format!("{HOOKS}/main"), adopting);
+        world.org.edit(|hooks| hooks.push(foreign("Acme main", uri)));
+        world.ctx.reports.serve("otp", "main", &["main"]);
+        settle(&mut world, &["main"]).await;
+        let found = world.org.hooks();
+        assert_eq!(found.len(), 1, "{policy} {uri}");
+        assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, reason, "{policy} {uri}");
+        let marked = found[0].headers.iter().any(|header| header.value == "test/otp/main");
+        assert_eq!(marked, reason == "Ready");
+        if reason != "Ready" {
+            assert_eq!(found[0], foreign("Acme main", uri), "what is not ours is not touched");
+        }
+    }
+}
+
+async fn owed(hooks: &[(&str, &str)]) -> World {
+    let mut world = world(&[]);
+    for (name, state) in hooks {
+        let mut object = hook(name, state);
+        object["spec"]["deletion"] = json!("Delete");
+        world.server.put(&format!("{HOOKS}/{name}"), object);
+    }
+    let names: Vec<&str> = hooks.iter().map(|(name, _)| *name).collect();
+    world.ctx.reports.serve("otp", "main", &names);
+    settle(&mut world, &names).await;
+    assert_eq!(world.org.hooks().len(), hooks.len());
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_is_to_be_deleted_with_its_object_is_deactivated_and_deleted_in_okta() {
+    let mut world = owed(&[("main", "Active")]).await;
+    assert_eq!(
+        world.server.get(&format!("{HOOKS}/main")).unwrap()["metadata"]["finalizers"],
+        json!(["hookswitch.dev/okta"])
+    );
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO);
+    settle(&mut world, &["main"]).await;
+    assert!(
+        exists(&world, "main") && active(&world) == ["Acme main"],
+        "the last active one goes after 30 s of stillness"
+    );
+    tokio::time::advance(STILL).await;
+    settle_gone(&mut world, "main").await;
+    assert!(world.org.hooks().is_empty());
+    assert!(!exists(&world, "main"));
+}
+
+/// Passes until the object is gone.
+async fn settle_gone(world: &mut World, name: &str) {
+    for _ in 0..4 {
+        if exists(world, name) {
+            settle_once(world, name).await;
+        }
+    }
+}
+
+async fn settle_once(world: &mut World, name: &str) {
+    super::flow_tests::org_pass(world).await;
+    if exists(world, name) {
+        super::flow_tests::hook_pass(world, name).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retained_hook_is_not_held_and_stays_in_okta() {
+    let mut world = settled(&[("main", "Active")]).await;
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO);
+    assert!(!exists(&world, "main"));
+    settle(&mut world, &[]).await;
+    assert_eq!(active(&world), ["Acme main"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_org_that_is_deleted_with_its_hook_stays_until_the_hook_is_gone_from_okta() {
+    let mut world = owed(&[("main", "Active")]).await;
+    world.server.ask_to_delete(&format!("{ORGS}/acme"), Duration::from_mins(1));
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::from_mins(1));
+    settle(&mut world, &["main"]).await;
+    tokio::time::advance(STILL).await;
+    settle_gone(&mut world, "main").await;
+    assert!(world.org.hooks().is_empty() && !exists(&world, "main"));
+    super::flow_tests::org_pass(&mut world).await;
+    assert!(world.server.get(&format!("{ORGS}/acme")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_hook_does_not_keep_its_org() {
+    let mut world = owed(&[("main", "Active")]).await;
+    world.server.ask_to_delete(&format!("{ORGS}/acme"), Duration::from_mins(1));
+    super::flow_tests::org_pass(&mut world).await;
+    assert!(world.server.get(&format!("{ORGS}/acme")).is_none());
+    super::flow_tests::hook_pass(&mut world, "main").await;
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("False", "OrgNotFound"));
+    assert_eq!(active(&world), ["Acme main"]);
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO);
+    super::flow_tests::hook_pass(&mut world, "main").await;
+    assert!(!exists(&world, "main"), "nobody could call Okta any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_token_gone_a_deletion_gives_up_after_some_minutes_and_says_so() {
+    for (ago, gone) in [(Duration::from_mins(1), false), (Duration::from_secs(301), true)] {
+        let mut world = owed(&[("main", "Active")]).await;
+        world.org.fail(Some(Failure::Unauthorized));
+        tokio::time::advance(POLL).await;
+        world.server.ask_to_delete(&format!("{HOOKS}/main"), ago);
+        settle_gone(&mut world, "main").await;
+        assert_eq!(!exists(&world, "main"), gone);
+        assert_eq!(world.org.hooks().len(), 1, "it is left in Okta");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_goes_is_never_held() {
+    let mut world = owed(&[("main", "Active")]).await;
+    let path = "/api/v1/namespaces/otp";
+    let mut namespace = world.server.get(path).unwrap();
+    namespace["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    world.server.put(path, namespace);
+    for object in [format!("{ORGS}/acme"), format!("{HOOKS}/main")] {
+        world.server.ask_to_delete(&object, Duration::ZERO);
+    }
+    world.server.delete(&format!("{SECRETS}/okta"));
+    super::flow_tests::hook_pass(&mut world, "main").await;
+    super::flow_tests::org_pass(&mut world).await;
+    assert!(!exists(&world, "main") && world.server.get(&format!("{ORGS}/acme")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_active_hook_is_a_conflict_and_ours_takes_over_when_it_goes() {
+    let mut world = world(&[("main", "Active")]);
+    world.org.edit(|hooks| hooks.push(foreign("Their hook", "https://their.test/x")));
+    world.ctx.reports.serve("otp", "main", &["main"]);
+    settle(&mut world, &["main"]).await;
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("False", "Conflict"));
+    assert!(world.org.calls().iter().all(|call| ["list", "identify"].contains(call)));
+    world.org.edit(|hooks| hooks[0].status = HookStatus::Inactive);
+    tokio::time::advance(POLL).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(active(&world), ["Acme main"]);
+    assert_eq!(world.org.hooks()[0].name, "Their hook");
+}
