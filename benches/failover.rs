@@ -149,9 +149,9 @@ fn configuration(sandbox: &Sandbox) -> GatewayConfig {
         },
         hooks: BTreeMap::from([(
             "h".to_owned(),
-            Hook { header: "authorization".into(), secrets: vec![SECRET.into()], okta_id: None },
+            Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None },
         )]),
         providers: ["one", "two"].map(|name| (name.to_owned(), provider(name))).into(),
-        rules: vec![Rule { policy: "p".into(), name: "all".into(), matches: Match::default(), action }],
+        rules: vec![Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action }],
     }
 }

@@ -171,7 +171,7 @@ fn configuration(sandbox: &Sandbox) -> GatewayConfig {
         ca_bundle: Some(sandbox.authority().cert_pem().to_owned()),
     };
     let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    let hook = Hook { header: "authorization".into(), secrets: vec![SECRET.into()], okta_id: None };
+    let hook = Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None };
     GatewayConfig {
         gateway: "ns/gateway".into(),
         generation: 1,
@@ -193,7 +193,7 @@ fn configuration(sandbox: &Sandbox) -> GatewayConfig {
 }
 
 fn rule(action: Action) -> Rule {
-    Rule { policy: "p".into(), name: "all".into(), matches: Match::default(), action }
+    Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action }
 }
 
 /// Okta's body for one SMS.

@@ -83,6 +83,8 @@ reasons! {
         TooManyPolicies,
         /// The compiled configuration does not fit into a Secret; the last good one stays in force.
         ConfigTooLarge,
+        /// The configuration in its Secret cannot be read by this release; it is left alone.
+        ConfigUnreadable,
         /// An object of the name needed exists and belongs to somebody else.
         NameTaken,
         /// Fewer pods than wanted are ready.

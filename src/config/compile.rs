@@ -17,6 +17,15 @@ use crate::{
 /// The most policies a gateway routes by.
 pub const MAX_POLICIES: usize = 16;
 
+/// The place of rules whose policy is gone, when the release that wrote them did not say theirs.
+const DEFAULT_PRIORITY: i32 = 100;
+
+/// The most secrets of one hook that are valid at once.
+pub const MAX_SECRETS: usize = 3;
+
+/// How long an older secret stays valid once Okta has the new one.
+pub const OVERLAP_S: i64 = 600;
+
 /// All that a configuration is compiled from; references are resolved.
 #[derive(Debug)]
 pub struct Input<'a> {
@@ -30,8 +39,12 @@ pub struct Input<'a> {
     pub policies: BTreeMap<String, Option<&'a RoutingPolicySpec>>,
     /// Carriers of the namespace by name, or what is wrong with them, for people.
     pub providers: BTreeMap<String, Result<Provider, String>>,
-    /// Hooks that target the gateway, or what is wrong with them.
+    /// Hooks that target the gateway, or what is wrong with them. Each has the one secret that is declared now.
     pub hooks: BTreeMap<String, Result<Hook, String>>,
+    /// Hooks whose declared secret Okta is known to have, or that are not in Okta.
+    pub applied: BTreeSet<String>,
+    /// Seconds since 1970.
+    pub now: i64,
     /// Credentials of the report.
     pub report: Report,
     /// Private ranges that the installation allows.
@@ -130,11 +143,11 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
             let kept = before();
             let message = format!("RoutingPolicy {name} does not exist");
             problems.push(Problem { at: At::Gateway, name: input.gateway.clone(), message, kept: !kept.is_empty() });
-            // Where it stood among the others is not known any more; the default priority is as good as any.
-            ordered.push((100, name, kept));
+            let priority = kept.first().and_then(|rule| rule.priority).unwrap_or(DEFAULT_PRIORITY);
+            ordered.push((priority, name, kept));
             continue;
         };
-        let now: Vec<Rule> = spec.rules.iter().map(|rule| translate(name, rule)).collect();
+        let now: Vec<Rule> = spec.rules.iter().map(|rule| translate(name, spec.priority(), rule)).collect();
         let missing: BTreeSet<String> =
             sent_by(&now).filter(|carrier| !available(previous, input, carrier)).map(str::to_owned).collect();
         if missing.is_empty() {
@@ -186,11 +199,12 @@ fn available(previous: Option<&GatewayConfig>, input: &Input<'_>, carrier: &str)
     }
 }
 
-fn translate(policy: &str, rule: &RoutingRule) -> Rule {
+fn translate(policy: &str, priority: i32, rule: &RoutingRule) -> Rule {
     let matches = rule.matches.clone().unwrap_or_default();
     Rule {
         policy: policy.to_owned(),
         name: rule.name.clone(),
+        priority: Some(priority),
         matches: Match {
             countries: matches.countries,
             prefixes: matches.prefixes,
@@ -240,7 +254,8 @@ fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
     for (name, hook) in &input.hooks {
         match hook {
             Ok(hook) => {
-                chosen.insert(name.clone(), hook.clone());
+                let before = previous.and_then(|previous| previous.hooks.get(name));
+                chosen.insert(name.clone(), overlapping(before, hook, input.applied.contains(name), input.now));
             }
             Err(message) => {
                 let before = previous.and_then(|previous| previous.hooks.get(name));
@@ -255,6 +270,30 @@ fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         }
     }
     chosen
+}
+
+/// A hook with the secrets that Okta may still send: the older ones stay until [`OVERLAP_S`] after Okta took the new one.
+fn overlapping(before: Option<&Hook>, declared: &Hook, applied: bool, now: i64) -> Hook {
+    let mut hook = declared.clone();
+    let Some(before) = before.filter(|before| before.header == declared.header) else { return hook };
+    let older: Vec<_> = before
+        .secrets
+        .iter()
+        .filter(|secret| !declared.secrets.contains(secret))
+        .take(MAX_SECRETS - 1)
+        .cloned()
+        .collect();
+    if older.is_empty() {
+        return hook;
+    }
+    let known = before.secrets.first() == declared.secrets.first();
+    let retire_at = applied.then(|| before.retire_at.filter(|_| known).unwrap_or(now + OVERLAP_S));
+    if retire_at.is_some_and(|at| at <= now) {
+        return hook;
+    }
+    hook.secrets.extend(older);
+    hook.retire_at = retire_at;
+    hook
 }
 
 #[cfg(test)]
@@ -276,7 +315,7 @@ mod tests {
     }
 
     fn hook() -> Hook {
-        Hook { header: "authorization".into(), secrets: vec!["secret".into()], okta_id: None }
+        Hook { header: "authorization".into(), secrets: vec!["secret".into()], retire_at: None, okta_id: None }
     }
 
     fn spec() -> TelephonyGatewaySpec {
@@ -296,6 +335,8 @@ mod tests {
         policies: BTreeMap<String, Option<RoutingPolicySpec>>,
         providers: BTreeMap<String, Result<Provider, String>>,
         hooks: BTreeMap<String, Result<Hook, String>>,
+        applied: bool,
+        now: i64,
     }
 
     impl World {
@@ -307,6 +348,8 @@ mod tests {
                     .map(|name| (name.to_owned(), Ok(provider(&format!("https://{name}.example")))))
                     .into(),
                 hooks: [("h".to_owned(), Ok(hook()))].into(),
+                applied: true,
+                now: 0,
             }
         }
 
@@ -318,12 +361,68 @@ mod tests {
                 policies: self.policies.iter().map(|(name, spec)| (name.clone(), spec.as_ref())).collect(),
                 providers: self.providers.clone(),
                 hooks: self.hooks.clone(),
+                applied: self.hooks.keys().filter(|_| self.applied).cloned().collect(),
+                now: self.now,
                 report: Report { token: "t".into(), certificate: "c".into(), key: "k".into() },
                 allowed_cidrs: vec![],
                 proxy: None,
             };
             compile(previous, input)
         }
+    }
+
+    #[test]
+    fn an_older_secret_stays_valid_until_okta_has_had_the_new_one_for_ten_minutes() {
+        let mut world = World::good();
+        let before = world.compile(None).config;
+        world.hooks.insert("h".into(), Ok(Hook { secrets: vec!["new".into()], ..hook() }));
+        let secrets = |config: &GatewayConfig| {
+            config.hooks["h"].secrets.iter().map(|secret| secret.expose().clone()).collect::<Vec<_>>()
+        };
+        (world.applied, world.now) = (false, 1_000);
+        let both = world.compile(Some(&before)).config;
+        assert_eq!(secrets(&both), ["new", "secret"]);
+        world.now = 100_000;
+        let still = world.compile(Some(&both)).config;
+        assert_eq!(
+            (secrets(&still), still.hooks["h"].retire_at),
+            (vec!["new".to_owned(), "secret".to_owned()], None),
+            "Okta may not have it yet"
+        );
+        world.applied = true;
+        let dated = world.compile(Some(&still)).config;
+        assert_eq!(dated.hooks["h"].retire_at, Some(100_600));
+        world.now = 100_599;
+        assert_eq!(world.compile(Some(&dated)).config, dated, "the date does not move");
+        world.now = 100_600;
+        let over = world.compile(Some(&dated)).config;
+        assert_eq!((secrets(&over), over.hooks["h"].retire_at), (vec!["new".to_owned()], None));
+    }
+
+    #[test]
+    fn one_secret_after_another_leaves_the_last_three() {
+        let mut world = World::good();
+        let mut config = world.compile(None).config;
+        world.applied = false;
+        for secret in ["b", "c", "d", "e"] {
+            world.hooks.insert("h".into(), Ok(Hook { secrets: vec![secret.into()], ..hook() }));
+            config = world.compile(Some(&config)).config;
+        }
+        let secrets: Vec<&str> = config.hooks["h"].secrets.iter().map(|secret| secret.expose().as_str()).collect();
+        assert_eq!(secrets, ["e", "d", "c"]);
+    }
+
+    #[test]
+    fn the_rules_of_a_policy_that_is_gone_keep_their_place() {
+        let mut world = World::good();
+        let deny: RoutingPolicySpec =
+            serde_json::from_value(json!({"priority": 1, "rules": [{"name": "none", "deny": {}}]})).unwrap();
+        world.policies.insert("z".into(), Some(deny));
+        let before = world.compile(None).config;
+        assert_eq!(before.rules[0].policy, "z");
+        world.policies.insert("z".into(), None);
+        let after = world.compile(Some(&before)).config;
+        assert_eq!(after.rules, before.rules, "a deny does not land behind an allow");
     }
 
     fn told(compiled: &Compiled) -> Vec<(At, &str, bool)> {

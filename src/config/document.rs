@@ -93,6 +93,9 @@ pub struct Hook {
     pub header: String,
     /// Values of that header that are valid now; several during a rotation, never none.
     pub secrets: Vec<Secret<String>>,
+    /// When all but the first of them are dropped, in seconds since 1970; `None` while Okta may still send an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retire_at: Option<i64>,
     /// Okta's id of the hook, when known: compared with the `source` of a call and counted, never trusted.
     pub okta_id: Option<String>,
 }
@@ -169,6 +172,9 @@ pub struct Rule {
     pub policy: String,
     /// Its name there.
     pub name: String,
+    /// The policy's priority. Rules stand in order already; it keeps their place when their policy cannot be read any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
     /// What it applies to.
     pub matches: Match,
     /// What is done then.

@@ -1,6 +1,13 @@
 //! Accepting Okta's connections: TLS, HTTP/1.1, and bounds on everything a stranger may use up.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,7 +30,9 @@ use super::{
 pub const CONNECTIONS: usize = 1_024;
 /// Time for TLS.
 const HANDSHAKE: Duration = Duration::from_secs(3);
-/// Time for the head of a request, and so between two requests on one connection.
+/// Time for TLS and a first request's head together. Okta gives up after 3 s, so who has said nothing by then is not Okta.
+const FIRST: Duration = Duration::from_secs(4);
+/// Time for the head of a later request, and so between two requests on one connection.
 const HEAD: Duration = Duration::from_secs(30);
 /// The most bytes of a request's head.
 const MAX_HEAD: usize = 16 * 1024;
@@ -79,12 +88,16 @@ async fn converse(
     _slot: OwnedSemaphorePermit,
 ) {
     let _ = stream.set_nodelay(true);
+    let first = sleep(FIRST);
     let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else {
         figures.closed("handshake");
         return;
     };
     let clock = beginning.clone();
+    let asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&asked);
     let answer = service_fn(move |request| {
+        asks.store(true, Ordering::Relaxed);
         let (service, clock) = (Arc::clone(&service), clock.clone());
         async move {
             let response = service.answer(request, clock.get()).await;
@@ -100,8 +113,19 @@ async fn converse(
         .half_close(false)
         .serve_connection(TokioIo::new(Clocked::new(stream, beginning)), answer);
     let mut connection = std::pin::pin!(connection);
+    let mut first = std::pin::pin!(first);
+    let silent = async {
+        first.as_mut().await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = silent => {
+            figures.closed("silent");
+            return;
+        }
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

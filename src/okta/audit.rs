@@ -152,6 +152,7 @@ mod tests {
             adoption: Adoption::Never,
             deleting: None,
             endpoint_ready: true,
+            secret_accepted: true,
             refused: BTreeSet::new(),
             object,
         };

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::Hash,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use kube::{
@@ -16,7 +16,7 @@ use kube::{
 
 use tokio::sync::watch;
 
-use super::wake::Kind;
+use super::wake::{Kind, Target};
 use crate::api::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 
 /// Objects of one kind, as last seen.
@@ -74,6 +74,8 @@ pub struct Caches {
     pub providers: Index<TelephonyProvider>,
     /// `RoutingPolicy`
     pub policies: Index<RoutingPolicy>,
+    /// Objects that exist and cannot be read, as long as that is so.
+    pub unreadable: Arc<Mutex<BTreeSet<Target>>>,
     /// Kinds whose objects were all listed. A store's own signal wakes one waiter only.
     pub filled: Arc<watch::Sender<BTreeSet<Kind>>>,
 }
@@ -83,6 +85,24 @@ impl Caches {
     pub async fn filled(&self) {
         // an error means that the caches are gone, and with them the operator
         let _ = self.filled.subscribe().wait_for(|filled| filled.len() == Kind::ALL.len()).await;
+    }
+
+    /// Takes note of whether an object can be read.
+    pub fn note_readable(&self, target: &Target, readable: bool) {
+        let mut unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        if readable {
+            unreadable.remove(target);
+        } else {
+            unreadable.insert(target.clone());
+        }
+    }
+
+    /// Names of the objects of a kind in a namespace that exist and cannot be read.
+    #[must_use]
+    pub fn unreadable(&self, kind: Kind, namespace: &str) -> Vec<String> {
+        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = unreadable.iter().filter(|target| target.kind == kind && target.namespace == namespace);
+        found.map(|target| target.name.clone()).collect()
     }
 
     /// Takes note that all objects of a kind were listed.

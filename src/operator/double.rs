@@ -398,6 +398,7 @@ impl World {
             providers: Index::new(Writer::default().as_reader()),
             policies: Index::new(Writer::default().as_reader()),
             filled: Arc::default(),
+            unreadable: Arc::default(),
         };
         let lease = lease::Handle::default();
         lease.renewed(BootInstant::now());

@@ -35,7 +35,7 @@ pub fn hook(name: &str, state: &str) -> Value {
             "okta": {"orgRef": {"name": "acme"}, "name": format!("Acme {name}")}, "state": state}})
 }
 
-fn secret(name: &str, key: &str, value: &str) -> Value {
+pub fn secret(name: &str, key: &str, value: &str) -> Value {
     let value = STANDARD.encode(value);
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "otp"}, "data": {key: value}})
 }

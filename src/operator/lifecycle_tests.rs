@@ -9,7 +9,7 @@ use super::{
     flow_tests::{condition, hook, is, settle, world},
 };
 use crate::okta::{
-    Failure, HookId, ObservedHook,
+    Failure, HookId, ObjectRef, ObservedHook,
     types::{Header, HookStatus},
 };
 
@@ -290,4 +290,29 @@ async fn a_foreign_active_hook_is_a_conflict_and_ours_takes_over_when_it_goes() 
     settle(&mut world, &["main"]).await;
     assert_eq!(active(&world), ["Acme main"]);
     assert_eq!(world.org.hooks()[0].name, "Their hook");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_secret_reaches_okta_only_when_the_replicas_take_it() {
+    let mut world = world(&[]);
+    let mut own = hook("main", "Active");
+    own["spec"]["auth"] = json!({"header": {"secretRef": {"name": "own", "key": "value"}}});
+    let stored = |value: &str| super::flow_tests::secret("own", "value", value);
+    world.server.put(&format!("{HOOKS}/main"), own);
+    world.server.put(&format!("{SECRETS}/own"), stored("the first value of enough characters"));
+    world.ctx.reports.serve("otp", "main", &["main"]);
+    settle(&mut world, &["main"]).await;
+    let id = world.org.hooks()[0].id.clone();
+    // another name is another watch
+    let next = "the second value of enough characters";
+    world.server.put(&format!("{SECRETS}/next"), super::flow_tests::secret("next", "value", next));
+    change(&world, "main", |spec| spec["auth"]["header"]["secretRef"]["name"] = json!("next"));
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.content(&id).unwrap().secret.expose().starts_with("the first"));
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, "GatewayNotServing");
+    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), next);
+    let _arriving = world.ctx.reports.expect("otp", "main", "", [("main".to_owned(), vec![mark])].into());
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.content(&id).unwrap().secret.expose(), next);
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
 }

@@ -1,8 +1,8 @@
 //! Namespaces that go, with everything in them.
 //!
-//! An object in one is let go whatever it owes. The operator's own namespace is a case of its own: with it go the operator's
-//! pod and rights, so it is looked at as long as objects in it are held. The API server waits some seconds between marking
-//! a namespace and deleting what is in it; that is the time there is.
+//! An object in one is let go whatever it owes. With a namespace go the operator's rights in it, and with the operator's own
+//! its pod, so such namespaces are looked at as long as objects in them are held. The API server waits some seconds between
+//! marking a namespace and deleting what is in it; that is the time there is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use kube::Api;
 
 use super::{context::Context, finalizer, pass::PassError};
 
-/// How often the operator's own namespace is looked at while objects in it are held.
+/// How often namespaces are looked at while objects in them are held.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Whether a namespace is being deleted. One that may not be read is taken to stay.
@@ -28,24 +28,32 @@ pub async fn is_terminating(ctx: &Context, name: &str) -> Result<bool, PassError
     }
 }
 
-/// Lets objects in the operator's own namespace go once it is being deleted.
-pub fn watch_own(ctx: &Arc<Context>) -> BoxFuture<'static, ()> {
+/// Lets objects go once their namespace is being deleted, where the operator's rights go with it: in the namespaces that it
+/// is told to look after, and in its own.
+pub fn watch(ctx: &Arc<Context>) -> BoxFuture<'static, ()> {
     let ctx = Arc::clone(ctx);
     Box::pin(async move {
         loop {
             tokio::time::sleep(LOOK).await;
-            let own = &ctx.options.operator_namespace;
-            if !holds_any(&ctx, own) || !matches!(is_terminating(&ctx, own).await, Ok(true)) {
-                continue;
+            let mut namespaces = ctx.options.namespaces();
+            if !namespaces.contains(&ctx.options.operator_namespace) {
+                namespaces.push(ctx.options.operator_namespace.clone());
             }
-            match finalizer::let_go(&ctx.client, Some(own)).await {
-                Ok(count) => {
-                    tracing::warn!(namespace = own, count, "the operator's namespace goes: objects are let go");
-                }
-                Err(error) => tracing::warn!(namespace = own, %error, "objects could not be let go"),
+            for namespace in namespaces {
+                look(&ctx, &namespace).await;
             }
         }
     })
+}
+
+async fn look(ctx: &Context, namespace: &str) {
+    if !holds_any(ctx, namespace) || !matches!(is_terminating(ctx, namespace).await, Ok(true)) {
+        return;
+    }
+    match finalizer::let_go(&ctx.client, Some(namespace)).await {
+        Ok(count) => tracing::warn!(namespace, count, "a namespace goes: its objects are let go"),
+        Err(error) => tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go"),
+    }
 }
 
 fn holds_any(ctx: &Context, namespace: &str) -> bool {

@@ -11,6 +11,7 @@ use std::{
 
 use super::wake::{Kind, Target};
 use crate::config::report::{BreakerState, ProbeState, ReplicaReport};
+use crate::okta::keyed::ChangeMark;
 
 /// How long a report speaks for the present: four polls.
 pub const FRESH: Duration = Duration::from_secs(20);
@@ -50,6 +51,8 @@ pub type GatewayKey = (String, String);
 struct OfGateway {
     replicas: BTreeMap<String, (ReplicaReport, Instant)>,
     shown: Shown,
+    accepted: BTreeMap<String, Vec<ChangeMark>>,
+    /// The configuration that it should serve, and since when.
     expected: Option<(String, Instant)>,
 }
 
@@ -122,12 +125,30 @@ impl Reports {
         self.began.elapsed() <= FRESH
     }
 
-    /// Says which configuration a gateway should serve, and tells whether it has been so for so short a time that replicas
+    /// Whether every replica that reports serves a configuration by which `hook` takes the secret of this mark.
+    #[must_use]
+    pub fn accepts(&self, namespace: &str, gateway: &str, hook: &str, secret: &ChangeMark) -> bool {
+        let (gateways, now) = (self.lock(), Instant::now());
+        let Some(known) = gateways.get(&(namespace.to_owned(), gateway.to_owned())) else { return false };
+        let Some((expected, _)) = &known.expected else { return false };
+        let current: Vec<bool> = known.fresh(now).map(|report| report.config_hash == *expected).collect();
+        let configured = known.accepted.get(hook).is_some_and(|marks| marks.contains(secret));
+        configured && !current.is_empty() && current.into_iter().all(|current| current)
+    }
+
+    /// Says which configuration a gateway should serve, with the marks of the secrets that its hooks take by it, and tells whether it has been so for so short a time that replicas
     /// and their reports may still be on the way.
     #[must_use]
-    pub fn expect(&self, namespace: &str, gateway: &str, hash: &str) -> bool {
+    pub fn expect(
+        &self,
+        namespace: &str,
+        gateway: &str,
+        hash: &str,
+        accepted: BTreeMap<String, Vec<ChangeMark>>,
+    ) -> bool {
         let mut gateways = self.lock();
         let known = gateways.entry((namespace.to_owned(), gateway.to_owned())).or_default();
+        known.accepted = accepted;
         match &known.expected {
             Some((expected, since)) if expected == hash => since.elapsed() <= FRESH,
             _ => {

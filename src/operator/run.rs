@@ -275,6 +275,7 @@ fn caches() -> (Caches, Writers) {
         providers: Index::new(writers.providers.as_reader()),
         policies: Index::new(writers.policies.as_reader()),
         filled: Arc::default(),
+        unreadable: Arc::default(),
     };
     (caches, writers)
 }

@@ -89,6 +89,8 @@ pub fn target<K: Reconcile>(object: &K) -> Target {
 }
 
 async fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
+    let listed = matches!(event, Event::InitApply(_));
+    let deleted = matches!(event, Event::Delete(_));
     let (guarded, rebuild): (_, fn(K) -> Event<K>) = match event {
         Event::Init => return Some(Event::Init),
         Event::InitDone => return Some(Event::InitDone),
@@ -97,9 +99,20 @@ async fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>
         Event::Delete(object) => (object, Event::Delete),
     };
     match guarded.0 {
-        Ok(object) => Some(rebuild(object)),
+        Ok(object) => {
+            ctx.caches.note_readable(&target(&object), true);
+            Some(rebuild(object))
+        }
         Err(invalid) => {
             let (namespace, name) = (invalid.metadata.namespace.clone(), invalid.metadata.name.clone());
+            let (space, id) = (namespace.clone().unwrap_or_default(), name.clone().unwrap_or_default());
+            ctx.caches.note_readable(&Target::new(K::KIND, &space, &id), deleted);
+            // what was last known of it stays, also when the watch begins anew
+            let known = K::index(&ctx.caches).get(&space, &id).filter(|_| listed || deleted);
+            let known = known.map(|object| rebuild((*object).clone()));
+            if deleted {
+                return known;
+            }
             ctx.metrics.unreadable(K::KIND.as_str());
             tracing::error!(kind = K::KIND.as_str(), namespace, name, "an object cannot be read; it is left as it is");
             let about = DeserializeGuard::<K>(Err(invalid)).object_ref(&());
@@ -107,7 +120,7 @@ async fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>
                 Is the CustomResourceDefinition of the same release as the operator?";
             let (reason, action) = ("Unreadable".to_owned(), "Read");
             ctx.recorder.tell(&about, Note { warning: true, reason, action, text: text.to_owned() }).await;
-            None
+            known
         }
     }
 }

@@ -74,15 +74,16 @@ impl CarrierAnswer {
     }
 }
 
-/// The class of an error status whose body says nothing; `None` for a status that is neither error nor redirect.
+/// The class of an error status whose body says nothing; `None` for a status that leaves open whether the message was sent.
 ///
-/// A 408 or 5xx is read as "not sent", as vendors mean it. A proxy in front of a carrier can break that promise with a
-/// 502 or 504 of its own; the price is a passcode that may come twice, counted as a refusal.
+/// A 408, 502 or 504 says that somebody on the way gave up waiting: the carrier may have sent the message, so nothing is said.
+/// Any other 5xx is the carrier's own word that it did not.
 /// A redirect is never followed with a passcode in hand, so it means that the configured URL is wrong.
 pub(super) const fn class_by_status(status: u16) -> Option<Class> {
     match status {
         300..=399 | 401..=403 => Some(Class::PermanentConfig(Scope::Account)),
-        408 | 409 | 500..=599 => Some(Class::Transient),
+        408 | 502 | 504 => None,
+        409 | 500..=599 => Some(Class::Transient),
         429 => Some(Class::Throttled),
         400..=499 => Some(Class::MessageRejected),
         _ => None,

@@ -3,7 +3,7 @@
 use crate::okta::plan::claim::{Claims, Entry};
 use crate::okta::plan::slot::Slot;
 use crate::okta::plan::step::{Move, Verb};
-use crate::okta::plan::{Blocked, Draft, Outcome};
+use crate::okta::plan::{Blocked, Draft, Outcome, Waiting};
 use crate::okta::types::{HookStatus, ObjectRef};
 
 /// Whether a hook's content cannot be brought to what is declared.
@@ -28,6 +28,11 @@ pub(super) fn updates(claims: &Claims<'_>, slot: &Slot<'_>, draft: &mut Draft) {
         let Some(subject) = entry.subject().filter(|_| !entry.drift.is_empty()) else { continue };
         if let Some(why) = obstacle(entry) {
             draft.block(object, why);
+            continue;
+        }
+        if !entry.want.secret_accepted {
+            // what Okta has works; what is declared would not
+            draft.wait(object, Waiting::SecretNotAccepted);
             continue;
         }
         if draft.moves.iter().any(|step| activates(step, object)) {

@@ -63,6 +63,8 @@ pub struct DesiredHook {
     pub deleting: Option<Deletion>,
     /// Whether the place it points at can take calls now.
     pub endpoint_ready: bool,
+    /// Whether every replica of that place accepts `secret`; Okta is not given one that would be refused.
+    pub secret_accepted: bool,
     /// Calls that Okta definitely refused for this hook and that are not to be repeated yet. [`Verb::Create`]: refused beside
     /// an active hook; [`Verb::Activate`]: refused, by activation or creation, with none beside it. The caller forgets
     /// them when something relevant changes, or after an hour.

@@ -221,6 +221,9 @@ impl<'a> Slot<'a> {
         if entry.want.refused.contains(&Verb::Activate) {
             return Some(Outcome::Blocked(Blocked::ActivationRefused));
         }
+        if !entry.drift.is_empty() && !entry.want.secret_accepted && !restoring {
+            return Some(Outcome::Waiting(Waiting::SecretNotAccepted));
+        }
         // One that was active a moment ago is put back whatever its place says.
         (!entry.want.endpoint_ready && !restoring).then_some(Outcome::Waiting(Waiting::EndpointNotReady))
     }

@@ -35,6 +35,7 @@ fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
         adoption: Adoption::Never,
         deleting: None,
         endpoint_ready: true,
+        secret_accepted: true,
         refused: BTreeSet::new(),
     }
 }
@@ -423,4 +424,17 @@ fn the_record_of_a_plan_names_calls_and_no_secrets() {
         r#"{"recordedAt":"2026-01-01T00:00:00Z","steps":[{"verb":"Create","object":{"namespace":"otp","name":"a"}},{"verb":"ReadBack"}]}"#
     );
     assert_eq!(serde_json::from_str::<PlanIntent>(&json).unwrap(), record);
+}
+
+#[test]
+fn a_new_secret_is_given_to_okta_only_once_every_replica_accepts_it() {
+    let mut want = active("a");
+    want.applied_mark = Some(ChangeMark::stored("another"));
+    want.secret_accepted = false;
+    let observed = [okta(&want, ACTIVE)];
+    let waiting = plan(&observed, &org([want.clone()]));
+    assert_eq!(calls(&waiting), Vec::<String>::new());
+    assert_eq!(*outcome(&waiting, "a"), Outcome::Waiting(Waiting::SecretNotAccepted));
+    want.secret_accepted = true;
+    assert_eq!(calls(&plan(&observed, &org([want]))), ["Replace a"]);
 }

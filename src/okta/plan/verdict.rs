@@ -48,6 +48,8 @@ pub enum Waiting {
     Settling,
     /// Its own place to be able to take calls.
     EndpointNotReady,
+    /// Every replica of its own place to accept the new secret.
+    SecretNotAccepted,
     /// The active hook's place to be able to take calls, before a standby is created beside it.
     StandingNotReady,
     /// Changes of the org's other hooks that come first.
@@ -62,6 +64,7 @@ impl Waiting {
             Self::Stillness(_) => "WaitingForStillness",
             Self::Settling => "WaitingForOkta",
             Self::EndpointNotReady => "EndpointNotReady",
+            Self::SecretNotAccepted => "SecretNotAccepted",
             Self::StandingNotReady => "ActiveHookNotReady",
             Self::AfterOthers => "AfterOtherHooks",
         }
@@ -78,6 +81,9 @@ impl fmt::Display for Waiting {
             Self::EndpointNotReady => {
                 f.write_str("the gateway has no ready replica; Okta is not pointed at it before it has")
             }
+            Self::SecretNotAccepted => f.write_str(
+                "a replica of the gateway does not accept the new secret yet; Okta keeps sending the old one until all do",
+            ),
             Self::StandingNotReady => f.write_str(
                 "creating a hook makes it active for a moment, so it waits until the active hook's gateway is ready",
             ),

@@ -38,6 +38,7 @@ fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
         adoption: Adoption::Never,
         deleting: None,
         endpoint_ready: true,
+        secret_accepted: true,
         refused: BTreeSet::new(),
     }
 }

@@ -5,16 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::LabelSelector, jiff::Timestamp};
 use kube::{
-    ResourceExt as _,
+    Api, ResourceExt as _,
     core::{Expression, Selector, SelectorExt as _},
 };
 
 use super::{
     super::{
         context::Context, hook, pass::PassError, problem::Problem, provider, references::Reference, secret_value,
-        watches,
+        wake::Kind, watches,
     },
     build::{Names, REPORT_CERTIFICATE, REPORT_KEY, REPORT_TOKEN},
 };
@@ -26,7 +26,11 @@ use crate::{
         envelope,
     },
     message,
+    okta::ObjectRef,
 };
+
+/// What is said of an object that exists and cannot be read.
+const UNREADABLE: &str = "the operator cannot read it; is its CustomResourceDefinition of the same release?";
 
 /// What a gateway refers to.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Facts {
     pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Hooks that target it.
     pub hooks: BTreeMap<String, Result<document::Hook, String>>,
+    /// Hooks whose declared secret Okta has, or that are not in Okta.
+    pub applied: BTreeSet<String>,
     /// Its configuration's envelope as it is now.
     pub sealed: Option<Vec<u8>>,
     /// What is in it.
@@ -66,6 +72,8 @@ impl Facts {
                 .collect(),
             providers: self.providers.clone(),
             hooks: self.hooks.clone(),
+            applied: self.applied.clone(),
+            now: Timestamp::now().as_second(),
             report,
             allowed_cidrs: ctx.options.allowed_cidrs.clone(),
             proxy: ctx.options.proxy.as_ref().map(|proxy| proxy.as_str().into()),
@@ -103,17 +111,42 @@ pub(super) async fn dereference(
         let settings = provider::validate::settings(provider, ctx).await?;
         providers.insert(provider.name_any(), settings.map_err(|problem| problem.message));
     }
-    let mut of_hooks = BTreeMap::new();
-    for hook in &hooks {
-        of_hooks.insert(hook.name_any(), hook_entry(hook, ctx, &namespace).await?.map_err(|problem| problem.message));
+    for name in ctx.caches.unreadable(Kind::TelephonyProvider, &namespace) {
+        providers.entry(name).or_insert_with(|| Err(UNREADABLE.to_owned()));
     }
-    let config = ctx.references.secret(&namespace, &names.config).await?;
-    let sealed = config.and_then(|secret| secret.data.as_ref()?.get(envelope::KEY).map(|bytes| bytes.0.clone()));
+    let (mut of_hooks, mut applied) = (BTreeMap::new(), BTreeSet::new());
+    for hook in &hooks {
+        let entry = hook_entry(hook, ctx, &namespace).await?.map_err(|problem| problem.message);
+        if entry.as_ref().is_ok_and(|entry| is_applied(hook, ctx, entry)) {
+            applied.insert(hook.name_any());
+        }
+        of_hooks.insert(hook.name_any(), entry);
+    }
+    // read afresh: what serves on is taken from it, and a watch may lag behind our own last write
+    let configs: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
+    let config = configs.get_opt(&names.config).await;
+    let config = config.map_err(PassError::api(format!("read Secret {namespace}/{}", names.config)))?;
+    let sealed = config.and_then(|secret| secret.data?.remove(envelope::KEY)).map(|bytes| bytes.0);
+    let previous = sealed.as_deref().map(envelope::open).transpose().map_err(|error| {
+        let message = format!(
+            "Secret {namespace}/{} holds a configuration that cannot be read ({error}), and what it holds may be all that serves. \
+             Install the release that wrote it, or delete the Secret to have it compiled anew.",
+            names.config
+        );
+        Problem::lasting(Ready::ConfigUnreadable, message)
+    })?;
+    let known_hooks = previous.as_ref().map(|previous: &GatewayConfig| &previous.hooks);
+    for name in ctx.caches.unreadable(Kind::TelephonyHook, &namespace) {
+        if known_hooks.is_some_and(|hooks| hooks.contains_key(&name)) {
+            of_hooks.entry(name).or_insert_with(|| Err(UNREADABLE.to_owned()));
+        }
+    }
     Ok(Facts {
         policies: policies(gateway, ctx, &namespace)?,
         providers,
         hooks: of_hooks,
-        previous: sealed.as_deref().and_then(|sealed| envelope::open(sealed).ok()),
+        previous,
+        applied,
         sealed,
         report: ctx.references.secret(&namespace, &names.report).await?,
         tls: ctx.references.secret(&namespace, tls).await?,
@@ -130,8 +163,20 @@ async fn hook_entry(
     Ok(secret_value::hook_secret(secret.as_deref(), namespace, &key).map(|value| document::Hook {
         header: hook.spec.auth_header().to_ascii_lowercase(),
         secrets: vec![value],
+        retire_at: None,
         okta_id: hook.status.as_ref().and_then(|status| status.okta_id.clone()),
     }))
+}
+
+/// Whether Okta has the secret that is declared, or is not to have it.
+fn is_applied(hook: &crate::api::TelephonyHook, ctx: &Context, entry: &document::Hook) -> bool {
+    if hook.spec.okta.is_none() {
+        return true;
+    }
+    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    let applied = hook.status.as_ref().and_then(|status| status.applied_secret_mark.as_deref());
+    let mark = |secret: &message::Secret<String>| ctx.installation.key.secret(&object, secret.expose());
+    entry.secrets.first().is_some_and(|secret| Some(mark(secret).as_str()) == applied)
 }
 
 fn policies(

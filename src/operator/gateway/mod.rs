@@ -7,7 +7,7 @@ mod dereference;
 pub mod poll;
 mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::{
@@ -38,6 +38,7 @@ use crate::{
         document::{self, GatewayConfig},
         envelope,
     },
+    okta::{ObjectRef, keyed::ChangeMark},
 };
 
 /// How often an unchanged gateway is looked at because of its certificate.
@@ -155,8 +156,20 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     }
     let namespace = gateway.namespace().unwrap_or_default();
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash);
+    let in_force = if too_large { facts.previous.as_ref() } else { Some(&config) };
+    let accepted = in_force.map(|config| marks(config, ctx, &namespace)).unwrap_or_default();
+    let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash, accepted);
     Ok(status::Seen { problems, too_large, hash, deployment, replicas, arriving, certificate })
+}
+
+/// Marks of the secrets that each hook takes by a configuration.
+fn marks(config: &GatewayConfig, ctx: &Context, namespace: &str) -> BTreeMap<String, Vec<ChangeMark>> {
+    let of = |(name, hook): (&String, &document::Hook)| {
+        let object = ObjectRef::new(namespace, name);
+        let marks = hook.secrets.iter().map(|secret| ctx.installation.key.secret(&object, secret.expose()));
+        (name.clone(), marks.collect())
+    };
+    config.hooks.iter().map(of).collect()
 }
 
 /// The envelope of a configuration; of the previous one when this one does not fit, and whether that was so.

@@ -27,7 +27,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -40,17 +40,20 @@ use super::{
     credentials::REPORT_NAME,
     dereference,
 };
-use crate::config::{
-    document,
-    report::{MAX_REPORT, PATH, ReplicaReport},
+use crate::{
+    api::TelephonyGateway,
+    config::{
+        document,
+        report::{MAX_REPORT, PATH, ReplicaReport},
+    },
 };
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(5);
 /// How long one pod may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pods asked at once.
-const AT_ONCE: usize = 16;
+/// Pods asked at once, over all gateways.
+const AT_ONCE: usize = 32;
 
 /// Polls for ever; the caller drops it when the lease is lost.
 pub async fn run(ctx: Arc<Context>) {
@@ -98,28 +101,48 @@ fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey
 }
 
 async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
-    let mut keep = BTreeSet::new();
-    for gateway in ctx.caches.gateways.all() {
+    let gateways = ctx.caches.gateways.all();
+    let keys: BTreeSet<GatewayKey> =
+        gateways.iter().map(|gateway| (gateway.namespace().unwrap_or_default(), gateway.name_any())).collect();
+    let asked = gateways.iter().zip(gateways.iter().map(|gateway| {
         let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
-        keep.insert(key.clone());
-        let Ok(names) = Names::of(&gateway) else { continue };
-        let Ok(Some(secret)) = ctx.references.secret(&key.0, &names.report).await else { continue };
-        let Some(asking) = dereference::report(&secret).and_then(|report| Asking::new(&report)) else { continue };
-        let asking = &asking;
-        let of_gateway = pods.remove(&key).unwrap_or_default();
-        let reports: BTreeMap<_, _> = stream::iter(of_gateway)
-            .map(|(pod, address)| async move { (pod, asking.ask(SocketAddr::new(address, REPORT_PORT)).await) })
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        let changed = ctx.reports.take(&key, reports);
-        // A hook that begins to be served is what its org's plan waits for.
-        let orgs =
-            changed.iter().filter(|target| target.kind == Kind::TelephonyHook).filter_map(|target| org_of(ctx, target));
-        ctx.wake.wake_all(orgs.collect::<BTreeSet<_>>());
-        ctx.wake.wake_all(changed);
+        pods.remove(&key).unwrap_or_default()
+    }));
+    // one gateway's silence must not age what the others report
+    let places = &Semaphore::new(AT_ONCE);
+    stream::iter(asked)
+        .for_each_concurrent(None, |(gateway, pods)| async move { of_gateway(ctx, gateway, pods, places).await })
+        .await;
+    ctx.reports.keep(&keys);
+}
+
+async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: BTreeSet<Pod>, places: &Semaphore) {
+    let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
+    let Ok(names) = Names::of(gateway) else { return };
+    let Ok(Some(secret)) = ctx.references.secret(&key.0, &names.report).await else { return };
+    let Some(asking) = dereference::report(&secret).and_then(|report| Asking::new(&report)) else { return };
+    let asking = &asking;
+    let reports: BTreeMap<_, _> = stream::iter(pods)
+        .map(|(pod, address)| async move {
+            let _place = places.acquire().await;
+            (pod, asking.ask(SocketAddr::new(address, REPORT_PORT)).await)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let changed = ctx.reports.take(&key, reports);
+    // A hook that begins to be served is what its org's plan waits for.
+    let orgs =
+        changed.iter().filter(|target| target.kind == Kind::TelephonyHook).filter_map(|target| org_of(ctx, target));
+    let mut orgs: BTreeSet<Target> = orgs.collect();
+    if changed.iter().any(|target| target.kind == Kind::TelephonyGateway) {
+        // a configuration that reached its replicas may have a secret that Okta is to be given now
+        let hooks = ctx.caches.hooks.in_namespace(&key.0);
+        let hooks = hooks.iter().filter(|hook| hook.spec.target.gateway_ref.name == key.1);
+        orgs.extend(hooks.filter_map(|hook| org_of(ctx, &Target::new(Kind::TelephonyHook, &key.0, hook.name_any()))));
     }
-    ctx.reports.keep(&keep);
+    ctx.wake.wake_all(orgs);
+    ctx.wake.wake_all(changed);
 }
 
 fn org_of(ctx: &Context, hook: &Target) -> Option<Target> {

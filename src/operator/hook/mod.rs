@@ -48,7 +48,7 @@ impl Reconcile for TelephonyHook {
     }
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
-        vec![namespace::watch_own(ctx)]
+        vec![namespace::watch(ctx)]
     }
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {

@@ -203,7 +203,7 @@ fn outcome_text(outcome: &Outcome) -> String {
 const fn waiting_reason(waiting: Waiting) -> Ready {
     match waiting {
         Waiting::Stillness(_) => Ready::Settling,
-        Waiting::EndpointNotReady | Waiting::StandingNotReady => Ready::GatewayNotServing,
+        Waiting::EndpointNotReady | Waiting::SecretNotAccepted | Waiting::StandingNotReady => Ready::GatewayNotServing,
         Waiting::Settling | Waiting::AfterOthers => Ready::Waiting,
     }
 }

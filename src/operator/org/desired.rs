@@ -34,6 +34,8 @@ pub struct Declared {
     pub endpoint: Result<Endpoint, Problem>,
     /// Whether the gateway serves it.
     pub serving: Serving,
+    /// Whether every replica of the gateway takes the secret as it is now.
+    pub accepted: bool,
 }
 
 impl Declared {
@@ -116,6 +118,8 @@ fn hook(
         headers: endpoint.map_or_else(|| headers(&one.hook), |endpoint| endpoint.headers.clone()),
         auth_header: spec.auth_header().to_owned(),
         secret: endpoint.map_or_else(|| Secret::from(""), |endpoint| endpoint.secret.clone()),
+        // only another secret than the one that Okta has can be one that replicas do not know yet
+        secret_accepted: one.accepted || applied.as_ref().is_none_or(|applied| *applied == mark),
         secret_mark: mark,
         applied_mark: applied,
         state: spec.state.map(|state| match state {

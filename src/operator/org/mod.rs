@@ -260,7 +260,7 @@ impl Pass<'_> {
         let mut declared = Vec::new();
         for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
             let (facts, endpoint) = hook::endpoint(&hook, self.ctx).await?;
-            declared.push(Declared { hook, endpoint, serving: facts.serving });
+            declared.push(Declared { hook, endpoint, serving: facts.serving, accepted: facts.accepted });
         }
         Ok(declared)
     }

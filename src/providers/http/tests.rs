@@ -161,12 +161,14 @@ fn what_the_contract_does_not_say_is_read_with_care() {
         ("a status in other letters is unclear", 200, r#"{"status":"Accepted","id":"x"}"#, garbage.clone()),
         ("a page is unclear", 200, "<html>", garbage.clone()),
         ("no body is unclear", 204, "", garbage.clone()),
-        ("nesting without end is unclear", 200, &"[".repeat(10_000), garbage),
+        ("nesting without end is unclear", 200, &"[".repeat(10_000), garbage.clone()),
+        ("an unreadable 500 is trouble", 500, "", refused(Class::Transient, "http-500")),
+        ("an unreadable 504 is unclear: somebody gave up waiting", 504, "", garbage.clone()),
         ("an unreadable 400 rejects the message", 400, "bad", refused(Class::MessageRejected, "http-400")),
         ("an unreadable 401 refuses the account", 401, "", refused(Class::PermanentConfig(Scope::Account), "http-401")),
-        ("an unreadable 408 is trouble", 408, "", refused(Class::Transient, "http-408")),
+        ("an unreadable 408 is unclear", 408, "", garbage.clone()),
         ("an unreadable 429 throttles", 429, "", refused(Class::Throttled, "http-429")),
-        ("an unreadable 502 is trouble", 502, "<html>", refused(Class::Transient, "http-502")),
+        ("an unreadable 502 is unclear", 502, "<html>", garbage),
         ("a redirect is a wrong URL", 307, "", refused(Class::PermanentConfig(Scope::Account), "http-307")),
     ] {
         assert_eq!(carrier().outcome(&answer(status, body)), expected, "{says}");

@@ -3,6 +3,7 @@
 //! `tests/cluster/suite.sh` brings the stage up and runs this. Scenarios share it and run one after the other, so each
 //! leaves it as it was. A scenario fails by panicking; all are run and counted.
 
+mod hooks;
 mod leaks;
 mod scenarios;
 mod stage;

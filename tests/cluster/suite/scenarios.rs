@@ -5,13 +5,13 @@ use std::{thread, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    leaks,
+    hooks, leaks,
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
 };
 
 type Scenario = fn(&Stage);
 
-/// All scenarios in the order in which they run: the first applies the examples, the last searches what the run wrote.
+/// All scenarios in the order in which they run: the first applies the examples, the last ones take them away.
 pub const ALL: &[(&str, Scenario)] = &[
     ("the examples applied to an empty cluster become ready, active in Okta, and deliver a passcode", examples),
     ("a voice call is delivered by the primary carrier", voice),
@@ -25,7 +25,18 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("the gateway serves while the API server is away", api_server_gone),
     ("no object is written but leases when nothing changes", quiet),
     ("nobody else's hook in Okta is touched", foreign_hook),
+    ("what somebody changes in Okta behind our back is named, counted and mended within a poll", hooks::drift),
+    ("the active place is handed over and back by kubectl apply, with never two active", hooks::handing_over),
+    ("two hooks declared Active are both told and nothing is changed in Okta", hooks::two_active),
+    ("a hook that goes with its object is deleted in Okta", hooks::deleted_hook),
+    ("with its status lost a hook is found by its mark", hooks::lost_status),
+    (
+        "somebody else's active hook is a conflict that says the way out, and ours takes over when it goes",
+        hooks::conflict,
+    ),
     ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search),
+    ("a namespace goes with everything in it, and its hook is found again", hooks::namespace_gone),
+    ("uninstalling leaves nothing held and Okta as it is", hooks::uninstalled),
 ];
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -277,6 +288,12 @@ fn operator_gone(stage: &Stage) {
             .trim()
             .to_owned()
     };
+    // a carrier that other scenarios broke may still be on its way back
+    stage.until("all carriers are healthy", PATIENCE, || {
+        ["twilio", "backup", "nordic"]
+            .iter()
+            .all(|name| stage.condition("telephonyprovider", name, "Healthy") == "True Usable")
+    });
     let first = holder();
     assert!(!first.is_empty(), "nobody holds the lease");
     let pod = first.split_whitespace().next().and_then(|h| h.split('_').next()).unwrap_or("").to_owned();
