@@ -48,6 +48,23 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct Server {
     inner: Arc<Mutex<Stored>>,
+    /// Told when a write met [`Trouble::DiesBefore`] or [`Trouble::DiesAfter`].
+    pub died: Arc<tokio::sync::Notify>,
+}
+
+/// What a write meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The writer dies before the server hears of it.
+    DiesBefore,
+    /// The writer dies once it is stored.
+    DiesAfter,
+    /// Somebody else was first.
+    Conflict,
+    /// The server is in trouble, and nothing is stored.
+    Fails,
+    /// It is stored, and the answer says otherwise.
+    LostAnswer,
 }
 
 #[derive(Default)]
@@ -56,6 +73,7 @@ struct Stored {
     writes: Vec<String>,
     version: u64,
     hang: bool,
+    trouble: Option<(usize, Trouble)>,
     fail_next_write: Option<StatusCode>,
 }
 
@@ -112,6 +130,27 @@ impl Server {
         self.inner.lock().unwrap().hang = hang;
     }
 
+    /// Lets the write after `writes` others meet trouble.
+    pub fn trouble(&self, trouble: Option<(usize, Trouble)>) {
+        self.inner.lock().unwrap().trouble = trouble;
+    }
+
+    /// What this write meets, events left alone.
+    fn meets(&self, method: &str, path: &str) -> Option<Trouble> {
+        let mut stored = self.inner.lock().unwrap();
+        if method == "GET" || path.contains("/events") {
+            return None;
+        }
+        let (left, trouble) = stored.trouble?;
+        stored.trouble = left.checked_sub(1).map(|left| (left, trouble));
+        (left == 0).then_some(trouble)
+    }
+
+    async fn die(&self) {
+        self.died.notify_one();
+        futures::future::pending::<()>().await;
+    }
+
     /// Refuses the next write.
     pub fn fail_next_write(&self, status: StatusCode) {
         self.inner.lock().unwrap().fail_next_write = Some(status);
@@ -130,7 +169,23 @@ impl Server {
         }
         let bytes = body.collect().await.unwrap().to_bytes();
         let sent: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let (status, answer) = self.act(head.method.as_str(), &path, &query, sent);
+        let method = head.method.as_str();
+        let trouble = self.meets(method, &path);
+        if trouble == Some(Trouble::DiesBefore) {
+            self.die().await;
+        }
+        let (status, answer) = match trouble {
+            Some(Trouble::Conflict) => failure(StatusCode::CONFLICT, "Conflict"),
+            Some(Trouble::Fails) => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+            _ => self.act(method, &path, &query, sent),
+        };
+        if trouble == Some(Trouble::DiesAfter) {
+            self.die().await;
+        }
+        let (status, answer) = match trouble {
+            Some(Trouble::LostAnswer) => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
+            _ => (status, answer),
+        };
         let mut response = Response::new(Body::from(serde_json::to_vec(&answer).unwrap()));
         *response.status_mut() = status;
         response
@@ -389,6 +444,14 @@ pub const SECRETS: &str = "/api/v1/namespaces/otp/secrets";
 impl World {
     pub fn new() -> Self {
         let (server, org) = (Server::default(), Org::default());
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "otp"}});
+        server.put("/api/v1/namespaces/otp", namespace);
+        let dial = Arc::new(org.clone());
+        Self::between(server, org, dial)
+    }
+
+    /// An operator that begins with nothing in memory, between this API server and the org that `dial` leads to.
+    pub fn between(server: Server, org: Org, dial: Arc<dyn Dial>) -> Self {
         let (client, wake) = (server.client(), Wake::default());
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
         let caches = Caches {
@@ -407,7 +470,7 @@ impl World {
             references: References::new(client.clone(), wake.clone()),
             reports: Arc::new(Reports::default()),
             orgs: Orgs::default(),
-            dial: Arc::new(org.clone()),
+            dial,
             options: options(),
             installation: Installation {
                 mark: mark::Installation::new("test").unwrap(),
@@ -419,10 +482,6 @@ impl World {
             caches,
             wake,
         };
-        server.put(
-            "/api/v1/namespaces/otp",
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "otp"}}),
-        );
         Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways }
     }
 

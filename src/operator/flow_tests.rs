@@ -16,13 +16,13 @@ use crate::{
     okta::{Failure, types::HookStatus},
 };
 
-fn org() -> Value {
+pub fn org() -> Value {
     json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "OktaOrg",
         "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
         "spec": {"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": {"name": "okta", "key": "token"}}}}})
 }
 
-fn gateway() -> Value {
+pub fn gateway() -> Value {
     json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway",
         "metadata": {"name": "main", "namespace": "otp", "generation": 1},
         "spec": {"policies": {"names": ["default"]}, "publicURL": "https://otp.acme.com"}})

@@ -22,6 +22,8 @@ pub mod installation;
 pub mod lease;
 #[cfg(test)]
 mod lifecycle_tests;
+#[cfg(test)]
+mod matrix_tests;
 pub mod metrics;
 pub mod namespace;
 pub mod options;

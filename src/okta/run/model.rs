@@ -55,6 +55,8 @@ pub(crate) enum Fault {
     LostAnswer,
     ServerError,
     RateLimited,
+    /// The credential is not accepted for this once.
+    Unauthorized,
     /// The caller dies before Okta hears the call.
     CrashBefore,
     /// The caller dies after it took effect.
@@ -124,6 +126,11 @@ impl Model {
     /// What must never have happened: a foreign hook touched, two of ours active.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.state().violations.clone()
+    }
+
+    /// Faults of the next calls, in order.
+    pub(crate) fn fail(&self, faults: Vec<Fault>) {
+        self.state().faults = faults.into();
     }
 
     pub(crate) fn calls(&self) -> Vec<Verb> {
@@ -212,6 +219,7 @@ impl Model {
             Fault::CrashBefore => self.crash().await,
             Fault::Unreachable => return Err(error(Failure::Unreachable { detail: "test".into() })),
             Fault::LostCall => return Err(error(lost)),
+            Fault::Unauthorized => return Err(error(Failure::Unauthorized)),
             Fault::ServerError => return Err(error(Failure::Server { status: 503 })),
             Fault::RateLimited => {
                 return Err(error(Failure::RateLimited { wait: Duration::from_secs(1), concurrency: false }));

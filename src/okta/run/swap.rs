@@ -6,11 +6,14 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::okta::plan::{Effect, Subject, Verb};
 use crate::okta::run::{AuditEntry, Purpose, Refused, Runner, Went, bounded};
 use crate::okta::types::{HookId, HookStatus, ObjectRef};
+
+/// How long an effect that does not show yet is waited for inside a swap. The hook that was to be off serves meanwhile.
+const LATE: Duration = Duration::from_secs(5);
 
 /// What became of bringing the other hook up.
 enum Up {
@@ -50,7 +53,13 @@ impl Runner<'_> {
                 return;
             }
         }
-        match self.bring_up(to, to_hook).await {
+        let mut up = self.bring_up(to, to_hook).await;
+        if matches!(up, Up::Refused) && self.is_late(from).await {
+            // refused because of the one that was to be off by then
+            self.report.refused.retain(|refused| refused.object != *to);
+            up = self.bring_up(to, to_hook).await;
+        }
+        match up {
             Up::Yes => {}
             Up::Refused => {
                 self.failed.insert(to.clone());
@@ -58,6 +67,19 @@ impl Runner<'_> {
             }
             Up::Open => self.stopped = true,
         }
+    }
+
+    /// Whether Okta still shows as active what it said is off: its answers can be ahead of their effect. Waits then, once.
+    async fn is_late(&mut self, from: &Subject) -> bool {
+        // kept for: one more try, going back
+        if self.left() < 3 || Instant::now() + LATE + self.budget.call * 2 > self.ends {
+            return false;
+        }
+        if self.status_of(from).await != Some(HookStatus::Active) {
+            return false;
+        }
+        sleep(LATE).await;
+        true
     }
 
     /// Activates (or creates) `to`, trying again after a 429 or an unclear answer while calls and time are left. Two calls stay
@@ -118,7 +140,7 @@ impl Runner<'_> {
         self.stopped = true;
     }
 
-    async fn status_of(&mut self, what: &Subject) -> Option<HookStatus> {
+    pub(super) async fn status_of(&mut self, what: &Subject) -> Option<HookStatus> {
         if self.left() == 0 {
             return None;
         }

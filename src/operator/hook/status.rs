@@ -161,7 +161,7 @@ fn progress(side: &Side<'_>, serving: Serving, served_before: bool, state: Optio
             Ready::OrgNotReady,
             format!("The OktaOrg is not ready ({}): {}", reason_of(problem), problem.message),
         ),
-        Side::Planned(seen) => planned(seen, state),
+        Side::Planned(seen) => planned(seen, state, served_before || matches!(serving, Serving::Yes { .. })),
     }
 }
 
@@ -169,7 +169,7 @@ fn reason_of(problem: &Problem) -> &'static str {
     crate::api::reason::Reason::as_str(problem.reason)
 }
 
-fn planned(seen: &HookView, state: Option<&str>) -> Progress {
+fn planned(seen: &HookView, state: Option<&str>, served: bool) -> Progress {
     if let Some(owner) = &seen.of_sibling {
         let message = format!(
             "TelephonyHook {owner} of another OktaOrg has the org's active hook. Let one OktaOrg have all hooks of an org."
@@ -182,6 +182,13 @@ fn planned(seen: &HookView, state: Option<&str>) -> Progress {
         return Progress::Stalled(Ready::OktaRefused, format!("{} ({refusal})", outcome_text(&seen.verdict.outcome)));
     }
     match &seen.verdict.outcome {
+        // a gateway's bad minute later on is the gateway's to tell
+        Outcome::InSync if !served => Progress::Working(
+            Ready::GatewayNotServing,
+            "Okta has this hook as declared, and no ready replica of the gateway reports it yet; see the \
+             TelephonyGateway's conditions."
+                .into(),
+        ),
         Outcome::InSync => Progress::Done(format!("Okta has this hook as declared, {}.", state.unwrap_or("UNKNOWN"))),
         Outcome::Released => Progress::Done("Nothing is owed to Okta any more.".into()),
         Outcome::Changing => Progress::Working(Ready::Progressing, "Okta is being brought to what is declared.".into()),

@@ -66,7 +66,8 @@ fn each_outcome_of_the_plan_shows_as_one_reason() {
     ];
     for (outcome, status, is, reason) in rows {
         let shown = format!("{outcome:?}");
-        let built = build(&hook(true), Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen(outcome, status)));
+        let built =
+            build(&hook(true), Ok(endpoint()), Serving::Yes { replicas: 1 }, &Side::Planned(&seen(outcome, status)));
         let ready = conditions::get(&built.conditions, "Ready").unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), (is, reason), "{shown}");
         assert_eq!(conditions::is_true(&built.conditions, "Active"), status == Some(HookStatus::Active), "{shown}");
@@ -136,4 +137,15 @@ fn a_changed_spec_is_not_ready_before_the_org_was_planned_with_it() {
     let ready = conditions::get(&changed.conditions, "Ready").unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("Unknown", "Progressing"));
     assert!(conditions::is_true(&changed.conditions, "Active"), "what Okta has is still known");
+}
+
+#[test]
+fn a_hook_that_okta_has_already_is_ready_only_once_its_gateway_serves_it() {
+    let mut hook = hook(true);
+    let view = seen(Outcome::InSync, Some(HookStatus::Active));
+    for (serving, is) in [(Serving::No, "Unknown"), (Serving::Yes { replicas: 1 }, "True"), (Serving::No, "True")] {
+        hook.status = Some(build(&hook, Ok(endpoint()), serving, &Side::Planned(&view)));
+        let conditions = &hook.status.as_ref().unwrap().conditions;
+        assert_eq!(conditions::get(conditions, "Ready").unwrap().status, is, "{serving:?}");
+    }
 }
