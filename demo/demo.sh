@@ -160,6 +160,66 @@ inbox +9607712345
 [ "$got" = 0 ] || fail "the handset got $got messages, not none"
 look telephonyhooks
 
+# hook FIELD: of the hook in Okta that has our mark and is active.
+active_hook() {
+  sandbox hooks --json | python3 -c '
+import json, sys
+active = [h for h in json.load(sys.stdin) if h["status"] == "ACTIVE" and h["type"] == "com.okta.telephony.provider"]
+print(active[0][sys.argv[1]] if len(active) == 1 else "%d hooks are active" % len(active))' "$1"
+}
+# until SECONDS SENTENCE COMMAND…: waits until the command succeeds; sets $took to the seconds it took.
+until_so() {
+  local most=$1 sentence=$2 from=$EPOCHREALTIME
+  shift 2
+  until "$@"; do
+    awk "BEGIN{exit !($EPOCHREALTIME - $from < $most)}" || fail "not within $most s: $sentence"
+    sleep 0.3
+  done
+  took=$(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $from}")
+}
+told_drift() { kubectl get -n "$telephony_namespace" telephonyhook acme -o jsonpath='{.status.lastDrift.fields}' | grep -q "$1"; }
+is_active() { [ "$(active_hook name)" = "$1" ]; }
+hook_ready() { kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=1s "telephonyhook/$1" >/dev/null 2>&1; }
+
+step "Somebody deactivates the hook in Okta's console: found at the next poll (15 s here), named, mended"
+show sandbox admin POST "/api/v1/inlineHooks/$(active_hook id)/lifecycle/deactivate" >/dev/null
+until_so 60 "the drift is named" told_drift "state INACTIVE"
+mended=$took
+until_so 60 "the hook is active again" is_active "Acme passcodes"
+until_so 60 "the hook is Ready" hook_ready acme
+show kubectl get -n "$telephony_namespace" telephonyhook acme -o 'jsonpath={.status.lastDrift}{"\n"}'
+send +12025550146
+expect status SUCCESSFUL "after the drift was mended"
+
+step "Handing over to another hook of the org, by kubectl apply"
+handover() { # state of acme, state of second
+  cat <<Y
+apiVersion: hookswitch.dev/v1alpha1
+kind: TelephonyHook
+metadata: {name: acme, namespace: $telephony_namespace}
+spec: {target: {gatewayRef: {name: otp}}, okta: {orgRef: {name: acme}, name: Acme passcodes}, state: $1}
+---
+apiVersion: hookswitch.dev/v1alpha1
+kind: TelephonyHook
+metadata: {name: second, namespace: $telephony_namespace}
+spec: {target: {gatewayRef: {name: otp}}, okta: {orgRef: {name: acme}, name: Second passcodes}, state: $2, deletion: Delete}
+Y
+}
+say "${dim}\$ kubectl apply -f - # acme: state Inactive; second: state Active${plain}"
+handover Inactive Active | kubectl apply -f - || fail "the hooks were not applied"
+until_so 60 "the second hook is active" is_active "Second passcodes"
+handed=$took
+until_so 60 "both hooks are Ready" hook_ready second
+until_so 60 "both hooks are Ready" hook_ready acme
+look telephonyhooks
+send +12025550147
+expect status SUCCESSFUL "by the second hook"
+say "${dim}what was changed in Okta, from the org's status:${plain}"
+kubectl get -n "$telephony_namespace" oktaorg acme -o jsonpath='{range .status.history[*]}  {.at}  {.verb}{"\t"}{.object}{"\t"}{.outcome}{"\n"}{end}' | tail -5
+handover Active Inactive | kubectl apply -f - >/dev/null || fail "the hooks were not applied"
+until_so 60 "the first hook is active again" is_active "Acme passcodes"
+show kubectl delete -n "$telephony_namespace" telephonyhook second --timeout=60s
+
 step "Measured"
 memory() { # namespace selector: the largest resident memory of these pods, in MB
   local pod most=0 bytes
@@ -174,6 +234,8 @@ gateway_memory=$(memory "$telephony_namespace" app.kubernetes.io/component=gatew
 [ "$operator_memory" != 0.0 ] && [ "$gateway_memory" != 0.0 ] || fail "no memory figure from the pods' metrics"
 printf '  %-52s %8s ms\n' "manifest applied → first passcode on the phone" "$first" \
   "a passcode by the primary carrier" "$direct" "a passcode after failover within the request" "$failover"
+printf '  %-52s %8s s\n' "drift made in Okta → named in status (poll 15 s)" "$mended" \
+  "kubectl apply → the other hook active (5 s of stillness)" "$handed"
 printf '  %-52s %8s MB\n' "operator, resident memory" "$operator_memory" "gateway, resident memory" "$gateway_memory"
 
 if [ -n "${KEEP:-}" ]; then

@@ -418,12 +418,26 @@ async fn a_refused_activation_puts_the_other_back_in_the_same_run_and_is_held() 
     let refusing = Behaviour { never_active: Some("calb"), ..behaviour() };
     let (mut keeper, model) = handing_over(refusing, true, Vec::new());
     let (_, report) = keeper.pass(&model).await;
-    assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Activate, Verb::ReadBack]);
+    assert_eq!(
+        model.calls(),
+        [Verb::Deactivate, Verb::Activate, Verb::Read, Verb::Activate, Verb::ReadBack],
+        "the look tells a refusal from a deactivation that does not show yet"
+    );
     assert_eq!(status(&model, "a"), Some(HookStatus::Active));
     assert_eq!(report.unwrap().refused[0].verb, Verb::Activate);
     let rest = keeper.until_rest(&model).await;
-    assert_eq!(model.calls().len(), 4, "it is not tried again");
+    assert_eq!(model.calls().len(), 5, "it is not tried again");
     assert_eq!(rest.verdicts[1].outcome, Outcome::Blocked(Blocked::ActivationRefused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deactivation_that_okta_shows_late_is_no_refusal_of_the_other_hook() {
+    let late = Behaviour { delay: Duration::from_secs(3), ..behaviour() };
+    let (mut keeper, model) = handing_over(late, true, Vec::new());
+    keeper.pass(&model).await;
+    assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Read, Verb::Activate, Verb::ReadBack]);
+    keeper.until_rest(&model).await;
+    assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Inactive), Some(HookStatus::Active)));
 }
 
 #[tokio::test(start_paused = true)]
