@@ -67,6 +67,18 @@ impl Client {
         self.get(&["v1", "orgs", &org, what], &[]).await
     }
 
+    pub(super) async fn admin(
+        &self,
+        org: Option<&str>,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let org = self.named(org).await?;
+        let call = serde_json::json!({"method": method, "path": path, "body": body});
+        self.ask(Method::POST, &["v1", "orgs", &org, "admin"], &[], Some(&call)).await
+    }
+
     pub(super) async fn okta_calls(&self, org: Option<&str>) -> anyhow::Result<Vec<OktaCall>> {
         let org = self.named(org).await?;
         self.get(&["v1", "orgs", &org, "calls"], &[]).await

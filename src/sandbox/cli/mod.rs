@@ -46,6 +46,8 @@ enum Command {
     Log(OrgArgs),
     /// Shows the org's inline hooks.
     Hooks(OrgArgs),
+    /// Calls the org's management API as another admin would, and shows the answer.
+    Admin(AdminArgs),
     /// Shows what carriers and the org's API were asked.
     Calls(OrgArgs),
 }
@@ -134,6 +136,19 @@ struct OrgArgs {
     /// As JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct AdminArgs {
+    /// HTTP method.
+    method: String,
+    /// Path, such as `/api/v1/inlineHooks`.
+    path: String,
+    /// Body, as JSON.
+    body: Option<String>,
+    /// The org; the first when absent.
+    #[arg(long)]
+    org: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -263,6 +278,15 @@ impl Cli {
                 let client = Client::new(&self.control)?;
                 let hooks = client.of_org(args.org.as_deref(), "hooks").await?;
                 if args.json { show::json(out, &hooks) } else { show::hooks(out, &hooks) }
+            }
+            Command::Admin(args) => {
+                let client = Client::new(&self.control)?;
+                let body = args.body.as_deref().map(serde_json::from_str).transpose().context("the body is no JSON")?;
+                let told = client.admin(args.org.as_deref(), &args.method, &args.path, body.as_ref()).await?;
+                show::json(out, &told["body"])?;
+                let status = told["status"].as_u64().unwrap_or_default();
+                anyhow::ensure!((200..300).contains(&status), "Okta answered {status}");
+                Ok(())
             }
             Command::Calls(args) => {
                 let client = Client::new(&self.control)?;
