@@ -293,9 +293,18 @@ struct OrgStored {
     contents: Vec<(HookId, HookContent)>,
     calls: Vec<&'static str>,
     failure: Option<Failure>,
+    /// The org's id, when it is another than `00o1`.
+    id: Option<String>,
 }
 
 impl Org {
+    /// An org of that id.
+    pub fn named(id: &str) -> Self {
+        let org = Self::default();
+        org.inner.lock().unwrap().id = Some(id.to_owned());
+        org
+    }
+
     pub fn hooks(&self) -> Vec<ObservedHook> {
         self.inner.lock().unwrap().hooks.clone()
     }
@@ -412,7 +421,7 @@ impl Api for Org {
 
 impl OrgApi for Org {
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
-        self.call("identify", |_| Ok(OrgIdentity::Id("00o1".into())))
+        self.call("identify", |org| Ok(OrgIdentity::Id(org.id.clone().unwrap_or_else(|| "00o1".into()))))
     }
 }
 

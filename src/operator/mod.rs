@@ -38,6 +38,8 @@ pub mod reports;
 pub mod run;
 pub mod secret_value;
 pub mod status;
+#[cfg(test)]
+mod steady_tests;
 pub mod wake;
 pub mod watches;
 

@@ -177,6 +177,64 @@ pub fn deleted_hook(stage: &Stage) {
     assert_eq!(active(stage), [FIRST]);
 }
 
+fn leader(stage: &Stage) -> String {
+    let holder = stage.kubectl(&["get", "lease", "-n", SYSTEM, "-o", "jsonpath={.items[*].spec.holderIdentity}"]);
+    holder.split_whitespace().next().and_then(|holder| holder.split('_').next()).unwrap_or_default().to_owned()
+}
+
+/// Kills the leader while Okta has done what a call of this kind asked for and holds its answer.
+fn killed_at(stage: &Stage, call: &str, ask: impl FnOnce()) {
+    let hold = stage.control("POST", "/v1/orgs/acme/holds", &json!({"call": call, "when": "after"}))["hold"].clone();
+    let hold = format!("/v1/holds/{hold}");
+    ask();
+    stage.until(&format!("Okta holds the answer to {call}"), PATIENCE, || {
+        stage.control("GET", &hold, &Value::Null)["arrivals"].as_u64().is_some_and(|arrivals| arrivals > 0)
+    });
+    let pod = leader(stage);
+    stage.kubectl(&["delete", "pod", "-n", SYSTEM, &pod, "--grace-period=0", "--force"]);
+    stage.control("DELETE", &hold, &Value::Null);
+    let took = stage.until("another replica leads", Duration::from_secs(90), || {
+        let now = leader(stage);
+        !now.is_empty() && now != pod
+    });
+    println!("     killed while Okta held the answer to {call}: another led after {:.1} s", took.as_secs_f64());
+}
+
+pub fn killed(stage: &Stage) {
+    let end = |name: &str| {
+        stage.until("it ends as declared", Duration::from_secs(90), || {
+            active(stage) == [name] && ready(stage, "acme") && ready(stage, "second")
+        });
+        delivers(stage);
+    };
+    killed_at(stage, "create", || apply(stage, &[second("Inactive")]));
+    end(FIRST);
+    killed_at(stage, "deactivate", || apply(stage, &[first("Inactive"), second("Active")]));
+    end(SECOND);
+    killed_at(stage, "activate", || apply(stage, &[first("Active"), second("Inactive")]));
+    end(FIRST);
+    let headers = |value: &str| {
+        let patch = json!({"spec": {"headers": [{"name": "X-Turn", "value": value}]}}).to_string();
+        stage.kubectl(&["patch", "telephonyhook", "acme", "-n", TELEPHONY, "--type=merge", "-p", &patch]);
+    };
+    killed_at(stage, "replace", || headers("1"));
+    end(FIRST);
+    let sent = named(stage, FIRST)["channel"]["config"]["headers"].to_string();
+    assert!(sent.contains("X-Turn"), "{sent}");
+    killed_at(stage, "delete", || {
+        stage.kubectl(&["delete", "telephonyhook", "second", "-n", TELEPHONY, "--wait=false"]);
+    });
+    stage.until("the hook and its object are gone", Duration::from_secs(90), || {
+        telephony_hooks(stage).len() == 1
+            && stage.try_kubectl(&["get", "telephonyhook", "second", "-n", TELEPHONY], None).is_err()
+    });
+    assert_eq!(active(stage), [FIRST]);
+    apply(stage, &[first("Active")]);
+    let none = r#"[{"op": "remove", "path": "/spec/headers"}]"#;
+    stage.kubectl(&["patch", "telephonyhook", "acme", "-n", TELEPHONY, "--type=json", "-p", none]);
+    stage.until("the hook is ready", PATIENCE, || ready(stage, "acme"));
+}
+
 pub fn lost_status(stage: &Stage) {
     let id = named(stage, FIRST)["id"].clone();
     for object in ["telephonyhook/acme", "oktaorg/acme"] {

@@ -29,6 +29,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("the active place is handed over and back by kubectl apply, with never two active", hooks::handing_over),
     ("two hooks declared Active are both told and nothing is changed in Okta", hooks::two_active),
     ("a hook that goes with its object is deleted in Okta", hooks::deleted_hook),
+    ("the leader killed while Okta holds an answer, for each kind of call: the next one finishes", hooks::killed),
     ("with its status lost a hook is found by its mark", hooks::lost_status),
     (
         "somebody else's active hook is a conflict that says the way out, and ours takes over when it goes",

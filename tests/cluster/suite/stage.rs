@@ -161,6 +161,17 @@ impl Stage {
         )
     }
 
+    /// A call of the sandbox's control API; JSON in, JSON out.
+    pub fn control(&self, method: &str, path: &str, body: &Value) -> Value {
+        let pod = self.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]);
+        let url = format!("http://{}:8025{path}", pod.trim());
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let json = "content-type: application/json";
+        let answer =
+            self.script("ns.sh", &["curl", "-sS", "--max-time", "5", "-X", method, "-H", json, "-d", &body, &url]);
+        serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{method} {path}: not JSON: {answer}"))
+    }
+
     /// Whether GitOps tools would call every one of these objects healthy; else those that are not.
     pub fn judge(&self, objects: &str) -> Result<(), String> {
         let mut child = Command::new("kstatus")
