@@ -17,7 +17,7 @@ stage_fail() {
 stage_tools() {
   make -C "$top" images >"$work/images.log" 2>&1 || { tail -40 "$work/images.log" >&2; stage_fail "the images were not built"; return 1; }
   if [ "$CLUSTER" = embedded ]; then
-    "$top/tests/cluster/tools.sh" || return 1
+    "$top/tests/cluster/tools.sh" >/dev/null || return 1
     bin=$("$top/tests/cluster/tools.sh" --print)
     PATH=$bin:$PATH
   else

@@ -48,7 +48,7 @@ pub fn place(raw: &str, default_region: Option<CountryCode>) -> Result<Placed, U
         if digits.starts_with("00") || !region.may_have(national.len()) {
             return Err(Unplaceable::NotANumber);
         }
-        format!("+{}{national}", region.code)
+        international(&format!("{}{national}", region.code))?
     };
     let number: E164 = international.parse().map_err(|_| Unplaceable::NotANumber)?;
     let (_, owner) = plan::owner(number.digits()).ok_or(Unplaceable::UnassignedCode)?;
@@ -61,9 +61,13 @@ fn international(digits: &str) -> Result<String, Unplaceable> {
         return Err(Unplaceable::NotANumber);
     }
     let (code, owner) = plan::owner(digits).ok_or(Unplaceable::UnassignedCode)?;
-    let national = digits.get(code.len()..).ok_or(Unplaceable::NotANumber)?;
-    let national = plan::region(owner).map_or(national, |region| region.without_trunk(national));
-    Ok(format!("+{code}{national}"))
+    let written = digits.get(code.len()..).ok_or(Unplaceable::NotANumber)?;
+    let national = plan::region(owner).map_or(written, |region| region.without_trunk(written));
+    if national == written {
+        return Ok(format!("+{digits}"));
+    }
+    // Without the trunk prefix the number may be another region's of the same code.
+    international(&format!("{code}{national}"))
 }
 
 /// The digits of a text that is written like a phone number.
@@ -232,6 +236,12 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_trunk_prefix_written_twice_is_taken_away_whole() {
+        assert_eq!(placed("+49 00 30 901820", None), placed("+49 30 901820", None));
+        assert_eq!(place("+49000000", None), Err(Unplaceable::NotANumber));
     }
 
     proptest! {

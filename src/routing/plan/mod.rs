@@ -60,11 +60,15 @@ impl Region {
     /// A number as it is dialled from abroad, without the trunk prefix that people write at home.
     ///
     /// Where a number may begin with the trunk digits itself, the digit after them and its length tell whether they are one.
-    pub(super) fn without_trunk<'a>(&self, digits: &'a str) -> &'a str {
-        match digits.strip_prefix(self.trunk) {
-            Some(rest) if !self.trunk.is_empty() && self.may_have(rest.len()) && !self.is_whole(digits, rest) => rest,
-            _ => digits,
+    /// What remains is read the same when it is read again.
+    pub(super) fn without_trunk<'a>(&self, mut digits: &'a str) -> &'a str {
+        while let Some(rest) = digits.strip_prefix(self.trunk) {
+            if self.trunk.is_empty() || !self.may_have(rest.len()) || self.is_whole(digits, rest) {
+                break;
+            }
+            digits = rest;
         }
+        digits
     }
 
     /// Whether digits that begin like a trunk prefix are a national number as they stand.
