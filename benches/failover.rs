@@ -14,7 +14,10 @@ use hookswitch::{
         document::{Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing},
         envelope,
     },
-    gateway::serve::{Gateway, Settings},
+    gateway::{
+        listener,
+        serve::{Gateway, Settings},
+    },
     sandbox::{
         CarrierOptions, Options, Sandbox,
         faults::{Fault, FaultKind},
@@ -49,6 +52,7 @@ async fn main() {
         metrics: any,
         pod: "bench".to_owned(),
         lame_duck: Duration::ZERO,
+        connections: listener::CONNECTIONS,
     };
     let gateway = Gateway::open(settings).await.unwrap();
     let at = gateway.addresses().hooks;

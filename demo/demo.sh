@@ -179,6 +179,7 @@ until_so() {
 }
 told_drift() { kubectl get -n "$telephony_namespace" telephonyhook acme -o jsonpath='{.status.lastDrift.fields}' | grep -q "$1"; }
 is_active() { [ "$(active_hook name)" = "$1" ]; }
+is_healthy() { [ "$(kubectl get -n "$telephony_namespace" telephonyprovider "$1" -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = "$2" ]; }
 hook_ready() { kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=1s "telephonyhook/$1" >/dev/null 2>&1; }
 
 step "Somebody deactivates the hook in Okta's console: found at the next poll (15 s here), named, mended"
@@ -188,8 +189,9 @@ mended=$took
 until_so 60 "the hook is active again" is_active "Acme passcodes"
 until_so 60 "the hook is Ready" hook_ready acme
 show kubectl get -n "$telephony_namespace" telephonyhook acme -o 'jsonpath={.status.lastDrift}{"\n"}'
+until_so 90 "the primary carrier is healthy again" is_healthy twilio True
 send +12025550146
-expect status SUCCESSFUL "after the drift was mended"
+expect provider twilio "after the drift was mended, and with the primary carrier back"
 
 step "Handing over to another hook of the org, by kubectl apply"
 handover() { # state of acme, state of second
@@ -214,7 +216,7 @@ until_so 60 "both hooks are Ready" hook_ready acme
 look telephonyhooks
 send +12025550147
 expect status SUCCESSFUL "by the second hook"
-say "${dim}what was changed in Okta, from the org's status:${plain}"
+say "${dim}what was changed in Okta, from the org's status (this Okta refuses a hook beside an active one, so the second is made in its turn):${plain}"
 kubectl get -n "$telephony_namespace" oktaorg acme -o jsonpath='{range .status.history[*]}  {.at}  {.verb}{"\t"}{.object}{"\t"}{.outcome}{"\n"}{end}' | tail -5
 handover Active Inactive | kubectl apply -f - >/dev/null || fail "the hooks were not applied"
 until_so 60 "the first hook is active again" is_active "Acme passcodes"

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 use hookswitch::{
     api::Duration,
-    gateway::serve::{Gateway as Process, Settings},
+    gateway::{
+        listener,
+        serve::{Gateway as Process, Settings},
+    },
 };
 
 /// Serve Okta's hook calls by a configuration that the operator compiled.
@@ -52,6 +55,7 @@ impl Gateway {
             metrics: self.metrics,
             pod: self.pod_name,
             lame_duck: self.lame_duck.get(),
+            connections: listener::CONNECTIONS,
         };
         let stop = super::asked_to_stop()?;
         Process::open(settings).await?.run(stop).await?;

@@ -41,17 +41,18 @@ const MAX_HEADERS: usize = 64;
 /// How long accepting rests after an error: it is most often a want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`, then lets the requests under way finish and closes idle connections.
+/// Serves at most `connections` at once until `stop`, then lets the requests under way finish and closes idle connections.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     service: Arc<Service>,
     figures: Arc<Figures>,
+    connections: usize,
     stop: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(tls);
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let connections = TaskTracker::new();
+    let slots = Arc::new(Semaphore::new(connections));
+    let open = TaskTracker::new();
     loop {
         let stream = tokio::select! {
             () = stop.cancelled() => break,
@@ -71,11 +72,11 @@ pub async fn serve(
         };
         let (acceptor, service, figures, stop) =
             (acceptor.clone(), Arc::clone(&service), Arc::clone(&figures), stop.clone());
-        connections.spawn(async move { converse(stream, &acceptor, beginning, service, &figures, stop, slot).await });
+        open.spawn(async move { converse(stream, &acceptor, beginning, service, &figures, stop, slot).await });
     }
     drop(listener);
-    connections.close();
-    connections.wait().await;
+    open.close();
+    open.wait().await;
 }
 
 async fn converse(

@@ -1,0 +1,165 @@
+//! Connections: those that strangers open, those that break, and what changes under those that are open.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::join_all;
+use hookswitch::config::document::Action;
+use hookswitch::config::envelope;
+use hookswitch::sandbox::certs::Authority;
+use hookswitch::sandbox::faults::FaultKind;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::scene::{CONNECTIONS, SECRET, Scene, got, rule, sealed, sms};
+
+/// The value of a counter with these labels, 0 while it has none.
+async fn counted(scene: &Scene, series: &str) -> u64 {
+    let text = reqwest::get(format!("http://{}/metrics", scene.at.metrics)).await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series));
+    line.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+/// Silence at the door: connected, and nothing said.
+async fn silent(scene: &Scene) -> TcpStream {
+    TcpStream::connect(scene.at.hooks).await.unwrap()
+}
+
+#[tokio::test]
+async fn strangers_who_hold_every_connection_lose_them_in_time_for_okta_to_be_served() {
+    let scene = Scene::new().await;
+    // What this test opened itself to see that the gateway serves counts too.
+    assert_eq!(scene.call(&sms("e-before")).await.answer(), ("SUCCESSFUL", Some("one")));
+    let begun = Instant::now();
+    let mut held = join_all((0..CONNECTIONS).map(|_| silent(&scene))).await;
+    let mut over = silent(&scene).await;
+    let closed = tokio::time::timeout(Duration::from_secs(1), over.read(&mut [0; 1])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "one more than there are is closed at once: {closed:?}");
+    assert!(counted(&scene, "hookswitch_gateway_connections_closed_total{reason=\"limit\"}").await >= 1);
+    assert_eq!(scene.call(&sms("e-open")).await.answer(), ("SUCCESSFUL", Some("one")), "an open connection serves on");
+    for stream in &mut held {
+        let ended = tokio::time::timeout(Duration::from_secs(6), stream.read(&mut [0; 1])).await;
+        assert!(matches!(ended, Ok(Ok(0) | Err(_))), "silence is not held open: {ended:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    let fresh = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(scene.sandbox.authority().cert_pem().as_bytes()).unwrap()])
+        .resolve("localhost", scene.at.hooks)
+        .no_proxy()
+        .build()
+        .unwrap();
+    let asked = fresh.post(scene.url("h")).header("authorization", SECRET).body(sms("e-after").to_string());
+    assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")), "a new connection is served again");
+}
+
+#[tokio::test]
+async fn a_caller_who_breaks_off_and_calls_again_gets_the_answer_and_one_message_leaves() {
+    let scene = Scene::new().await;
+    scene.fault("one", FaultKind::Slow { ms: 600 });
+    let body = sms("e-1");
+    let broken = scene.post(body.to_string()).header("authorization", SECRET).timeout(Duration::from_millis(200));
+    assert!(broken.send().await.is_err(), "the caller was not gone by then");
+    let again = scene.call(&body).await;
+    assert_eq!(again.answer(), ("SUCCESSFUL", Some("one")));
+    assert_eq!((scene.delivered(), scene.asked("one")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_answered_before_the_deadline_and_nothing_is_sent() {
+    let scene = Scene::new().await;
+    let whole = sms("e-1").to_string();
+    let pieces = futures::stream::unfold(whole.into_bytes().into_iter(), |mut left| async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        left.next().map(|byte| (Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![byte]))), left))
+    });
+    let asked = scene.post(reqwest::Body::wrap(StreamBody::new(pieces))).header("authorization", SECRET);
+    assert_eq!(got(asked).await.answer(), ("FAILED", None));
+    assert_eq!(scene.asked("one"), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_http_at_all_is_closed_and_counted() {
+    let scene = Scene::new().await;
+    let mut plain = silent(&scene).await;
+    plain.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(3), plain.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "HTTP without TLS is closed");
+    assert!(!answer.starts_with(b"HTTP/"), "and not answered in clear");
+    assert_eq!(counted(&scene, "hookswitch_gateway_connections_closed_total{reason=\"handshake\"}").await, 1);
+    let wide = scene.post("{}").header("authorization", SECRET).header("x-wide", "a".repeat(32 * 1024));
+    let refused = wide.send().await;
+    assert!(refused.as_ref().is_err() || refused.is_ok_and(|answer| answer.status() == 431), "a head of 32 KiB");
+    assert_eq!(scene.call(&sms("e-1")).await.answer(), ("SUCCESSFUL", Some("one")));
+}
+
+#[tokio::test]
+async fn under_steady_calls_every_change_of_configuration_takes_effect_and_no_call_is_lost() {
+    let scene = Scene::new().await;
+    let file = scene.folder.join("config").join(envelope::KEY);
+    let calls = async {
+        let mut by = Vec::new();
+        for turn in 0..450 {
+            let got = scene.call(&sms(&format!("e-{turn}"))).await;
+            let (status, provider) = got.answer();
+            assert_eq!(status, "SUCCESSFUL", "call {turn}: {}", got.body);
+            by.push(provider.unwrap_or_default().to_owned());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        by
+    };
+    let changes = async {
+        for (generation, carrier) in [(2, "two"), (3, "one"), (4, "two")] {
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            let mut next = scene.config.clone();
+            next.generation = generation;
+            next.rules = vec![rule(Action::Send(vec![carrier.into()]))];
+            std::fs::write(&file, sealed(&next)).unwrap();
+        }
+    };
+    let (mut by, ()) = tokio::join!(calls, changes);
+    assert_eq!(scene.delivered(), by.len(), "one message a call");
+    by.dedup();
+    assert_eq!(by, ["one", "two", "one", "two"], "each change at once and for good");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_serves_new_connections_and_a_broken_one_changes_nothing() {
+    let scene = Scene::new().await;
+    let folder = scene.folder.join("tls");
+    let other = Authority::create().unwrap();
+    let trusting = |authority: &Authority| {
+        reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(authority.cert_pem().as_bytes()).unwrap()])
+            .resolve("localhost", scene.at.hooks)
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()
+            .unwrap()
+    };
+    let is_served = |client: reqwest::Client| {
+        let asked = client.post(scene.url("h")).header("authorization", SECRET).body(sms("e-1").to_string());
+        async move { asked.send().await.is_ok_and(|answer| answer.status() == 200) }
+    };
+    std::fs::write(folder.join("tls.crt"), "no certificate").unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(is_served(trusting(scene.sandbox.authority())).await, "the last good one serves on");
+    assert!(!is_served(trusting(&other)).await);
+
+    let issued = other.issue(&["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.join("tls.key"), &issued.key_pem).unwrap();
+    std::fs::write(folder.join("tls.crt"), &issued.cert_pem).unwrap();
+    let mut renewed = false;
+    for _ in 0..50 {
+        renewed = is_served(trusting(&other)).await;
+        if renewed {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(renewed, "the new certificate is not served");
+    assert!(!is_served(trusting(scene.sandbox.authority())).await, "nor the old one any more");
+    assert_eq!(scene.call(&sms("e-2")).await.answer(), ("SUCCESSFUL", Some("one")), "an open connection goes on");
+}

@@ -1,0 +1,7 @@
+//! A gateway in this process, with simulated carriers behind it, called as Okta calls it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod answers;
+mod connections;
+mod leaks;
+mod scene;

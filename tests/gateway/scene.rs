@@ -1,0 +1,220 @@
+//! The scene: one gateway in this process, the sandbox's carriers behind it, and Okta's calls.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use hookswitch::config::document::{
+    Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
+};
+use hookswitch::config::envelope;
+use hookswitch::gateway::serve::{Addresses, Gateway, ServeError, Settings};
+use hookswitch::sandbox::faults::{Fault, FaultKind};
+use hookswitch::sandbox::{CarrierOptions, Options, Sandbox};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const SECRET: &str = "Bearer 0123456789abcdef";
+pub const NUMBER: &str = "+46701740605";
+pub const CODE: &str = "493817";
+/// Connections that a gateway of these tests has open at once.
+pub const CONNECTIONS: usize = 128;
+/// Okta waits three seconds; the configuration promises less.
+pub const DEADLINE: Duration = Duration::from_millis(2_500);
+
+/// One gateway, its carriers `one` and `two`, and a client that trusts it.
+pub struct Scene {
+    pub sandbox: Sandbox,
+    pub config: GatewayConfig,
+    pub folder: PathBuf,
+    pub at: Addresses,
+    pub http: reqwest::Client,
+    pub stop: CancellationToken,
+    pub running: JoinHandle<Result<(), ServeError>>,
+}
+
+pub struct Got {
+    pub status: u16,
+    pub body: Value,
+    pub took: Duration,
+}
+
+impl Got {
+    /// What Okta reads: the status and the provider. Anything that is not exactly Okta's shape fails the test.
+    pub fn answer(&self) -> (&str, Option<&str>) {
+        assert_eq!(self.status, 200, "{}", self.body);
+        let value = &self.body["commands"][0]["value"][0];
+        let shape = json!({"commands": [{"type": "com.okta.telephony.action", "value": [value]}]});
+        assert_eq!(self.body, shape);
+        let known = ["status", "provider", "transactionId", "transactionMetadata"];
+        for (name, value) in value.as_object().unwrap() {
+            assert!(known.contains(&name.as_str()) && value.is_string(), "{name}: {value}");
+        }
+        assert!(self.took < DEADLINE, "answered after {:?}", self.took);
+        (value["status"].as_str().unwrap(), value["provider"].as_str())
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Scene {
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let carriers = ["one", "two"].map(|name| CarrierOptions::json(name, format!("token-of-{name}")));
+        let sandbox = Sandbox::start(Options { carriers: carriers.into(), ..Options::default() }).await.unwrap();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("hookswitch-gateway-{}-{count}", std::process::id()));
+        let (config_dir, tls_dir) = (folder.join("config"), folder.join("tls"));
+        std::fs::create_dir_all(&config_dir).unwrap();
+        std::fs::create_dir_all(&tls_dir).unwrap();
+        let issued = sandbox.authority().issue(&["localhost".to_owned()]).unwrap();
+        std::fs::write(tls_dir.join("tls.crt"), &issued.cert_pem).unwrap();
+        std::fs::write(tls_dir.join("tls.key"), &issued.key_pem).unwrap();
+        let mut config = configuration(&sandbox);
+        change(&mut config);
+        let any = "127.0.0.1:0".parse().unwrap();
+        let settings = Settings {
+            config_dir,
+            tls_dir,
+            secret_name: None,
+            listen: any,
+            report: any,
+            metrics: any,
+            pod: "gateway-0".to_owned(),
+            lame_duck: Duration::ZERO,
+            connections: CONNECTIONS,
+        };
+        std::fs::write(folder.join("config").join(envelope::KEY), sealed(&config)).unwrap();
+        let gateway = Gateway::open(settings).await.unwrap();
+        let at = gateway.addresses();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(gateway.run(stop.clone()));
+        let http = reqwest::Client::builder()
+            .tls_certs_only([reqwest::Certificate::from_pem(sandbox.authority().cert_pem().as_bytes()).unwrap()])
+            .resolve("localhost", at.hooks)
+            .no_proxy()
+            .build()
+            .unwrap();
+        let scene = Self { sandbox, config, folder, at, http, stop, running };
+        for _ in 0..200 {
+            let asked = scene.http.post(scene.url("h")).send().await;
+            if asked.is_ok_and(|answer| answer.status() == 401) {
+                return scene;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the gateway does not serve");
+    }
+
+    pub fn url(&self, hook: &str) -> String {
+        format!("https://localhost:{}/hooks/{hook}", self.at.hooks.port())
+    }
+
+    pub fn post(&self, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+        self.http.post(self.url("h")).header("content-type", "application/json").body(body)
+    }
+
+    pub async fn call(&self, body: &Value) -> Got {
+        got(self.post(body.to_string()).header("authorization", SECRET)).await
+    }
+
+    pub fn fault(&self, carrier: &str, kind: FaultKind) {
+        self.sandbox.carrier(carrier).unwrap().set_fault(Fault::always(kind)).unwrap();
+    }
+
+    pub fn delivered(&self) -> usize {
+        self.sandbox.inbox().messages(None).len()
+    }
+
+    /// How many messages a carrier was asked to send.
+    pub fn asked(&self, carrier: &str) -> usize {
+        let calls = self.sandbox.carrier(carrier).unwrap().calls();
+        calls.iter().filter(|call| call.what == "sms").count()
+    }
+}
+
+pub async fn got(request: reqwest::RequestBuilder) -> Got {
+    let begun = Instant::now();
+    let answer = request.timeout(Duration::from_secs(10)).send().await.unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    Got { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)), took: begun.elapsed() }
+}
+
+pub fn sealed(config: &GatewayConfig) -> Vec<u8> {
+    envelope::seal(&[(1, serde_json::to_vec(config).unwrap())]).unwrap()
+}
+
+pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
+    let provider = |name: &str| Provider {
+        carrier: Carrier::Http {
+            url: format!("https://{}/v1/messages", sandbox.carrier(name).unwrap().addr()),
+            token: format!("token-of-{name}").as_str().into(),
+        },
+        senders: Vec::new(),
+        probe: Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
+        max_in_flight: 200,
+        ca_bundle: Some(sandbox.authority().cert_pem().to_owned()),
+    };
+    let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
+    let hook = Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None };
+    GatewayConfig {
+        gateway: "ns/gateway".into(),
+        generation: 1,
+        timing: Timing { deadline_ms: 2_500, proxy_allowance_ms: 0, attempt_floor_ms: 500, max_attempts: 3 },
+        on_ambiguous: OnAmbiguous::Continue,
+        default_region: None,
+        allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
+        proxy: None,
+        replicas: 1,
+        report: Report {
+            token: "a-token-of-the-report".into(),
+            certificate: report.cert.pem(),
+            key: report.signing_key.serialize_pem().as_str().into(),
+        },
+        hooks: BTreeMap::from([("h".to_owned(), hook)]),
+        providers: ["one", "two"].map(|name| (name.to_owned(), provider(name))).into(),
+        rules: vec![rule(Action::Send(vec!["one".into(), "two".into()]))],
+    }
+}
+
+pub fn rule(action: Action) -> Rule {
+    Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action }
+}
+
+/// Okta's body for one SMS.
+pub fn sms(event: &str) -> Value {
+    json!({
+        "eventId": event,
+        "eventType": "com.okta.telephony.provider",
+        "eventTypeVersion": "1.0",
+        "cloudEventsVersion": "0.1",
+        "contentType": "application/json",
+        "source": "https://acme.okta.com/api/v1/inlineHooks/calz6lVQA77AwFeEe0g3",
+        "requestType": "com.okta.user.telephony.mfa-verification",
+        "data": {
+            "context": {"request": {"id": "req", "method": "POST"}},
+            "userProfile": {"login": "a@example.com"},
+            "messageProfile": {
+                "msgTemplate": format!("Your code is {CODE}"), "phoneNumber": NUMBER,
+                "deliveryChannel": "SMS", "otpCode": CODE, "locale": "EN-US"
+            }
+        }
+    })
+}
+
+pub fn refuse(class: &str, scope: Option<&str>) -> FaultKind {
+    let (class, scope) = (Some(class.to_owned()), scope.map(str::to_owned));
+    FaultKind::Refuse { code: "no".to_owned(), status: None, class, scope }
+}
