@@ -13,6 +13,9 @@ use super::wake::{Kind, Target};
 use crate::config::report::{BreakerState, ProbeState, ReplicaReport};
 use crate::okta::keyed::ChangeMark;
 
+/// How often a gateway is asked for its reports when nothing of it is on its way.
+pub const POLL: Duration = Duration::from_secs(5);
+
 /// How long a report speaks for the present: four polls.
 pub const FRESH: Duration = Duration::from_secs(20);
 
@@ -54,6 +57,8 @@ struct OfGateway {
     accepted: BTreeMap<String, Vec<ChangeMark>>,
     /// The configuration that it should serve, and since when.
     expected: Option<(String, Instant)>,
+    /// When its replicas were last asked, and which those were.
+    asked: Option<(Instant, BTreeSet<String>)>,
 }
 
 impl OfGateway {
@@ -158,12 +163,27 @@ impl Reports {
         }
     }
 
+    /// Whether the ready replicas of a gateway are to be asked now: every [`POLL`], and at once when others are ready than last
+    /// time or one does not serve yet what it should, since a hook in Okta may wait for that.
+    #[must_use]
+    pub fn is_due(&self, gateway: &GatewayKey, ready: &BTreeSet<&str>) -> bool {
+        let gateways = self.lock();
+        let Some(known) = gateways.get(gateway) else { return true };
+        let Some((at, asked)) = &known.asked else { return true };
+        let arriving = known.expected.as_ref().is_some_and(|(hash, since)| {
+            since.elapsed() <= FRESH && known.replicas.values().any(|(report, _)| report.config_hash != *hash)
+        });
+        let unchanged = asked.len() == ready.len() && asked.iter().all(|name| ready.contains(name.as_str()));
+        at.elapsed() >= POLL || arriving || !unchanged
+    }
+
     /// Takes in one round of polling a gateway: what its ready replicas reported, `None` for one that did not. Answers the
     /// objects whose status changes by it.
     pub fn take(&self, gateway: &GatewayKey, round: BTreeMap<String, Option<ReplicaReport>>) -> BTreeSet<Target> {
         let now = Instant::now();
         let mut gateways = self.lock();
         let known = gateways.entry(gateway.clone()).or_default();
+        known.asked = Some((now, round.keys().cloned().collect()));
         known.replicas.retain(|replica, _| round.contains_key(replica));
         for (replica, report) in round {
             if let Some(report) = report {
@@ -353,6 +373,20 @@ mod tests {
             reports.replicas("ns", "gw", "one"),
             Replicas { reporting: 2, current: 2, usable: 2, refused: None }
         );
+    }
+
+    #[test]
+    fn a_gateway_is_asked_at_once_when_replicas_change_or_a_configuration_is_on_its_way() {
+        let reports = Reports::default();
+        let ready = BTreeSet::from(["a"]);
+        assert!(reports.is_due(&key(), &ready), "never asked");
+        reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        assert!(!reports.is_due(&key(), &ready), "asked a moment ago");
+        assert!(reports.is_due(&key(), &BTreeSet::from(["a", "b"])) && reports.is_due(&key(), &BTreeSet::new()));
+        let _ = reports.expect("ns", "gw", "two", BTreeMap::new());
+        assert!(reports.is_due(&key(), &ready), "it serves the configuration before");
+        let _ = reports.expect("ns", "gw", "one", BTreeMap::new());
+        assert!(!reports.is_due(&key(), &ready));
     }
 
     #[test]

@@ -48,8 +48,9 @@ use crate::{
     },
 };
 
-/// Time between two rounds.
-const ROUND: Duration = Duration::from_secs(5);
+/// Time between two rounds. A gateway is asked in each of them only while something of it is on its way: see
+/// [`Reports::is_due`](super::super::reports::Reports::is_due).
+const ROUND: Duration = Duration::from_secs(1);
 /// How long one pod may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pods asked at once, over all gateways.
@@ -104,10 +105,12 @@ async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
     let gateways = ctx.caches.gateways.all();
     let keys: BTreeSet<GatewayKey> =
         gateways.iter().map(|gateway| (gateway.namespace().unwrap_or_default(), gateway.name_any())).collect();
-    let asked = gateways.iter().zip(gateways.iter().map(|gateway| {
+    let asked = gateways.iter().filter_map(|gateway| {
         let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
-        pods.remove(&key).unwrap_or_default()
-    }));
+        let pods = pods.remove(&key).unwrap_or_default();
+        let names = pods.iter().map(|(name, _)| name.as_str()).collect();
+        ctx.reports.is_due(&key, &names).then_some((gateway, pods))
+    });
     // one gateway's silence must not age what the others report
     let places = &Semaphore::new(AT_ONCE);
     stream::iter(asked)
