@@ -156,6 +156,13 @@ fn configuration(sandbox: &Sandbox) -> GatewayConfig {
             Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None },
         )]),
         providers: ["one", "two"].map(|name| (name.to_owned(), provider(name))).into(),
-        rules: vec![Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action }],
+        rules: vec![Rule {
+            policy: "p".into(),
+            name: "all".into(),
+            priority: None,
+            matches: Match::default(),
+            action,
+            critical: false,
+        }],
     }
 }

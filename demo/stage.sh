@@ -68,6 +68,7 @@ stage_sandbox() {
   local certs=$work/certs sandbox=${CARGO_TARGET_DIR:-$top/target}/x86_64-unknown-linux-gnu/release/hookswitch-sandbox
   "$sandbox" certs --dir "$certs" --host "okta.$sandbox_namespace.svc" "twilio.$sandbox_namespace.svc" "backup.$sandbox_namespace.svc" "nordic.$sandbox_namespace.svc" >/dev/null || return 1
   "$sandbox" certs --dir "$certs" --name gateway --host "otp-gateway.$telephony_namespace.svc" >/dev/null || return 1
+  "$sandbox" certs --dir "$certs" --name reserve --host "reserve-gateway.$telephony_namespace.svc" >/dev/null || return 1
   local namespace
   for namespace in "$sandbox_namespace" "$telephony_namespace"; do
     kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
@@ -76,6 +77,7 @@ stage_sandbox() {
   kubectl -n "$sandbox_namespace" create secret generic sandbox-tls --from-file=ca.crt="$certs/ca.crt" \
     --from-file=tls.crt="$certs/tls.crt" --from-file=tls.key="$certs/tls.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
   kubectl -n "$telephony_namespace" create configmap sandbox-ca --from-file=ca.crt="$certs/ca.crt" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
+  kubectl -n "$telephony_namespace" create secret tls reserve-tls --cert="$certs/reserve.crt" --key="$certs/reserve.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
   kubectl -n "$telephony_namespace" create secret tls otp-tls --cert="$certs/gateway.crt" --key="$certs/gateway.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
   sed "s|image: hookswitch/sandbox:.*|image: $SANDBOX_IMAGE|" "$top/examples/sandbox/sandbox.yaml" | kubectl apply -f - >/dev/null || return 1
   kubectl -n "$sandbox_namespace" rollout status deployment/sandbox --timeout=120s >/dev/null || {

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod config;
+pub mod failover;
 pub mod gateway;
 pub mod message;
 pub mod net;

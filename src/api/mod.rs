@@ -14,6 +14,7 @@ pub mod reason;
 mod reference;
 #[cfg(test)]
 mod rules_tests;
+mod switch;
 
 pub use duration::{Duration, InvalidDuration};
 pub use gateway::{
@@ -33,6 +34,10 @@ pub use provider::{
     TwilioCarrier,
 };
 pub use reference::{CaBundleRef, KeyRef, NameRef};
+pub use switch::{
+    ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, HookSwitchSpec, HookSwitchStatus, MaintenanceWindow, PROMOTE,
+    SwitchBudget, SwitchDetection, SwitchFailback, SwitchMode, SwitchRecord, SwitchSignal, SwitchedHook, Switching,
+};
 
 /// The API group.
 pub const GROUP: &str = "hookswitch.dev";
@@ -41,7 +46,14 @@ pub const GROUP: &str = "hookswitch.dev";
 #[must_use]
 pub fn crds() -> Vec<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> {
     use kube::CustomResourceExt as _;
-    vec![OktaOrg::crd(), RoutingPolicy::crd(), TelephonyGateway::crd(), TelephonyHook::crd(), TelephonyProvider::crd()]
+    vec![
+        HookSwitch::crd(),
+        OktaOrg::crd(),
+        RoutingPolicy::crd(),
+        TelephonyGateway::crd(),
+        TelephonyHook::crd(),
+        TelephonyProvider::crd(),
+    ]
 }
 
 /// The CRDs as files: names with their texts.

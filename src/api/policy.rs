@@ -65,6 +65,10 @@ pub struct RoutingRule {
     /// the message itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deny: Option<Deny>,
+    /// Whether the rule counts for the health of hooks: when any rule of a gateway is critical, only those count. Absent:
+    /// false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<bool>,
 }
 
 /// What a rule applies to: each list that is given must have a member that fits.

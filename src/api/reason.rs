@@ -95,6 +95,10 @@ reasons! {
         DeploymentFailed,
         /// Two hooks of one org are declared Active; nothing is done in Okta until one is not.
         TwoActive,
+        /// It is not told without contradiction who decides the state of a hook; nothing is done in Okta until it is.
+        SwitchConflict,
+        /// A `TelephonyHook` that is named does not exist.
+        HookNotFound,
         /// What another owns in Okta stands in the way; it is not touched.
         Conflict,
         /// The org has as many inline hooks as Okta allows.
@@ -192,7 +196,8 @@ reasons! {
 }
 
 reasons! {
-    /// `Healthy`, of a `TelephonyProvider` and a `TelephonyGateway`: whether messages can be sent.
+    /// `Healthy`, of a `TelephonyProvider`, a `TelephonyGateway` and the active hook of a `HookSwitch`: whether messages can
+    /// be sent.
     Healthy for "Healthy" {
         /// Gateways report that it can be used.
         Usable,
@@ -202,6 +207,72 @@ reasons! {
         Degraded,
         /// No gateway has reported lately, or none uses it.
         NoReport,
+    }
+}
+
+reasons! {
+    /// `FailoverReady`, of a `HookSwitch`: whether another hook could take over now.
+    FailoverReady for "FailoverReady" {
+        /// A hook is proven; `status.standby` names it.
+        StandbyProven,
+        /// No other hook is proven; `status.hooks` says why.
+        StandbyNotReady,
+        /// Okta's state or the hooks' is not known yet.
+        Unknown,
+    }
+}
+
+reasons! {
+    /// `FailoverActive`, of a `HookSwitch`: whether another hook than the first is to be active.
+    FailoverActive for "FailoverActive" {
+        /// The first hook is to be active.
+        OnFirst,
+        /// Another one is.
+        OnStandby,
+    }
+}
+
+reasons! {
+    /// `Held`, of a `HookSwitch`: whether the active hook fails and nothing is done about it.
+    Held for "Held" {
+        /// Nothing is held back.
+        NotHeld,
+        /// The mode leaves switching to a person.
+        ModeForbids,
+        /// It is paused, or in a maintenance window.
+        Paused,
+        /// Okta's management API does not say which hook is active.
+        OktaUnknown,
+        /// A hook that the switch does not name is active in Okta.
+        Conflict,
+        /// Every hook fails at once: the observer may be the blind one.
+        AllHooksFail,
+        /// No other hook is known to be well for long enough.
+        StandbyNotReady,
+        /// No other hook can deliver enough more.
+        StandbyNoBetter,
+        /// The last switch was too short a time ago.
+        Cooldown,
+        /// As many switches as the budget allows; until somebody acknowledges.
+        BudgetSpent,
+        /// Okta refused to activate the other hook.
+        ActivationRefused,
+    }
+}
+
+reasons! {
+    /// `StandbyIndependent`, of a `HookSwitch`: whether the hooks share what could fail for both.
+    StandbyIndependent for "StandbyIndependent" {
+        /// Nothing that is known of is shared.
+        Independent,
+        /// Two hooks have one gateway.
+        SharedGateway,
+        /// Two gateways have one host name.
+        SharedHost,
+        /// Two gateways have one certificate.
+        SharedCertificate,
+        /// Two gateways have only carriers in common.
+        SharedCarrier,
     }
 }
 
@@ -236,7 +307,7 @@ reasons! {
 }
 
 /// All conditions with their reasons, in the order in which they are documented.
-pub const DOCUMENTED: [Documented; 10] = [
+pub const DOCUMENTED: [Documented; 14] = [
     Ready::DOCUMENTED,
     Reachable::DOCUMENTED,
     Claimed::DOCUMENTED,
@@ -244,6 +315,10 @@ pub const DOCUMENTED: [Documented; 10] = [
     Active::DOCUMENTED,
     Drift::DOCUMENTED,
     Healthy::DOCUMENTED,
+    FailoverReady::DOCUMENTED,
+    FailoverActive::DOCUMENTED,
+    Held::DOCUMENTED,
+    StandbyIndependent::DOCUMENTED,
     PubliclyTrusted::DOCUMENTED,
     Reconciling::DOCUMENTED,
     Stalled::DOCUMENTED,

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+use super::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 
 macro_rules! accepted {
     ($kind:ty, $spec:expr) => {{
@@ -222,4 +222,27 @@ fn collect(schema: &Value, messages: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| collect(item, messages)),
         _ => {}
     }
+}
+
+#[test]
+fn a_switch_has_at_least_two_hooks_and_times_within_their_bounds() {
+    let base = json!({"hooks": [{"name": "a"}, {"name": "b"}]});
+    let window = |from: &str, until: &str| json!({"maintenance": [{"from": from, "until": until}]});
+    accepted!(HookSwitch, base.clone());
+    accepted!(HookSwitch, with(&base, json!({"mode": "Observe", "delay": "1s", "cooldown": "10s", "paused": true})));
+    accepted!(HookSwitch, with(&base, json!({"detection": {"interval": "1s"}, "budget": {"window": "1m"}})));
+    accepted!(HookSwitch, with(&base, json!({"failback": {"after": "10m"}})));
+    accepted!(HookSwitch, with(&base, window("2026-11-24T10:00:00Z", "2026-11-24T12:00:00+01:00")));
+    for delay in ["0s", "500ms", "11m"] {
+        refused!(HookSwitch, with(&base, json!({"delay": delay})), "delay must be between 1s and 10m");
+    }
+    refused!(HookSwitch, with(&base, json!({"cooldown": "9s"})), "cooldown must be between 10s and 24h");
+    refused!(HookSwitch, with(&base, json!({"detection": {"interval": "2m"}})), "interval must be between 1s and 1m");
+    refused!(HookSwitch, with(&base, json!({"budget": {"window": "30s"}})), "window must be between 1m and 168h");
+    refused!(HookSwitch, with(&base, json!({"failback": {"after": "5s"}})), "after must be between 1m and 168h");
+    refused!(
+        HookSwitch,
+        with(&base, window("2026-11-24T12:00:00Z", "2026-11-24T10:00:00Z")),
+        "from must be before until"
+    );
 }

@@ -215,6 +215,7 @@ fn translate(policy: &str, priority: i32, rule: &RoutingRule) -> Rule {
             Some(send) => Action::Send(send.providers.iter().map(|provider| provider.name.clone()).collect()),
             None => Action::Deny,
         },
+        critical: rule.critical == Some(true),
     }
 }
 

@@ -179,6 +179,9 @@ pub struct Rule {
     pub matches: Match,
     /// What is done then.
     pub action: Action,
+    /// Whether it counts for the health of hooks; for the operator alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub critical: bool,
 }
 
 /// What a rule applies to: every list that is not empty must have a member that fits.

@@ -151,6 +151,7 @@ mod tests {
             state: None,
             adoption: Adoption::Never,
             deleting: None,
+            decided: false,
             endpoint_ready: true,
             secret_accepted: true,
             refused: BTreeSet::new(),

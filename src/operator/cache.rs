@@ -17,7 +17,7 @@ use kube::{
 use tokio::sync::watch;
 
 use super::wake::{Kind, Target};
-use crate::api::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+use crate::api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 
 /// Objects of one kind, as last seen.
 #[derive(Debug, Clone)]
@@ -74,6 +74,8 @@ pub struct Caches {
     pub providers: Index<TelephonyProvider>,
     /// `RoutingPolicy`
     pub policies: Index<RoutingPolicy>,
+    /// `HookSwitch`
+    pub switches: Index<HookSwitch>,
     /// Objects that exist and cannot be read, as long as that is so.
     pub unreadable: Arc<Mutex<BTreeSet<Target>>>,
     /// Kinds whose objects were all listed. A store's own signal wakes one waiter only.

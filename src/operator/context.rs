@@ -11,6 +11,7 @@ use super::{
     org::{Orgs, dial::Dial},
     references::References,
     reports::Reports,
+    switch::Switches,
     wake::Wake,
 };
 use crate::okta::{keyed::MarkKey, mark};
@@ -37,6 +38,8 @@ pub struct Context {
     pub caches: Caches,
     /// What is kept of orgs between passes.
     pub orgs: Orgs,
+    /// What is kept of switches between passes.
+    pub switches: Switches,
     /// How orgs are reached.
     pub dial: Arc<dyn Dial>,
     /// Asks for passes over other objects.

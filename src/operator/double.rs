@@ -30,10 +30,11 @@ use super::{
     },
     references::References,
     reports::Reports,
+    switch::Switches,
     wake::Wake,
 };
 use crate::{
-    api::{OktaOrg, TelephonyGateway, TelephonyHook},
+    api::{HookSwitch, OktaOrg, TelephonyGateway, TelephonyHook},
     net::NetError,
     okta::{
         Answer, Api, CallError, Failure, HookId, ObservedHook,
@@ -244,7 +245,7 @@ fn is_free(object: &Value) -> bool {
 
 fn is_collection(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
-    ["secrets", "configmaps", "telephonyhooks", "oktaorgs"].contains(&last)
+    ["secrets", "configmaps", "telephonyhooks", "oktaorgs", "hookswitches"].contains(&last)
 }
 
 fn list(objects: &BTreeMap<String, Value>, path: &str, query: &str) -> Value {
@@ -439,10 +440,13 @@ pub struct World {
     orgs: Writer<OktaOrg>,
     hooks: Writer<TelephonyHook>,
     gateways: Writer<TelephonyGateway>,
+    switches: Writer<HookSwitch>,
 }
 
 /// Where hooks of the test's namespace are.
 pub const HOOKS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonyhooks";
+/// Where its switches are.
+pub const SWITCHES: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches";
 /// Where its orgs are.
 pub const ORGS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/oktaorgs";
 /// Where its gateways are.
@@ -463,12 +467,14 @@ impl World {
     pub fn between(server: Server, org: Org, dial: Arc<dyn Dial>) -> Self {
         let (client, wake) = (server.client(), Wake::default());
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
+        let switches = Writer::default();
         let caches = Caches {
             orgs: Index::new(orgs.as_reader()),
             hooks: Index::new(hooks.as_reader()),
             gateways: Index::new(gateways.as_reader()),
             providers: Index::new(Writer::default().as_reader()),
             policies: Index::new(Writer::default().as_reader()),
+            switches: Index::new(switches.as_reader()),
             filled: Arc::default(),
             unreadable: Arc::default(),
         };
@@ -479,6 +485,7 @@ impl World {
             references: References::new(client.clone(), wake.clone()),
             reports: Arc::new(Reports::default()),
             orgs: Orgs::default(),
+            switches: Switches::default(),
             dial,
             options: options(),
             installation: Installation {
@@ -491,7 +498,7 @@ impl World {
             caches,
             wake,
         };
-        Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways }
+        Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways, switches }
     }
 
     /// Brings the caches to what the API server has.
@@ -500,6 +507,7 @@ impl World {
         fill(&mut self.orgs, &stored, ORGS);
         fill(&mut self.hooks, &stored, HOOKS);
         fill(&mut self.gateways, &stored, GATEWAYS);
+        fill(&mut self.switches, &stored, SWITCHES);
     }
 }
 

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const CONTROLLER: &str = "hookswitch.dev/operator";
 
 /// Conditions whose transitions are told. `Reconciling` and `Stalled` say the same as `Ready`.
-const TOLD: [&str; 7] = ["Ready", "Reachable", "Claimed", "Created", "Active", "Drifted", "Healthy"];
+const TOLD: [&str; 8] = ["Ready", "Reachable", "Claimed", "Created", "Active", "Drifted", "Healthy", "FailoverReady"];
 
 /// Something to tell about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]

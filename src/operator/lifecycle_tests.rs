@@ -311,7 +311,7 @@ async fn a_rotated_secret_reaches_okta_only_when_the_replicas_take_it() {
     assert!(world.org.content(&id).unwrap().secret.expose().starts_with("the first"));
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, "GatewayNotServing");
     let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), next);
-    let _arriving = world.ctx.reports.expect("otp", "main", "", [("main".to_owned(), vec![mark])].into());
+    let _arriving = world.ctx.reports.expect("otp", "main", "", [("main".to_owned(), vec![mark])].into(), Vec::new());
     settle(&mut world, &["main"]).await;
     assert_eq!(world.org.content(&id).unwrap().secret.expose(), next);
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));

@@ -1,6 +1,8 @@
 //! The operator's figures. Names of passes and of leadership are those of controller-runtime, so that stock dashboards
 //! work.
 
+mod switch;
+
 use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -11,6 +13,8 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+pub use switch::SwitchMetrics;
 
 /// Labels of passes that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,6 +73,8 @@ pub struct OperatorMetrics {
     okta_calls: Family<OktaCall, Counter>,
     okta_drift: Family<Drift, Counter>,
     okta_remaining: Family<Org, Gauge<f64, AtomicU64>>,
+    /// Those of switches.
+    pub switches: SwitchMetrics,
 }
 
 impl Default for OperatorMetrics {
@@ -84,6 +90,7 @@ impl Default for OperatorMetrics {
             okta_calls: Family::default(),
             okta_drift: Family::default(),
             okta_remaining: Family::default(),
+            switches: SwitchMetrics::default(),
         }
     }
 }
@@ -113,6 +120,7 @@ impl OperatorMetrics {
             "What Okta's last answer said is left of the rate limit",
             self.okta_remaining.clone(),
         );
+        self.switches.register(registry);
     }
 
     /// A pass begins; the guard's drop ends it.

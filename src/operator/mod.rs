@@ -40,6 +40,9 @@ pub mod secret_value;
 pub mod status;
 #[cfg(test)]
 mod steady_tests;
+pub mod switch;
+#[cfg(test)]
+mod switch_tests;
 pub mod wake;
 pub mod watches;
 

@@ -4,13 +4,17 @@
 //! that shows in status, not by every report.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::wake::{Kind, Target};
 use crate::config::report::{BreakerState, ProbeState, ReplicaReport};
+use crate::failover::{
+    coverage::{Rule, coverage},
+    signal::{Sight, Signal, Source},
+};
 use crate::okta::keyed::ChangeMark;
 
 /// How often a gateway is asked for its reports when nothing of it is on its way.
@@ -57,6 +61,10 @@ struct OfGateway {
     accepted: BTreeMap<String, Vec<ChangeMark>>,
     /// The configuration that it should serve, and since when.
     expected: Option<(String, Instant)>,
+    /// The rules that send, by the configuration in force.
+    rules: Vec<SendingRule>,
+    /// Calls that rules decided lately.
+    traffic: Traffic,
     /// When its replicas were last asked, and which those were.
     asked: Option<(Instant, BTreeSet<String>)>,
 }
@@ -67,6 +75,126 @@ impl OfGateway {
             .values()
             .filter(move |(_, at)| now.saturating_duration_since(*at) <= FRESH)
             .map(|(report, _)| report)
+    }
+}
+
+impl OfGateway {
+    fn availability(&self, hook: &str, now: Instant) -> Signal {
+        let (sight, why) = match (&self.asked, serving(self, hook, now)) {
+            (None, _) => (Sight::Unknown, "The gateway's replicas were not looked at yet."),
+            (Some((_, ready)), _) if ready.is_empty() => (Sight::Fail, "The gateway has no ready replica."),
+            (_, Serving::Yes { .. }) => (Sight::Pass, "Ready replicas serve the hook."),
+            (_, Serving::No) => (Sight::Fail, "Ready replicas do not serve the hook."),
+            (_, Serving::Unknown) => (Sight::Unknown, "No ready replica has reported lately."),
+        };
+        Signal { source: Source::Gateway, sight, why: why.to_owned() }
+    }
+
+    fn coverage(&self, threshold: u8, now: Instant) -> (Signal, Option<u8>) {
+        let reports: Vec<&ReplicaReport> = self.fresh(now).collect();
+        let recent = self.traffic.recent(now);
+        let rules: Vec<Rule> = self
+            .rules
+            .iter()
+            .map(|rule| Rule {
+                name: rule.name.clone(),
+                critical: rule.critical,
+                recent: recent.get(&rule.name).copied().unwrap_or_default(),
+                covered: any_usable(rule.carriers.iter().map(|carrier| usable(&reports, carrier))),
+            })
+            .collect();
+        let known = (!reports.is_empty()).then(|| coverage(&rules)).flatten();
+        let (sight, why) = match &known {
+            None => (Sight::Unknown, "No replica can tell whether its carriers work.".to_owned()),
+            Some(known) if known.percent < threshold => (Sight::Fail, without(&known.uncovered)),
+            Some(known) if known.uncovered.is_empty() => (Sight::Pass, "Every rule has a usable carrier.".to_owned()),
+            Some(known) => (Sight::Pass, format!("Degraded. {}", without(&known.uncovered))),
+        };
+        (Signal { source: Source::Coverage, sight, why }, known.map(|known| known.percent))
+    }
+}
+
+fn without(rules: &[String]) -> String {
+    let shown: Vec<&str> = rules.iter().take(5).map(String::as_str).collect();
+    let more =
+        if rules.len() > shown.len() { format!(" and {} more", rules.len() - shown.len()) } else { String::new() };
+    format!("Without a usable carrier: {}{more}.", shown.join(", "))
+}
+
+/// Whether any replica can send by a carrier; nothing when none can tell.
+fn usable(reports: &[&ReplicaReport], carrier: &str) -> Option<bool> {
+    any_usable(reports.iter().map(|report| {
+        let carrier = report.carriers.get(carrier)?;
+        match (carrier.probe, carrier.breaker) {
+            (ProbeState::Down, _) | (_, BreakerState::Open) => Some(false),
+            // it is being tried: neither well nor unwell
+            (_, BreakerState::HalfOpen | BreakerState::Unknown) | (ProbeState::Unknown, _) => None,
+            (ProbeState::Up, BreakerState::Closed) => Some(true),
+        }
+    }))
+}
+
+fn any_usable(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut sure = None;
+    let mut doubt = false;
+    for one in all {
+        match one {
+            Some(true) => return Some(true),
+            Some(false) => sure = Some(false),
+            None => doubt = true,
+        }
+    }
+    sure.filter(|_| !doubt)
+}
+
+/// A rule that sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendingRule {
+    /// `<policy>/<rule>`.
+    pub name: String,
+    /// Whether it is marked as one that counts.
+    pub critical: bool,
+    /// Its carriers.
+    pub carriers: Vec<String>,
+}
+
+/// What counts as recent traffic.
+const RECENT: Duration = Duration::from_mins(10);
+/// Parts that recent traffic is counted in.
+const PART: Duration = Duration::from_mins(1);
+
+/// Calls by rule, in parts of a minute.
+#[derive(Debug, Default)]
+struct Traffic {
+    parts: VecDeque<(Instant, BTreeMap<String, u64>)>,
+}
+
+impl Traffic {
+    /// Counts what a replica decided since its last report; its counters run since it started.
+    fn count(&mut self, before: Option<&ReplicaReport>, now_is: &ReplicaReport, now: Instant) {
+        let Some(before) = before.filter(|before| before.started_at == now_is.started_at) else { return };
+        if self.parts.back().is_none_or(|(begun, _)| now.saturating_duration_since(*begun) >= PART) {
+            self.parts.push_back((now, BTreeMap::new()));
+        }
+        self.parts.retain(|(begun, _)| now.saturating_duration_since(*begun) < RECENT);
+        let Some((_, part)) = self.parts.back_mut() else { return };
+        for (rule, report) in &now_is.rules {
+            let known = before.rules.get(rule).map(|rule| rule.calls).unwrap_or_default();
+            let more = report.calls.saturating_sub(known);
+            if more > 0 {
+                *part.entry(rule.clone()).or_default() += more;
+            }
+        }
+    }
+
+    fn recent(&self, now: Instant) -> BTreeMap<String, u64> {
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, part) in self.parts.iter().filter(|(begun, _)| now.saturating_duration_since(*begun) < RECENT) {
+            for (rule, calls) in part {
+                *all.entry(rule.clone()).or_default() += calls;
+            }
+        }
+        all
     }
 }
 
@@ -150,10 +278,12 @@ impl Reports {
         gateway: &str,
         hash: &str,
         accepted: BTreeMap<String, Vec<ChangeMark>>,
+        rules: Vec<SendingRule>,
     ) -> bool {
         let mut gateways = self.lock();
         let known = gateways.entry((namespace.to_owned(), gateway.to_owned())).or_default();
         known.accepted = accepted;
+        known.rules = rules;
         match &known.expected {
             Some((expected, since)) if expected == hash => since.elapsed() <= FRESH,
             _ => {
@@ -187,6 +317,8 @@ impl Reports {
         known.replicas.retain(|replica, _| round.contains_key(replica));
         for (replica, report) in round {
             if let Some(report) = report {
+                let before = known.replicas.get(&replica).map(|(before, _)| before);
+                known.traffic.count(before, &report, now);
                 known.replicas.insert(replica, (report, now));
             }
         }
@@ -194,6 +326,25 @@ impl Reports {
         let changed = shown.changed(&known.shown, gateway);
         known.shown = shown;
         changed
+    }
+
+    /// What is seen of a hook that points at a gateway, and how much of what counts it can deliver: it fails below
+    /// `threshold` percent.
+    #[must_use]
+    pub fn signals(&self, namespace: &str, gateway: &str, hook: &str, threshold: u8) -> (Vec<Signal>, Option<u8>) {
+        let (gateways, now) = (self.lock(), Instant::now());
+        let nothing = OfGateway::default();
+        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned())).unwrap_or(&nothing);
+        let (coverage, percent) = known.coverage(threshold, now);
+        (vec![known.availability(hook, now), coverage], percent)
+    }
+
+    /// The carriers that a gateway's rules send by.
+    #[must_use]
+    pub fn carriers(&self, namespace: &str, gateway: &str) -> BTreeSet<String> {
+        let gateways = self.lock();
+        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()));
+        known.into_iter().flat_map(|known| &known.rules).flat_map(|rule| rule.carriers.iter().cloned()).collect()
     }
 
     /// Forgets gateways that are gone.
@@ -383,9 +534,9 @@ mod tests {
         reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
         assert!(!reports.is_due(&key(), &ready), "asked a moment ago");
         assert!(reports.is_due(&key(), &BTreeSet::from(["a", "b"])) && reports.is_due(&key(), &BTreeSet::new()));
-        let _ = reports.expect("ns", "gw", "two", BTreeMap::new());
+        let _ = reports.expect("ns", "gw", "two", BTreeMap::new(), Vec::new());
         assert!(reports.is_due(&key(), &ready), "it serves the configuration before");
-        let _ = reports.expect("ns", "gw", "one", BTreeMap::new());
+        let _ = reports.expect("ns", "gw", "one", BTreeMap::new(), Vec::new());
         assert!(!reports.is_due(&key(), &ready));
     }
 

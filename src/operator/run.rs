@@ -27,11 +27,12 @@ use super::{
     pass::{self, Reconcile},
     references::References,
     reports::Reports,
+    switch::Switches,
     wake::Wake,
     watches,
 };
 use crate::{
-    api::{OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
+    api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
     telemetry::{
         endpoint::{self, ListenError},
         metrics::{self, Metrics, Readiness},
@@ -193,6 +194,7 @@ async fn lead(
         references: References::new(client.clone(), wake.clone()),
         reports: Arc::new(Reports::default()),
         orgs: Orgs::default(),
+        switches: Switches::default(),
         dial: Arc::new(dial),
         client,
         options,
@@ -210,6 +212,7 @@ async fn lead(
     start::<TelephonyGateway>(&ctx, writers.gateways, &mut watching, &mut controllers, &passes_end);
     start::<TelephonyProvider>(&ctx, writers.providers, &mut watching, &mut controllers, &passes_end);
     start::<RoutingPolicy>(&ctx, writers.policies, &mut watching, &mut controllers, &passes_end);
+    start::<HookSwitch>(&ctx, writers.switches, &mut watching, &mut controllers, &passes_end);
 
     let ended = {
         let keeping = CancellationToken::new();
@@ -258,6 +261,7 @@ struct Writers {
     gateways: Writer<TelephonyGateway>,
     providers: Writer<TelephonyProvider>,
     policies: Writer<RoutingPolicy>,
+    switches: Writer<HookSwitch>,
 }
 
 fn caches() -> (Caches, Writers) {
@@ -267,6 +271,7 @@ fn caches() -> (Caches, Writers) {
         gateways: Writer::default(),
         providers: Writer::default(),
         policies: Writer::default(),
+        switches: Writer::default(),
     };
     let caches = Caches {
         orgs: Index::new(writers.orgs.as_reader()),
@@ -274,6 +279,7 @@ fn caches() -> (Caches, Writers) {
         gateways: Index::new(writers.gateways.as_reader()),
         providers: Index::new(writers.providers.as_reader()),
         policies: Index::new(writers.policies.as_reader()),
+        switches: Index::new(writers.switches.as_reader()),
         filled: Arc::default(),
         unreadable: Arc::default(),
     };

@@ -27,6 +27,7 @@ macro_rules! conditions {
     ($($status:ty),+) => { $(impl Conditions for $status { fn conditions(&self) -> &[Condition] { &self.conditions } })+ };
 }
 conditions!(
+    api::HookSwitchStatus,
     api::OktaOrgStatus,
     api::RoutingPolicyStatus,
     api::TelephonyGatewayStatus,

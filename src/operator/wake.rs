@@ -21,12 +21,20 @@ pub enum Kind {
     TelephonyProvider,
     /// `RoutingPolicy`
     RoutingPolicy,
+    /// `HookSwitch`
+    HookSwitch,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::OktaOrg, Self::TelephonyHook, Self::TelephonyGateway, Self::TelephonyProvider, Self::RoutingPolicy];
+    pub const ALL: [Self; 6] = [
+        Self::OktaOrg,
+        Self::TelephonyHook,
+        Self::TelephonyGateway,
+        Self::TelephonyProvider,
+        Self::RoutingPolicy,
+        Self::HookSwitch,
+    ];
 
     /// The kind as Kubernetes spells it; also the `controller` label of metrics.
     #[must_use]
@@ -37,6 +45,7 @@ impl Kind {
             Self::TelephonyGateway => "TelephonyGateway",
             Self::TelephonyProvider => "TelephonyProvider",
             Self::RoutingPolicy => "RoutingPolicy",
+            Self::HookSwitch => "HookSwitch",
         }
     }
 }

@@ -165,7 +165,7 @@ mod tests {
     use crate::config::document::Match;
 
     fn rule(name: &str, matches: Match, action: document::Action) -> document::Rule {
-        document::Rule { policy: "default".into(), name: name.into(), priority: None, matches, action }
+        document::Rule { policy: "default".into(), name: name.into(), priority: None, matches, action, critical: false }
     }
 
     fn send(carrier: &str) -> document::Action {

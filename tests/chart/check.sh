@@ -47,7 +47,7 @@ holds "each watched namespace gets a Role of its own" bash -c "grep -q 'namespac
 holds "a digest wins over the tag" grep -q 'image: "registry.example:5000/team/hookswitch@sha256:0123' "$work/all.yaml"
 holds "the pull secret is used" grep -q 'name: pull' "$work/all.yaml"
 holds "one replica has no disruption budget" bash -c "! grep -q PodDisruptionBudget '$work/single.yaml'"
-holds "CRDs are kept when the chart goes" test "$(grep -c 'helm.sh/resource-policy: keep' "$work/defaults.yaml")" = 5
+holds "CRDs are kept when the chart goes" test "$(grep -c 'helm.sh/resource-policy: keep' "$work/defaults.yaml")" = 6
 for line in 'runAsNonRoot: true' 'readOnlyRootFilesystem: true' 'allowPrivilegeEscalation: false' 'drop: \[ALL\]' 'type: RuntimeDefault'; do
   holds "the operator's pod says ${line//\\/}" grep -q "$line" "$work/defaults.yaml"
 done
@@ -58,6 +58,8 @@ done
 kubectl kustomize examples/acme >"$work/acme.yaml"
 kubectl kustomize examples/sandbox >"$work/overlay.yaml"
 holds "examples/acme fits the schemas" conform "$work/acme.yaml"
+kubectl kustomize examples/sandbox-standby >"$work/standby.yaml"
+holds "examples/standby over examples/sandbox fits the schemas" conform "$work/standby.yaml"
 holds "examples/sandbox fits the schemas" conform "$work/overlay.yaml" examples/sandbox/sandbox.yaml
 sed 's/publicURL/publicUrl/' "$work/acme.yaml" >"$work/typo.yaml"
 refused "a misspelt field does not fit the schemas" conform "$work/typo.yaml"

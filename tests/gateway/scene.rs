@@ -190,7 +190,7 @@ pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
 }
 
 pub fn rule(action: Action) -> Rule {
-    Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action }
+    Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action, critical: false }
 }
 
 /// Okta's body for one SMS.

@@ -27,10 +27,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{/* What the operator needs wherever its resources are. It must itself hold what the gateways' Roles grant. */}}
 {{- define "hookswitch.rules" -}}
 - apiGroups: [hookswitch.dev]
-  resources: [oktaorgs, telephonyproviders, routingpolicies, telephonygateways, telephonyhooks]
+  resources: [oktaorgs, telephonyproviders, routingpolicies, telephonygateways, telephonyhooks, hookswitches]
   verbs: [get, list, watch]
 - apiGroups: [hookswitch.dev]
-  resources: [oktaorgs/status, telephonyproviders/status, routingpolicies/status, telephonygateways/status, telephonyhooks/status]
+  resources: [oktaorgs/status, telephonyproviders/status, routingpolicies/status, telephonygateways/status, telephonyhooks/status, hookswitches/status]
   verbs: [get, patch, update]
 # finalizers
 - apiGroups: [hookswitch.dev]

@@ -57,6 +57,9 @@ pub struct DesiredHook {
     pub applied_mark: Option<ChangeMark>,
     /// Whether it is to be active; `None` keeps what Okta has.
     pub state: Option<DesiredState>,
+    /// Its state was decided for all hooks at once: there is nothing to wait for, while a person's change of Active from one
+    /// hook to another is two writes.
+    pub decided: bool,
     /// What to do when its name is taken by a hook that is not ours.
     pub adoption: Adoption,
     /// Set once the object is being deleted.

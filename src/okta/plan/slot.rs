@@ -160,7 +160,7 @@ impl<'a> Slot<'a> {
             }
             return;
         };
-        if let Some(left) = self.unstill(STILL_TO_HAND_OVER).filter(|_| !restoring) {
+        if let Some(left) = self.unstill(STILL_TO_HAND_OVER).filter(|_| !restoring && !want.decided) {
             draft.wait(object, Waiting::Stillness(left));
             return;
         }

@@ -27,7 +27,7 @@ use super::{
     context::Context,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
-    reports::FRESH,
+    reports::{FRESH, SendingRule},
     wake::{Kind, Target},
     watches,
 };
@@ -158,8 +158,22 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
     let in_force = if too_large { facts.previous.as_ref() } else { Some(&config) };
     let accepted = in_force.map(|config| marks(config, ctx, &namespace)).unwrap_or_default();
-    let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash, accepted);
+    let rules = in_force.map(sending).unwrap_or_default();
+    let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash, accepted, rules);
     Ok(status::Seen { problems, too_large, hash, deployment, replicas, arriving, certificate })
+}
+
+/// The rules of a configuration that send, for the health of the hooks that point at it.
+fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
+    let sends = config.rules.iter().filter_map(|rule| match &rule.action {
+        document::Action::Send(carriers) => Some(SendingRule {
+            name: format!("{}/{}", rule.policy, rule.name),
+            critical: rule.critical,
+            carriers: carriers.clone(),
+        }),
+        document::Action::Deny => None,
+    });
+    sends.collect()
 }
 
 /// Marks of the secrets that each hook takes by a configuration.

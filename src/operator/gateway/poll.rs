@@ -69,6 +69,8 @@ pub async fn run(ctx: Arc<Context>) {
     }
     let following = futures::future::join_all(watches);
     let polling = async {
+        // a store that is not filled yet would show every gateway without a replica
+        futures::future::join_all(stores.iter().map(reflector::Store::wait_until_ready)).await;
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -113,7 +113,7 @@ mod tests {
         let verdict = Verdict { object: object.clone(), hook, status: None, drift, duplicates, outcome };
         let seen =
             HookView { generation: None, verdict, applied_mark: None, refusal: None, of_sibling: None, drift: None };
-        OrgView { problem, hooks: [(object, seen)].into() }
+        OrgView { problem, hooks: [(object, seen)].into(), ..OrgView::default() }
     }
 
     #[test]

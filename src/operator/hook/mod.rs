@@ -22,6 +22,7 @@ use super::{
     namespace,
     pass::{PassError, Reconcile, Requeue},
     references::Reference,
+    switch::ruling,
     wake::{Kind, Target},
     watches,
 };
@@ -40,11 +41,15 @@ impl Reconcile for TelephonyHook {
         &caches.hooks
     }
 
-    fn dependents(&self, _: &Context) -> Vec<Target> {
+    fn dependents(&self, ctx: &Context) -> Vec<Target> {
         let namespace = self.namespace().unwrap_or_default();
         let org = self.spec.okta.as_ref().map(|okta| Target::new(Kind::OktaOrg, &namespace, &okta.org_ref.name));
         let gateway = Target::new(Kind::TelephonyGateway, &namespace, &self.spec.target.gateway_ref.name);
-        org.into_iter().chain([gateway]).collect()
+        let name = self.name_any();
+        let switches = ctx.caches.switches.in_namespace(&namespace);
+        let switches = switches.iter().filter(|switch| ruling::names(switch, &name));
+        let switches = switches.map(|switch| watches::target(&**switch));
+        org.into_iter().chain([gateway]).chain(switches).collect()
     }
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {

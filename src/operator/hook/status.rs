@@ -12,6 +12,7 @@ use super::{
         problem::Problem,
         reports::Serving,
         status,
+        switch::ruling::{self, Ruling},
     },
     Endpoint, Facts,
 };
@@ -40,6 +41,14 @@ pub async fn write(
     let namespace = hook.namespace().unwrap_or_default();
     let view = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&namespace, &okta.org_ref.name));
     let object = ObjectRef::new(&namespace, hook.name_any());
+    let endpoint = match ruling::of(
+        hook,
+        &ctx.caches.switches.in_namespace(&namespace),
+        &ctx.caches.hooks.in_namespace(&namespace),
+    ) {
+        Ruling::Torn(why) => Err(Problem::lasting(Ready::SwitchConflict, why)),
+        Ruling::Own | Ruling::Switch { .. } => endpoint,
+    };
     let side = match &view {
         None => Side::NotWanted,
         Some(view) => Side::of(view, &object),

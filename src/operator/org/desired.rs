@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::{
-    super::{finalizer, hook::Endpoint, problem::Problem, reports::Serving},
+    super::{finalizer, hook::Endpoint, problem::Problem, reports::Serving, switch::ruling::Ruling},
     session::State,
 };
 use crate::{
@@ -19,9 +19,9 @@ use crate::{
         DesiredHook, DesiredOrg, HookId, ObjectRef,
         intent::PlanIntent,
         keyed::{ChangeMark, MarkKey},
-        mark::Installation,
+        mark::{Installation, Whose},
         plan::{Adoption, Deletion, DesiredState, Verb},
-        types::Header,
+        types::{Header, HookStatus},
     },
 };
 
@@ -36,6 +36,8 @@ pub struct Declared {
     pub serving: Serving,
     /// Whether every replica of the gateway takes the secret as it is now.
     pub accepted: bool,
+    /// Who decides its state.
+    pub ruling: Ruling,
 }
 
 impl Declared {
@@ -73,6 +75,13 @@ pub fn desired(
 ) -> Desired {
     let mut hashes = BTreeMap::new();
     let mut hooks = Vec::new();
+    let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+    let active = observed.iter().find(|hook| hook.status == HookStatus::Active);
+    let active = active.and_then(|hook| match installation.whose(hook) {
+        Whose::Ours(owner) => Some(owner),
+        _ => None,
+    });
+    let moved = moved_by_hand(declared, active.as_ref());
     for one in declared {
         let object = one.object();
         let mark = match &one.endpoint {
@@ -82,7 +91,8 @@ pub fn desired(
         let hash = one.hash(&mark);
         hashes.insert(object.clone(), hash);
         let refused = state.refused(&object, hash, now);
-        hooks.push(hook(one, object, mark, refused, state));
+        let state_wanted = wanted(one, &moved);
+        hooks.push(hook(one, object, mark, refused, state_wanted, state));
     }
     let still_for = state.still_for(declarations(&hooks), now);
     let objects: BTreeSet<ObjectRef> = hooks.iter().map(|hook| hook.object.clone()).collect();
@@ -96,6 +106,7 @@ fn hook(
     object: ObjectRef,
     mark: ChangeMark,
     mut refused: BTreeSet<Verb>,
+    wanted: Option<HookState>,
     state: &State,
 ) -> DesiredHook {
     let spec = &one.hook.spec;
@@ -122,7 +133,8 @@ fn hook(
         secret_accepted: one.accepted || applied.as_ref().is_none_or(|applied| *applied == mark),
         secret_mark: mark,
         applied_mark: applied,
-        state: spec.state.map(|state| match state {
+        decided: matches!(one.ruling, Ruling::Switch { .. }),
+        state: wanted.map(|state| match state {
             HookState::Active => DesiredState::Active,
             HookState::Inactive => DesiredState::Inactive,
         }),
@@ -137,6 +149,25 @@ fn hook(
         endpoint_ready: held && usable && matches!(one.serving, Serving::Yes { .. }),
         refused,
         object,
+    }
+}
+
+/// The switches whose active hook somebody exchanged in Okta for another of theirs, while they were not switching. That is a
+/// person's word: it is left as it is until the switch has taken it in.
+fn moved_by_hand(declared: &[Declared], active: Option<&ObjectRef>) -> BTreeSet<String> {
+    let of_active = declared.iter().find(|one| active == Some(&one.object()));
+    match of_active.map(|one| &one.ruling) {
+        Some(Ruling::Switch { name, state: Some(HookState::Inactive), switching: false }) => [name.clone()].into(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The state that a hook is to have.
+fn wanted(one: &Declared, moved: &BTreeSet<String>) -> Option<HookState> {
+    match &one.ruling {
+        Ruling::Own => one.hook.spec.state,
+        Ruling::Switch { name, state, .. } => state.filter(|_| !moved.contains(name)),
+        Ruling::Torn(_) => None,
     }
 }
 
@@ -157,7 +188,8 @@ fn declarations(hooks: &[DesiredHook]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for hook in hooks {
         hook.object.hash(&mut hasher);
-        hook.state.map(|state| state == DesiredState::Active).hash(&mut hasher);
+        let state = hook.state.filter(|_| !hook.decided);
+        state.map(|state| state == DesiredState::Active).hash(&mut hasher);
         (&hook.name, &hook.uri, &hook.auth_header).hash(&mut hasher);
         hook.deleting.is_some().hash(&mut hasher);
     }

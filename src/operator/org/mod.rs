@@ -14,10 +14,11 @@ mod session;
 mod status;
 mod trouble;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Resource as _, ResourceExt as _, api::ListParams};
+use kube::{Api, Resource as _, ResourceExt as _, api::ListParams, core::NamespaceResourceScope};
+use serde::de::DeserializeOwned;
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use self::{
@@ -34,11 +35,12 @@ use super::{
     hook,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
+    switch::ruling::{self, Ruling},
     wake::{Kind, Target},
 };
 use crate::{
     api::{
-        OktaOrg, TelephonyHook,
+        HookSwitch, OktaOrg, TelephonyHook,
         reason::{Reachable, Ready},
     },
     okta::{
@@ -49,7 +51,7 @@ use crate::{
     },
 };
 
-pub use session::{HookView, OrgView, Orgs};
+pub use session::{HookView, InUse, OrgView, Orgs};
 
 /// Part of the poll interval after which a list is due: passes come a fifth early or late.
 const DUE: f64 = 0.75;
@@ -93,7 +95,14 @@ impl Reconcile for OktaOrg {
 
         // what is not known now is not forgotten: hooks keep what was last said of them
         let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
-        let view = OrgView { problem: found.problem.clone(), hooks };
+        let in_use = found.in_use(&ctx.installation.mark);
+        let before = session.view();
+        let switches = if before.in_use == in_use && before.hooks == hooks {
+            Vec::new()
+        } else {
+            switches_of(&ctx, &object, &hooks)
+        };
+        let view = OrgView { problem: found.problem.clone(), hooks, in_use };
         let changed = session.show(view);
         pass.remember(&changed).await?;
         let made = pass.state_mut()?.changes.clone();
@@ -101,9 +110,18 @@ impl Reconcile for OktaOrg {
         super::status::write(&ctx, &pass.org, status).await?;
         pass.state_mut()?.changes.clear();
         drop(pass);
+        ctx.wake.wake_all(switches);
         ctx.wake.wake_all(changed.into_iter().map(|hook| Target::new(Kind::TelephonyHook, hook.namespace, hook.name)));
         Ok(Requeue::After(if leaving { wait.min(deletion::GRACE) } else { wait }))
     }
+}
+
+/// The switches that name one of these hooks: what they wait for may be so now.
+fn switches_of(ctx: &Context, org: &OktaOrg, hooks: &HookViews) -> Vec<Target> {
+    let namespace = org.namespace().unwrap_or_default();
+    let switches = ctx.caches.switches.in_namespace(&namespace);
+    let named = switches.iter().filter(|switch| hooks.keys().any(|hook| ruling::names(switch, &hook.name)));
+    named.map(|switch| Target::new(Kind::HookSwitch, &namespace, switch.name_any())).collect()
 }
 
 fn known_id(org: &OktaOrg) -> Option<&str> {
@@ -210,11 +228,14 @@ impl Pass<'_> {
         observe::list(ctx, &api, self.state_mut()?, &host, poll.mul_f64(DUE)).await?;
 
         let hooks = ctx.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
-        let mut declared = self.declare(hooks).await?;
+        let switches = ctx.caches.switches.in_namespace(&self.namespace());
+        let mut declared = self.declare(hooks, &switches).await?;
         let (mut desired, mut plan) = self.plan(&declared)?;
         if !plan.moves.is_empty() {
             // nothing is changed in Okta because of what a cache says
-            declared = self.declare(self.read_hooks().await?).await?;
+            let switches: Vec<Arc<HookSwitch>> =
+                self.read_all::<HookSwitch>().await?.into_iter().map(Arc::new).collect();
+            declared = self.declare(self.read_all().await?, &switches).await?;
             observe::list(ctx, &api, self.state_mut()?, &host, Duration::ZERO).await?;
             (desired, plan) = self.plan(&declared)?;
         }
@@ -255,21 +276,34 @@ impl Pass<'_> {
     }
 
     /// The hooks of this org with what is known of their endpoints.
-    async fn declare(&self, hooks: Vec<TelephonyHook>) -> Result<Vec<Declared>, PassError> {
+    async fn declare(
+        &self,
+        hooks: Vec<TelephonyHook>,
+        switches: &[Arc<HookSwitch>],
+    ) -> Result<Vec<Declared>, PassError> {
         let name = self.org.name_any();
         let mut declared = Vec::new();
+        let all: Vec<Arc<TelephonyHook>> = hooks.iter().cloned().map(Arc::new).collect();
         for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
-            let (facts, endpoint) = hook::endpoint(&hook, self.ctx).await?;
-            declared.push(Declared { hook, endpoint, serving: facts.serving, accepted: facts.accepted });
+            let (facts, mut endpoint) = hook::endpoint(&hook, self.ctx).await?;
+            let ruling = ruling::of(&hook, switches, &all);
+            if let Ruling::Torn(why) = &ruling {
+                endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
+            }
+            declared.push(Declared { hook, endpoint, serving: facts.serving, accepted: facts.accepted, ruling });
         }
         Ok(declared)
     }
 
-    async fn read_hooks(&self) -> Result<Vec<TelephonyHook>, PassError> {
+    /// All objects of a kind in the org's namespace, from the API server itself.
+    async fn read_all<K>(&self) -> Result<Vec<K>, PassError>
+    where
+        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
         let namespace = self.namespace();
-        let api: Api<TelephonyHook> = Api::namespaced(self.ctx.client.clone(), &namespace);
+        let api: Api<K> = Api::namespaced(self.ctx.client.clone(), &namespace);
         let list = api.list(&ListParams::default()).await;
-        Ok(list.map_err(PassError::api(format!("list the TelephonyHooks of {namespace}")))?.items)
+        Ok(list.map_err(PassError::api(format!("list the {} of {namespace}", K::plural(&()))))?.items)
     }
 
     fn plan(&mut self, declared: &[Declared]) -> Result<(Desired, Plan), PassError> {

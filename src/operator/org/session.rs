@@ -37,6 +37,22 @@ pub struct OrgView {
     pub problem: Option<Problem>,
     /// What the last plan said, by hook. Empty until the first one.
     pub hooks: BTreeMap<ObjectRef, HookView>,
+    /// Which hook Okta uses.
+    pub in_use: InUse,
+}
+
+/// Which telephony hook of an org is active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum InUse {
+    /// Okta does not say.
+    #[default]
+    Unknown,
+    /// None.
+    Nobody,
+    /// One of this installation's.
+    Ours(ObjectRef),
+    /// Somebody else's, or one whose state cannot be read.
+    Other,
 }
 
 /// What the last plan said of a hook.

@@ -1,8 +1,11 @@
 //! What is said of an org. Pure.
 
-use super::super::{
-    conditions::{self, Is, Progress},
-    problem::Problem,
+use super::{
+    super::{
+        conditions::{self, Is, Progress},
+        problem::Problem,
+    },
+    session::InUse,
 };
 use crate::{
     api::{
@@ -31,6 +34,21 @@ pub struct Found {
     pub observed: Option<Vec<ObservedHook>>,
     /// The plan under way.
     pub plan: Option<serde_json::Value>,
+}
+
+impl Found {
+    /// Which hook Okta uses, as far as this pass could see.
+    #[must_use]
+    pub fn in_use(&self, installation: &Installation) -> InUse {
+        let (None, Some(observed)) = (&self.problem, &self.observed) else { return InUse::Unknown };
+        let Some(active) = observed.iter().find(|hook| hook.status != HookStatus::Inactive) else {
+            return InUse::Nobody;
+        };
+        match installation.whose(active) {
+            Whose::Ours(owner) if active.status == HookStatus::Active => InUse::Ours(owner),
+            _ => InUse::Other,
+        }
+    }
 }
 
 /// The status of an org. `changes` were made in Okta since its last write.

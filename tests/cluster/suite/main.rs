@@ -7,6 +7,7 @@ mod hooks;
 mod leaks;
 mod scenarios;
 mod stage;
+mod switch;
 
 use std::{panic, process::ExitCode, time::Instant};
 

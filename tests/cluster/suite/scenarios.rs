@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     hooks, leaks,
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
+    switch,
 };
 
 type Scenario = fn(&Stage);
@@ -35,6 +36,12 @@ pub const ALL: &[(&str, Scenario)] = &[
         "somebody else's active hook is a conflict that says the way out, and ours takes over when it goes",
         hooks::conflict,
     ),
+    ("a switch over two hooks keeps the first active and proves the standby", switch::set_up),
+    ("when every carrier of the active hook fails, the switch makes the standby active", switch::carriers_fail),
+    ("when the active hook's gateway is gone, the switch makes the standby active", switch::gateway_gone),
+    ("the switch switches nothing needlessly, and says why", switch::not_needlessly),
+    ("a person promotes and brings back by the switch, in the cluster and in Okta's console", switch::people),
+    ("a switch that is deleted changes nothing in Okta", switch::deleted),
     ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search),
     ("a namespace goes with everything in it, and its hook is found again", hooks::namespace_gone),
     ("uninstalling leaves nothing held and Okta as it is", hooks::uninstalled),

@@ -1,0 +1,303 @@
+//! `HookSwitch`: which hook of an org is active.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Duration, NameRef};
+
+/// Which hook of an org is active.
+#[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "hookswitch.dev",
+    version = "v1alpha1",
+    kind = "HookSwitch",
+    plural = "hookswitches",
+    shortname = "hsw",
+    category = "hookswitch",
+    namespaced,
+    cel,
+    status = "HookSwitchStatus",
+    derive = "PartialEq",
+    doc = "Which telephony hook of an Okta org is active, and which one takes over when it cannot deliver.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active"),
+    printcolumn(name = "Standby", type_ = "string", json_path = ".status.standby"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Since", type_ = "date", json_path = ".status.since"),
+    printcolumn(name = "Held", type_ = "string", json_path = ".status.conditions[?(@.type==\"Held\")].reason"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct HookSwitchSpec {
+    /// The hooks in order of preference, all of one org, none with a `state` of its own. The first is active when all is
+    /// well.
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub hooks: Vec<NameRef>,
+    /// What it may do by itself. Absent: Automatic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<SwitchMode>,
+    /// When a hook counts as failed, and as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<SwitchDetection>,
+    /// How long the active hook stays suspect before it is switched away from; never 0. Absent: 10s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('10m')").message("delay must be between 1s and 10m"))]
+    pub delay: Option<Duration>,
+    /// The least time between two switches that it makes by itself. Absent: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("cooldown must be between 10s and 24h"))]
+    pub cooldown: Option<Duration>,
+    /// How often it may switch by itself before somebody has to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<SwitchBudget>,
+    /// How the first hook becomes active again. Absent: by a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failback: Option<SwitchFailback>,
+    /// Times in which it does not switch by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub maintenance: Vec<MaintenanceWindow>,
+    /// While true it does not switch by itself. Absent: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+}
+
+/// What a switch may do by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SwitchMode {
+    /// First activation, repairs, failover, and failback as configured.
+    Automatic,
+    /// First activation and repairs; it says what else it would do.
+    Observe,
+    /// First activation and repairs; a person switches.
+    Manual,
+    /// Nothing: what Okta has is left as it is.
+    Disabled,
+}
+
+/// When a hook counts as failed, and as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchDetection {
+    /// Time between two looks at the hooks. Absent: 5s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1m')").message("interval must be between 1s and 1m"))]
+    pub interval: Option<Duration>,
+    /// Failed looks in a row that make the active hook suspect. Absent: 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 20))]
+    pub fall: Option<u32>,
+    /// Good looks in a row that make it well again, and that prove a standby. Absent: 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub rise: Option<u32>,
+    /// A hook fails when less than this part of what counts has a usable carrier, in percent. What counts: the rules
+    /// marked `critical`; without any, recent traffic; without enough of that, every rule the same. Absent: 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub coverage: Option<u8>,
+    /// By how many percent a standby must cover more than an active hook that fails by its coverage. Absent: 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub margin: Option<u8>,
+}
+
+/// How often a switch may switch by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchBudget {
+    /// Most switches within `window`; then it holds until somebody acknowledges. Absent: 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 20))]
+    pub switches: Option<u32>,
+    /// Absent: 1h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('168h')").message("window must be between 1m and 168h"))]
+    pub window: Option<Duration>,
+}
+
+/// How the first hook becomes active again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchFailback {
+    /// By itself, so long after the first hook recovered, if it stayed well.
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('168h')").message("after must be between 1m and 168h"))]
+    pub after: Duration,
+}
+
+/// A time in which nothing is switched by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[x_kube(validation = Rule::new("timestamp(self.from) < timestamp(self.until)").message("from must be before until"))]
+pub struct MaintenanceWindow {
+    /// From then (RFC 3339).
+    #[schemars(length(max = 40), regex(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$"))]
+    pub from: String,
+    /// Until then (RFC 3339).
+    #[schemars(length(max = 40), regex(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$"))]
+    pub until: String,
+}
+
+/// The annotation by which a person promotes a hook: `<hook>` or `<hook>/<anything>`. Acted on once per value.
+pub const PROMOTE: &str = "hookswitch.dev/promote";
+/// The annotation by which a person asks for the first hook. Acted on once per value.
+pub const FAILBACK: &str = "hookswitch.dev/failback";
+/// The annotation by which a person says that they saw that the budget is spent. Acted on once per value.
+pub const ACKNOWLEDGE: &str = "hookswitch.dev/acknowledge";
+
+/// What the operator knows of the switch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HookSwitchStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Healthy`, `FailoverReady`, `FailoverActive`, `Held`, `StandbyIndependent`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// `Healthy`, `Suspect`, `FailingOver`, `OnStandby`, `Recovering` or `Held`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub phase: Option<String>,
+    /// Since when (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub since: Option<String>,
+    /// The hook that Okta uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub active: Option<String>,
+    /// The hook that is to be active: the decision, recorded before Okta is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub target: Option<String>,
+    /// The hook that would take over now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub standby: Option<String>,
+    /// The switch under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switching: Option<Switching>,
+    /// What is seen of each hook.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub hooks: Vec<SwitchedHook>,
+    /// When it last switched by itself (RFC 3339): what cooldown and budget count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 40)))]
+    pub automatic: Vec<String>,
+    /// The last switches, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<SwitchRecord>,
+    /// The annotations that were acted on, as they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled: Option<HandledRequests>,
+}
+
+impl HookSwitchStatus {
+    /// Most entries of [`Self::history`].
+    pub const MOST_HISTORY: usize = 10;
+}
+
+/// A switch under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct Switching {
+    /// The hook that was active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub from: Option<String>,
+    /// `Failed`, `Recovered`, `Promoted` or `FailedBack`.
+    #[schemars(length(max = 16))]
+    pub cause: String,
+}
+
+/// What is seen of one hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchedHook {
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// `Pass`, `Fail` or `Unknown`.
+    #[schemars(length(max = 8))]
+    pub health: String,
+    /// Whether it passed often enough in a row to be switched to.
+    pub proven: bool,
+    /// What that is judged by.
+    #[schemars(length(max = 8))]
+    pub signals: Vec<SwitchSignal>,
+}
+
+/// One signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchSignal {
+    /// `Gateway` or `Coverage`.
+    #[schemars(length(max = 16))]
+    pub source: String,
+    /// `Pass`, `Fail` or `Unknown`.
+    #[schemars(length(max = 8))]
+    pub result: String,
+    /// Why.
+    #[schemars(length(max = 512))]
+    pub reason: String,
+}
+
+/// One switch that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchRecord {
+    /// When it ended (RFC 3339).
+    #[schemars(length(max = 40))]
+    pub at: String,
+    /// The hook that was active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub from: Option<String>,
+    /// The hook that was to be.
+    #[schemars(length(max = 253))]
+    pub to: String,
+    /// `Failed`, `Recovered`, `Promoted`, `FailedBack`, or `ChangedInOkta` by somebody else.
+    #[schemars(length(max = 16))]
+    pub cause: String,
+    /// `Switched` or `Refused`.
+    #[schemars(length(max = 16))]
+    pub outcome: String,
+    /// From the decision to Okta's confirmation, in milliseconds.
+    pub took_ms: i64,
+}
+
+/// The annotations that were acted on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct HandledRequests {
+    /// `hookswitch.dev/promote`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub promote: Option<String>,
+    /// `hookswitch.dev/failback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub failback: Option<String>,
+    /// `hookswitch.dev/acknowledge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub acknowledge: Option<String>,
+}

@@ -1,0 +1,189 @@
+//! Random histories in simulated time: health, Okta's answers, restarts and admins, and the laws that hold through all.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::health::Health;
+use super::machine::{HookSeen, InOkta, Machine, Moment, Phase, Request, Restored, Seen, Told};
+use super::settings::{Failback, Mode, Settings};
+use super::signal::Sight;
+
+const HOOKS: [&str; 3] = ["a", "b", "c"];
+const LOOK: i64 = 5_000;
+
+/// What happens between two looks.
+#[derive(Debug, Clone)]
+enum Event {
+    Health(usize, Sight),
+    /// Okta takes this many looks to do what is decided; none: it does not say anything.
+    Okta(Option<u8>),
+    Admin(usize),
+    Restart,
+    Promote(usize),
+    Acknowledge,
+    Pause(bool),
+    Wait(u8),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let sight = prop_oneof![4 => Just(Sight::Pass), 4 => Just(Sight::Fail), 1 => Just(Sight::Unknown)];
+    let event = prop_oneof![
+        8 => (0..3_usize, sight).prop_map(|(hook, sight)| Event::Health(hook, sight)),
+        2 => prop_oneof![Just(None), (0..4_u8).prop_map(Some)].prop_map(Event::Okta),
+        1 => (0..3_usize).prop_map(Event::Admin),
+        1 => Just(Event::Restart),
+        1 => (0..3_usize).prop_map(Event::Promote),
+        1 => Just(Event::Acknowledge),
+        1 => any::<bool>().prop_map(Event::Pause),
+        8 => (1..30_u8).prop_map(Event::Wait),
+    ];
+    prop::collection::vec(event, 1..120)
+}
+
+struct World {
+    machine: Machine,
+    settings: Settings,
+    now: i64,
+    sights: [Sight; 3],
+    active: Option<String>,
+    speaks: bool,
+    lag: u8,
+    waited: u8,
+    paused: bool,
+    /// Automatic switches so far, since the last acknowledgement.
+    automatic: Vec<i64>,
+}
+
+impl World {
+    fn look(&mut self, request: Option<Request>, acknowledged: bool) {
+        self.now += LOOK;
+        let hooks = HOOKS.iter().zip(self.sights).map(|(name, sight)| HookSeen {
+            name: (*name).to_owned(),
+            health: Health { sight, percent: None },
+            usable_in_okta: true,
+            refused: false,
+        });
+        let okta = match (&self.active, self.speaks) {
+            (_, false) => InOkta::Unknown,
+            (Some(active), true) => InOkta::Ours(active.clone()),
+            (None, true) => InOkta::Nobody,
+        };
+        let seen = Seen { hooks: hooks.collect(), okta, paused: self.paused, request, acknowledged };
+        let before = self.machine.clone();
+        let told = self.machine.step(&seen, &self.settings, Moment::at(self.now));
+        if acknowledged {
+            self.automatic.clear();
+        }
+        for one in &told {
+            self.check(one, &before, &seen);
+        }
+        self.obey();
+    }
+
+    /// What must be so whenever the machine switches by itself.
+    fn check(&mut self, told: &Told, before: &Machine, seen: &Seen) {
+        let Told::Started { from, to, cause } = told else { return };
+        if !cause.is_automatic() {
+            return;
+        }
+        let sight = |name: &str| seen.hooks.iter().find(|hook| hook.name == name).unwrap().health.sight;
+        assert_eq!(self.settings.mode, Mode::Automatic);
+        assert!(!seen.paused, "switched while paused");
+        assert!(!matches!(seen.okta, InOkta::Unknown | InOkta::Other), "switched blindly");
+        assert_eq!(sight(to), Sight::Pass, "to a hook that is not well");
+        assert!(!matches!(before.phase(), Phase::FailingOver { .. }), "a switch inside a switch");
+        if *cause == super::machine::Cause::Failed {
+            assert_eq!(sight(from.as_deref().unwrap()), Sight::Fail, "away from a hook that is not seen to fail");
+        }
+        let window = i64::try_from(self.settings.window.as_millis()).unwrap();
+        self.automatic.retain(|at| self.now - at < window);
+        if let Some(last) = self.automatic.last() {
+            let cooldown = i64::try_from(self.settings.cooldown.as_millis()).unwrap();
+            assert!(self.now - last >= cooldown, "inside the cooldown");
+        }
+        self.automatic.push(self.now);
+        assert!(self.automatic.len() <= usize::try_from(self.settings.budget).unwrap(), "over the budget");
+    }
+
+    /// Okta does what is decided, after its time.
+    fn obey(&mut self) {
+        let target = self.machine.target().map(str::to_owned);
+        if !self.speaks || target == self.active || target.is_none() {
+            self.waited = 0;
+            return;
+        }
+        self.waited += 1;
+        if self.waited > self.lag {
+            self.active = target;
+            self.waited = 0;
+        }
+    }
+
+    /// A new process: what status has is known, and nothing else.
+    fn restart(&mut self) {
+        let now = Moment::at(self.now);
+        let failing_over = match self.machine.phase() {
+            Phase::FailingOver { from, cause } => Some((from.clone(), *cause)),
+            _ => None,
+        };
+        let suspect = *self.machine.phase() == Phase::Suspect;
+        let restored = Restored {
+            target: self.machine.target().map(str::to_owned),
+            failing_over,
+            suspect_for: suspect.then(|| self.machine.since().age(now)),
+            switches: self.machine.switches(now),
+            budget_spent: self.machine.is_spent(),
+        };
+        self.machine = Machine::restore(restored, now);
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Health(hook, sight) => self.sights[*hook] = *sight,
+            Event::Okta(lag) => (self.speaks, self.lag) = (lag.is_some(), lag.unwrap_or(self.lag)),
+            Event::Admin(hook) => self.active = Some(HOOKS[*hook].to_owned()),
+            Event::Restart => self.restart(),
+            Event::Promote(hook) => self.look(Some(Request::Promote(HOOKS[*hook].to_owned())), false),
+            Event::Acknowledge => self.look(None, true),
+            Event::Pause(paused) => self.paused = *paused,
+            Event::Wait(looks) => (0..*looks).for_each(|_| self.look(None, false)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
+    ))]
+
+    #[test]
+    fn through_any_history_no_law_is_broken_and_a_hook_that_stays_well_ends_up_active(
+        events in events(), automatic_back in any::<bool>(), well in 0..3_usize,
+    ) {
+        let failback = if automatic_back { Failback::After(Duration::from_mins(5)) } else { Failback::ByPerson };
+        let settings = Settings { failback, ..Settings::default() };
+        let mut world = World {
+            machine: Machine::new(Moment::at(0)),
+            settings,
+            now: 0,
+            sights: [Sight::Pass; 3],
+            active: None,
+            speaks: true,
+            lag: 0,
+            waited: 0,
+            paused: false,
+            automatic: Vec::new(),
+        };
+        for event in &events {
+            world.happen(event);
+        }
+        // In the end one hook is well and stays so, Okta answers, and somebody has looked.
+        (world.speaks, world.lag, world.paused) = (true, 0, false);
+        world.sights = [Sight::Fail; 3];
+        world.sights[well] = Sight::Pass;
+        world.look(None, true);
+        (0..100).for_each(|_| world.look(None, false));
+        prop_assert_eq!(world.active.as_deref(), Some(HOOKS[well]), "{:?}", world.machine);
+    }
+}

@@ -1,0 +1,659 @@
+//! The state machine of a switch: `Healthy → Suspect → FailingOver → OnStandby → Recovering → Healthy`, and `Held`.
+//!
+//! It decides which hook is to be active and nothing else. What Okta has is an observation like any other, so a decision
+//! that was lost with its process is found again from there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::health::Health;
+use super::settings::{Failback, Mode, Settings};
+use super::signal::Sight;
+
+/// A point in time of any clock that does not run backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(i64);
+
+impl Moment {
+    /// Milliseconds of the clock.
+    #[must_use]
+    pub const fn at(milliseconds: i64) -> Self {
+        Self(milliseconds)
+    }
+
+    /// The moment so much earlier.
+    #[must_use]
+    pub fn before(self, age: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(age)))
+    }
+
+    /// How long ago it was; nothing when it is still to come.
+    #[must_use]
+    pub fn age(self, now: Self) -> Duration {
+        Duration::from_millis(u64::try_from(now.0.saturating_sub(self.0)).unwrap_or_default())
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Why the hook that is to be active changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The active one failed.
+    Failed,
+    /// The first one was well again for long enough.
+    Recovered,
+    /// A person promoted one.
+    Promoted,
+    /// A person asked for the first one.
+    FailedBack,
+    /// Somebody activated another of the hooks in Okta.
+    InOkta,
+}
+
+impl Cause {
+    /// A stable word for status and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "Failed",
+            Self::Recovered => "Recovered",
+            Self::Promoted => "Promoted",
+            Self::FailedBack => "FailedBack",
+            Self::InOkta => "ChangedInOkta",
+        }
+    }
+
+    /// Whether the machine decided it, so that cooldown and budget count it.
+    #[must_use]
+    pub const fn is_automatic(self) -> bool {
+        matches!(self, Self::Failed | Self::Recovered)
+    }
+}
+
+/// Why nothing is switched although the active hook fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// The mode leaves it to a person.
+    Mode,
+    /// Paused, or in a maintenance window.
+    Paused,
+    /// Okta's state is not known.
+    OktaUnknown,
+    /// A hook that is not this switch's is active in Okta.
+    Conflict,
+    /// Every hook fails at once: more likely the observer is the blind one.
+    AllFail,
+    /// No other hook is proven: it fails, is not known to be well, or was so for too short a time.
+    StandbyNotReady,
+    /// No other hook can deliver enough more.
+    StandbyNoBetter,
+    /// The last switch was too short a time ago.
+    Cooldown,
+    /// As many switches as the budget allows; until acknowledged.
+    BudgetSpent,
+    /// Okta refused to activate the other hook.
+    Refused,
+}
+
+impl Hold {
+    /// The reason of the condition `Held`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mode => "ModeForbids",
+            Self::Paused => "Paused",
+            Self::OktaUnknown => "OktaUnknown",
+            Self::Conflict => "Conflict",
+            Self::AllFail => "AllHooksFail",
+            Self::StandbyNotReady => "StandbyNotReady",
+            Self::StandbyNoBetter => "StandbyNoBetter",
+            Self::Cooldown => "Cooldown",
+            Self::BudgetSpent => "BudgetSpent",
+            Self::Refused => "ActivationRefused",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mode => "the mode leaves switching to a person: promote a hook, or set mode Automatic",
+            Self::Paused => "it is paused, or in a maintenance window",
+            Self::OktaUnknown => "Okta's management API does not say which hook is active; see the OktaOrg",
+            Self::Conflict => "a hook that this switch does not name is active in Okta; deactivate it there, or name it",
+            Self::AllFail => "every hook fails at once, so the observer may be the blind one; promote a hook to switch anyway",
+            Self::StandbyNotReady => "no other hook is known to be well for long enough; see status.hooks",
+            Self::StandbyNoBetter => "no other hook can deliver enough more than the active one; see status.hooks",
+            Self::Cooldown => "the last switch was a short time ago; it goes on by itself",
+            Self::BudgetSpent => {
+                "the budget of switches is spent; look for what flaps, then acknowledge with the annotation hookswitch.dev/acknowledge"
+            }
+            Self::Refused => "Okta refused to activate the other hook; its own status has Okta's words",
+        })
+    }
+}
+
+/// Where the machine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// The first hook is to be active, and nothing is known against it.
+    Healthy,
+    /// The active hook failed often enough; the delay runs.
+    Suspect,
+    /// The other hook is being made active.
+    FailingOver {
+        /// The one that was.
+        from: Option<String>,
+        /// Why.
+        cause: Cause,
+    },
+    /// Another hook than the first is to be active.
+    OnStandby,
+    /// So it is, and the first one is well again.
+    Recovering,
+    /// The active hook fails, and nothing is done about it.
+    Held(Hold),
+}
+
+impl Phase {
+    /// A stable word for status and metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Suspect => "Suspect",
+            Self::FailingOver { .. } => "FailingOver",
+            Self::OnStandby => "OnStandby",
+            Self::Recovering => "Recovering",
+            Self::Held(_) => "Held",
+        }
+    }
+
+    /// All words, for metrics.
+    pub const ALL: [&'static str; 6] = ["Healthy", "Suspect", "FailingOver", "OnStandby", "Recovering", "Held"];
+}
+
+/// What is seen of one hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSeen {
+    /// Its name.
+    pub name: String,
+    /// What is judged of it.
+    pub health: Health,
+    /// Whether Okta could be made to use it at once: it exists as declared, or may be created inside the switch.
+    pub usable_in_okta: bool,
+    /// Whether Okta refused to activate it and is not to be asked again yet.
+    pub refused: bool,
+}
+
+/// Which hook Okta uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InOkta {
+    /// It does not say.
+    Unknown,
+    /// None.
+    Nobody,
+    /// One of the switch's.
+    Ours(String),
+    /// Another one.
+    Other,
+}
+
+/// What a person asked for, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// This hook is to be active.
+    Promote(String),
+    /// The first hook is to be active.
+    Failback,
+}
+
+/// Everything that is seen at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The hooks in their order; never empty.
+    pub hooks: Vec<HookSeen>,
+    /// Which one Okta uses.
+    pub okta: InOkta,
+    /// Paused, or in a maintenance window.
+    pub paused: bool,
+    /// What a person asked for since the last look.
+    pub request: Option<Request>,
+    /// A person has seen that the budget is spent.
+    pub acknowledged: bool,
+}
+
+/// Something that happened, to be told once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The active hook failed often enough.
+    Suspect(String),
+    /// It is well again.
+    Cleared(String),
+    /// A switch begins.
+    Started {
+        /// From.
+        from: Option<String>,
+        /// To.
+        to: String,
+        /// Why.
+        cause: Cause,
+    },
+    /// A switch ended: Okta uses the other one.
+    Switched {
+        /// From.
+        from: Option<String>,
+        /// To.
+        to: String,
+        /// Why.
+        cause: Cause,
+        /// From the decision to the confirmation.
+        took: Duration,
+    },
+    /// A switch ended without effect: Okta refused.
+    Failed {
+        /// From.
+        from: Option<String>,
+        /// To.
+        to: String,
+        /// Why.
+        cause: Cause,
+        /// From the decision to the refusal.
+        took: Duration,
+    },
+    /// Nothing is switched, and why.
+    Held(Hold),
+    /// What it would do if the mode let it.
+    WouldSwitch {
+        /// To.
+        to: String,
+    },
+    /// The first hook is well again while another is active.
+    Recovering(String),
+    /// What a person asked for cannot be done.
+    RequestRefused(&'static str),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Streak {
+    fails: u32,
+    passes: u32,
+}
+
+/// What the machine knows from one look to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    target: Option<String>,
+    phase: Phase,
+    since: Moment,
+    streaks: BTreeMap<String, Streak>,
+    /// Automatic switches, the oldest first.
+    switches: Vec<Moment>,
+    /// A failure that an earlier process had seen, not yet confirmed by this one.
+    inherited: bool,
+    told_would: bool,
+}
+
+/// What is known from before this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The hook that was to be active.
+    pub target: Option<String>,
+    /// The hook it was being switched from, and why, if a switch was under way.
+    pub failing_over: Option<(Option<String>, Cause)>,
+    /// How long the active hook had been suspect, if it was.
+    pub suspect_for: Option<Duration>,
+    /// How long ago switches by the machine were.
+    pub switches: Vec<Duration>,
+    /// Whether it was held because its budget was spent.
+    pub budget_spent: bool,
+}
+
+impl Machine {
+    /// Begins with nothing known.
+    #[must_use]
+    pub fn new(now: Moment) -> Self {
+        Self {
+            target: None,
+            phase: Phase::Healthy,
+            since: now,
+            streaks: BTreeMap::new(),
+            switches: Vec::new(),
+            inherited: false,
+            told_would: false,
+        }
+    }
+
+    /// Goes on from what was known. A suspicion must be confirmed by one look, and keeps its clock.
+    #[must_use]
+    pub fn restore(restored: Restored, now: Moment) -> Self {
+        let mut machine = Self::new(now);
+        machine.target = restored.target;
+        machine.switches = restored.switches.into_iter().map(|age| now.before(age)).collect();
+        machine.switches.sort_unstable();
+        if let Some((from, cause)) = restored.failing_over {
+            machine.phase = Phase::FailingOver { from, cause };
+        } else if let Some(age) = restored.suspect_for {
+            machine.phase = Phase::Suspect;
+            machine.since = now.before(age);
+            machine.inherited = true;
+        } else if restored.budget_spent {
+            machine.phase = Phase::Held(Hold::BudgetSpent);
+        }
+        machine
+    }
+
+    /// Whether it is held until somebody acknowledges.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.phase == Phase::Held(Hold::BudgetSpent)
+    }
+
+    /// The hook that is to be active; none while nothing was decided.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Since when.
+    #[must_use]
+    pub const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Ages of the switches that the machine made within the window.
+    #[must_use]
+    pub fn switches(&self, now: Moment) -> Vec<Duration> {
+        self.switches.iter().map(|at| at.age(now)).collect()
+    }
+
+    /// Whether a hook passed often enough in a row.
+    #[must_use]
+    pub fn is_proven(&self, name: &str, settings: &Settings) -> bool {
+        self.streaks.get(name).is_some_and(|streak| streak.passes >= settings.rise)
+    }
+
+    /// One look.
+    pub fn step(&mut self, seen: &Seen, settings: &Settings, now: Moment) -> Vec<Told> {
+        let mut told = Vec::new();
+        self.count(seen);
+        self.switches.retain(|at| at.age(now) < settings.window);
+        if seen.acknowledged {
+            self.switches.clear();
+        }
+        if self.target.as_ref().is_some_and(|target| seen.hooks.iter().all(|hook| hook.name != *target)) {
+            // it is not named any more
+            self.target = None;
+            self.enter(Phase::Healthy, now);
+        }
+        if settings.mode == Mode::Disabled {
+            self.disabled(seen, now, &mut told);
+            return told;
+        }
+        self.follow_okta(seen, now, &mut told);
+        if let Some(request) = &seen.request {
+            self.ask(request, seen, now, &mut told);
+        }
+        if self.target.is_none() {
+            self.first(seen, settings, now);
+        }
+        if !matches!(self.phase, Phase::FailingOver { .. }) {
+            self.judge(seen, settings, now, &mut told);
+        }
+        told
+    }
+
+    fn count(&mut self, seen: &Seen) {
+        self.streaks.retain(|name, _| seen.hooks.iter().any(|hook| hook.name == *name));
+        for hook in &seen.hooks {
+            let streak = self.streaks.entry(hook.name.clone()).or_default();
+            match hook.health.sight {
+                Sight::Pass => *streak = Streak { fails: 0, passes: streak.passes.saturating_add(1) },
+                Sight::Fail => *streak = Streak { fails: streak.fails.saturating_add(1), passes: 0 },
+                // says nothing against it, and proves nothing
+                Sight::Unknown => streak.passes = 0,
+            }
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, now: Moment) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.since = now;
+        }
+    }
+
+    /// Where it is when nothing is wrong with the hook that is to be active.
+    fn settle(&mut self, seen: &Seen, now: Moment) {
+        let first = seen.hooks.first().map(|hook| hook.name.as_str());
+        let phase = if self.target.as_deref() == first { Phase::Healthy } else { Phase::OnStandby };
+        self.enter(phase, now);
+    }
+
+    /// Nothing is decided: what Okta has is what is to be.
+    fn disabled(&mut self, seen: &Seen, now: Moment, told: &mut Vec<Told>) {
+        if seen.request.is_some() {
+            told.push(Told::RequestRefused("the mode is Disabled"));
+        }
+        if let InOkta::Ours(active) = &seen.okta {
+            self.target = Some(active.clone());
+        }
+        self.settle(seen, now);
+    }
+
+    /// Takes in what Okta uses: the end of a switch, or somebody's own.
+    fn follow_okta(&mut self, seen: &Seen, now: Moment, told: &mut Vec<Told>) {
+        let Some(target) = self.target.clone() else { return };
+        if let Phase::FailingOver { from, cause } = self.phase.clone() {
+            let took = self.since.age(now);
+            let refused = seen.hooks.iter().any(|hook| hook.name == target && hook.refused);
+            match &seen.okta {
+                InOkta::Ours(active) if *active == target => {
+                    told.push(Told::Switched { from, to: target, cause, took });
+                    self.settle(seen, now);
+                }
+                InOkta::Ours(active) if refused => {
+                    let active = active.clone();
+                    told.push(Told::Failed { from, to: target, cause, took });
+                    self.target = Some(active);
+                    self.settle(seen, now);
+                }
+                _ => {}
+            }
+            return;
+        }
+        if let InOkta::Ours(active) = &seen.okta
+            && *active != target
+        {
+            // somebody switched in Okta between two of our hooks: that is a person's word, not a thing to fight over
+            told.push(Told::Switched {
+                from: Some(target),
+                to: active.clone(),
+                cause: Cause::InOkta,
+                took: Duration::ZERO,
+            });
+            self.target = Some(active.clone());
+            self.settle(seen, now);
+        }
+    }
+
+    fn ask(&mut self, request: &Request, seen: &Seen, now: Moment, told: &mut Vec<Told>) {
+        let (to, cause) = match request {
+            Request::Promote(name) => (Some(name.clone()), Cause::Promoted),
+            Request::Failback => (seen.hooks.first().map(|hook| hook.name.clone()), Cause::FailedBack),
+        };
+        let Some(to) = to.filter(|to| seen.hooks.iter().any(|hook| hook.name == *to)) else {
+            told.push(Told::RequestRefused("the switch does not name that hook"));
+            return;
+        };
+        if self.target.as_deref() == Some(to.as_str()) {
+            told.push(Told::RequestRefused("that hook is to be active already"));
+            return;
+        }
+        self.switch(to, cause, now, told);
+    }
+
+    fn switch(&mut self, to: String, cause: Cause, now: Moment, told: &mut Vec<Told>) {
+        let from = self.target.replace(to.clone());
+        if cause.is_automatic() {
+            self.switches.push(now);
+        }
+        told.push(Told::Started { from: from.clone(), to, cause });
+        self.phase = Phase::FailingOver { from, cause };
+        self.since = now;
+        self.inherited = false;
+        self.told_would = false;
+    }
+
+    /// The first decision: what Okta has, else the first hook that can deliver, else the first.
+    fn first(&mut self, seen: &Seen, settings: &Settings, now: Moment) {
+        let active = match &seen.okta {
+            InOkta::Unknown => return,
+            InOkta::Ours(active) => Some(active.clone()),
+            InOkta::Nobody | InOkta::Other => None,
+        };
+        if active.is_none() && self.since.age(now) < settings.interval * settings.rise {
+            let well = |hook: &HookSeen| hook.health.sight == Sight::Pass;
+            if !seen.hooks.first().is_some_and(well) {
+                // there is nothing to lose by looking twice
+                return;
+            }
+        }
+        let well = seen.hooks.iter().find(|hook| hook.health.sight == Sight::Pass).or(seen.hooks.first());
+        self.target = active.or_else(|| well.map(|hook| hook.name.clone()));
+        self.settle(seen, now);
+    }
+
+    /// Judges the hook that is to be active.
+    fn judge(&mut self, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
+        let Some(active) = seen.hooks.iter().find(|hook| Some(&hook.name) == self.target.as_ref()) else { return };
+        let streak = self.streaks.get(&active.name).copied().unwrap_or_default();
+        let in_trouble = matches!(self.phase, Phase::Suspect | Phase::Held(_));
+        match active.health.sight {
+            Sight::Pass if in_trouble && (streak.passes >= settings.rise || self.inherited) => {
+                self.inherited = false;
+                self.told_would = false;
+                told.push(Told::Cleared(active.name.clone()));
+                self.settle(seen, now);
+            }
+            Sight::Fail if in_trouble => {
+                self.inherited = false;
+                if matches!(self.phase, Phase::Held(_)) || self.since.age(now) >= settings.delay {
+                    self.leave(active, seen, settings, now, told);
+                }
+            }
+            Sight::Fail if streak.fails >= settings.fall => {
+                told.push(Told::Suspect(active.name.clone()));
+                self.enter(Phase::Suspect, now);
+            }
+            _ if in_trouble => {}
+            Sight::Pass | Sight::Fail | Sight::Unknown => self.recover(active, seen, settings, now, told),
+        }
+    }
+
+    /// The active hook fails and the delay is over: switch, or say why not.
+    fn leave(&mut self, active: &HookSeen, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
+        let chosen = self.choose(active, seen, settings);
+        if settings.mode == Mode::Observe
+            && !seen.paused
+            && let Ok(to) = &chosen
+            && !self.told_would
+        {
+            told.push(Told::WouldSwitch { to: to.clone() });
+            self.told_would = true;
+        }
+        let hold = match (chosen, self.may_not(seen, settings, now)) {
+            (_, Some(hold @ (Hold::OktaUnknown | Hold::Conflict))) | (Ok(_), Some(hold)) | (Err(hold), _) => hold,
+            (Ok(to), None) => return self.switch(to, Cause::Failed, now, told),
+        };
+        if self.phase != Phase::Held(hold) {
+            told.push(Told::Held(hold));
+            self.enter(Phase::Held(hold), now);
+        }
+    }
+
+    /// What forbids any switch by the machine now.
+    fn may_not(&self, seen: &Seen, settings: &Settings, now: Moment) -> Option<Hold> {
+        match seen.okta {
+            InOkta::Unknown => return Some(Hold::OktaUnknown),
+            InOkta::Other => return Some(Hold::Conflict),
+            InOkta::Nobody | InOkta::Ours(_) => {}
+        }
+        if settings.mode != Mode::Automatic {
+            return Some(Hold::Mode);
+        }
+        if seen.paused {
+            return Some(Hold::Paused);
+        }
+        if self.switches.len() >= usize::try_from(settings.budget).unwrap_or(usize::MAX)
+            || self.phase == Phase::Held(Hold::BudgetSpent) && !seen.acknowledged
+        {
+            return Some(Hold::BudgetSpent);
+        }
+        let cooling = self.switches.last().is_some_and(|at| at.age(now) < settings.cooldown);
+        cooling.then_some(Hold::Cooldown)
+    }
+
+    /// The hook to go to from one that fails: the first that is proven and can deliver enough more.
+    fn choose(&self, active: &HookSeen, seen: &Seen, settings: &Settings) -> Result<String, Hold> {
+        let others = || seen.hooks.iter().filter(|hook| hook.name != active.name);
+        if others().all(|hook| hook.health.sight == Sight::Fail) {
+            return Err(Hold::AllFail);
+        }
+        let proven: Vec<&HookSeen> =
+            others().filter(|hook| hook.usable_in_okta && self.is_proven(&hook.name, settings)).collect();
+        if proven.is_empty() {
+            return Err(Hold::StandbyNotReady);
+        }
+        if proven.iter().all(|hook| hook.refused) {
+            return Err(Hold::Refused);
+        }
+        let better = |hook: &&&HookSeen| match (hook.health.percent, active.health.percent) {
+            (Some(standby), Some(active)) => standby.saturating_sub(active) >= settings.margin,
+            _ => true,
+        };
+        let chosen = proven.iter().filter(|hook| !hook.refused).find(better);
+        chosen.map(|hook| hook.name.clone()).ok_or(Hold::StandbyNoBetter)
+    }
+
+    /// Another hook than the first is active, and nothing is wrong with it: the way back.
+    fn recover(&mut self, active: &HookSeen, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
+        let Some(first) = seen.hooks.first().filter(|first| first.name != active.name) else {
+            self.settle(seen, now);
+            return;
+        };
+        let proven = self.is_proven(&first.name, settings) && first.usable_in_okta;
+        match (&self.phase, proven) {
+            (Phase::Recovering, true) => {
+                if let Failback::After(after) = settings.failback
+                    && self.since.age(now) >= after
+                    && !first.refused
+                    && self.may_not(seen, settings, now).is_none()
+                {
+                    self.switch(first.name.clone(), Cause::Recovered, now, told);
+                }
+            }
+            (Phase::Recovering, false) => {
+                // one look that cannot tell is no relapse
+                if first.health.sight == Sight::Fail {
+                    self.enter(Phase::OnStandby, now);
+                }
+            }
+            (_, true) => {
+                told.push(Told::Recovering(first.name.clone()));
+                self.enter(Phase::Recovering, now);
+            }
+            (_, false) => self.settle(seen, now),
+        }
+    }
+}

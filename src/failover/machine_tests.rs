@@ -1,0 +1,303 @@
+use std::time::Duration;
+
+use super::health::Health;
+use super::machine::{Cause, Hold, HookSeen, InOkta, Machine, Moment, Phase, Request, Restored, Seen, Told};
+use super::settings::{Failback, Mode, Settings};
+use super::signal::Sight::{self, Fail, Pass, Unknown};
+
+/// A switch over `a` and `b`, looked at every five seconds, in an Okta that does at once what is decided.
+struct Play {
+    machine: Machine,
+    settings: Settings,
+    now: i64,
+    okta: InOkta,
+    follows: bool,
+    refused: bool,
+    paused: bool,
+}
+
+impl Play {
+    fn new(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let machine = Machine::new(Moment::at(0));
+        let mut play = Self {
+            machine,
+            settings,
+            now: 0,
+            okta: InOkta::Ours("a".into()),
+            follows: true,
+            refused: false,
+            paused: false,
+        };
+        play.looks(3, Pass, Pass);
+        play
+    }
+
+    fn ask(&mut self, a: Sight, b: Sight, request: Option<Request>, acknowledged: bool) -> Vec<Told> {
+        self.now += 5_000;
+        let hook = |name: &str, sight, refused| HookSeen {
+            name: name.to_owned(),
+            health: Health { sight, percent: None },
+            usable_in_okta: true,
+            refused,
+        };
+        let hooks = vec![hook("a", a, false), hook("b", b, self.refused)];
+        let seen = Seen { hooks, okta: self.okta.clone(), paused: self.paused, request, acknowledged };
+        let told = self.machine.step(&seen, &self.settings, Moment::at(self.now));
+        if self.follows
+            && let Some(target) = self.machine.target()
+        {
+            self.okta = InOkta::Ours(target.to_owned());
+        }
+        told
+    }
+
+    fn looks(&mut self, count: usize, a: Sight, b: Sight) -> Vec<Told> {
+        (0..count).flat_map(|_| self.ask(a, b, None, false)).collect()
+    }
+
+    fn target(&self) -> &str {
+        self.machine.target().unwrap()
+    }
+}
+
+fn started(told: &[Told]) -> usize {
+    told.iter().filter(|told| matches!(told, Told::Started { .. })).count()
+}
+
+#[test]
+fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
+    let mut play = Play::new(|_| {});
+    assert_eq!((play.target(), play.machine.phase()), ("a", &Phase::Healthy));
+    play.looks(2, Fail, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Healthy);
+    play.looks(1, Fail, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Suspect);
+    play.looks(1, Fail, Pass);
+    assert_eq!(play.target(), "a", "the delay of ten seconds is not over");
+    let told = play.looks(2, Fail, Pass);
+    assert_eq!((started(&told), play.target()), (1, "b"));
+    assert_eq!(play.machine.phase(), &Phase::OnStandby);
+    let ended = told.iter().any(|told| matches!(told, Told::Switched { cause: Cause::Failed, to, .. } if to == "b"));
+    assert!(ended, "{told:?}");
+}
+
+#[test]
+fn what_nobody_can_tell_is_no_failure_however_long_it_lasts() {
+    let mut play = Play::new(|_| {});
+    assert_eq!(started(&play.looks(200, Unknown, Pass)), 0);
+    play.looks(3, Fail, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Suspect);
+    assert_eq!(started(&play.looks(200, Unknown, Pass)), 0, "suspected, and not seen to fail since");
+    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+}
+
+#[test]
+fn a_short_failure_is_forgotten_after_rise_good_looks() {
+    let mut play = Play::new(|_| {});
+    play.looks(3, Fail, Pass);
+    play.looks(2, Pass, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Suspect);
+    assert!(play.looks(1, Pass, Pass).contains(&Told::Cleared("a".into())));
+    assert_eq!((play.target(), play.machine.phase()), ("a", &Phase::Healthy));
+}
+
+#[test]
+fn each_hindrance_holds_with_its_reason_and_the_switch_follows_once_it_is_gone() {
+    for (hold, set, free) in [
+        (
+            Hold::Mode,
+            (|p| p.settings.mode = Mode::Manual) as fn(&mut Play),
+            (|p| p.settings.mode = Mode::Automatic) as fn(&mut Play),
+        ),
+        (Hold::Mode, |p| p.settings.mode = Mode::Observe, |p| p.settings.mode = Mode::Automatic),
+        (Hold::Paused, |p| p.paused = true, |p| p.paused = false),
+        (
+            Hold::OktaUnknown,
+            |p| (p.okta, p.follows) = (InOkta::Unknown, false),
+            |p| (p.okta, p.follows) = (InOkta::Ours("a".into()), true),
+        ),
+        (
+            Hold::Conflict,
+            |p| (p.okta, p.follows) = (InOkta::Other, false),
+            |p| (p.okta, p.follows) = (InOkta::Ours("a".into()), true),
+        ),
+        (Hold::Refused, |p| p.refused = true, |p| p.refused = false),
+    ] {
+        let mut play = Play::new(|_| {});
+        set(&mut play);
+        let told = play.looks(6, Fail, Pass);
+        assert_eq!(play.machine.phase(), &Phase::Held(hold));
+        assert_eq!(started(&told), 0);
+        assert_eq!(told.iter().filter(|told| **told == Told::Held(hold)).count(), 1, "told once");
+        free(&mut play);
+        assert_eq!(started(&play.looks(1, Fail, Pass)), 1, "{hold:?}");
+    }
+}
+
+#[test]
+fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
+    let mut play = Play::new(|_| {});
+    play.looks(6, Fail, Fail);
+    assert_eq!(play.machine.phase(), &Phase::Held(Hold::AllFail), "the observer may be the blind one");
+    play.looks(2, Fail, Unknown);
+    assert_eq!(play.machine.phase(), &Phase::Held(Hold::StandbyNotReady));
+    play.looks(2, Fail, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Held(Hold::StandbyNotReady), "two good looks prove nothing");
+    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+
+    let mut machine = Machine::new(Moment::at(0));
+    let settings = Settings::default();
+    let mut held = None;
+    for turn in 1..12 {
+        let hook = |name: &str, sight, percent| HookSeen {
+            name: name.to_owned(),
+            health: Health { sight, percent: Some(percent) },
+            usable_in_okta: true,
+            refused: false,
+        };
+        let hooks = vec![hook("a", if turn > 3 { Fail } else { Pass }, 45), hook("b", Pass, 60)];
+        let seen = Seen { hooks, okta: InOkta::Ours("a".into()), paused: false, request: None, acknowledged: false };
+        machine.step(&seen, &settings, Moment::at(turn * 5_000));
+        held = Some(machine.phase().clone());
+    }
+    assert_eq!(held, Some(Phase::Held(Hold::StandbyNoBetter)), "15 percent more are less than the margin of 20");
+}
+
+#[test]
+fn the_first_hook_comes_back_by_a_person_or_after_its_time_counted_from_recovery() {
+    let mut play = Play::new(|_| {});
+    play.looks(6, Fail, Pass);
+    assert_eq!(play.target(), "b");
+    assert_eq!(started(&play.looks(1_000, Pass, Pass)), 0, "nobody asked");
+    assert_eq!(play.machine.phase(), &Phase::Recovering);
+    let told = play.ask(Pass, Pass, Some(Request::Failback), false);
+    assert_eq!((started(&told), play.target()), (1, "a"));
+
+    let mut play = Play::new(|settings| settings.failback = Failback::After(Duration::from_mins(10)));
+    play.looks(6, Fail, Pass);
+    play.looks(600, Fail, Pass);
+    play.looks(3, Pass, Pass);
+    assert_eq!(started(&play.looks(119, Pass, Pass)), 0, "ten minutes of health, not of absence");
+    assert_eq!(started(&play.looks(2, Pass, Pass)), 1);
+    assert_eq!(play.target(), "a");
+}
+
+#[test]
+fn flapping_ends_at_the_budget_until_somebody_acknowledges_it() {
+    let mut play = Play::new(|settings| settings.cooldown = Duration::from_secs(30));
+    let mut switches = 0;
+    for turn in 0..40 {
+        let (a, b) = if turn % 2 == 0 { (Fail, Pass) } else { (Pass, Fail) };
+        switches += started(&play.looks(10, a, b));
+    }
+    assert_eq!(switches, 3);
+    assert_eq!(play.machine.phase(), &Phase::Held(Hold::BudgetSpent));
+    let (a, b) = if play.target() == "a" { (Fail, Pass) } else { (Pass, Fail) };
+    play.looks(1_000, a, b);
+    assert_eq!(play.machine.phase(), &Phase::Held(Hold::BudgetSpent), "the window is over, and nobody has looked");
+    assert_eq!(started(&play.ask(a, b, None, true)), 1);
+}
+
+#[test]
+fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_told() {
+    for mode in [Mode::Automatic, Mode::Observe, Mode::Manual] {
+        let mut play = Play::new(|settings| settings.mode = mode);
+        let told = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
+        assert_eq!((started(&told), play.target()), (1, "b"), "{mode:?}");
+        let told = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
+        assert!(told.iter().any(|told| matches!(told, Told::RequestRefused(_))), "{told:?}");
+        let told = play.ask(Pass, Unknown, Some(Request::Promote("c".into())), false);
+        assert!(told.iter().any(|told| matches!(told, Told::RequestRefused(_))), "{told:?}");
+    }
+    let mut play = Play::new(|settings| settings.mode = Mode::Disabled);
+    let told = play.ask(Pass, Pass, Some(Request::Promote("b".into())), false);
+    assert_eq!((started(&told), play.target()), (0, "a"));
+    assert_eq!(started(&play.looks(100, Fail, Pass)), 0);
+}
+
+#[test]
+fn observe_says_once_what_it_would_do() {
+    let mut play = Play::new(|settings| settings.mode = Mode::Observe);
+    let told = play.looks(20, Fail, Pass);
+    assert_eq!(told.iter().filter(|told| **told == Told::WouldSwitch { to: "b".into() }).count(), 1);
+    assert_eq!((started(&told), play.target()), (0, "a"));
+}
+
+#[test]
+fn whoever_switches_between_our_hooks_in_okta_is_not_fought() {
+    let mut play = Play::new(|_| {});
+    play.okta = InOkta::Ours("b".into());
+    let told = play.looks(1, Pass, Pass);
+    assert!(told.iter().any(|told| matches!(told, Told::Switched { cause: Cause::InOkta, .. })));
+    assert_eq!(play.target(), "b");
+    assert_eq!(started(&play.looks(50, Pass, Pass)), 0);
+}
+
+#[test]
+fn a_refused_switch_ends_where_okta_is() {
+    let mut play = Play::new(|_| {});
+    play.follows = false;
+    play.looks(6, Fail, Pass);
+    assert_eq!((play.target(), matches!(play.machine.phase(), Phase::FailingOver { .. })), ("b", true));
+    play.refused = true;
+    let told = play.looks(1, Fail, Pass);
+    assert!(told.iter().any(|told| matches!(told, Told::Failed { .. })), "{told:?}");
+    assert_eq!(play.target(), "a");
+}
+
+#[test]
+fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() {
+    let mut play = Play::new(|_| {});
+    let restored = Restored {
+        target: Some("b".into()),
+        failing_over: Some((Some("a".into()), Cause::Failed)),
+        suspect_for: None,
+        switches: vec![Duration::from_secs(20)],
+        budget_spent: false,
+    };
+    play.machine = Machine::restore(restored, Moment::at(play.now));
+    play.okta = InOkta::Nobody;
+    play.follows = false;
+    play.looks(3, Fail, Pass);
+    assert_eq!(play.target(), "b", "nothing is active, and that does not change the decision");
+    play.okta = InOkta::Ours("b".into());
+    play.looks(1, Fail, Pass);
+    assert_eq!(play.machine.phase(), &Phase::OnStandby);
+
+    let mut play = Play::new(|_| {});
+    let suspect = |age| Restored {
+        target: Some("a".into()),
+        failing_over: None,
+        suspect_for: Some(Duration::from_secs(age)),
+        switches: Vec::new(),
+        budget_spent: false,
+    };
+    play.machine = Machine::restore(suspect(60), Moment::at(play.now));
+    assert_eq!(started(&play.looks(2, Fail, Pass)), 0, "the standby is not proven to this process yet");
+    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+    play.machine = Machine::restore(suspect(60), Moment::at(play.now));
+    play.okta = InOkta::Ours("a".into());
+    assert!(
+        play.looks(1, Pass, Pass).contains(&Told::Cleared("a".into())),
+        "one good look ends what was only inherited"
+    );
+}
+
+#[test]
+fn the_first_decision_is_what_okta_has_else_a_hook_that_can_deliver() {
+    let first = |okta: InOkta, a, b, looks| {
+        let mut play = Play::new(|_| {});
+        play.machine = Machine::new(Moment::at(play.now));
+        (play.okta, play.follows) = (okta, false);
+        play.looks(looks, a, b);
+        play.machine.target().map(str::to_owned)
+    };
+    assert_eq!(first(InOkta::Ours("b".into()), Pass, Pass, 1).as_deref(), Some("b"));
+    assert_eq!(first(InOkta::Nobody, Pass, Pass, 1).as_deref(), Some("a"));
+    assert_eq!(first(InOkta::Nobody, Fail, Pass, 1), None, "there is time for another look");
+    assert_eq!(first(InOkta::Nobody, Fail, Pass, 4).as_deref(), Some("b"));
+    assert_eq!(first(InOkta::Nobody, Unknown, Unknown, 4).as_deref(), Some("a"));
+    assert_eq!(first(InOkta::Unknown, Pass, Pass, 9), None);
+}

@@ -1,0 +1,165 @@
+//! `HookSwitch`: looks at its hooks, lets the state machine decide which one is to be active, and records the decision.
+//!
+//! `validate → see → step → status`. Okta is not called here: the org's pass reads the decision from status and brings Okta
+//! to it, so that one planner changes an org.
+
+mod annotations;
+pub mod ruling;
+mod seen;
+mod settings;
+mod shared;
+mod status;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+use tokio::time::Instant;
+
+use super::{
+    cache::{Caches, Index},
+    context::Context,
+    events::Note,
+    pass::{PassError, Reconcile, Requeue},
+    problem::Problem,
+    wake::{Kind, Target},
+};
+use crate::{
+    api::{HookSwitch, reason::Ready},
+    failover::machine::{Machine, Moment, Told},
+};
+
+use self::ruling::Unfit;
+
+/// How often a switch that cannot decide anything is looked at.
+const UNFIT_LOOK: Duration = Duration::from_mins(1);
+
+/// What is kept of switches between passes: where their machines are.
+#[derive(Debug)]
+pub struct Switches {
+    machines: Mutex<HashMap<(String, String), Machine>>,
+    began: Instant,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self { machines: Mutex::default(), began: Instant::now() }
+    }
+}
+
+impl Switches {
+    fn now(&self) -> Moment {
+        Moment::at(i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn machine(&self, key: &(String, String)) -> Option<Machine> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn keep(&self, key: (String, String), machine: Option<Machine>) {
+        let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        match machine {
+            Some(machine) => machines.insert(key, machine),
+            None => machines.remove(&key),
+        };
+    }
+}
+
+impl Reconcile for HookSwitch {
+    const KIND: Kind = Kind::HookSwitch;
+
+    fn index(caches: &Caches) -> &Index<Self> {
+        &caches.switches
+    }
+
+    fn dependents(&self, ctx: &Context) -> Vec<Target> {
+        let namespace = self.namespace().unwrap_or_default();
+        let hooks = self.spec.hooks.iter();
+        let mut targets: Vec<Target> =
+            hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, &hook.name)).collect();
+        targets.extend(org(self, ctx).map(|org| Target::new(Kind::OktaOrg, &namespace, org)));
+        // two switches over one hook are told both
+        let rivals = ctx.caches.switches.in_namespace(&namespace);
+        let shares = |rival: &&Arc<Self>| {
+            rival.name_any() != self.name_any() && self.spec.hooks.iter().any(|hook| ruling::names(rival, &hook.name))
+        };
+        targets.extend(rivals.iter().filter(shares).map(|rival| Target::new(Self::KIND, &namespace, rival.name_any())));
+        targets
+    }
+
+    fn gone(object: &Self, ctx: &Context) {
+        let key = key(object);
+        let hooks: Vec<String> = object.spec.hooks.iter().map(|hook| hook.name.clone()).collect();
+        ctx.metrics.switches.forget(&shown(&key), &hooks);
+        ctx.switches.keep(key, None);
+    }
+
+    async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
+        let key = key(&object);
+        let (hooks, switches) = (ctx.caches.hooks.in_namespace(&key.0), ctx.caches.switches.in_namespace(&key.0));
+        if let Some(unfit) = ruling::problem(&object, &hooks, &switches) {
+            let problem = match unfit {
+                Unfit::NoHook(message) => Problem::passing(Ready::HookNotFound, message),
+                Unfit::Conflict(message) => Problem::lasting(Ready::SwitchConflict, message),
+            };
+            ctx.switches.keep(key, None);
+            super::status::write(&ctx, &*object, status::unfit(&object, problem)).await?;
+            return Ok(Requeue::After(UNFIT_LOOK));
+        }
+        let settings = settings::of(&object.spec);
+        let now = ctx.switches.now();
+        let known = ctx.switches.machine(&key);
+        let mut machine = known.unwrap_or_else(|| settings::restored(object.status.as_ref(), now, Timestamp::now()));
+        let asked = annotations::read(&object);
+        let seen = seen::see(&object, &hooks, &ctx, &asked);
+        let told = machine.step(&seen.seen, &settings, now);
+
+        let before = object.status.as_ref().and_then(|status| status.target.clone());
+        let shared = shared::of(&object, &hooks, &ctx);
+        let built = status::build(&object, &machine, &seen, &settings, &told, asked.handled, shared);
+        // what was decided counts once it is recorded: a pass that fails here is as if it had not been
+        let written = super::status::write(&ctx, &*object, built).await?;
+        let decided = machine.target() != before.as_deref();
+        ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals);
+        tell(&ctx, &object, &told).await;
+        ctx.switches.keep(key.clone(), Some(machine));
+        if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
+            ctx.wake.wake_all(org(&object, &ctx).map(|org| Target::new(Kind::OktaOrg, &key.0, org)));
+        }
+        Ok(Requeue::After(settings.interval))
+    }
+}
+
+fn key(switch: &HookSwitch) -> (String, String) {
+    (switch.namespace().unwrap_or_default(), switch.name_any())
+}
+
+fn shown((namespace, name): &(String, String)) -> String {
+    format!("{namespace}/{name}")
+}
+
+/// The org of its hooks.
+fn org(switch: &HookSwitch, ctx: &Context) -> Option<String> {
+    let namespace = switch.namespace().unwrap_or_default();
+    let hook = switch.spec.hooks.iter().find_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name))?;
+    hook.spec.okta.as_ref().map(|okta| okta.org_ref.name.clone())
+}
+
+/// One Event and one line of the log for each thing that happened.
+async fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told]) {
+    let about = switch.object_ref(&());
+    for one in told {
+        let (warning, reason, text) = status::note(one);
+        tracing::info!(switch = shown(&key(switch)), reason, text, "the switch changed");
+        if let Told::Switched { cause, took, .. } | Told::Failed { cause, took, .. } = one {
+            let outcome = if matches!(one, Told::Switched { .. }) { "Switched" } else { "Refused" };
+            ctx.metrics.switches.ended(&shown(&key(switch)), cause.as_str(), outcome, *took);
+        }
+        let note = Note { warning, reason: reason.to_owned(), action: "Switch", text };
+        ctx.recorder.tell(&about, note).await;
+    }
+}

@@ -1,0 +1,154 @@
+//! Who decides a hook's state: a switch that names it, else its own `spec.state`. Pure.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use kube::ResourceExt as _;
+
+use crate::api::{HookState, HookSwitch, SwitchMode, TelephonyHook};
+
+/// Who decides a hook's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    /// No switch names it.
+    Own,
+    /// This switch, which has decided so; nothing while it has not, or is Disabled.
+    Switch {
+        /// Name of the switch.
+        name: String,
+        /// What it decided for this hook.
+        state: Option<HookState>,
+        /// A switch from one hook to another is under way.
+        switching: bool,
+    },
+    /// It cannot be told, and no call is made: why.
+    Torn(String),
+}
+
+/// Who decides the state of `hook`, of all switches and hooks of its namespace.
+#[must_use]
+pub fn of(hook: &TelephonyHook, switches: &[Arc<HookSwitch>], hooks: &[Arc<TelephonyHook>]) -> Ruling {
+    let name = hook.name_any();
+    if let Some(why) = contradiction(hook, switches) {
+        return Ruling::Torn(why);
+    }
+    let Some(switch) = switches.iter().find(|switch| names(switch, &name)) else { return Ruling::Own };
+    if let Some(Unfit::Conflict(why)) = problem(switch, hooks, switches) {
+        return Ruling::Torn(format!("HookSwitch {} cannot decide: {why}", switch.name_any()));
+    }
+    let status = switch.status.as_ref();
+    let target = status.and_then(|status| status.target.as_deref());
+    let decides = switch.spec.mode != Some(SwitchMode::Disabled);
+    let of = |target: &str| if target == name { HookState::Active } else { HookState::Inactive };
+    let state = target.filter(|_| decides).map(of);
+    let switching = status.is_some_and(|status| status.switching.is_some());
+    Ruling::Switch { name: switch.name_any(), state, switching }
+}
+
+/// What two declarations say of one hook that cannot both be.
+fn contradiction(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> Option<String> {
+    let name = hook.name_any();
+    let naming: Vec<String> =
+        switches.iter().filter(|switch| names(switch, &name)).map(|switch| switch.name_any()).collect();
+    match &naming[..] {
+        [] => None,
+        [of] => hook
+            .spec
+            .state
+            .is_some()
+            .then(|| format!("HookSwitch {of} decides the state of this hook; remove spec.state.")),
+        all => Some(format!("The HookSwitches {} name this hook; one of them may.", all.join(" and "))),
+    }
+}
+
+/// Whether a switch names a hook.
+#[must_use]
+pub fn names(switch: &HookSwitch, hook: &str) -> bool {
+    switch.spec.hooks.iter().any(|named| named.name == hook)
+}
+
+/// What keeps a switch from deciding anything, for the person who wrote it.
+#[must_use]
+pub fn problem(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], switches: &[Arc<HookSwitch>]) -> Option<Unfit> {
+    let mut orgs = BTreeSet::new();
+    for named in &switch.spec.hooks {
+        let Some(hook) = hooks.iter().find(|hook| hook.name_any() == named.name) else {
+            return Some(Unfit::NoHook(format!("TelephonyHook {} does not exist.", named.name)));
+        };
+        let Some(okta) = &hook.spec.okta else {
+            return Some(Unfit::Conflict(format!("TelephonyHook {} has no okta block.", named.name)));
+        };
+        orgs.insert(okta.org_ref.name.clone());
+        if let Some(why) = contradiction(hook, switches) {
+            return Some(Unfit::Conflict(format!("TelephonyHook {}: {why}", named.name)));
+        }
+    }
+    let orgs: Vec<String> = orgs.into_iter().collect();
+    (orgs.len() > 1).then(|| Unfit::Conflict(format!("Its hooks are of several orgs: {}.", orgs.join(", "))))
+}
+
+/// What keeps a switch from deciding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// A hook is missing.
+    NoHook(String),
+    /// Declarations contradict each other.
+    Conflict(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn hook(name: &str, org: &str, state: Option<&str>) -> Arc<TelephonyHook> {
+        let mut hook = json!({"metadata": {"name": name, "namespace": "otp"}, "spec": {
+            "target": {"gatewayRef": {"name": "main"}}, "okta": {"orgRef": {"name": org}, "name": name}}});
+        if let Some(state) = state {
+            hook["spec"]["state"] = json!(state);
+        }
+        Arc::new(serde_json::from_value(hook).unwrap())
+    }
+
+    fn switch(name: &str, hooks: [&str; 2], mode: &str, target: Option<&str>) -> Arc<HookSwitch> {
+        let hooks = hooks.map(|hook| json!({"name": hook}));
+        let switch = json!({"metadata": {"name": name, "namespace": "otp"}, "spec": {"hooks": hooks, "mode": mode},
+            "status": {"target": target}});
+        Arc::new(serde_json::from_value(switch).unwrap())
+    }
+
+    #[test]
+    fn a_switch_decides_for_the_hooks_it_names_and_nobody_else_may() {
+        let switches = [switch("main", ["a", "b"], "Manual", Some("b"))];
+        let hooks = [hook("a", "acme", None), hook("b", "acme", None), hook("c", "acme", Some("Active"))];
+        let of = |hook: &TelephonyHook, switches: &[Arc<HookSwitch>]| super::of(hook, switches, &hooks);
+        let by = |state| Ruling::Switch { name: "main".into(), state, switching: false };
+        assert_eq!(of(&hook("a", "acme", None), &switches), by(Some(HookState::Inactive)));
+        assert_eq!(of(&hook("b", "acme", None), &switches), by(Some(HookState::Active)));
+        assert_eq!(of(&hook("c", "acme", Some("Active")), &switches), Ruling::Own);
+        assert!(matches!(of(&hook("a", "acme", Some("Active")), &switches), Ruling::Torn(_)));
+        let two = [switches[0].clone(), switch("other", ["b", "c"], "Manual", None)];
+        assert!(matches!(of(&hook("b", "acme", None), &two), Ruling::Torn(_)));
+        let undecided = [switch("main", ["a", "b"], "Manual", None)];
+        assert_eq!(of(&hook("a", "acme", None), &undecided), by(None));
+        let disabled = [switch("main", ["a", "b"], "Disabled", Some("a"))];
+        assert_eq!(of(&hook("a", "acme", None), &disabled), by(None));
+        // one hook's contradiction is the switch's, and so every hook's
+        let torn = [hook("a", "acme", None), hook("b", "acme", Some("Active"))];
+        assert!(matches!(super::of(&torn[0], &switches, &torn), Ruling::Torn(_)));
+    }
+
+    #[test]
+    fn a_switch_over_hooks_that_are_missing_torn_or_of_two_orgs_decides_nothing() {
+        let main = switch("main", ["a", "b"], "Manual", None);
+        let all = [main.clone()];
+        let judge = |hooks: &[Arc<TelephonyHook>]| problem(&main, hooks, &all);
+        assert_eq!(judge(&[hook("a", "acme", None), hook("b", "acme", None)]), None);
+        assert!(matches!(judge(&[hook("a", "acme", None)]), Some(Unfit::NoHook(_))));
+        assert!(matches!(judge(&[hook("a", "acme", None), hook("b", "other", None)]), Some(Unfit::Conflict(_))));
+        assert!(matches!(
+            judge(&[hook("a", "acme", None), hook("b", "acme", Some("Active"))]),
+            Some(Unfit::Conflict(_))
+        ));
+    }
+}

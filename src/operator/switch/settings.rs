@@ -1,0 +1,79 @@
+//! From the spec and the last status to what the machine takes.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    api::{HookSwitchSpec, HookSwitchStatus, SwitchMode},
+    failover::{
+        machine::{Cause, Machine, Moment, Restored},
+        settings::{Failback, Mode, Settings},
+    },
+};
+
+/// A suspicion older than this says nothing to a new process.
+const OLDEST_SUSPICION: Duration = Duration::from_mins(10);
+
+/// What a hook must cover when the spec does not say, in percent.
+const COVERAGE: u8 = 50;
+
+/// The thresholds in force.
+#[must_use]
+pub fn of(spec: &HookSwitchSpec) -> Settings {
+    let default = Settings::default();
+    let detection = spec.detection.clone().unwrap_or_default();
+    let budget = spec.budget.clone().unwrap_or_default();
+    Settings {
+        mode: match spec.mode {
+            None | Some(SwitchMode::Automatic) => Mode::Automatic,
+            Some(SwitchMode::Observe) => Mode::Observe,
+            Some(SwitchMode::Manual) => Mode::Manual,
+            Some(SwitchMode::Disabled) => Mode::Disabled,
+        },
+        fall: detection.fall.unwrap_or(default.fall),
+        rise: detection.rise.unwrap_or(default.rise),
+        interval: detection.interval.map_or(default.interval, crate::api::Duration::get),
+        delay: spec.delay.map_or(default.delay, crate::api::Duration::get),
+        cooldown: spec.cooldown.map_or(default.cooldown, crate::api::Duration::get),
+        budget: budget.switches.unwrap_or(default.budget),
+        window: budget.window.map_or(default.window, crate::api::Duration::get),
+        margin: detection.margin.unwrap_or(default.margin),
+        failback: spec.failback.as_ref().map_or(Failback::ByPerson, |failback| Failback::After(failback.after.get())),
+    }
+}
+
+/// What a hook must cover, in percent.
+#[must_use]
+pub fn coverage(spec: &HookSwitchSpec) -> u8 {
+    spec.detection.as_ref().and_then(|detection| detection.coverage).unwrap_or(COVERAGE)
+}
+
+/// The machine as the last status left it.
+#[must_use]
+pub fn restored(status: Option<&HookSwitchStatus>, now: Moment, wall: Timestamp) -> Machine {
+    let Some(status) = status else { return Machine::new(now) };
+    let age = |at: &String| {
+        let at: Timestamp = at.parse().ok()?;
+        // a clock that was put back makes nothing younger than now
+        Some(Duration::from_millis(u64::try_from(wall.as_millisecond() - at.as_millisecond()).unwrap_or_default()))
+    };
+    let suspect = status.phase.as_deref() == Some("Suspect");
+    let suspect_for = status.since.as_ref().filter(|_| suspect).and_then(age);
+    let held = |reason| {
+        status.conditions.iter().any(|held| held.type_ == "Held" && held.status == "True" && held.reason == reason)
+    };
+    let restored = Restored {
+        target: status.target.clone(),
+        failing_over: status.switching.as_ref().map(|switching| (switching.from.clone(), cause(&switching.cause))),
+        suspect_for: suspect_for.filter(|age| *age < OLDEST_SUSPICION),
+        switches: status.automatic.iter().filter_map(age).collect(),
+        budget_spent: held("BudgetSpent"),
+    };
+    Machine::restore(restored, now)
+}
+
+fn cause(word: &str) -> Cause {
+    let all = [Cause::Failed, Cause::Recovered, Cause::Promoted, Cause::FailedBack, Cause::InOkta];
+    all.into_iter().find(|cause| cause.as_str() == word).unwrap_or(Cause::Failed)
+}

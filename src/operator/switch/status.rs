@@ -1,0 +1,233 @@
+//! What is said of a switch. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp, Unit};
+
+use super::{
+    super::{
+        conditions::{self, Is, Progress},
+        problem::Problem,
+    },
+    seen::Sighting,
+};
+use crate::{
+    api::{
+        HandledRequests, HookSwitch, HookSwitchStatus, SwitchRecord, SwitchSignal, SwitchedHook, Switching,
+        reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
+    },
+    failover::{
+        machine::{Hold, InOkta, Machine, Phase, Told},
+        settings::Settings,
+        signal::Sight,
+    },
+};
+
+/// The status of a switch that cannot decide anything. What it decided before stays on record.
+#[must_use]
+pub fn unfit(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
+    let mut status = switch.status.clone().unwrap_or_default();
+    let generation = switch.metadata.generation;
+    conditions::set_progress(&mut status.conditions, problem.progress(), generation);
+    status.observed_generation = generation;
+    status
+}
+
+/// The status after a look.
+#[must_use]
+pub fn build(
+    switch: &HookSwitch,
+    machine: &Machine,
+    sighting: &Sighting,
+    settings: &Settings,
+    told: &[Told],
+    handled: HandledRequests,
+    shared: (StandbyIndependent, String),
+) -> HookSwitchStatus {
+    let mut status = switch.status.clone().unwrap_or_default();
+    let generation = switch.metadata.generation;
+    let now = Timestamp::now();
+    let phase = machine.phase().as_str().to_owned();
+    let changed = status.phase.as_ref() != Some(&phase) || status.target.as_deref() != machine.target();
+    if changed || status.since.is_none() {
+        status.since = Some(text(now));
+    }
+    status.phase = Some(phase);
+    status.target = machine.target().map(str::to_owned);
+    status.active = match &sighting.seen.okta {
+        InOkta::Ours(active) => Some(active.clone()),
+        InOkta::Nobody | InOkta::Other => None,
+        // what is not known now is not forgotten
+        InOkta::Unknown => status.active.take(),
+    };
+    status.switching = match machine.phase() {
+        Phase::FailingOver { from, cause } => Some(Switching { from: from.clone(), cause: cause.as_str().to_owned() }),
+        _ => None,
+    };
+    let proven = |name: &str| machine.is_proven(name, settings);
+    let others = || sighting.seen.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
+    status.standby = others().find(|hook| hook.usable_in_okta && proven(&hook.name)).map(|hook| hook.name.clone());
+    status.hooks = hooks(sighting, &proven);
+    automatic(&mut status, told, settings, now);
+    record(&mut status, told, now);
+    status.handled = (handled != HandledRequests::default()).then_some(handled);
+    let list = &mut status.conditions;
+    let (is, reason, message) = healthy(machine, sighting);
+    conditions::set(list, is, reason, message, generation);
+    let (is, reason, message) = ready_to_fail_over(status.standby.as_deref(), sighting);
+    conditions::set(list, is, reason, message, generation);
+    let first = switch.spec.hooks.first().map(|hook| hook.name.as_str());
+    let on_standby = machine.target().is_some() && machine.target() != first;
+    let (reason, message) = if on_standby {
+        (FailoverActive::OnStandby, format!("{} is to be active.", machine.target().unwrap_or_default()))
+    } else {
+        (FailoverActive::OnFirst, "The first hook is to be active.".to_owned())
+    };
+    conditions::set(list, on_standby.into(), reason, message, generation);
+    let (reason, message) = held(machine.phase());
+    conditions::set(list, (reason != Held::NotHeld).into(), reason, message, generation);
+    let (reason, message) = shared;
+    conditions::set(list, (reason == StandbyIndependent::Independent).into(), reason, message, generation);
+    conditions::set_progress(list, Progress::Done("The switch decides which hook is active.".into()), generation);
+    status.observed_generation = generation;
+    status
+}
+
+fn text(at: Timestamp) -> String {
+    at.round(Unit::Second).unwrap_or(at).to_string()
+}
+
+fn hooks(sighting: &Sighting, proven: &dyn Fn(&str) -> bool) -> Vec<SwitchedHook> {
+    let of = |name: &str| {
+        let signals = sighting.signals.get(name).map(Vec::as_slice).unwrap_or_default();
+        let signals = signals.iter().map(|signal| SwitchSignal {
+            source: signal.source.as_str().to_owned(),
+            result: signal.sight.as_str().to_owned(),
+            reason: conditions::bounded(signal.why.clone(), 500),
+        });
+        signals.collect()
+    };
+    let hooks = sighting.seen.hooks.iter().map(|hook| SwitchedHook {
+        name: hook.name.clone(),
+        health: hook.health.sight.as_str().to_owned(),
+        proven: proven(&hook.name),
+        signals: of(&hook.name),
+    });
+    hooks.collect()
+}
+
+/// The switches that cooldown and budget count.
+fn automatic(status: &mut HookSwitchStatus, told: &[Told], settings: &Settings, now: Timestamp) {
+    let began = told.iter().filter(|told| matches!(told, Told::Started { cause, .. } if cause.is_automatic()));
+    status.automatic.extend(began.map(|_| now.round(Unit::Millisecond).unwrap_or(now).to_string()));
+    let window = SignedDuration::try_from(settings.window).unwrap_or(SignedDuration::MAX);
+    let counts = |at: &String| at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at) < window);
+    // entries leave when there is something else to write, so that a window that ends writes nothing by itself
+    if !told.is_empty() {
+        status.automatic.retain(counts);
+        let surplus = status.automatic.len().saturating_sub(20);
+        status.automatic.drain(..surplus);
+    }
+}
+
+fn record(status: &mut HookSwitchStatus, told: &[Told], now: Timestamp) {
+    for one in told {
+        let (from, to, cause, took, outcome) = match one {
+            Told::Switched { from, to, cause, took } => (from, to, cause, took, "Switched"),
+            Told::Failed { from, to, cause, took } => (from, to, cause, took, "Refused"),
+            _ => continue,
+        };
+        status.history.push(SwitchRecord {
+            at: now.round(Unit::Millisecond).unwrap_or(now).to_string(),
+            from: from.clone(),
+            to: to.clone(),
+            cause: cause.as_str().to_owned(),
+            outcome: outcome.to_owned(),
+            took_ms: millis(*took),
+        });
+    }
+    let surplus = status.history.len().saturating_sub(HookSwitchStatus::MOST_HISTORY);
+    status.history.drain(..surplus);
+}
+
+fn millis(took: Duration) -> i64 {
+    i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn healthy(machine: &Machine, sighting: &Sighting) -> (Is, Healthy, String) {
+    let active = sighting.seen.hooks.iter().find(|hook| machine.target() == Some(hook.name.as_str()));
+    let Some(active) = active else {
+        return (Is::Unknown, Healthy::NoReport, "No hook is to be active yet.".into());
+    };
+    let signals = sighting.signals.get(&active.name).map(Vec::as_slice).unwrap_or_default();
+    let why = |sight| {
+        let found = signals.iter().filter(|signal| signal.sight == sight).map(|signal| signal.why.as_str());
+        format!("{}: {}", active.name, found.collect::<Vec<_>>().join(" "))
+    };
+    match active.health.sight {
+        Sight::Pass => (Is::True, Healthy::Usable, format!("{} can deliver.", active.name)),
+        Sight::Fail => (Is::False, Healthy::Down, why(Sight::Fail)),
+        Sight::Unknown => (Is::Unknown, Healthy::NoReport, why(Sight::Unknown)),
+    }
+}
+
+fn ready_to_fail_over(standby: Option<&str>, sighting: &Sighting) -> (Is, FailoverReady, String) {
+    match standby {
+        _ if sighting.seen.okta == InOkta::Unknown => {
+            (Is::Unknown, FailoverReady::Unknown, "Okta's management API does not say which hook is active.".into())
+        }
+        Some(standby) => (Is::True, FailoverReady::StandbyProven, format!("{standby} could take over now.")),
+        None => {
+            let message = "No other hook passed often enough in a row; see status.hooks.";
+            (Is::False, FailoverReady::StandbyNotReady, message.into())
+        }
+    }
+}
+
+fn held(phase: &Phase) -> (Held, String) {
+    let Phase::Held(hold) = phase else { return (Held::NotHeld, String::new()) };
+    let reason = match hold {
+        Hold::Mode => Held::ModeForbids,
+        Hold::Paused => Held::Paused,
+        Hold::OktaUnknown => Held::OktaUnknown,
+        Hold::Conflict => Held::Conflict,
+        Hold::AllFail => Held::AllHooksFail,
+        Hold::StandbyNotReady => Held::StandbyNotReady,
+        Hold::StandbyNoBetter => Held::StandbyNoBetter,
+        Hold::Cooldown => Held::Cooldown,
+        Hold::BudgetSpent => Held::BudgetSpent,
+        Hold::Refused => Held::ActivationRefused,
+    };
+    (reason, format!("The active hook fails and is not switched away from: {hold}."))
+}
+
+/// The Event of something that happened: whether it is a warning, its reason and its text.
+#[must_use]
+pub fn note(told: &Told) -> (bool, &'static str, String) {
+    let away = |from: &Option<String>| from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+    match told {
+        Told::Suspect(hook) => (true, "HookSuspect", format!("{hook} fails; see status.hooks.")),
+        Told::Cleared(hook) => (false, "HookCleared", format!("{hook} is well again.")),
+        Told::Started { from, to, cause } => {
+            (cause.is_automatic(), "SwitchStarted", format!("Switching{} to {to}: {}.", away(from), cause.as_str()))
+        }
+        Told::Switched { from, to, cause, took } => (
+            false,
+            "Switched",
+            format!("Okta uses {to} now, switched{} in {} ms: {}.", away(from), took.as_millis(), cause.as_str()),
+        ),
+        Told::Failed { from, to, .. } => (
+            true,
+            "SwitchRefused",
+            format!("Okta refused to activate {to}; it uses {} on.", from.as_deref().unwrap_or("no hook")),
+        ),
+        Told::Held(hold) => (true, "SwitchHeld", format!("Nothing is switched: {hold}.")),
+        Told::WouldSwitch { to } => (true, "WouldSwitch", format!("In mode Automatic it would switch to {to} now.")),
+        Told::Recovering(hook) => {
+            (false, "FirstHookRecovered", format!("{hook} is well again and could be active; see spec.failback."))
+        }
+        Told::RequestRefused(why) => {
+            (true, "RequestRefused", format!("What the annotation asks for is not done: {why}."))
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Passes over a switch, its hooks and their org, from a failing gateway to another active hook in Okta.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    double::{GATEWAYS, HOOKS, SWITCHES, World},
+    flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, world},
+    pass::Reconcile as _,
+    reports::Serving,
+};
+use crate::{
+    api::HookSwitch,
+    okta::{Failure, types::HookStatus},
+};
+
+const PATH: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches/acme";
+
+/// Two hooks, each with its gateway, and a switch over them.
+fn scene(change: impl FnOnce(&mut Value)) -> World {
+    let mut world = world(&[]);
+    for name in ["a", "b"] {
+        let mut of = gateway();
+        of["metadata"]["name"] = json!(name);
+        of["spec"]["publicURL"] = json!(format!("https://{name}.acme.com"));
+        world.server.put(&format!("{GATEWAYS}/{name}"), of);
+        let mut one = hook(name, "Active");
+        one["spec"].as_object_mut().unwrap().remove("state");
+        one["spec"]["target"]["gatewayRef"]["name"] = json!(name);
+        world.server.put(&format!("{HOOKS}/{name}"), one);
+    }
+    let mut switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
+        "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
+        "spec": {"hooks": [{"name": "a"}, {"name": "b"}]}});
+    change(&mut switch);
+    world.server.put(PATH, switch);
+    serve(&world, "a", true);
+    serve(&world, "b", true);
+    world.sync();
+    world
+}
+
+/// Lets a gateway have a ready replica that serves its hook and has its carriers, or none.
+fn serve(world: &World, name: &str, serves: bool) {
+    let serving = if serves { Serving::Yes { replicas: 1 } } else { Serving::Unknown };
+    world.ctx.reports.set_serving("otp", name, name, serving);
+}
+
+async fn switch_pass(world: &mut World) {
+    world.sync();
+    let switch = world.ctx.caches.switches.get("otp", "acme").unwrap();
+    HookSwitch::reconcile(switch, Arc::clone(&world.ctx)).await.unwrap();
+}
+
+/// Looks as they follow each other, five seconds apart.
+async fn looks(world: &mut World, count: usize) {
+    for _ in 0..count {
+        for name in ["a", "b"] {
+            hook_pass(world, name).await;
+        }
+        if world.server.get(PATH).is_some() {
+            switch_pass(world).await;
+        }
+        org_pass(world).await;
+        org_pass(world).await;
+        if world.server.get(PATH).is_some() {
+            switch_pass(world).await;
+        }
+        tokio::time::advance(Duration::from_secs(5)).await;
+    }
+}
+
+/// The names in Okta of active hooks.
+fn active(world: &World) -> Vec<String> {
+    let hooks = world.org.hooks();
+    hooks.iter().filter(|hook| hook.status == HookStatus::Active).map(|hook| hook.name.clone()).collect()
+}
+
+fn status(world: &World) -> Value {
+    world.server.get(PATH).unwrap()["status"].clone()
+}
+
+fn annotate(world: &World, name: &str, value: &str) {
+    let mut switch = world.server.get(PATH).unwrap();
+    switch["metadata"]["annotations"][name] = json!(value);
+    world.server.put(PATH, switch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_hook_is_active_and_the_standby_exists_and_is_proven() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    assert_eq!(active(&world), ["Acme a"]);
+    assert_eq!(world.org.hooks().len(), 2);
+    let status = status(&world);
+    assert_eq!(
+        (&status["phase"], &status["active"], &status["standby"]),
+        (&json!("Healthy"), &json!("a"), &json!("b"))
+    );
+    for (kind, expected) in [
+        ("Ready", is("True", "Ready")),
+        ("FailoverReady", is("True", "StandbyProven")),
+        ("FailoverActive", is("False", "OnFirst")),
+        ("Held", is("False", "NotHeld")),
+    ] {
+        assert_eq!(condition(&world, PATH, kind), expected, "{kind}");
+    }
+    for name in ["a", "b"] {
+        assert_eq!(condition(&world, &format!("{HOOKS}/{name}"), "Ready"), is("True", "Ready"));
+    }
+    world.server.writes();
+    world.org.calls();
+    looks(&mut world, 12).await;
+    assert_eq!(world.server.writes(), Vec::<String>::new(), "nothing is written while nothing changes");
+    assert_eq!(world.org.calls(), ["list"], "the declared poll");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_active_hooks_gateway_is_gone_the_standby_is_active_and_a_person_brings_the_first_back() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    world.org.calls();
+    serve(&world, "a", false);
+    looks(&mut world, 3).await;
+    assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme a".into()], json!("Suspect")));
+    looks(&mut world, 3).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    let calls = world.org.calls();
+    let swap: Vec<&str> = calls.iter().copied().skip_while(|call| *call != "deactivate").collect();
+    assert_eq!(swap[..3], ["deactivate", "activate", "list"], "{calls:?}");
+    let shown = status(&world);
+    assert_eq!((&shown["phase"], &shown["active"]), (&json!("OnStandby"), &json!("b")));
+    assert_eq!(shown["history"][0]["cause"], "Failed");
+    assert_eq!(condition(&world, PATH, "FailoverActive"), is("True", "OnStandby"));
+    assert_eq!(condition(&world, PATH, "Ready"), is("True", "Ready"), "a switch on its standby is Ready");
+
+    serve(&world, "a", true);
+    looks(&mut world, 10).await;
+    assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme b".into()], json!("Recovering")));
+    annotate(&world, "hookswitch.dev/failback", "ann, 10:42");
+    looks(&mut world, 2).await;
+    assert_eq!(active(&world), ["Acme a"]);
+    assert_eq!(status(&world)["handled"]["failback"], "ann, 10:42");
+    looks(&mut world, 10).await;
+    assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme a".into()], json!("Healthy")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_promotes_the_standby_once_per_value() {
+    let mut world = scene(|switch| switch["spec"]["mode"] = json!("Manual"));
+    looks(&mut world, 4).await;
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 3).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    annotate(&world, "hookswitch.dev/failback", "1");
+    looks(&mut world, 3).await;
+    assert_eq!(active(&world), ["Acme a"], "the promotion that stands there still is not done again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_okta_silent_nothing_is_switched_and_the_switch_says_so() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    world.org.fail(Some(Failure::Unreachable { detail: "connection refused".into() }));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    serve(&world, "a", false);
+    world.org.calls();
+    looks(&mut world, 10).await;
+    assert!(world.org.calls().iter().all(|call| *call == "list" || *call == "identify"));
+    assert_eq!(condition(&world, PATH, "Held"), is("True", "OktaUnknown"));
+    world.org.fail(None);
+    tokio::time::advance(Duration::from_mins(6)).await;
+    looks(&mut world, 3).await;
+    assert_eq!(active(&world), ["Acme b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_every_hook_fails_nothing_is_switched() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    serve(&world, "a", false);
+    serve(&world, "b", false);
+    looks(&mut world, 20).await;
+    assert_eq!(active(&world), ["Acme a"]);
+    assert_eq!(condition(&world, PATH, "Held"), is("True", "AllHooksFail"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_decides_must_be_told_without_contradiction_or_no_call_is_made() {
+    let mut world = scene(|_| {});
+    let mut torn = world.server.get(&format!("{HOOKS}/b")).unwrap();
+    torn["spec"]["state"] = json!("Active");
+    world.server.put(&format!("{HOOKS}/b"), torn);
+    looks(&mut world, 6).await;
+    assert!(world.org.calls().iter().all(|call| *call == "list" || *call == "identify"));
+    assert_eq!(condition(&world, PATH, "Ready"), is("False", "SwitchConflict"));
+    assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("False", "SwitchConflict"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_is_deleted_changes_nothing_in_okta() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 3).await;
+    let before = world.org.hooks();
+    world.server.delete(PATH);
+    world.org.calls();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    looks(&mut world, 10).await;
+    assert_eq!(world.org.hooks(), before);
+    assert!(world.org.calls().iter().all(|call| *call == "list"));
+    assert!(SWITCHES.len() < PATH.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_switches_in_okta_between_the_hooks_is_not_fought_and_who_switches_all_off_is_mended() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    world.org.edit(|hooks| {
+        for hook in hooks {
+            hook.status = if hook.name == "Acme b" { HookStatus::Active } else { HookStatus::Inactive };
+        }
+    });
+    tokio::time::advance(Duration::from_secs(61)).await;
+    world.org.calls();
+    looks(&mut world, 6).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    assert!(world.org.calls().iter().all(|call| *call == "list"), "nobody is fought");
+    let shown = status(&world);
+    assert_eq!((&shown["target"], &shown["history"][0]["cause"]), (&json!("b"), &json!("ChangedInOkta")));
+
+    world.org.edit(|hooks| hooks.iter_mut().for_each(|hook| hook.status = HookStatus::Inactive));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    looks(&mut world, 2).await;
+    assert_eq!(active(&world), ["Acme b"], "none active is repaired at the next poll");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_that_was_recorded_is_carried_out_by_the_next_leader() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    annotate(&world, "hookswitch.dev/promote", "b");
+    switch_pass(&mut world).await;
+    assert_eq!((status(&world)["target"].clone(), active(&world)), (json!("b"), vec!["Acme a".to_owned()]));
+    // this operator is gone before Okta hears of it
+    let (server, org) = (world.server.clone(), world.org.clone());
+    let mut next = World::between(server, org.clone(), Arc::new(org));
+    serve(&next, "a", true);
+    serve(&next, "b", true);
+    looks(&mut next, 2).await;
+    assert_eq!(active(&next), ["Acme b"]);
+    assert_eq!(status(&next)["history"][0]["cause"], "Promoted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_mode_disabled_nothing_is_done_at_all() {
+    let mut world = scene(|switch| switch["spec"]["mode"] = json!("Disabled"));
+    looks(&mut world, 6).await;
+    let before = world.org.hooks();
+    serve(&world, "a", false);
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 20).await;
+    assert_eq!(world.org.hooks(), before);
+}

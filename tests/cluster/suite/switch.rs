@@ -1,0 +1,203 @@
+//! The switch: a standby hook takes over, and is not switched to needlessly.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, TELEPHONY};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const FIRST: &str = "Acme passcodes";
+const STANDBY: &str = "Acme passcodes, standby";
+
+fn active(stage: &Stage) -> String {
+    let hooks = stage.okta_hooks();
+    let of = |hook: &&Value| hook["type"] == "com.okta.telephony.provider" && hook["status"] == "ACTIVE";
+    let active: Vec<&Value> = hooks.iter().filter(of).collect();
+    assert!(active.len() <= 1, "two telephony hooks are active: {active:?}");
+    active.first().and_then(|hook| hook["name"].as_str()).unwrap_or_default().to_owned()
+}
+
+fn status(stage: &Stage) -> Value {
+    stage.get("hookswitch", "acme")["status"].clone()
+}
+
+fn held(stage: &Stage, reason: &str) -> bool {
+    stage.condition("hookswitch", "acme", "Held") == format!("True {reason}")
+}
+
+fn annotate(stage: &Stage, annotation: &str) {
+    stage.kubectl(&["annotate", "--overwrite", "-n", TELEPHONY, "hookswitch", "acme", annotation]);
+}
+
+fn patch(stage: &Stage, spec: &Value) {
+    let patch = json!({ "spec": spec }).to_string();
+    stage.kubectl(&["patch", "-n", TELEPHONY, "hookswitch", "acme", "--type=merge", "-p", &patch]);
+}
+
+fn fault(stage: &Stage, carriers: &[&str], kind: &str) {
+    for carrier in carriers {
+        stage.sandbox(&["fault", carrier, kind]);
+    }
+}
+
+/// Both hooks well, the first active, the standby proven.
+fn at_rest(stage: &Stage) {
+    stage.until("the first hook is active and the standby proven", PATIENCE, || {
+        active(stage) == FIRST
+            && status(stage)["phase"] == "Healthy"
+            && stage.condition("hookswitch", "acme", "FailoverReady") == "True StandbyProven"
+            && stage.condition("hookswitch", "acme", "Healthy") == "True Usable"
+    });
+}
+
+/// Back to the first hook by a person's word, once it is well.
+fn back(stage: &Stage, token: &str) {
+    stage.until("the first hook is well again", PATIENCE, || status(stage)["phase"] == "Recovering");
+    annotate(stage, &format!("hookswitch.dev/failback={token}"));
+    stage.until("the request is echoed", PATIENCE, || status(stage)["handled"]["failback"] == token);
+    at_rest(stage);
+}
+
+fn delivers(stage: &Stage, carrier: &str) {
+    let sent = stage.send("+12025550100", &[]);
+    assert_eq!((sent.text("status"), sent.text("delivery")), ("SUCCESSFUL", "hook"), "{}", sent.0);
+    assert_eq!(sent.text("provider"), carrier);
+}
+
+pub fn set_up(stage: &Stage) {
+    stage.kubectl(&["apply", "-k", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sandbox-standby")]);
+    at_rest(stage);
+    for (kind, name) in [("hookswitch", "acme"), ("telephonyhook", "acme"), ("telephonyhook", "acme-standby")] {
+        stage.until(&format!("{kind} {name} is Ready"), PATIENCE, || {
+            stage.condition(kind, name, "Ready") == "True Ready"
+        });
+    }
+    let objects =
+        stage.kubectl(&["get", "-n", TELEPHONY, "-o", "json", "hookswitches,telephonyhooks,telephonygateways"]);
+    let judged = stage.judge(&objects);
+    assert!(judged.is_ok(), "kstatus: {judged:?}");
+    let independent = stage.condition("hookswitch", "acme", "StandbyIndependent");
+    assert_eq!(independent, "True Independent");
+}
+
+pub fn carriers_fail(stage: &Stage) {
+    for (turn, kind) in ["down", "hang"].into_iter().enumerate() {
+        let begun = Instant::now();
+        fault(stage, &["twilio", "backup"], kind);
+        let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
+        println!("     every carrier {kind:<5} standby active after {:.1} s", took.as_secs_f64());
+        let _ = begun;
+        delivers(stage, "reserve");
+        stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
+        assert_eq!(stage.condition("hookswitch", "acme", "Ready"), "True Ready");
+        assert_eq!(stage.condition("hookswitch", "acme", "FailoverActive"), "True OnStandby");
+        let record = status(stage)["history"].as_array().and_then(|all| all.last().cloned()).unwrap_or_default();
+        assert_eq!((&record["cause"], &record["outcome"]), (&json!("Failed"), &json!("Switched")), "{record}");
+        println!("     decided → confirmed in {} ms", record["tookMs"]);
+        stage.calm();
+        back(stage, &format!("carriers-{turn}"));
+    }
+}
+
+pub fn gateway_gone(stage: &Stage) {
+    let node = stage.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]);
+    stage.kubectl(&["cordon", &node]);
+    let pods = "hookswitch.dev/gateway=otp";
+    stage.kubectl(&["delete", "pods", "-n", TELEPHONY, "-l", pods, "--grace-period=0", "--force"]);
+    let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
+    println!("     gateway gone: standby active after {:.1} s", took.as_secs_f64());
+    delivers(stage, "reserve");
+    stage.kubectl(&["uncordon", &node]);
+    back(stage, "gateway");
+}
+
+/// Lets some looks pass with the fault on, and says that nothing was switched.
+fn stays(stage: &Stage, reason: &str) {
+    stage.until(&format!("it is held: {reason}"), PATIENCE, || held(stage, reason));
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(active(stage), FIRST);
+    let text =
+        stage.kubectl(&["get", "events", "-n", TELEPHONY, "--field-selector", "reason=SwitchHeld", "-o", "name"]);
+    assert!(!text.trim().is_empty(), "no Event says why");
+}
+
+pub fn not_needlessly(stage: &Stage) {
+    fault(stage, &["twilio", "backup", "nordic"], "down");
+    stays(stage, "AllHooksFail");
+    stage.calm();
+    at_rest(stage);
+
+    patch(stage, &json!({"paused": true}));
+    fault(stage, &["twilio", "backup"], "down");
+    stays(stage, "Paused");
+    stage.calm();
+    patch(stage, &json!({"paused": null}));
+    at_rest(stage);
+
+    patch(stage, &json!({"mode": "Observe"}));
+    fault(stage, &["twilio", "backup"], "down");
+    stays(stage, "ModeForbids");
+    let text =
+        stage.kubectl(&["get", "events", "-n", TELEPHONY, "--field-selector", "reason=WouldSwitch", "-o", "name"]);
+    assert!(!text.trim().is_empty(), "it does not say what it would do");
+    stage.calm();
+    patch(stage, &json!({"mode": null}));
+    at_rest(stage);
+
+    // the one country whose first carrier is down has another, and is not what counts
+    fault(stage, &["nordic"], "down");
+    thread::sleep(Duration::from_secs(15));
+    assert_eq!(active(stage), FIRST);
+    assert_eq!(status(stage)["phase"], "Healthy");
+    stage.calm();
+    at_rest(stage);
+}
+
+pub fn people(stage: &Stage) {
+    annotate(stage, "hookswitch.dev/promote=acme-standby/drill-1");
+    stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
+    delivers(stage, "reserve");
+    back(stage, "drill-1");
+
+    let of = |name: &str| stage.okta_hooks().into_iter().find(|hook| hook["name"] == name).unwrap_or_default();
+    let path = |name: &str| format!("/api/v1/inlineHooks/{}/lifecycle", of(name)["id"].as_str().unwrap_or_default());
+    stage.somebody_else("POST", &format!("{}/deactivate", path(FIRST)), &Value::Null);
+    stage.somebody_else("POST", &format!("{}/activate", path(STANDBY)), &Value::Null);
+    stage.until("the switch takes another admin's word", PATIENCE, || status(stage)["target"] == "acme-standby");
+    thread::sleep(Duration::from_secs(20));
+    assert_eq!(active(stage), STANDBY, "no war");
+    back(stage, "console");
+}
+
+pub fn deleted(stage: &Stage) {
+    stage.kubectl(&["delete", "-n", TELEPHONY, "hookswitch", "acme", "--timeout=60s"]);
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(active(stage), FIRST, "deleting a switch changes nothing in Okta");
+    stage.kubectl(&[
+        "patch",
+        "-n",
+        TELEPHONY,
+        "telephonyhook",
+        "acme-standby",
+        "--type=merge",
+        "-p",
+        r#"{"spec": {"deletion": "Delete"}}"#,
+    ]);
+    stage.until("the standby is held", PATIENCE, || {
+        stage.get("telephonyhook", "acme-standby")["metadata"]["finalizers"] == json!(["hookswitch.dev/okta"])
+    });
+    for object in
+        ["telephonyhook/acme-standby", "telephonygateway/reserve", "routingpolicy/reserve", "telephonyprovider/reserve"]
+    {
+        stage.kubectl(&["delete", "-n", TELEPHONY, object, "--timeout=60s"]);
+    }
+    stage.kubectl(&["apply", "-k", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sandbox")]);
+    stage.until("the first hook is Ready by itself", PATIENCE, || {
+        active(stage) == FIRST && stage.condition("telephonyhook", "acme", "Ready") == "True Ready"
+    });
+    assert_eq!(stage.okta_hooks().len(), 1);
+}
