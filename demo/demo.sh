@@ -222,6 +222,61 @@ handover Active Inactive | kubectl apply -f - >/dev/null || fail "the hooks were
 until_so 60 "the first hook is active again" is_active "Acme passcodes"
 show kubectl delete -n "$telephony_namespace" telephonyhook second --timeout=60s
 
+# switch_says FIELD: of the switch's status.
+switch_says() { kubectl get -n "$telephony_namespace" hookswitch acme -o "jsonpath={.status.$1}"; }
+switch_is() { [ "$(switch_says "$1")" = "$2" ]; }
+standby_proven() { kubectl wait -n "$telephony_namespace" --for=condition=FailoverReady --timeout=1s hookswitch/acme >/dev/null 2>&1; }
+
+step "A standby hook with a gateway and a carrier of its own, and a switch over both"
+show kubectl apply -k "$top/examples/sandbox-standby"
+until_so 90 "the standby is proven" standby_proven
+look hookswitches
+
+step "Every carrier of the first hook fails: the standby hook takes over by itself"
+show sandbox fault twilio down
+show sandbox fault backup down
+outage=$EPOCHREALTIME
+meanwhile=0 lost=0
+until is_active "Acme passcodes, standby"; do
+  awk "BEGIN{exit !($EPOCHREALTIME - $outage < 90)}" || fail "the standby hook is not active 90 s after the outage"
+  answer=$(sandbox send --json --to +12025550148) || fail "Okta could not be asked to send"
+  case $(sent=$answer field delivery) in
+    hook | hook-pending) ;;
+    okta | okta-fallback) meanwhile=$((meanwhile + 1)) ;;
+    *) lost=$((lost + 1)) ;;
+  esac
+done
+switched=$(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $outage}")
+say "  until then Okta's own sender carried $meanwhile passcodes, and $lost were not sent at all"
+until_so 30 "the switch says so" switch_is active acme-standby
+look hookswitches
+send +12025550149
+expect status SUCCESSFUL "by the standby"
+expect provider reserve "by the standby"
+inbox +12025550149
+[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+# from the org's record: when the first hook was switched off, and when the other was on
+gap=$(kubectl get -n "$telephony_namespace" oktaorg acme -o json | python3 -c '
+import datetime, json, sys
+at = lambda change: datetime.datetime.fromisoformat(change["at"].replace("Z", "+00:00"))
+history = json.load(sys.stdin)["status"]["history"]
+off = max(i for i, change in enumerate(history) if change["verb"] == "Deactivate" and change["object"].endswith("/acme"))
+on = next(change for change in history[off:] if change["object"].endswith("/acme-standby") and change["outcome"] == "ok")
+print(round((at(on) - at(history[off])).total_seconds() * 1000), len(history) - off)')
+calls=${gap#* } gap=${gap% *}
+
+step "The carriers are back: the first hook is well again, and a person brings it back"
+show sandbox fault twilio clear
+show sandbox fault backup clear
+until_so 90 "the first hook is well again" switch_is phase Recovering
+show kubectl annotate --overwrite -n "$telephony_namespace" hookswitch acme hookswitch.dev/failback=demo
+until_so 30 "the first hook is active again" is_active "Acme passcodes"
+until_so 30 "the switch says so" switch_is phase Healthy
+send +12025550149
+expect provider twilio "by the first hook again"
+say "${dim}the switch's history:${plain}"
+kubectl get -n "$telephony_namespace" hookswitch acme -o jsonpath='{range .status.history[*]}  {.at}  {.from} → {.to}{"\t"}{.cause}{"\t"}{.outcome} in {.tookMs} ms{"\n"}{end}'
+
 step "Measured"
 memory() { # namespace selector: the largest resident memory of these pods, in MB
   local pod most=0 bytes
@@ -237,7 +292,10 @@ gateway_memory=$(memory "$telephony_namespace" app.kubernetes.io/component=gatew
 printf '  %-52s %8s ms\n' "manifest applied → first passcode on the phone" "$first" \
   "a passcode by the primary carrier" "$direct" "a passcode after failover within the request" "$failover"
 printf '  %-52s %8s s\n' "drift made in Okta → named in status (poll 15 s)" "$mended" \
-  "kubectl apply → the other hook active (5 s of stillness)" "$handed"
+  "kubectl apply → the other hook active (5 s of stillness)" "$handed" \
+  "every carrier down → the standby hook active" "$switched"
+printf '  %-52s %8s ms\n' "no hook active during the switch" "$gap"
+printf '  %-52s %8s\n' "calls that changed Okta for it" "$calls"
 printf '  %-52s %8s MB\n' "operator, resident memory" "$operator_memory" "gateway, resident memory" "$gateway_memory"
 
 if [ -n "${KEEP:-}" ]; then

@@ -295,6 +295,8 @@ pub struct Machine {
     switches: Vec<Moment>,
     /// A failure that an earlier process had seen, not yet confirmed by this one.
     inherited: bool,
+    /// The hook that is to be active was seen to be so: another one from then on is somebody's doing.
+    confirmed: bool,
     told_would: bool,
 }
 
@@ -324,6 +326,7 @@ impl Machine {
             streaks: BTreeMap::new(),
             switches: Vec::new(),
             inherited: false,
+            confirmed: false,
             told_would: false,
         }
     }
@@ -460,21 +463,24 @@ impl Machine {
             match &seen.okta {
                 InOkta::Ours(active) if *active == target => {
                     told.push(Told::Switched { from, to: target, cause, took });
+                    self.confirmed = true;
                     self.settle(seen, now);
                 }
                 InOkta::Ours(active) if refused => {
                     let active = active.clone();
                     told.push(Told::Failed { from, to: target, cause, took });
                     self.target = Some(active);
+                    self.confirmed = true;
                     self.settle(seen, now);
                 }
                 _ => {}
             }
             return;
         }
-        if let InOkta::Ours(active) = &seen.okta
-            && *active != target
-        {
+        let InOkta::Ours(active) = &seen.okta else { return };
+        if *active == target {
+            self.confirmed = true;
+        } else if self.confirmed {
             // somebody switched in Okta between two of our hooks: that is a person's word, not a thing to fight over
             told.push(Told::Switched {
                 from: Some(target),
@@ -512,6 +518,7 @@ impl Machine {
         self.phase = Phase::FailingOver { from, cause };
         self.since = now;
         self.inherited = false;
+        self.confirmed = false;
         self.told_would = false;
     }
 

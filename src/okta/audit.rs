@@ -151,7 +151,7 @@ mod tests {
             state: None,
             adoption: Adoption::Never,
             deleting: None,
-            decided: false,
+            decision: crate::okta::plan::Decision::Declared,
             endpoint_ready: true,
             secret_accepted: true,
             refused: BTreeSet::new(),

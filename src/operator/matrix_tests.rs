@@ -11,13 +11,14 @@ use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 use super::{
-    double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, Server, Trouble, World},
+    double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, SWITCHES, Server, Trouble, World},
     flow_tests::{gateway, hook, org, secret},
     org::dial::{Access, Dial, OrgApi},
     pass::Reconcile as _,
+    reports::Serving,
 };
 use crate::{
-    api::{OktaOrg, TelephonyHook},
+    api::{HookSwitch, OktaOrg, TelephonyHook},
     message::Secret,
     net::NetError,
     okta::{
@@ -59,9 +60,31 @@ enum Task {
     HandOver,
     Deactivate,
     Delete,
+    /// A switch and its two hooks are declared: the first is made active, the standby beside it.
+    Switch,
+    /// The active hook's gateway goes.
+    Failover,
+    /// A person brings the first hook back.
+    Failback,
 }
 
-const TASKS: [Task; 6] = [Task::Create, Task::Adopt, Task::Update, Task::HandOver, Task::Deactivate, Task::Delete];
+const TASKS: [Task; 9] = [
+    Task::Create,
+    Task::Adopt,
+    Task::Update,
+    Task::HandOver,
+    Task::Deactivate,
+    Task::Delete,
+    Task::Switch,
+    Task::Failover,
+    Task::Failback,
+];
+
+impl Task {
+    const fn is_of_switch(self) -> bool {
+        matches!(self, Self::Switch | Self::Failover | Self::Failback)
+    }
+}
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +131,7 @@ struct Run {
     model: Arc<Model>,
     world: World,
     kills: usize,
+    gateway_there: bool,
 }
 
 fn content(name: &str, uri: &str) -> HookContent {
@@ -137,13 +161,16 @@ impl Run {
         server.put("/api/v1/namespaces/otp", namespace);
         server.put(&format!("{ORGS}/acme"), org());
         server.put(&format!("{GATEWAYS}/main"), gateway());
+        let mut reserve = gateway();
+        reserve["metadata"]["name"] = json!("reserve");
+        server.put(&format!("{GATEWAYS}/reserve"), reserve);
         server.put(&format!("{SECRETS}/okta"), secret("okta", "token", "00token-of-the-org"));
         for name in ["main", "other"] {
             let value = format!("a value of enough characters for {name}");
             server.put(&format!("{SECRETS}/{name}-own"), secret(&format!("{name}-own"), "value", &value));
         }
-        let world = begin(&server, &model);
-        Self { task, model, world, kills: 0 }
+        let world = begin(&server, &model, true);
+        Self { task, model, world, kills: 0, gateway_there: true }
     }
 
     fn declare(&self, name: &str, state: &str) {
@@ -152,9 +179,33 @@ impl Run {
         match self.task {
             Task::Adopt => object["spec"]["adoption"] = json!("IfMatches"),
             Task::Delete => object["spec"]["deletion"] = json!("Delete"),
+            Task::Switch | Task::Failover | Task::Failback => {
+                object["spec"].as_object_mut().unwrap().remove("state");
+                if name == "other" {
+                    object["spec"]["target"] = json!({"gatewayRef": {"name": "reserve"}});
+                }
+            }
             _ => {}
         }
         self.world.server.put(&format!("{HOOKS}/{name}"), object);
+    }
+
+    /// Both hooks and the switch over them.
+    fn declare_switch(&self) {
+        for name in ["main", "other"] {
+            self.declare(name, "Inactive");
+        }
+        let switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
+            "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
+            "spec": {"hooks": [{"name": "main"}, {"name": "other"}]}});
+        self.world.server.put(&format!("{SWITCHES}/acme"), switch);
+    }
+
+    fn annotate(&self, name: &str, value: &str) {
+        let path = format!("{SWITCHES}/acme");
+        let mut switch = self.world.server.get(&path).unwrap();
+        switch["metadata"]["annotations"][name] = json!(value);
+        self.world.server.put(&path, switch);
     }
 
     fn change(&self, name: &str, edit: impl FnOnce(&mut Value)) {
@@ -168,14 +219,21 @@ impl Run {
     /// Everything up to the task itself, with nothing going wrong.
     async fn prepare(&mut self) {
         match self.task {
-            Task::Create | Task::Adopt => return,
+            Task::Create | Task::Adopt | Task::Switch => return,
             Task::HandOver => {
                 self.declare("main", "Active");
                 self.declare("other", "Inactive");
             }
             Task::Update | Task::Deactivate | Task::Delete => self.declare("main", "Active"),
+            Task::Failover | Task::Failback => self.declare_switch(),
         }
         self.rounds(6, Duration::from_secs(6)).await;
+        if self.task == Task::Failback {
+            self.annotate("hookswitch.dev/promote", "other");
+            self.rounds(6, Duration::from_secs(6)).await;
+            assert_eq!(self.active(), ["Acme other"], "promoted");
+            return;
+        }
         let shown = || {
             let stati: Vec<_> = ["main", "other"]
                 .map(|name| {
@@ -193,8 +251,14 @@ impl Run {
         assert_eq!(self.active(), ["Acme main"], "{}", shown());
     }
 
-    fn ask(&self) {
+    fn ask(&mut self) {
         match self.task {
+            Task::Switch => self.declare_switch(),
+            Task::Failover => {
+                self.gateway_there = false;
+                self.world.ctx.reports.set_serving("otp", "main", "main", Serving::Unknown);
+            }
+            Task::Failback => self.annotate("hookswitch.dev/failback", "1"),
             Task::Create | Task::Adopt => self.declare("main", "Active"),
             Task::Update => self.change("main", |spec| spec["headers"] = json!([{"name": "X-Env", "value": "prod"}])),
             Task::HandOver => {
@@ -216,6 +280,11 @@ impl Run {
             self.rounds(2, Duration::from_mins(61)).await;
             self.rounds(4, Duration::from_secs(61)).await;
         }
+        if self.task == Task::Failback && self.was_refused() {
+            // Okta said no and the switch says so: a person asks again
+            self.annotate("hookswitch.dev/failback", "2");
+            self.rounds(12, Duration::from_secs(4)).await;
+        }
     }
 
     async fn rounds(&mut self, rounds: usize, pause: Duration) {
@@ -236,7 +305,7 @@ impl Run {
         };
         if killed {
             self.kills += 1;
-            self.world = begin(&server, &model);
+            self.world = begin(&server, &model, self.gateway_there);
         }
     }
 
@@ -251,6 +320,13 @@ impl Run {
         conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     }
 
+    /// Whether the last switch ended by Okta's refusal.
+    fn was_refused(&self) -> bool {
+        let switch = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap();
+        let history = switch["status"]["history"].as_array().cloned().unwrap_or_default();
+        history.last().is_some_and(|last| last["outcome"] == "Refused")
+    }
+
     fn is_done(&self) -> bool {
         self.wrong().is_none()
     }
@@ -261,11 +337,13 @@ impl Run {
         let named = |name: &str| hooks.iter().filter(|stored| stored.hook.name == name).collect::<Vec<_>>();
         let expected: &[&str] = match self.task {
             Task::Deactivate | Task::Delete => &[],
-            Task::HandOver => &["Acme other"],
-            Task::Create | Task::Adopt | Task::Update => &["Acme main"],
+            Task::HandOver | Task::Failover => &["Acme other"],
+            Task::Create | Task::Adopt | Task::Update | Task::Switch | Task::Failback => &["Acme main"],
         };
         if self.active() != expected {
-            return Some(format!("active are {:?}", self.active()));
+            let switch = self.world.server.get(&format!("{SWITCHES}/acme")).map(|switch| switch["status"].clone());
+            let said = switch.map(|status| format!("; the switch says {status}")).unwrap_or_default();
+            return Some(format!("active are {:?}{said}", self.active()));
         }
         let plan = self.world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["plan"].clone();
         if !plan.is_null() {
@@ -275,9 +353,21 @@ impl Run {
             let gone = named("Acme main").is_empty() && self.world.server.get(&format!("{HOOKS}/main")).is_none();
             return (!gone).then(|| "it is not deleted".to_owned());
         }
-        let declared: &[&str] = if self.task == Task::HandOver { &["main", "other"] } else { &["main"] };
+        if self.task.is_of_switch() {
+            let status = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap()["status"].clone();
+            let phase = if self.task == Task::Failover { "OnStandby" } else { "Healthy" };
+            if status["phase"] != phase || !status["switching"].is_null() {
+                return Some(format!("the switch says {status}"));
+            }
+        }
+        let both = self.task == Task::HandOver || self.task.is_of_switch();
+        let declared: &[&str] = if both { &["main", "other"] } else { &["main"] };
         for name in declared {
             let found = named(&format!("Acme {name}"));
+            // some orgs take no second hook; it is made when it is its turn
+            if found.is_empty() && self.task == Task::Switch && *name == "other" && self.ready(name) {
+                continue;
+            }
             let [stored] = found[..] else { return Some(format!("{} hooks of {name}", found.len())) };
             let marked = stored.hook.headers.iter().any(|header| header.value == format!("test/otp/{name}"));
             let extra = stored.hook.headers.iter().any(|header| header.name == "X-Env");
@@ -285,7 +375,9 @@ impl Run {
             if !(marked && secret && extra == (self.task == Task::Update)) {
                 return Some(format!("the content of {name}: {stored:?}"));
             }
-            if !self.ready(name) {
+            // a hook whose gateway is gone says so
+            let may_be_unready = self.task == Task::Failover && *name == "main";
+            if !self.ready(name) && !may_be_unready {
                 let object = self.world.server.get(&format!("{HOOKS}/{name}")).unwrap();
                 return Some(format!("{name} is not Ready: {}", object["status"]["conditions"]));
             }
@@ -294,10 +386,15 @@ impl Run {
     }
 }
 
-fn begin(server: &Server, model: &Arc<Model>) -> World {
+fn begin(server: &Server, model: &Arc<Model>, gateway_there: bool) -> World {
     server.trouble(None);
     let world = World::between(server.clone(), Org::default(), Arc::new(Line(Arc::clone(model))));
-    world.ctx.reports.serve("otp", "main", &["main", "other"]);
+    if gateway_there {
+        world.ctx.reports.serve("otp", "main", &["main", "other"]);
+    } else {
+        world.ctx.reports.set_serving("otp", "main", "main", Serving::Unknown);
+    }
+    world.ctx.reports.serve("otp", "reserve", &["other"]);
     world
 }
 
@@ -310,6 +407,10 @@ async fn passes(world: &mut World) {
         if let Some(hook) = current {
             let _ = TelephonyHook::reconcile(hook, Arc::clone(&world.ctx)).await;
         }
+        world.sync();
+    }
+    if let Some(switch) = world.ctx.caches.switches.get("otp", "acme") {
+        let _ = HookSwitch::reconcile(switch, Arc::clone(&world.ctx)).await;
         world.sync();
     }
     if let Some(org) = world.ctx.caches.orgs.get("otp", "acme") {

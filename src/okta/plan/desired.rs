@@ -57,9 +57,8 @@ pub struct DesiredHook {
     pub applied_mark: Option<ChangeMark>,
     /// Whether it is to be active; `None` keeps what Okta has.
     pub state: Option<DesiredState>,
-    /// Its state was decided for all hooks at once: there is nothing to wait for, while a person's change of Active from one
-    /// hook to another is two writes.
-    pub decided: bool,
+    /// Who says what `state` is.
+    pub decision: Decision,
     /// What to do when its name is taken by a hook that is not ours.
     pub adoption: Adoption,
     /// Set once the object is being deleted.
@@ -90,6 +89,17 @@ impl DesiredHook {
     pub(super) fn declared_active(&self) -> bool {
         self.state == Some(DesiredState::Active) && self.deleting.is_none()
     }
+}
+
+/// Who says what a hook's state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Its own declaration. A change of Active from one hook to another is then two writes of a person.
+    Declared,
+    /// A switch, for all its hooks at once: there is nothing to wait for.
+    Decided,
+    /// A switch that has not decided yet: it is not created before.
+    Undecided,
 }
 
 /// A declared state.

@@ -20,7 +20,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use desired::{Adoption, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, Promise, Promised};
+pub use desired::{Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, Promise, Promised};
 pub use step::{Move, Step, Subject, Verb};
 pub use verdict::{Blocked, Outcome, Verdict, Waiting};
 
@@ -135,7 +135,7 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
     content::updates(&claims, &slot, &mut draft);
     slot.create_and_delete(&mut draft);
 
-    if let Some(unseen) = unseen_promise(observed, desired) {
+    if let Some(unseen) = unseen_promise(observed, desired.promised.as_ref()) {
         // What Okta took and does not show yet must not be done twice.
         draft.moves.clear();
         draft.again(unseen.min(LOOK_AGAIN));
@@ -163,9 +163,15 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
     Plan { verdicts: verdicts.collect(), moves, standing, doubtful, keep_standing, again_in: draft.again_in }
 }
 
+/// Whether Okta shows everything that it promised, as far as that is still waited for.
+#[must_use]
+pub fn is_settled(observed: &[ObservedHook], promised: Option<&Promised>) -> bool {
+    unseen_promise(observed, promised).is_none()
+}
+
 /// How much longer a promise that is not visible is waited for.
-fn unseen_promise(observed: &[ObservedHook], desired: &DesiredOrg) -> Option<Duration> {
-    let promised = desired.promised.as_ref()?;
+fn unseen_promise(observed: &[ObservedHook], promised: Option<&Promised>) -> Option<Duration> {
+    let promised = promised?;
     let left = SETTLES_WITHIN.checked_sub(promised.age).filter(|left| !left.is_zero())?;
     promised.made.iter().any(|promise| !promise.is_visible(observed)).then_some(left)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::okta::intent::PlanIntent;
 use crate::okta::mark::Whose;
 use crate::okta::plan::claim::{Claims, Entry};
-use crate::okta::plan::desired::{Deletion, DesiredOrg, DesiredState};
+use crate::okta::plan::desired::{Decision, Deletion, DesiredOrg, DesiredState};
 use crate::okta::plan::step::{Move, Subject, Verb};
 use crate::okta::plan::verdict::{Blocked, Outcome, Waiting};
 use crate::okta::plan::{Draft, STILL_TO_HAND_OVER, STILL_TO_NONE, content};
@@ -160,7 +160,9 @@ impl<'a> Slot<'a> {
             }
             return;
         };
-        if let Some(left) = self.unstill(STILL_TO_HAND_OVER).filter(|_| !restoring && !want.decided) {
+        if let Some(left) =
+            self.unstill(STILL_TO_HAND_OVER).filter(|_| !restoring && want.decision != Decision::Decided)
+        {
             draft.wait(object, Waiting::Stillness(left));
             return;
         }
@@ -288,6 +290,9 @@ impl<'a> Slot<'a> {
         }
         if changing {
             return draft.wait(object, Waiting::AfterOthers);
+        }
+        if want.decision == Decision::Undecided {
+            return draft.wait(&want.object, Waiting::Undecided);
         }
         if !want.endpoint_ready {
             return draft.wait(object, Waiting::EndpointNotReady);

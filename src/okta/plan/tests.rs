@@ -34,7 +34,7 @@ fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
         state,
         adoption: Adoption::Never,
         deleting: None,
-        decided: false,
+        decision: crate::okta::plan::Decision::Declared,
         endpoint_ready: true,
         secret_accepted: true,
         refused: BTreeSet::new(),

@@ -52,6 +52,8 @@ pub enum Waiting {
     SecretNotAccepted,
     /// The active hook's place to be able to take calls, before a standby is created beside it.
     StandingNotReady,
+    /// The switch that names it to decide.
+    Undecided,
     /// Changes of the org's other hooks that come first.
     AfterOthers,
 }
@@ -66,6 +68,7 @@ impl Waiting {
             Self::EndpointNotReady => "EndpointNotReady",
             Self::SecretNotAccepted => "SecretNotAccepted",
             Self::StandingNotReady => "ActiveHookNotReady",
+            Self::Undecided => "SwitchUndecided",
             Self::AfterOthers => "AfterOtherHooks",
         }
     }
@@ -87,6 +90,9 @@ impl fmt::Display for Waiting {
             Self::StandingNotReady => f.write_str(
                 "creating a hook makes it active for a moment, so it waits until the active hook's gateway is ready",
             ),
+            Self::Undecided => {
+                f.write_str("the HookSwitch that names this hook has not decided which hook is to be active; see its status")
+            }
             Self::AfterOthers => f.write_str("other hooks of this org are changed first"),
         }
     }

@@ -266,7 +266,11 @@ impl Api for Model {
 
     fn create<'a>(&'a self, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
         self.exchange(Verb::Create, move |model, state| {
-            if state.hooks.iter().any(|stored| stored.hook.name == content.name) {
+            let coming = state.pending.iter().filter_map(|(_, effect)| match effect {
+                Effect::Appear(stored, _) => Some(&**stored),
+                _ => None,
+            });
+            if state.hooks.iter().chain(coming).any(|stored| stored.hook.name == content.name) {
                 return Err(refused("name is not unique"));
             }
             let mut active = true;

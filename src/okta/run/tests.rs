@@ -37,7 +37,7 @@ fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
         state,
         adoption: Adoption::Never,
         deleting: None,
-        decided: false,
+        decision: crate::okta::plan::Decision::Declared,
         endpoint_ready: true,
         secret_accepted: true,
         refused: BTreeSet::new(),

@@ -220,7 +220,7 @@ const fn waiting_reason(waiting: Waiting) -> Ready {
     match waiting {
         Waiting::Stillness(_) => Ready::Settling,
         Waiting::EndpointNotReady | Waiting::SecretNotAccepted | Waiting::StandingNotReady => Ready::GatewayNotServing,
-        Waiting::Settling | Waiting::AfterOthers => Ready::Waiting,
+        Waiting::Settling | Waiting::AfterOthers | Waiting::Undecided => Ready::Waiting,
     }
 }
 

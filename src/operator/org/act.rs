@@ -73,6 +73,7 @@ pub async fn act(
 }
 
 fn take_in(ctx: &Context, report: &Report, desired: &Desired, host: &str, state: &mut State) {
+    state.rested = false;
     let now = Instant::now();
     let hashes = &desired.hashes;
     for entry in &report.audit {
@@ -98,6 +99,9 @@ fn take_in(ctx: &Context, report: &Report, desired: &Desired, host: &str, state:
     }
     state.promise(report.promised.clone(), now);
     state.observed = report.observed.clone().map(|hooks| (hooks, now));
+    if state.observed.is_some() {
+        state.settle(now);
+    }
 }
 
 /// The record of a change: one line of the log, and an entry of the org's history.

@@ -20,7 +20,7 @@ use crate::{
         intent::PlanIntent,
         keyed::{ChangeMark, MarkKey},
         mark::{Installation, Whose},
-        plan::{Adoption, Deletion, DesiredState, Verb},
+        plan::{self, Adoption, Decision, Deletion, DesiredState, Verb},
         types::{Header, HookStatus},
     },
 };
@@ -81,7 +81,9 @@ pub fn desired(
         Whose::Ours(owner) => Some(owner),
         _ => None,
     });
-    let moved = moved_by_hand(declared, active.as_ref());
+    // only what was in place and is not any more is somebody's doing: what our own plan left half done is finished
+    let settled = unfinished.is_none() && plan::is_settled(observed, state.promised(now).as_ref());
+    let moved = if settled && state.rested { moved_by_hand(declared, active.as_ref()) } else { BTreeSet::new() };
     for one in declared {
         let object = one.object();
         let mark = match &one.endpoint {
@@ -133,7 +135,11 @@ fn hook(
         secret_accepted: one.accepted || applied.as_ref().is_none_or(|applied| *applied == mark),
         secret_mark: mark,
         applied_mark: applied,
-        decided: matches!(one.ruling, Ruling::Switch { .. }),
+        decision: match one.ruling {
+            Ruling::Switch { state: Some(_), .. } => Decision::Decided,
+            Ruling::Switch { state: None, .. } => Decision::Undecided,
+            Ruling::Own | Ruling::Torn(_) => Decision::Declared,
+        },
         state: wanted.map(|state| match state {
             HookState::Active => DesiredState::Active,
             HookState::Inactive => DesiredState::Inactive,
@@ -188,7 +194,7 @@ fn declarations(hooks: &[DesiredHook]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for hook in hooks {
         hook.object.hash(&mut hasher);
-        let state = hook.state.filter(|_| !hook.decided);
+        let state = hook.state.filter(|_| hook.decision == Decision::Declared);
         state.map(|state| state == DesiredState::Active).hash(&mut hasher);
         (&hook.name, &hook.uri, &hook.auth_header).hash(&mut hasher);
         hook.deleting.is_some().hash(&mut hasher);

@@ -40,14 +40,14 @@ use super::{
 };
 use crate::{
     api::{
-        HookSwitch, OktaOrg, TelephonyHook,
+        HookState, HookSwitch, OktaOrg, TelephonyHook,
         reason::{Reachable, Ready},
     },
     okta::{
         CallError, ObjectRef, Plan,
         intent::PlanIntent,
         plan::{self, Blocked, Outcome},
-        types::OrgIdentity,
+        types::{HookStatus, OrgIdentity},
     },
 };
 
@@ -186,7 +186,8 @@ impl Pass<'_> {
             Err(stopped) => stopped,
         };
         let plan = self.org.status.as_ref().and_then(|status| status.plan.clone());
-        let mut found = Found { problem: None, reachable: None, identity: None, rival: None, observed: None, plan };
+        let mut found =
+            Found { problem: None, reachable: None, identity: None, rival: None, observed: None, plan, settled: true };
         let wait = match stopped {
             Stop::Kubernetes(error) => return Err(error),
             Stop::Problem(problem) => {
@@ -225,7 +226,10 @@ impl Pass<'_> {
         if let Some(rival) = claim::claimed_by_other(&self.org, identity.as_str(), &ctx.caches.orgs.all()) {
             return Err(Stop::Claimed(identity, rival));
         }
-        observe::list(ctx, &api, self.state_mut()?, &host, poll.mul_f64(DUE)).await?;
+        // what Okta promised and did not show yet is looked for before the poll is due
+        let oldest = if self.state_mut()?.is_promised() { SOON } else { poll.mul_f64(DUE) };
+        observe::list(ctx, &api, self.state_mut()?, &host, oldest).await?;
+        self.state_mut()?.settle(Instant::now());
 
         let hooks = ctx.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
         let switches = ctx.caches.switches.in_namespace(&self.namespace());
@@ -256,7 +260,7 @@ impl Pass<'_> {
                         self.forget_plan();
                     }
                     let Some(replanned) = self.plan_if_seen(&declared)? else {
-                        return Ok((self.found(identity)?, None, SOON));
+                        return Ok((self.found(identity, false)?, None, SOON));
                     };
                     plan = replanned;
                     wait = next_look(&plan, poll);
@@ -264,7 +268,11 @@ impl Pass<'_> {
             }
         }
         let views = self.views(&plan, &declared)?;
-        Ok((self.found(identity)?, Some(views), wait))
+        let idle = plan.moves.is_empty();
+        if idle && is_in_place(&plan, &declared) {
+            self.state_mut()?.rested = true;
+        }
+        Ok((self.found(identity, idle)?, Some(views), wait))
     }
 
     fn namespace(&self) -> String {
@@ -311,8 +319,8 @@ impl Pass<'_> {
         let unfinished = unfinished.and_then(|plan| serde_json::from_value::<PlanIntent>(plan).ok());
         let installation = &self.ctx.installation;
         let state = self.state.as_deref_mut().ok_or(PassError::Panicked)?;
-        let desired =
-            desired::desired(&installation.mark, &installation.key, declared, unfinished, state, Instant::now());
+        let (mark, key) = (&installation.mark, &installation.key);
+        let desired = desired::desired(mark, key, declared, unfinished, state, Instant::now());
         let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
         let plan = plan::plan(observed, &desired.org);
         Ok((desired, plan))
@@ -356,11 +364,14 @@ impl Pass<'_> {
         self.finished = true;
     }
 
-    fn found(&mut self, identity: OrgIdentity) -> Result<Found, PassError> {
+    fn found(&mut self, identity: OrgIdentity, idle: bool) -> Result<Found, PassError> {
         let plan = self.org.status.as_ref().and_then(|status| status.plan.clone()).filter(|_| !self.finished);
-        let observed = self.state_mut()?.observed.as_ref().map(|(hooks, _)| hooks.clone());
+        let state = self.state_mut()?;
+        let observed = state.observed.as_ref().map(|(hooks, _)| hooks.clone());
+        let promised = state.promised(Instant::now());
+        let settled = idle && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
         let reachable = Some(answers());
-        Ok(Found { problem: None, reachable, identity: Some(identity), rival: None, observed, plan })
+        Ok(Found { problem: None, reachable, identity: Some(identity), rival: None, observed, plan, settled })
     }
 
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
@@ -438,6 +449,19 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the hook that is to be active is, as far as anything says which one that is.
+fn is_in_place(plan: &Plan, declared: &[Declared]) -> bool {
+    plan.verdicts.iter().all(|verdict| {
+        let one = declared.iter().find(|one| object_ref(&one.hook) == verdict.object);
+        let wanted = one.is_some_and(|one| match &one.ruling {
+            Ruling::Own => one.hook.spec.state == Some(HookState::Active),
+            Ruling::Switch { state, .. } => *state == Some(HookState::Active),
+            Ruling::Torn(_) => false,
+        });
+        !wanted || verdict.status == Some(HookStatus::Active)
+    })
 }
 
 /// When to look again: soon when something is left to do, when the planner says so, else at the next poll.

@@ -20,7 +20,7 @@ use crate::okta::{
     CallError, Failure, ObjectRef, ObservedHook,
     keyed::ChangeMark,
     limits::{MayCall, RateState},
-    plan::{Promise, Promised, Verb, Verdict},
+    plan::{self, Promise, Promised, Verb, Verdict},
     types::{OrgIdentity, RateLimit},
 };
 
@@ -92,6 +92,9 @@ pub struct State {
     pub rate: RateState,
     /// Who answers at the address, and since when that is known.
     pub identity: Option<(OrgIdentity, Instant)>,
+    /// Since the last run nothing was left to do, and the hook that is to be active was: what is otherwise from then on is
+    /// somebody's doing.
+    pub rested: bool,
     /// What Okta last listed, and when.
     pub observed: Option<(Vec<ObservedHook>, Instant)>,
     /// What is declared, as a hash, and since when.
@@ -115,6 +118,7 @@ impl Default for State {
             api: None,
             rate: RateState::new(SHARE),
             identity: None,
+            rested: false,
             observed: None,
             still: None,
             refused: BTreeMap::new(),
@@ -237,6 +241,23 @@ impl State {
     pub fn promised(&self, now: Instant) -> Option<Promised> {
         let (made, since) = self.promised.as_ref()?;
         Some(Promised { made: made.clone(), age: now.duration_since(*since) })
+    }
+
+    /// Forgets what was promised once the list shows it, or was read when there was nothing to wait for any more. Tells
+    /// whether nothing is left to wait for.
+    pub fn settle(&mut self, now: Instant) -> bool {
+        let observed = self.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+        let settled = plan::is_settled(observed, self.promised(now).as_ref());
+        if settled {
+            self.promised = None;
+        }
+        settled
+    }
+
+    /// Whether Okta promised what it did not show when it was last asked.
+    #[must_use]
+    pub const fn is_promised(&self) -> bool {
+        self.promised.is_some()
     }
 
     /// How long to stay away before `calls` calls; `None`: they may be made now.

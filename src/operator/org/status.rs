@@ -34,13 +34,17 @@ pub struct Found {
     pub observed: Option<Vec<ObservedHook>>,
     /// The plan under way.
     pub plan: Option<serde_json::Value>,
+    /// Nothing is left to do, and Okta shows everything that it promised.
+    pub settled: bool,
 }
 
 impl Found {
     /// Which hook Okta uses, as far as this pass could see.
     #[must_use]
     pub fn in_use(&self, installation: &Installation) -> InUse {
-        let (None, Some(observed)) = (&self.problem, &self.observed) else { return InUse::Unknown };
+        // in the middle of a change of our own, what is active says nothing yet
+        let still = self.plan.is_none() && self.settled;
+        let (true, None, Some(observed)) = (still, &self.problem, &self.observed) else { return InUse::Unknown };
         let Some(active) = observed.iter().find(|hook| hook.status != HookStatus::Inactive) else {
             return InUse::Nobody;
         };

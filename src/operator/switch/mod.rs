@@ -112,7 +112,9 @@ impl Reconcile for HookSwitch {
         }
         let settings = settings::of(&object.spec);
         let now = ctx.switches.now();
-        let known = ctx.switches.machine(&key);
+        // a write whose answer was lost may have recorded what this process does not know it decided
+        let recorded = object.status.as_ref().and_then(|status| status.target.as_deref());
+        let known = ctx.switches.machine(&key).filter(|machine| machine.target() == recorded);
         let mut machine = known.unwrap_or_else(|| settings::restored(object.status.as_ref(), now, Timestamp::now()));
         let asked = annotations::read(&object);
         let seen = seen::see(&object, &hooks, &ctx, &asked);
