@@ -21,7 +21,7 @@ fail() {
   printf '\ndemo: failed: %s\n' "$*"
   finished=1
   if [ -n "${KUBECONFIG:-}" ] || [ "$CLUSTER" = current ]; then
-    kubectl get hookswitch,pods,events -n "$telephony_namespace" 2>/dev/null | tail -40
+    kubectl get telephony,pods,events -n "$telephony_namespace" 2>/dev/null | tail -40
     kubectl -n "$release_namespace" logs -l app.kubernetes.io/name=hookswitch --tail 15 2>/dev/null
   fi
   exit 1
@@ -115,7 +115,7 @@ for _ in $(seq 300); do
 done
 [ -n "$first" ] || fail "no passcode was delivered within a minute of applying the manifests"
 show kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=60s oktaorgs,telephonyproviders,routingpolicies,telephonygateways,telephonyhooks --all
-look hookswitch
+look telephony
 sandbox inbox --clear >/dev/null
 
 step "An SMS and a voice call, by the primary carrier"
@@ -301,7 +301,7 @@ printf '  %-52s %8s MB\n' "operator, resident memory" "$operator_memory" "gatewa
 if [ -n "${KEEP:-}" ]; then
   step "Left running (KEEP=1)"
   [ "$CLUSTER" = current ] || say "  export KUBECONFIG=$KUBECONFIG PATH=$bin:\$PATH"
-  say "  kubectl get hookswitch -n $telephony_namespace"
+  say "  kubectl get telephony -n $telephony_namespace"
   say "  kubectl exec -n $sandbox_namespace deployment/sandbox -- /hookswitch-sandbox send --to +12025550199"
   say "  kubectl exec -n $sandbox_namespace deployment/sandbox -- /hookswitch-sandbox inbox"
   if [ "$CLUSTER" = embedded ]; then say "  to end it: tests/cluster/down.sh $work/cluster; rm -r $work"; else say "  to end it: helm uninstall hookswitch -n $release_namespace; kubectl delete namespace $telephony_namespace $sandbox_namespace $release_namespace"; fi

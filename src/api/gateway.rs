@@ -21,7 +21,7 @@ use crate::message::CountryCode;
     kind = "TelephonyGateway",
     plural = "telephonygateways",
     shortname = "tgw",
-    category = "hookswitch",
+    category = "telephony",
     namespaced,
     cel,
     status = "TelephonyGatewayStatus",

@@ -15,7 +15,7 @@ use super::{KeyRef, NameRef};
     kind = "TelephonyHook",
     plural = "telephonyhooks",
     shortname = "thook",
-    category = "hookswitch",
+    category = "telephony",
     namespaced,
     cel,
     status = "TelephonyHookStatus",

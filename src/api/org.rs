@@ -15,7 +15,7 @@ use super::{CaBundleRef, Duration, KeyRef};
     kind = "OktaOrg",
     plural = "oktaorgs",
     shortname = "oorg",
-    category = "hookswitch",
+    category = "telephony",
     namespaced,
     cel,
     status = "OktaOrgStatus",

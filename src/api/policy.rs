@@ -15,7 +15,7 @@ use crate::message::{Channel, CountryCode, RequestType};
     kind = "RoutingPolicy",
     plural = "routingpolicies",
     shortname = "rpol",
-    category = "hookswitch",
+    category = "telephony",
     namespaced,
     cel,
     status = "RoutingPolicyStatus",

@@ -16,7 +16,7 @@ use crate::message::{Channel, CountryCode};
     kind = "TelephonyProvider",
     plural = "telephonyproviders",
     shortname = "tprov",
-    category = "hookswitch",
+    category = "telephony",
     namespaced,
     cel,
     status = "TelephonyProviderStatus",

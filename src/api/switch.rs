@@ -15,7 +15,7 @@ use super::{Duration, NameRef};
     kind = "HookSwitch",
     plural = "hookswitches",
     shortname = "hsw",
-    category = "hookswitch",
+    category = "telephony",
     namespaced,
     cel,
     status = "HookSwitchStatus",

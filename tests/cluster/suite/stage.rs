@@ -220,7 +220,7 @@ impl Stage {
     /// Prints what a person would look at first after a failure.
     pub fn explain(&self) {
         for arguments in [
-            vec!["get", "hookswitch,pods", "-n", TELEPHONY],
+            vec!["get", "telephony,pods", "-n", TELEPHONY],
             vec!["get", "pods", "-n", SYSTEM],
             vec!["get", "events", "-n", TELEPHONY, "--sort-by=.lastTimestamp"],
         ] {
