@@ -106,6 +106,14 @@ impl Breaker {
         }
     }
 
+    /// Takes a passed probe for the trial that a breaker waits for: without traffic there would be none. The next failure
+    /// opens it again.
+    pub fn relieve(&mut self, now: Instant) {
+        if self.state(now) == BreakerState::HalfOpen {
+            self.enter(State::Closed { in_a_row: CONSECUTIVE - 1, window: Window::default() });
+        }
+    }
+
     /// The state as it would meet an attempt now.
     #[must_use]
     pub fn state(&self, now: Instant) -> BreakerState {
@@ -213,6 +221,11 @@ impl Breakers {
         Passage { whole: self.whole.force(now), country }
     }
 
+    /// Takes in a passed probe of the carrier.
+    pub fn relieve(&mut self, now: Instant) {
+        self.whole.relieve(now);
+    }
+
     /// Records what became of an attempt that was made; a refusal for want of a sender or of anything else that was
     /// found before the carrier was called is none.
     ///
@@ -307,6 +320,24 @@ mod tests {
         let mut breaker = Breaker::default();
         fail(&mut breaker, CONSECUTIVE, now);
         breaker
+    }
+
+    #[test]
+    fn a_passed_probe_is_the_trial_of_a_breaker_without_traffic_and_one_failure_opens_it_again() {
+        let (mut breaker, begun) = (Breaker::default(), Instant::now());
+        for _ in 0..CONSECUTIVE {
+            let permit = breaker.admit(begun).unwrap();
+            breaker.record(permit, false, begun);
+        }
+        breaker.relieve(begun + OPEN / 2);
+        assert_eq!(breaker.state(begun + OPEN / 2), BreakerState::Open, "not before its time");
+        let later = begun + OPEN;
+        assert_eq!(breaker.state(later), BreakerState::HalfOpen);
+        breaker.relieve(later);
+        assert_eq!(breaker.state(later), BreakerState::Closed);
+        let permit = breaker.admit(later).unwrap();
+        breaker.record(permit, false, later);
+        assert_eq!(breaker.state(later), BreakerState::Open);
     }
 
     #[test]

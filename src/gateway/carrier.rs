@@ -13,7 +13,7 @@ use super::{breaker::Breakers, health::CarrierHealth};
 use crate::{
     config::{
         document::{self, GatewayConfig},
-        report::CarrierReport,
+        report::{CarrierReport, ProbeState},
     },
     message::{CountryCode, Secret},
     net::{self, Connector, SendError},
@@ -187,7 +187,11 @@ impl Carrier {
 
     /// Takes in the result of a probe.
     pub fn probed(&self, probed: &Probed) {
-        lock(&self.standing).health.probed(probed, Instant::now());
+        let (mut standing, now) = (lock(&self.standing), Instant::now());
+        standing.health.probed(probed, now);
+        if *probed == Probed::Up && standing.health.state() == ProbeState::Up {
+            standing.breakers.relieve(now);
+        }
     }
 
     /// What the report says of it, but for the counters.
