@@ -276,7 +276,7 @@ pub struct SwitchRecord {
     /// `Failed`, `Recovered`, `Promoted`, `FailedBack`, or `ChangedInOkta` by somebody else.
     #[schemars(length(max = 16))]
     pub cause: String,
-    /// `Switched` or `Refused`.
+    /// `Switched`, or `Failed`: Okta refused, or the hook was not ready for it within a minute.
     #[schemars(length(max = 16))]
     pub outcome: String,
     /// From the decision to Okta's confirmation, in milliseconds.

@@ -39,6 +39,9 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// How long a switch may be decided without Okta being brought to it, while Okta answers and uses another hook.
+pub const GIVE_UP: Duration = Duration::from_mins(1);
+
 /// Why the hook that is to be active changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
@@ -254,7 +257,7 @@ pub enum Told {
         /// From the decision to the confirmation.
         took: Duration,
     },
-    /// A switch ended without effect: Okta refused.
+    /// A switch ended without effect: Okta refused, or the hook was not ready for it within [`GIVE_UP`].
     Failed {
         /// From.
         from: Option<String>,
@@ -262,7 +265,7 @@ pub enum Told {
         to: String,
         /// Why.
         cause: Cause,
-        /// From the decision to the refusal.
+        /// From the decision to its end.
         took: Duration,
     },
     /// Nothing is switched, and why.
@@ -466,7 +469,8 @@ impl Machine {
                     self.confirmed = true;
                     self.settle(seen, now);
                 }
-                InOkta::Ours(active) if refused => {
+                // nothing is under way in Okta: what the planner waits for may never come
+                InOkta::Ours(active) if refused || took >= GIVE_UP => {
                     let active = active.clone();
                     told.push(Told::Failed { from, to: target, cause, took });
                     self.target = Some(active);

@@ -245,6 +245,13 @@ fn a_refused_switch_ends_where_okta_is() {
     let told = play.looks(1, Fail, Pass);
     assert!(told.iter().any(|told| matches!(told, Told::Failed { .. })), "{told:?}");
     assert_eq!(play.target(), "a");
+
+    let mut play = Play::new(|_| {});
+    play.follows = false;
+    play.looks(6, Fail, Pass);
+    let told = play.looks(12, Fail, Unknown);
+    assert!(told.iter().any(|told| matches!(told, Told::Failed { .. })), "given up after a minute: {told:?}");
+    assert_eq!(play.target(), "a");
 }
 
 #[test]

@@ -324,7 +324,7 @@ impl Run {
     fn was_refused(&self) -> bool {
         let switch = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap();
         let history = switch["status"]["history"].as_array().cloned().unwrap_or_default();
-        history.last().is_some_and(|last| last["outcome"] == "Refused")
+        history.last().is_some_and(|last| last["outcome"] == "Failed")
     }
 
     fn is_done(&self) -> bool {

@@ -158,7 +158,7 @@ async fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told]) {
         let (warning, reason, text) = status::note(one);
         tracing::info!(switch = shown(&key(switch)), reason, text, "the switch changed");
         if let Told::Switched { cause, took, .. } | Told::Failed { cause, took, .. } = one {
-            let outcome = if matches!(one, Told::Switched { .. }) { "Switched" } else { "Refused" };
+            let outcome = if matches!(one, Told::Switched { .. }) { "Switched" } else { "Failed" };
             ctx.metrics.switches.ended(&shown(&key(switch)), cause.as_str(), outcome, *took);
         }
         let note = Note { warning, reason: reason.to_owned(), action: "Switch", text };

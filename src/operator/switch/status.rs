@@ -134,7 +134,7 @@ fn record(status: &mut HookSwitchStatus, told: &[Told], now: Timestamp) {
     for one in told {
         let (from, to, cause, took, outcome) = match one {
             Told::Switched { from, to, cause, took } => (from, to, cause, took, "Switched"),
-            Told::Failed { from, to, cause, took } => (from, to, cause, took, "Refused"),
+            Told::Failed { from, to, cause, took } => (from, to, cause, took, "Failed"),
             _ => continue,
         };
         status.history.push(SwitchRecord {
@@ -218,8 +218,11 @@ pub fn note(told: &Told) -> (bool, &'static str, String) {
         ),
         Told::Failed { from, to, .. } => (
             true,
-            "SwitchRefused",
-            format!("Okta refused to activate {to}; it uses {} on.", from.as_deref().unwrap_or("no hook")),
+            "SwitchFailed",
+            format!(
+                "{to} could not be made active, see its own status; Okta uses {} on.",
+                from.as_deref().unwrap_or("no hook")
+            ),
         ),
         Told::Held(hold) => (true, "SwitchHeld", format!("Nothing is switched: {hold}.")),
         Told::WouldSwitch { to } => (true, "WouldSwitch", format!("In mode Automatic it would switch to {to} now.")),
