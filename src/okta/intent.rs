@@ -94,6 +94,12 @@ impl PlanIntent {
         (!over).then(|| Self { recorded_at: self.recorded_at.clone(), standing, doubtful, steps: Vec::new() })
     }
 
+    /// Whether calls of it may still have an effect; otherwise it only remembers who was active.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
     /// The object whose hook was active when the plan was made.
     #[must_use]
     pub fn standing(&self) -> Option<ObjectRef> {

@@ -20,7 +20,9 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use desired::{Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, Promise, Promised};
+pub use desired::{
+    Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, Promise, Promised, Unfinished,
+};
 pub use step::{Move, Step, Subject, Verb};
 pub use verdict::{Blocked, Outcome, Verdict, Waiting};
 
@@ -54,7 +56,7 @@ pub struct Plan {
     /// doubt has to be recorded on.
     pub doubtful: Vec<ObjectRef>,
     /// The record of who was active before is still needed when this plan is done: the active place is not yet with whom it
-    /// belongs to, or moves were left out for want of calls.
+    /// belongs to, moves were left out for want of calls, or an unfinished plan may still have effects that do not show.
     pub keep_standing: bool,
     /// When to look and plan again although nobody changed anything; `None` leaves it to the poll. After a run, always plan
     /// again from what it read back: more may follow.
@@ -143,9 +145,14 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
             *outcome = Outcome::Waiting(Waiting::Settling);
         }
     }
+    let unsettled = desired.unfinished.as_ref().and_then(|unfinished| left_to_settle(unfinished.age));
+    if let Some(left) = unsettled {
+        // Nothing is held up by what may still show; but it is looked for.
+        draft.again(left.min(LOOK_AGAIN));
+    }
     let planned = draft.moves.len();
     let moves = within_budget(draft.moves);
-    let keep_standing = slot.is_restoring() || moves.len() < planned;
+    let keep_standing = slot.is_restoring() || moves.len() < planned || unsettled.is_some();
     let written =
         |object: &ObjectRef| moves.iter().any(|step| matches!(step, Move::Update(what) if what.object == *object));
     let in_doubt = claims.entries.iter().filter(|entry| entry.in_doubt && entry.hook.is_some());
@@ -172,8 +179,13 @@ pub fn is_settled(observed: &[ObservedHook], promised: Option<&Promised>) -> boo
 /// How much longer a promise that is not visible is waited for.
 fn unseen_promise(observed: &[ObservedHook], promised: Option<&Promised>) -> Option<Duration> {
     let promised = promised?;
-    let left = SETTLES_WITHIN.checked_sub(promised.age).filter(|left| !left.is_zero())?;
+    let left = left_to_settle(promised.age)?;
     promised.made.iter().any(|promise| !promise.is_visible(observed)).then_some(left)
+}
+
+/// How much longer Okta may take to show what it took `age` ago.
+fn left_to_settle(age: Duration) -> Option<Duration> {
+    SETTLES_WITHIN.checked_sub(age).filter(|left| !left.is_zero())
 }
 
 /// The first moves that fit a run's calls with their worst case.

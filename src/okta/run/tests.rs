@@ -13,7 +13,7 @@ use crate::okta::intent::PlanIntent;
 use crate::okta::keyed::ChangeMark;
 use crate::okta::mark::Installation;
 use crate::okta::plan::{
-    Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, Outcome, Plan, Promised, Verb, plan,
+    Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, Outcome, Plan, Promised, Unfinished, Verb, plan,
 };
 use crate::okta::types::{Header, HookId, HookStatus, ObjectRef};
 
@@ -63,17 +63,21 @@ fn unmarked(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
 /// What the operator does around plan and run: remembers what a report says, or loses it with the process.
 struct Keeper {
     desired: DesiredOrg,
-    promised_at: Instant,
+    /// When the last run ended, by itself or with its process.
+    run_at: Instant,
 }
 
 impl Keeper {
     fn new(desired: DesiredOrg) -> Self {
-        Self { desired, promised_at: Instant::now() }
+        Self { desired, run_at: Instant::now() }
     }
 
     fn plan(&mut self, model: &Model) -> Plan {
         if let Some(promised) = &mut self.desired.promised {
-            promised.age = self.promised_at.elapsed();
+            promised.age = self.run_at.elapsed();
+        }
+        if let Some(unfinished) = &mut self.desired.unfinished {
+            unfinished.age = self.run_at.elapsed();
         }
         plan(&model.observed(), &self.desired)
     }
@@ -81,15 +85,17 @@ impl Keeper {
     async fn pass(&mut self, model: &Model) -> (Plan, Option<Report>) {
         let plan = self.plan(model);
         if plan.moves.is_empty() {
-            self.desired.unfinished = self.desired.unfinished.take().and_then(|record| record.after(&plan, true));
+            self.keep_record(&plan, true);
             return (plan, None);
         }
-        self.desired.unfinished = Some(PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into()));
+        let record = PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into());
+        self.desired.unfinished = Some(Unfinished { plan: record, age: Duration::ZERO });
         let yes = |_| true;
         let report = tokio::select! {
             report = run(&plan, &self.desired, model, Budget::default(), &yes) => Some(report),
             () = model.crashed.notified() => None,
         };
+        self.run_at = Instant::now();
         if let Some(report) = &report {
             self.remember(&plan, report);
         } else {
@@ -116,8 +122,13 @@ impl Keeper {
             }
         }
         self.desired.promised = Some(Promised { made: report.promised.clone(), age: Duration::ZERO });
-        self.promised_at = Instant::now();
-        self.desired.unfinished = self.desired.unfinished.take().and_then(|record| record.after(plan, report.finished));
+        self.keep_record(plan, report.finished);
+    }
+
+    fn keep_record(&mut self, plan: &Plan, finished: bool) {
+        let left =
+            |unfinished: Unfinished| Some(Unfinished { plan: unfinished.plan.after(plan, finished)?, ..unfinished });
+        self.desired.unfinished = self.desired.unfinished.take().and_then(left);
     }
 
     /// Passes until nothing is left to do, and nothing at the next poll either. Fails when it does not come to rest.
@@ -354,7 +365,12 @@ fn none_only_when_asked(scene: &Scene, start: &[Stored], end: &[Stored], torn: b
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(4_000),
+        max_shrink_iters: 40_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn from_any_org_through_any_faults_it_ends_as_declared_and_never_does_harm(mut scene in scene()) {
@@ -493,6 +509,21 @@ async fn a_crash_after_a_standby_took_over_is_repaired_although_nothing_is_decla
     let model = Model::new(behaviour, installation(), there, BTreeSet::new(), vec![Fault::CrashAfter]);
     Keeper::new(org(hooks)).until_rest(&model).await;
     assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Active), Some(HookStatus::Inactive)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_takeover_that_shows_only_after_a_crash_or_a_lost_answer_is_put_back() {
+    for faults in [vec![Fault::None, Fault::CrashBefore], vec![Fault::CrashAfter], vec![Fault::LostAnswer]] {
+        let mut hooks = vec![declared("a", None), declared("b", Some(DesiredState::Inactive))];
+        hooks[0].applied_mark = Some(hooks[0].secret_mark.clone());
+        let there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
+        let delay = Duration::from_secs(4);
+        let late = Behaviour { second_creation: SecondCreation::TakesOver, delay, ..behaviour() };
+        let model = Model::new(late, installation(), there, BTreeSet::new(), faults.clone());
+        Keeper::new(org(hooks)).until_rest(&model).await;
+        let states = (status(&model, "a"), status(&model, "b"));
+        assert_eq!(states, (Some(HookStatus::Active), Some(HookStatus::Inactive)), "{faults:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,7 +82,8 @@ pub fn desired(
         _ => None,
     });
     // only what was in place and is not any more is somebody's doing: what our own plan left half done is finished
-    let settled = unfinished.is_none() && plan::is_settled(observed, state.promised(now).as_ref());
+    let under_way = unfinished.as_ref().is_some_and(PlanIntent::is_under_way);
+    let settled = !under_way && plan::is_settled(observed, state.promised(now).as_ref());
     let moved = if settled && state.rested { moved_by_hand(declared, active.as_ref()) } else { BTreeSet::new() };
     for one in declared {
         let object = one.object();
@@ -100,6 +101,7 @@ pub fn desired(
     let objects: BTreeSet<ObjectRef> = hooks.iter().map(|hook| hook.object.clone()).collect();
     state.keep(&objects);
     let promised = state.promised(now);
+    let unfinished = state.unfinished(unfinished, now);
     Desired { org: DesiredOrg { installation: installation.clone(), hooks, still_for, unfinished, promised }, hashes }
 }
 

@@ -90,7 +90,7 @@ impl Reconcile for OktaOrg {
         let access = dereference::validate(&object, facts);
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
         let state = Arc::clone(&session.state).lock_owned().await;
-        let mut pass = Pass { ctx: &ctx, org: (*object).clone(), state: Some(state), finished: false };
+        let mut pass = Pass::new(&ctx, &object, state);
         let (found, hooks, wait) = pass.look(access).await?;
 
         // what is not known now is not forgotten: hooks keep what was last said of them
@@ -140,8 +140,8 @@ struct Pass<'c> {
     org: OktaOrg,
     /// The org's state; away only while a run has it.
     state: Option<OwnedMutexGuard<State>>,
-    /// The recorded plan, if any, is over.
-    finished: bool,
+    /// The recorded plan, or what is left of it. It leaves the API server with the status that follows, after the hooks' own.
+    record: Option<PlanIntent>,
 }
 
 /// What stops a pass before it comes to a plan.
@@ -170,7 +170,13 @@ impl From<Problem> for Stop {
     }
 }
 
-impl Pass<'_> {
+impl<'c> Pass<'c> {
+    fn new(ctx: &'c Arc<Context>, org: &OktaOrg, state: OwnedMutexGuard<State>) -> Self {
+        let record = org.status.as_ref().and_then(|status| status.plan.clone());
+        let record = record.and_then(|record| serde_json::from_value(record).ok());
+        Self { ctx, org: org.clone(), state: Some(state), record }
+    }
+
     /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
     async fn look(
         &mut self,
@@ -185,7 +191,7 @@ impl Pass<'_> {
             Err(Stop::Kubernetes(error)) => return Err(error),
             Err(stopped) => stopped,
         };
-        let plan = self.org.status.as_ref().and_then(|status| status.plan.clone());
+        let plan = self.record.clone();
         let mut found =
             Found { problem: None, reachable: None, identity: None, rival: None, observed: None, plan, settled: true };
         let wait = match stopped {
@@ -226,8 +232,8 @@ impl Pass<'_> {
         if let Some(rival) = claim::claimed_by_other(&self.org, identity.as_str(), &ctx.caches.orgs.all()) {
             return Err(Stop::Claimed(identity, rival));
         }
-        // what Okta promised and did not show yet is looked for before the poll is due
-        let oldest = if self.state_mut()?.is_promised() { SOON } else { poll.mul_f64(DUE) };
+        // what Okta may show yet is looked for before the poll is due
+        let oldest = if self.state_mut()?.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
         observe::list(ctx, &api, self.state_mut()?, &host, oldest).await?;
         self.state_mut()?.settle(Instant::now());
 
@@ -246,19 +252,14 @@ impl Pass<'_> {
         self.tell_drift(&plan, &declared).await?;
         let mut wait = next_look(&plan, poll);
         if plan.moves.is_empty() {
-            if plan.again_in.is_none() {
-                // nothing is left of what the recorded plan was for
-                self.forget_plan();
-            }
+            self.keep_record(&plan, true);
         } else {
             match act::may_begin(ctx, self.state_mut()?) {
                 Err(act::NotNow::Lease) => wait = SOON,
                 Err(act::NotNow::RateLimit(until)) => wait = until.clamp(SOON, poll),
                 Ok(()) => {
                     self.record(&plan).await?;
-                    if self.act(api, plan, desired, host).await? {
-                        self.forget_plan();
-                    }
+                    self.act(api, plan, desired, host).await?;
                     let Some(replanned) = self.plan_if_seen(&declared)? else {
                         return Ok((self.found(identity, false)?, None, SOON));
                     };
@@ -315,8 +316,7 @@ impl Pass<'_> {
     }
 
     fn plan(&mut self, declared: &[Declared]) -> Result<(Desired, Plan), PassError> {
-        let unfinished = self.org.status.as_ref().and_then(|status| status.plan.clone()).filter(|_| !self.finished);
-        let unfinished = unfinished.and_then(|plan| serde_json::from_value::<PlanIntent>(plan).ok());
+        let unfinished = self.record.clone();
         let installation = &self.ctx.installation;
         let state = self.state.as_deref_mut().ok_or(PassError::Panicked)?;
         let (mark, key) = (&installation.mark, &installation.key);
@@ -337,35 +337,32 @@ impl Pass<'_> {
     /// Writes the plan down before its first call, on top of the very object that was read.
     async fn record(&mut self, plan: &Plan) -> Result<(), PassError> {
         let intent = PlanIntent::of(plan, Timestamp::now().to_string());
-        let intent = serde_json::to_value(intent).map_err(|_| PassError::encoding("record the plan".into()))?;
+        let value = serde_json::to_value(&intent).map_err(|_| PassError::encoding("record the plan".into()))?;
         let mut status = self.org.status.clone().unwrap_or_default();
-        status.plan = Some(intent);
+        status.plan = Some(value);
+        self.record = Some(intent);
         if let Some(written) = super::status::write(self.ctx, &self.org, status).await? {
             self.org = written;
         }
         Ok(())
     }
 
-    async fn act(
-        &mut self,
-        api: Arc<dyn OrgApi>,
-        plan: Plan,
-        desired: Desired,
-        host: String,
-    ) -> Result<bool, PassError> {
+    async fn act(&mut self, api: Arc<dyn OrgApi>, plan: Plan, desired: Desired, host: String) -> Result<(), PassError> {
         let state = self.state.take().ok_or(PassError::Panicked)?;
-        let (report, state) = act::act(self.ctx, api, plan, desired, host, state).await.ok_or(PassError::Panicked)?;
+        let run = act::act(self.ctx, api, plan.clone(), desired, host, state).await;
+        let (report, state) = run.ok_or(PassError::Panicked)?;
         self.state = Some(state);
-        Ok(report.finished)
+        self.keep_record(&plan, report.finished);
+        Ok(())
     }
 
-    /// The recorded plan is over. It leaves the API server with the status that follows, after the hooks' own.
-    const fn forget_plan(&mut self) {
-        self.finished = true;
+    /// Keeps of the record what is needed after `plan`.
+    fn keep_record(&mut self, plan: &Plan, finished: bool) {
+        self.record = self.record.take().and_then(|record| record.after(plan, finished));
     }
 
     fn found(&mut self, identity: OrgIdentity, idle: bool) -> Result<Found, PassError> {
-        let plan = self.org.status.as_ref().and_then(|status| status.plan.clone()).filter(|_| !self.finished);
+        let plan = self.record.clone();
         let state = self.state_mut()?;
         let observed = state.observed.as_ref().map(|(hooks, _)| hooks.clone());
         let promised = state.promised(Instant::now());

@@ -18,9 +18,10 @@ use super::{
 use crate::api::{HookDrift, OktaChange, OktaOrgStatus};
 use crate::okta::{
     CallError, Failure, ObjectRef, ObservedHook,
+    intent::PlanIntent,
     keyed::ChangeMark,
     limits::{MayCall, RateState},
-    plan::{self, Promise, Promised, Verb, Verdict},
+    plan::{self, Promise, Promised, Unfinished, Verb, Verdict},
     types::{OrgIdentity, RateLimit},
 };
 
@@ -101,6 +102,8 @@ pub struct State {
     still: Option<(u64, Instant)>,
     refused: BTreeMap<ObjectRef, Vec<Refusal>>,
     promised: Option<(Vec<Promise>, Instant)>,
+    /// The recorded plan whose end was not seen: when it was recorded, and since when this process makes no call of it.
+    unfinished: Option<(String, Instant)>,
     /// The last failed call, how many failed in a row, and until when no other is made.
     pub trouble: Option<(CallError, u32, Instant)>,
     /// Marks of secrets that runs applied; status may not have them yet.
@@ -123,6 +126,7 @@ impl Default for State {
             still: None,
             refused: BTreeMap::new(),
             promised: None,
+            unfinished: None,
             trouble: None,
             applied: BTreeMap::new(),
             changes: Vec::new(),
@@ -254,10 +258,26 @@ impl State {
         settled
     }
 
-    /// Whether Okta promised what it did not show when it was last asked.
+    /// The recorded plan as the planner takes it. It ages from when this process first meets it, after its own run of it.
+    pub fn unfinished(&mut self, record: Option<PlanIntent>, now: Instant) -> Option<Unfinished> {
+        let Some(plan) = record else {
+            self.unfinished = None;
+            return None;
+        };
+        let known = self.unfinished.take().filter(|(recorded_at, _)| *recorded_at == plan.recorded_at);
+        let (_, since) = self.unfinished.insert(known.unwrap_or_else(|| (plan.recorded_at.clone(), now)));
+        let listed = self.observed.as_ref().map(|(_, at)| *at);
+        let age = listed.map_or(Duration::ZERO, |at| at.saturating_duration_since(*since));
+        Some(Unfinished { plan, age })
+    }
+
+    /// Whether more is to be seen in Okta than when it was last asked: what it promised and did not show, or what is left of
+    /// an unfinished plan.
     #[must_use]
-    pub const fn is_promised(&self) -> bool {
-        self.promised.is_some()
+    pub fn awaits_okta(&self) -> bool {
+        let listed = self.observed.as_ref().map(|(_, at)| *at);
+        let early = |(_, since): &(String, Instant)| listed.is_none_or(|at| at < *since + plan::SETTLES_WITHIN);
+        self.promised.is_some() || self.unfinished.as_ref().is_some_and(early)
     }
 
     /// How long to stay away before `calls` calls; `None`: they may be made now.

@@ -14,6 +14,7 @@ use crate::{
     },
     okta::{
         ObservedHook,
+        intent::PlanIntent,
         mark::{Installation, Whose},
         types::{HookStatus, OrgIdentity},
     },
@@ -33,7 +34,7 @@ pub struct Found {
     /// What Okta listed; `None` keeps what was said of it.
     pub observed: Option<Vec<ObservedHook>>,
     /// The plan under way.
-    pub plan: Option<serde_json::Value>,
+    pub plan: Option<PlanIntent>,
     /// Nothing is left to do, and Okta shows everything that it promised.
     pub settled: bool,
 }
@@ -43,7 +44,7 @@ impl Found {
     #[must_use]
     pub fn in_use(&self, installation: &Installation) -> InUse {
         // in the middle of a change of our own, what is active says nothing yet
-        let still = self.plan.is_none() && self.settled;
+        let still = !self.plan.as_ref().is_some_and(PlanIntent::is_under_way) && self.settled;
         let (true, None, Some(observed)) = (still, &self.problem, &self.observed) else { return InUse::Unknown };
         let Some(active) = observed.iter().find(|hook| hook.status != HookStatus::Inactive) else {
             return InUse::Nobody;
@@ -61,7 +62,7 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
     let mut status = org.status.clone().unwrap_or_default();
     let generation = org.metadata.generation;
     status.installation = Some(installation.as_str().to_owned());
-    status.plan.clone_from(&found.plan);
+    status.plan = found.plan.as_ref().and_then(|plan| serde_json::to_value(plan).ok());
     status.history.extend_from_slice(changes);
     let surplus = status.history.len().saturating_sub(OktaOrgStatus::MOST_HISTORY);
     status.history.drain(..surplus);
