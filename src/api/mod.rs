@@ -36,7 +36,8 @@ pub use provider::{
 pub use reference::{CaBundleRef, KeyRef, NameRef};
 pub use switch::{
     ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, HookSwitchSpec, HookSwitchStatus, MaintenanceWindow, PROMOTE,
-    SwitchBudget, SwitchDetection, SwitchFailback, SwitchMode, SwitchRecord, SwitchSignal, SwitchedHook, Switching,
+    SwitchBudget, SwitchDetection, SwitchExecute, SwitchFailback, SwitchMode, SwitchPublicUrl, SwitchRecord,
+    SwitchSignal, SwitchedHook, Switching,
 };
 
 /// The API group.

@@ -238,6 +238,12 @@ fn a_switch_has_at_least_two_hooks_and_times_within_their_bounds() {
     }
     refused!(HookSwitch, with(&base, json!({"cooldown": "9s"})), "cooldown must be between 10s and 24h");
     refused!(HookSwitch, with(&base, json!({"detection": {"interval": "2m"}})), "interval must be between 1s and 1m");
+    let address = |timeout: &str| json!({"detection": {"publicURL": {"enabled": true, "timeout": timeout}}});
+    let execute = |interval: &str| json!({"detection": {"execute": {"interval": interval}}});
+    accepted!(HookSwitch, with(&base, address("500ms")));
+    accepted!(HookSwitch, with(&base, execute("1h")));
+    refused!(HookSwitch, with(&base, address("11s")), "timeout must be between 500ms and 10s");
+    refused!(HookSwitch, with(&base, execute("5s")), "interval must be between 15s and 1h");
     refused!(HookSwitch, with(&base, json!({"budget": {"window": "30s"}})), "window must be between 1m and 168h");
     refused!(HookSwitch, with(&base, json!({"failback": {"after": "5s"}})), "after must be between 1m and 168h");
     refused!(

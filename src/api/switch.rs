@@ -106,6 +106,40 @@ pub struct SwitchDetection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub margin: Option<u8>,
+    /// Calls of the operator to the public addresses of all hooks, every `interval`.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "publicURL")]
+    pub public_url: Option<SwitchPublicUrl>,
+    /// Calls that Okta is asked to make to the active hook (`execute`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execute: Option<SwitchExecute>,
+}
+
+/// How the operator calls the public addresses of hooks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchPublicUrl {
+    /// False where the operator's network does not lead there although Okta's does. Absent: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// How long an address may take to answer. Absent: 3s, what Okta gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('500ms') && duration(self) <= duration('10s')").message("timeout must be between 500ms and 10s"))]
+    pub timeout: Option<Duration>,
+}
+
+/// How Okta is asked to call the active hook.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchExecute {
+    /// Absent: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Time between two calls while nothing fails; at once, and every 15 s, while something does. Absent: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('15s') && duration(self) <= duration('1h')").message("interval must be between 15s and 1h"))]
+    pub interval: Option<Duration>,
 }
 
 /// How often a switch may switch by itself.
@@ -247,7 +281,7 @@ pub struct SwitchedHook {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 pub struct SwitchSignal {
-    /// `Gateway` or `Coverage`.
+    /// `Gateway`, `Coverage`, `PublicURL` or `Execute`.
     #[schemars(length(max = 16))]
     pub source: String,
     /// `Pass`, `Fail` or `Unknown`.

@@ -6,4 +6,5 @@
 pub mod compile;
 pub mod document;
 pub mod envelope;
+pub mod probe;
 pub mod report;

@@ -12,39 +12,53 @@ pub struct Health {
 }
 
 impl Health {
-    /// The judgement: it fails when its gateway has no ready replica or too little has a usable carrier; it passes when
-    /// every signal passes; else nobody can tell.
+    /// The judgement. It fails when its gateway has no ready replica, when too little has a usable carrier, or when two
+    /// witnesses say so. It passes when gateway and carriers do and no witness speaks against it; a witness that knows nothing
+    /// is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook that calls do not reach delivers none
+    /// of it.
     #[must_use]
     pub fn of(signals: &[Signal], percent: Option<u8>) -> Self {
-        let any = |sight| signals.iter().any(|signal| signal.sight == sight);
-        let sight = match (any(Sight::Fail), any(Sight::Unknown) || signals.is_empty()) {
-            (true, _) => Sight::Fail,
-            (false, true) => Sight::Unknown,
-            (false, false) => Sight::Pass,
+        let any = |sight| signals.iter().any(|signal| signal.source.suffices() && signal.sight == sight);
+        let against = signals.iter().filter(|signal| !signal.source.suffices() && signal.sight == Sight::Fail).count();
+        let no_ground = !signals.iter().any(|signal| signal.source.suffices());
+        let sight = if any(Sight::Fail) || against >= WITNESSES {
+            Sight::Fail
+        } else if any(Sight::Unknown) || against > 0 || no_ground {
+            Sight::Unknown
+        } else {
+            Sight::Pass
         };
-        Self { sight, percent }
+        let unreached = against >= WITNESSES;
+        Self { sight, percent: if unreached { Some(0) } else { percent } }
     }
 }
+
+/// Witnesses that must agree.
+const WITNESSES: usize = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::signal::Source;
+    use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl};
 
     #[test]
-    fn one_failing_signal_fails_and_only_all_passing_ones_pass() {
+    fn gateway_and_coverage_fail_alone_and_witnesses_together() {
         use Sight::{Fail, Pass, Unknown};
-        let judge = |sights: &[Sight]| {
-            let signals: Vec<_> = sights
-                .iter()
-                .map(|sight| Signal { source: Source::Gateway, sight: *sight, why: String::new() })
-                .collect();
-            Health::of(&signals, None).sight
+        let judge = |gateway: Sight, coverage: Sight, url: Sight, execute: Sight| {
+            let sights = [(Gateway, gateway), (Coverage, coverage), (PublicUrl, url), (Execute, execute)];
+            let signals = sights.map(|(source, sight)| Signal { source, sight, why: String::new() });
+            let health = Health::of(&signals, Some(80));
+            (health.sight, health.percent)
         };
-        assert_eq!(judge(&[Pass, Pass]), Pass);
-        assert_eq!(judge(&[Pass, Fail]), Fail);
-        assert_eq!(judge(&[Unknown, Fail]), Fail);
-        assert_eq!(judge(&[Pass, Unknown]), Unknown);
-        assert_eq!(judge(&[]), Unknown);
+        assert_eq!(judge(Pass, Pass, Pass, Pass), (Pass, Some(80)));
+        assert_eq!(judge(Pass, Pass, Unknown, Unknown), (Pass, Some(80)), "a witness that knows nothing");
+        assert_eq!(judge(Fail, Pass, Pass, Pass), (Fail, Some(80)));
+        assert_eq!(judge(Unknown, Fail, Pass, Pass), (Fail, Some(80)));
+        assert_eq!(judge(Pass, Unknown, Pass, Pass), (Unknown, Some(80)));
+        assert_eq!(judge(Pass, Pass, Fail, Pass), (Unknown, Some(80)), "one may err");
+        assert_eq!(judge(Pass, Pass, Unknown, Fail), (Unknown, Some(80)));
+        assert_eq!(judge(Pass, Pass, Fail, Fail), (Fail, Some(0)), "two agree, and nothing arrives");
+        assert_eq!(judge(Unknown, Unknown, Fail, Fail), (Fail, Some(0)));
+        assert_eq!(Health::of(&[], None).sight, Unknown);
     }
 }

@@ -294,6 +294,8 @@ pub struct Machine {
     phase: Phase,
     since: Moment,
     streaks: BTreeMap<String, Streak>,
+    /// When the last look counted.
+    counted: Option<Moment>,
     /// Automatic switches, the oldest first.
     switches: Vec<Moment>,
     /// A failure that an earlier process had seen, not yet confirmed by this one.
@@ -327,6 +329,7 @@ impl Machine {
             phase: Phase::Healthy,
             since: now,
             streaks: BTreeMap::new(),
+            counted: None,
             switches: Vec::new(),
             inherited: false,
             confirmed: false,
@@ -392,7 +395,10 @@ impl Machine {
     /// One look.
     pub fn step(&mut self, seen: &Seen, settings: &Settings, now: Moment) -> Vec<Told> {
         let mut told = Vec::new();
-        self.count(seen);
+        if self.next_look(settings, now).is_zero() {
+            self.count(seen);
+            self.counted = Some(now);
+        }
         self.switches.retain(|at| at.age(now) < settings.window);
         if seen.acknowledged {
             self.switches.clear();
@@ -417,6 +423,14 @@ impl Machine {
             self.judge(seen, settings, now, &mut told);
         }
         told
+    }
+
+    /// Time until a look counts again. One in between sees changes of Okta and requests at once, and makes no streak longer.
+    #[must_use]
+    pub fn next_look(&self, settings: &Settings, now: Moment) -> Duration {
+        let least = settings.interval.mul_f64(0.9);
+        let since = self.counted.map(|at| at.age(now)).filter(|since| *since < least);
+        since.map_or(Duration::ZERO, |since| settings.interval.saturating_sub(since))
     }
 
     fn count(&mut self, seen: &Seen) {

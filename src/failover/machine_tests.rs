@@ -236,6 +236,16 @@ fn whoever_switches_between_our_hooks_in_okta_is_not_fought() {
 }
 
 #[test]
+fn looks_between_two_intervals_count_once() {
+    let mut play = Play::new(|_| {});
+    for _ in 0..20 {
+        play.now -= 4_900;
+        play.looks(1, Fail, Pass);
+    }
+    assert_eq!(play.machine.phase(), &Phase::Healthy, "two seconds of failing are one look");
+}
+
+#[test]
 fn a_refused_switch_ends_where_okta_is() {
     let mut play = Play::new(|_| {});
     play.follows = false;

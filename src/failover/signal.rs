@@ -7,15 +7,30 @@ pub enum Source {
     Gateway,
     /// Whether the gateway's carriers can take what its rules route.
     Coverage,
+    /// Whether the hook's public address answers this operator.
+    PublicUrl,
+    /// Whether it answers Okta, by `execute`.
+    Execute,
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Execute];
+
+    /// Whether it fails a hook by itself. The others are witnesses that may err: two of them must agree.
+    #[must_use]
+    pub const fn suffices(self) -> bool {
+        matches!(self, Self::Gateway | Self::Coverage)
+    }
+
     /// A stable word for status and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Gateway => "Gateway",
             Self::Coverage => "Coverage",
+            Self::PublicUrl => "PublicURL",
+            Self::Execute => "Execute",
         }
     }
 }

@@ -216,8 +216,12 @@ fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
 fn connect(name: &str, route: &Route) -> Result<Connector, InvalidCarrier> {
     let proxy =
         route.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
-    let policy =
-        net::Policy { allowed_cidrs: route.allowed_cidrs.clone(), proxy, extra_roots_pem: route.ca_bundle.clone() };
+    let policy = net::Policy {
+        allowed_cidrs: route.allowed_cidrs.clone(),
+        proxy,
+        extra_roots_pem: route.ca_bundle.clone(),
+        ..net::Policy::default()
+    };
     Connector::new(&policy).map_err(|source| InvalidCarrier::Net { name: name.to_owned(), source })
 }
 

@@ -14,6 +14,7 @@ pub mod duplicates;
 pub mod figures;
 pub mod health;
 pub mod listener;
+pub mod markers;
 pub mod probes;
 pub mod protocol;
 pub mod report;

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::message::{Channel, EventId, RequestType, Secret};
+use crate::{
+    config::probe,
+    message::{Channel, EventId, RequestType, Secret},
+};
 
 /// The longest text that carriers take.
 const MAX_TEXT: usize = 1_600;
@@ -227,6 +230,13 @@ impl Answer {
     #[must_use]
     pub fn blocked() -> Self {
         Self { status: Status::Successful, provider: Some(BLOCKED.to_owned()), ..Self::failed() }
+    }
+
+    /// A probe, with the proof of who answers it.
+    #[must_use]
+    pub fn probed(proof: String) -> Self {
+        let provider = Some(probe::PROVIDER.to_owned());
+        Self { status: Status::Successful, provider, transaction_id: Some(proof), metadata: None }
     }
 
     /// The body of the HTTP answer.

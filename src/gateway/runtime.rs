@@ -9,7 +9,10 @@ use super::{
     report::{Credentials, InvalidCredentials},
 };
 use crate::{
-    config::document::{Action, GatewayConfig, OnAmbiguous},
+    config::{
+        document::{Action, GatewayConfig, OnAmbiguous},
+        probe,
+    },
     message::{CountryCode, Secret},
     routing::{InvalidRule, Table},
 };
@@ -69,6 +72,8 @@ pub struct Runtime {
     pub replicas: u32,
     /// Credentials of the report.
     pub report: Arc<Credentials>,
+    /// Tells probes from calls.
+    pub probe: probe::Key,
     hooks: BTreeMap<String, Hook>,
     carriers: BTreeMap<String, Arc<Carrier>>,
 }
@@ -152,6 +157,7 @@ impl Runtime {
             rules,
             replicas: config.replicas,
             report: Arc::new(Credentials::new(&config.report)?),
+            probe: probe::Key::of(&config.report),
             hooks,
             carriers,
         })

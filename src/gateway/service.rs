@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwapOption;
@@ -26,6 +26,7 @@ use super::{
     dispatch::Dispatch,
     duplicates::{Duplicates, Sighting},
     figures::Figures,
+    markers::Markers,
     protocol::{Answer, Call},
     runtime::{Hook, Runtime},
 };
@@ -39,6 +40,7 @@ const BODY_TIME: Duration = Duration::from_secs(2);
 pub struct Service {
     runtime: ArcSwapOption<Runtime>,
     duplicates: Duplicates,
+    markers: Markers,
     figures: Arc<Figures>,
     work: TaskTracker,
 }
@@ -47,7 +49,13 @@ impl Service {
     /// A service without a configuration: it answers nobody yet.
     #[must_use]
     pub fn new(figures: Arc<Figures>) -> Self {
-        Self { runtime: ArcSwapOption::empty(), duplicates: Duplicates::default(), figures, work: TaskTracker::new() }
+        Self {
+            runtime: ArcSwapOption::empty(),
+            duplicates: Duplicates::default(),
+            markers: Markers::default(),
+            figures,
+            work: TaskTracker::new(),
+        }
     }
 
     /// The configuration being served.
@@ -94,6 +102,9 @@ impl Service {
         let (answer, channel) = match read(body, deadline.min(Instant::now() + BODY_TIME)).await {
             Some(body) => match Call::read(&body) {
                 Ok(call) => {
+                    if let Some(proof) = self.probed(&runtime, hook, &call) {
+                        return respond(&proof);
+                    }
                     let channel = call.channel;
                     (self.handle(&runtime, hook, call, deadline).await, Some(channel))
                 }
@@ -103,6 +114,14 @@ impl Service {
         };
         self.figures.answered(&hook.name, channel, answer.status, begun.elapsed());
         respond(&answer)
+    }
+
+    /// The answer to a probe; `None` for an ordinary call.
+    fn probed(&self, runtime: &Runtime, hook: &Hook, call: &Call) -> Option<Answer> {
+        let marker = call.event_id.as_ref()?.as_str();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let verified = runtime.probe.verify(&hook.name, marker, now)?;
+        self.markers.is_new(verified, now).then(|| Answer::probed(runtime.probe.proof(&hook.name, marker)))
     }
 
     fn unreadable(&self, hook: &Hook, reason: &'static str, message: &str) -> Answer {

@@ -188,7 +188,7 @@ fn build(policy: &Policy, lookup: Arc<dyn Lookup>) -> Result<reqwest::Client, Ne
         .tcp_nodelay(true)
         .tcp_user_timeout(UNACKNOWLEDGED)
         .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(MAX_IDLE)
+        .pool_max_idle_per_host(if policy.keep_no_connection { 0 } else { MAX_IDLE })
         .http1_max_headers(MAX_HEADERS.0)
         .http2_max_header_list_size(MAX_HEADERS.1)
         .http2_keep_alive_interval(PING.0)

@@ -18,6 +18,8 @@ pub struct Policy {
     pub proxy: Option<Url>,
     /// PEM certificates trusted besides the public ones.
     pub extra_roots_pem: Option<String>,
+    /// Every request makes a connection of its own: name, TCP and TLS are asked anew each time.
+    pub keep_no_connection: bool,
 }
 
 impl fmt::Debug for Policy {
@@ -26,6 +28,7 @@ impl fmt::Debug for Policy {
             .field("allowed_cidrs", &self.allowed_cidrs)
             .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
             .field("extra_roots", &self.extra_roots_pem.is_some())
+            .field("keep_no_connection", &self.keep_no_connection)
             .finish()
     }
 }

@@ -9,6 +9,7 @@ use super::{
     metrics::OperatorMetrics,
     options::Options,
     org::{Orgs, dial::Dial},
+    probe::Probes,
     references::References,
     reports::Reports,
     switch::Switches,
@@ -40,7 +41,9 @@ pub struct Context {
     pub orgs: Orgs,
     /// What is kept of switches between passes.
     pub switches: Switches,
-    /// How orgs are reached.
+    /// Whether calls arrive at hooks.
+    pub probes: Probes,
+    /// How orgs and hooks are reached.
     pub dial: Arc<dyn Dial>,
     /// Asks for passes over other objects.
     pub wake: Wake,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, SWITCHES, Server, Trouble, World},
     flow_tests::{gateway, hook, org, secret},
-    org::dial::{Access, Dial, OrgApi},
+    org::dial::{Access, Dial, HookCaller, OrgApi},
     pass::Reconcile as _,
     reports::Serving,
 };
@@ -41,6 +41,10 @@ impl OrgApi for Model {
         let answer = Answer { value: OrgIdentity::Id("00o1".into()), request_id: None, rate: None };
         futures::future::ready(Ok(answer)).boxed()
     }
+
+    fn execute<'a>(&'a self, _: &'a HookId, _: &'a Value, _: Duration) -> BoxFuture<'a, CallResult<Value>> {
+        panic!("nothing executes hooks here")
+    }
 }
 
 struct Line(Arc<Model>);
@@ -48,6 +52,10 @@ struct Line(Arc<Model>);
 impl Dial for Line {
     fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::clone(&self.0) as Arc<dyn OrgApi>)
+    }
+
+    fn caller(&self, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+        panic!("nothing calls hooks here")
     }
 }
 

@@ -30,6 +30,7 @@ pub mod options;
 pub mod org;
 pub mod pass;
 pub mod policy;
+pub mod probe;
 pub mod problem;
 pub mod provider;
 pub mod references;

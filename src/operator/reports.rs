@@ -339,6 +339,18 @@ impl Reports {
         (vec![known.availability(hook, now), coverage], percent)
     }
 
+    /// How long ago Okta last called a hook and was answered, as far as replicas report.
+    #[must_use]
+    pub fn last_call(&self, namespace: &str, gateway: &str, hook: &str) -> Option<Duration> {
+        let (gateways, now) = (self.lock(), Instant::now());
+        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()))?;
+        let ages = known.replicas.values().filter_map(|(report, at)| {
+            let age = report.hooks.get(hook)?.last_call_age_s?;
+            Some(Duration::from_secs(age).saturating_add(now.duration_since(*at)))
+        });
+        ages.min()
+    }
+
     /// The carriers that a gateway's rules send by.
     #[must_use]
     pub fn carriers(&self, namespace: &str, gateway: &str) -> BTreeSet<String> {
@@ -472,6 +484,15 @@ impl Reports {
             .hooks
             .extend(hooks.iter().map(|hook| ((*hook).to_owned(), crate::config::report::HookReport::default())));
         self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    }
+
+    /// Lets a gateway with one replica tell that Okta called a hook so many seconds ago.
+    pub fn set_called(&self, namespace: &str, gateway: &str, hook: &str, age: u64) {
+        let mut report = ReplicaReport::default();
+        let called = crate::config::report::HookReport { last_call_age_s: Some(age), ..Default::default() };
+        report.hooks.insert(hook.to_owned(), called);
+        let round = [("pod-0".to_owned(), Some(report))].into();
+        self.take(&(namespace.to_owned(), gateway.to_owned()), round);
     }
 
     /// Lets a gateway serve a hook, or not.

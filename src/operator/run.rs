@@ -25,6 +25,7 @@ use super::{
     options::Options,
     org::{Orgs, dial::Network},
     pass::{self, Reconcile},
+    probe::Probes,
     references::References,
     reports::Reports,
     switch::Switches,
@@ -129,7 +130,7 @@ async fn dial(options: &Options) -> Result<Network, RunError> {
             Some(read.map_err(|source| RunError::CaFile { path: path.clone(), source })?)
         }
     };
-    Ok(Network { allowed_cidrs: options.allowed_cidrs.clone(), proxy: options.proxy.clone(), extra_roots })
+    Ok(Network::new(options.allowed_cidrs.clone(), options.proxy.clone(), extra_roots))
 }
 
 async fn serve(
@@ -195,6 +196,7 @@ async fn lead(
         reports: Arc::new(Reports::default()),
         orgs: Orgs::default(),
         switches: Switches::default(),
+        probes: Probes::default(),
         dial: Arc::new(dial),
         client,
         options,

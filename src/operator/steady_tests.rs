@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{
     double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, Server, World},
     flow_tests::{gateway, hook, org, secret},
-    org::dial::{Access, Dial, OrgApi},
+    org::dial::{Access, Dial, HookCaller, OrgApi},
     pass::{PassError, Reconcile as _, Requeue},
 };
 use crate::{
@@ -32,6 +32,10 @@ struct Lines(BTreeMap<String, Org>);
 impl Dial for Lines {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.0[access.url.host()].clone()))
+    }
+
+    fn caller(&self, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+        panic!("nothing calls hooks here")
     }
 }
 

@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    double::{GATEWAYS, HOOKS, SWITCHES, World},
-    flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, world},
+    double::{GATEWAYS, HOOKS, REPORT_TOKEN, SECRETS, SWITCHES, World},
+    flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, secret, world},
     pass::Reconcile as _,
+    probe,
     reports::Serving,
 };
 use crate::{
@@ -29,6 +30,11 @@ fn scene(change: impl FnOnce(&mut Value)) -> World {
         one["spec"].as_object_mut().unwrap().remove("state");
         one["spec"]["target"]["gatewayRef"]["name"] = json!(name);
         world.server.put(&format!("{HOOKS}/{name}"), one);
+        let mut report = secret(&format!("{name}-gateway-report"), "token", REPORT_TOKEN);
+        for part in ["tls.crt", "tls.key"] {
+            report["data"][part] = json!("eA==");
+        }
+        world.server.put(&format!("{SECRETS}/{name}-gateway-report"), report);
     }
     let mut switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
         "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
@@ -69,6 +75,28 @@ async fn looks(world: &mut World, count: usize) {
         }
         tokio::time::advance(Duration::from_secs(5)).await;
     }
+}
+
+/// Looks, with the probes that are due before each of them.
+async fn probed_looks(world: &mut World, count: usize) {
+    for _ in 0..count {
+        let mut asking = tokio::task::JoinSet::new();
+        probe::round(&world.ctx, &mut asking);
+        while let Some(asked) = asking.join_next().await {
+            asked.unwrap();
+        }
+        looks(world, 1).await;
+    }
+}
+
+/// What a source says of a hook, by status.
+fn signal(world: &World, hook: &str, source: &str) -> String {
+    let shown = status(world);
+    let hooks = shown["hooks"].as_array().unwrap();
+    let hook = hooks.iter().find(|shown| shown["name"] == hook).unwrap();
+    let signals = hook["signals"].as_array().unwrap();
+    let signal = signals.iter().find(|signal| signal["source"] == source).unwrap();
+    signal["result"].as_str().unwrap().to_owned()
 }
 
 /// The names in Okta of active hooks.
@@ -263,4 +291,69 @@ async fn in_mode_disabled_nothing_is_done_at_all() {
     annotate(&world, "hookswitch.dev/promote", "b");
     looks(&mut world, 20).await;
     assert_eq!(world.org.hooks(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_neither_we_nor_okta_reach_is_left_and_okta_is_asked_at_once_and_seldom_else() {
+    let mut world = scene(|_| {});
+    probed_looks(&mut world, 10).await;
+    for hook in ["a", "b"] {
+        assert_eq!(signal(&world, hook, "PublicURL"), "Pass");
+    }
+    assert_eq!((signal(&world, "a", "Execute"), signal(&world, "b", "Execute")), ("Pass".into(), "Unknown".into()));
+    let calls = world.org.calls();
+    assert_eq!(
+        calls.iter().filter(|call| **call == "execute").count(),
+        1,
+        "once in five minutes, and the active hook only"
+    );
+
+    world.org.break_addresses(&["https://a."]);
+    probed_looks(&mut world, 2).await;
+    assert_eq!((signal(&world, "a", "PublicURL"), signal(&world, "a", "Execute")), ("Fail".into(), "Fail".into()));
+    probed_looks(&mut world, 5).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    assert_eq!(status(&world)["history"][0]["cause"], "Failed");
+
+    world.org.break_addresses(&[]);
+    probed_looks(&mut world, 16).await;
+    assert_eq!(signal(&world, "b", "Execute"), "Pass");
+    assert_eq!(status(&world)["phase"], "Recovering", "the first hook is well by all that is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_witness_alone_switches_nothing() {
+    let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
+    probed_looks(&mut world, 6).await;
+    world.org.break_addresses(&["https://a."]);
+    probed_looks(&mut world, 20).await;
+    assert_eq!((active(&world), signal(&world, "a", "PublicURL")), (vec!["Acme a".to_owned()], "Fail".into()));
+    assert!(!world.org.calls().contains(&"execute"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_reaches_no_hook_is_blind_and_a_standby_out_of_reach_is_not_proven() {
+    let mut world = scene(|_| {});
+    probed_looks(&mut world, 6).await;
+    world.org.break_addresses(&["https://a.", "https://b."]);
+    probed_looks(&mut world, 20).await;
+    assert_eq!((active(&world), signal(&world, "a", "PublicURL")), (vec!["Acme a".to_owned()], "Unknown".into()));
+
+    world.org.break_addresses(&["https://b."]);
+    serve(&world, "a", false);
+    probed_looks(&mut world, 20).await;
+    assert_eq!(active(&world), ["Acme a"], "the standby's address does not answer");
+    assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_okta_itself_reaches_is_not_left_for_what_witnesses_say() {
+    let mut world = scene(|_| {});
+    probed_looks(&mut world, 6).await;
+    world.org.break_addresses(&["https://a."]);
+    for _ in 0..20 {
+        world.ctx.reports.set_called("otp", "a", "a", 1);
+        probed_looks(&mut world, 1).await;
+    }
+    assert_eq!((active(&world), signal(&world, "a", "Execute")), (vec!["Acme a".to_owned()], "Unknown".into()));
 }

@@ -4,4 +4,5 @@
 mod answers;
 mod connections;
 mod leaks;
+mod probes;
 mod scene;

@@ -68,6 +68,17 @@ async fn an_answer_comes_back_whole_and_the_next_request_uses_the_same_connectio
 }
 
 #[tokio::test]
+async fn a_policy_may_keep_no_connection() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let policy = Policy { keep_no_connection: true, ..server.policy() };
+    let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();
+    for _ in 0..3 {
+        connector.send(&post(server.address.port()), within(5_000), 1024).await.unwrap();
+    }
+    assert_eq!((server.connections(), server.requests()), (3, 3));
+}
+
+#[tokio::test]
 async fn an_error_status_and_a_redirect_are_answers_like_any_other() {
     for (status, extra) in [(503, "retry-after: 7\r\n"), (302, "location: https://elsewhere.test/\r\n"), (404, "")] {
         let answer = format!("HTTP/1.1 {status} X\r\n{extra}set-cookie: a=b\r\ncontent-length: 0\r\n\r\n");
@@ -347,8 +358,12 @@ async fn http2_is_spoken_where_the_carrier_offers_it_over_one_connection() {
             tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(stream, service));
         }
     });
-    let policy =
-        Policy { allowed_cidrs: vec!["127.0.0.1/32".parse().unwrap()], proxy: None, extra_roots_pem: Some(ca) };
+    let policy = Policy {
+        allowed_cidrs: vec!["127.0.0.1/32".parse().unwrap()],
+        proxy: None,
+        extra_roots_pem: Some(ca),
+        keep_no_connection: false,
+    };
     let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();
     for _ in 0..2 {
         assert_eq!(outcome(&connector, &post(port)).await, Ok((200, b"HTTP/2.0 code=1234".to_vec())));

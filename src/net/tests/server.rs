@@ -136,6 +136,7 @@ impl Server {
             allowed_cidrs: vec!["127.0.0.1/32".parse().unwrap()],
             proxy: None,
             extra_roots_pem: Some(self.ca.clone()),
+            keep_no_connection: false,
         }
     }
 

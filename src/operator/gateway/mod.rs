@@ -36,13 +36,24 @@ use crate::{
     config::{
         compile::{self, Compiled},
         document::{self, GatewayConfig},
-        envelope,
+        envelope, probe,
     },
     okta::{ObjectRef, keyed::ChangeMark},
 };
 
 /// How often an unchanged gateway is looked at because of its certificate.
 const CERTIFICATE_LOOK: Duration = Duration::from_mins(10);
+
+/// What makes and checks probes of a gateway's hooks; nothing while it has no credentials.
+///
+/// # Errors
+/// [`PassError`] when the API server does not answer.
+pub async fn probe_key(gateway: &TelephonyGateway, ctx: &Context) -> Result<Option<probe::Key>, PassError> {
+    let Ok(names) = build::Names::of(gateway) else { return Ok(None) };
+    let namespace = gateway.namespace().unwrap_or_default();
+    let secret = ctx.references.secret(&namespace, &names.report).await?;
+    Ok(secret.as_deref().and_then(dereference::report).map(|report| probe::Key::of(&report)))
+}
 
 impl Reconcile for TelephonyGateway {
     const KIND: Kind = Kind::TelephonyGateway;

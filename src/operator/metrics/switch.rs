@@ -117,7 +117,7 @@ impl SwitchMetrics {
         }
         for hook in hooks {
             self.target.remove(&OfHook { switch: switch.to_owned(), hook: hook.clone() });
-            for source in [Source::Gateway, Source::Coverage] {
+            for source in Source::ALL {
                 let source = source.as_str();
                 self.signal.remove(&OfSignal { switch: switch.to_owned(), hook: hook.clone(), source });
             }

@@ -1,27 +1,54 @@
 //! How an org's management API is reached; tests put an org of their own behind it.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use ipnet::IpNet;
+use serde_json::Value;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::{
-    net::{self, NetError, Policy},
-    okta::{Api, Client, Credential, OrgUrl, client::CallResult, types::OrgIdentity},
+    net::{self, Answer, Connector, NetError, Policy, Request, SendError},
+    okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, types::OrgIdentity},
 };
 
 /// One org's management API.
 pub trait OrgApi: Api {
     /// Which org answers.
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>>;
+    /// Makes Okta call a hook, and answers what the hook said.
+    fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, deadline: Duration) -> BoxFuture<'a, CallResult<Value>>;
 }
 
 impl OrgApi for Client {
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
         self.organization().boxed()
     }
+
+    fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, deadline: Duration) -> BoxFuture<'a, CallResult<Value>> {
+        Self::execute(self, id, body, deadline).boxed()
+    }
 }
+
+/// Calls a hook's public address.
+pub trait HookCaller: Send + Sync {
+    /// Sends one request over a connection of its own.
+    fn call<'a>(&'a self, request: &'a Request, deadline: Instant) -> BoxFuture<'a, Result<Answer, SendError>>;
+}
+
+impl HookCaller for Connector {
+    fn call<'a>(&'a self, request: &'a Request, deadline: Instant) -> BoxFuture<'a, Result<Answer, SendError>> {
+        self.send(request, deadline, MOST_ANSWER).boxed()
+    }
+}
+
+/// Most bytes of a hook's answer that are read.
+const MOST_ANSWER: usize = 64 * 1024;
 
 /// Where an org is, and how to prove who we are.
 #[derive(Debug, Clone)]
@@ -41,6 +68,11 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// [`NetError`] when the CA bundle or the proxy cannot be used.
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError>;
+    /// What calls hooks' addresses, trusting the certificates that the hooks' org is reached with.
+    ///
+    /// # Errors
+    /// [`NetError`] when the CA bundle or the proxy cannot be used.
+    fn caller(&self, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError>;
 }
 
 /// Dials over the network.
@@ -52,17 +84,49 @@ pub struct Network {
     pub proxy: Option<Url>,
     /// PEM certificates trusted for all orgs besides the public ones.
     pub extra_roots: Option<String>,
+    /// What calls hooks' addresses, by the CA bundle it trusts: to read certificates takes longer than a call.
+    callers: Arc<Mutex<BTreeMap<Option<String>, Arc<Connector>>>>,
 }
+
+/// Most CA bundles kept ready.
+const MOST_CALLERS: usize = 64;
 
 impl Dial for Network {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
-        let roots: Vec<&str> = self.extra_roots.iter().chain(&access.ca_bundle).map(String::as_str).collect();
-        let policy = Policy {
+        let http = net::client(&self.policy(access.ca_bundle.as_deref()))?;
+        Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))
+    }
+    fn caller(&self, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        let bundle = ca_bundle.map(str::to_owned);
+        if let Some(caller) = callers.get(&bundle) {
+            return Ok(Arc::clone(caller) as Arc<dyn HookCaller>);
+        }
+        // what Okta would meet now is the question, so no connection is kept
+        let policy = Policy { keep_no_connection: true, ..self.policy(ca_bundle) };
+        let caller = Arc::new(Connector::new(&policy)?);
+        if callers.len() >= MOST_CALLERS {
+            callers.clear();
+        }
+        callers.insert(bundle, Arc::clone(&caller));
+        Ok(caller)
+    }
+}
+
+impl Network {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(allowed_cidrs: Vec<IpNet>, proxy: Option<Url>, extra_roots: Option<String>) -> Self {
+        Self { allowed_cidrs, proxy, extra_roots, callers: Arc::default() }
+    }
+
+    fn policy(&self, ca_bundle: Option<&str>) -> Policy {
+        let roots: Vec<&str> = self.extra_roots.as_deref().into_iter().chain(ca_bundle).collect();
+        Policy {
             allowed_cidrs: self.allowed_cidrs.clone(),
             proxy: self.proxy.clone(),
             extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
-        };
-        let http = net::client(&policy)?;
-        Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))
+            keep_no_connection: false,
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::api::{HookDrift, OktaChange, OktaOrgStatus};
 use crate::okta::{
     CallError, Failure, ObjectRef, ObservedHook,
+    client::CallResult,
     intent::PlanIntent,
     keyed::ChangeMark,
     limits::{MayCall, RateState},
@@ -292,6 +293,14 @@ impl State {
     /// Takes in what came beside an answer.
     pub fn answered(&mut self, rate: Option<RateLimit>, now: Instant) {
         self.rate.answered(now.into_std(), rate);
+    }
+
+    /// Takes in what came beside an answer or a failure.
+    pub fn took<T>(&mut self, result: &CallResult<T>, now: Instant) {
+        match result {
+            Ok(answer) => self.answered(answer.rate, now),
+            Err(error) => self.failed(error, now),
+        }
     }
 
     /// Takes in what came beside a failure.

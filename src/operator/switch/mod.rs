@@ -6,7 +6,7 @@
 mod annotations;
 pub mod ruling;
 mod seen;
-mod settings;
+pub mod settings;
 mod shared;
 mod status;
 
@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
@@ -25,6 +26,7 @@ use super::{
     context::Context,
     events::Note,
     pass::{PassError, Reconcile, Requeue},
+    probe,
     problem::Problem,
     wake::{Kind, Target},
 };
@@ -98,6 +100,10 @@ impl Reconcile for HookSwitch {
         ctx.switches.keep(key, None);
     }
 
+    fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+        vec![Box::pin(probe::run(Arc::clone(ctx)))]
+    }
+
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
         let key = key(&object);
         let (hooks, switches) = (ctx.caches.hooks.in_namespace(&key.0), ctx.caches.switches.in_namespace(&key.0));
@@ -126,13 +132,14 @@ impl Reconcile for HookSwitch {
         // what was decided counts once it is recorded: a pass that fails here is as if it had not been
         let written = super::status::write(&ctx, &*object, built).await?;
         let decided = machine.target() != before.as_deref();
+        let look = machine.next_look(&settings, now);
         ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals);
         tell(&ctx, &object, &told).await;
         ctx.switches.keep(key.clone(), Some(machine));
         if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
             ctx.wake.wake_all(org(&object, &ctx).map(|org| Target::new(Kind::OktaOrg, &key.0, org)));
         }
-        Ok(Requeue::After(settings.interval))
+        Ok(Requeue::After(look))
     }
 }
 

@@ -9,11 +9,18 @@ use crate::{
     failover::{
         machine::{Cause, Machine, Moment, Restored},
         settings::{Failback, Mode, Settings},
+        signal::Source,
     },
 };
 
 /// A suspicion older than this says nothing to a new process.
 const OLDEST_SUSPICION: Duration = Duration::from_mins(10);
+
+/// What Okta gives a hook.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Rare enough to cost nothing of the rate limit: 100 hooks make 20 calls a minute.
+const EXECUTE_INTERVAL: Duration = Duration::from_mins(5);
 
 /// What a hook must cover when the spec does not say, in percent.
 const COVERAGE: u8 = 50;
@@ -40,6 +47,40 @@ pub fn of(spec: &HookSwitchSpec) -> Settings {
         window: budget.window.map_or(default.window, crate::api::Duration::get),
         margin: detection.margin.unwrap_or(default.margin),
         failback: spec.failback.as_ref().map_or(Failback::ByPerson, |failback| Failback::After(failback.after.get())),
+    }
+}
+
+/// Which hooks' addresses are called, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    /// Time between two looks, and so between two calls of this operator.
+    pub interval: Duration,
+    /// How long an address may take to answer this operator; `None`: it is not called.
+    pub address: Option<Duration>,
+    /// How often Okta is asked to call the active hook; `None`: never.
+    pub execute: Option<Duration>,
+}
+
+impl Watched {
+    /// The witnesses that are heard.
+    pub fn witnesses(self) -> impl Iterator<Item = Source> {
+        let address = self.address.map(|_| Source::PublicUrl);
+        address.into_iter().chain(self.execute.map(|_| Source::Execute))
+    }
+}
+
+/// Which hooks' addresses are called. A switch that decides nothing asks nobody.
+#[must_use]
+pub fn watched(spec: &HookSwitchSpec) -> Watched {
+    let detection = spec.detection.clone().unwrap_or_default();
+    let address = detection.public_url.unwrap_or_default();
+    let execute = detection.execute.unwrap_or_default();
+    let asks = |enabled: Option<bool>| enabled.unwrap_or(true) && spec.mode != Some(SwitchMode::Disabled);
+    let or = |duration: Option<crate::api::Duration>, default| duration.map_or(default, crate::api::Duration::get);
+    Watched {
+        interval: or(detection.interval, Settings::default().interval),
+        address: asks(address.enabled).then(|| or(address.timeout, ADDRESS_TIMEOUT)),
+        execute: asks(execute.enabled).then(|| or(execute.interval, EXECUTE_INTERVAL)),
     }
 }
 

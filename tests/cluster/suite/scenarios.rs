@@ -39,6 +39,10 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("a switch over two hooks keeps the first active and proves the standby", switch::set_up),
     ("when every carrier of the active hook fails, the switch makes the standby active", switch::carriers_fail),
     ("when the active hook's gateway is gone, the switch makes the standby active", switch::gateway_gone),
+    (
+        "when the active hook's certificate has expired, the switch makes the standby active",
+        switch::certificate_expired,
+    ),
     ("the switch switches nothing needlessly, and says why", switch::not_needlessly),
     ("a person promotes and brings back by the switch, in the cluster and in Okta's console", switch::people),
     ("a switch that is deleted changes nothing in Okta", switch::deleted),

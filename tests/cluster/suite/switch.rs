@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, TELEPHONY};
@@ -113,6 +114,44 @@ pub fn gateway_gone(stage: &Stage) {
     delivers(stage, "reserve");
     stage.kubectl(&["uncordon", &node]);
     back(stage, "gateway");
+}
+
+/// The result of a signal of a hook, as the switch shows it.
+fn signal(stage: &Stage, hook: &str, source: &str) -> Value {
+    let hooks = status(stage)["hooks"].as_array().cloned().unwrap_or_default();
+    let signals = hooks.iter().find(|shown| shown["name"] == hook).and_then(|hook| hook["signals"].as_array().cloned());
+    let signal = signals.unwrap_or_default().into_iter().find(|signal| signal["source"] == source);
+    signal.map(|signal| signal["result"].clone()).unwrap_or_default()
+}
+
+/// Puts a serving certificate in place of another, and has the node mount it now and not at its next round.
+fn serve_with(stage: &Stage, certificate: &Value) {
+    let patch = json!({ "data": certificate }).to_string();
+    stage.kubectl(&["patch", "secret", "-n", TELEPHONY, "otp-tls", "--type=merge", "-p", &patch]);
+    let now = format!("hookswitch.dev/touched={}", std::process::id());
+    let touched = format!("{now}-{}", certificate["tls.crt"].as_str().map_or(0, str::len));
+    stage.kubectl(&["annotate", "--overwrite", "pods", "-n", TELEPHONY, "-l", "hookswitch.dev/gateway=otp", &touched]);
+}
+
+pub fn certificate_expired(stage: &Stage) {
+    stage.until("both witnesses speak for the first hook", PATIENCE, || {
+        signal(stage, "acme", "PublicURL") == "Pass" && signal(stage, "acme", "Execute") == "Pass"
+    });
+    let good = stage.get("secret", "otp-tls")["data"].clone();
+    let mut params = rcgen::CertificateParams::new(["otp-gateway.telephony.svc".to_owned()]).expect("a host name");
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let expired = params.self_signed(&key).expect("a certificate");
+    let encoded = |pem: String| base64::engine::general_purpose::STANDARD.encode(pem);
+    serve_with(stage, &json!({"tls.crt": encoded(expired.pem()), "tls.key": encoded(key.serialize_pem())}));
+    stage.until("the operator does not reach it", PATIENCE * 2, || signal(stage, "acme", "PublicURL") == "Fail");
+    let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
+    println!("     certificate expired: standby active {:.1} s after the operator saw it", took.as_secs_f64());
+    delivers(stage, "reserve");
+    assert_eq!(signal(stage, "acme", "Gateway"), "Pass", "its pods are well");
+    serve_with(stage, &good);
+    stage.until("the operator reaches it again", PATIENCE * 2, || signal(stage, "acme", "PublicURL") == "Pass");
+    back(stage, "certificate");
 }
 
 /// Lets some looks pass with the fault on, and says that nothing was switched.

@@ -1,0 +1,215 @@
+//! Whether calls arrive at hooks: tried at their public addresses by this operator, and by Okta on its behalf (`execute`), as
+//! long as it leads. What is found is a signal for switches; nothing is changed by it anywhere.
+
+mod address;
+mod execute;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use kube::ResourceExt as _;
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{
+    context::Context,
+    org::InUse,
+    switch::{ruling, settings},
+    wake::{Kind, Target},
+};
+use crate::{
+    api::{HookSwitch, TelephonyHook},
+    config::probe,
+    failover::signal::{Sight, Signal, Source},
+    okta::ObjectRef,
+};
+
+/// Time between two rounds; in each, what is due is asked.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How soon Okta is asked again about a hook of which something fails.
+const AGAIN: Duration = Duration::from_secs(15);
+
+/// What one probe found, with the reason for people. The same state has the same reason, so that status is not written anew.
+pub type Finding = (Sight, String);
+
+/// What the last probes found.
+#[derive(Debug, Default)]
+pub struct Probes(Mutex<HashMap<ObjectRef, BTreeMap<Source, Probe>>>);
+
+#[derive(Debug, Default)]
+struct Probe {
+    begun: Option<Instant>,
+    busy: bool,
+    every: Duration,
+    found: Option<(Finding, Instant)>,
+}
+
+impl Probes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, BTreeMap<Source, Probe>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a source says of a hook. What is older than three of its intervals says nothing.
+    #[must_use]
+    pub fn signal(&self, hook: &ObjectRef, source: Source) -> Signal {
+        let hooks = self.lock();
+        let probe = hooks.get(hook).and_then(|sources| sources.get(&source));
+        let fresh = probe.and_then(|probe| {
+            let (finding, at) = probe.found.as_ref()?;
+            (at.elapsed() <= probe.every * 3).then_some(finding)
+        });
+        let (sight, why) = fresh.cloned().unwrap_or_else(|| (Sight::Unknown, "It was not tried lately.".into()));
+        Signal { source, sight, why }
+    }
+
+    /// Whether a probe is due, in which case it is under way from now on.
+    fn begin(&self, hook: &ObjectRef, source: Source, every: Duration) -> bool {
+        let mut hooks = self.lock();
+        let probe = hooks.entry(hook.clone()).or_default().entry(source).or_default();
+        probe.every = every;
+        let due = !probe.busy && probe.begun.is_none_or(|begun| begun.elapsed() >= every);
+        if due {
+            (probe.begun, probe.busy) = (Some(Instant::now()), true);
+        }
+        due
+    }
+
+    /// Takes in what a probe found, and tells whether it says something else than the one before.
+    fn found(&self, hook: &ObjectRef, source: Source, finding: Finding) -> bool {
+        let mut hooks = self.lock();
+        // a hook that was let go meanwhile is not taken up again
+        let Some(probe) = hooks.get_mut(hook).and_then(|sources| sources.get_mut(&source)) else { return false };
+        probe.busy = false;
+        let before = probe.found.replace((finding, Instant::now()));
+        before.map(|(finding, _)| finding) != probe.found.as_ref().map(|(finding, _)| finding.clone())
+    }
+
+    fn keep(&self, hooks: &BTreeSet<ObjectRef>) {
+        self.lock().retain(|hook, _| hooks.contains(hook));
+    }
+
+    /// Lets a source say something of a hook.
+    #[cfg(test)]
+    pub fn set(&self, hook: &ObjectRef, source: Source, sight: Sight) {
+        self.begin(hook, source, Duration::from_hours(1));
+        self.found(hook, source, (sight, String::new()));
+    }
+}
+
+/// Asks for ever; the caller drops it when the lease is lost.
+pub async fn run(ctx: Arc<Context>) {
+    let mut asking = JoinSet::new();
+    let mut rounds = tokio::time::interval(ROUND);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        while asking.try_join_next().is_some() {}
+        round(&ctx, &mut asking);
+    }
+}
+
+/// Begins what is due.
+pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
+    let mut named = BTreeSet::new();
+    for switch in ctx.caches.switches.all() {
+        let namespace = switch.namespace().unwrap_or_default();
+        let watched = settings::watched(&switch.spec);
+        for hook in switch.spec.hooks.iter().filter_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name)) {
+            let object = ObjectRef::new(&namespace, hook.name_any());
+            named.insert(object.clone());
+            if let Some(timeout) = watched.address
+                && ctx.probes.begin(&object, Source::PublicUrl, watched.interval)
+            {
+                let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
+                asking.spawn(async move {
+                    let finding = address::ask(&ctx, &hook, timeout).await;
+                    tell(&ctx, &object_of(&hook), Source::PublicUrl, finding);
+                });
+            }
+            if let Some(every) = watched.execute
+                && is_in_use(ctx, &hook, &object)
+                && ctx.probes.begin(&object, Source::Execute, pace(ctx, &switch, &object, every))
+            {
+                let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
+                asking.spawn(async move {
+                    let finding = execute::ask(&ctx, &hook).await;
+                    tell(&ctx, &object_of(&hook), Source::Execute, finding);
+                });
+            }
+        }
+    }
+    ctx.probes.keep(&named);
+}
+
+fn object_of(hook: &TelephonyHook) -> ObjectRef {
+    ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any())
+}
+
+/// Whether Okta uses a hook: what it says of another when asked to execute it is not documented.
+fn is_in_use(ctx: &Context, hook: &TelephonyHook, object: &ObjectRef) -> bool {
+    let org = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&object.namespace, &okta.org_ref.name));
+    org.is_some_and(|org| org.in_use == InUse::Ours(object.clone()))
+}
+
+/// How often Okta is asked: at once and often while something of the hook fails or the switch is not at rest.
+fn pace(ctx: &Context, switch: &HookSwitch, object: &ObjectRef, every: Duration) -> Duration {
+    let failing = [Source::PublicUrl, Source::Execute]
+        .into_iter()
+        .any(|source| ctx.probes.signal(object, source).sight == Sight::Fail);
+    let suspect = switch.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Suspect");
+    if failing || suspect { every.min(AGAIN) } else { every }
+}
+
+fn tell(ctx: &Context, hook: &ObjectRef, source: Source, finding: Finding) {
+    if ctx.probes.found(hook, source, finding) {
+        let switches = ctx.caches.switches.in_namespace(&hook.namespace);
+        let naming = switches.iter().filter(|switch| ruling::names(switch, &hook.name));
+        ctx.wake.wake_all(naming.map(|switch| Target::new(Kind::HookSwitch, &hook.namespace, switch.name_any())));
+    }
+}
+
+/// A marker that no other probe has.
+fn marker(key: &probe::Key, hook: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    key.marker(hook, now, rand::random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(5);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_is_due_once_an_interval_and_never_twice_at_a_time() {
+        let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
+        assert!(probes.begin(&hook, Source::PublicUrl, EVERY));
+        tokio::time::advance(EVERY * 2).await;
+        assert!(!probes.begin(&hook, Source::PublicUrl, EVERY), "still under way");
+        assert!(probes.begin(&hook, Source::Execute, EVERY), "another source");
+        assert!(probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is news");
+        assert!(probes.begin(&hook, Source::PublicUrl, EVERY));
+        assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is not");
+        assert!(!probes.begin(&hook, Source::PublicUrl, EVERY));
+        tokio::time::advance(EVERY).await;
+        assert!(probes.begin(&hook, Source::PublicUrl, EVERY));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_old_or_let_go_says_nothing() {
+        let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
+        probes.begin(&hook, Source::PublicUrl, EVERY);
+        probes.found(&hook, Source::PublicUrl, (Sight::Fail, "broken".into()));
+        tokio::time::advance(EVERY * 3).await;
+        assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Fail);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
+        probes.begin(&hook, Source::PublicUrl, EVERY);
+        probes.keep(&BTreeSet::new());
+        assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, String::new())));
+        assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
+    }
+}

@@ -1,0 +1,67 @@
+//! Probes: answered with a proof, and seen by nobody else.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hookswitch::config::probe::{self, Key};
+use serde_json::json;
+
+use crate::scene::{SECRET, Scene, got};
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+async fn metrics(scene: &Scene) -> String {
+    let url = format!("http://{}/metrics", scene.at.metrics);
+    reqwest::get(url).await.unwrap().text().await.unwrap()
+}
+
+/// What counts calls, answers and duplicates.
+fn of_calls(metrics: &str) -> Vec<&str> {
+    let counts = |line: &&str| !line.starts_with('#') && !line.contains("process_") && !line.contains("connection");
+    metrics.lines().filter(counts).collect()
+}
+
+#[tokio::test]
+async fn a_probe_is_answered_with_a_proof_and_nobody_else_sees_it() {
+    let scene = Scene::new().await;
+    let key = Key::of(&scene.config.report);
+    let before = metrics(&scene).await;
+    for number in 0..10 {
+        let marker = key.marker("h", now(), [number; 16]);
+        let got = scene.call(&probe::body(&marker)).await;
+        assert_eq!(got.answer(), ("SUCCESSFUL", Some(probe::PROVIDER)));
+        assert!(probe::is_answered(&got.body, &key.proof("h", &marker)));
+    }
+    assert_eq!(of_calls(&metrics(&scene).await), of_calls(&before));
+    assert_eq!((scene.delivered(), scene.asked("one"), scene.asked("two")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_bad_marker_is_an_ordinary_call_that_reaches_no_carrier() {
+    let scene = Scene::new().await;
+    let key = Key::of(&scene.config.report);
+    let good = key.marker("h", now(), [1; 16]);
+    assert_eq!(scene.call(&probe::body(&good)).await.answer().0, "SUCCESSFUL");
+    let another = Key::of(&hookswitch::config::document::Report { token: "x".into(), ..scene.config.report.clone() });
+    for (marker, what) in [
+        (good.clone(), "sent again"),
+        (key.marker("h", now() - 120, [2; 16]), "too old"),
+        (key.marker("other", now(), [3; 16]), "of another hook"),
+        (another.marker("h", now(), [4; 16]), "of another gateway"),
+        ("hsw1.1.2.3".to_owned(), "made up"),
+    ] {
+        let got = scene.call(&probe::body(&marker)).await;
+        assert_eq!(got.answer().0, "FAILED", "{what}");
+    }
+    assert_eq!((scene.delivered(), scene.asked("one"), scene.asked("two")), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_probe_without_the_hooks_secret_is_refused_like_any_call() {
+    let scene = Scene::new().await;
+    let marker = Key::of(&scene.config.report).marker("h", now(), [1; 16]);
+    let body = probe::body(&marker).to_string();
+    let got = got(scene.post(body).header("authorization", format!("{SECRET}x"))).await;
+    assert_eq!((got.status, got.body), (401, json!({"error": {"errorSummary": "the secret is missing or wrong"}})));
+}
