@@ -158,7 +158,14 @@ mod tests {
             object,
         };
         let installation = Installation::new("prod").unwrap();
-        DesiredOrg { installation, hooks: vec![hook], still_for: Duration::ZERO, unfinished: None, promised: None }
+        DesiredOrg {
+            installation,
+            hooks: vec![hook],
+            still_for: Duration::ZERO,
+            unfinished: None,
+            unseen: None,
+            promised: None,
+        }
     }
 
     fn entry(verb: Verb, result: AuditResult) -> AuditEntry {

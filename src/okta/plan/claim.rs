@@ -161,7 +161,7 @@ fn name_conflicts(entries: &mut [Entry<'_>], observed: &[ObservedHook], desired:
 }
 
 fn in_doubt(want: &DesiredHook, desired: &DesiredOrg) -> bool {
-    desired.unfinished.as_ref().is_some_and(|unfinished| unfinished.plan.writes_content(&want.object))
+    desired.unfinished.as_ref().is_some_and(|plan| plan.writes_content(&want.object))
 }
 
 fn drift(entry: &Entry<'_>, desired: &DesiredOrg) -> Vec<Difference> {

@@ -21,7 +21,10 @@ pub struct DesiredOrg {
     /// of Active from one hook to another is two writes for a person.
     pub still_for: Duration,
     /// The recorded plan that was begun and not seen to its end.
-    pub unfinished: Option<Unfinished>,
+    pub unfinished: Option<PlanIntent>,
+    /// How long ago calls of such a plan may have been sent whose end was not seen: its process went, or an answer was lost.
+    /// What Okta took shows late, so a list without a trace of it says little at first.
+    pub unseen: Option<Duration>,
     /// What the last run was promised by definite answers.
     pub promised: Option<Promised>,
 }
@@ -127,16 +130,6 @@ pub enum Deletion {
     Retain,
     /// It is deactivated and deleted.
     Delete,
-}
-
-/// A recorded plan whose end was not seen: its process is gone, or a call had no clear answer.
-#[derive(Debug, Clone)]
-pub struct Unfinished {
-    /// The record.
-    pub plan: PlanIntent,
-    /// For how long no call of it was made when the hooks were listed, as far as this process knows. What Okta took shows
-    /// late, so a list that shows no trace of it says little at first.
-    pub age: Duration,
 }
 
 /// What definite answers promised, and how long ago.

@@ -20,9 +20,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use desired::{
-    Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, Promise, Promised, Unfinished,
-};
+pub use desired::{Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, Promise, Promised};
 pub use step::{Move, Step, Subject, Verb};
 pub use verdict::{Blocked, Outcome, Verdict, Waiting};
 
@@ -145,7 +143,7 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
             *outcome = Outcome::Waiting(Waiting::Settling);
         }
     }
-    let unsettled = desired.unfinished.as_ref().and_then(|unfinished| left_to_settle(unfinished.age));
+    let unsettled = desired.unseen.and_then(left_to_settle);
     if let Some(left) = unsettled {
         // Nothing is held up by what may still show; but it is looked for.
         draft.again(left.min(LOOK_AGAIN));

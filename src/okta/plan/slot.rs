@@ -63,7 +63,7 @@ impl<'a> Slot<'a> {
     /// The object to record as what a failed swap goes back to.
     pub(super) fn standing(&self) -> Option<ObjectRef> {
         let active = self.ours.first().map(|(index, _)| *index);
-        let before = || self.unfinished().and_then(PlanIntent::standing);
+        let before = || self.desired.unfinished.as_ref().and_then(PlanIntent::standing);
         match self.restore.or(active) {
             Some(index) => Some(self.entry(index).want.object.clone()),
             None => before(),
@@ -73,10 +73,6 @@ impl<'a> Slot<'a> {
     /// The place is not yet with whom it belongs to, so the record of who had it before is still needed.
     pub(super) fn is_restoring(&self) -> bool {
         self.restore.is_some() || self.wanted.is_some_and(|index| !self.entry(index).is_active())
-    }
-
-    fn unfinished(&self) -> Option<&'a PlanIntent> {
-        self.desired.unfinished.as_ref().map(|unfinished| &unfinished.plan)
     }
 
     fn entry(&self, index: usize) -> &'a Entry<'a> {
@@ -98,7 +94,7 @@ impl<'a> Slot<'a> {
     /// The hook that was active before an unfinished plan, when nothing declared says who is to be active, and the place is
     /// empty or has somebody who is there only by that plan.
     fn interrupted(&self) -> Option<usize> {
-        let unfinished = self.unfinished()?;
+        let unfinished = self.desired.unfinished.as_ref()?;
         let before = unfinished.standing()?;
         let index = self.claims.entries.iter().position(|entry| entry.want.object == before)?;
         let entry = self.entry(index);
@@ -237,7 +233,7 @@ impl<'a> Slot<'a> {
     /// The wanted hook cannot become active, and an unfinished plan left none active: the one that was before is better than
     /// none, whatever is declared of it.
     fn stand_in(&self, wanted: &Entry<'_>, draft: &mut Draft) {
-        let before = self.unfinished().and_then(PlanIntent::standing);
+        let before = self.desired.unfinished.as_ref().and_then(PlanIntent::standing);
         let entry = self.claims.entries.iter().find(|entry| Some(&entry.want.object) == before.as_ref());
         let Some(entry) = entry.filter(|entry| entry.want.object != wanted.want.object) else { return };
         let kept = entry.want.deleting != Some(Deletion::Delete);

@@ -51,7 +51,7 @@ fn inactive(name: &str) -> DesiredHook {
 
 fn org(hooks: impl Into<Vec<DesiredHook>>) -> DesiredOrg {
     let installation = Installation::new("prod").unwrap();
-    DesiredOrg { installation, hooks: hooks.into(), still_for: DAY, unfinished: None, promised: None }
+    DesiredOrg { installation, hooks: hooks.into(), still_for: DAY, unfinished: None, unseen: None, promised: None }
 }
 
 /// The hook in Okta as `want` declares it, with the id `cal<name>`.
@@ -396,7 +396,7 @@ fn an_interrupted_swap_is_finished_by_whoever_comes_next() {
     let (a, b) = (inactive("a"), active("b"));
     let before = plan(&[okta(&a, ACTIVE), okta(&b, INACTIVE)], &org([a.clone(), b.clone()]));
     let mut desired = org([a.clone(), b.clone()]);
-    desired.unfinished = Some(Unfinished { plan: PlanIntent::of(&before, "2026-01-01T00:00:00Z".into()), age: DAY });
+    desired.unfinished = Some(PlanIntent::of(&before, "2026-01-01T00:00:00Z".into()));
     let gap = [okta(&a, INACTIVE), okta(&b, INACTIVE)];
     assert_eq!(calls(&plan(&gap, &desired)), ["Activate b"]);
     desired.hooks[1].refused.insert(Verb::Activate);

@@ -13,7 +13,7 @@ use crate::okta::intent::PlanIntent;
 use crate::okta::keyed::ChangeMark;
 use crate::okta::mark::Installation;
 use crate::okta::plan::{
-    Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, Outcome, Plan, Promised, Unfinished, Verb, plan,
+    Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, Outcome, Plan, Promised, Verb, plan,
 };
 use crate::okta::types::{Header, HookId, HookStatus, ObjectRef};
 
@@ -45,7 +45,7 @@ fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
 }
 
 fn org(hooks: Vec<DesiredHook>) -> DesiredOrg {
-    DesiredOrg { installation: installation(), hooks, still_for: DAY, unfinished: None, promised: None }
+    DesiredOrg { installation: installation(), hooks, still_for: DAY, unfinished: None, unseen: None, promised: None }
 }
 
 /// `want`'s hook as Okta has it, as declared.
@@ -65,20 +65,20 @@ struct Keeper {
     desired: DesiredOrg,
     /// When the last run ended, by itself or with its process.
     run_at: Instant,
+    /// When the last one ended whose end was not seen.
+    left_at: Option<Instant>,
 }
 
 impl Keeper {
     fn new(desired: DesiredOrg) -> Self {
-        Self { desired, run_at: Instant::now() }
+        Self { desired, run_at: Instant::now(), left_at: None }
     }
 
     fn plan(&mut self, model: &Model) -> Plan {
         if let Some(promised) = &mut self.desired.promised {
             promised.age = self.run_at.elapsed();
         }
-        if let Some(unfinished) = &mut self.desired.unfinished {
-            unfinished.age = self.run_at.elapsed();
-        }
+        self.desired.unseen = self.left_at.map(|at| at.elapsed());
         plan(&model.observed(), &self.desired)
     }
 
@@ -88,14 +88,16 @@ impl Keeper {
             self.keep_record(&plan, true);
             return (plan, None);
         }
-        let record = PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into());
-        self.desired.unfinished = Some(Unfinished { plan: record, age: Duration::ZERO });
+        self.desired.unfinished = Some(PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into()));
         let yes = |_| true;
         let report = tokio::select! {
             report = run(&plan, &self.desired, model, Budget::default(), &yes) => Some(report),
             () = model.crashed.notified() => None,
         };
         self.run_at = Instant::now();
+        if !report.as_ref().is_some_and(|report| report.finished) {
+            self.left_at = Some(self.run_at);
+        }
         if let Some(report) = &report {
             self.remember(&plan, report);
         } else {
@@ -126,9 +128,7 @@ impl Keeper {
     }
 
     fn keep_record(&mut self, plan: &Plan, finished: bool) {
-        let left =
-            |unfinished: Unfinished| Some(Unfinished { plan: unfinished.plan.after(plan, finished)?, ..unfinished });
-        self.desired.unfinished = self.desired.unfinished.take().and_then(left);
+        self.desired.unfinished = self.desired.unfinished.take().and_then(|record| record.after(plan, finished));
     }
 
     /// Passes until nothing is left to do, and nothing at the next poll either. Fails when it does not come to rest.

@@ -101,8 +101,12 @@ pub fn desired(
     let objects: BTreeSet<ObjectRef> = hooks.iter().map(|hook| hook.object.clone()).collect();
     state.keep(&objects);
     let promised = state.promised(now);
-    let unfinished = state.unfinished(unfinished, now);
-    Desired { org: DesiredOrg { installation: installation.clone(), hooks, still_for, unfinished, promised }, hashes }
+    state.met(unfinished.as_ref(), now);
+    let unseen = state.unseen();
+    Desired {
+        org: DesiredOrg { installation: installation.clone(), hooks, still_for, unfinished, unseen, promised },
+        hashes,
+    }
 }
 
 fn hook(

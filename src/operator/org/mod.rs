@@ -263,6 +263,9 @@ impl<'c> Pass<'c> {
                     let Some(replanned) = self.plan_if_seen(&declared)? else {
                         return Ok((self.found(identity, false)?, None, SOON));
                     };
+                    if replanned.moves.is_empty() {
+                        self.keep_record(&replanned, true);
+                    }
                     plan = replanned;
                     wait = next_look(&plan, poll);
                 }
@@ -348,10 +351,11 @@ impl<'c> Pass<'c> {
     }
 
     async fn act(&mut self, api: Arc<dyn OrgApi>, plan: Plan, desired: Desired, host: String) -> Result<(), PassError> {
-        let state = self.state.take().ok_or(PassError::Panicked)?;
+        let mut state = self.state.take().ok_or(PassError::Panicked)?;
+        let before = state.run(Instant::now());
         let run = act::act(self.ctx, api, plan.clone(), desired, host, state).await;
         let (report, state) = run.ok_or(PassError::Panicked)?;
-        self.state = Some(state);
+        self.state.insert(state).ran(before, report.finished, Instant::now());
         self.keep_record(&plan, report.finished);
         Ok(())
     }

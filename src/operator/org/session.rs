@@ -22,7 +22,7 @@ use crate::okta::{
     intent::PlanIntent,
     keyed::ChangeMark,
     limits::{MayCall, RateState},
-    plan::{self, Promise, Promised, Unfinished, Verb, Verdict},
+    plan::{self, Promise, Promised, Verb, Verdict},
     types::{OrgIdentity, RateLimit},
 };
 
@@ -103,8 +103,10 @@ pub struct State {
     still: Option<(u64, Instant)>,
     refused: BTreeMap<ObjectRef, Vec<Refusal>>,
     promised: Option<(Vec<Promise>, Instant)>,
-    /// The recorded plan whose end was not seen: when it was recorded, and since when this process makes no call of it.
-    unfinished: Option<(String, Instant)>,
+    /// Whether the plan was seen that was recorded when this process began.
+    met: bool,
+    /// When a plan was left whose end nobody saw.
+    left: Option<Instant>,
     /// The last failed call, how many failed in a row, and until when no other is made.
     pub trouble: Option<(CallError, u32, Instant)>,
     /// Marks of secrets that runs applied; status may not have them yet.
@@ -127,7 +129,8 @@ impl Default for State {
             still: None,
             refused: BTreeMap::new(),
             promised: None,
-            unfinished: None,
+            met: false,
+            left: None,
             trouble: None,
             applied: BTreeMap::new(),
             changes: Vec::new(),
@@ -259,26 +262,37 @@ impl State {
         settled
     }
 
-    /// The recorded plan as the planner takes it. It ages from when this process first meets it, after its own run of it.
-    pub fn unfinished(&mut self, record: Option<PlanIntent>, now: Instant) -> Option<Unfinished> {
-        let Some(plan) = record else {
-            self.unfinished = None;
-            return None;
-        };
-        let known = self.unfinished.take().filter(|(recorded_at, _)| *recorded_at == plan.recorded_at);
-        let (_, since) = self.unfinished.insert(known.unwrap_or_else(|| (plan.recorded_at.clone(), now)));
+    /// Takes note of the recorded plan. One that this process finds there when it begins was another's, and nobody knows how
+    /// far that one came.
+    pub fn met(&mut self, record: Option<&PlanIntent>, now: Instant) {
+        let first = !std::mem::replace(&mut self.met, true);
+        if first && record.is_some_and(PlanIntent::is_under_way) {
+            self.left = Some(now);
+        }
+    }
+
+    /// Takes note of a run's end. Until it is told, the run counts as left without an end.
+    pub fn run(&mut self, now: Instant) -> Option<Instant> {
+        self.left.replace(now)
+    }
+
+    /// The run that began with `before` saw its end, or not.
+    pub fn ran(&mut self, before: Option<Instant>, finished: bool, now: Instant) {
+        self.left = if finished { before } else { Some(now) };
+    }
+
+    /// How long before the last list a plan was left whose end nobody saw.
+    #[must_use]
+    pub fn unseen(&self) -> Option<Duration> {
         let listed = self.observed.as_ref().map(|(_, at)| *at);
-        let age = listed.map_or(Duration::ZERO, |at| at.saturating_duration_since(*since));
-        Some(Unfinished { plan, age })
+        self.left.map(|left| listed.map_or(Duration::ZERO, |at| at.saturating_duration_since(left)))
     }
 
     /// Whether more is to be seen in Okta than when it was last asked: what it promised and did not show, or what is left of
-    /// an unfinished plan.
+    /// a plan whose end nobody saw.
     #[must_use]
     pub fn awaits_okta(&self) -> bool {
-        let listed = self.observed.as_ref().map(|(_, at)| *at);
-        let early = |(_, since): &(String, Instant)| listed.is_none_or(|at| at < *since + plan::SETTLES_WITHIN);
-        self.promised.is_some() || self.unfinished.as_ref().is_some_and(early)
+        self.promised.is_some() || self.unseen().is_some_and(|unseen| unseen < plan::SETTLES_WITHIN)
     }
 
     /// How long to stay away before `calls` calls; `None`: they may be made now.

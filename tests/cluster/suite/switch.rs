@@ -238,5 +238,6 @@ pub fn deleted(stage: &Stage) {
     stage.until("the first hook is Ready by itself", PATIENCE, || {
         active(stage) == FIRST && stage.condition("telephonyhook", "acme", "Ready") == "True Ready"
     });
-    assert_eq!(stage.okta_hooks().len(), 1);
+    let left = stage.okta_hooks();
+    assert_eq!(left.len(), 1, "{left:?}");
 }
