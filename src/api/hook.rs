@@ -217,4 +217,20 @@ pub struct TelephonyHookStatus {
     /// The last change that somebody made in Okta behind our back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drift: Option<HookDrift>,
+    /// The other hook whose place Okta was given for this one, by a `HookSwitch` with strategy Repoint. It stays when that
+    /// switch goes, until the spec of this hook changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repointed: Option<Repointed>,
+}
+
+/// Another hook's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct Repointed {
+    /// The hook whose place it is.
+    #[schemars(length(max = 253))]
+    pub to: String,
+    /// The generation of this hook's spec for which it was decided.
+    pub generation: i64,
 }

@@ -23,7 +23,7 @@ pub use gateway::{
 };
 pub use hook::{
     HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, HookTarget, OktaHook,
-    TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
+    Repointed, TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
 };
 pub use org::{ActiveHook, ApiToken, OktaChange, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
 pub use policy::{
@@ -37,7 +37,7 @@ pub use reference::{CaBundleRef, KeyRef, NameRef};
 pub use switch::{
     ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, HookSwitchSpec, HookSwitchStatus, MaintenanceWindow, PROMOTE,
     SwitchBudget, SwitchDetection, SwitchExecute, SwitchFailback, SwitchMode, SwitchPublicUrl, SwitchRecord,
-    SwitchSignal, SwitchedHook, Switching,
+    SwitchSignal, SwitchStrategy, SwitchedHook, Switching,
 };
 
 /// The API group.

@@ -32,14 +32,17 @@ use super::{Duration, NameRef};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct HookSwitchSpec {
-    /// The hooks in order of preference, all of one org, none with a `state` of its own. The first is active when all is
-    /// well.
+    /// The hooks in order of preference, none with a `state` of its own. The first is active when all is well. With strategy
+    /// Swap all are hooks of one org; with Repoint the first is, and the others have no `okta` block.
     #[schemars(length(min = 2, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub hooks: Vec<NameRef>,
     /// What it may do by itself. Absent: Automatic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<SwitchMode>,
+    /// How Okta is brought from one to another. Absent: Swap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<SwitchStrategy>,
     /// When a hook counts as failed, and as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detection: Option<SwitchDetection>,
@@ -78,6 +81,24 @@ pub enum SwitchMode {
     Manual,
     /// Nothing: what Okta has is left as it is.
     Disabled,
+}
+
+/// How Okta is brought from one hook to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SwitchStrategy {
+    /// Each is a hook in Okta: one is deactivated, the other activated. None is active for the time of a call.
+    Swap,
+    /// One hook in Okta is given the address, secret and headers of another: one call, and never none active.
+    Repoint,
+}
+
+impl HookSwitchSpec {
+    /// Whether one hook in Okta is pointed at another's place.
+    #[must_use]
+    pub fn repoints(&self) -> bool {
+        self.strategy == Some(SwitchStrategy::Repoint)
+    }
 }
 
 /// When a hook counts as failed, and as well.

@@ -22,9 +22,10 @@ use crate::{
     message::Secret,
     net::NetError,
     okta::{
-        Answer, HookId,
+        Answer, HookId, ObjectRef,
         client::CallResult,
         mark::Installation,
+        plan::Verb,
         run::model::{Behaviour, Fault, Model, SecondActivation, SecondCreation, written},
         types::{HookContent, HookStatus, OrgIdentity},
     },
@@ -74,9 +75,15 @@ enum Task {
     Failover,
     /// A person brings the first hook back.
     Failback,
+    /// A switch with one hook in Okta is declared.
+    Repoint,
+    /// The gateway that Okta is pointed at goes.
+    RepointFailover,
+    /// A person has Okta pointed at the first one again.
+    RepointFailback,
 }
 
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 12] = [
     Task::Create,
     Task::Adopt,
     Task::Update,
@@ -86,11 +93,26 @@ const TASKS: [Task; 9] = [
     Task::Switch,
     Task::Failover,
     Task::Failback,
+    Task::Repoint,
+    Task::RepointFailover,
+    Task::RepointFailback,
 ];
 
 impl Task {
     const fn is_of_switch(self) -> bool {
-        matches!(self, Self::Switch | Self::Failover | Self::Failback)
+        self.repoints() || matches!(self, Self::Switch | Self::Failover | Self::Failback)
+    }
+
+    const fn repoints(self) -> bool {
+        matches!(self, Self::Repoint | Self::RepointFailover | Self::RepointFailback)
+    }
+
+    const fn is_failover(self) -> bool {
+        matches!(self, Self::Failover | Self::RepointFailover)
+    }
+
+    const fn is_failback(self) -> bool {
+        matches!(self, Self::Failback | Self::RepointFailback)
     }
 }
 
@@ -187,10 +209,13 @@ impl Run {
         match self.task {
             Task::Adopt => object["spec"]["adoption"] = json!("IfMatches"),
             Task::Delete => object["spec"]["deletion"] = json!("Delete"),
-            Task::Switch | Task::Failover | Task::Failback => {
+            task if task.is_of_switch() => {
                 object["spec"].as_object_mut().unwrap().remove("state");
                 if name == "other" {
                     object["spec"]["target"] = json!({"gatewayRef": {"name": "reserve"}});
+                    if task.repoints() {
+                        object["spec"].as_object_mut().unwrap().remove("okta");
+                    }
                 }
             }
             _ => {}
@@ -205,7 +230,8 @@ impl Run {
         }
         let switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
             "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
-            "spec": {"hooks": [{"name": "main"}, {"name": "other"}]}});
+            "spec": {"hooks": [{"name": "main"}, {"name": "other"}],
+                "strategy": if self.task.repoints() { "Repoint" } else { "Swap" }}});
         self.world.server.put(&format!("{SWITCHES}/acme"), switch);
     }
 
@@ -227,19 +253,20 @@ impl Run {
     /// Everything up to the task itself, with nothing going wrong.
     async fn prepare(&mut self) {
         match self.task {
-            Task::Create | Task::Adopt | Task::Switch => return,
+            Task::Create | Task::Adopt | Task::Switch | Task::Repoint => return,
             Task::HandOver => {
                 self.declare("main", "Active");
                 self.declare("other", "Inactive");
             }
             Task::Update | Task::Deactivate | Task::Delete => self.declare("main", "Active"),
-            Task::Failover | Task::Failback => self.declare_switch(),
+            Task::Failover | Task::Failback | Task::RepointFailover | Task::RepointFailback => self.declare_switch(),
         }
         self.rounds(6, Duration::from_secs(6)).await;
-        if self.task == Task::Failback {
+        if self.task.is_failback() {
             self.annotate("hookswitch.dev/promote", "other");
             self.rounds(6, Duration::from_secs(6)).await;
-            assert_eq!(self.active(), ["Acme other"], "promoted");
+            let switch = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap();
+            assert_eq!(switch["status"]["active"], "other", "promoted: {switch}");
             return;
         }
         let shown = || {
@@ -261,12 +288,12 @@ impl Run {
 
     fn ask(&mut self) {
         match self.task {
-            Task::Switch => self.declare_switch(),
-            Task::Failover => {
+            Task::Switch | Task::Repoint => self.declare_switch(),
+            Task::Failover | Task::RepointFailover => {
                 self.gateway_there = false;
                 self.world.ctx.reports.set_serving("otp", "main", "main", Serving::Unknown);
             }
-            Task::Failback => self.annotate("hookswitch.dev/failback", "1"),
+            Task::Failback | Task::RepointFailback => self.annotate("hookswitch.dev/failback", "1"),
             Task::Create | Task::Adopt => self.declare("main", "Active"),
             Task::Update => self.change("main", |spec| spec["headers"] = json!([{"name": "X-Env", "value": "prod"}])),
             Task::HandOver => {
@@ -288,7 +315,7 @@ impl Run {
             self.rounds(2, Duration::from_mins(61)).await;
             self.rounds(4, Duration::from_secs(61)).await;
         }
-        if self.task == Task::Failback && self.was_refused() {
+        if self.task.is_failback() && self.was_refused() {
             // Okta said no and the switch says so: a person asks again
             self.annotate("hookswitch.dev/failback", "2");
             self.rounds(12, Duration::from_secs(4)).await;
@@ -346,7 +373,7 @@ impl Run {
         let expected: &[&str] = match self.task {
             Task::Deactivate | Task::Delete => &[],
             Task::HandOver | Task::Failover => &["Acme other"],
-            Task::Create | Task::Adopt | Task::Update | Task::Switch | Task::Failback => &["Acme main"],
+            _ => &["Acme main"],
         };
         if self.active() != expected {
             let switch = self.world.server.get(&format!("{SWITCHES}/acme")).map(|switch| switch["status"].clone());
@@ -363,12 +390,12 @@ impl Run {
         }
         if self.task.is_of_switch() {
             let status = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap()["status"].clone();
-            let phase = if self.task == Task::Failover { "OnStandby" } else { "Healthy" };
+            let phase = if self.task.is_failover() { "OnStandby" } else { "Healthy" };
             if status["phase"] != phase || !status["switching"].is_null() {
                 return Some(format!("the switch says {status}"));
             }
         }
-        let both = self.task == Task::HandOver || self.task.is_of_switch();
+        let both = self.task == Task::HandOver || self.task.is_of_switch() && !self.task.repoints();
         let declared: &[&str] = if both { &["main", "other"] } else { &["main"] };
         for name in declared {
             let found = named(&format!("Acme {name}"));
@@ -379,12 +406,14 @@ impl Run {
             let [stored] = found[..] else { return Some(format!("{} hooks of {name}", found.len())) };
             let marked = stored.hook.headers.iter().any(|header| header.value == format!("test/otp/{name}"));
             let extra = stored.hook.headers.iter().any(|header| header.name == "X-Env");
-            let secret = stored.secret == format!("a value of enough characters for {name}");
+            let place = if self.task == Task::RepointFailover { "other" } else { name };
+            let there = stored.hook.uri.as_ref().is_some_and(|uri| uri.ends_with(&format!("/hooks/{place}")));
+            let secret = there && stored.secret == format!("a value of enough characters for {place}");
             if !(marked && secret && extra == (self.task == Task::Update)) {
                 return Some(format!("the content of {name}: {stored:?}"));
             }
             // a hook whose gateway is gone says so
-            let may_be_unready = self.task == Task::Failover && *name == "main";
+            let may_be_unready = self.task.is_failover() && *name == "main";
             if !self.ready(name) && !may_be_unready {
                 let object = self.world.server.get(&format!("{HOOKS}/{name}")).unwrap();
                 return Some(format!("{name} is not Ready: {}", object["status"]["conditions"]));
@@ -403,6 +432,11 @@ fn begin(server: &Server, model: &Arc<Model>, gateway_there: bool) -> World {
         world.ctx.reports.set_serving("otp", "main", "main", Serving::Unknown);
     }
     world.ctx.reports.serve("otp", "reserve", &["other"]);
+    for (gateway, name) in [("main", "main"), ("reserve", "other")] {
+        let value = format!("a value of enough characters for {name}");
+        let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), &value);
+        world.ctx.reports.set_accepted("otp", gateway, name, mark);
+    }
     world
 }
 
@@ -456,7 +490,12 @@ async fn play(script: Script) -> Result<usize, String> {
         }
     }
     run.model.fail(faults);
+    let before = run.model.calls().len();
     run.perform().await;
+    let left_empty = run.model.calls().split_off(before).contains(&Verb::Deactivate);
+    if left_empty && script.task.is_failover() && script.task.repoints() {
+        return Err("a hook that is repointed was deactivated".into());
+    }
     let violations = run.model.violations();
     let foreign = run.model.hooks().into_iter().find(|stored| stored.hook.id.as_str() == "foreign");
     if !violations.is_empty() {

@@ -495,6 +495,12 @@ impl Reports {
         self.take(&(namespace.to_owned(), gateway.to_owned()), round);
     }
 
+    /// Lets every replica of a gateway take a hook's secret.
+    pub fn set_accepted(&self, namespace: &str, gateway: &str, hook: &str, secret: ChangeMark) {
+        let hash = ReplicaReport::default().config_hash;
+        _ = self.expect(namespace, gateway, &hash, [(hook.to_owned(), vec![secret])].into(), Vec::new());
+    }
+
     /// Lets a gateway serve a hook, or not.
     pub fn set_serving(&self, namespace: &str, gateway: &str, hook: &str, serving: Serving) {
         let mut report = ReplicaReport::default();

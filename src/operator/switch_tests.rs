@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     api::HookSwitch,
-    okta::{Failure, types::HookStatus},
+    okta::{Failure, ObjectRef, types::HookStatus},
 };
 
 const PATH: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches/acme";
@@ -53,6 +54,15 @@ fn serve(world: &World, name: &str, serves: bool) {
     world.ctx.reports.set_serving("otp", name, name, serving);
 }
 
+/// Lets a gateway take the secret of its hook as it is now.
+fn accept(world: &World, name: &str) {
+    let Some(secret) = world.server.get(&format!("{SECRETS}/{name}-hook-auth")) else { return };
+    let value = base64::engine::general_purpose::STANDARD.decode(secret["data"]["value"].as_str().unwrap()).unwrap();
+    let value = String::from_utf8(value).unwrap();
+    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), &value);
+    world.ctx.reports.set_accepted("otp", name, name, mark);
+}
+
 async fn switch_pass(world: &mut World) {
     world.sync();
     let switch = world.ctx.caches.switches.get("otp", "acme").unwrap();
@@ -64,6 +74,7 @@ async fn looks(world: &mut World, count: usize) {
     for _ in 0..count {
         for name in ["a", "b"] {
             hook_pass(world, name).await;
+            accept(world, name);
         }
         if world.server.get(PATH).is_some() {
             switch_pass(world).await;
@@ -356,4 +367,80 @@ async fn what_okta_itself_reaches_is_not_left_for_what_witnesses_say() {
         probed_looks(&mut world, 1).await;
     }
     assert_eq!((active(&world), signal(&world, "a", "Execute")), (vec!["Acme a".to_owned()], "Unknown".into()));
+}
+
+/// One hook in Okta, and a standby that is only a place.
+fn repointing() -> World {
+    let mut world = scene(|switch| switch["spec"]["strategy"] = json!("Repoint"));
+    let path = format!("{HOOKS}/b");
+    let mut standby = world.server.get(&path).unwrap();
+    standby["spec"].as_object_mut().unwrap().remove("okta");
+    world.server.put(&path, standby);
+    world.sync();
+    world
+}
+
+fn uri(world: &World) -> String {
+    let hooks = world.org.hooks();
+    let [hook] = &hooks[..] else { panic!("{hooks:?}") };
+    assert_eq!((hook.name.as_str(), hook.status), ("Acme a", HookStatus::Active));
+    hook.uri.clone().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_is_repointed_by_one_call_and_back_and_is_never_inactive() {
+    let mut world = repointing();
+    probed_looks(&mut world, 6).await;
+    assert_eq!(uri(&world), "https://a.acme.com/hooks/a");
+    assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"));
+    assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("True", "Ready"));
+    world.org.calls();
+    serve(&world, "a", false);
+    probed_looks(&mut world, 8).await;
+    assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
+    let calls = world.org.calls();
+    let writes: Vec<&str> = calls.iter().copied().filter(|call| !["list", "execute"].contains(call)).collect();
+    assert_eq!(writes, ["replace"], "{calls:?}");
+    let secret = world.server.get(&format!("{SECRETS}/b-hook-auth"));
+    let hook = &world.org.hooks()[0];
+    let written = world.org.content(&hook.id).unwrap();
+    let expected = secret.unwrap()["data"]["value"].as_str().map(str::to_owned).unwrap();
+    assert_eq!(base64::engine::general_purpose::STANDARD.encode(written.secret.expose()), expected);
+    assert_eq!((status(&world)["active"].clone(), status(&world)["phase"].clone()), (json!("b"), json!("OnStandby")));
+    assert_eq!(signal(&world, "b", "Execute"), "Pass", "Okta reaches the standby by the first hook");
+    for name in ["a", "b"] {
+        assert_eq!(condition(&world, &format!("{HOOKS}/{name}"), "Active"), is("True", "Active"), "{name}");
+    }
+    assert_eq!(condition(&world, &format!("{HOOKS}/a"), "Drifted"), is("False", "InSync"));
+
+    serve(&world, "a", true);
+    probed_looks(&mut world, 20).await;
+    annotate(&world, "hookswitch.dev/failback", "1");
+    probed_looks(&mut world, 3).await;
+    assert_eq!(uri(&world), "https://a.acme.com/hooks/a");
+    assert_eq!(status(&world)["phase"], "Healthy");
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_of_a_repointed_hook_is_measured_against_what_the_switch_wants_and_a_deleted_switch_changes_nothing() {
+    let mut world = repointing();
+    looks(&mut world, 6).await;
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 4).await;
+    assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
+    world.org.edit(|hooks| hooks[0].uri = Some("https://a.acme.com/hooks/a".into()));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    looks(&mut world, 4).await;
+    assert_eq!(uri(&world), "https://b.acme.com/hooks/b", "somebody pointed it back by hand");
+    assert_eq!(
+        world.server.get(&format!("{HOOKS}/a")).unwrap()["status"]["lastDrift"]["fields"],
+        json!(["uri different"])
+    );
+
+    world.server.delete(PATH);
+    world.org.calls();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    looks(&mut world, 6).await;
+    assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
+    assert!(world.org.calls().iter().all(|call| *call == "list"));
 }

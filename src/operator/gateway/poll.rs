@@ -34,6 +34,7 @@ use super::{
     super::{
         context::Context,
         reports::GatewayKey,
+        switch,
         wake::{Kind, Target},
     },
     build::{GATEWAY_LABEL, Names, OWNED_LABEL, REPORT_PORT},
@@ -151,9 +152,7 @@ async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: BTreeSet<Po
 }
 
 fn org_of(ctx: &Context, hook: &Target) -> Option<Target> {
-    let hook = ctx.caches.hooks.get(&hook.namespace, &hook.name)?;
-    let okta = hook.spec.okta.as_ref()?;
-    Some(Target::new(Kind::OktaOrg, hook.namespace().unwrap_or_default(), &okta.org_ref.name))
+    switch::org_of(&*ctx.caches.hooks.get(&hook.namespace, &hook.name)?, ctx)
 }
 
 /// How the pods of one gateway are asked.

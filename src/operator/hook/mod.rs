@@ -21,12 +21,13 @@ use super::{
     context::Context,
     namespace,
     pass::{PassError, Reconcile, Requeue},
+    problem::Problem,
     references::Reference,
-    switch::ruling,
+    switch::{self, ruling},
     wake::{Kind, Target},
     watches,
 };
-use crate::api::{KeyRef, TelephonyHook};
+use crate::api::{HookSwitch, KeyRef, TelephonyHook, reason::Ready};
 
 pub use dereference::Facts;
 pub use validate::Endpoint;
@@ -43,7 +44,7 @@ impl Reconcile for TelephonyHook {
 
     fn dependents(&self, ctx: &Context) -> Vec<Target> {
         let namespace = self.namespace().unwrap_or_default();
-        let org = self.spec.okta.as_ref().map(|okta| Target::new(Kind::OktaOrg, &namespace, &okta.org_ref.name));
+        let org = switch::org_of(self, ctx);
         let gateway = Target::new(Kind::TelephonyGateway, &namespace, &self.spec.target.gateway_ref.name);
         let name = self.name_any();
         let switches = ctx.caches.switches.in_namespace(&namespace);
@@ -60,8 +61,9 @@ impl Reconcile for TelephonyHook {
         follow(&object, &ctx);
         let Some(object) = deletion::settle(&object, &ctx).await? else { return Ok(Requeue::OnChange) };
         build::ensure_secret(&object, &ctx).await?;
-        let facts = dereference::dereference(&object, &ctx).await?;
-        let endpoint = validate::validate(&object, &facts);
+        let namespace = object.namespace().unwrap_or_default();
+        let switches = ctx.caches.switches.in_namespace(&namespace);
+        let (facts, endpoint) = place(&object, &switches, &ctx.caches.hooks.in_namespace(&namespace), &ctx).await?;
         status::write(&object, &ctx, &facts, endpoint).await?;
         let leaving = object.metadata.deletion_timestamp.is_some();
         Ok(if leaving { Requeue::After(LEAVING_LOOK) } else { Requeue::OnChange })
@@ -81,13 +83,29 @@ pub fn secret_key(hook: &TelephonyHook) -> KeyRef {
 ///
 /// # Errors
 /// [`PassError`] when the API server does not answer.
-pub async fn endpoint(
-    hook: &TelephonyHook,
-    ctx: &Context,
-) -> Result<(Facts, Result<Endpoint, super::problem::Problem>), PassError> {
+pub async fn endpoint(hook: &TelephonyHook, ctx: &Context) -> Result<(Facts, Result<Endpoint, Problem>), PassError> {
     let facts = dereference::dereference(hook, ctx).await?;
     let endpoint = validate::validate(hook, &facts);
     Ok((facts, endpoint))
+}
+
+/// The place that Okta is to know for a hook: its own, or that of another which a switch points it at.
+///
+/// # Errors
+/// [`PassError`] when the API server does not answer.
+pub async fn place(
+    hook: &TelephonyHook,
+    switches: &[Arc<HookSwitch>],
+    hooks: &[Arc<TelephonyHook>],
+    ctx: &Context,
+) -> Result<(Facts, Result<Endpoint, Problem>), PassError> {
+    let Some(repointed) = ruling::repointed(hook, switches) else { return endpoint(hook, ctx).await };
+    if let Some(other) = hooks.iter().find(|other| other.name_any() == repointed.to) {
+        return endpoint(other, ctx).await;
+    }
+    let (facts, _) = endpoint(hook, ctx).await?;
+    let message = format!("Okta was pointed at TelephonyHook {}, which does not exist any more.", repointed.to);
+    Ok((facts, Err(Problem::passing(Ready::HookNotFound, message))))
 }
 
 fn follow(hook: &TelephonyHook, ctx: &Context) {

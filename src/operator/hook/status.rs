@@ -1,5 +1,7 @@
 //! What is said of a hook. The builder is pure; only [`write`] reaches the API server.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::{Timestamp, Unit};
 use kube::ResourceExt as _;
 
@@ -18,7 +20,7 @@ use super::{
 };
 use crate::{
     api::{
-        TelephonyHook, TelephonyHookStatus,
+        Repointed, TelephonyHook, TelephonyHookStatus,
         reason::{Active, Created, Drift, Ready},
     },
     okta::{
@@ -41,11 +43,8 @@ pub async fn write(
     let namespace = hook.namespace().unwrap_or_default();
     let view = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&namespace, &okta.org_ref.name));
     let object = ObjectRef::new(&namespace, hook.name_any());
-    let endpoint = match ruling::of(
-        hook,
-        &ctx.caches.switches.in_namespace(&namespace),
-        &ctx.caches.hooks.in_namespace(&namespace),
-    ) {
+    let switches = ctx.caches.switches.in_namespace(&namespace);
+    let endpoint = match ruling::of(hook, &switches, &ctx.caches.hooks.in_namespace(&namespace)) {
         Ruling::Torn(why) => Err(Problem::lasting(Ready::SwitchConflict, why)),
         Ruling::Own | Ruling::Switch { .. } => endpoint,
     };
@@ -53,7 +52,10 @@ pub async fn write(
         None => Side::NotWanted,
         Some(view) => Side::of(view, &object),
     };
-    let mut status = build(hook, endpoint, facts.serving, &side);
+    let repointed = ruling::repointed(hook, &switches);
+    let pointed = pointed(hook, repointed.as_ref(), &ctx.caches.hooks.in_namespace(&namespace));
+    let mut status = build(hook, endpoint, facts.serving, &side, pointed);
+    status.repointed = repointed;
     let known = hook.status.as_ref();
     if known.and_then(|known| known.applied_secret_mark.as_ref()) != status.applied_secret_mark.as_ref() {
         let now = Timestamp::now();
@@ -62,6 +64,20 @@ pub async fn write(
     }
     status::write(ctx, hook, status).await?;
     Ok(())
+}
+
+/// What a switch that repoints makes of a hook, for people.
+fn pointed(hook: &TelephonyHook, repointed: Option<&Repointed>, hooks: &[Arc<TelephonyHook>]) -> Option<String> {
+    if let Some(repointed) = repointed {
+        return Some(format!("Okta sends passcodes to TelephonyHook {}, at which this one is pointed.", repointed.to));
+    }
+    let here = |other: &&Arc<TelephonyHook>| {
+        let status = other.status.as_ref();
+        let to = status.and_then(|status| status.repointed.as_ref()).map(|repointed| repointed.to.as_str());
+        to == hook.metadata.name.as_deref() && status.is_some_and(|s| s.okta_state.as_deref() == Some("ACTIVE"))
+    };
+    let by = hooks.iter().find(here)?;
+    Some(format!("Okta sends passcodes here: TelephonyHook {} is pointed at it.", by.name_any()))
 }
 
 /// What Okta's side says of a hook.
@@ -94,6 +110,7 @@ pub fn build(
     endpoint: Result<Endpoint, Problem>,
     serving: Serving,
     side: &Side<'_>,
+    pointed: Option<String>,
 ) -> TelephonyHookStatus {
     let mut status = hook.status.clone().unwrap_or_default();
     let generation = hook.metadata.generation;
@@ -126,7 +143,7 @@ pub fn build(
     let changes = &mut status.conditions;
     let (is, reason, message) = created(side, status.okta_id.as_deref());
     conditions::set(changes, is, reason, message, generation);
-    let (is, reason, message) = active(side, status.okta_state.as_deref());
+    let (is, reason, message) = active(side, status.okta_state.as_deref(), pointed);
     conditions::set(changes, is, reason, message, generation);
     match side {
         Side::Planned(seen) if seen.verdict.hook.is_some() => {
@@ -257,9 +274,13 @@ fn created(side: &Side<'_>, id: Option<&str>) -> (Is, Created, String) {
     }
 }
 
-fn active(side: &Side<'_>, state: Option<&str>) -> (Is, Active, String) {
+fn active(side: &Side<'_>, state: Option<&str>, pointed: Option<String>) -> (Is, Active, String) {
     match (side, state) {
-        (Side::Planned(_), Some("ACTIVE")) => (Is::True, Active::Active, "Okta sends passcodes to this hook.".into()),
+        (Side::Planned(_), Some("ACTIVE")) => {
+            let plain = || "Okta sends passcodes to this hook.".into();
+            (Is::True, Active::Active, pointed.unwrap_or_else(plain))
+        }
+        (Side::NotWanted, _) if pointed.is_some() => (Is::True, Active::Active, pointed.unwrap_or_default()),
         (Side::Planned(_), Some("INACTIVE") | None) | (Side::NotWanted, _) => {
             (Is::False, Active::Inactive, "Okta sends no passcodes to this hook.".into())
         }

@@ -5,10 +5,10 @@ use serde_json::json;
 use super::{
     super::{conditions, org::HookView, problem::Problem, reports::Serving},
     Endpoint,
-    status::{Side, build},
+    status::{self, Side},
 };
 use crate::{
-    api::{TelephonyHook, reason::Ready},
+    api::{TelephonyHook, TelephonyHookStatus, reason::Ready},
     message::Secret,
     okta::{
         HookId, ObjectRef,
@@ -16,6 +16,15 @@ use crate::{
         types::HookStatus,
     },
 };
+
+fn build(
+    hook: &TelephonyHook,
+    endpoint: Result<Endpoint, Problem>,
+    serving: Serving,
+    side: &Side<'_>,
+) -> TelephonyHookStatus {
+    status::build(hook, endpoint, serving, side, None)
+}
 
 fn hook(okta: bool) -> TelephonyHook {
     let mut hook = json!({"metadata": {"name": "main", "namespace": "otp", "generation": 3},
@@ -44,7 +53,15 @@ fn seen(outcome: Outcome, status: Option<HookStatus>) -> HookView {
         duplicates: Vec::new(),
         outcome,
     };
-    HookView { generation: Some(3), verdict, applied_mark: None, refusal: None, of_sibling: None, drift: None }
+    HookView {
+        generation: Some(3),
+        uri: None,
+        verdict,
+        applied_mark: None,
+        refusal: None,
+        of_sibling: None,
+        drift: None,
+    }
 }
 
 #[test]

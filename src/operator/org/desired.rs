@@ -135,7 +135,7 @@ fn hook(
         name: spec.okta.as_ref().map(|okta| okta.name.clone()).unwrap_or_default(),
         uri: endpoint.map_or_else(stored_url, |endpoint| endpoint.url.clone()),
         headers: endpoint.map_or_else(|| headers(&one.hook), |endpoint| endpoint.headers.clone()),
-        auth_header: spec.auth_header().to_owned(),
+        auth_header: endpoint.map_or_else(|| spec.auth_header(), |endpoint| &endpoint.auth_header).to_owned(),
         secret: endpoint.map_or_else(|| Secret::from(""), |endpoint| endpoint.secret.clone()),
         // only another secret than the one that Okta has can be one that replicas do not know yet
         secret_accepted: one.accepted || applied.as_ref().is_none_or(|applied| *applied == mark),

@@ -297,7 +297,7 @@ impl<'c> Pass<'c> {
         let mut declared = Vec::new();
         let all: Vec<Arc<TelephonyHook>> = hooks.iter().cloned().map(Arc::new).collect();
         for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
-            let (facts, mut endpoint) = hook::endpoint(&hook, self.ctx).await?;
+            let (facts, mut endpoint) = hook::place(&hook, switches, &all, self.ctx).await?;
             let ruling = ruling::of(&hook, switches, &all);
             if let Ruling::Torn(why) = &ruling {
                 endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
@@ -396,9 +396,12 @@ impl<'c> Pass<'c> {
             };
             let drift = state.drift(&verdict.object);
             let generation = one.hook.metadata.generation;
+            let listed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+            let uri =
+                listed.iter().find(|hook| Some(&hook.id) == verdict.hook.as_ref()).and_then(|hook| hook.uri.clone());
             views.insert(
                 verdict.object.clone(),
-                HookView { generation, verdict, applied_mark, refusal, of_sibling, drift },
+                HookView { generation, uri, verdict, applied_mark, refusal, of_sibling, drift },
             );
         }
         Ok(views)
@@ -438,7 +441,9 @@ impl<'c> Pass<'c> {
             let doing = format!("read TelephonyHook {object}");
             for last in [false, true] {
                 let Some(hook) = api.get_opt(&object.name).await.map_err(PassError::api(&doing))? else { break };
-                let (facts, endpoint) = hook::endpoint(&hook, self.ctx).await?;
+                let switches = self.ctx.caches.switches.in_namespace(&object.namespace);
+                let hooks = self.ctx.caches.hooks.in_namespace(&object.namespace);
+                let (facts, endpoint) = hook::place(&hook, &switches, &hooks, self.ctx).await?;
                 match hook::status::write(&hook, self.ctx, &facts, endpoint).await {
                     Err(error) if error.is_conflict() && !last => {}
                     other => {

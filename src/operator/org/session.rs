@@ -62,6 +62,8 @@ pub enum InUse {
 pub struct HookView {
     /// The generation of the object that the plan was made for.
     pub generation: Option<i64>,
+    /// Where Okta sends.
+    pub uri: Option<String>,
     /// The planner's verdict.
     pub verdict: Verdict,
     /// Mark of the secret that Okta definitely has.

@@ -13,7 +13,7 @@ use crate::{
     okta::{CallError, Failure, HookId, ObjectRef, client::CallResult},
 };
 
-use super::super::{gateway, org::dial::OrgApi};
+use super::super::{gateway, org::dial::OrgApi, switch};
 
 /// Okta gives the hook three seconds, and a second try.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -21,9 +21,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Calls of the rate limit that are left to the planner.
 const RESERVE: u32 = 10;
 
-/// Asks Okta to call a hook.
-pub async fn ask(ctx: &Context, hook: &TelephonyHook) -> Finding {
-    let (org, api, id, key) = match prepare(ctx, hook).await {
+/// Asks Okta to call a hook, which is the one named `stands` there. What it says of a hook that it does not use is not
+/// documented.
+pub async fn ask(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Finding {
+    let (org, api, id, key) = match prepare(ctx, hook, stands).await {
         Ok(prepared) => prepared,
         Err(why) => return (Sight::Unknown, why.to_owned()),
     };
@@ -36,11 +37,11 @@ pub async fn ask(ctx: &Context, hook: &TelephonyHook) -> Finding {
 
 type Prepared = (String, Arc<dyn OrgApi>, HookId, probe::Key);
 
-async fn prepare(ctx: &Context, hook: &TelephonyHook) -> Result<Prepared, &'static str> {
+async fn prepare(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Prepared, &'static str> {
     let namespace = hook.namespace().unwrap_or_default();
-    let org = hook.spec.okta.as_ref().map(|okta| okta.org_ref.name.clone()).ok_or("It has no org.")?;
+    let org = switch::org_of(hook, ctx).ok_or("It has no org.")?.name;
     let view = ctx.orgs.view(&namespace, &org);
-    let view = view.hooks.get(&ObjectRef::new(&namespace, hook.name_any()));
+    let view = view.hooks.get(&ObjectRef::new(&namespace, stands));
     let id = view.and_then(|view| view.verdict.hook.clone()).ok_or("Okta does not have it.")?;
     let gateway = ctx.caches.gateways.get(&namespace, &hook.spec.target.gateway_ref.name);
     let key = match &gateway {

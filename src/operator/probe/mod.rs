@@ -15,14 +15,16 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     context::Context,
-    org::InUse,
-    switch::{ruling, settings},
+    switch::{ruling, seen, settings},
     wake::{Kind, Target},
 };
 use crate::{
     api::{HookSwitch, TelephonyHook},
     config::probe,
-    failover::signal::{Sight, Signal, Source},
+    failover::{
+        machine::InOkta,
+        signal::{Sight, Signal, Source},
+    },
     okta::ObjectRef,
 };
 
@@ -117,6 +119,7 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
     for switch in ctx.caches.switches.all() {
         let namespace = switch.namespace().unwrap_or_default();
         let watched = settings::watched(&switch.spec);
+        let in_use = seen::in_use(&switch, ctx);
         for hook in switch.spec.hooks.iter().filter_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name)) {
             let object = ObjectRef::new(&namespace, hook.name_any());
             named.insert(object.clone());
@@ -130,12 +133,13 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
                 });
             }
             if let Some(every) = watched.execute
-                && is_in_use(ctx, &hook, &object)
+                && in_use == InOkta::Ours(object.name.clone())
                 && ctx.probes.begin(&object, Source::Execute, pace(ctx, &switch, &object, every))
             {
                 let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
+                let stands = ruling::in_okta(&switch, &object.name).to_owned();
                 asking.spawn(async move {
-                    let finding = execute::ask(&ctx, &hook).await;
+                    let finding = execute::ask(&ctx, &hook, &stands).await;
                     tell(&ctx, &object_of(&hook), Source::Execute, finding);
                 });
             }
@@ -146,12 +150,6 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
 
 fn object_of(hook: &TelephonyHook) -> ObjectRef {
     ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any())
-}
-
-/// Whether Okta uses a hook: what it says of another when asked to execute it is not documented.
-fn is_in_use(ctx: &Context, hook: &TelephonyHook, object: &ObjectRef) -> bool {
-    let org = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&object.namespace, &okta.org_ref.name));
-    org.is_some_and(|org| org.in_use == InUse::Ours(object.clone()))
 }
 
 /// How often Okta is asked: at once and often while something of the hook fails or the switch is not at rest.

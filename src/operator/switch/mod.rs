@@ -5,7 +5,7 @@
 
 mod annotations;
 pub mod ruling;
-mod seen;
+pub mod seen;
 pub mod settings;
 mod shared;
 mod status;
@@ -31,7 +31,7 @@ use super::{
     wake::{Kind, Target},
 };
 use crate::{
-    api::{HookSwitch, reason::Ready},
+    api::{HookSwitch, NameRef, TelephonyHook, reason::Ready},
     failover::machine::{Machine, Moment, Told},
 };
 
@@ -154,8 +154,23 @@ fn shown((namespace, name): &(String, String)) -> String {
 /// The org of its hooks.
 fn org(switch: &HookSwitch, ctx: &Context) -> Option<String> {
     let namespace = switch.namespace().unwrap_or_default();
-    let hook = switch.spec.hooks.iter().find_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name))?;
-    hook.spec.okta.as_ref().map(|okta| okta.org_ref.name.clone())
+    let org = |hook: &NameRef| {
+        let hook = ctx.caches.hooks.get(&namespace, &hook.name)?;
+        hook.spec.okta.as_ref().map(|okta| okta.org_ref.name.clone())
+    };
+    switch.spec.hooks.iter().find_map(org)
+}
+
+/// The org in which a hook counts: its own, or that of the hook which a switch may point at it.
+#[must_use]
+pub fn org_of(hook: &TelephonyHook, ctx: &Context) -> Option<Target> {
+    let namespace = hook.namespace().unwrap_or_default();
+    let own = || hook.spec.okta.as_ref().map(|okta| okta.org_ref.name.clone());
+    let of_switch = || {
+        let switches = ctx.caches.switches.in_namespace(&namespace);
+        switches.iter().filter(|switch| ruling::names(switch, &hook.name_any())).find_map(|switch| org(switch, ctx))
+    };
+    own().or_else(of_switch).map(|org| Target::new(Kind::OktaOrg, &namespace, org))
 }
 
 /// One Event and one line of the log for each thing that happened.

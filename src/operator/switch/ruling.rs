@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kube::ResourceExt as _;
 
-use crate::api::{HookState, HookSwitch, SwitchMode, TelephonyHook};
+use crate::api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook};
 
 /// Who decides a hook's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +38,39 @@ pub fn of(hook: &TelephonyHook, switches: &[Arc<HookSwitch>], hooks: &[Arc<Telep
     let status = switch.status.as_ref();
     let target = status.and_then(|status| status.target.as_deref());
     let decides = switch.spec.mode != Some(SwitchMode::Disabled);
-    let of = |target: &str| if target == name { HookState::Active } else { HookState::Inactive };
+    let chosen = |target: &str| switch.spec.repoints() || target == name;
+    let of = |target: &str| if chosen(target) { HookState::Active } else { HookState::Inactive };
     let state = target.filter(|_| decides).map(of);
     let switching = status.is_some_and(|status| status.switching.is_some());
     Ruling::Switch { name: switch.name_any(), state, switching }
+}
+
+/// The other hook whose place Okta is given for this one, by a switch that repoints it. When the switch goes, what it did
+/// stays until somebody changes the hook.
+#[must_use]
+pub fn repointed(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> Option<Repointed> {
+    let name = hook.name_any();
+    let status = hook.status.as_ref();
+    let generation = hook.metadata.generation.unwrap_or_default();
+    let mut naming = switches.iter().filter(|switch| names(switch, &name)).peekable();
+    if naming.peek().is_none() {
+        return status?.repointed.clone().filter(|repointed| repointed.generation == generation);
+    }
+    let switch = naming.find(|switch| leads(switch, &name))?;
+    let to = switch.status.as_ref()?.target.clone()?;
+    (to != name).then_some(Repointed { to, generation })
+}
+
+/// Whether a switch repoints this hook: it is the one in Okta.
+fn leads(switch: &HookSwitch, hook: &str) -> bool {
+    switch.spec.repoints() && switch.spec.hooks.first().is_some_and(|first| first.name == hook)
+}
+
+/// The hook that stands in Okta for one that a switch names.
+#[must_use]
+pub fn in_okta<'s>(switch: &'s HookSwitch, hook: &'s str) -> &'s str {
+    let first = switch.spec.hooks.first().filter(|_| switch.spec.repoints());
+    first.map_or(hook, |first| first.name.as_str())
 }
 
 /// What two declarations say of one hook that cannot both be.
@@ -74,10 +103,15 @@ pub fn problem(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], switches: &[Ar
         let Some(hook) = hooks.iter().find(|hook| hook.name_any() == named.name) else {
             return Some(Unfit::NoHook(format!("TelephonyHook {} does not exist.", named.name)));
         };
-        let Some(okta) = &hook.spec.okta else {
-            return Some(Unfit::Conflict(format!("TelephonyHook {} has no okta block.", named.name)));
-        };
-        orgs.insert(okta.org_ref.name.clone());
+        match (&hook.spec.okta, in_okta(switch, &named.name) == named.name) {
+            (Some(okta), true) => _ = orgs.insert(okta.org_ref.name.clone()),
+            (None, true) => return Some(Unfit::Conflict(format!("TelephonyHook {} has no okta block.", named.name))),
+            (Some(_), false) => {
+                let why = "with strategy Repoint only the first hook is one in Okta; remove spec.okta";
+                return Some(Unfit::Conflict(format!("TelephonyHook {} has an okta block: {why}.", named.name)));
+            }
+            (None, false) => {}
+        }
         if let Some(why) = contradiction(hook, switches) {
             return Some(Unfit::Conflict(format!("TelephonyHook {}: {why}", named.name)));
         }
@@ -150,5 +184,38 @@ mod tests {
             judge(&[hook("a", "acme", None), hook("b", "acme", Some("Active"))]),
             Some(Unfit::Conflict(_))
         ));
+    }
+    #[test]
+    fn a_switch_that_repoints_gives_its_one_hook_another_place_and_what_it_did_outlives_it() {
+        let target = |name: &str| {
+            let hook = json!({"metadata": {"name": name, "namespace": "otp"}, "spec": {
+                "target": {"gatewayRef": {"name": name}}}});
+            Arc::new(serde_json::from_value::<TelephonyHook>(hook).unwrap())
+        };
+        let on = |to: &str| {
+            let mut switch = (*switch("main", ["a", "b"], "Automatic", Some(to))).clone();
+            switch.spec.strategy = Some(crate::api::SwitchStrategy::Repoint);
+            [Arc::new(switch)]
+        };
+        let (first, second) = (hook("a", "acme", None), target("b"));
+        let to = |repointed: Option<Repointed>| repointed.map(|repointed| repointed.to);
+        assert_eq!(to(repointed(&first, &on("a"))), None);
+        assert_eq!(to(repointed(&first, &on("b"))), Some("b".into()));
+        assert_eq!(to(repointed(&second, &on("b"))), None, "only the hook in Okta is pointed anywhere");
+        for name in ["a", "b"] {
+            let ruling = of(&first, &on(name), &[Arc::clone(&first), Arc::clone(&second)]);
+            let active = Some(HookState::Active);
+            assert_eq!(ruling, Ruling::Switch { name: "main".into(), state: active, switching: false });
+        }
+        assert_eq!(problem(&on("a")[0], &[Arc::clone(&first), second], &on("a")), None);
+        let two = [Arc::clone(&first), hook("b", "acme", None)];
+        assert!(matches!(problem(&on("a")[0], &two, &on("a")), Some(Unfit::Conflict(_))));
+
+        let mut left = (*first).clone();
+        let status = crate::api::TelephonyHookStatus { repointed: repointed(&first, &on("b")), ..Default::default() };
+        left.status = Some(status);
+        assert_eq!(to(repointed(&left, &[])), Some("b".into()), "the switch is gone, and nothing changes in Okta");
+        left.metadata.generation = Some(2);
+        assert_eq!(to(repointed(&left, &[])), None, "somebody changed the hook");
     }
 }

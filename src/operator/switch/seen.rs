@@ -6,12 +6,15 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::{
-    super::{context::Context, org::InUse},
+    super::{
+        context::Context,
+        org::{HookView, InUse},
+    },
     annotations::Asked,
-    settings,
+    ruling, settings,
 };
 use crate::{
-    api::{HookSwitch, TelephonyHook},
+    api::{HookSwitch, NameRef, TelephonyHook},
     failover::{
         health::Health,
         machine::{HookSeen, InOkta, Seen},
@@ -40,7 +43,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     let watched = settings::watched(&switch.spec);
     let mut signals = BTreeMap::new();
     let mut seen_hooks = Vec::new();
-    let mut okta = InOkta::Unknown;
+    let target = switch.status.as_ref().and_then(|status| status.target.as_deref());
     for named in &switch.spec.hooks {
         let Some(hook) = hooks.iter().find(|hook| hook.name_any() == named.name) else { continue };
         let gateway = &hook.spec.target.gateway_ref.name;
@@ -50,21 +53,23 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         for source in watched.witnesses() {
             of_hook.push(believed(ctx.probes.signal(&object, source), called));
         }
-        let org = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&namespace, &okta.org_ref.name));
-        let view = org.as_ref().and_then(|org| org.hooks.get(&ObjectRef::new(&namespace, &named.name)));
+        let org = super::org(switch, ctx).map(|org| ctx.orgs.view(&namespace, &org));
+        let stands = ObjectRef::new(&namespace, ruling::in_okta(switch, &named.name));
+        let view = org.as_ref().and_then(|org| org.hooks.get(&stands));
         let outcome = view.map(|view| &view.verdict.outcome);
         let exists = view.is_some_and(|view| view.verdict.hook.is_some());
         seen_hooks.push(HookSeen {
             name: named.name.clone(),
             health: Health { sight: Sight::Unknown, percent },
             usable_in_okta: exists || matches!(outcome, Some(Outcome::Blocked(Blocked::StandbyNotCreated))),
-            refused: matches!(outcome, Some(Outcome::Blocked(Blocked::ActivationRefused))),
+            refused: matches!(outcome, Some(Outcome::Blocked(Blocked::ActivationRefused)))
+                || target == Some(named.name.as_str())
+                    && switch.spec.repoints()
+                    && matches!(outcome, Some(Outcome::Blocked(Blocked::UpdateRefused))),
         });
         signals.insert(named.name.clone(), of_hook);
-        if let Some(org) = org {
-            okta = in_okta(&org.in_use, switch, &namespace);
-        }
     }
+    let okta = in_use(switch, ctx);
     blind(&mut signals);
     for hook in &mut seen_hooks {
         let of_hook = signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();
@@ -102,15 +107,41 @@ fn blind(signals: &mut BTreeMap<String, Vec<Signal>>) {
     }
 }
 
-fn in_okta(in_use: &InUse, switch: &HookSwitch, namespace: &str) -> InOkta {
-    match in_use {
+/// Which of the hooks of a switch Okta uses.
+#[must_use]
+pub fn in_use(switch: &HookSwitch, ctx: &Context) -> InOkta {
+    let namespace = switch.namespace().unwrap_or_default();
+    let Some(org) = super::org(switch, ctx).map(|org| ctx.orgs.view(&namespace, &org)) else { return InOkta::Unknown };
+    match &org.in_use {
         InUse::Unknown => InOkta::Unknown,
         InUse::Nobody => InOkta::Nobody,
-        InUse::Ours(owner) if owner.namespace == namespace && super::ruling::names(switch, &owner.name) => {
-            InOkta::Ours(owner.name.clone())
+        InUse::Ours(owner) if owner.namespace == namespace && ruling::in_okta(switch, &owner.name) == owner.name => {
+            if !ruling::names(switch, &owner.name) {
+                return InOkta::Other;
+            }
+            match org.hooks.get(owner).filter(|_| switch.spec.repoints()) {
+                None => InOkta::Ours(owner.name.clone()),
+                Some(view) => pointed_at(view, switch, ctx),
+            }
         }
         InUse::Ours(_) | InUse::Other => InOkta::Other,
     }
+}
+
+/// The hook whose place the one hook in Okta has. One that is still being written says nothing yet: its secret may not have
+/// arrived.
+fn pointed_at(view: &HookView, switch: &HookSwitch, ctx: &Context) -> InOkta {
+    let namespace = switch.namespace().unwrap_or_default();
+    let address = |named: &str| {
+        let hook = ctx.caches.hooks.get(&namespace, named)?;
+        let gateway = ctx.caches.gateways.get(&namespace, &hook.spec.target.gateway_ref.name)?;
+        Some(gateway.spec.hook_url(named))
+    };
+    let has = |named: &&NameRef| view.uri.is_some() && address(&named.name) == view.uri;
+    let Some(found) = switch.spec.hooks.iter().find(has) else { return InOkta::Unknown };
+    let wanted = switch.status.as_ref().and_then(|status| status.target.as_ref()) == Some(&found.name);
+    let unfinished = matches!(view.verdict.outcome, Outcome::Changing | Outcome::Waiting(_));
+    if wanted && unfinished { InOkta::Unknown } else { InOkta::Ours(found.name.clone()) }
 }
 
 fn in_maintenance(switch: &HookSwitch, now: Timestamp) -> bool {
