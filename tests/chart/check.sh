@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The chart and the examples without a cluster: lint, rendering of each case against strict schemas of Kubernetes and of
-# our CRDs, what must and must not be in it, and values that must be refused.
+# our CRDs, what must and must not be in it, values that must be refused, and the alerts, judged by promtool.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tests/cluster/tools.sh >/dev/null
-PATH=$(tests/cluster/tools.sh --print):$PATH
+promtool=$(tests/cluster/promtool.sh)
+PATH=$(tests/cluster/tools.sh --print):$promtool:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chart=charts/hookswitch
@@ -18,7 +19,8 @@ refused() { local sentence=$1 out; shift; if out=$("$@" 2>&1); then no "$sentenc
 render() { helm template hookswitch "$chart" --namespace telephony-system --kube-version 1.33.0 "$@"; }
 
 schemas=$(tests/cluster/schemas.sh "$work/schemas" crds/*.yaml)
-conform() { kubeconform -strict -summary -schema-location "$schemas" "$@"; }
+# The Prometheus operator's kinds have no schema here; promtool judges what is in them.
+conform() { kubeconform -strict -summary -skip PrometheusRule -schema-location "$schemas" "$@"; }
 
 holds "the chart's CRDs are those of crds/" diff -r crds "$chart/files/crds"
 holds "helm lint finds nothing, warnings included" helm lint --strict --kube-version 1.33.0 "$chart"
@@ -33,6 +35,7 @@ podLabels: {team: identity}
 podAnnotations: {example: "1"}
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: spot, operator: Exists}]
+alerts: {enabled: true, labels: {release: prometheus}, runbookBase: "https://docs.example/alerts"}
 V
 declare -A cases=([defaults]="" [cluster]="--set rbac.scope=Cluster" [single]="--set replicas=1" [all]="--values $work/values.yaml")
 for name in "${!cases[@]}"; do
@@ -51,7 +54,8 @@ holds "CRDs are kept when the chart goes" test "$(grep -c 'helm.sh/resource-poli
 for line in 'runAsNonRoot: true' 'readOnlyRootFilesystem: true' 'allowPrivilegeEscalation: false' 'drop: \[ALL\]' 'type: RuntimeDefault'; do
   holds "the operator's pod says ${line//\\/}" grep -q "$line" "$work/defaults.yaml"
 done
-for bad in nonsense=1 replicas=-1 rbac.scope=Galaxy image.digest=latest 'network.allowedCIDRs={10.0.0.0}' 'watchNamespaces={Upper}' installation=-x; do
+for bad in nonsense=1 replicas=-1 rbac.scope=Galaxy image.digest=latest 'network.allowedCIDRs={10.0.0.0}' 'watchNamespaces={Upper}' installation=-x \
+  alerts.enabled=yes 'alerts.runbookBase=a page'; do
   refused "the value $bad is refused" render --set "$bad"
 done
 
@@ -63,6 +67,40 @@ holds "examples/standby over examples/sandbox fits the schemas" conform "$work/s
 holds "examples/sandbox fits the schemas" conform "$work/overlay.yaml" examples/sandbox/sandbox.yaml
 sed 's/publicURL/publicUrl/' "$work/acme.yaml" >"$work/typo.yaml"
 refused "a misspelt field does not fit the schemas" conform "$work/typo.yaml"
+
+alerts=$chart/files/alerts.yaml
+alert_names() { sed -n 's/^ *- alert: //p' "$1"; }
+# What expressions name, once literals, label lists and the language's own words are taken out.
+metric_names() {
+  awk '/^    expr:/ {on = 1; sub(/^    expr:( *\|-)?/, "")} /^    (for|labels|annotations):/ {on = 0} on' "$1" |
+    sed -E 's/"[^"]*"//g; s/\{[^}]*\}//g; s/\[[^]]*\]//g; s/\<(by|on) *\([^)]*\)//g' |
+    grep -oE '\<[a-z_][a-z0-9_]*' | grep -vxE 'absent|sum|min|max|count|increase|and|or|unless|offset' | sort -u
+}
+each() { # COMMAND…: true when it is for each line of the input, and there is one; says for which it is not
+  local line lines=0 wrong=0
+  while read -r line; do
+    lines=$((lines + 1))
+    "$@" "$line" || { printf 'not so: %s\n' "$line"; wrong=$((wrong + 1)); }
+  done
+  [ $lines -gt 0 ] && [ $wrong = 0 ]
+}
+is_metric() { grep -qF "\`${1#hookswitch_gateway_}\`" docs/metrics.md; }
+has_section() { grep -qx "## $1" docs/alerts.md && grep -qx "      runbook_url: docs/alerts.md#${1,,}" "$alerts"; }
+is_tested() { grep -q "ALERTS{alertname=\"$1\", alertstate=\"firing\"" tests/chart/alerts_test.yaml; }
+holds "the alerts are rules that Prometheus takes" promtool check rules --lint=all --lint-fatal "$alerts"
+holds "each alert fires when it should and not when all is well" promtool test rules tests/chart/alerts_test.yaml
+holds "each alert is tested" each is_tested < <(alert_names "$alerts")
+holds "each alert has a section in docs/alerts.md, and leads to it" each has_section < <(alert_names "$alerts")
+holds "each metric of an alert is in docs/metrics.md" each is_metric < <(metric_names "$alerts")
+holds "no PrometheusRule is made unless asked for" bash -c "! grep -q PrometheusRule '$work/defaults.yaml'"
+# the rendered rules, as a file that promtool reads, under the same tests
+render --set alerts.enabled=true --show-only templates/alerts.yaml >"$work/rule.yaml"
+sed '1,/^spec:$/d; s/^  //' "$work/rule.yaml" >"$work/alerts.yaml"
+sed 's|^rule_files:.*|rule_files: [alerts.yaml]|' tests/chart/alerts_test.yaml >"$work/alerts_test.yaml"
+holds "the PrometheusRule has every alert of the file" diff <(alert_names "$alerts") <(alert_names "$work/alerts.yaml")
+holds "and its alerts stand the same tests" promtool test rules "$work/alerts_test.yaml"
+holds "the PrometheusRule has the labels asked for" grep -q '^    release: prometheus$' "$work/all.yaml"
+holds "each alert leads to the page that the values name" test "$(grep -c 'runbook_url: https://docs.example/alerts#[a-z]' "$work/all.yaml")" = "$(alert_names "$alerts" | wc -l)"
 
 printf 'chart: %d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

@@ -7,8 +7,9 @@
 # The last line printed is the folder. `tools.sh --print` prints it alone, without making anything.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}
 elsewhere="To use a cluster of your own instead: CLUSTER=current make demo"
+# shellcheck source=programs.sh
+. "$here/programs.sh"
 
 kubernetes_version=1.35.4
 version_flags="-X k8s.io/component-base/version.gitVersion=v$kubernetes_version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=35 -X k8s.io/client-go/pkg/version.gitVersion=v$kubernetes_version"
@@ -53,29 +54,7 @@ tar|tar
 T
 }
 
-say() { printf '%s\n' "$*" >&2; }
-die() {
-  say "tools.sh: $*"
-  say "$elsewhere"
-  exit 1
-}
-
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "the embedded cluster runs on Linux on amd64 only; this is $(uname -sm)"
-command -v go >/dev/null || die "go is missing (1.26 or newer): the cluster's programs are built from their Go modules"
-go_version=$(GOTOOLCHAIN=local go env GOVERSION)
-case $go_version in
-  go1.2[0-5]* | go1.1* | go1.[0-9].*) die "go is $go_version; 1.26 or newer is needed" ;;
-esac
-
-# What a program is made from: its module's files, its flags, the compiler.
-program_key() { # folder package flags
-  {
-    printf '%s\n' "$go_version" "$2" "$3"
-    cat "$here/go/$1/go.mod"
-    [ ! -f "$here/go/$1/go.sum" ] || cat "$here/go/$1/go.sum"
-    case $2 in ./*) cat "$here/go/$1/$2"/*.go ;; esac
-  } | sha256sum | cut -c1-16
-}
 
 keys=
 while IFS='|' read -r name folder package flags; do
@@ -91,12 +70,8 @@ if [ "${1:-}" = --print ]; then
 fi
 [ $# = 0 ] || die "usage: tools.sh [--print]"
 
-mkdir -p "$bin" "$cache/programs"
-exec 9>"$cache/.lock"
-if ! flock -n 9; then
-  say "tools: another run is filling $cache; waiting for it"
-  flock 9
-fi
+mkdir -p "$bin"
+lock_cache
 
 started=$SECONDS
 clock() { printf '%4ds' $((SECONDS - started)); }
@@ -107,7 +82,7 @@ built=0
 while IFS='|' read -r name folder package flags; do
   done_so_far=$((done_so_far + 1))
   [ -x "$bin/$name" ] && continue
-  stored=$cache/programs/$name-$(program_key "$folder" "$package" "$flags")
+  stored=$(stored_program "$name" "$folder" "$package" "$flags")
   if [ ! -x "$stored" ]; then
     if [ $built = 0 ]; then
       say "tools: building the test cluster's programs into $bin (6 to 15 minutes on two cores, once)"
@@ -117,14 +92,10 @@ while IFS='|' read -r name folder package flags; do
     built=$((built + 1))
     say "tools: $(clock) [$done_so_far/$total] $name: building ($package)"
     begun=$SECONDS
-    rm -f "$stored".tmp.*
-    (cd "$here/go/$folder" && GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false' GOTOOLCHAIN=local CGO_ENABLED=0 \
-      go build -trimpath -ldflags "-s -w $flags" -o "$stored.tmp.$$" "$package") 9>&- ||
-      die "$name could not be built from go/$folder: see above. The modules come through GOPROXY ($(go env GOPROXY))"
-    mv "$stored.tmp.$$" "$stored"
+    build_program "$name" "$folder" "$package" "$flags"
     say "tools: $(clock) [$done_so_far/$total] $name: built in $((SECONDS - begun)) s"
   fi
-  ln -f "$stored" "$bin/$name" 2>/dev/null || { cp "$stored" "$bin/.$name.tmp" && mv "$bin/.$name.tmp" "$bin/$name"; }
+  link_program "$stored" "$bin/$name"
 done < <(programs)
 
 # Looked up as up.sh will: the unpacked packages, then the machine.
@@ -188,10 +159,8 @@ if [ ! -f "$cache/$key/pause.tar" ]; then
   "$here/image.sh" "$cache/$key/pause.tar" hookswitch.local/pause:1 '["/pause"]' "$bin/pause=/pause" >/dev/null
 fi
 
-# What no checkout has asked for in two weeks goes; programs go with the last folder that holds them.
 touch "$cache/$key"
-find "$cache" -mindepth 1 -maxdepth 1 -type d -name 'k*' -mtime +14 -exec rm -rf {} +
-find "$cache/programs" -type f -links 1 -delete
+prune_cache
 
 [ $built = 0 ] || say "tools: $(clock) $built programs built; $(du -sm "$cache/programs" | cut -f1) MB in $cache/programs"
 printf '%s\n' "$bin"
