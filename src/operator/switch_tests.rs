@@ -333,6 +333,23 @@ async fn an_address_that_neither_we_nor_okta_reach_is_left_and_okta_is_asked_at_
 }
 
 #[tokio::test(start_paused = true)]
+async fn okta_is_asked_soon_about_a_hook_that_is_active_again() {
+    let mut world = scene(|_| {});
+    probed_looks(&mut world, 6).await;
+    world.org.break_addresses(&["https://a."]);
+    probed_looks(&mut world, 8).await;
+    world.org.break_addresses(&[]);
+    probed_looks(&mut world, 12).await;
+    annotate(&world, "hookswitch.dev/failback", "1");
+    probed_looks(&mut world, 2).await;
+    assert_eq!(active(&world), ["Acme a"]);
+    world.org.calls();
+    probed_looks(&mut world, 12).await;
+    assert_eq!(signal(&world, "a", "Execute"), "Pass");
+    assert!(world.org.calls().iter().filter(|call| **call == "execute").count() <= 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_witness_alone_switches_nothing() {
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
     probed_looks(&mut world, 6).await;

@@ -1,6 +1,10 @@
 //! Figures of switches.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -17,6 +21,11 @@ use crate::failover::{
 struct InPhase {
     switch: String,
     phase: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSwitch {
+    switch: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,8 +62,12 @@ pub struct SwitchMetrics {
     phase: Family<InPhase, Gauge>,
     target: Family<OfHook, Gauge>,
     signal: Family<OfSignal, Gauge>,
+    able: Family<OfSwitch, Gauge>,
+    ready: Family<OfSwitch, Gauge>,
     switches: Family<Ended, Counter>,
     took: Family<OfCause, Histogram, fn() -> Histogram>,
+    /// The hooks that each switch names in figures.
+    named: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
 }
 
 impl Default for SwitchMetrics {
@@ -63,8 +76,11 @@ impl Default for SwitchMetrics {
             phase: Family::default(),
             target: Family::default(),
             signal: Family::default(),
+            able: Family::default(),
+            ready: Family::default(),
             switches: Family::default(),
             took: Family::new_with_constructor(|| Histogram::new(TIMES)),
+            named: Arc::default(),
         }
     }
 }
@@ -78,12 +94,26 @@ impl SwitchMetrics {
             "What a signal says of a hook: 1 pass, 0 fail, -1 unknown",
             self.signal.clone(),
         );
+        registry.register(
+            "switch_able",
+            "1 while a switch can decide, 0 while its hooks are missing or contradict it",
+            self.able.clone(),
+        );
+        registry.register(
+            "switch_failover_ready",
+            "1 while another hook of a switch is proven and could take over",
+            self.ready.clone(),
+        );
         registry.register("switch_switches", "Switches that ended", self.switches.clone());
         registry.register("switch_seconds", "From a decision to Okta's confirmation", self.took.clone());
     }
 
-    /// Shows where a switch is.
-    pub fn show(&self, switch: &str, machine: &Machine, signals: &BTreeMap<String, Vec<Signal>>) {
+    /// Shows where a switch is, and whether another hook could take over.
+    pub fn show(&self, switch: &str, machine: &Machine, signals: &BTreeMap<String, Vec<Signal>>, ready: bool) {
+        self.keep(switch, signals.keys().cloned().collect());
+        let series = OfSwitch { switch: switch.to_owned() };
+        self.able.get_or_create(&series).set(1);
+        self.ready.get_or_create(&series).set(i64::from(ready));
         for phase in Phase::ALL {
             let series = InPhase { switch: switch.to_owned(), phase };
             self.phase.get_or_create(&series).set(i64::from(machine.phase().as_str() == phase));
@@ -110,17 +140,68 @@ impl SwitchMetrics {
         self.took.get_or_create(&OfCause { cause }).observe(took.as_secs_f64());
     }
 
-    /// Forgets the present of a switch that is gone, with the hooks it named; what it did stays counted.
-    pub fn forget(&self, switch: &str, hooks: &[String]) {
+    /// Shows that a switch cannot decide: nothing else is known of it.
+    pub fn unable(&self, switch: &str) {
+        self.forget(switch);
+        self.able.get_or_create(&OfSwitch { switch: switch.to_owned() }).set(0);
+    }
+
+    /// Forgets the present of a switch that is gone; what it did stays counted.
+    pub fn forget(&self, switch: &str) {
         for phase in Phase::ALL {
             self.phase.remove(&InPhase { switch: switch.to_owned(), phase });
         }
-        for hook in hooks {
+        let series = OfSwitch { switch: switch.to_owned() };
+        self.able.remove(&series);
+        self.ready.remove(&series);
+        self.keep(switch, BTreeSet::new());
+    }
+
+    /// Forgets hooks that a switch names no more.
+    fn keep(&self, switch: &str, hooks: BTreeSet<String>) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        for hook in named.get(switch).into_iter().flatten().filter(|hook| !hooks.contains(*hook)) {
             self.target.remove(&OfHook { switch: switch.to_owned(), hook: hook.clone() });
             for source in Source::ALL {
                 let source = source.as_str();
                 self.signal.remove(&OfSignal { switch: switch.to_owned(), hook: hook.clone(), source });
             }
         }
+        if hooks.is_empty() {
+            named.remove(switch);
+        } else {
+            named.insert(switch.to_owned(), hooks);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failover::machine::Moment;
+
+    #[test]
+    fn what_a_switch_names_no_more_or_cannot_see_is_not_shown() {
+        let (metrics, mut registry) = (SwitchMetrics::default(), Registry::default());
+        metrics.register(&mut registry);
+        let machine = Machine::new(Moment::at(0));
+        let signals = |hooks: &[&str]| {
+            let signal = Signal { source: Source::Gateway, sight: Sight::Pass, why: String::new() };
+            hooks.iter().map(|hook| ((*hook).to_owned(), vec![signal.clone()])).collect()
+        };
+        let shown = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            text
+        };
+        metrics.show("otp/acme", &machine, &signals(&["a", "b"]), true);
+        assert!(shown().contains(r#"hook="b""#) && shown().contains(r#"switch_failover_ready{switch="otp/acme"} 1"#));
+        metrics.show("otp/acme", &machine, &signals(&["a"]), false);
+        assert!(shown().contains(r#"hook="a""#) && !shown().contains(r#"hook="b""#));
+        metrics.unable("otp/acme");
+        let series: Vec<String> = shown().lines().filter(|line| line.contains("otp/acme")).map(str::to_owned).collect();
+        assert_eq!(series, [r#"switch_able{switch="otp/acme"} 0"#]);
+        metrics.forget("otp/acme");
+        assert!(!shown().contains("otp/acme"));
     }
 }

@@ -46,7 +46,14 @@ struct Probe {
     begun: Option<Instant>,
     busy: bool,
     every: Duration,
-    found: Option<(Finding, Instant)>,
+    found: Option<Found>,
+}
+
+#[derive(Debug)]
+struct Found {
+    finding: Finding,
+    at: Instant,
+    lasts: Duration,
 }
 
 impl Probes {
@@ -54,17 +61,19 @@ impl Probes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a source says of a hook. What is older than three of its intervals says nothing.
+    /// What a source says of a hook.
     #[must_use]
     pub fn signal(&self, hook: &ObjectRef, source: Source) -> Signal {
-        let hooks = self.lock();
-        let probe = hooks.get(hook).and_then(|sources| sources.get(&source));
-        let fresh = probe.and_then(|probe| {
-            let (finding, at) = probe.found.as_ref()?;
-            (at.elapsed() <= probe.every * 3).then_some(finding)
-        });
-        let (sight, why) = fresh.cloned().unwrap_or_else(|| (Sight::Unknown, "It was not tried lately.".into()));
+        let found = self.fresh(hook, source);
+        let (sight, why) = found.unwrap_or_else(|| (Sight::Unknown, "It was not tried lately.".into()));
         Signal { source, sight, why }
+    }
+
+    /// What the last probe found, unless that is older than three of the intervals in which it was made.
+    fn fresh(&self, hook: &ObjectRef, source: Source) -> Option<Finding> {
+        let hooks = self.lock();
+        let found = hooks.get(hook)?.get(&source)?.found.as_ref()?;
+        (found.at.elapsed() <= found.lasts).then(|| found.finding.clone())
     }
 
     /// Whether a probe is due, in which case it is under way from now on.
@@ -85,8 +94,9 @@ impl Probes {
         // a hook that was let go meanwhile is not taken up again
         let Some(probe) = hooks.get_mut(hook).and_then(|sources| sources.get_mut(&source)) else { return false };
         probe.busy = false;
-        let before = probe.found.replace((finding, Instant::now()));
-        before.map(|(finding, _)| finding) != probe.found.as_ref().map(|(finding, _)| finding.clone())
+        let news = probe.found.as_ref().is_none_or(|found| found.finding != finding);
+        probe.found = Some(Found { finding, at: Instant::now(), lasts: probe.every * 3 });
+        news
     }
 
     fn keep(&self, hooks: &BTreeSet<ObjectRef>) {
@@ -152,13 +162,15 @@ fn object_of(hook: &TelephonyHook) -> ObjectRef {
     ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any())
 }
 
-/// How often Okta is asked: at once and often while something of the hook fails or the switch is not at rest.
+/// How often Okta is asked: soon and often while something of the hook fails, the switch is not at rest, or what Okta said last
+/// is too old.
 fn pace(ctx: &Context, switch: &HookSwitch, object: &ObjectRef, every: Duration) -> Duration {
     let failing = [Source::PublicUrl, Source::Execute]
         .into_iter()
         .any(|source| ctx.probes.signal(object, source).sight == Sight::Fail);
     let suspect = switch.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Suspect");
-    if failing || suspect { every.min(AGAIN) } else { every }
+    let forgotten = ctx.probes.fresh(object, Source::Execute).is_none();
+    if failing || suspect || forgotten { every.min(AGAIN) } else { every }
 }
 
 fn tell(ctx: &Context, hook: &ObjectRef, source: Source, finding: Finding) {

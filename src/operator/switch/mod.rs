@@ -95,8 +95,7 @@ impl Reconcile for HookSwitch {
 
     fn gone(object: &Self, ctx: &Context) {
         let key = key(object);
-        let hooks: Vec<String> = object.spec.hooks.iter().map(|hook| hook.name.clone()).collect();
-        ctx.metrics.switches.forget(&shown(&key), &hooks);
+        ctx.metrics.switches.forget(&shown(&key));
         ctx.switches.keep(key, None);
     }
 
@@ -112,6 +111,7 @@ impl Reconcile for HookSwitch {
                 Unfit::NoHook(message) => Problem::passing(Ready::HookNotFound, message),
                 Unfit::Conflict(message) => Problem::lasting(Ready::SwitchConflict, message),
             };
+            ctx.metrics.switches.unable(&shown(&key));
             ctx.switches.keep(key, None);
             super::status::write(&ctx, &*object, status::unfit(&object, problem)).await?;
             return Ok(Requeue::After(UNFIT_LOOK));
@@ -130,10 +130,11 @@ impl Reconcile for HookSwitch {
         let shared = shared::of(&object, &hooks, &ctx);
         let built = status::build(&object, &machine, &seen, &settings, &told, asked.handled, shared);
         // what was decided counts once it is recorded: a pass that fails here is as if it had not been
+        let ready = built.standby.is_some();
         let written = super::status::write(&ctx, &*object, built).await?;
         let decided = machine.target() != before.as_deref();
         let look = machine.next_look(&settings, now);
-        ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals);
+        ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready);
         tell(&ctx, &object, &told).await;
         ctx.switches.keep(key.clone(), Some(machine));
         if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {

@@ -134,9 +134,11 @@ fn serve_with(stage: &Stage, certificate: &Value) {
 }
 
 pub fn certificate_expired(stage: &Stage) {
-    stage.until("both witnesses speak for the first hook", PATIENCE, || {
-        signal(stage, "acme", "PublicURL") == "Pass" && signal(stage, "acme", "Execute") == "Pass"
-    });
+    for witness in ["PublicURL", "Execute"] {
+        stage.until(&format!("{witness} speaks for the first hook"), PATIENCE, || {
+            signal(stage, "acme", witness) == "Pass"
+        });
+    }
     let good = stage.get("secret", "otp-tls")["data"].clone();
     let mut params = rcgen::CertificateParams::new(["otp-gateway.telephony.svc".to_owned()]).expect("a host name");
     (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
@@ -210,6 +212,37 @@ pub fn people(stage: &Stage) {
     thread::sleep(Duration::from_secs(20));
     assert_eq!(active(stage), STANDBY, "no war");
     back(stage, "console");
+}
+
+/// The same two hooks with one of them in Okta: the other's okta block goes, and Okta's hook with it.
+pub fn repointed(stage: &Stage) {
+    let patch_hook = |patch: &str| {
+        stage.kubectl(&["patch", "-n", TELEPHONY, "telephonyhook", "acme-standby", "--type=merge", "-p", patch]);
+    };
+    let id = |name: &str| {
+        let of_name = stage.okta_hooks().into_iter().find(|hook| hook["name"] == name);
+        of_name.and_then(|hook| hook["id"].as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let uri = || {
+        let hook = stage.okta_hooks().into_iter().find(|hook| hook["name"] == FIRST).unwrap_or_default();
+        assert_eq!(hook["status"], "ACTIVE", "{hook}");
+        hook["channel"]["config"]["uri"].as_str().unwrap_or_default().to_owned()
+    };
+    patch_hook(r#"{"spec": {"okta": null}}"#);
+    patch(stage, &json!({"strategy": "Repoint"}));
+    stage.somebody_else("DELETE", &format!("/api/v1/inlineHooks/{}", id(STANDBY)), &Value::Null);
+    at_rest(stage);
+    fault(stage, &["twilio", "backup"], "down");
+    let took = stage.until("Okta is pointed at the standby", PATIENCE, || uri().contains("reserve-gateway"));
+    println!("     every carrier down: repointed after {:.1} s", took.as_secs_f64());
+    delivers(stage, "reserve");
+    stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
+    stage.calm();
+    back(stage, "repointed");
+    assert!(uri().contains("otp-gateway"));
+    patch(stage, &json!({"strategy": null}));
+    patch_hook(r#"{"spec": {"okta": {"orgRef": {"name": "acme"}, "name": "Acme passcodes, standby"}}}"#);
+    at_rest(stage);
 }
 
 pub fn deleted(stage: &Stage) {
