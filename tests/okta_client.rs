@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use hookswitch::message::Secret;
 use hookswitch::okta::client::{Api, Client};
 use hookswitch::okta::error::{CallError, Failure, TookEffect};
+use hookswitch::okta::log;
 use hookswitch::okta::types::{
     ApiToken, Credential, Header, HookContent, HookId, HookStatus, OrgIdentity, OrgUrl, RateLimit, RequestId,
 };
@@ -346,7 +347,7 @@ async fn a_list_that_leads_elsewhere_or_never_ends_is_no_list() {
 async fn a_page_that_fails_fails_the_list() {
     let next = "Link: </api/v1/inlineHooks?after=x>; rel=\"next\"\r\n";
     let server = serve(vec![answer(200, next, &format!("[{HOOK}]")), answer(500, "", "")]).await;
-    assert_eq!(server.client.list_hooks().await.unwrap_err().failure, Failure::Server { status: 500 });
+    assert_eq!(server.client.list_hooks().await.unwrap_err().failure, Failure::Server { status: 500, code: None });
 }
 
 #[tokio::test]
@@ -373,4 +374,34 @@ async fn execute_sends_the_body_and_returns_what_the_hook_said() {
     assert!(request.starts_with("POST /api/v1/inlineHooks/cal1/execute ") && request.ends_with(r#"{"eventId":"e1"}"#));
     let error = server.client.execute(&id(), &body, Duration::from_secs(7)).await.unwrap_err();
     assert!(matches!(error.failure, Failure::Refused { code: Some(code), .. } if *code == *"E0000135"));
+}
+
+#[tokio::test]
+async fn the_log_is_read_from_a_time_and_then_where_okta_says() {
+    let event = |id: &str| {
+        format!(
+            r#"{{"uuid":"{id}","published":"2026-11-25T10:00:00.000Z","eventType":"system.sms.send_factor_verify_message",
+            "debugContext":{{"debugData":{{"isSmsHookFailover":"true","phoneNumber":"+46701740605"}}}}}}"#
+        )
+    };
+    let next = "Link: </api/v1/logs?after=abc&limit=200>; rel=\"next\"\r\n";
+    let foreign = "Link: <https://elsewhere.example/api/v1/logs?after=x>; rel=\"next\"\r\n";
+    let pages = vec![
+        answer(200, next, &format!("[{}]", event("u-1"))),
+        answer(200, next, &format!("[{}]", event("u-2"))),
+        answer(200, foreign, "[]"),
+    ];
+    let server = serve(pages).await;
+    let since = log::From::Since("2026-11-25T09:00:00Z".parse().unwrap());
+    let first = server.client.log(&since).await.unwrap().value;
+    assert_eq!(first.events.len(), 1);
+    assert_eq!((first.events[0].id.as_str(), first.events[0].kind), ("u-1", log::Kind::Sent { fell_back: true }));
+    let from = log::From::Next(first.next.unwrap());
+    assert_eq!(server.client.log(&from).await.unwrap().value.events[0].id, "u-2");
+    assert_eq!(server.client.log(&from).await.unwrap_err().reason(), "OktaAnswerUnclear", "at another host");
+    let requests = server.requests();
+    let asked = requests[0].split_whitespace().nth(1).unwrap();
+    assert!(asked.starts_with("/api/v1/logs?since=2026-11-25T09%3A00%3A00Z&filter=eventType+eq+"), "{asked}");
+    assert!(asked.ends_with("&sortOrder=ASCENDING&limit=200"), "{asked}");
+    assert_eq!(requests[1].split_whitespace().nth(1), Some("/api/v1/logs?after=abc&limit=200"));
 }

@@ -243,6 +243,10 @@ fn a_switch_has_at_least_two_hooks_and_times_within_their_bounds() {
     accepted!(HookSwitch, with(&base, address("500ms")));
     accepted!(HookSwitch, with(&base, execute("1h")));
     refused!(HookSwitch, with(&base, address("11s")), "timeout must be between 500ms and 10s");
+    let log =
+        |interval: &str| json!({"detection": {"systemLog": {"interval": interval, "fallbacks": 30, "minimum": 3}}});
+    accepted!(HookSwitch, with(&base, log("10s")));
+    refused!(HookSwitch, with(&base, log("5s")), "interval must be between 10s and 10m");
     refused!(HookSwitch, with(&base, execute("5s")), "interval must be between 15s and 1h");
     refused!(HookSwitch, with(&base, json!({"budget": {"window": "30s"}})), "window must be between 1m and 168h");
     refused!(HookSwitch, with(&base, json!({"failback": {"after": "5s"}})), "after must be between 1m and 168h");

@@ -133,6 +133,32 @@ pub struct SwitchDetection {
     /// Calls that Okta is asked to make to the active hook (`execute`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execute: Option<SwitchExecute>,
+    /// What Okta's System Log says of the passcodes that it sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_log: Option<SwitchSystemLog>,
+}
+
+/// How Okta's System Log is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchSystemLog {
+    /// Absent: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Time between two looks. Absent: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('10m')").message("interval must be between 10s and 10m"))]
+    pub interval: Option<Duration>,
+    /// The part of the passcodes of the last two minutes that Okta sent itself, in percent, from which on it speaks against
+    /// the active hook. Those that the gateway answered FAILED do not count. Absent: 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub fallbacks: Option<u8>,
+    /// Passcodes in two minutes below which nobody can tell. Absent: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub minimum: Option<u32>,
 }
 
 /// How the operator calls the public addresses of hooks.
@@ -302,7 +328,7 @@ pub struct SwitchedHook {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 pub struct SwitchSignal {
-    /// `Gateway`, `Coverage`, `PublicURL` or `Execute`.
+    /// `Gateway`, `Coverage`, `PublicURL`, `Execute` or `SystemLog`.
     #[schemars(length(max = 16))]
     pub source: String,
     /// `Pass`, `Fail` or `Unknown`.

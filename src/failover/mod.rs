@@ -5,6 +5,7 @@
 //! to be active and what is to be told out. Nothing here calls anybody; the org's planner brings Okta to the decision.
 
 pub mod coverage;
+pub mod fallback;
 pub mod health;
 pub mod machine;
 pub mod settings;

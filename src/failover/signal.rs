@@ -11,11 +11,13 @@ pub enum Source {
     PublicUrl,
     /// Whether it answers Okta, by `execute`.
     Execute,
+    /// Whether Okta sends by it, by the System Log.
+    SystemLog,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Execute];
+    pub const ALL: [Self; 5] = [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Execute, Self::SystemLog];
 
     /// Whether it fails a hook by itself. The others are witnesses that may err: two of them must agree.
     #[must_use]
@@ -31,6 +33,7 @@ impl Source {
             Self::Coverage => "Coverage",
             Self::PublicUrl => "PublicURL",
             Self::Execute => "Execute",
+            Self::SystemLog => "SystemLog",
         }
     }
 }

@@ -102,6 +102,7 @@ pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidd
         None if status.is_redirection() => "a redirect, which is not followed; check the org's address".to_owned(),
         None => "no reason given".to_owned(),
     };
+    let code = error.code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()).map(Into::into);
     match status.as_u16() {
         401 => Failure::Unauthorized,
         403 => Failure::Forbidden { summary: summary.into() },
@@ -113,7 +114,7 @@ pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidd
         }
         300..=499 => Failure::Refused {
             status: status.as_u16(),
-            code: error.code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()).map(Into::into),
+            code,
             summary: summary.into(),
             causes: error
                 .causes
@@ -124,7 +125,7 @@ pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidd
                 .map(|cause| clean(&cause, 200))
                 .collect(),
         },
-        500..=599 => Failure::Server { status: status.as_u16() },
+        500..=599 => Failure::Server { status: status.as_u16(), code },
         other => Failure::Unclear { detail: format!("status {other}") },
     }
 }

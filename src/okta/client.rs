@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::okta::answer::{self, Received};
 use crate::okta::error::{CallError, Failure};
+use crate::okta::log;
 use crate::okta::text::without_secrets;
 use crate::okta::types::{Answer, Credential, HookContent, HookId, ObservedHook, OrgIdentity, OrgUrl, TELEPHONY};
 use crate::okta::wire;
@@ -117,6 +118,36 @@ impl Client {
         let received =
             self.call(Call { doing, method: Method::POST, url, body, secret: None, public: false }, deadline).await?;
         received.read(doing, |body| serde_json::from_slice(body).map_err(|_| "the answer is not JSON"))
+    }
+
+    /// A page of the System Log.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn log(&self, from: &log::From) -> CallResult<log::Page> {
+        let doing = "read the System Log";
+        let url = match from {
+            log::From::Next(next) => next.clone(),
+            log::From::Since(since) => {
+                let mut url = self.org.at("/api/v1/logs");
+                let (since, limit) = (since.to_string(), log::PAGE.to_string());
+                url.query_pairs_mut()
+                    .append_pair("since", &since)
+                    .append_pair("filter", log::FILTER)
+                    .append_pair("sortOrder", "ASCENDING")
+                    .append_pair("limit", &limit);
+                url
+            }
+        };
+        let call = Call { doing, method: Method::GET, url: url.clone(), body: None, secret: None, public: false };
+        let received = self.call(call, self.deadline).await?;
+        let next = answer::next_page(&received.headers, &url);
+        if next.as_ref().is_some_and(|next| !self.org.same_origin(next) || next.path() != "/api/v1/logs") {
+            return Err(unclear(doing, "the log goes on at an address outside the org's System Log"));
+        }
+        let page = received.read(doing, log::read)?;
+        let (events, full) = page.value;
+        Ok(Answer { value: log::Page { events, full, next }, request_id: page.request_id, rate: page.rate })
     }
 
     async fn list(&self) -> CallResult<Vec<ObservedHook>> {

@@ -54,10 +54,12 @@ pub enum Failure {
     #[error("Okta has no such object (it was deleted, or the org's address is wrong)")]
     NotFound,
     /// 5xx.
-    #[error("Okta answered {status}; whether the call took effect is not known; it is read back and tried again")]
+    #[error("Okta answered {status}{}; whether the call took effect is not known; it is read back and tried again", shown_code(code.as_deref()))]
     Server {
         /// HTTP status.
         status: u16,
+        /// Okta's `E…` code, when it is Okta that answers and not something before it.
+        code: Option<Box<str>>,
     },
     /// It was sent, and no answer that can be believed came.
     #[error(

@@ -15,6 +15,7 @@ pub mod error;
 pub mod intent;
 pub mod keyed;
 pub mod limits;
+pub mod log;
 pub mod mark;
 pub mod plan;
 pub mod run;

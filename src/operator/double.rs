@@ -44,7 +44,7 @@ use crate::{
         Answer, Api, CallError, Failure, HookId, ObservedHook,
         client::CallResult,
         keyed::MarkKey,
-        mark,
+        log, mark,
         types::{HookContent, HookStatus, OrgIdentity},
     },
 };
@@ -301,6 +301,7 @@ struct OrgStored {
     /// The org's id, when it is another than `00o1`.
     id: Option<String>,
     broken: Vec<String>,
+    log: Vec<log::Event>,
 }
 
 impl Org {
@@ -435,15 +436,38 @@ impl OrgApi for Org {
         self.call("identify", |org| Ok(OrgIdentity::Id(org.id.clone().unwrap_or_else(|| "00o1".into()))))
     }
 
+    fn log<'a>(&'a self, from: &'a log::From) -> BoxFuture<'a, CallResult<log::Page>> {
+        let begin = match from {
+            log::From::Since(_) => 0,
+            log::From::Next(next) => next.query().unwrap().strip_prefix("after=").unwrap().parse().unwrap(),
+        };
+        self.call("log", move |org| {
+            let next = format!("https://acme.okta.com/api/v1/logs?after={}", org.log.len());
+            let events = org.log[begin..].to_vec();
+            Ok(log::Page { events, full: false, next: Some(next.parse().unwrap()) })
+        })
+    }
+
     fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, _: Duration) -> BoxFuture<'a, CallResult<Value>> {
         self.call("execute", |org| {
             let hook = org.hooks.iter().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
             let uri = hook.uri.clone().unwrap();
             org.answer(&uri, body).ok_or_else(|| {
                 let summary = "the hook does not answer".into();
-                Failure::Refused { status: 400, code: None, summary, causes: Vec::new() }
+                Failure::Refused { status: 400, code: Some("E0000135".into()), summary, causes: Vec::new() }
             })
         })
+    }
+}
+
+impl Org {
+    /// Writes events into the System Log.
+    pub fn log_events(&self, kind: log::Kind, count: usize) {
+        let mut org = self.inner.lock().unwrap();
+        for _ in 0..count {
+            let id = format!("event-{}", org.log.len());
+            org.log.push(log::Event { id, at: k8s_openapi::jiff::Timestamp::now(), kind });
+        }
     }
 }
 

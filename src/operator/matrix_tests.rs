@@ -24,6 +24,7 @@ use crate::{
     okta::{
         Answer, HookId, ObjectRef,
         client::CallResult,
+        log,
         mark::Installation,
         plan::Verb,
         run::model::{Behaviour, Fault, Model, SecondActivation, SecondCreation, written},
@@ -45,6 +46,10 @@ impl OrgApi for Model {
 
     fn execute<'a>(&'a self, _: &'a HookId, _: &'a Value, _: Duration) -> BoxFuture<'a, CallResult<Value>> {
         panic!("nothing executes hooks here")
+    }
+
+    fn log<'a>(&'a self, _: &'a log::From) -> BoxFuture<'a, CallResult<log::Page>> {
+        panic!("nothing reads the log here")
     }
 }
 

@@ -73,6 +73,7 @@ pub struct OperatorMetrics {
     okta_calls: Family<OktaCall, Counter>,
     okta_drift: Family<Drift, Counter>,
     okta_remaining: Family<Org, Gauge<f64, AtomicU64>>,
+    fallbacks: Family<Org, Counter>,
     /// Those of switches.
     pub switches: SwitchMetrics,
 }
@@ -90,6 +91,7 @@ impl Default for OperatorMetrics {
             okta_calls: Family::default(),
             okta_drift: Family::default(),
             okta_remaining: Family::default(),
+            fallbacks: Family::default(),
             switches: SwitchMetrics::default(),
         }
     }
@@ -119,6 +121,11 @@ impl OperatorMetrics {
             "okta_rate_limit_remaining",
             "What Okta's last answer said is left of the rate limit",
             self.okta_remaining.clone(),
+        );
+        registry.register(
+            "okta_fallbacks",
+            "Passcodes that Okta sent itself instead of by a hook, by its System Log",
+            self.fallbacks.clone(),
         );
         self.switches.register(registry);
     }
@@ -163,6 +170,11 @@ impl OperatorMetrics {
     /// Somebody changed `field` of a hook in `org` (a host name).
     pub fn drift(&self, org: &str, field: &'static str) {
         self.okta_drift.get_or_create(&Drift { org: org.to_owned(), field }).inc();
+    }
+
+    /// Okta of `org` (a host name) sent so many passcodes itself.
+    pub fn fallbacks(&self, org: &str, more: u64) {
+        self.fallbacks.get_or_create(&Org { org: org.to_owned() }).inc_by(more);
     }
 
     /// What Okta's last answer said is left of the rate limit of `org` (a host name).

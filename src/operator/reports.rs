@@ -163,10 +163,16 @@ const RECENT: Duration = Duration::from_mins(10);
 /// Parts that recent traffic is counted in.
 const PART: Duration = Duration::from_mins(1);
 
-/// Calls by rule, in parts of a minute.
+/// Calls by rule, and calls answered FAILED by hook, in parts of a minute.
 #[derive(Debug, Default)]
 struct Traffic {
-    parts: VecDeque<(Instant, BTreeMap<String, u64>)>,
+    parts: VecDeque<(Instant, Part)>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    rules: BTreeMap<String, u64>,
+    failed: BTreeMap<String, u64>,
 }
 
 impl Traffic {
@@ -174,7 +180,7 @@ impl Traffic {
     fn count(&mut self, before: Option<&ReplicaReport>, now_is: &ReplicaReport, now: Instant) {
         let Some(before) = before.filter(|before| before.started_at == now_is.started_at) else { return };
         if self.parts.back().is_none_or(|(begun, _)| now.saturating_duration_since(*begun) >= PART) {
-            self.parts.push_back((now, BTreeMap::new()));
+            self.parts.push_back((now, Part::default()));
         }
         self.parts.retain(|(begun, _)| now.saturating_duration_since(*begun) < RECENT);
         let Some((_, part)) = self.parts.back_mut() else { return };
@@ -182,7 +188,16 @@ impl Traffic {
             let known = before.rules.get(rule).map(|rule| rule.calls).unwrap_or_default();
             let more = report.calls.saturating_sub(known);
             if more > 0 {
-                *part.entry(rule.clone()).or_default() += more;
+                *part.rules.entry(rule.clone()).or_default() += more;
+            }
+        }
+        let failed = |report: &ReplicaReport, hook: &String| {
+            report.hooks.get(hook).and_then(|hook| hook.answers.get("FAILED")).copied().unwrap_or_default()
+        };
+        for hook in now_is.hooks.keys() {
+            let more = failed(now_is, hook).saturating_sub(failed(before, hook));
+            if more > 0 {
+                *part.failed.entry(hook.clone()).or_default() += more;
             }
         }
     }
@@ -190,11 +205,17 @@ impl Traffic {
     fn recent(&self, now: Instant) -> BTreeMap<String, u64> {
         let mut all: BTreeMap<String, u64> = BTreeMap::new();
         for (_, part) in self.parts.iter().filter(|(begun, _)| now.saturating_duration_since(*begun) < RECENT) {
-            for (rule, calls) in part {
+            for (rule, calls) in &part.rules {
                 *all.entry(rule.clone()).or_default() += calls;
             }
         }
         all
+    }
+
+    /// Calls of a hook answered FAILED within that time, and up to a part more.
+    fn failed(&self, hook: &str, within: Duration, now: Instant) -> u64 {
+        let parts = self.parts.iter().filter(|(begun, _)| now.saturating_duration_since(*begun) < within + PART);
+        parts.filter_map(|(_, part)| part.failed.get(hook)).sum()
     }
 }
 
@@ -351,6 +372,14 @@ impl Reports {
         ages.min()
     }
 
+    /// How many calls of a hook its gateway answered FAILED within that time.
+    #[must_use]
+    pub fn failed(&self, namespace: &str, gateway: &str, hook: &str, within: Duration) -> u64 {
+        let gateways = self.lock();
+        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()));
+        known.map_or(0, |known| known.traffic.failed(hook, within, Instant::now()))
+    }
+
     /// The carriers that a gateway's rules send by.
     #[must_use]
     pub fn carriers(&self, namespace: &str, gateway: &str) -> BTreeSet<String> {
@@ -493,6 +522,14 @@ impl Reports {
         report.hooks.insert(hook.to_owned(), called);
         let round = [("pod-0".to_owned(), Some(report))].into();
         self.take(&(namespace.to_owned(), gateway.to_owned()), round);
+    }
+
+    /// Lets a gateway with one replica tell how many calls of a hook it answered FAILED since it started.
+    pub fn set_failed(&self, namespace: &str, gateway: &str, hook: &str, failed: u64) {
+        let mut report = ReplicaReport::default();
+        let answers = [("FAILED".to_owned(), failed)].into();
+        report.hooks.insert(hook.to_owned(), crate::config::report::HookReport { answers, ..Default::default() });
+        self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
     }
 
     /// Lets every replica of a gateway take a hook's secret.

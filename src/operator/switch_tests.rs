@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::HookSwitch,
-    okta::{Failure, ObjectRef, types::HookStatus},
+    okta::{Failure, ObjectRef, log::Kind, types::HookStatus},
 };
 
 const PATH: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches/acme";
@@ -416,7 +416,7 @@ async fn a_hook_is_repointed_by_one_call_and_back_and_is_never_inactive() {
     probed_looks(&mut world, 8).await;
     assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
     let calls = world.org.calls();
-    let writes: Vec<&str> = calls.iter().copied().filter(|call| !["list", "execute"].contains(call)).collect();
+    let writes: Vec<&str> = calls.iter().copied().filter(|call| !["list", "execute", "log"].contains(call)).collect();
     assert_eq!(writes, ["replace"], "{calls:?}");
     let secret = world.server.get(&format!("{SECRETS}/b-hook-auth"));
     let hook = &world.org.hooks()[0];
@@ -460,4 +460,37 @@ async fn drift_of_a_repointed_hook_is_measured_against_what_the_switch_wants_and
     looks(&mut world, 6).await;
     assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
     assert!(world.org.calls().iter().all(|call| *call == "list"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn passcodes_that_okta_sends_itself_speak_against_the_hook_and_two_witnesses_suffice() {
+    let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
+    probed_looks(&mut world, 6).await;
+    assert_eq!(signal(&world, "a", "SystemLog"), "Unknown", "no passcodes");
+    world.org.log_events(Kind::Sent { fell_back: false }, 5);
+    probed_looks(&mut world, 6).await;
+    assert_eq!(signal(&world, "a", "SystemLog"), "Pass");
+    world.org.log_events(Kind::Sent { fell_back: true }, 6);
+    probed_looks(&mut world, 10).await;
+    assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Fail".into(), vec!["Acme a".to_owned()]));
+    world.org.break_addresses(&["https://a."]);
+    probed_looks(&mut world, 8).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    probed_looks(&mut world, 8).await;
+    assert_eq!(
+        signal(&world, "b", "SystemLog"),
+        "Unknown",
+        "what was before the switch says nothing of the other hook"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_that_fail_by_an_attackers_doing_are_no_fault_of_the_hook() {
+    let mut world = scene(|_| {});
+    for failed in 0..30 {
+        world.ctx.reports.set_failed("otp", "a", "a", failed * 4);
+        world.org.log_events(Kind::Sent { fell_back: true }, 4);
+        probed_looks(&mut world, 1).await;
+    }
+    assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Pass".into(), vec!["Acme a".to_owned()]));
 }

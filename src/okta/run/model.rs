@@ -220,7 +220,7 @@ impl Model {
             Fault::Unreachable => return Err(error(Failure::Unreachable { detail: "test".into() })),
             Fault::LostCall => return Err(error(lost)),
             Fault::Unauthorized => return Err(error(Failure::Unauthorized)),
-            Fault::ServerError => return Err(error(Failure::Server { status: 503 })),
+            Fault::ServerError => return Err(error(Failure::Server { status: 503, code: None })),
             Fault::RateLimited => {
                 return Err(error(Failure::RateLimited { wait: Duration::from_secs(1), concurrency: false }));
             }

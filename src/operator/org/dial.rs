@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     net::{self, Answer, Connector, NetError, Policy, Request, SendError},
-    okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, types::OrgIdentity},
+    okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, log, types::OrgIdentity},
 };
 
 /// One org's management API.
@@ -23,6 +23,8 @@ pub trait OrgApi: Api {
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>>;
     /// Makes Okta call a hook, and answers what the hook said.
     fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, deadline: Duration) -> BoxFuture<'a, CallResult<Value>>;
+    /// A page of the System Log.
+    fn log<'a>(&'a self, from: &'a log::From) -> BoxFuture<'a, CallResult<log::Page>>;
 }
 
 impl OrgApi for Client {
@@ -32,6 +34,10 @@ impl OrgApi for Client {
 
     fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, deadline: Duration) -> BoxFuture<'a, CallResult<Value>> {
         Self::execute(self, id, body, deadline).boxed()
+    }
+
+    fn log<'a>(&'a self, from: &'a log::From) -> BoxFuture<'a, CallResult<log::Page>> {
+        Self::log(self, from).boxed()
     }
 }
 

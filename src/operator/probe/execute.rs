@@ -18,9 +18,6 @@ use super::super::{gateway, org::dial::OrgApi, switch};
 /// Okta gives the hook three seconds, and a second try.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Calls of the rate limit that are left to the planner.
-const RESERVE: u32 = 10;
-
 /// Asks Okta to call a hook, which is the one named `stands` there. What it says of a hook that it does not use is not
 /// documented.
 pub async fn ask(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Finding {
@@ -30,12 +27,19 @@ pub async fn ask(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Finding {
     };
     let marker = super::marker(&key, &hook.name_any());
     let result = api.execute(&id, &probe::body(&marker), DEADLINE).await;
-    let namespace = hook.namespace().unwrap_or_default();
-    ctx.orgs.session(&namespace, &org).state.lock().await.took(&result, Instant::now());
+    ctx.orgs.session(&org.namespace, &org.name).state.lock().await.took(&result, Instant::now());
+    super::count(ctx, "execute", &result);
     judge(result, &key.proof(&hook.name_any(), &marker))
 }
 
-type Prepared = (String, Arc<dyn OrgApi>, HookId, probe::Key);
+/// The codes by which Okta says that the hook is at fault, with what they say.
+const OF_HOOK: [(&str, &str); 3] = [
+    ("E0000134", "Okta cannot reach the hook: its name, certificate or network is at fault."),
+    ("E0000135", "Okta reaches the hook and gets no good answer: its secret may be wrong."),
+    ("E0000137", "Okta gets no answer from the hook in time."),
+];
+
+type Prepared = (ObjectRef, Arc<dyn OrgApi>, HookId, probe::Key);
 
 async fn prepare(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Prepared, &'static str> {
     let namespace = hook.namespace().unwrap_or_default();
@@ -49,16 +53,9 @@ async fn prepare(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Pr
         None => None,
     };
     let key = key.ok_or("Its gateway has no credentials yet.")?;
-    let session = ctx.orgs.session(&namespace, &org);
-    let (api, busy) = {
-        let state = session.state.lock().await;
-        let now = Instant::now();
-        (state.api.clone(), state.must_wait(1, RESERVE, now).is_some() || state.still_in_trouble(now).is_some())
-    };
-    if busy {
-        return Err("Okta's management API is in trouble, or its rate limit is kept for what is more urgent.");
-    }
-    Ok((org, api.ok_or("The org was not reached yet.")?, id, key))
+    let org = ObjectRef::new(namespace, org);
+    let api = super::api(ctx, &org).await?;
+    Ok((org, api, id, key))
 }
 
 fn judge(result: CallResult<serde_json::Value>, proof: &str) -> Finding {
@@ -69,11 +66,14 @@ fn judge(result: CallResult<serde_json::Value>, proof: &str) -> Finding {
         Ok(_) => return (Sight::Fail, "Okta reaches something else than the hook's gateway.".to_owned()),
         Err(CallError { failure, .. }) => failure,
     };
+    let code = match &failure {
+        Failure::Refused { code, .. } | Failure::Server { code, .. } => code.as_deref(),
+        _ => None,
+    };
+    if let Some((_, why)) = OF_HOOK.iter().find(|(known, _)| Some(*known) == code) {
+        return (Sight::Fail, (*why).to_owned());
+    }
     match failure {
-        Failure::Refused { status: 400, summary, causes, .. } => {
-            let causes = causes.join(" ");
-            (Sight::Fail, format!("Okta cannot use the hook: {summary} {causes}").trim_end().to_owned())
-        }
         Failure::Forbidden { .. } => (Sight::Unknown, "The API token's admin may not execute inline hooks.".to_owned()),
         Failure::NotFound => (Sight::Unknown, "Okta does not have it.".to_owned()),
         _ => (Sight::Unknown, "Okta could not be asked: its management API does not answer as it should.".to_owned()),
@@ -94,14 +94,19 @@ mod tests {
             Ok(Answer { value, request_id: None, rate: None })
         };
         let failed = |failure| Err(CallError { doing: "execute a hook", failure, request_id: None, rate: None });
-        let refused =
-            |status| failed(Failure::Refused { status, code: None, summary: "no".into(), causes: vec!["tls".into()] });
+        let refused = |code: &str| {
+            failed(Failure::Refused { status: 400, code: Some(code.into()), summary: "no".into(), causes: Vec::new() })
+        };
+        let server = |code: Option<&str>| failed(Failure::Server { status: 502, code: code.map(Into::into) });
         for (result, expected) in [
             (ok("proof"), Sight::Pass),
             (ok("other"), Sight::Fail),
-            (refused(400), Sight::Fail),
-            (refused(409), Sight::Unknown),
-            (failed(Failure::Server { status: 500 }), Sight::Unknown),
+            (refused("E0000135"), Sight::Fail),
+            (refused("E0000001"), Sight::Unknown),
+            (server(Some("E0000134")), Sight::Fail),
+            (server(Some("E0000137")), Sight::Fail),
+            (server(Some("E0000009")), Sight::Unknown),
+            (server(None), Sight::Unknown),
             (failed(Failure::Unclear { detail: "none".into() }), Sight::Unknown),
             (failed(Failure::Unauthorized), Sight::Unknown),
             (failed(Failure::Forbidden { summary: "no".into() }), Sight::Unknown),

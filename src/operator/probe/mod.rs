@@ -3,18 +3,21 @@
 
 mod address;
 mod execute;
+mod log;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     context::Context,
+    org::dial::OrgApi,
     switch::{ruling, seen, settings},
     wake::{Kind, Target},
 };
@@ -25,7 +28,7 @@ use crate::{
         machine::InOkta,
         signal::{Sight, Signal, Source},
     },
-    okta::ObjectRef,
+    okta::{CallError, ObjectRef},
 };
 
 /// Time between two rounds; in each, what is due is asked.
@@ -34,12 +37,18 @@ const ROUND: Duration = Duration::from_secs(1);
 /// How soon Okta is asked again about a hook of which something fails.
 const AGAIN: Duration = Duration::from_secs(15);
 
+/// Calls of the rate limit that are left to the planner.
+const RESERVE: u32 = 10;
+
 /// What one probe found, with the reason for people. The same state has the same reason, so that status is not written anew.
 pub type Finding = (Sight, String);
 
 /// What the last probes found.
 #[derive(Debug, Default)]
-pub struct Probes(Mutex<HashMap<ObjectRef, BTreeMap<Source, Probe>>>);
+pub struct Probes {
+    hooks: Mutex<HashMap<ObjectRef, BTreeMap<Source, Probe>>>,
+    logs: Mutex<HashMap<ObjectRef, log::OrgLog>>,
+}
 
 #[derive(Debug, Default)]
 struct Probe {
@@ -47,6 +56,8 @@ struct Probe {
     busy: bool,
     every: Duration,
     found: Option<Found>,
+    /// When it failed lately.
+    failures: VecDeque<Instant>,
 }
 
 #[derive(Debug)]
@@ -58,7 +69,7 @@ struct Found {
 
 impl Probes {
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, BTreeMap<Source, Probe>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a source says of a hook.
@@ -94,13 +105,33 @@ impl Probes {
         // a hook that was let go meanwhile is not taken up again
         let Some(probe) = hooks.get_mut(hook).and_then(|sources| sources.get_mut(&source)) else { return false };
         probe.busy = false;
+        let now = Instant::now();
+        probe.failures.retain(|at| now.duration_since(*at) < log::WINDOW + AGAIN);
+        if finding.0 == Sight::Fail {
+            probe.failures.push_back(now);
+        }
         let news = probe.found.as_ref().is_none_or(|found| found.finding != finding);
-        probe.found = Some(Found { finding, at: Instant::now(), lasts: probe.every * 3 });
+        probe.found = Some(Found { finding, at: now, lasts: probe.every * 3 });
         news
     }
 
-    fn keep(&self, hooks: &BTreeSet<ObjectRef>) {
+    /// How often a source found a hook to fail, within the time that counts in the System Log.
+    fn failures(&self, hook: &ObjectRef, source: Source) -> usize {
+        self.lock().get(hook).and_then(|sources| sources.get(&source)).map_or(0, |probe| probe.failures.len())
+    }
+
+    /// What was read of an org's log; whoever takes it brings it back.
+    fn take_log(&self, org: &ObjectRef) -> log::OrgLog {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).remove(org).unwrap_or_default()
+    }
+
+    fn keep_log(&self, org: ObjectRef, log: log::OrgLog) {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).insert(org, log);
+    }
+
+    fn keep(&self, hooks: &BTreeSet<ObjectRef>, orgs: &BTreeSet<ObjectRef>) {
         self.lock().retain(|hook, _| hooks.contains(hook));
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).retain(|org, _| orgs.contains(org));
     }
 
     /// Lets a source say something of a hook.
@@ -125,11 +156,12 @@ pub async fn run(ctx: Arc<Context>) {
 
 /// Begins what is due.
 pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
-    let mut named = BTreeSet::new();
+    let (mut named, mut orgs) = (BTreeSet::new(), BTreeSet::new());
     for switch in ctx.caches.switches.all() {
         let namespace = switch.namespace().unwrap_or_default();
         let watched = settings::watched(&switch.spec);
         let in_use = seen::in_use(&switch, ctx);
+        orgs.extend(super::switch::org(&switch, ctx).map(|org| ObjectRef::new(&namespace, org)));
         for hook in switch.spec.hooks.iter().filter_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name)) {
             let object = ObjectRef::new(&namespace, hook.name_any());
             named.insert(object.clone());
@@ -153,13 +185,52 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
                     tell(&ctx, &object_of(&hook), Source::Execute, finding);
                 });
             }
+            if let Some((every, threshold)) = watched.log
+                && in_use == InOkta::Ours(object.name.clone())
+                && ctx.probes.begin(&object, Source::SystemLog, pace(ctx, &switch, &object, every))
+            {
+                let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
+                let active = active_since(&switch, &object.name);
+                asking.spawn(async move {
+                    let finding = log::ask(&ctx, &hook, active, threshold).await;
+                    tell(&ctx, &object_of(&hook), Source::SystemLog, finding);
+                });
+            }
         }
     }
-    ctx.probes.keep(&named);
+    ctx.probes.keep(&named, &orgs);
 }
 
 fn object_of(hook: &TelephonyHook) -> ObjectRef {
     ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any())
+}
+
+/// Since when the active hook is, when a switch made it so: what the log says of before is another's.
+fn active_since(switch: &HookSwitch, hook: &str) -> Option<Timestamp> {
+    let last = switch.status.as_ref()?.history.iter().rev().find(|record| record.outcome == "Switched")?;
+    last.at.parse().ok().filter(|_| last.to == hook)
+}
+
+/// The client of an org, when a call may be made that can wait.
+async fn api(ctx: &Context, org: &ObjectRef) -> Result<Arc<dyn OrgApi>, &'static str> {
+    let session = ctx.orgs.session(&org.namespace, &org.name);
+    let state = session.state.lock().await;
+    let now = Instant::now();
+    if state.must_wait(1, RESERVE, now).is_some() || state.still_in_trouble(now).is_some() {
+        return Err("Okta's management API is in trouble, or its rate limit is kept for what is more urgent.");
+    }
+    state.api.clone().ok_or("The org was not reached yet.")
+}
+
+/// Counts a call to Okta.
+fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
+    ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
+}
+
+/// The host name of an org, as figures have it.
+fn host(ctx: &Context, org: &ObjectRef) -> String {
+    let org = ctx.caches.orgs.get(&org.namespace, &org.name);
+    org.map(|org| org.spec.url.trim_start_matches("https://").trim_end_matches('/').to_owned()).unwrap_or_default()
 }
 
 /// How often Okta is asked: soon and often while something of the hook fails, the switch is not at rest, or what Okta said last
@@ -218,7 +289,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
         probes.begin(&hook, Source::PublicUrl, EVERY);
-        probes.keep(&BTreeSet::new());
+        probes.keep(&BTreeSet::new(), &BTreeSet::new());
         assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, String::new())));
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
     }

@@ -153,7 +153,8 @@ fn shown((namespace, name): &(String, String)) -> String {
 }
 
 /// The org of its hooks.
-fn org(switch: &HookSwitch, ctx: &Context) -> Option<String> {
+#[must_use]
+pub fn org(switch: &HookSwitch, ctx: &Context) -> Option<String> {
     let namespace = switch.namespace().unwrap_or_default();
     let org = |hook: &NameRef| {
         let hook = ctx.caches.hooks.get(&namespace, &hook.name)?;

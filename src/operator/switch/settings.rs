@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::{
     api::{HookSwitchSpec, HookSwitchStatus, SwitchMode},
     failover::{
+        fallback::Threshold,
         machine::{Cause, Machine, Moment, Restored},
         settings::{Failback, Mode, Settings},
         signal::Source,
@@ -21,6 +22,15 @@ const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Rare enough to cost nothing of the rate limit: 100 hooks make 20 calls a minute.
 const EXECUTE_INTERVAL: Duration = Duration::from_mins(5);
+
+/// The log has a rate limit of its own, of some dozens a minute.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Half of the passcodes not sent by the hook is an outage; a few are somebody's phone.
+const FALLBACKS: u8 = 50;
+
+/// Fewer passcodes than this are one or two people who try again.
+const MINIMUM: usize = 5;
 
 /// What a hook must cover when the spec does not say, in percent.
 const COVERAGE: u8 = 50;
@@ -59,13 +69,16 @@ pub struct Watched {
     pub address: Option<Duration>,
     /// How often Okta is asked to call the active hook; `None`: never.
     pub execute: Option<Duration>,
+    /// How often the System Log is read, and from when on it speaks against the active hook; `None`: never.
+    pub log: Option<(Duration, Threshold)>,
 }
 
 impl Watched {
     /// The witnesses that are heard.
     pub fn witnesses(self) -> impl Iterator<Item = Source> {
         let address = self.address.map(|_| Source::PublicUrl);
-        address.into_iter().chain(self.execute.map(|_| Source::Execute))
+        let log = self.log.map(|_| Source::SystemLog);
+        address.into_iter().chain(self.execute.map(|_| Source::Execute)).chain(log)
     }
 }
 
@@ -75,12 +88,16 @@ pub fn watched(spec: &HookSwitchSpec) -> Watched {
     let detection = spec.detection.clone().unwrap_or_default();
     let address = detection.public_url.unwrap_or_default();
     let execute = detection.execute.unwrap_or_default();
+    let log = detection.system_log.unwrap_or_default();
+    let minimum = log.minimum.and_then(|minimum| usize::try_from(minimum).ok()).unwrap_or(MINIMUM);
+    let threshold = Threshold { percent: log.fallbacks.unwrap_or(FALLBACKS), minimum };
     let asks = |enabled: Option<bool>| enabled.unwrap_or(true) && spec.mode != Some(SwitchMode::Disabled);
     let or = |duration: Option<crate::api::Duration>, default| duration.map_or(default, crate::api::Duration::get);
     Watched {
         interval: or(detection.interval, Settings::default().interval),
         address: asks(address.enabled).then(|| or(address.timeout, ADDRESS_TIMEOUT)),
         execute: asks(execute.enabled).then(|| or(execute.interval, EXECUTE_INTERVAL)),
+        log: asks(log.enabled).then(|| (or(log.interval, LOG_INTERVAL), threshold)),
     }
 }
 

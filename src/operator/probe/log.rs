@@ -1,0 +1,120 @@
+//! What Okta's System Log says of the hook that it uses: passcodes that Okta sent by itself.
+//!
+//! The log is read on where Okta said that the page before ended. A process that begins reads the window that counts anew, so
+//! nothing is missed and nothing has to be remembered.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use super::{
+    super::{context::Context, org::dial::OrgApi, switch},
+    Finding,
+};
+use crate::{
+    api::TelephonyHook,
+    failover::{
+        fallback::{Event, Log, Ours, Threshold},
+        signal::{Sight, Source},
+    },
+    okta::{CallError, Failure, ObjectRef, log},
+};
+
+/// The time whose passcodes count.
+pub const WINDOW: Duration = Duration::from_mins(2);
+
+/// Pages read at once; more come with the next look.
+const MOST_PAGES: usize = 5;
+
+/// Okta tries a hook that it is asked to execute twice.
+const TRIES: usize = 2;
+
+/// What was read of an org's log, and where to read on.
+#[derive(Debug, Default)]
+pub struct OrgLog {
+    from: Option<log::From>,
+    log: Log,
+}
+
+/// Reads what is new, and judges the hook that has been active since then.
+pub async fn ask(ctx: &Context, hook: &TelephonyHook, active: Option<Timestamp>, threshold: Threshold) -> Finding {
+    let Some(org) = switch::org_of(hook, ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
+    let key = ObjectRef::new(&org.namespace, &org.name);
+    let api = match super::api(ctx, &key).await {
+        Ok(api) => api,
+        Err(why) => return (Sight::Unknown, why.to_owned()),
+    };
+    let mut known = ctx.probes.take_log(&key);
+    let begin = Timestamp::now() - WINDOW;
+    let read = read_on(&*api, &mut known, begin).await;
+    known.log.forget(begin.as_millisecond());
+    super::count(ctx, "log", &read);
+    let finding = match read {
+        Ok(fallbacks) => {
+            ctx.metrics.fallbacks(&super::host(ctx, &key), fallbacks);
+            let since = active.map_or(begin, |active| active.max(begin));
+            let ours = ours(ctx, hook);
+            said(known.log.judge(since.as_millisecond(), ours, threshold))
+        }
+        Err(error) => failed(&error.failure),
+    };
+    ctx.probes.keep_log(key, known);
+    finding
+}
+
+/// Takes in the pages there are; how many new events are fallbacks.
+async fn read_on(api: &dyn OrgApi, known: &mut OrgLog, begin: Timestamp) -> Result<u64, CallError> {
+    let mut fallbacks = 0;
+    for _ in 0..MOST_PAGES {
+        let from = known.from.take().unwrap_or(log::From::Since(begin));
+        let page = match api.log(&from).await {
+            Ok(answer) => answer.value,
+            Err(error) => {
+                // a place that Okta does not know any more is given up; what is read again counts once
+                known.from =
+                    Some(from).filter(|_| !matches!(error.failure, Failure::Refused { .. } | Failure::NotFound));
+                return Err(error);
+            }
+        };
+        for event in page.events {
+            let kind = match event.kind {
+                log::Kind::Sent { fell_back } => Event::Sent { fell_back },
+                log::Kind::HookFailed => Event::HookFailed,
+            };
+            let new = known.log.take(&event.id, event.at.as_millisecond(), kind);
+            fallbacks += u64::from(new && kind == Event::Sent { fell_back: true });
+        }
+        known.from = page.next.map(log::From::Next);
+        if !page.full {
+            break;
+        }
+    }
+    Ok(fallbacks)
+}
+
+fn ours(ctx: &Context, hook: &TelephonyHook) -> Ours {
+    let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
+    let answers = ctx.reports.failed(&namespace, &hook.spec.target.gateway_ref.name, &name, WINDOW);
+    let probes = ctx.probes.failures(&ObjectRef::new(namespace, name), Source::Execute);
+    Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes: probes * TRIES }
+}
+
+fn said(sight: Sight) -> Finding {
+    let why = match sight {
+        Sight::Pass => "Okta sends passcodes by the active hook.",
+        Sight::Fail => {
+            "Okta sends passcodes itself, or calls the active hook in vain, although the gateway did not ask it to."
+        }
+        Sight::Unknown => "Okta sent too few passcodes lately to tell.",
+    };
+    (sight, why.to_owned())
+}
+
+fn failed(failure: &Failure) -> Finding {
+    let why = match failure {
+        Failure::Forbidden { .. } => "The API token's admin may not read the System Log (okta.logs.read).",
+        _ => "The System Log could not be read: Okta's management API does not answer as it should.",
+    };
+    (Sight::Unknown, why.to_owned())
+}
