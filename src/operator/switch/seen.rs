@@ -43,6 +43,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     let watched = settings::watched(&switch.spec);
     let mut signals = BTreeMap::new();
     let mut seen_hooks = Vec::new();
+    let okta = in_use(switch, ctx);
     let target = switch.status.as_ref().and_then(|status| status.target.as_deref());
     for named in &switch.spec.hooks {
         let Some(hook) = hooks.iter().find(|hook| hook.name_any() == named.name) else { continue };
@@ -51,7 +52,12 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let object = ObjectRef::new(&namespace, &named.name);
         let called = ctx.reports.last_call(&namespace, gateway, &named.name).is_some_and(|age| age <= watched.interval);
         for source in watched.witnesses() {
-            of_hook.push(believed(ctx.probes.signal(&object, source), called));
+            let of_okta = matches!(source, Source::Execute | Source::SystemLog);
+            of_hook.push(if of_okta && okta != InOkta::Ours(named.name.clone()) {
+                Signal { source, sight: Sight::Unknown, why: "Okta does not use it now.".into() }
+            } else {
+                believed(ctx.probes.signal(&object, source), called)
+            });
         }
         let org = super::org(switch, ctx).map(|org| ctx.orgs.view(&namespace, &org));
         let stands = ObjectRef::new(&namespace, ruling::in_okta(switch, &named.name));
@@ -69,7 +75,6 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         });
         signals.insert(named.name.clone(), of_hook);
     }
-    let okta = in_use(switch, ctx);
     blind(&mut signals);
     for hook in &mut seen_hooks {
         let of_hook = signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();

@@ -177,7 +177,7 @@ pub fn deleted_hook(stage: &Stage) {
     assert_eq!(active(stage), [FIRST]);
 }
 
-fn leader(stage: &Stage) -> String {
+pub fn leader(stage: &Stage) -> String {
     let holder = stage.kubectl(&["get", "lease", "-n", SYSTEM, "-o", "jsonpath={.items[*].spec.holderIdentity}"]);
     holder.split_whitespace().next().and_then(|holder| holder.split('_').next()).unwrap_or_default().to_owned()
 }

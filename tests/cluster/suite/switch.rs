@@ -8,7 +8,10 @@ use std::{
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, TELEPHONY};
+use crate::{
+    hooks::leader,
+    stage::{Stage, TELEPHONY},
+};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const FIRST: &str = "Acme passcodes";
@@ -147,8 +150,16 @@ pub fn certificate_expired(stage: &Stage) {
     let encoded = |pem: String| base64::engine::general_purpose::STANDARD.encode(pem);
     serve_with(stage, &json!({"tls.crt": encoded(expired.pem()), "tls.key": encoded(key.serialize_pem())}));
     stage.until("the operator does not reach it", PATIENCE * 2, || signal(stage, "acme", "PublicURL") == "Fail");
-    let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
-    println!("     certificate expired: standby active {:.1} s after the operator saw it", took.as_secs_f64());
+    let took = stage.until("the standby is active, or the budget of an hour spent", PATIENCE, || {
+        active(stage) == STANDBY || held(stage, "BudgetSpent")
+    });
+    println!("     certificate expired: decided {:.1} s after the operator saw it", took.as_secs_f64());
+    if active(stage) != STANDBY {
+        annotate(stage, "hookswitch.dev/acknowledge=looked-at-it");
+        let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
+        println!("     standby active {:.1} s after a person acknowledged", took.as_secs_f64());
+        assert_eq!(status(stage)["handled"]["acknowledge"], "looked-at-it");
+    }
     delivers(stage, "reserve");
     assert_eq!(signal(stage, "acme", "Gateway"), "Pass", "its pods are well");
     serve_with(stage, &good);
@@ -212,6 +223,58 @@ pub fn people(stage: &Stage) {
     thread::sleep(Duration::from_secs(20));
     assert_eq!(active(stage), STANDBY, "no war");
     back(stage, "console");
+}
+
+/// The process of the operator in a pod, by the name of the pod in its environment.
+fn process(pod: &str) -> String {
+    let is_it = |id: &str| {
+        let read = |file: &str| std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+        let has =
+            |bytes: Vec<u8>, text: &str| String::from_utf8_lossy(&bytes).split('\0').any(|part| part.ends_with(text));
+        has(read("cmdline"), "operator") && has(read("environ"), &format!("={pod}"))
+    };
+    let processes = std::fs::read_dir("/proc").expect("the machine has /proc").filter_map(Result::ok);
+    let ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    ids.filter(|id| id.bytes().all(|b| b.is_ascii_digit())).find(|id| is_it(id)).expect("the operator's process")
+}
+
+fn signal_to(process: &str, signal: &str) {
+    let sent = std::process::Command::new("kill").args([signal, process]).status().expect("kill runs");
+    assert!(sent.success(), "kill {signal} {process}");
+}
+
+/// The leader is frozen while Okta holds a call of its switch, before or after its effect; the next one takes over, and then
+/// Okta lets the call go.
+pub fn frozen(stage: &Stage) {
+    let all = [("deactivate", "before"), ("deactivate", "after"), ("activate", "before"), ("activate", "after")];
+    let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
+    for (number, (call, when)) in all.into_iter().enumerate().filter(|(number, _)| full || *number == 2) {
+        let hold = stage.control("POST", "/v1/orgs/acme/holds", &json!({"call": call, "when": when}))["hold"].clone();
+        let hold = format!("/v1/holds/{hold}");
+        annotate(stage, &format!("hookswitch.dev/promote=acme-standby/frozen-{number}"));
+        stage.until(&format!("Okta holds {call}"), PATIENCE, || {
+            stage.control("GET", &hold, &Value::Null)["arrivals"].as_u64().is_some_and(|arrivals| arrivals > 0)
+        });
+        let pod = leader(stage);
+        let frozen = process(&pod);
+        signal_to(&frozen, "-STOP");
+        let took = stage.until("another replica leads", PATIENCE, || {
+            let now = leader(stage);
+            !now.is_empty() && now != pod
+        });
+        println!(
+            "     frozen while Okta held {call} ({when} its effect): another led after {:.1} s",
+            took.as_secs_f64()
+        );
+        stage.control("DELETE", &hold, &Value::Null);
+        let took = stage.until("the standby alone is active", PATIENCE, || active(stage) == STANDBY);
+        println!("     one active hook {:.1} s after the last stale call (poll 15 s)", took.as_secs_f64());
+        signal_to(&frozen, "-CONT");
+        thread::sleep(Duration::from_secs(5));
+        assert_eq!(active(stage), STANDBY, "who was frozen does nothing any more");
+        delivers(stage, "reserve");
+        back(stage, &format!("frozen-{number}"));
+    }
 }
 
 /// The same two hooks with one of them in Okta: the other's okta block goes, and Okta's hook with it.
