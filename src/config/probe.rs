@@ -2,8 +2,8 @@
 //!
 //! A probe is a hook call whose `eventId` is a marker, `hsw1.<unix seconds>.<nonce>.<HMAC>`. The gateway looks at it after the
 //! hook's secret was right, answers with a proof that it is this gateway, and does nothing else: no carrier, limit,
-//! deduplication or figure sees a probe. What is not a valid marker is an ordinary call; its number is under the unassigned
-//! country code 999, so that no carrier could be called for it.
+//! deduplication or figure sees a probe. A marker that is too old or was used before gets no proof. What was not made with the
+//! right key is an ordinary call; its number is under the unassigned country code 999, so that no carrier could be called for it.
 //!
 //! The key is made from the report's token, which operator and gateway share and nobody else knows.
 
@@ -26,6 +26,15 @@ const PREFIX: &str = "hsw1";
 
 /// Random bytes of a marker.
 pub type Nonce = [u8; 16];
+
+/// A marker that was made with the right key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marker {
+    /// Made at that time, in seconds since 1970, which is now.
+    Good(u64, Nonce),
+    /// Made at another time.
+    Stale,
+}
 
 /// Makes and checks markers.
 pub struct Key(hmac::Key);
@@ -52,14 +61,14 @@ impl Key {
         format!("{PREFIX}.{at}.{nonce}.{mac}")
     }
 
-    /// The nonce of a valid marker and when it was made.
+    /// What becomes of a marker at that time; `None` for what was not made with this key for this hook.
     #[must_use]
-    pub fn verify(&self, hook: &str, marker: &str, now: u64) -> Option<(u64, Nonce)> {
+    pub fn verify(&self, hook: &str, marker: &str, now: u64) -> Option<Marker> {
         let (at, nonce, mac) = parts(marker)?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
         hmac::verify(&self.0, &message("ask", hook, at, nonce), &mac).ok()?;
         let nonce = URL_SAFE_NO_PAD.decode(nonce).ok()?.try_into().ok()?;
-        (at.abs_diff(now) <= SKEW).then_some((at, nonce))
+        Some(if at.abs_diff(now) <= SKEW { Marker::Good(at, nonce) } else { Marker::Stale })
     }
 
     /// What the gateway answers a valid marker with; empty for what is no marker.
@@ -103,11 +112,28 @@ pub fn body(marker: &str) -> Value {
     })
 }
 
-/// Whether an answer is that of the gateway to this very marker.
+/// Who gave an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// The gateway, to this very marker.
+    ByGateway,
+    /// A service for hooks that does not know the marker: perhaps the gateway in another release, or with another clock.
+    ByHook,
+    /// Something else.
+    ByOther,
+}
+
+/// Who gave an answer to the marker with this proof.
 #[must_use]
-pub fn is_answered(answer: &Value, proof: &str) -> bool {
-    let said = answer.pointer("/commands/0/value/0/transactionId").and_then(Value::as_str);
-    !proof.is_empty() && said == Some(proof)
+pub fn who_answered(answer: &Value, proof: &str) -> Answered {
+    let said = |field: &str| answer.pointer(&format!("/commands/0/value/0/{field}")).and_then(Value::as_str);
+    if !proof.is_empty() && said("transactionId") == Some(proof) {
+        Answered::ByGateway
+    } else if said("status").is_some() {
+        Answered::ByHook
+    } else {
+        Answered::ByOther
+    }
 }
 
 #[cfg(test)]
@@ -128,9 +154,9 @@ mod tests {
             marker.len() <= 128 && marker.bytes().all(|byte| byte.is_ascii_graphic()),
             "fits an event id: {marker}"
         );
-        assert_eq!(key.verify("main", &marker, NOW + SKEW), Some((NOW, [7; 16])));
-        assert_eq!(key.verify("main", &marker, NOW - SKEW), Some((NOW, [7; 16])));
-        assert_eq!(key.verify("main", &marker, NOW + SKEW + 1), None, "too old");
+        assert_eq!(key.verify("main", &marker, NOW + SKEW), Some(Marker::Good(NOW, [7; 16])));
+        assert_eq!(key.verify("main", &marker, NOW - SKEW), Some(Marker::Good(NOW, [7; 16])));
+        assert_eq!(key.verify("main", &marker, NOW + SKEW + 1), Some(Marker::Stale), "too old");
         assert_eq!(key.verify("other", &marker, NOW), None, "another hook's");
         assert_eq!(self::key("another").verify("main", &marker, NOW), None, "another gateway's");
         let moved = marker.replace(&NOW.to_string(), &(NOW + 1).to_string());
@@ -146,9 +172,14 @@ mod tests {
         let (marker, other) = (key.marker("main", NOW, [7; 16]), key.marker("main", NOW, [8; 16]));
         let proof = key.proof("main", &marker);
         let answer = |id: &str| json!({"commands": [{"value": [{"status": "SUCCESSFUL", "transactionId": id}]}]});
-        assert!(is_answered(&answer(&proof), &proof));
-        assert!(!is_answered(&answer(&key.proof("main", &other)), &proof));
-        assert!(!is_answered(&answer(marker.rsplit('.').next().unwrap()), &proof), "what was sent is no proof");
-        assert!(!is_answered(&json!({}), &proof) && !is_answered(&answer(""), ""));
+        let who = |answer: &Value, proof: &str| who_answered(answer, proof);
+        assert_eq!(who(&answer(&proof), &proof), Answered::ByGateway);
+        assert_eq!(who(&answer(&key.proof("main", &other)), &proof), Answered::ByHook);
+        assert_eq!(
+            who(&answer(marker.rsplit('.').next().unwrap()), &proof),
+            Answered::ByHook,
+            "what was sent is no proof"
+        );
+        assert_eq!((who(&json!({}), &proof), who(&answer(""), "")), (Answered::ByOther, Answered::ByHook));
     }
 }

@@ -84,7 +84,7 @@ pub struct HookReport {
     pub answers: BTreeMap<String, u64>,
     /// Calls without a valid secret.
     pub unauthorised: u64,
-    /// Seconds since the last authenticated call; `None` when there was none.
+    /// Seconds since the last call that was answered in time and could be read; `None` when there was none.
     pub last_call_age_s: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! One judgement of a hook from its signals.
 
-use super::signal::{Sight, Signal};
+use super::signal::{Sight, Signal, Source};
 
 /// What is judged of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Health {
 
 impl Health {
     /// The judgement. It fails when its gateway has no ready replica, when too little has a usable carrier, or when two
-    /// witnesses say so. It passes when gateway and carriers do and no witness speaks against it; a witness that knows nothing
+    /// witnesses say so and `Execute` does not contradict them. It passes when gateway and carriers do and no witness speaks against it; a witness that knows nothing
     /// is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook that calls do not reach delivers none
     /// of it.
     #[must_use]
@@ -21,14 +21,16 @@ impl Health {
         let any = |sight| signals.iter().any(|signal| signal.source.suffices() && signal.sight == sight);
         let against = signals.iter().filter(|signal| !signal.source.suffices() && signal.sight == Sight::Fail).count();
         let no_ground = !signals.iter().any(|signal| signal.source.suffices());
-        let sight = if any(Sight::Fail) || against >= WITNESSES {
+        // Okta itself reached the gateway: what the others say has another reason
+        let reached = signals.iter().any(|signal| signal.source == Source::Execute && signal.sight == Sight::Pass);
+        let unreached = against >= WITNESSES && !reached;
+        let sight = if any(Sight::Fail) || unreached {
             Sight::Fail
         } else if any(Sight::Unknown) || against > 0 || no_ground {
             Sight::Unknown
         } else {
             Sight::Pass
         };
-        let unreached = against >= WITNESSES;
         Self { sight, percent: if unreached { Some(0) } else { percent } }
     }
 }
@@ -39,7 +41,7 @@ const WITNESSES: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl};
+    use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl, SystemLog};
 
     #[test]
     fn gateway_and_coverage_fail_alone_and_witnesses_together() {
@@ -60,5 +62,10 @@ mod tests {
         assert_eq!(judge(Pass, Pass, Fail, Fail), (Fail, Some(0)), "two agree, and nothing arrives");
         assert_eq!(judge(Unknown, Unknown, Fail, Fail), (Fail, Some(0)));
         assert_eq!(Health::of(&[], None).sight, Unknown);
+        let witnesses = |execute: Sight| {
+            let sights = [(Gateway, Pass), (Coverage, Pass), (PublicUrl, Fail), (SystemLog, Fail), (Execute, execute)];
+            Health::of(&sights.map(|(source, sight)| Signal { source, sight, why: String::new() }), None).sight
+        };
+        assert_eq!((witnesses(Unknown), witnesses(Pass)), (Fail, Unknown), "Okta reaches it");
     }
 }

@@ -607,6 +607,11 @@ impl Machine {
         }
     }
 
+    /// A return that nobody asked for leaves one switch of the budget for a failure.
+    fn may_come_back(&self, settings: &Settings) -> bool {
+        self.switches.len() + 1 < usize::try_from(settings.budget).unwrap_or(usize::MAX)
+    }
+
     /// What forbids any switch by the machine now.
     fn may_not(&self, seen: &Seen, settings: &Settings, now: Moment) -> Option<Hold> {
         match seen.okta {
@@ -664,6 +669,7 @@ impl Machine {
                     && self.since.age(now) >= after
                     && !first.refused
                     && self.may_not(seen, settings, now).is_none()
+                    && self.may_come_back(settings)
                 {
                     self.switch(first.name.clone(), Cause::Recovered, now, told);
                 }

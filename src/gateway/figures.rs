@@ -102,6 +102,9 @@ struct Reported {
     attempts: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
+/// What Okta waits for.
+const IN_TIME: Duration = Duration::from_secs(3);
+
 impl Figures {
     /// Counters, registered with the process's metrics.
     #[must_use]
@@ -211,7 +214,10 @@ impl Figures {
         let mut reported = self.reported();
         let (report, last) = reported.hooks.entry(hook.to_owned()).or_default();
         *report.answers.entry(status.label().to_owned()).or_default() += 1;
-        *last = Some(Instant::now());
+        // what the report calls the last call is evidence that Okta's calls arrive and are answered in time
+        if channel.is_some() && took < IN_TIME {
+            *last = Some(Instant::now());
+        }
     }
 
     /// A call to a hook had no valid secret.

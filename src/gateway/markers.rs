@@ -15,7 +15,7 @@ const MOST: usize = 10_000;
 pub struct Markers(Mutex<BTreeSet<(u64, Nonce)>>);
 
 impl Markers {
-    /// Takes note of a valid marker; false when it was there before, or when so many came that nobody can tell.
+    /// Takes note of a good marker; false when it was there before, or when so many came that nobody can tell.
     pub fn is_new(&self, marker: (u64, Nonce), now: u64) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = seen.split_off(&(now.saturating_sub(SKEW), Nonce::default()));
@@ -40,6 +40,6 @@ mod tests {
             markers.is_new((1_062, nonce), 1_062);
         }
         assert_eq!(markers.0.lock().unwrap().len(), MOST);
-        assert!(!markers.is_new((1_063, [9; 16]), 1_063), "full: taken for an ordinary call");
+        assert!(!markers.is_new((1_063, [9; 16]), 1_063), "full: no more proofs");
     }
 }

@@ -232,11 +232,11 @@ impl Answer {
         Self { status: Status::Successful, provider: Some(BLOCKED.to_owned()), ..Self::failed() }
     }
 
-    /// A probe, with the proof of who answers it.
+    /// A probe, with the proof of who answers it; without one when its marker is too old or was used before.
     #[must_use]
-    pub fn probed(proof: String) -> Self {
-        let provider = Some(probe::PROVIDER.to_owned());
-        Self { status: Status::Successful, provider, transaction_id: Some(proof), metadata: None }
+    pub fn probed(proof: Option<String>) -> Self {
+        let status = if proof.is_some() { Status::Successful } else { Status::Failed };
+        Self { status, provider: Some(probe::PROVIDER.to_owned()), transaction_id: proof, metadata: None }
     }
 
     /// The body of the HTTP answer.

@@ -22,6 +22,8 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+use crate::config::probe;
+
 use super::{
     dispatch::Dispatch,
     duplicates::{Duplicates, Sighting},
@@ -120,8 +122,13 @@ impl Service {
     fn probed(&self, runtime: &Runtime, hook: &Hook, call: &Call) -> Option<Answer> {
         let marker = call.event_id.as_ref()?.as_str();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let verified = runtime.probe.verify(&hook.name, marker, now)?;
-        self.markers.is_new(verified, now).then(|| Answer::probed(runtime.probe.proof(&hook.name, marker)))
+        let proof = match runtime.probe.verify(&hook.name, marker, now)? {
+            probe::Marker::Good(at, nonce) if self.markers.is_new((at, nonce), now) => {
+                Some(runtime.probe.proof(&hook.name, marker))
+            }
+            probe::Marker::Good(..) | probe::Marker::Stale => None,
+        };
+        Some(Answer::probed(proof))
     }
 
     fn unreadable(&self, hook: &Hook, reason: &'static str, message: &str) -> Answer {

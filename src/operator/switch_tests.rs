@@ -312,12 +312,18 @@ async fn an_address_that_neither_we_nor_okta_reach_is_left_and_okta_is_asked_at_
         assert_eq!(signal(&world, hook, "PublicURL"), "Pass");
     }
     assert_eq!((signal(&world, "a", "Execute"), signal(&world, "b", "Execute")), ("Pass".into(), "Unknown".into()));
+    world.org.calls();
+    world.server.writes();
+    for _ in 0..119 {
+        // an hour's reports come in between
+        serve(&world, "a", true);
+        serve(&world, "b", true);
+        probed_looks(&mut world, 1).await;
+    }
     let calls = world.org.calls();
-    assert_eq!(
-        calls.iter().filter(|call| **call == "execute").count(),
-        1,
-        "once in five minutes, and the active hook only"
-    );
+    let count = |verb: &str| calls.iter().filter(|call| **call == verb).count();
+    assert_eq!((count("execute"), count("log")), (2, 20), "in ten minutes: every five minutes, every thirty seconds");
+    assert_eq!(world.server.writes(), Vec::<String>::new());
 
     world.org.break_addresses(&["https://a."]);
     probed_looks(&mut world, 2).await;
@@ -361,7 +367,7 @@ async fn one_witness_alone_switches_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operator_that_reaches_no_hook_is_blind_and_a_standby_out_of_reach_is_not_proven() {
-    let mut world = scene(|_| {});
+    let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
     probed_looks(&mut world, 6).await;
     world.org.break_addresses(&["https://a.", "https://b."]);
     probed_looks(&mut world, 20).await;
@@ -383,7 +389,8 @@ async fn what_okta_itself_reaches_is_not_left_for_what_witnesses_say() {
         world.ctx.reports.set_called("otp", "a", "a", 1);
         probed_looks(&mut world, 1).await;
     }
-    assert_eq!((active(&world), signal(&world, "a", "Execute")), (vec!["Acme a".to_owned()], "Unknown".into()));
+    assert_eq!((active(&world), signal(&world, "a", "PublicURL")), (vec!["Acme a".to_owned()], "Unknown".into()));
+    assert_eq!(signal(&world, "a", "Execute"), "Fail", "what Okta says of itself is not doubted");
 }
 
 /// One hook in Okta, and a standby that is only a place.
@@ -493,4 +500,14 @@ async fn numbers_that_fail_by_an_attackers_doing_are_no_fault_of_the_hook() {
         probed_looks(&mut world, 1).await;
     }
     assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Pass".into(), vec!["Acme a".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_okta_confirms_and_the_standby_shares_is_not_taken_for_blindness() {
+    let mut world = scene(|_| {});
+    probed_looks(&mut world, 6).await;
+    world.org.break_addresses(&["https://a.", "https://b."]);
+    probed_looks(&mut world, 20).await;
+    assert_eq!((active(&world), signal(&world, "b", "PublicURL")), (vec!["Acme a".to_owned()], "Fail".into()));
+    assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"));
 }

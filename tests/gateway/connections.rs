@@ -82,13 +82,16 @@ async fn a_body_that_trickles_is_answered_before_the_deadline_and_nothing_is_sen
 #[tokio::test]
 async fn what_is_no_http_at_all_is_closed_and_counted() {
     let scene = Scene::new().await;
+    let handshakes = "hookswitch_gateway_connections_closed_total{reason=\"handshake\"}";
+    // the scene itself may have come before the certificate
+    let before = counted(&scene, handshakes).await;
     let mut plain = silent(&scene).await;
     plain.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(3), plain.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "HTTP without TLS is closed");
     assert!(!answer.starts_with(b"HTTP/"), "and not answered in clear");
-    assert_eq!(counted(&scene, "hookswitch_gateway_connections_closed_total{reason=\"handshake\"}").await, 1);
+    assert_eq!(counted(&scene, handshakes).await, before + 1);
     let wide = scene.post("{}").header("authorization", SECRET).header("x-wide", "a".repeat(32 * 1024));
     let refused = wide.send().await;
     assert!(refused.as_ref().is_err() || refused.is_ok_and(|answer| answer.status() == 431), "a head of 32 KiB");

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hookswitch::config::probe::{self, Key};
+use hookswitch::config::probe::{self, Answered, Key};
 use serde_json::json;
 
 use crate::scene::{SECRET, Scene, got};
@@ -31,7 +31,7 @@ async fn a_probe_is_answered_with_a_proof_and_nobody_else_sees_it() {
         let marker = key.marker("h", now(), [number; 16]);
         let got = scene.call(&probe::body(&marker)).await;
         assert_eq!(got.answer(), ("SUCCESSFUL", Some(probe::PROVIDER)));
-        assert!(probe::is_answered(&got.body, &key.proof("h", &marker)));
+        assert_eq!(probe::who_answered(&got.body, &key.proof("h", &marker)), Answered::ByGateway);
     }
     assert_eq!(of_calls(&metrics(&scene).await), of_calls(&before));
     assert_eq!((scene.delivered(), scene.asked("one"), scene.asked("two")), (0, 0, 0));
@@ -43,10 +43,15 @@ async fn a_bad_marker_is_an_ordinary_call_that_reaches_no_carrier() {
     let key = Key::of(&scene.config.report);
     let good = key.marker("h", now(), [1; 16]);
     assert_eq!(scene.call(&probe::body(&good)).await.answer().0, "SUCCESSFUL");
+    let before = metrics(&scene).await;
+    for (marker, what) in [(good.clone(), "sent again"), (key.marker("h", now() - 120, [2; 16]), "too old")] {
+        let got = scene.call(&probe::body(&marker)).await;
+        assert_eq!(got.answer(), ("FAILED", Some(probe::PROVIDER)), "{what}");
+        assert_eq!(probe::who_answered(&got.body, &key.proof("h", &marker)), Answered::ByHook, "{what}");
+    }
+    assert_eq!(of_calls(&metrics(&scene).await), of_calls(&before));
     let another = Key::of(&hookswitch::config::document::Report { token: "x".into(), ..scene.config.report.clone() });
     for (marker, what) in [
-        (good.clone(), "sent again"),
-        (key.marker("h", now() - 120, [2; 16]), "too old"),
         (key.marker("other", now(), [3; 16]), "of another hook"),
         (another.marker("h", now(), [4; 16]), "of another gateway"),
         ("hsw1.1.2.3".to_owned(), "made up"),

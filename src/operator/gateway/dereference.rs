@@ -168,13 +168,20 @@ async fn hook_entry(
     }))
 }
 
-/// Whether Okta has the secret that is declared, or is not to have it.
+/// Whether Okta has the secret that is declared, or is not to have it. A hook in Okta that is pointed at another's place has
+/// that one's secret.
 fn is_applied(hook: &crate::api::TelephonyHook, ctx: &Context, entry: &document::Hook) -> bool {
-    if hook.spec.okta.is_none() {
-        return true;
-    }
-    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
-    let applied = hook.status.as_ref().and_then(|status| status.applied_secret_mark.as_deref());
+    let namespace = hook.namespace().unwrap_or_default();
+    let hooks = ctx.caches.hooks.in_namespace(&namespace);
+    let points_to = |hook: &crate::api::TelephonyHook| hook.status.as_ref()?.repointed.as_ref().map(|to| to.to.clone());
+    let pointed = hooks.iter().find(|other| points_to(other).as_ref() == Some(&hook.name_any()));
+    let holder = match pointed {
+        Some(other) => other,
+        None if hook.spec.okta.is_none() || points_to(hook).is_some() => return true,
+        None => hook,
+    };
+    let object = ObjectRef::new(namespace, holder.name_any());
+    let applied = holder.status.as_ref().and_then(|status| status.applied_secret_mark.as_deref());
     let mark = |secret: &message::Secret<String>| ctx.installation.key.secret(&object, secret.expose());
     entry.secrets.first().is_some_and(|secret| Some(mark(secret).as_str()) == applied)
 }

@@ -99,7 +99,11 @@ pub async fn place(
     hooks: &[Arc<TelephonyHook>],
     ctx: &Context,
 ) -> Result<(Facts, Result<Endpoint, Problem>), PassError> {
-    let Some(repointed) = ruling::repointed(hook, switches) else { return endpoint(hook, ctx).await };
+    let Some(repointed) = ruling::repointed(hook, switches) else {
+        let (facts, endpoint) = endpoint(hook, ctx).await?;
+        let waits = || Problem::passing(Ready::Waiting, "The HookSwitch has not decided yet where Okta is to send.");
+        return Ok((facts, if ruling::is_undecided(hook, switches) { endpoint.and(Err(waits())) } else { endpoint }));
+    };
     if let Some(other) = hooks.iter().find(|other| other.name_any() == repointed.to) {
         return endpoint(other, ctx).await;
     }

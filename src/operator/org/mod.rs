@@ -411,6 +411,10 @@ impl<'c> Pass<'c> {
     async fn tell_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), PassError> {
         for verdict in &plan.verdicts {
             let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
+            if matches!(one.ruling, Ruling::Switch { switching: true, .. }) {
+                // what differs now is what the switch is about
+                continue;
+            }
             let state = self.state_mut()?;
             let exists = |id: &str| {
                 let listed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    super::{context::Context, gateway, hook, secret_value},
+    super::{context::Context, gateway, hook, secret_value, switch},
     Finding,
 };
 use crate::{
     api::TelephonyHook,
-    config::probe,
+    config::probe::{self, Answered},
     failover::signal::Sight,
     message::Secret,
     net::{Answer, Request, SendError},
@@ -47,7 +47,8 @@ async fn prepare(ctx: &Context, hook: &TelephonyHook) -> Result<Prepared, String
         None => None,
     };
     let key = key.ok_or("Its gateway has no credentials yet.")?;
-    let bundle = facts.org.as_ref().and_then(|org| org.spec.ca_bundle_ref.as_ref());
+    let org = switch::org_of(hook, ctx).and_then(|org| ctx.caches.orgs.get(&org.namespace, &org.name));
+    let bundle = org.as_ref().and_then(|org| org.spec.ca_bundle_ref.as_ref());
     let bundle = match bundle {
         Some(bundle) => {
             let read = secret_value::ca_bundle(ctx, &namespace, bundle).await.map_err(unread)?;
@@ -72,14 +73,20 @@ async fn prepare(ctx: &Context, hook: &TelephonyHook) -> Result<Prepared, String
     Ok(Prepared { caller, key, request: Request { method: Method::POST, url, headers, body }, marker })
 }
 
+/// Why an answer without a proof says nothing.
+pub const UNPROVEN: &str = "A hook's service answers, and does not prove that it is this gateway: its replicas may be of another \
+                            release, or its clock differs.";
+
 fn judge(answer: &Result<Answer, SendError>, proof: &str, timeout: Duration) -> Finding {
     let (sight, why) = match answer {
         Ok(answer) if answer.status == 200 => {
             let said = serde_json::from_slice(&answer.body).unwrap_or_default();
-            if probe::is_answered(&said, proof) {
-                (Sight::Pass, "The gateway answers at its public address.")
-            } else {
-                (Sight::Fail, "Something else than the hook's gateway answers at its public address.")
+            match probe::who_answered(&said, proof) {
+                Answered::ByGateway => (Sight::Pass, "The gateway answers at its public address."),
+                Answered::ByHook => (Sight::Unknown, UNPROVEN),
+                Answered::ByOther => {
+                    (Sight::Fail, "Something else than the hook's gateway answers at its public address.")
+                }
             }
         }
         Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is not taken at its public address."),
@@ -119,6 +126,8 @@ mod tests {
         let judged = |answer: Result<Answer, SendError>| judge(&answer, "proof", timeout).0;
         let said = json!({"commands": [{"value": [{"status": "SUCCESSFUL", "transactionId": "proof"}]}]}).to_string();
         assert_eq!(judged(Ok(answered(200, &said))), Sight::Pass);
+        let unproven = said.replace("proof", "other");
+        assert_eq!(judged(Ok(answered(200, &unproven))), Sight::Unknown, "another release, perhaps");
         for (status, body) in [(200, "{}"), (200, "<html>"), (301, ""), (401, &said), (404, ""), (503, "")] {
             assert_eq!(judged(Ok(answered(status, body))), Sight::Fail, "{status} {body}");
         }

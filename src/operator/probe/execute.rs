@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{super::context::Context, Finding};
 use crate::{
     api::TelephonyHook,
-    config::probe,
+    config::probe::{self, Answered},
     failover::signal::Sight,
     okta::{CallError, Failure, HookId, ObjectRef, client::CallResult},
 };
@@ -60,10 +60,14 @@ async fn prepare(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Pr
 
 fn judge(result: CallResult<serde_json::Value>, proof: &str) -> Finding {
     let failure = match result {
-        Ok(answer) if probe::is_answered(&answer.value, proof) => {
-            return (Sight::Pass, "Okta reaches the gateway.".to_owned());
+        Ok(answer) => {
+            let (sight, why) = match probe::who_answered(&answer.value, proof) {
+                Answered::ByGateway => (Sight::Pass, "Okta reaches the gateway."),
+                Answered::ByHook => (Sight::Unknown, super::address::UNPROVEN),
+                Answered::ByOther => (Sight::Fail, "Okta reaches something else than the hook's gateway."),
+            };
+            return (sight, why.to_owned());
         }
-        Ok(_) => return (Sight::Fail, "Okta reaches something else than the hook's gateway.".to_owned()),
         Err(CallError { failure, .. }) => failure,
     };
     let code = match &failure {
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn only_what_okta_says_of_the_hook_fails_it() {
         let ok = |id: &str| {
-            let value = json!({"commands": [{"value": [{"transactionId": id}]}]});
+            let value = json!({"commands": [{"value": [{"status": "SUCCESSFUL", "transactionId": id}]}]});
             Ok(Answer { value, request_id: None, rate: None })
         };
         let failed = |failure| Err(CallError { doing: "execute a hook", failure, request_id: None, rate: None });
@@ -100,7 +104,8 @@ mod tests {
         let server = |code: Option<&str>| failed(Failure::Server { status: 502, code: code.map(Into::into) });
         for (result, expected) in [
             (ok("proof"), Sight::Pass),
-            (ok("other"), Sight::Fail),
+            (ok("other"), Sight::Unknown),
+            (Ok(Answer { value: json!({}), request_id: None, rate: None }), Sight::Fail),
             (refused("E0000135"), Sight::Fail),
             (refused("E0000001"), Sight::Unknown),
             (server(Some("E0000134")), Sight::Fail),

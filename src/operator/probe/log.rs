@@ -27,9 +27,6 @@ pub const WINDOW: Duration = Duration::from_mins(2);
 /// Pages read at once; more come with the next look.
 const MOST_PAGES: usize = 5;
 
-/// Okta tries a hook that it is asked to execute twice.
-const TRIES: usize = 2;
-
 /// What was read of an org's log, and where to read on.
 #[derive(Debug, Default)]
 pub struct OrgLog {
@@ -97,7 +94,7 @@ fn ours(ctx: &Context, hook: &TelephonyHook) -> Ours {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
     let answers = ctx.reports.failed(&namespace, &hook.spec.target.gateway_ref.name, &name, WINDOW);
     let probes = ctx.probes.failures(&ObjectRef::new(namespace, name), Source::Execute);
-    Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes: probes * TRIES }
+    Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes }
 }
 
 fn said(sight: Sight) -> Finding {

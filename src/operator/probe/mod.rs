@@ -37,6 +37,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// How soon Okta is asked again about a hook of which something fails.
 const AGAIN: Duration = Duration::from_secs(15);
 
+/// The most that one probe may take, reading what it needs included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Calls of the rate limit that are left to the planner.
 const RESERVE: u32 = 10;
 
@@ -54,10 +57,25 @@ pub struct Probes {
 struct Probe {
     begun: Option<Instant>,
     busy: bool,
-    every: Duration,
+    pace: Pace,
     found: Option<Found>,
     /// When it failed lately.
     failures: VecDeque<Instant>,
+}
+
+/// How often a source is asked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    /// While all is well.
+    declared: Duration,
+    /// Now.
+    now: Duration,
+}
+
+impl Pace {
+    const fn steady(every: Duration) -> Self {
+        Self { declared: every, now: every }
+    }
 }
 
 #[derive(Debug)]
@@ -88,11 +106,12 @@ impl Probes {
     }
 
     /// Whether a probe is due, in which case it is under way from now on.
-    fn begin(&self, hook: &ObjectRef, source: Source, every: Duration) -> bool {
+    fn begin(&self, hook: &ObjectRef, source: Source, pace: Pace) -> bool {
         let mut hooks = self.lock();
         let probe = hooks.entry(hook.clone()).or_default().entry(source).or_default();
-        probe.every = every;
-        let due = !probe.busy && probe.begun.is_none_or(|begun| begun.elapsed() >= every);
+        probe.pace = pace;
+        // one that never ended is over all the same
+        let due = probe.begun.is_none_or(|begun| begun.elapsed() >= if probe.busy { PATIENCE * 2 } else { pace.now });
         if due {
             (probe.begun, probe.busy) = (Some(Instant::now()), true);
         }
@@ -111,7 +130,8 @@ impl Probes {
             probe.failures.push_back(now);
         }
         let news = probe.found.as_ref().is_none_or(|found| found.finding != finding);
-        probe.found = Some(Found { finding, at: now, lasts: probe.every * 3 });
+        let every = if finding.0 == Sight::Fail { probe.pace.now } else { probe.pace.declared };
+        probe.found = Some(Found { finding, at: now, lasts: every * 3 });
         news
     }
 
@@ -137,7 +157,7 @@ impl Probes {
     /// Lets a source say something of a hook.
     #[cfg(test)]
     pub fn set(&self, hook: &ObjectRef, source: Source, sight: Sight) {
-        self.begin(hook, source, Duration::from_hours(1));
+        self.begin(hook, source, Pace::steady(Duration::from_hours(1)));
         self.found(hook, source, (sight, String::new()));
     }
 }
@@ -159,6 +179,11 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
     let (mut named, mut orgs) = (BTreeSet::new(), BTreeSet::new());
     for switch in ctx.caches.switches.all() {
         let namespace = switch.namespace().unwrap_or_default();
+        let (hooks, switches) =
+            (ctx.caches.hooks.in_namespace(&namespace), ctx.caches.switches.in_namespace(&namespace));
+        if ruling::problem(&switch, &hooks, &switches).is_some() {
+            continue;
+        }
         let watched = settings::watched(&switch.spec);
         let in_use = seen::in_use(&switch, ctx);
         orgs.extend(super::switch::org(&switch, ctx).map(|org| ObjectRef::new(&namespace, org)));
@@ -166,39 +191,44 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
             let object = ObjectRef::new(&namespace, hook.name_any());
             named.insert(object.clone());
             if let Some(timeout) = watched.address
-                && ctx.probes.begin(&object, Source::PublicUrl, watched.interval)
+                && ctx.probes.begin(&object, Source::PublicUrl, Pace::steady(watched.interval.max(timeout)))
             {
                 let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
                 asking.spawn(async move {
-                    let finding = address::ask(&ctx, &hook, timeout).await;
+                    let finding = in_time(address::ask(&ctx, &hook, timeout)).await;
                     tell(&ctx, &object_of(&hook), Source::PublicUrl, finding);
                 });
             }
             if let Some(every) = watched.execute
                 && in_use == InOkta::Ours(object.name.clone())
-                && ctx.probes.begin(&object, Source::Execute, pace(ctx, &switch, &object, every))
+                && ctx.probes.begin(&object, Source::Execute, pace(ctx, &switch, &object, Source::Execute, every))
             {
                 let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
                 let stands = ruling::in_okta(&switch, &object.name).to_owned();
                 asking.spawn(async move {
-                    let finding = execute::ask(&ctx, &hook, &stands).await;
+                    let finding = in_time(execute::ask(&ctx, &hook, &stands)).await;
                     tell(&ctx, &object_of(&hook), Source::Execute, finding);
                 });
             }
             if let Some((every, threshold)) = watched.log
                 && in_use == InOkta::Ours(object.name.clone())
-                && ctx.probes.begin(&object, Source::SystemLog, pace(ctx, &switch, &object, every))
+                && ctx.probes.begin(&object, Source::SystemLog, pace(ctx, &switch, &object, Source::SystemLog, every))
             {
                 let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
                 let active = active_since(&switch, &object.name);
                 asking.spawn(async move {
-                    let finding = log::ask(&ctx, &hook, active, threshold).await;
+                    let finding = in_time(log::ask(&ctx, &hook, active, threshold)).await;
                     tell(&ctx, &object_of(&hook), Source::SystemLog, finding);
                 });
             }
         }
     }
     ctx.probes.keep(&named, &orgs);
+}
+
+async fn in_time(asked: impl Future<Output = Finding>) -> Finding {
+    let late = |_| (Sight::Unknown, "It took too long to find out.".to_owned());
+    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late)
 }
 
 fn object_of(hook: &TelephonyHook) -> ObjectRef {
@@ -235,13 +265,14 @@ fn host(ctx: &Context, org: &ObjectRef) -> String {
 
 /// How often Okta is asked: soon and often while something of the hook fails, the switch is not at rest, or what Okta said last
 /// is too old.
-fn pace(ctx: &Context, switch: &HookSwitch, object: &ObjectRef, every: Duration) -> Duration {
-    let failing = [Source::PublicUrl, Source::Execute]
+fn pace(ctx: &Context, switch: &HookSwitch, object: &ObjectRef, source: Source, declared: Duration) -> Pace {
+    let failing = [Source::PublicUrl, Source::Execute, Source::SystemLog]
         .into_iter()
         .any(|source| ctx.probes.signal(object, source).sight == Sight::Fail);
     let suspect = switch.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Suspect");
-    let forgotten = ctx.probes.fresh(object, Source::Execute).is_none();
-    if failing || suspect || forgotten { every.min(AGAIN) } else { every }
+    let forgotten = ctx.probes.fresh(object, source).is_none();
+    let now = if failing || suspect || forgotten { declared.min(AGAIN) } else { declared };
+    Pace { declared, now }
 }
 
 fn tell(ctx: &Context, hook: &ObjectRef, source: Source, finding: Finding) {
@@ -267,28 +298,31 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_is_due_once_an_interval_and_never_twice_at_a_time() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        assert!(probes.begin(&hook, Source::PublicUrl, EVERY));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
         tokio::time::advance(EVERY * 2).await;
-        assert!(!probes.begin(&hook, Source::PublicUrl, EVERY), "still under way");
-        assert!(probes.begin(&hook, Source::Execute, EVERY), "another source");
+        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)), "still under way");
+        tokio::time::advance(PATIENCE * 2).await;
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)), "one that never ended is over");
+        assert!(probes.begin(&hook, Source::Execute, Pace::steady(EVERY)), "another source");
         assert!(probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is news");
-        assert!(probes.begin(&hook, Source::PublicUrl, EVERY));
-        assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is not");
-        assert!(!probes.begin(&hook, Source::PublicUrl, EVERY));
         tokio::time::advance(EVERY).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, EVERY));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
+        assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is not");
+        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
+        tokio::time::advance(EVERY).await;
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_old_or_let_go_says_nothing() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        probes.begin(&hook, Source::PublicUrl, EVERY);
+        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY));
         probes.found(&hook, Source::PublicUrl, (Sight::Fail, "broken".into()));
         tokio::time::advance(EVERY * 3).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Fail);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
-        probes.begin(&hook, Source::PublicUrl, EVERY);
+        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY));
         probes.keep(&BTreeSet::new(), &BTreeSet::new());
         assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, String::new())));
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);

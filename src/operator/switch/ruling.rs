@@ -53,12 +53,24 @@ pub fn repointed(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> Option<R
     let status = hook.status.as_ref();
     let generation = hook.metadata.generation.unwrap_or_default();
     let mut naming = switches.iter().filter(|switch| names(switch, &name)).peekable();
+    let left = || status?.repointed.clone().filter(|repointed| repointed.generation == generation);
     if naming.peek().is_none() {
-        return status?.repointed.clone().filter(|repointed| repointed.generation == generation);
+        return left();
     }
     let switch = naming.find(|switch| leads(switch, &name))?;
-    let to = switch.status.as_ref()?.target.clone()?;
-    (to != name).then_some(Repointed { to, generation })
+    match switch.status.as_ref().and_then(|status| status.target.clone()) {
+        Some(to) => (to != name).then_some(Repointed { to, generation }),
+        // what was before it stays until it decides
+        None => left(),
+    }
+}
+
+/// Whether the switch that may point a hook anywhere has not said yet where: until then nothing is written.
+#[must_use]
+pub fn is_undecided(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> bool {
+    let name = hook.name_any();
+    let mut leading = switches.iter().filter(|switch| leads(switch, &name));
+    leading.any(|switch| switch.status.as_ref().is_none_or(|status| status.target.is_none()))
 }
 
 /// Whether a switch repoints this hook: it is the one in Okta.
@@ -215,6 +227,11 @@ mod tests {
         let status = crate::api::TelephonyHookStatus { repointed: repointed(&first, &on("b")), ..Default::default() };
         left.status = Some(status);
         assert_eq!(to(repointed(&left, &[])), Some("b".into()), "the switch is gone, and nothing changes in Okta");
+        let mut undecided = (*on("b")[0]).clone();
+        undecided.status = None;
+        let undecided = [Arc::new(undecided)];
+        assert_eq!(to(repointed(&left, &undecided)), Some("b".into()), "another switch that has decided nothing yet");
+        assert!(is_undecided(&left, &undecided) && !is_undecided(&left, &on("b")) && !is_undecided(&left, &[]));
         left.metadata.generation = Some(2);
         assert_eq!(to(repointed(&left, &[])), None, "somebody changed the hook");
     }

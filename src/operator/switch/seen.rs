@@ -22,7 +22,8 @@ use crate::{
     },
     okta::{
         ObjectRef,
-        plan::{Blocked, Outcome},
+        drift::same_uri,
+        plan::{Blocked, Outcome, Waiting},
     },
 };
 
@@ -90,9 +91,10 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     Sighting { seen, signals }
 }
 
-/// A witness against a hook that Okta itself called lately is in the wrong.
+/// That the operator does not reach a hook which Okta itself called lately, and was answered by in time, is the operator's
+/// trouble.
 fn believed(signal: Signal, called: bool) -> Signal {
-    if signal.sight == Sight::Fail && called {
+    if signal.source == Source::PublicUrl && signal.sight == Sight::Fail && called {
         let why = format!("Okta's own calls arrive, although: {}", signal.why);
         return Signal { sight: Sight::Unknown, why, ..signal };
     }
@@ -101,6 +103,11 @@ fn believed(signal: Signal, called: bool) -> Signal {
 
 /// When this operator reaches no hook's address at all, it says something of the operator's network and nothing of the hooks.
 fn blind(signals: &mut BTreeMap<String, Vec<Signal>>) {
+    let of_okta = |signal: &Signal| matches!(signal.source, Source::Execute | Source::SystemLog);
+    if signals.values().flatten().any(|signal| of_okta(signal) && signal.sight == Sight::Fail) {
+        // Okta does not reach one of them either
+        return;
+    }
     let of_address = |signal: &&mut Signal| signal.source == Source::PublicUrl;
     let mut addresses: Vec<&mut Signal> = signals.values_mut().flatten().filter(of_address).collect();
     if addresses.len() > 1 && addresses.iter().all(|signal| signal.sight == Sight::Fail) {
@@ -142,10 +149,13 @@ fn pointed_at(view: &HookView, switch: &HookSwitch, ctx: &Context) -> InOkta {
         let gateway = ctx.caches.gateways.get(&namespace, &hook.spec.target.gateway_ref.name)?;
         Some(gateway.spec.hook_url(named))
     };
-    let has = |named: &&NameRef| view.uri.is_some() && address(&named.name) == view.uri;
+    let has = |named: &&NameRef| match (&view.uri, address(&named.name)) {
+        (Some(has), Some(address)) => same_uri(has, &address),
+        _ => false,
+    };
     let Some(found) = switch.spec.hooks.iter().find(has) else { return InOkta::Unknown };
     let wanted = switch.status.as_ref().and_then(|status| status.target.as_ref()) == Some(&found.name);
-    let unfinished = matches!(view.verdict.outcome, Outcome::Changing | Outcome::Waiting(_));
+    let unfinished = matches!(view.verdict.outcome, Outcome::Changing | Outcome::Waiting(Waiting::Settling));
     if wanted && unfinished { InOkta::Unknown } else { InOkta::Ours(found.name.clone()) }
 }
 
