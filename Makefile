@@ -33,6 +33,10 @@ test: ## Run everything that must pass: formatting, lints, unit to cluster tests
 test-full: ## The same with every matrix and fuzz run whole
 	@HOOKSWITCH_TESTS=full tests/run.sh
 
+.PHONY: failover-table
+failover-table: images ## Measure switches on the test cluster and print the table of docs/failover.md
+	@tests/cluster/table.sh
+
 .PHONY: check
 check: ## Formatting, lints and the tests that need no cluster
 	@tests/run.sh format lint unit chart

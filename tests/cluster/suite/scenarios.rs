@@ -46,6 +46,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("the switch switches nothing needlessly, and says why", switch::not_needlessly),
     ("a person promotes and brings back by the switch, in the cluster and in Okta's console", switch::people),
     ("the leader frozen in the middle of a switch: the next one ends it, and no stale call does harm", switch::frozen),
+    ("a switch whose API server goes while none is active is ended without it", switch::api_server_gone),
     ("a switch repoints a hook by one call, there and back, and it is never inactive", switch::repointed),
     ("a switch that is deleted changes nothing in Okta", switch::deleted),
     ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search),

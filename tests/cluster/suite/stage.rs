@@ -117,9 +117,13 @@ impl Stage {
 
     /// Somebody else's call of Okta's API; the answer's body.
     pub fn somebody_else(&self, method: &str, path: &str, body: &Value) -> Value {
-        let pod = self.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]);
+        self.somebody_else_at(&self.sandbox_address(), method, path, body)
+    }
+
+    /// The same at a known address: it needs no API server.
+    pub fn somebody_else_at(&self, address: &str, method: &str, path: &str, body: &Value) -> Value {
         let call = serde_json::json!({"method": method, "path": path, "body": body}).to_string();
-        let answer = self.script_in_network(&format!("http://{}:8025/v1/orgs/acme/admin", pod.trim()), &call);
+        let answer = self.script_in_network(&format!("http://{address}:8025/v1/orgs/acme/admin"), &call);
         let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
         assert!(matches!(answer["status"].as_u64(), Some(200..=299)), "{method} {path}: {answer}");
         answer["body"].clone()
@@ -163,8 +167,18 @@ impl Stage {
 
     /// A call of the sandbox's control API; JSON in, JSON out.
     pub fn control(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.control_at(&self.sandbox_address(), method, path, body)
+    }
+
+    /// Where the sandbox is in the cluster's network.
+    pub fn sandbox_address(&self) -> String {
         let pod = self.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]);
-        let url = format!("http://{}:8025{path}", pod.trim());
+        pod.trim().to_owned()
+    }
+
+    /// The same at a known address: it needs no API server.
+    pub fn control_at(&self, address: &str, method: &str, path: &str, body: &Value) -> Value {
+        let url = format!("http://{address}:8025{path}");
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let json = "content-type: application/json";
         let answer =

@@ -66,6 +66,29 @@ fn back(stage: &Stage, token: &str) {
     at_rest(stage);
 }
 
+/// One row of the table in docs/failover.md: what the switch that just ended took, beside what it cannot be faster than, and what
+/// it changed in Okta. Without an active hook the org was at most from the beginning of the one call to the end of the other.
+fn row(stage: &Stage, fault: &str, floor: &str, took: Duration) {
+    stage.until("the switch ended", PATIENCE, || status(stage)["switching"].is_null());
+    let record = status(stage)["history"].as_array().and_then(|all| all.last().cloned()).unwrap_or_default();
+    let time = |value: &Value| value.as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok()).expect("a time");
+    let lasted = record["tookMs"].as_i64().expect("milliseconds");
+    // the record's time is rounded to a second
+    let decided = time(&record["at"]).as_millisecond() - lasted - 1_000;
+    let changes = stage.get("oktaorg", "acme")["status"]["history"].as_array().cloned().unwrap_or_default();
+    let of_switch = changes.iter().filter(|change| time(&change["at"]).as_millisecond() >= decided);
+    let made: Vec<(&str, i64)> =
+        of_switch.map(|made| (made["verb"].as_str().unwrap_or_default(), time(&made["at"]).as_millisecond())).collect();
+    let verbs: Vec<&str> = made.iter().map(|(verb, _)| *verb).collect();
+    let without = match made[..] {
+        [("Deactivate", from), ("Activate", to)] => format!("{} ms and one call", to - from),
+        [("Replace", _)] => "no time".to_owned(),
+        _ => "?".to_owned(),
+    };
+    let (took, verbs) = (took.as_secs_f64(), verbs.join(", "));
+    println!("TABLE | {fault} | {floor} | {took:.1} s | {lasted} ms | {without} | {verbs} |");
+}
+
 fn delivers(stage: &Stage, carrier: &str) {
     let sent = stage.send("+12025550100", &[]);
     assert_eq!((sent.text("status"), sent.text("delivery")), ("SUCCESSFUL", "hook"), "{}", sent.0);
@@ -101,7 +124,7 @@ pub fn carriers_fail(stage: &Stage) {
         assert_eq!(stage.condition("hookswitch", "acme", "FailoverActive"), "True OnStandby");
         let record = status(stage)["history"].as_array().and_then(|all| all.last().cloned()).unwrap_or_default();
         assert_eq!((&record["cause"], &record["outcome"]), (&json!("Failed"), &json!("Switched")), "{record}");
-        println!("     decided → confirmed in {} ms", record["tookMs"]);
+        row(stage, &format!("every carrier {kind}"), "12 s of carrier probes + 3 s + 2 s", took);
         stage.calm();
         back(stage, &format!("carriers-{turn}"));
     }
@@ -113,7 +136,7 @@ pub fn gateway_gone(stage: &Stage) {
     let pods = "hookswitch.dev/gateway=otp";
     stage.kubectl(&["delete", "pods", "-n", TELEPHONY, "-l", pods, "--grace-period=0", "--force"]);
     let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
-    println!("     gateway gone: standby active after {:.1} s", took.as_secs_f64());
+    row(stage, "the gateway's pods gone", "3 s + 2 s", took);
     delivers(stage, "reserve");
     stage.kubectl(&["uncordon", &node]);
     back(stage, "gateway");
@@ -157,7 +180,7 @@ pub fn certificate_expired(stage: &Stage) {
     if active(stage) != STANDBY {
         annotate(stage, "hookswitch.dev/acknowledge=looked-at-it");
         let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
-        println!("     standby active {:.1} s after a person acknowledged", took.as_secs_f64());
+        row(stage, "certificate expired (from a person's word: the budget was spent)", "0 s", took);
         assert_eq!(status(stage)["handled"]["acknowledge"], "looked-at-it");
     }
     delivers(stage, "reserve");
@@ -178,26 +201,21 @@ fn stays(stage: &Stage, reason: &str) {
 }
 
 pub fn not_needlessly(stage: &Stage) {
-    fault(stage, &["twilio", "backup", "nordic"], "down");
-    stays(stage, "AllHooksFail");
-    stage.calm();
-    at_rest(stage);
-
     patch(stage, &json!({"paused": true}));
     fault(stage, &["twilio", "backup"], "down");
     stays(stage, "Paused");
-    stage.calm();
-    patch(stage, &json!({"paused": null}));
-    at_rest(stage);
 
-    patch(stage, &json!({"mode": "Observe"}));
-    fault(stage, &["twilio", "backup"], "down");
+    patch(stage, &json!({"paused": null, "mode": "Observe"}));
     stays(stage, "ModeForbids");
     let text =
         stage.kubectl(&["get", "events", "-n", TELEPHONY, "--field-selector", "reason=WouldSwitch", "-o", "name"]);
     assert!(!text.trim().is_empty(), "it does not say what it would do");
-    stage.calm();
+
+    fault(stage, &["nordic"], "down");
+    stage.until("the standby fails too", PATIENCE, || signal(stage, "acme-standby", "Coverage") == "Fail");
     patch(stage, &json!({"mode": null}));
+    stays(stage, "AllHooksFail");
+    stage.calm();
     at_rest(stage);
 
     // the one country whose first carrier is down has another, and is not what counts
@@ -277,6 +295,31 @@ pub fn frozen(stage: &Stage) {
     }
 }
 
+/// The API server goes while none is active: what was begun is ended without it.
+pub fn api_server_gone(stage: &Stage) {
+    let address = stage.sandbox_address();
+    let held = json!({"call": "activate", "when": "before"});
+    let hold = format!("/v1/holds/{}", stage.control_at(&address, "POST", "/v1/orgs/acme/holds", &held)["hold"]);
+    annotate(stage, "hookswitch.dev/promote=acme-standby/api-server");
+    stage.until("none is active and Okta holds the activation", PATIENCE, || {
+        stage.control_at(&address, "GET", &hold, &Value::Null)["arrivals"].as_u64().is_some_and(|arrivals| arrivals > 0)
+    });
+    stage.script("component.sh", &["stop", "apiserver"]);
+    stage.control_at(&address, "DELETE", &hold, &Value::Null);
+    let path = "/api/v1/inlineHooks?type=com.okta.telephony.provider";
+    let took = stage.until("the standby is active although there is no API server", PATIENCE, || {
+        let hooks = stage.somebody_else_at(&address, "GET", path, &Value::Null);
+        let active = |hook: &&Value| hook["status"] == "ACTIVE";
+        hooks.as_array().and_then(|hooks| hooks.iter().find(active)).is_some_and(|hook| hook["name"] == STANDBY)
+    });
+    println!("     ended {:.1} s after the API server went inside the gap", took.as_secs_f64());
+    stage.script("component.sh", &["start", "apiserver"]);
+    stage.until("the API server answers", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
+    stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
+    delivers(stage, "reserve");
+    back(stage, "api-server");
+}
+
 /// The same two hooks with one of them in Okta: the other's okta block goes, and Okta's hook with it.
 pub fn repointed(stage: &Stage) {
     let patch_hook = |patch: &str| {
@@ -297,7 +340,7 @@ pub fn repointed(stage: &Stage) {
     at_rest(stage);
     fault(stage, &["twilio", "backup"], "down");
     let took = stage.until("Okta is pointed at the standby", PATIENCE, || uri().contains("reserve-gateway"));
-    println!("     every carrier down: repointed after {:.1} s", took.as_secs_f64());
+    row(stage, "every carrier down, by Repoint", "12 s of carrier probes + 3 s + 2 s", took);
     delivers(stage, "reserve");
     stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
     stage.calm();

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Measures switches on the test cluster and prints the table of docs/failover.md. The images must be built: `make failover-table`.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+rows=$("$here/suite.sh" switch | tee /dev/stderr | sed -n 's/^TABLE //p')
+echo "| fault | cannot be faster than | outage → standby active | decided → confirmed | no active hook for | changes in Okta |"
+echo "| --- | --- | --- | --- | --- | --- |"
+printf '%s\n' "$rows"
