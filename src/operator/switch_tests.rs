@@ -511,3 +511,27 @@ async fn an_outage_that_okta_confirms_and_the_standby_shares_is_not_taken_for_bl
     assert_eq!((active(&world), signal(&world, "b", "PublicURL")), (vec!["Acme a".to_owned()], "Fail".into()));
     assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_acknowledged_the_next_leader_knows_too() {
+    let mut world = scene(|switch| {
+        switch["spec"]["budget"] = json!({"switches": 1});
+        switch["spec"]["cooldown"] = json!("10s");
+    });
+    looks(&mut world, 6).await;
+    serve(&world, "a", false);
+    looks(&mut world, 8).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    assert_eq!(status(&world)["automatic"].as_array().map(Vec::len), Some(1));
+    annotate(&world, "hookswitch.dev/acknowledge", "seen");
+    looks(&mut world, 1).await;
+    assert_eq!(status(&world)["automatic"], Value::Null, "nothing of it counts any more");
+    let (server, org) = (world.server.clone(), world.org.clone());
+    let mut next = World::between(server, org.clone(), Arc::new(org));
+    for _ in 0..12 {
+        serve(&next, "a", true);
+        serve(&next, "b", false);
+        looks(&mut next, 1).await;
+    }
+    assert_eq!(active(&next), ["Acme a"]);
+}

@@ -68,6 +68,10 @@ pub fn build(
     let others = || sighting.seen.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
     status.standby = others().find(|hook| hook.usable_in_okta && proven(&hook.name)).map(|hook| hook.name.clone());
     status.hooks = hooks(sighting, &proven);
+    if sighting.seen.acknowledged {
+        // whoever leads next is to know it too
+        status.automatic.clear();
+    }
     automatic(&mut status, told, settings, now);
     record(&mut status, told, now);
     status.handled = (handled != HandledRequests::default()).then_some(handled);
