@@ -13,7 +13,7 @@ const FIRST: &str = "Acme passcodes";
 /// Another one in the same org.
 const SECOND: &str = "Acme passcodes, second";
 
-fn telephony_hooks(stage: &Stage) -> Vec<Value> {
+pub fn telephony_hooks(stage: &Stage) -> Vec<Value> {
     let hooks = stage.okta_hooks();
     hooks.into_iter().filter(|hook| hook["type"] == "com.okta.telephony.provider").collect()
 }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::{
-    hooks::leader,
+    hooks::{leader, telephony_hooks},
     stage::{Stage, TELEPHONY},
 };
 
@@ -386,6 +386,6 @@ pub fn deleted(stage: &Stage) {
     stage.until("the first hook is Ready by itself", PATIENCE, || {
         active(stage) == FIRST && stage.condition("telephonyhook", "acme", "Ready") == "True Ready"
     });
-    let left = stage.okta_hooks();
+    let left = telephony_hooks(stage);
     assert_eq!(left.len(), 1, "{left:?}");
 }
