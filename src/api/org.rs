@@ -46,6 +46,12 @@ pub struct OktaOrgSpec {
 }
 
 impl OktaOrgSpec {
+    /// The org's host name, as figures and messages have it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.trim_start_matches("https://").trim_end_matches('/')
+    }
+
     /// The poll interval in force.
     #[must_use]
     pub fn poll_interval(&self) -> std::time::Duration {

@@ -13,9 +13,9 @@ pub struct Health {
 
 impl Health {
     /// The judgement. It fails when its gateway has no ready replica, when too little has a usable carrier, or when two
-    /// witnesses say so and `Execute` does not contradict them. It passes when gateway and carriers do and no witness speaks against it; a witness that knows nothing
-    /// is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook that calls do not reach delivers none
-    /// of it.
+    /// witnesses say so and `Execute` does not contradict them. It passes when gateway and carriers do and no witness speaks
+    /// against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook
+    /// that calls do not reach delivers none of it.
     #[must_use]
     pub fn of(signals: &[Signal], percent: Option<u8>) -> Self {
         let any = |sight| signals.iter().any(|signal| signal.source.suffices() && signal.sight == sight);

@@ -25,6 +25,12 @@ impl Source {
         matches!(self, Self::Gateway | Self::Coverage)
     }
 
+    /// Whether Okta says it, and so of the hook that it uses alone.
+    #[must_use]
+    pub const fn is_oktas(self) -> bool {
+        matches!(self, Self::Execute | Self::SystemLog)
+    }
+
     /// A stable word for status and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
-use super::super::{context::Context, finalizer, namespace, pass::PassError};
+use super::super::{context::Context, finalizer, namespace, pass::PassError, switch::ruling};
 use crate::api::{HookState, TelephonyGateway, TelephonyHook};
 
 /// The annotation that lets a gateway go although Okta calls it.
@@ -46,16 +46,10 @@ fn user(gateway: &TelephonyGateway, hooks: &[Arc<TelephonyHook>]) -> Option<Stri
     let uses = |hook: &&Arc<TelephonyHook>| {
         let live = hook.metadata.deletion_timestamp.is_none() || finalizer::holds(&***hook, finalizer::OKTA);
         let seen = hook.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"));
-        let used = seen || hook.spec.state == Some(HookState::Active) || is_pointed_at(hook, hooks);
+        let used = seen || hook.spec.state == Some(HookState::Active) || ruling::pointed_here(hook, hooks).is_some();
         live && hook.spec.target.gateway_ref.name == name && used
     };
     hooks.iter().find(uses).map(|hook| hook.name_any())
-}
-
-/// Whether a switch pointed another hook, one in Okta, at this one's place.
-fn is_pointed_at(hook: &TelephonyHook, hooks: &[Arc<TelephonyHook>]) -> bool {
-    let to = |other: &TelephonyHook| other.status.as_ref()?.repointed.as_ref().map(|repointed| repointed.to.clone());
-    hooks.iter().any(|other| to(other).is_some_and(|to| to == hook.name_any()))
 }
 
 /// What is said of a gateway that is held.

@@ -14,7 +14,7 @@ use kube::{
 use super::{
     super::{
         context::Context, hook, pass::PassError, problem::Problem, provider, references::Reference, secret_value,
-        wake::Kind, watches,
+        switch::ruling, wake::Kind, watches,
     },
     build::{Names, REPORT_CERTIFICATE, REPORT_KEY, REPORT_TOKEN},
 };
@@ -173,11 +173,10 @@ async fn hook_entry(
 fn is_applied(hook: &crate::api::TelephonyHook, ctx: &Context, entry: &document::Hook) -> bool {
     let namespace = hook.namespace().unwrap_or_default();
     let hooks = ctx.caches.hooks.in_namespace(&namespace);
-    let points_to = |hook: &crate::api::TelephonyHook| hook.status.as_ref()?.repointed.as_ref().map(|to| to.to.clone());
-    let pointed = hooks.iter().find(|other| points_to(other).as_ref() == Some(&hook.name_any()));
-    let holder = match pointed {
+    let is_elsewhere = hook.status.as_ref().is_some_and(|status| status.repointed.is_some());
+    let holder = match ruling::pointed_here(hook, &hooks) {
         Some(other) => other,
-        None if hook.spec.okta.is_none() || points_to(hook).is_some() => return true,
+        None if hook.spec.okta.is_none() || is_elsewhere => return true,
         None => hook,
     };
     let object = ObjectRef::new(namespace, holder.name_any());

@@ -111,15 +111,7 @@ mod tests {
         let object = ObjectRef::new("otp", "main");
         let (hook, drift, duplicates) = (None, Vec::new(), Vec::new());
         let verdict = Verdict { object: object.clone(), hook, status: None, drift, duplicates, outcome };
-        let seen = HookView {
-            generation: None,
-            uri: None,
-            verdict,
-            applied_mark: None,
-            refusal: None,
-            of_sibling: None,
-            drift: None,
-        };
+        let seen = HookView::of(verdict, None);
         OrgView { problem, hooks: [(object, seen)].into(), ..OrgView::default() }
     }
 

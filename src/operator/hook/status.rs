@@ -71,12 +71,10 @@ fn pointed(hook: &TelephonyHook, repointed: Option<&Repointed>, hooks: &[Arc<Tel
     if let Some(repointed) = repointed {
         return Some(format!("Okta sends passcodes to TelephonyHook {}, at which this one is pointed.", repointed.to));
     }
-    let here = |other: &&Arc<TelephonyHook>| {
-        let status = other.status.as_ref();
-        let to = status.and_then(|status| status.repointed.as_ref()).map(|repointed| repointed.to.as_str());
-        to == hook.metadata.name.as_deref() && status.is_some_and(|s| s.okta_state.as_deref() == Some("ACTIVE"))
+    let active = |other: &&Arc<TelephonyHook>| {
+        other.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"))
     };
-    let by = hooks.iter().find(here)?;
+    let by = ruling::pointed_here(hook, hooks).filter(active)?;
     Some(format!("Okta sends passcodes here: TelephonyHook {} is pointed at it.", by.name_any()))
 }
 

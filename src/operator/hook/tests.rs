@@ -53,15 +53,7 @@ fn seen(outcome: Outcome, status: Option<HookStatus>) -> HookView {
         duplicates: Vec::new(),
         outcome,
     };
-    HookView {
-        generation: Some(3),
-        uri: None,
-        verdict,
-        applied_mark: None,
-        refusal: None,
-        of_sibling: None,
-        drift: None,
-    }
+    HookView::of(verdict, Some(3))
 }
 
 #[test]

@@ -425,9 +425,8 @@ impl<'c> Pass<'c> {
             if !state.drifted(&verdict.object, &names, Timestamp::now()) {
                 continue;
             }
-            let host = self.org.spec.url.trim_start_matches("https://").trim_end_matches('/').to_owned();
             for (field, _) in &fields {
-                self.ctx.metrics.drift(&host, field);
+                self.ctx.metrics.drift(self.org.spec.host(), field);
             }
             let text = format!("Somebody changed the hook in Okta: {}. It is put right.", names.join(", "));
             let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };

@@ -101,20 +101,18 @@ fn take<T>(
     state: &mut State,
     result: CallResult<T>,
 ) -> Result<T, CallError> {
-    let now = Instant::now();
+    state.took(&result, Instant::now());
     match result {
         Ok(answer) => {
             ctx.metrics.okta_call(verb, "ok");
             if let Some(rate) = answer.rate {
                 ctx.metrics.okta_remaining(host, rate.remaining);
             }
-            state.answered(answer.rate, now);
             Ok(answer.value)
         }
         Err(error) => {
             ctx.metrics.okta_call(verb, error.reason());
             tracing::warn!(org = host, reason = error.reason(), %error, "a call to Okta failed");
-            state.failed(&error, now);
             Err(error)
         }
     }

@@ -76,6 +76,16 @@ pub struct HookView {
     pub drift: Option<HookDrift>,
 }
 
+#[cfg(test)]
+impl HookView {
+    /// Nothing but a verdict.
+    #[must_use]
+    pub fn of(verdict: Verdict, generation: Option<i64>) -> Self {
+        let (uri, applied_mark, refusal, of_sibling, drift) = (None, None, None, None, None);
+        Self { generation, uri, verdict, applied_mark, refusal, of_sibling, drift }
+    }
+}
+
 /// A refusal that is not to be provoked again.
 #[derive(Debug, Clone)]
 struct Refusal {

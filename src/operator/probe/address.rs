@@ -1,7 +1,7 @@
 //! A call to a hook's public address the way Okta makes it: its name, its certificate, its secret, and a body that only the
 //! hook's own gateway knows for a probe.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Method, header};
 use kube::ResourceExt as _;
@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
-    super::{context::Context, gateway, hook, secret_value, switch},
-    Finding,
+    super::{context::Context, hook, org::dial::HookCaller, secret_value, switch},
+    About, Finding,
 };
 use crate::{
     api::TelephonyHook,
@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// Calls a hook's address.
-pub async fn ask(ctx: &Context, hook: &TelephonyHook, timeout: Duration) -> Finding {
-    let Prepared { caller, key, request, marker } = match prepare(ctx, hook).await {
+pub async fn ask((ctx, hook): About, timeout: Duration) -> Finding {
+    let Prepared { caller, key, request, marker } = match prepare(&ctx, &hook).await {
         Ok(prepared) => prepared,
         Err(why) => return (Sight::Unknown, why),
     };
@@ -31,7 +31,7 @@ pub async fn ask(ctx: &Context, hook: &TelephonyHook, timeout: Duration) -> Find
 }
 
 struct Prepared {
-    caller: std::sync::Arc<dyn super::super::org::dial::HookCaller>,
+    caller: Arc<dyn HookCaller>,
     key: probe::Key,
     request: Request,
     marker: String,
@@ -40,13 +40,9 @@ struct Prepared {
 async fn prepare(ctx: &Context, hook: &TelephonyHook) -> Result<Prepared, String> {
     let namespace = hook.namespace().unwrap_or_default();
     let unread = |_| "What the hook refers to cannot be read now.".to_owned();
-    let (facts, endpoint) = hook::endpoint(hook, ctx).await.map_err(unread)?;
+    let (_, endpoint) = hook::endpoint(hook, ctx).await.map_err(unread)?;
     let endpoint = endpoint.map_err(|problem| problem.message)?;
-    let key = match &facts.gateway {
-        Some(gateway) => gateway::probe_key(gateway, ctx).await.map_err(unread)?,
-        None => None,
-    };
-    let key = key.ok_or("Its gateway has no credentials yet.")?;
+    let key = super::key(ctx, hook).await?;
     let org = switch::org_of(hook, ctx).and_then(|org| ctx.caches.orgs.get(&org.namespace, &org.name));
     let bundle = org.as_ref().and_then(|org| org.spec.ca_bundle_ref.as_ref());
     let bundle = match bundle {

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
-use super::{super::context::Context, Finding};
+use super::{
+    super::{context::Context, org::dial::OrgApi, switch},
+    About, Finding,
+};
 use crate::{
     api::TelephonyHook,
     config::probe::{self, Answered},
@@ -13,22 +16,20 @@ use crate::{
     okta::{CallError, Failure, HookId, ObjectRef, client::CallResult},
 };
 
-use super::super::{gateway, org::dial::OrgApi, switch};
-
 /// Okta gives the hook three seconds, and a second try.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Asks Okta to call a hook, which is the one named `stands` there. What it says of a hook that it does not use is not
 /// documented.
-pub async fn ask(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Finding {
-    let (org, api, id, key) = match prepare(ctx, hook, stands).await {
+pub async fn ask((ctx, hook): About, stands: String) -> Finding {
+    let (org, api, id, key) = match prepare(&ctx, &hook, &stands).await {
         Ok(prepared) => prepared,
         Err(why) => return (Sight::Unknown, why.to_owned()),
     };
     let marker = super::marker(&key, &hook.name_any());
     let result = api.execute(&id, &probe::body(&marker), DEADLINE).await;
     ctx.orgs.session(&org.namespace, &org.name).state.lock().await.took(&result, Instant::now());
-    super::count(ctx, "execute", &result);
+    super::count(&ctx, "execute", &result);
     judge(result, &key.proof(&hook.name_any(), &marker))
 }
 
@@ -47,12 +48,7 @@ async fn prepare(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Pr
     let view = ctx.orgs.view(&namespace, &org);
     let view = view.hooks.get(&ObjectRef::new(&namespace, stands));
     let id = view.and_then(|view| view.verdict.hook.clone()).ok_or("Okta does not have it.")?;
-    let gateway = ctx.caches.gateways.get(&namespace, &hook.spec.target.gateway_ref.name);
-    let key = match &gateway {
-        Some(gateway) => gateway::probe_key(gateway, ctx).await.ok().flatten(),
-        None => None,
-    };
-    let key = key.ok_or("Its gateway has no credentials yet.")?;
+    let key = super::key(ctx, hook).await?;
     let org = ObjectRef::new(namespace, org);
     let api = super::api(ctx, &org).await?;
     Ok((org, api, id, key))

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 
 use super::{
     super::{context::Context, org::dial::OrgApi, switch},
-    Finding,
+    About, Finding,
 };
 use crate::{
     api::TelephonyHook,
@@ -35,10 +35,10 @@ pub struct OrgLog {
 }
 
 /// Reads what is new, and judges the hook that has been active since then.
-pub async fn ask(ctx: &Context, hook: &TelephonyHook, active: Option<Timestamp>, threshold: Threshold) -> Finding {
-    let Some(org) = switch::org_of(hook, ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
+pub async fn ask((ctx, hook): About, active: Option<Timestamp>, threshold: Threshold) -> Finding {
+    let Some(org) = switch::org_of(&hook, &ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
     let key = ObjectRef::new(&org.namespace, &org.name);
-    let api = match super::api(ctx, &key).await {
+    let api = match super::api(&ctx, &key).await {
         Ok(api) => api,
         Err(why) => return (Sight::Unknown, why.to_owned()),
     };
@@ -46,12 +46,14 @@ pub async fn ask(ctx: &Context, hook: &TelephonyHook, active: Option<Timestamp>,
     let begin = Timestamp::now() - WINDOW;
     let read = read_on(&*api, &mut known, begin).await;
     known.log.forget(begin.as_millisecond());
-    super::count(ctx, "log", &read);
+    super::count(&ctx, "log", &read);
     let finding = match read {
         Ok(fallbacks) => {
-            ctx.metrics.fallbacks(&super::host(ctx, &key), fallbacks);
+            if let Some(org) = ctx.caches.orgs.get(&key.namespace, &key.name) {
+                ctx.metrics.fallbacks(org.spec.host(), fallbacks);
+            }
             let since = active.map_or(begin, |active| active.max(begin));
-            let ours = ours(ctx, hook);
+            let ours = ours(&ctx, &hook);
             said(known.log.judge(since.as_millisecond(), ours, threshold))
         }
         Err(error) => failed(&error.failure),

@@ -11,12 +11,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures::future::{BoxFuture, FutureExt as _};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     context::Context,
+    gateway,
     org::dial::OrgApi,
     switch::{ruling, seen, settings},
     wake::{Kind, Target},
@@ -42,6 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Calls of the rate limit that are left to the planner.
 const RESERVE: u32 = 10;
+
+/// What is asked, and about which hook.
+type About = (Arc<Context>, Arc<TelephonyHook>);
 
 /// What one probe found, with the reason for people. The same state has the same reason, so that status is not written anew.
 pub type Finding = (Sight, String);
@@ -153,13 +158,6 @@ impl Probes {
         self.lock().retain(|hook, _| hooks.contains(hook));
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).retain(|org, _| orgs.contains(org));
     }
-
-    /// Lets a source say something of a hook.
-    #[cfg(test)]
-    pub fn set(&self, hook: &ObjectRef, source: Source, sight: Sight) {
-        self.begin(hook, source, Pace::steady(Duration::from_hours(1)));
-        self.found(hook, source, (sight, String::new()));
-    }
 }
 
 /// Asks for ever; the caller drops it when the lease is lost.
@@ -190,49 +188,39 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
         for hook in switch.spec.hooks.iter().filter_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name)) {
             let object = ObjectRef::new(&namespace, hook.name_any());
             named.insert(object.clone());
+            let is_used = in_use == InOkta::Ours(object.name.clone());
+            let due = |source, every| ctx.probes.begin(&object, source, pace(ctx, &switch, &object, source, every));
+            let mut asked = |source, asked| _ = asking.spawn(ask(Arc::clone(ctx), object.clone(), source, asked));
+            let about = || (Arc::clone(ctx), Arc::clone(&hook));
             if let Some(timeout) = watched.address
                 && ctx.probes.begin(&object, Source::PublicUrl, Pace::steady(watched.interval.max(timeout)))
             {
-                let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
-                asking.spawn(async move {
-                    let finding = in_time(address::ask(&ctx, &hook, timeout)).await;
-                    tell(&ctx, &object_of(&hook), Source::PublicUrl, finding);
-                });
+                asked(Source::PublicUrl, address::ask(about(), timeout).boxed());
             }
             if let Some(every) = watched.execute
-                && in_use == InOkta::Ours(object.name.clone())
-                && ctx.probes.begin(&object, Source::Execute, pace(ctx, &switch, &object, Source::Execute, every))
+                && is_used
+                && due(Source::Execute, every)
             {
-                let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
                 let stands = ruling::in_okta(&switch, &object.name).to_owned();
-                asking.spawn(async move {
-                    let finding = in_time(execute::ask(&ctx, &hook, &stands)).await;
-                    tell(&ctx, &object_of(&hook), Source::Execute, finding);
-                });
+                asked(Source::Execute, execute::ask(about(), stands).boxed());
             }
             if let Some((every, threshold)) = watched.log
-                && in_use == InOkta::Ours(object.name.clone())
-                && ctx.probes.begin(&object, Source::SystemLog, pace(ctx, &switch, &object, Source::SystemLog, every))
+                && is_used
+                && due(Source::SystemLog, every)
             {
-                let (ctx, hook) = (Arc::clone(ctx), Arc::clone(&hook));
                 let active = active_since(&switch, &object.name);
-                asking.spawn(async move {
-                    let finding = in_time(log::ask(&ctx, &hook, active, threshold)).await;
-                    tell(&ctx, &object_of(&hook), Source::SystemLog, finding);
-                });
+                asked(Source::SystemLog, log::ask(about(), active, threshold).boxed());
             }
         }
     }
     ctx.probes.keep(&named, &orgs);
 }
 
-async fn in_time(asked: impl Future<Output = Finding>) -> Finding {
+/// Waits for a finding, within bounds, and tells of it.
+async fn ask(ctx: Arc<Context>, hook: ObjectRef, source: Source, asked: BoxFuture<'static, Finding>) {
     let late = |_| (Sight::Unknown, "It took too long to find out.".to_owned());
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late)
-}
-
-fn object_of(hook: &TelephonyHook) -> ObjectRef {
-    ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any())
+    let finding = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late);
+    tell(&ctx, &hook, source, finding);
 }
 
 /// Since when the active hook is, when a switch made it so: what the log says of before is another's.
@@ -252,23 +240,25 @@ async fn api(ctx: &Context, org: &ObjectRef) -> Result<Arc<dyn OrgApi>, &'static
     state.api.clone().ok_or("The org was not reached yet.")
 }
 
+/// The key of a hook's gateway.
+async fn key(ctx: &Context, hook: &TelephonyHook) -> Result<probe::Key, &'static str> {
+    let namespace = hook.namespace().unwrap_or_default();
+    let gateway = ctx.caches.gateways.get(&namespace, &hook.spec.target.gateway_ref.name);
+    let gateway = gateway.ok_or("Its gateway does not exist.")?;
+    let key = gateway::probe_key(&gateway, ctx).await.map_err(|_| "Its gateway's credentials cannot be read now.")?;
+    key.ok_or("Its gateway has no credentials yet.")
+}
+
 /// Counts a call to Okta.
 fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
     ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
 }
 
-/// The host name of an org, as figures have it.
-fn host(ctx: &Context, org: &ObjectRef) -> String {
-    let org = ctx.caches.orgs.get(&org.namespace, &org.name);
-    org.map(|org| org.spec.url.trim_start_matches("https://").trim_end_matches('/').to_owned()).unwrap_or_default()
-}
-
 /// How often Okta is asked: soon and often while something of the hook fails, the switch is not at rest, or what Okta said last
 /// is too old.
 fn pace(ctx: &Context, switch: &HookSwitch, object: &ObjectRef, source: Source, declared: Duration) -> Pace {
-    let failing = [Source::PublicUrl, Source::Execute, Source::SystemLog]
-        .into_iter()
-        .any(|source| ctx.probes.signal(object, source).sight == Sight::Fail);
+    let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
+    let failing = witnesses.any(|source| ctx.probes.signal(object, source).sight == Sight::Fail);
     let suspect = switch.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Suspect");
     let forgotten = ctx.probes.fresh(object, source).is_none();
     let now = if failing || suspect || forgotten { declared.min(AGAIN) } else { declared };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kube::ResourceExt as _;
 
-use crate::api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook};
+use crate::api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook, TelephonyHookStatus};
 
 /// Who decides a hook's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,14 @@ pub fn repointed(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> Option<R
         // what was before it stays until it decides
         None => left(),
     }
+}
+
+/// The hook in Okta that was pointed at this one's place.
+#[must_use]
+pub fn pointed_here<'h>(hook: &TelephonyHook, hooks: &'h [Arc<TelephonyHook>]) -> Option<&'h Arc<TelephonyHook>> {
+    let name = hook.name_any();
+    let points = |status: &TelephonyHookStatus| status.repointed.as_ref().is_some_and(|to| to.to == name);
+    hooks.iter().find(|other| other.status.as_ref().is_some_and(points))
 }
 
 /// Whether the switch that may point a hook anywhere has not said yet where: until then nothing is written.
@@ -224,7 +232,7 @@ mod tests {
         assert!(matches!(problem(&on("a")[0], &two, &on("a")), Some(Unfit::Conflict(_))));
 
         let mut left = (*first).clone();
-        let status = crate::api::TelephonyHookStatus { repointed: repointed(&first, &on("b")), ..Default::default() };
+        let status = TelephonyHookStatus { repointed: repointed(&first, &on("b")), ..Default::default() };
         left.status = Some(status);
         assert_eq!(to(repointed(&left, &[])), Some("b".into()), "the switch is gone, and nothing changes in Okta");
         let mut undecided = (*on("b")[0]).clone();

@@ -45,6 +45,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     let mut signals = BTreeMap::new();
     let mut seen_hooks = Vec::new();
     let okta = in_use(switch, ctx);
+    let org = super::org(switch, ctx).map(|org| ctx.orgs.view(&namespace, &org));
     let target = switch.status.as_ref().and_then(|status| status.target.as_deref());
     for named in &switch.spec.hooks {
         let Some(hook) = hooks.iter().find(|hook| hook.name_any() == named.name) else { continue };
@@ -53,14 +54,12 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let object = ObjectRef::new(&namespace, &named.name);
         let called = ctx.reports.last_call(&namespace, gateway, &named.name).is_some_and(|age| age <= watched.interval);
         for source in watched.witnesses() {
-            let of_okta = matches!(source, Source::Execute | Source::SystemLog);
-            of_hook.push(if of_okta && okta != InOkta::Ours(named.name.clone()) {
+            of_hook.push(if source.is_oktas() && okta != InOkta::Ours(named.name.clone()) {
                 Signal { source, sight: Sight::Unknown, why: "Okta does not use it now.".into() }
             } else {
                 believed(ctx.probes.signal(&object, source), called)
             });
         }
-        let org = super::org(switch, ctx).map(|org| ctx.orgs.view(&namespace, &org));
         let stands = ObjectRef::new(&namespace, ruling::in_okta(switch, &named.name));
         let view = org.as_ref().and_then(|org| org.hooks.get(&stands));
         let outcome = view.map(|view| &view.verdict.outcome);
@@ -103,8 +102,7 @@ fn believed(signal: Signal, called: bool) -> Signal {
 
 /// When this operator reaches no hook's address at all, it says something of the operator's network and nothing of the hooks.
 fn blind(signals: &mut BTreeMap<String, Vec<Signal>>) {
-    let of_okta = |signal: &Signal| matches!(signal.source, Source::Execute | Source::SystemLog);
-    if signals.values().flatten().any(|signal| of_okta(signal) && signal.sight == Sight::Fail) {
+    if signals.values().flatten().any(|signal| signal.source.is_oktas() && signal.sight == Sight::Fail) {
         // Okta does not reach one of them either
         return;
     }

@@ -1,9 +1,6 @@
 //! The switch: a standby hook takes over, and is not switched to needlessly.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -113,11 +110,9 @@ pub fn set_up(stage: &Stage) {
 
 pub fn carriers_fail(stage: &Stage) {
     for (turn, kind) in ["down", "hang"].into_iter().enumerate() {
-        let begun = Instant::now();
         fault(stage, &["twilio", "backup"], kind);
         let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
         println!("     every carrier {kind:<5} standby active after {:.1} s", took.as_secs_f64());
-        let _ = begun;
         delivers(stage, "reserve");
         stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
         assert_eq!(stage.condition("hookswitch", "acme", "Ready"), "True Ready");
