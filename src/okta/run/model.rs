@@ -61,6 +61,34 @@ pub(crate) enum Fault {
     CrashBefore,
     /// The caller dies after it took effect.
     CrashAfter,
+    /// Okta holds the call, and its caller is frozen: it takes effect, if Okta's rules then allow it, when it is let go.
+    Held,
+}
+
+/// What Okta is asked.
+#[derive(Debug, Clone)]
+enum Call {
+    List,
+    Get(HookId),
+    Create(Box<HookContent>),
+    Replace(HookId, Box<HookContent>),
+    Activate(HookId),
+    Deactivate(HookId),
+    Delete(HookId),
+}
+
+impl Call {
+    const fn verb(&self) -> Verb {
+        match self {
+            Self::List => Verb::ReadBack,
+            Self::Get(_) => Verb::Read,
+            Self::Create(_) => Verb::Create,
+            Self::Replace(..) => Verb::Replace,
+            Self::Activate(_) => Verb::Activate,
+            Self::Deactivate(_) => Verb::Deactivate,
+            Self::Delete(_) => Verb::Delete,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -76,6 +104,7 @@ struct State {
     next_id: u32,
     violations: Vec<String>,
     calls: Vec<Verb>,
+    held: Option<Call>,
 }
 
 enum Effect {
@@ -92,6 +121,8 @@ pub(crate) struct Model {
     /// Hooks without our mark that may be replaced (adopted, or marked again).
     may_take: BTreeSet<HookId>,
     pub(crate) crashed: Notify,
+    /// Told when a call is held.
+    pub(crate) holds: Notify,
     state: Mutex<State>,
 }
 
@@ -110,8 +141,10 @@ impl Model {
             next_id: 0,
             violations: Vec::new(),
             calls: Vec::new(),
+            held: None,
         };
-        Self { behaviour, installation, may_take, crashed: Notify::new(), state: Mutex::new(state) }
+        let (crashed, holds) = (Notify::new(), Notify::new());
+        Self { behaviour, installation, may_take, crashed, holds, state: Mutex::new(state) }
     }
 
     /// The hooks as they are now.
@@ -204,19 +237,21 @@ impl Model {
         }
     }
 
-    async fn exchange(
-        &self,
-        verb: Verb,
-        act: impl FnOnce(&Self, &mut State) -> Result<(ObservedHook, Option<Effect>), Failure> + Send,
-    ) -> CallResult<ObservedHook> {
+    async fn exchange(&self, call: Call) -> CallResult<ObservedHook> {
         let fault = {
             let mut state = self.state();
-            state.calls.push(verb);
+            state.calls.push(call.verb());
             state.faults.pop_front().unwrap_or(Fault::None)
         };
         let lost = Failure::Unclear { detail: "lost".into() };
         match fault {
             Fault::CrashBefore => self.crash().await,
+            Fault::Held => {
+                self.state().held = Some(call.clone());
+                self.holds.notify_one();
+                // whoever is frozen hears no answer, and finds its time over when it goes on
+                return std::future::pending().await;
+            }
             Fault::Unreachable => return Err(error(Failure::Unreachable { detail: "test".into() })),
             Fault::LostCall => return Err(error(lost)),
             Fault::Unauthorized => return Err(error(Failure::Unauthorized)),
@@ -226,22 +261,122 @@ impl Model {
             }
             Fault::None | Fault::LostAnswer | Fault::CrashAfter => {}
         }
-        let result = {
-            let mut state = self.state();
-            act(self, &mut state).map(|(answer, effect)| {
-                if let Some(effect) = effect {
-                    state.pending.push_back((Instant::now() + self.behaviour.delay, effect));
-                }
-                answer
-            })
-        };
-        drop(self.state());
+        let result = self.perform(&call);
         match fault {
             Fault::CrashAfter => self.crash().await,
             Fault::LostAnswer => return Err(error(lost)),
             _ => {}
         }
         result.map(|value| Answer { value, request_id: None, rate: None }).map_err(error)
+    }
+
+    /// Lets a held call take effect now. Tells which one there was, if any.
+    pub(crate) fn let_go(&self) -> Option<Verb> {
+        let call = self.state().held.take()?;
+        // nobody hears the answer
+        drop(self.perform(&call));
+        Some(call.verb())
+    }
+
+    fn perform(&self, call: &Call) -> Result<ObservedHook, Failure> {
+        let mut state = self.state();
+        let (answer, effect) = match call {
+            Call::List => (written(HookId::new("none").unwrap(), HookStatus::Inactive, &blank()).hook, None),
+            Call::Get(id) => (find(&state, id)?, None),
+            Call::Create(content) => self.created(&mut state, content)?,
+            Call::Replace(id, content) => self.replaced(&mut state, id, content)?,
+            Call::Activate(id) => self.activated(&mut state, id)?,
+            Call::Deactivate(id) => self.deactivated(&mut state, id)?,
+            Call::Delete(id) => self.deleted(&mut state, id)?,
+        };
+        if let Some(effect) = effect {
+            state.pending.push_back((Instant::now() + self.behaviour.delay, effect));
+        }
+        drop(state);
+        // what takes effect at once is seen at once
+        drop(self.state());
+        Ok(answer)
+    }
+
+    fn created(&self, state: &mut State, content: &HookContent) -> Result<(ObservedHook, Option<Effect>), Failure> {
+        let coming = state.pending.iter().filter_map(|(_, effect)| match effect {
+            Effect::Appear(stored, _) => Some(&**stored),
+            _ => None,
+        });
+        if state.hooks.iter().chain(coming).any(|stored| stored.hook.name == content.name) {
+            return Err(refused("name is not unique"));
+        }
+        let mut active = true;
+        if let Some(other) = state.hooks.iter().find(|stored| stored.hook.status == HookStatus::Active) {
+            if !self.ours(&other.hook) {
+                state.violations.push("created beside a foreign active hook".into());
+            }
+            match self.behaviour.second_creation {
+                SecondCreation::Refused => return Err(refused("one is active")),
+                SecondCreation::Inactive => active = false,
+                SecondCreation::TakesOver => {}
+            }
+        }
+        state.next_id += 1;
+        let id = HookId::new(format!("new{}", state.next_id)).unwrap();
+        let hidden = written(id.clone(), HookStatus::Inactive, content);
+        let status = if active { HookStatus::Active } else { HookStatus::Inactive };
+        let answer = written(id, status, content).hook;
+        Ok((answer, Some(Effect::Appear(Box::new(hidden), active))))
+    }
+
+    fn replaced(
+        &self,
+        state: &mut State,
+        id: &HookId,
+        content: &HookContent,
+    ) -> Result<(ObservedHook, Option<Effect>), Failure> {
+        self.judge(state, Verb::Replace, id);
+        let old = find(state, id)?;
+        if state.hooks.iter().any(|stored| stored.hook.name == content.name && stored.hook.id != *id) {
+            return Err(refused("name is not unique"));
+        }
+        let answer = written(id.clone(), old.status, content).hook;
+        Ok((answer, Some(Effect::Content(id.clone(), Box::new(content.clone())))))
+    }
+
+    fn activated(&self, state: &mut State, id: &HookId) -> Result<(ObservedHook, Option<Effect>), Failure> {
+        self.judge(state, Verb::Activate, id);
+        let mut hook = find(state, id)?;
+        if self.behaviour.never_active == Some(id.as_str()) {
+            return Err(refused("the hook cannot be activated"));
+        }
+        let other = state.hooks.iter().find(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
+        if let Some(other) = other {
+            if self.behaviour.second_activation == SecondActivation::Refused {
+                return Err(refused("one is active"));
+            }
+            if !self.ours(&other.hook) {
+                state.violations.push("activated beside a foreign active hook".into());
+            }
+        }
+        hook.status = HookStatus::Active;
+        Ok((hook, Some(Effect::On(id.clone()))))
+    }
+
+    fn deactivated(&self, state: &mut State, id: &HookId) -> Result<(ObservedHook, Option<Effect>), Failure> {
+        self.judge(state, Verb::Deactivate, id);
+        let mut hook = find(state, id)?;
+        let others = state.hooks.iter().any(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
+        if self.behaviour.deactivating_last_refused && hook.status == HookStatus::Active && !others {
+            return Err(refused("the Phone authenticator needs an active hook"));
+        }
+        hook.status = HookStatus::Inactive;
+        Ok((hook, Some(Effect::Off(id.clone()))))
+    }
+
+    fn deleted(&self, state: &mut State, id: &HookId) -> Result<(ObservedHook, Option<Effect>), Failure> {
+        self.judge(state, Verb::Delete, id);
+        let hook = find(state, id)?;
+        if hook.status != HookStatus::Inactive {
+            return Err(refused("only inactive hooks can be deleted"));
+        }
+        Ok((hook, Some(Effect::Vanish(id.clone()))))
     }
 
     async fn crash(&self) {
@@ -253,106 +388,35 @@ impl Model {
 impl Api for Model {
     fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
         async move {
-            let some = written(HookId::new("none").unwrap(), HookStatus::Inactive, &blank());
-            self.exchange(Verb::ReadBack, |_, _| Ok((some.hook, None))).await?;
+            self.exchange(Call::List).await?;
             Ok(Answer { value: self.observed(), request_id: None, rate: None })
         }
         .boxed()
     }
 
     fn get<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
-        self.exchange(Verb::Read, move |_, state| find(state, id).map(|hook| (hook, None))).boxed()
+        self.exchange(Call::Get(id.clone())).boxed()
     }
 
     fn create<'a>(&'a self, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
-        self.exchange(Verb::Create, move |model, state| {
-            let coming = state.pending.iter().filter_map(|(_, effect)| match effect {
-                Effect::Appear(stored, _) => Some(&**stored),
-                _ => None,
-            });
-            if state.hooks.iter().chain(coming).any(|stored| stored.hook.name == content.name) {
-                return Err(refused("name is not unique"));
-            }
-            let mut active = true;
-            if let Some(other) = state.hooks.iter().find(|stored| stored.hook.status == HookStatus::Active) {
-                if !model.ours(&other.hook) {
-                    state.violations.push("created beside a foreign active hook".into());
-                }
-                match model.behaviour.second_creation {
-                    SecondCreation::Refused => return Err(refused("one is active")),
-                    SecondCreation::Inactive => active = false,
-                    SecondCreation::TakesOver => {}
-                }
-            }
-            state.next_id += 1;
-            let id = HookId::new(format!("new{}", state.next_id)).unwrap();
-            let hidden = written(id.clone(), HookStatus::Inactive, content);
-            let status = if active { HookStatus::Active } else { HookStatus::Inactive };
-            let answer = written(id, status, content).hook;
-            Ok((answer, Some(Effect::Appear(Box::new(hidden), active))))
-        })
-        .boxed()
+        self.exchange(Call::Create(Box::new(content.clone()))).boxed()
     }
 
     fn replace<'a>(&'a self, id: &'a HookId, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
-        self.exchange(Verb::Replace, move |model, state| {
-            model.judge(state, Verb::Replace, id);
-            let old = find(state, id)?;
-            if state.hooks.iter().any(|stored| stored.hook.name == content.name && stored.hook.id != *id) {
-                return Err(refused("name is not unique"));
-            }
-            let answer = written(id.clone(), old.status, content).hook;
-            Ok((answer, Some(Effect::Content(id.clone(), Box::new(content.clone())))))
-        })
-        .boxed()
+        self.exchange(Call::Replace(id.clone(), Box::new(content.clone()))).boxed()
     }
 
     fn activate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
-        self.exchange(Verb::Activate, move |model, state| {
-            model.judge(state, Verb::Activate, id);
-            let mut hook = find(state, id)?;
-            if model.behaviour.never_active == Some(id.as_str()) {
-                return Err(refused("the hook cannot be activated"));
-            }
-            let other = state.hooks.iter().find(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
-            if let Some(other) = other {
-                if model.behaviour.second_activation == SecondActivation::Refused {
-                    return Err(refused("one is active"));
-                }
-                if !model.ours(&other.hook) {
-                    state.violations.push("activated beside a foreign active hook".into());
-                }
-            }
-            hook.status = HookStatus::Active;
-            Ok((hook, Some(Effect::On(id.clone()))))
-        })
-        .boxed()
+        self.exchange(Call::Activate(id.clone())).boxed()
     }
 
     fn deactivate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
-        self.exchange(Verb::Deactivate, move |model, state| {
-            model.judge(state, Verb::Deactivate, id);
-            let mut hook = find(state, id)?;
-            let others = state.hooks.iter().any(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
-            if model.behaviour.deactivating_last_refused && hook.status == HookStatus::Active && !others {
-                return Err(refused("the Phone authenticator needs an active hook"));
-            }
-            hook.status = HookStatus::Inactive;
-            Ok((hook, Some(Effect::Off(id.clone()))))
-        })
-        .boxed()
+        self.exchange(Call::Deactivate(id.clone())).boxed()
     }
 
     fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>> {
         async move {
-            let answer = self.exchange(Verb::Delete, move |model, state| {
-                model.judge(state, Verb::Delete, id);
-                let hook = find(state, id)?;
-                if hook.status != HookStatus::Inactive {
-                    return Err(refused("only inactive hooks can be deleted"));
-                }
-                Ok((hook, Some(Effect::Vanish(id.clone()))))
-            });
+            let answer = self.exchange(Call::Delete(id.clone()));
             answer.await.map(|_| Answer { value: (), request_id: None, rate: None })
         }
         .boxed()

@@ -1,8 +1,5 @@
-//! The fault matrix: the operator killed before and after every call to Okta and every write to the API server, with every
-//! fault at every call, for each thing that it does to hooks, and for each behaviour that Okta does not document.
-//!
-//! The org is the planner's model of one, the API server is in memory; a killed operator is followed by one that remembers
-//! nothing. A sample of the combinations runs by default; `HOOKSWITCH_TESTS=full` runs all of them.
+//! An operator at work on one thing that it does to hooks, between an API server in memory and the planner's model of an org.
+//! One that is killed is followed by another, which remembers nothing.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -10,8 +7,8 @@ use futures::future::{BoxFuture, FutureExt as _};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-use super::{
-    double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, SWITCHES, Server, Trouble, World},
+use super::super::{
+    double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, SWITCHES, Server, World},
     flow_tests::{gateway, hook, org, secret},
     org::dial::{Access, Dial, HookCaller, OrgApi},
     pass::Reconcile as _,
@@ -26,17 +23,10 @@ use crate::{
         client::CallResult,
         log,
         mark::Installation,
-        plan::Verb,
-        run::model::{Behaviour, Fault, Model, SecondActivation, SecondCreation, written},
+        run::model::{Behaviour, Model, SecondActivation, written},
         types::{HookContent, HookStatus, OrgIdentity},
     },
 };
-
-/// Combinations that run by default.
-const SAMPLE: usize = 1_200;
-
-/// Where the sample begins; another one by `HOOKSWITCH_SEED`.
-const SEED: u64 = 20_260;
 
 impl OrgApi for Model {
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
@@ -67,7 +57,7 @@ impl Dial for Line {
 
 /// What the operator is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Task {
+pub(super) enum Task {
     Create,
     Adopt,
     Update,
@@ -88,7 +78,7 @@ enum Task {
     RepointFailback,
 }
 
-const TASKS: [Task; 12] = [
+pub(super) const TASKS: [Task; 12] = [
     Task::Create,
     Task::Adopt,
     Task::Update,
@@ -104,68 +94,37 @@ const TASKS: [Task; 12] = [
 ];
 
 impl Task {
-    const fn is_of_switch(self) -> bool {
+    pub(super) const fn is_of_switch(self) -> bool {
         self.repoints() || matches!(self, Self::Switch | Self::Failover | Self::Failback)
     }
 
-    const fn repoints(self) -> bool {
+    pub(super) const fn repoints(self) -> bool {
         matches!(self, Self::Repoint | Self::RepointFailover | Self::RepointFailback)
     }
 
-    const fn is_failover(self) -> bool {
+    /// Whether there is a way to its end in such an org.
+    pub(super) fn ends_in(self, org: &Behaviour) -> bool {
+        let switches = matches!(self, Self::HandOver | Self::Switch | Self::Failover | Self::Failback);
+        let empties = matches!(self, Self::Deactivate | Self::Delete);
+        let takes_over = org.second_activation == SecondActivation::TakesOver;
+        !org.deactivating_last_refused || !empties && (!switches || takes_over)
+    }
+
+    pub(super) const fn is_failover(self) -> bool {
         matches!(self, Self::Failover | Self::RepointFailover)
     }
 
-    const fn is_failback(self) -> bool {
+    pub(super) const fn is_failback(self) -> bool {
         matches!(self, Self::Failback | Self::RepointFailback)
     }
 }
 
-/// One thing that goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wrong {
-    Nothing,
-    /// At a call to Okta, by number.
-    Okta(usize, Fault),
-    /// At a write to the API server, by number.
-    Write(usize, Trouble),
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Script {
-    task: Task,
-    behaviour: usize,
-    kill: Wrong,
-    fault: Wrong,
-}
-
-fn behaviours() -> Vec<Behaviour> {
-    let creations = [SecondCreation::Refused, SecondCreation::Inactive, SecondCreation::TakesOver];
-    let activations = [
-        (SecondActivation::Refused, 0),
-        (SecondActivation::Refused, 3),
-        (SecondActivation::TakesOver, 0),
-        (SecondActivation::TakesOver, 3),
-        (SecondActivation::Permitted, 0),
-    ];
-    let of = |second_creation| {
-        activations.map(|(second_activation, delay)| Behaviour {
-            second_creation,
-            second_activation,
-            deactivating_last_refused: false,
-            never_active: None,
-            delay: Duration::from_secs(delay),
-        })
-    };
-    creations.into_iter().flat_map(of).collect()
-}
-
 /// An operator at work on one task.
-struct Run {
-    task: Task,
-    model: Arc<Model>,
-    world: World,
-    kills: usize,
+pub(super) struct Run {
+    pub(super) task: Task,
+    pub(super) model: Arc<Model>,
+    pub(super) world: World,
+    pub(super) kills: usize,
     gateway_there: bool,
 }
 
@@ -180,7 +139,7 @@ fn content(name: &str, uri: &str) -> HookContent {
 }
 
 impl Run {
-    fn new(task: Task, behaviour: Behaviour) -> Self {
+    pub(super) fn new(task: Task, behaviour: Behaviour) -> Self {
         let foreign =
             written(HookId::new("foreign").unwrap(), HookStatus::Inactive, &content("Theirs", "https://x.test/"));
         let mut there = vec![foreign];
@@ -240,7 +199,7 @@ impl Run {
         self.world.server.put(&format!("{SWITCHES}/acme"), switch);
     }
 
-    fn annotate(&self, name: &str, value: &str) {
+    pub(super) fn annotate(&self, name: &str, value: &str) {
         let path = format!("{SWITCHES}/acme");
         let mut switch = self.world.server.get(&path).unwrap();
         switch["metadata"]["annotations"][name] = json!(value);
@@ -256,7 +215,7 @@ impl Run {
     }
 
     /// Everything up to the task itself, with nothing going wrong.
-    async fn prepare(&mut self) {
+    pub(super) async fn prepare(&mut self) {
         match self.task {
             Task::Create | Task::Adopt | Task::Switch | Task::Repoint => return,
             Task::HandOver => {
@@ -270,8 +229,8 @@ impl Run {
         if self.task.is_failback() {
             self.annotate("hookswitch.dev/promote", "other");
             self.rounds(6, Duration::from_secs(6)).await;
-            let switch = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap();
-            assert_eq!(switch["status"]["active"], "other", "promoted: {switch}");
+            let says = self.says();
+            assert_eq!(says["active"], "other", "promoted: {says}");
             return;
         }
         let shown = || {
@@ -291,7 +250,7 @@ impl Run {
         assert_eq!(self.active(), ["Acme main"], "{}", shown());
     }
 
-    fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         match self.task {
             Task::Switch | Task::Repoint => self.declare_switch(),
             Task::Failover | Task::RepointFailover => {
@@ -311,7 +270,7 @@ impl Run {
     }
 
     /// The task, and all the time that it may take when things go wrong.
-    async fn perform(&mut self) {
+    pub(super) async fn perform(&mut self) {
         self.ask();
         self.rounds(12, Duration::from_secs(4)).await;
         self.rounds(5, Duration::from_secs(61)).await;
@@ -327,7 +286,7 @@ impl Run {
         }
     }
 
-    async fn rounds(&mut self, rounds: usize, pause: Duration) {
+    pub(super) async fn rounds(&mut self, rounds: usize, pause: Duration) {
         for _ in 0..rounds {
             self.round().await;
             tokio::time::advance(pause).await;
@@ -335,21 +294,39 @@ impl Run {
         self.round().await;
     }
 
-    /// Passes over everything; an operator that is killed is followed by another.
+    /// Passes over everything; an operator that is killed, or frozen at a call, is followed by another.
     async fn round(&mut self) {
         let (model, server) = (Arc::clone(&self.model), self.world.server.clone());
-        let killed = tokio::select! {
-            () = passes(&mut self.world) => false,
-            () = model.crashed.notified() => true,
-            () = server.died.notified() => true,
+        let (killed, frozen) = tokio::select! {
+            () = passes(&mut self.world) => (false, false),
+            () = model.crashed.notified() => (true, false),
+            () = server.died.notified() => (true, false),
+            () = model.holds.notified() => (true, true),
         };
+        if frozen {
+            // when it goes on it finds that its lease ran out
+            self.world.ctx.lease.lost();
+        }
         if killed {
             self.kills += 1;
             self.world = begin(&server, &model, self.gateway_there);
         }
     }
 
-    fn active(&self) -> Vec<String> {
+    /// The status of the switch.
+    pub(super) fn says(&self) -> Value {
+        self.world.server.get(&format!("{SWITCHES}/acme")).unwrap()["status"].clone()
+    }
+
+    /// The hook whose place Okta sends to.
+    pub(super) fn in_use(&self) -> String {
+        let hooks = self.model.observed();
+        let active = hooks.into_iter().find(|hook| hook.status == HookStatus::Active);
+        let uri = active.and_then(|hook| hook.uri).unwrap_or_default();
+        uri.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn active(&self) -> Vec<String> {
         let hooks = self.model.observed();
         hooks.into_iter().filter(|hook| hook.status == HookStatus::Active).map(|hook| hook.name).collect()
     }
@@ -362,8 +339,7 @@ impl Run {
 
     /// Whether the last switch ended by Okta's refusal.
     fn was_refused(&self) -> bool {
-        let switch = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap();
-        let history = switch["status"]["history"].as_array().cloned().unwrap_or_default();
+        let history = self.says()["history"].as_array().cloned().unwrap_or_default();
         history.last().is_some_and(|last| last["outcome"] == "Failed")
     }
 
@@ -372,7 +348,7 @@ impl Run {
     }
 
     /// What is not as it is to be at the end.
-    fn wrong(&self) -> Option<String> {
+    pub(super) fn wrong(&self) -> Option<String> {
         let hooks = self.model.hooks();
         let named = |name: &str| hooks.iter().filter(|stored| stored.hook.name == name).collect::<Vec<_>>();
         let expected: &[&str] = match self.task {
@@ -394,7 +370,7 @@ impl Run {
             return (!gone).then(|| "it is not deleted".to_owned());
         }
         if self.task.is_of_switch() {
-            let status = self.world.server.get(&format!("{SWITCHES}/acme")).unwrap()["status"].clone();
+            let status = self.says();
             let phase = if self.task.is_failover() { "OnStandby" } else { "Healthy" };
             if status["phase"] != phase || !status["switching"].is_null() {
                 return Some(format!("the switch says {status}"));
@@ -464,151 +440,4 @@ async fn passes(world: &mut World) {
         let _ = OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await;
     }
     world.sync();
-}
-
-/// How many calls to Okta and writes to the API server a task takes when nothing goes wrong.
-async fn measure(task: Task, behaviour: Behaviour) -> (usize, usize) {
-    let mut run = Run::new(task, behaviour);
-    run.prepare().await;
-    let calls = run.model.calls().len();
-    run.world.server.writes();
-    run.ask();
-    run.rounds(18, Duration::from_secs(4)).await;
-    let made = run.model.calls().len() - calls;
-    let writes = run.world.server.writes().len();
-    assert_eq!(run.wrong(), None, "{task:?} {behaviour:?} with nothing going wrong: {:?}", run.model.calls());
-    (made, writes)
-}
-
-async fn play(script: Script) -> Result<usize, String> {
-    let mut run = Run::new(script.task, behaviours()[script.behaviour]);
-    run.prepare().await;
-    let mut faults = Vec::new();
-    for wrong in [script.fault, script.kill] {
-        match wrong {
-            Wrong::Nothing => {}
-            Wrong::Okta(at, fault) => {
-                faults.resize(faults.len().max(at + 1), Fault::None);
-                faults[at] = fault;
-            }
-            Wrong::Write(at, trouble) => run.world.server.trouble(Some((at, trouble))),
-        }
-    }
-    run.model.fail(faults);
-    let before = run.model.calls().len();
-    run.perform().await;
-    let left_empty = run.model.calls().split_off(before).contains(&Verb::Deactivate);
-    if left_empty && script.task.is_failover() && script.task.repoints() {
-        return Err("a hook that is repointed was deactivated".into());
-    }
-    let violations = run.model.violations();
-    let foreign = run.model.hooks().into_iter().find(|stored| stored.hook.id.as_str() == "foreign");
-    if !violations.is_empty() {
-        return Err(format!("{violations:?}"));
-    }
-    if foreign.is_none_or(|stored| stored.hook.status != HookStatus::Inactive || stored.secret != "theirs") {
-        return Err("the foreign hook was touched".into());
-    }
-    run.wrong().map_or(Ok(run.kills), Err)
-}
-
-/// Every combination, as far as a task that goes well has calls and writes for something to go wrong at.
-async fn combinations() -> Vec<Script> {
-    const FAULTS: [Fault; 6] = [
-        Fault::Unreachable,
-        Fault::LostCall,
-        Fault::LostAnswer,
-        Fault::ServerError,
-        Fault::RateLimited,
-        Fault::Unauthorized,
-    ];
-    const TROUBLES: [Trouble; 3] = [Trouble::Conflict, Trouble::Fails, Trouble::LostAnswer];
-    let mut scripts = Vec::new();
-    for (number, behaviour) in behaviours().into_iter().enumerate() {
-        for task in TASKS {
-            let (calls, writes) = measure(task, behaviour).await;
-            let mut kills = vec![Wrong::Nothing];
-            // after a fault there are more calls than when all goes well
-            for at in 0..calls + 3 {
-                kills.extend([Fault::CrashBefore, Fault::CrashAfter].map(|fault| Wrong::Okta(at, fault)));
-            }
-            for at in 0..writes + 2 {
-                kills.extend([Trouble::DiesBefore, Trouble::DiesAfter].map(|trouble| Wrong::Write(at, trouble)));
-            }
-            let mut faults = vec![Wrong::Nothing];
-            for at in 0..calls + 2 {
-                faults.extend(FAULTS.map(|fault| Wrong::Okta(at, fault)));
-            }
-            for at in 0..writes {
-                faults.extend(TROUBLES.map(|trouble| Wrong::Write(at, trouble)));
-            }
-            for kill in &kills {
-                let possible = faults.iter().filter(|fault| !excludes(*kill, **fault));
-                scripts.extend(possible.map(|fault| Script { task, behaviour: number, kill: *kill, fault: *fault }));
-            }
-        }
-    }
-    scripts
-}
-
-/// Two things cannot go wrong at one call, nor can the API server be in trouble twice.
-fn excludes(kill: Wrong, fault: Wrong) -> bool {
-    match (kill, fault) {
-        (Wrong::Okta(one, _), Wrong::Okta(two, _)) => one == two,
-        (Wrong::Write(..), Wrong::Write(..)) => true,
-        _ => false,
-    }
-}
-
-/// Numbers that are the same in every run with the same seed.
-fn sample(all: usize, wanted: usize, seed: u64) -> Vec<usize> {
-    let mut state = seed;
-    let mut chosen = BTreeSet::new();
-    while chosen.len() < wanted.min(all) {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        chosen.insert(usize::try_from(state >> 33).unwrap() % all);
-    }
-    chosen.into_iter().collect()
-}
-
-#[test]
-fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_never_does_harm() {
-    let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
-    let seed = std::env::var("HOOKSWITCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
-    let block = |work: BoxFuture<'static, Result<usize, String>>| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(work)
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let all = runtime.block_on(combinations());
-    let chosen = if full { (0..all.len()).collect() } else { sample(all.len(), SAMPLE, seed) };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = chosen.len().div_ceil(threads);
-    let (all, block) = (&all, &block);
-    let played: Vec<(usize, Result<usize, String>)> = std::thread::scope(|scope| {
-        let parts: Vec<_> = chosen
-            .chunks(share)
-            .map(|part| {
-                scope.spawn(move || part.iter().map(|at| (*at, block(play(all[*at]).boxed()))).collect::<Vec<_>>())
-            })
-            .collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
-    });
-    let kills: usize = played.iter().filter_map(|(_, ended)| ended.as_ref().ok()).sum();
-    let failed =
-        played.iter().filter_map(|(at, ended)| Some(format!("{at}: {:?}: {}", all[*at], ended.as_ref().err()?)));
-    let failed: Vec<String> = failed.collect();
-    println!(
-        "fault matrix: {} of {} combinations, {kills} kills, seed {seed}, {} failed",
-        chosen.len(),
-        all.len(),
-        failed.len()
-    );
-    assert!(
-        failed.is_empty(),
-        "{} failed, the first of them:\n{}",
-        failed.len(),
-        failed[..failed.len().min(12)].join("\n")
-    );
-    assert!(kills * 2 > chosen.len(), "the operator was hardly ever killed: {kills}");
 }
