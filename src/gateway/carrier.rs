@@ -9,7 +9,11 @@ use std::{
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{breaker::Breakers, health::CarrierHealth};
+use super::{
+    breaker::Breakers,
+    health::{Again, CarrierHealth},
+    probes::Subject,
+};
 use crate::{
     config::{
         document::{self, GatewayConfig},
@@ -173,27 +177,6 @@ impl Carrier {
         outcome
     }
 
-    /// Asks the carrier whether it works; the caller bounds the time.
-    pub async fn probe(&self) -> Probed {
-        let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
-        match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
-            Ok(answer) => self.adapter.probed(&carried(answer)),
-            // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
-            Err(SendError::NotSent { cause } | SendError::Unclear { cause }) => {
-                Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
-            }
-        }
-    }
-
-    /// Takes in the result of a probe.
-    pub fn probed(&self, probed: &Probed) {
-        let (mut standing, now) = (lock(&self.standing), Instant::now());
-        standing.health.probed(probed, now);
-        if *probed == Probed::Up && standing.health.state() == ProbeState::Up {
-            standing.breakers.relieve(now);
-        }
-    }
-
     /// What the report says of it, but for the counters.
     #[must_use]
     pub fn report(&self) -> CarrierReport {
@@ -206,6 +189,32 @@ impl Carrier {
             breaker: standing.breakers.state(now),
             failing_countries: standing.health.failing_countries(now).iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+impl Subject for Carrier {
+    async fn ask(&self) -> Probed {
+        let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
+            Ok(answer) => self.adapter.probed(&carried(answer)),
+            // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
+            Err(SendError::NotSent { cause } | SendError::Unclear { cause }) => {
+                Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
+            }
+        }
+    }
+
+    fn tell(&self, probed: &Probed) -> Again {
+        let (mut standing, now) = (lock(&self.standing), Instant::now());
+        let again = standing.health.probed(probed, now);
+        if *probed == Probed::Up && standing.health.state() == ProbeState::Up {
+            standing.breakers.relieve(now);
+        }
+        again
+    }
+
+    fn is_down(&self) -> bool {
+        lock(&self.standing).health.state() == ProbeState::Down
     }
 }
 
