@@ -182,11 +182,15 @@ impl Carrier {
     pub fn report(&self) -> CarrierReport {
         let now = Instant::now();
         let standing = lock(&self.standing);
+        let failing_since = [standing.health.failing_since(), standing.breakers.failing_since(now)];
+        let failing_for = failing_since.into_iter().flatten().min().map(|since| now.saturating_duration_since(since));
         CarrierReport {
             probe: standing.health.state(),
             probe_age_s: standing.health.probe_age(now).map(|age| age.as_secs()),
             outcomes: std::collections::BTreeMap::new(),
             breaker: standing.breakers.state(now),
+            failing_for_ms: failing_for
+                .map_or(0, |failing_for| u64::try_from(failing_for.as_millis()).unwrap_or(u64::MAX)),
             failing_countries: standing.health.failing_countries(now).iter().map(ToString::to_string).collect(),
         }
     }
