@@ -35,6 +35,13 @@ impl Moment {
     }
 }
 
+/// Looks that would have failed, this one included, had each of them seen what this one was told of: who told it waited for
+/// more than one failure already.
+fn missed(hook: &HookSeen, settings: &Settings) -> u32 {
+    let intervals = hook.health.failing_for.as_nanos() / settings.interval.as_nanos().max(1);
+    u32::try_from(intervals).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -577,7 +584,7 @@ impl Machine {
                     self.leave(active, seen, settings, now, told);
                 }
             }
-            Sight::Fail if streak.fails >= settings.fall => {
+            Sight::Fail if streak.fails.max(missed(active, settings)) >= settings.fall => {
                 told.push(Told::Suspect(active.name.clone()));
                 self.enter(Phase::Suspect, now);
             }

@@ -87,7 +87,7 @@ impl OfGateway {
             (_, Serving::No) => (Sight::Fail, "Ready replicas do not serve the hook."),
             (_, Serving::Unknown) => (Sight::Unknown, "No ready replica has reported lately."),
         };
-        Signal { source: Source::Gateway, sight, why: why.to_owned() }
+        Signal { source: Source::Gateway, sight, why: why.to_owned(), failing_for: Duration::ZERO }
     }
 
     fn coverage(&self, threshold: u8, now: Instant) -> (Signal, Option<u8>) {
@@ -110,7 +110,26 @@ impl OfGateway {
             Some(known) if known.uncovered.is_empty() => (Sight::Pass, "Every rule has a usable carrier.".to_owned()),
             Some(known) => (Sight::Pass, format!("Degraded. {}", without(&known.uncovered))),
         };
-        (Signal { source: Source::Coverage, sight, why }, known.map(|known| known.percent))
+        let failing_for = if sight == Sight::Fail { self.failing_for(&rules, now) } else { Duration::ZERO };
+        (Signal { source: Source::Coverage, sight, why, failing_for }, known.map(|known| known.percent))
+    }
+
+    /// How long none of the rules without a usable carrier has had one: since the latest of the first failures of their
+    /// carriers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not shorter.
+    fn failing_for(&self, rules: &[Rule], now: Instant) -> Duration {
+        let uncovered = self.rules.iter().zip(rules).filter(|(_, rule)| rule.covered == Some(false));
+        let carriers: BTreeSet<&String> = uncovered.flat_map(|(rule, _)| &rule.carriers).collect();
+        let told = self.replicas.values().filter(|(_, at)| now.saturating_duration_since(*at) <= FRESH);
+        let failing = told.flat_map(|(report, at)| {
+            let age = now.saturating_duration_since(*at);
+            let of = move |carrier: &&String| {
+                let told = Duration::from_millis(report.carriers.get(*carrier)?.failing_for_ms);
+                // what nobody says does not grow old
+                Some(if told.is_zero() { told } else { told.saturating_add(age) })
+            };
+            carriers.iter().filter_map(of)
+        });
+        failing.min().unwrap_or_default()
     }
 }
 
@@ -602,6 +621,42 @@ mod tests {
         assert!(reports.is_due(&key(), &ready), "it serves the configuration before");
         let _ = reports.expect("ns", "gw", "one", BTreeMap::new(), Vec::new());
         assert!(!reports.is_due(&key(), &ready));
+    }
+
+    #[test]
+    fn coverage_has_failed_since_the_latest_of_the_first_failures_of_the_carriers_that_are_missed() {
+        let seconds = |replicas: &[[u64; 3]]| {
+            let reports = Reports::default();
+            let rule = |name: &str, carriers: &[&str]| SendingRule {
+                name: name.into(),
+                critical: false,
+                carriers: carriers.iter().map(|carrier| (*carrier).to_owned()).collect(),
+            };
+            let rules = vec![rule("p/one", &["a", "b"]), rule("p/other", &["b"]), rule("p/third", &["c"])];
+            let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), rules);
+            let of = |replica: &[u64; 3]| {
+                let carrier = |(name, failing): (&str, &u64)| {
+                    let probe = if *failing == 0 { ProbeState::Up } else { ProbeState::Down };
+                    // a report of the release before says nothing
+                    let failing_for_ms = if *failing == 1 { 0 } else { failing * 1_000 };
+                    let carrier = CarrierReport { failing_for_ms, ..report(true, probe).carriers["c"].clone() };
+                    (name.to_owned(), carrier)
+                };
+                let carriers = ["a", "b", "c"].into_iter().zip(replica).map(carrier).collect();
+                ReplicaReport { carriers, ..report(true, ProbeState::Up) }
+            };
+            let round = replicas.iter().enumerate().map(|(number, replica)| (number.to_string(), Some(of(replica))));
+            reports.take(&key(), round.collect());
+            let (signals, _) = reports.signals("ns", "gw", "h", 50);
+            let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+            (coverage.sight, coverage.failing_for.as_secs())
+        };
+        assert_eq!(seconds(&[[9, 7, 0]]), (Sight::Fail, 7), "a rule has none since its last carrier fails");
+        assert_eq!(seconds(&[[9, 7, 0], [5, 8, 0]]), (Sight::Fail, 5), "and no replica since the last one of them");
+        assert_eq!(seconds(&[[9, 7, 0], [1, 8, 0]]), (Sight::Fail, 0), "one does not say since when");
+        assert_eq!(seconds(&[[9, 7, 3]]), (Sight::Fail, 3), "a rule that is not needed for it counts, too");
+        assert_eq!(seconds(&[[9, 0, 7]]), (Sight::Pass, 0));
+        assert_eq!(seconds(&[[9, 7, 0], [0, 0, 0]]), (Sight::Pass, 0), "one replica can send");
     }
 
     #[test]

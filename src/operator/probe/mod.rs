@@ -100,7 +100,7 @@ impl Probes {
     pub fn signal(&self, hook: &ObjectRef, source: Source) -> Signal {
         let found = self.fresh(hook, source);
         let (sight, why) = found.unwrap_or_else(|| (Sight::Unknown, "It was not tried lately.".into()));
-        Signal { source, sight, why }
+        Signal { source, sight, why, failing_for: Duration::ZERO }
     }
 
     /// What the last probe found, unless that is older than three of the intervals in which it was made.
