@@ -106,6 +106,20 @@ fn what_failed_long_before_it_was_seen_is_suspect_at_once_and_the_delay_runs_fro
 }
 
 #[test]
+fn a_look_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
+    let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
+    play.looks(3, Fail, Pass);
+    assert_eq!(play.machine.next_look(&play.settings, Moment::at(play.now)), Duration::from_secs(2));
+    play.now -= 3_000;
+    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+    let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
+    play.looks(3, Fail, Pass);
+    play.looks(1, Unknown, Pass);
+    let now = Moment::at(play.now);
+    assert_eq!(play.machine.next_look(&play.settings, now), Duration::from_secs(5), "what is over is not waited for");
+}
+
+#[test]
 fn what_nobody_can_tell_is_no_failure_however_long_it_lasts() {
     let mut play = Play::new(|_| {});
     assert_eq!(started(&play.looks(200, Unknown, Pass)), 0);
