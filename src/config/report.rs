@@ -101,6 +101,9 @@ pub struct CarrierReport {
     pub outcomes: BTreeMap<String, u64>,
     /// State of the circuit breaker of the whole carrier.
     pub breaker: BreakerState,
+    /// While it cannot be used: milliseconds since the first of the failures that show it, by probes or by the breaker. 0
+    /// while it can be used, or when nobody says.
+    pub failing_for_ms: u64,
     /// Countries that the carrier refuses at the moment, ISO 3166-1 alpha-2, sorted.
     #[serde(deserialize_with = "list::<_, MAX_COUNTRIES>")]
     pub failing_countries: Vec<String>,
@@ -268,6 +271,7 @@ mod tests {
                     probe_age_s: Some(4),
                     outcomes: BTreeMap::from([("accepted".into(), 3), ("throttled".into(), 1)]),
                     breaker: BreakerState::HalfOpen,
+                    failing_for_ms: 7_500,
                     failing_countries: vec!["NO".into(), "SE".into()],
                 },
             )]),
@@ -287,7 +291,7 @@ mod tests {
             "hooks": {"main": {"answers": {"SUCCESSFUL": 3}, "unauthorised": 1, "lastCallAgeS": 2}},
             "carriers": {"twilio-eu": {
                 "probe": "up", "probeAgeS": 4, "outcomes": {"accepted": 3, "throttled": 1},
-                "breaker": "half-open", "failingCountries": ["NO", "SE"],
+                "breaker": "half-open", "failingForMs": 7_500, "failingCountries": ["NO", "SE"],
             }},
             "rules": {"default/nordics": {"calls": 4, "uncovered": 1}},
         });

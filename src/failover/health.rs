@@ -1,5 +1,7 @@
 //! One judgement of a hook from its signals.
 
+use std::time::Duration;
+
 use super::signal::{Sight, Signal, Source};
 
 /// What is judged of a hook.
@@ -9,6 +11,8 @@ pub struct Health {
     pub sight: Sight,
     /// How much of what counts it can deliver, in percent, when known.
     pub percent: Option<u8>,
+    /// How long it has failed already, as far as a signal that suffices knows.
+    pub failing_for: Duration,
 }
 
 impl Health {
@@ -31,7 +35,9 @@ impl Health {
         } else {
             Sight::Pass
         };
-        Self { sight, percent: if unreached { Some(0) } else { percent } }
+        let failing = signals.iter().filter(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
+        let failing_for = failing.map(|signal| signal.failing_for).max().unwrap_or_default();
+        Self { sight, percent: if unreached { Some(0) } else { percent }, failing_for }
     }
 }
 
@@ -43,13 +49,24 @@ mod tests {
     use super::*;
     use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl, SystemLog};
 
+    fn signal((source, sight): (Source, Sight)) -> Signal {
+        Signal { source, sight, why: String::new(), failing_for: Duration::from_secs(7) }
+    }
+
+    #[test]
+    fn a_hook_has_failed_for_as_long_as_what_suffices_to_fail_it_has() {
+        let judge =
+            |coverage, url| Health::of(&[signal((Coverage, coverage)), signal((PublicUrl, url))], None).failing_for;
+        assert_eq!(judge(Sight::Fail, Sight::Pass), Duration::from_secs(7));
+        assert_eq!(judge(Sight::Unknown, Sight::Fail), Duration::ZERO);
+    }
+
     #[test]
     fn gateway_and_coverage_fail_alone_and_witnesses_together() {
         use Sight::{Fail, Pass, Unknown};
         let judge = |gateway: Sight, coverage: Sight, url: Sight, execute: Sight| {
             let sights = [(Gateway, gateway), (Coverage, coverage), (PublicUrl, url), (Execute, execute)];
-            let signals = sights.map(|(source, sight)| Signal { source, sight, why: String::new() });
-            let health = Health::of(&signals, Some(80));
+            let health = Health::of(&sights.map(signal), Some(80));
             (health.sight, health.percent)
         };
         assert_eq!(judge(Pass, Pass, Pass, Pass), (Pass, Some(80)));
@@ -64,7 +81,7 @@ mod tests {
         assert_eq!(Health::of(&[], None).sight, Unknown);
         let witnesses = |execute: Sight| {
             let sights = [(Gateway, Pass), (Coverage, Pass), (PublicUrl, Fail), (SystemLog, Fail), (Execute, execute)];
-            Health::of(&sights.map(|(source, sight)| Signal { source, sight, why: String::new() }), None).sight
+            Health::of(&sights.map(signal), None).sight
         };
         assert_eq!((witnesses(Unknown), witnesses(Pass)), (Fail, Unknown), "Okta reaches it");
     }

@@ -15,7 +15,8 @@ const LOOK: i64 = 5_000;
 /// What happens between two looks.
 #[derive(Debug, Clone)]
 enum Event {
-    Health(usize, Sight),
+    /// A hook's health from now on, and for how many seconds it had failed already when that was found out.
+    Health(usize, Sight, u8),
     /// Okta takes this many looks to do what is decided; none: it does not say anything.
     Okta(Option<u8>),
     Admin(usize),
@@ -29,7 +30,8 @@ enum Event {
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let sight = prop_oneof![4 => Just(Sight::Pass), 4 => Just(Sight::Fail), 1 => Just(Sight::Unknown)];
     let event = prop_oneof![
-        8 => (0..3_usize, sight).prop_map(|(hook, sight)| Event::Health(hook, sight)),
+        8 => (0..3_usize, sight, prop_oneof![Just(0), any::<u8>()])
+            .prop_map(|(hook, sight, before)| Event::Health(hook, sight, before)),
         2 => prop_oneof![Just(None), (0..4_u8).prop_map(Some)].prop_map(Event::Okta),
         1 => (0..3_usize).prop_map(Event::Admin),
         1 => Just(Event::Restart),
@@ -46,6 +48,10 @@ struct World {
     settings: Settings,
     now: i64,
     sights: [Sight; 3],
+    /// When each of those that fail began to, as far as that is known.
+    failing: [Option<i64>; 3],
+    /// Failed looks at each since the last one that passed.
+    failed: [u32; 3],
     active: Option<String>,
     speaks: bool,
     lag: u8,
@@ -58,9 +64,19 @@ struct World {
 impl World {
     fn look(&mut self, request: Option<Request>, acknowledged: bool) {
         self.now += LOOK;
-        let hooks = HOOKS.iter().zip(self.sights).map(|(name, sight)| HookSeen {
+        for (failed, sight) in self.failed.iter_mut().zip(self.sights) {
+            match sight {
+                Sight::Fail => *failed += 1,
+                Sight::Pass => *failed = 0,
+                Sight::Unknown => {}
+            }
+        }
+        let failing_for = |since: Option<i64>| {
+            since.map_or(Duration::ZERO, |since| Duration::from_millis(u64::try_from(self.now - since).unwrap()))
+        };
+        let hooks = HOOKS.iter().zip(self.sights).zip(self.failing).map(|((name, sight), since)| HookSeen {
             name: (*name).to_owned(),
-            health: Health { sight, percent: None },
+            health: Health { sight, percent: None, failing_for: failing_for(since) },
             usable_in_okta: true,
             refused: false,
         });
@@ -81,8 +97,14 @@ impl World {
         self.obey();
     }
 
-    /// What must be so whenever the machine switches by itself.
+    /// What must be so whenever the machine suspects a hook, or switches by itself.
     fn check(&mut self, told: &Told, before: &Machine, seen: &Seen) {
+        if let Told::Suspect(name) = told {
+            let (hook, seen) = seen.hooks.iter().enumerate().find(|(_, hook)| hook.name == *name).unwrap();
+            assert_eq!(seen.health.sight, Sight::Fail, "suspected without being seen to fail");
+            let known = seen.health.failing_for >= self.settings.interval * (self.settings.fall - 1);
+            assert!(known || self.failed[hook] >= self.settings.fall, "suspected after {} looks", self.failed[hook]);
+        }
         let Told::Started { from, to, cause } = told else { return };
         if !cause.is_automatic() {
             return;
@@ -95,6 +117,8 @@ impl World {
         assert!(!matches!(before.phase(), Phase::FailingOver { .. }), "a switch inside a switch");
         if *cause == super::machine::Cause::Failed {
             assert_eq!(sight(from.as_deref().unwrap()), Sight::Fail, "away from a hook that is not seen to fail");
+            let waited = before.since().age(Moment::at(self.now)) >= self.settings.delay;
+            assert!(waited || matches!(before.phase(), Phase::Held(_)), "before the delay was over");
         }
         let window = i64::try_from(self.settings.window.as_millis()).unwrap();
         self.automatic.retain(|at| self.now - at < window);
@@ -140,7 +164,11 @@ impl World {
 
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Health(hook, sight) => self.sights[*hook] = *sight,
+            Event::Health(hook, sight, before) => {
+                self.sights[*hook] = *sight;
+                let known = *sight == Sight::Fail && *before > 0;
+                self.failing[*hook] = known.then(|| self.now - i64::from(*before) * 1_000);
+            }
             Event::Okta(lag) => (self.speaks, self.lag) = (lag.is_some(), lag.unwrap_or(self.lag)),
             Event::Admin(hook) => self.active = Some(HOOKS[*hook].to_owned()),
             Event::Restart => self.restart(),
@@ -168,6 +196,8 @@ proptest! {
             settings,
             now: 0,
             sights: [Sight::Pass; 3],
+            failing: [None; 3],
+            failed: [0; 3],
             active: None,
             speaks: true,
             lag: 0,

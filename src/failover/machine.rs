@@ -35,6 +35,13 @@ impl Moment {
     }
 }
 
+/// Looks that would have failed, this one included, had each of them seen what this one was told of: who told it waited for
+/// more than one failure already.
+fn missed(hook: &HookSeen, settings: &Settings) -> u32 {
+    let intervals = hook.health.failing_for.as_nanos() / settings.interval.as_nanos().max(1);
+    u32::try_from(intervals).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -395,7 +402,7 @@ impl Machine {
     /// One look.
     pub fn step(&mut self, seen: &Seen, settings: &Settings, now: Moment) -> Vec<Told> {
         let mut told = Vec::new();
-        if self.next_look(settings, now).is_zero() {
+        if self.counts_in(settings, now).is_zero() {
             self.count(seen);
             self.counted = Some(now);
         }
@@ -425,9 +432,17 @@ impl Machine {
         told
     }
 
-    /// Time until a look counts again. One in between sees changes of Okta and requests at once, and makes no streak longer.
+    /// Time until the next look is wanted: until one counts again, or the delay is over.
     #[must_use]
     pub fn next_look(&self, settings: &Settings, now: Moment) -> Duration {
+        let left = settings.delay.saturating_sub(self.since.age(now));
+        let delay = Some(left).filter(|left| self.phase == Phase::Suspect && !left.is_zero());
+        let counts = self.counts_in(settings, now);
+        delay.map_or(counts, |left| left.min(counts))
+    }
+
+    /// Time until a look counts again. One in between sees changes of Okta and requests at once, and makes no streak longer.
+    fn counts_in(&self, settings: &Settings, now: Moment) -> Duration {
         let least = settings.interval.mul_f64(0.9);
         let since = self.counted.map(|at| at.age(now)).filter(|since| *since < least);
         since.map_or(Duration::ZERO, |since| settings.interval.saturating_sub(since))
@@ -577,7 +592,7 @@ impl Machine {
                     self.leave(active, seen, settings, now, told);
                 }
             }
-            Sight::Fail if streak.fails >= settings.fall => {
+            Sight::Fail if streak.fails.max(missed(active, settings)) >= settings.fall => {
                 told.push(Told::Suspect(active.name.clone()));
                 self.enter(Phase::Suspect, now);
             }

@@ -14,6 +14,7 @@ struct Play {
     follows: bool,
     refused: bool,
     paused: bool,
+    failing_for: Duration,
 }
 
 impl Play {
@@ -29,6 +30,7 @@ impl Play {
             follows: true,
             refused: false,
             paused: false,
+            failing_for: Duration::ZERO,
         };
         play.looks(3, Pass, Pass);
         play
@@ -38,7 +40,7 @@ impl Play {
         self.now += 5_000;
         let hook = |name: &str, sight, refused| HookSeen {
             name: name.to_owned(),
-            health: Health { sight, percent: None },
+            health: Health { sight, percent: None, failing_for: self.failing_for },
             usable_in_okta: true,
             refused,
         };
@@ -81,6 +83,40 @@ fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
     assert_eq!(play.machine.phase(), &Phase::OnStandby);
     let ended = told.iter().any(|told| matches!(told, Told::Switched { cause: Cause::Failed, to, .. } if to == "b"));
     assert!(ended, "{told:?}");
+}
+
+#[test]
+fn what_failed_long_before_it_was_seen_is_suspect_at_once_and_the_delay_runs_from_there() {
+    for (failing_for, looks) in [(0, 3), (4_999, 3), (5_000, 2), (9_999, 2), (10_000, 1), (3_600_000, 1)] {
+        let mut play = Play::new(|_| {});
+        for look in 1..=looks {
+            assert_eq!(play.machine.phase(), &Phase::Healthy, "{failing_for} ms and {look} looks");
+            play.failing_for = Duration::from_millis(failing_for + 5_000 * (look - 1));
+            play.looks(1, Fail, Pass);
+        }
+        assert_eq!(play.machine.phase(), &Phase::Suspect, "{failing_for} ms");
+        assert_eq!(play.machine.next_look(&play.settings, Moment::at(play.now)), Duration::from_secs(5));
+        assert_eq!(started(&play.looks(1, Fail, Pass)), 0, "the delay of ten seconds is not over");
+        assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+    }
+    let mut play = Play::new(|_| {});
+    play.failing_for = Duration::from_hours(1);
+    play.looks(20, Unknown, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Healthy, "unknown is not failed, however long it was so");
+}
+
+#[test]
+fn a_look_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
+    let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
+    play.looks(3, Fail, Pass);
+    assert_eq!(play.machine.next_look(&play.settings, Moment::at(play.now)), Duration::from_secs(2));
+    play.now -= 3_000;
+    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+    let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
+    play.looks(3, Fail, Pass);
+    play.looks(1, Unknown, Pass);
+    let now = Moment::at(play.now);
+    assert_eq!(play.machine.next_look(&play.settings, now), Duration::from_secs(5), "what is over is not waited for");
 }
 
 #[test]
@@ -153,7 +189,7 @@ fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
     for turn in 1..12 {
         let hook = |name: &str, sight, percent| HookSeen {
             name: name.to_owned(),
-            health: Health { sight, percent: Some(percent) },
+            health: Health { sight, percent: Some(percent), failing_for: Duration::ZERO },
             usable_in_okta: true,
             refused: false,
         };

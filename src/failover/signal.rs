@@ -1,5 +1,7 @@
 //! What is seen of a hook, from several sides, each with three values.
 
+use std::time::Duration;
+
 /// Where a signal comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -76,4 +78,7 @@ pub struct Signal {
     pub sight: Sight,
     /// Why, for a person.
     pub why: String,
+    /// How long it has failed already when it is first seen to, as far as that is known: nothing for what does not fail, or
+    /// is seen as soon as it does.
+    pub failing_for: Duration,
 }

@@ -43,6 +43,8 @@ pub struct Permit {
 pub struct Breaker {
     state: State,
     epoch: u64,
+    /// When the first of the latest failures was seen between which nothing worked.
+    failing_since: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +56,7 @@ enum State {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::closed(), epoch: 0 }
+        Self { state: State::closed(), epoch: 0, failing_since: None }
     }
 }
 
@@ -91,6 +93,7 @@ impl Breaker {
         if permit.epoch != self.epoch {
             return;
         }
+        self.failing_since = if worked { None } else { self.failing_since.or(Some(now)) };
         match &mut self.state {
             State::Closed { in_a_row, window } => {
                 window.add(worked, now);
@@ -111,6 +114,7 @@ impl Breaker {
     pub fn relieve(&mut self, now: Instant) {
         if self.state(now) == BreakerState::HalfOpen {
             self.enter(State::Closed { in_a_row: CONSECUTIVE - 1, window: Window::default() });
+            self.failing_since = None;
         }
     }
 
@@ -122,6 +126,12 @@ impl Breaker {
             State::Open { until } if now < until => BreakerState::Open,
             State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
+    }
+
+    /// While it is not closed: when the first failure was seen of those since which nothing worked.
+    #[must_use]
+    pub fn failing_since(&self, now: Instant) -> Option<Instant> {
+        self.failing_since.filter(|_| self.state(now) != BreakerState::Closed)
     }
 
     fn wait(&self, now: Instant) -> Option<Duration> {
@@ -250,6 +260,13 @@ impl Breakers {
     #[must_use]
     pub fn state(&self, now: Instant) -> BreakerState {
         self.whole.state(now)
+    }
+
+    /// While the breaker of the whole carrier is not closed: when the first failure was seen of those since which nothing
+    /// worked.
+    #[must_use]
+    pub fn failing_since(&self, now: Instant) -> Option<Instant> {
+        self.whole.failing_since(now)
     }
 
     /// State of the breaker that an attempt for this country would meet, the carrier's own aside.
@@ -447,6 +464,29 @@ mod tests {
             assert_eq!(breakers.admit(Some(country), now).is_err(), whole == open || of_country == open, "{outcome:?}");
             assert_eq!(breakers.admit(Some("NO".parse().unwrap()), now).is_err(), whole == open, "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn a_carrier_that_is_left_alone_has_failed_since_the_first_failure_after_which_nothing_worked() {
+        let began = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut breakers = Breakers::default();
+        let mut attempt = |at: u32, outcome: &Outcome| {
+            let now = began + second * at;
+            let passage = breakers.admit(None, now).unwrap_or_else(|_| breakers.force(None, now));
+            breakers.record(passage, outcome, now);
+            breakers.failing_since(now).map(|since| since - began)
+        };
+        let failed = refused(Class::Transient);
+        let since: Vec<_> = [&failed, &accepted(), &failed, &failed, &failed, &failed, &failed]
+            .into_iter()
+            .zip(0..)
+            .map(|(outcome, at)| attempt(at, outcome))
+            .collect();
+        let two = Some(second * 2);
+        assert_eq!(since, [None, None, None, None, None, None, two]);
+        assert_eq!(attempt(30, &failed), two, "the trial failed, too");
+        assert_eq!(attempt(60, &accepted()), None);
     }
 
     #[test]

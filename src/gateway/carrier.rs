@@ -9,7 +9,11 @@ use std::{
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::{breaker::Breakers, health::CarrierHealth};
+use super::{
+    breaker::Breakers,
+    health::{Again, CarrierHealth},
+    probes::Subject,
+};
 use crate::{
     config::{
         document::{self, GatewayConfig},
@@ -173,8 +177,27 @@ impl Carrier {
         outcome
     }
 
-    /// Asks the carrier whether it works; the caller bounds the time.
-    pub async fn probe(&self) -> Probed {
+    /// What the report says of it, but for the counters.
+    #[must_use]
+    pub fn report(&self) -> CarrierReport {
+        let now = Instant::now();
+        let standing = lock(&self.standing);
+        let failing_since = [standing.health.failing_since(), standing.breakers.failing_since(now)];
+        let failing_for = failing_since.into_iter().flatten().min().map(|since| now.saturating_duration_since(since));
+        CarrierReport {
+            probe: standing.health.state(),
+            probe_age_s: standing.health.probe_age(now).map(|age| age.as_secs()),
+            outcomes: std::collections::BTreeMap::new(),
+            breaker: standing.breakers.state(now),
+            failing_for_ms: failing_for
+                .map_or(0, |failing_for| u64::try_from(failing_for.as_millis()).unwrap_or(u64::MAX)),
+            failing_countries: standing.health.failing_countries(now).iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Subject for Carrier {
+    async fn ask(&self) -> Probed {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
             Ok(answer) => self.adapter.probed(&carried(answer)),
@@ -185,27 +208,17 @@ impl Carrier {
         }
     }
 
-    /// Takes in the result of a probe.
-    pub fn probed(&self, probed: &Probed) {
+    fn tell(&self, probed: &Probed) -> Again {
         let (mut standing, now) = (lock(&self.standing), Instant::now());
-        standing.health.probed(probed, now);
+        let again = standing.health.probed(probed, now);
         if *probed == Probed::Up && standing.health.state() == ProbeState::Up {
             standing.breakers.relieve(now);
         }
+        again
     }
 
-    /// What the report says of it, but for the counters.
-    #[must_use]
-    pub fn report(&self) -> CarrierReport {
-        let now = Instant::now();
-        let standing = lock(&self.standing);
-        CarrierReport {
-            probe: standing.health.state(),
-            probe_age_s: standing.health.probe_age(now).map(|age| age.as_secs()),
-            outcomes: std::collections::BTreeMap::new(),
-            breaker: standing.breakers.state(now),
-            failing_countries: standing.health.failing_countries(now).iter().map(ToString::to_string).collect(),
-        }
+    fn is_down(&self) -> bool {
+        lock(&self.standing).health.state() == ProbeState::Down
     }
 }
 

@@ -29,6 +29,8 @@ pub struct CarrierHealth {
     fresh: Duration,
     state: ProbeState,
     in_a_row: InARow,
+    /// While it is down: when the first of the failures was seen that brought it there.
+    failing_since: Option<Instant>,
     last_probe: Option<Instant>,
     last_success: Option<Instant>,
     refused_countries: BTreeMap<CountryCode, Instant>,
@@ -39,14 +41,27 @@ pub struct CarrierHealth {
 struct InARow {
     shown: ProbeState,
     times: u32,
+    since: Option<Instant>,
 }
 
 impl InARow {
-    const NONE: Self = Self { shown: ProbeState::Unknown, times: 0 };
+    const NONE: Self = Self { shown: ProbeState::Unknown, times: 0, since: None };
 
-    fn and(self, shown: ProbeState) -> Self {
-        Self { shown, times: if self.shown == shown { self.times.saturating_add(1) } else { 1 } }
+    fn and(self, shown: ProbeState, now: Instant) -> Self {
+        let before = if self.shown == shown { self } else { Self::NONE };
+        Self { shown, times: before.times.saturating_add(1), since: before.since.or(Some(now)) }
     }
+}
+
+/// When a carrier is to be probed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// In its turn.
+    InTurn,
+    /// Soon: the probe contradicts what is known, and one alone is not believed.
+    ToConfirm,
+    /// In its turn, and after this time at the latest: the message that outweighed the probe is too old then to do so again.
+    Within(Duration),
 }
 
 impl CarrierHealth {
@@ -59,6 +74,7 @@ impl CarrierHealth {
             fresh: Duration::from_millis(probe.interval_ms),
             state: ProbeState::Unknown,
             in_a_row: InARow::NONE,
+            failing_since: None,
             last_probe: None,
             last_success: None,
             refused_countries: BTreeMap::new(),
@@ -71,35 +87,49 @@ impl CarrierHealth {
         self.fresh = Duration::from_millis(probe.interval_ms);
     }
 
-    /// Records the result of a probe.
+    /// Records the result of a probe, and tells when the next one is wanted.
     ///
     /// Down after `fall` failures in a row, or at once when the account itself is refused; up again after `rise`
     /// passes in a row, or at once when nothing was known; unknown after `fall` probes in a row that show nothing. A
     /// message that the carrier took within the last probe interval outweighs a failed probe, which then counts for
     /// nothing.
-    pub fn probed(&mut self, probed: &Probed, now: Instant) {
+    pub fn probed(&mut self, probed: &Probed, now: Instant) -> Again {
         self.last_probe = Some(now);
-        match probed {
-            Probed::Down(_) if self.succeeded_lately(now) => {}
-            Probed::Down(refusal) => {
-                self.in_a_row = self.in_a_row.and(ProbeState::Down);
+        let outweighed = self.outweighed_for(now);
+        match (probed, outweighed) {
+            (Probed::Down(_), Some(left)) => return Again::Within(left),
+            (Probed::Down(refusal), None) => {
+                self.in_a_row = self.in_a_row.and(ProbeState::Down, now);
                 if is_about_account(refusal) || self.in_a_row.times >= self.fall {
-                    self.state = ProbeState::Down;
+                    self.enter(ProbeState::Down, self.in_a_row.since);
                 }
             }
-            Probed::Up => {
-                self.in_a_row = self.in_a_row.and(ProbeState::Up);
+            (Probed::Up, _) => {
+                self.in_a_row = self.in_a_row.and(ProbeState::Up, now);
                 if self.state == ProbeState::Unknown || self.in_a_row.times >= self.rise {
-                    self.state = ProbeState::Up;
+                    self.enter(ProbeState::Up, None);
                 }
             }
-            Probed::Unknown => {
-                self.in_a_row = self.in_a_row.and(ProbeState::Unknown);
-                if self.in_a_row.times >= self.fall && !self.succeeded_lately(now) {
-                    self.state = ProbeState::Unknown;
+            (Probed::Unknown, _) => {
+                self.in_a_row = self.in_a_row.and(ProbeState::Unknown, now);
+                if self.in_a_row.times >= self.fall && outweighed.is_none() {
+                    self.enter(ProbeState::Unknown, None);
                 }
             }
         }
+        let contradicts = match probed {
+            Probed::Down(_) => self.state != ProbeState::Down,
+            Probed::Up => self.state != ProbeState::Up,
+            // it speaks against nothing
+            Probed::Unknown => false,
+        };
+        if contradicts { Again::ToConfirm } else { Again::InTurn }
+    }
+
+    /// What was down before this stays so since then.
+    fn enter(&mut self, state: ProbeState, failing_since: Option<Instant>) {
+        self.failing_since = if self.state == state { self.failing_since.or(failing_since) } else { failing_since };
+        self.state = state;
     }
 
     /// Records what became of a message that was given to the carrier for a number of a country.
@@ -110,7 +140,7 @@ impl CarrierHealth {
         match outcome {
             Outcome::Accepted { .. } => {
                 self.last_success = Some(now);
-                self.state = ProbeState::Up;
+                self.enter(ProbeState::Up, None);
                 self.in_a_row = InARow::NONE;
                 if let Some(country) = country {
                     self.refused_countries.remove(&country);
@@ -118,7 +148,7 @@ impl CarrierHealth {
             }
             Outcome::Refused(refusal) if is_about_account(refusal) => {
                 self.last_success = None;
-                self.state = ProbeState::Down;
+                self.enter(ProbeState::Down, Some(now));
                 self.in_a_row = InARow::NONE;
             }
             Outcome::Refused(Refusal { class: Class::PermanentConfig(Scope::Country), .. }) => {
@@ -134,6 +164,12 @@ impl CarrierHealth {
     #[must_use]
     pub fn state(&self) -> ProbeState {
         self.state
+    }
+
+    /// While it is down: when the first failure was seen of those that brought it there.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<Instant> {
+        self.failing_since
     }
 
     /// Whether the carrier is worth a try for a country before those that are not: it is not down and did not refuse
@@ -156,8 +192,10 @@ impl CarrierHealth {
         self.refused_countries.iter().filter(|(_, since)| is_remembered(**since, now)).map(|(code, _)| *code).collect()
     }
 
-    fn succeeded_lately(&self, now: Instant) -> bool {
-        self.last_success.is_some_and(|at| now.saturating_duration_since(at) < self.fresh)
+    /// How long the last message that was taken still outweighs failed probes.
+    fn outweighed_for(&self, now: Instant) -> Option<Duration> {
+        let age = now.saturating_duration_since(self.last_success?);
+        self.fresh.checked_sub(age).filter(|left| !left.is_zero())
     }
 
     fn country_refused(&mut self, country: CountryCode, now: Instant) {
@@ -233,6 +271,46 @@ mod tests {
         let probes = [Probed::Up, down(), down(), down(), Probed::Up, down(), Probed::Up, Probed::Up, down()];
         assert_eq!(states(&probes), [Up, Up, Up, Down, Down, Down, Down, Up, Up]);
         assert_eq!(states(&[down(), down(), down()]), [Unknown, Unknown, Down]);
+    }
+
+    #[test]
+    fn a_probe_that_contradicts_what_is_known_asks_for_another_until_it_is_believed() {
+        use Again::{InTurn, ToConfirm};
+        let mut health = CarrierHealth::new(&PROBE);
+        let probes = [Probed::Up, down(), down(), down(), down(), Probed::Up, Probed::Up, down(), Probed::Unknown];
+        let again: Vec<Again> = probes.iter().map(|probed| health.probed(probed, Instant::now())).collect();
+        let expected = [InTurn, ToConfirm, ToConfirm, InTurn, InTurn, ToConfirm, InTurn, ToConfirm, InTurn];
+        assert_eq!(again, expected);
+    }
+
+    #[test]
+    fn a_failure_that_a_message_outweighs_is_asked_about_again_when_the_message_is_too_old() {
+        let now = Instant::now();
+        let mut health = CarrierHealth::new(&PROBE);
+        health.attempted(&accepted(), None, now);
+        let part = INTERVAL / 3;
+        assert_eq!(health.probed(&down(), now + part), Again::Within(part * 2));
+        assert_eq!(health.probed(&down(), now + INTERVAL), Again::ToConfirm);
+    }
+
+    #[test]
+    fn what_is_down_has_failed_since_the_first_of_the_failures_that_brought_it_there() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut health = CarrierHealth::new(&PROBE);
+        let mut since = Vec::new();
+        for (at, probed) in (0..).zip([down(), Probed::Up, down(), down(), down(), Probed::Up, down(), Probed::Up]) {
+            health.probed(&probed, now + second * at);
+            since.push(health.failing_since().map(|since| since - now));
+        }
+        let two = Some(second * 2);
+        assert_eq!(since, [None, None, None, None, two, two, two, two], "one pass is not believed");
+        health.probed(&Probed::Up, now);
+        assert_eq!(health.failing_since(), None);
+        health.attempted(&refused(Class::PermanentConfig(Scope::Account)), None, now + second);
+        assert_eq!(health.failing_since(), Some(now + second));
+        health.attempted(&accepted(), None, now);
+        assert_eq!(health.failing_since(), None);
     }
 
     #[test]
@@ -381,7 +459,7 @@ mod tests {
             let now = Instant::now();
             for step in history {
                 match step {
-                    Step::Probed(probed) => health.probed(&probed, now),
+                    Step::Probed(probed) => _ = health.probed(&probed, now),
                     Step::Attempted(outcome, country) => health.attempted(&outcome, country, now),
                 }
             }

@@ -266,14 +266,8 @@ fn probe(
                     stop.cancel();
                 }
                 let stop = end.child_token();
-                let (asked, told) = (Arc::clone(carrier), Arc::clone(carrier));
-                let ask = move || {
-                    let carrier = Arc::clone(&asked);
-                    async move { carrier.probe().await }
-                };
-                let tell = move |probed| told.probed(&probed);
                 let cadence = Cadence::new(carrier.probe_settings(), pod, &carrier.name);
-                tokio::spawn(probes::run(cadence, started, replicas.clone(), ask, tell, stop.clone()));
+                tokio::spawn(probes::run(cadence, started, replicas.clone(), Arc::clone(carrier), stop.clone()));
                 (Arc::clone(carrier), stop)
             }
         };

@@ -17,10 +17,13 @@ use crate::failover::{
 };
 use crate::okta::keyed::ChangeMark;
 
-/// How often a gateway is asked for its reports when nothing of it is on its way.
+/// How often a gateway is asked for its reports when nothing of it is on its way and no switch is in more of a hurry.
 pub const POLL: Duration = Duration::from_secs(5);
 
-/// How long a report speaks for the present: four polls.
+/// Time between two rounds of asking, and so the least between two reports of a replica.
+pub const ROUND: Duration = Duration::from_secs(1);
+
+/// How long a report speaks for the present: four polls at least.
 pub const FRESH: Duration = Duration::from_secs(20);
 
 /// Whether a gateway serves a hook.
@@ -87,7 +90,7 @@ impl OfGateway {
             (_, Serving::No) => (Sight::Fail, "Ready replicas do not serve the hook."),
             (_, Serving::Unknown) => (Sight::Unknown, "No ready replica has reported lately."),
         };
-        Signal { source: Source::Gateway, sight, why: why.to_owned() }
+        Signal { source: Source::Gateway, sight, why: why.to_owned(), failing_for: Duration::ZERO }
     }
 
     fn coverage(&self, threshold: u8, now: Instant) -> (Signal, Option<u8>) {
@@ -110,7 +113,26 @@ impl OfGateway {
             Some(known) if known.uncovered.is_empty() => (Sight::Pass, "Every rule has a usable carrier.".to_owned()),
             Some(known) => (Sight::Pass, format!("Degraded. {}", without(&known.uncovered))),
         };
-        (Signal { source: Source::Coverage, sight, why }, known.map(|known| known.percent))
+        let failing_for = if sight == Sight::Fail { self.failing_for(&rules, now) } else { Duration::ZERO };
+        (Signal { source: Source::Coverage, sight, why, failing_for }, known.map(|known| known.percent))
+    }
+
+    /// How long none of the rules without a usable carrier has had one: since the latest of the first failures of their
+    /// carriers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not shorter.
+    fn failing_for(&self, rules: &[Rule], now: Instant) -> Duration {
+        let uncovered = self.rules.iter().zip(rules).filter(|(_, rule)| rule.covered == Some(false));
+        let carriers: BTreeSet<&String> = uncovered.flat_map(|(rule, _)| &rule.carriers).collect();
+        let told = self.replicas.values().filter(|(_, at)| now.saturating_duration_since(*at) <= FRESH);
+        let failing = told.flat_map(|(report, at)| {
+            let age = now.saturating_duration_since(*at);
+            let of = move |carrier: &&String| {
+                let told = Duration::from_millis(report.carriers.get(*carrier)?.failing_for_ms);
+                // what nobody says does not grow old
+                Some(if told.is_zero() { told } else { told.saturating_add(age) })
+            };
+            carriers.iter().filter_map(of)
+        });
+        failing.min().unwrap_or_default()
     }
 }
 
@@ -223,16 +245,31 @@ impl Traffic {
 #[derive(Debug)]
 pub struct Reports {
     gateways: Mutex<BTreeMap<GatewayKey, OfGateway>>,
+    clock: fn() -> Instant,
     began: Instant,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { gateways: Mutex::default(), began: Instant::now() }
+        Self::by(Instant::now)
     }
 }
 
 impl Reports {
+    /// No reports, whose ages will be told by that clock.
+    #[must_use]
+    pub fn by(clock: fn() -> Instant) -> Self {
+        Self { gateways: Mutex::default(), clock, began: clock() }
+    }
+
+    fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
+    fn since(&self, then: Instant) -> Duration {
+        self.now().saturating_duration_since(then)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<GatewayKey, OfGateway>> {
         self.gateways.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -243,13 +280,13 @@ impl Reports {
         let gateways = self.lock();
         gateways
             .get(&(namespace.to_owned(), gateway.to_owned()))
-            .map_or(Serving::Unknown, |known| serving(known, hook, Instant::now()))
+            .map_or(Serving::Unknown, |known| serving(known, hook, self.now()))
     }
 
     /// Whether gateways of `namespace` can send by `carrier`.
     #[must_use]
     pub fn carrier(&self, namespace: &str, carrier: &str) -> CarrierHealth {
-        let (gateways, now) = (self.lock(), Instant::now());
+        let (gateways, now) = (self.lock(), self.now());
         let of_namespace =
             gateways.iter().filter(|((known, _), _)| known == namespace).flat_map(|(_, known)| known.fresh(now));
         health(of_namespace.filter_map(|report| report.carriers.get(carrier)))
@@ -259,7 +296,7 @@ impl Reports {
     /// usable carrier.
     #[must_use]
     pub fn replicas(&self, namespace: &str, gateway: &str, hash: &str) -> Replicas {
-        let (gateways, now) = (self.lock(), Instant::now());
+        let (gateways, now) = (self.lock(), self.now());
         let mut seen = Replicas::default();
         for report in
             gateways.get(&(namespace.to_owned(), gateway.to_owned())).into_iter().flat_map(|known| known.fresh(now))
@@ -276,13 +313,13 @@ impl Reports {
     /// still counts.
     #[must_use]
     pub fn is_settling(&self) -> bool {
-        self.began.elapsed() <= FRESH
+        self.since(self.began) <= FRESH
     }
 
     /// Whether every replica that reports serves a configuration by which `hook` takes the secret of this mark.
     #[must_use]
     pub fn accepts(&self, namespace: &str, gateway: &str, hook: &str, secret: &ChangeMark) -> bool {
-        let (gateways, now) = (self.lock(), Instant::now());
+        let (gateways, now) = (self.lock(), self.now());
         let Some(known) = gateways.get(&(namespace.to_owned(), gateway.to_owned())) else { return false };
         let Some((expected, _)) = &known.expected else { return false };
         let current: Vec<bool> = known.fresh(now).map(|report| report.config_hash == *expected).collect();
@@ -306,32 +343,32 @@ impl Reports {
         known.accepted = accepted;
         known.rules = rules;
         match &known.expected {
-            Some((expected, since)) if expected == hash => since.elapsed() <= FRESH,
+            Some((expected, since)) if expected == hash => self.since(*since) <= FRESH,
             _ => {
-                known.expected = Some((hash.to_owned(), Instant::now()));
+                known.expected = Some((hash.to_owned(), self.now()));
                 true
             }
         }
     }
 
-    /// Whether the ready replicas of a gateway are to be asked now: every [`POLL`], and at once when others are ready than last
-    /// time or one does not serve yet what it should, since a hook in Okta may wait for that.
+    /// Whether the ready replicas of a gateway are to be asked in this round: so often, and at once when others are ready than
+    /// last time or one does not serve yet what it should, since a hook in Okta may wait for that.
     #[must_use]
-    pub fn is_due(&self, gateway: &GatewayKey, ready: &BTreeSet<&str>) -> bool {
+    pub fn is_due(&self, gateway: &GatewayKey, ready: &BTreeSet<&str>, every: Duration) -> bool {
         let gateways = self.lock();
         let Some(known) = gateways.get(gateway) else { return true };
         let Some((at, asked)) = &known.asked else { return true };
         let arriving = known.expected.as_ref().is_some_and(|(hash, since)| {
-            since.elapsed() <= FRESH && known.replicas.values().any(|(report, _)| report.config_hash != *hash)
+            self.since(*since) <= FRESH && known.replicas.values().any(|(report, _)| report.config_hash != *hash)
         });
         let unchanged = asked.len() == ready.len() && asked.iter().all(|name| ready.contains(name.as_str()));
-        at.elapsed() >= POLL || arriving || !unchanged
+        self.since(*at) + ROUND / 2 >= every || arriving || !unchanged
     }
 
     /// Takes in one round of polling a gateway: what its ready replicas reported, `None` for one that did not. Answers the
     /// objects whose status changes by it.
     pub fn take(&self, gateway: &GatewayKey, round: BTreeMap<String, Option<ReplicaReport>>) -> BTreeSet<Target> {
-        let now = Instant::now();
+        let now = self.now();
         let mut gateways = self.lock();
         let known = gateways.entry(gateway.clone()).or_default();
         known.asked = Some((now, round.keys().cloned().collect()));
@@ -353,7 +390,7 @@ impl Reports {
     /// `threshold` percent.
     #[must_use]
     pub fn signals(&self, namespace: &str, gateway: &str, hook: &str, threshold: u8) -> (Vec<Signal>, Option<u8>) {
-        let (gateways, now) = (self.lock(), Instant::now());
+        let (gateways, now) = (self.lock(), self.now());
         let nothing = OfGateway::default();
         let known = gateways.get(&(namespace.to_owned(), gateway.to_owned())).unwrap_or(&nothing);
         let (coverage, percent) = known.coverage(threshold, now);
@@ -363,7 +400,7 @@ impl Reports {
     /// How long ago Okta last called a hook and was answered, as far as replicas report.
     #[must_use]
     pub fn last_call(&self, namespace: &str, gateway: &str, hook: &str) -> Option<Duration> {
-        let (gateways, now) = (self.lock(), Instant::now());
+        let (gateways, now) = (self.lock(), self.now());
         let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()))?;
         let ages = known.replicas.values().filter_map(|(report, at)| {
             let age = report.hooks.get(hook)?.last_call_age_s?;
@@ -377,7 +414,7 @@ impl Reports {
     pub fn failed(&self, namespace: &str, gateway: &str, hook: &str, within: Duration) -> u64 {
         let gateways = self.lock();
         let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()));
-        known.map_or(0, |known| known.traffic.failed(hook, within, Instant::now()))
+        known.map_or(0, |known| known.traffic.failed(hook, within, self.now()))
     }
 
     /// The carriers that a gateway's rules send by.
@@ -594,14 +631,68 @@ mod tests {
     fn a_gateway_is_asked_at_once_when_replicas_change_or_a_configuration_is_on_its_way() {
         let reports = Reports::default();
         let ready = BTreeSet::from(["a"]);
-        assert!(reports.is_due(&key(), &ready), "never asked");
+        assert!(reports.is_due(&key(), &ready, POLL), "never asked");
         reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
-        assert!(!reports.is_due(&key(), &ready), "asked a moment ago");
-        assert!(reports.is_due(&key(), &BTreeSet::from(["a", "b"])) && reports.is_due(&key(), &BTreeSet::new()));
+        assert!(!reports.is_due(&key(), &ready, POLL), "asked a moment ago");
+        assert!(
+            reports.is_due(&key(), &BTreeSet::from(["a", "b"]), POLL) && reports.is_due(&key(), &BTreeSet::new(), POLL)
+        );
         let _ = reports.expect("ns", "gw", "two", BTreeMap::new(), Vec::new());
-        assert!(reports.is_due(&key(), &ready), "it serves the configuration before");
+        assert!(reports.is_due(&key(), &ready, POLL), "it serves the configuration before");
         let _ = reports.expect("ns", "gw", "one", BTreeMap::new(), Vec::new());
-        assert!(!reports.is_due(&key(), &ready));
+        assert!(!reports.is_due(&key(), &ready, POLL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_is_asked_as_often_as_is_wanted_by_rounds_that_are_not_exact() {
+        let reports = Reports::by(|| tokio::time::Instant::now().into_std());
+        let ready = BTreeSet::from(["a"]);
+        for every in [1_u32, 3, 5] {
+            reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+            // the answer took a while
+            tokio::time::advance(ROUND.mul_f64(0.8)).await;
+            for round in 1..every {
+                assert!(!reports.is_due(&key(), &ready, ROUND * every), "{every} s, in round {round}");
+                tokio::time::advance(ROUND).await;
+            }
+            assert!(reports.is_due(&key(), &ready, ROUND * every), "{every} s");
+        }
+    }
+
+    #[test]
+    fn coverage_has_failed_since_the_latest_of_the_first_failures_of_the_carriers_that_are_missed() {
+        let seconds = |replicas: &[[u64; 3]]| {
+            let reports = Reports::default();
+            let rule = |name: &str, carriers: &[&str]| SendingRule {
+                name: name.into(),
+                critical: false,
+                carriers: carriers.iter().map(|carrier| (*carrier).to_owned()).collect(),
+            };
+            let rules = vec![rule("p/one", &["a", "b"]), rule("p/other", &["b"]), rule("p/third", &["c"])];
+            let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), rules);
+            let of = |replica: &[u64; 3]| {
+                let carrier = |(name, failing): (&str, &u64)| {
+                    let probe = if *failing == 0 { ProbeState::Up } else { ProbeState::Down };
+                    // a report of the release before says nothing
+                    let failing_for_ms = if *failing == 1 { 0 } else { failing * 1_000 };
+                    let carrier = CarrierReport { failing_for_ms, ..report(true, probe).carriers["c"].clone() };
+                    (name.to_owned(), carrier)
+                };
+                let carriers = ["a", "b", "c"].into_iter().zip(replica).map(carrier).collect();
+                ReplicaReport { carriers, ..report(true, ProbeState::Up) }
+            };
+            let round = replicas.iter().enumerate().map(|(number, replica)| (number.to_string(), Some(of(replica))));
+            reports.take(&key(), round.collect());
+            let (signals, _) = reports.signals("ns", "gw", "h", 50);
+            let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+            (coverage.sight, coverage.failing_for.as_secs())
+        };
+        assert_eq!(seconds(&[[9, 7, 0]]), (Sight::Fail, 7), "a rule has none since its last carrier fails");
+        assert_eq!(seconds(&[[9, 7, 0], [5, 8, 0]]), (Sight::Fail, 5), "and no replica since the last one of them");
+        assert_eq!(seconds(&[[9, 7, 0], [1, 8, 0]]), (Sight::Fail, 0), "one does not say since when");
+        assert_eq!(seconds(&[[9, 7, 3]]), (Sight::Fail, 3), "a rule that is not needed for it counts, too");
+        assert_eq!(seconds(&[[9, 0, 7]]), (Sight::Pass, 0));
+        assert_eq!(seconds(&[[9, 7, 0], [0, 0, 0]]), (Sight::Pass, 0), "one replica can send");
     }
 
     #[test]

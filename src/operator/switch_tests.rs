@@ -11,6 +11,7 @@ use super::{
     pass::Reconcile as _,
     probe,
     reports::Serving,
+    switch,
 };
 use crate::{
     api::HookSwitch,
@@ -353,6 +354,42 @@ async fn okta_is_asked_soon_about_a_hook_that_is_active_again() {
     probed_looks(&mut world, 12).await;
     assert_eq!(signal(&world, "a", "Execute"), "Pass");
     assert!(world.org.calls().iter().filter(|call| **call == "execute").count() <= 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn okta_is_asked_at_once_about_a_hook_whose_address_begins_to_fail_and_then_every_fifteen_seconds() {
+    let mut world = scene(|switch| switch["spec"]["detection"]["interval"] = json!("1s"));
+    probed_looks(&mut world, 12).await;
+    world.org.calls();
+    let mut asked = Vec::new();
+    for second in 0..45 {
+        if second == 3 {
+            world.org.break_addresses(&["https://a."]);
+        }
+        let mut asking = tokio::task::JoinSet::new();
+        probe::round(&world.ctx, &mut asking);
+        while let Some(asked) = asking.join_next().await {
+            asked.unwrap();
+        }
+        asked.extend(world.org.calls().contains(&"execute").then_some(second));
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(asked, [4, 19, 34]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gateways_are_asked_as_often_as_their_hurried_switch_looks_and_know_whom_to_wake() {
+    let interval = |change: fn(&mut Value)| {
+        let world = scene(change);
+        let woken = switch::over(&world.ctx, &("otp".into(), "a".into()));
+        assert_eq!(woken.len(), 1, "{woken:?}");
+        assert_eq!(switch::over(&world.ctx, &("otp".into(), "other".into())), []);
+        let intervals = switch::intervals(&world.ctx);
+        ["a", "b"].map(|name| intervals.get(&("otp".into(), name.into())).map(Duration::as_secs))
+    };
+    assert_eq!(interval(|_| {}), [Some(5); 2]);
+    assert_eq!(interval(|switch| switch["spec"]["detection"]["interval"] = json!("1s")), [Some(1); 2]);
+    assert_eq!(interval(|switch| switch["spec"]["mode"] = json!("Disabled")), [None; 2], "it decides nothing");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,6 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 rows=$("$here/suite.sh" switch | tee /dev/stderr | sed -n 's/^TABLE //p')
-echo "| fault | cannot be faster than | outage → standby active | decided → confirmed | no active hook for | changes in Okta |"
+echo "| fault | aim | outage → standby active | decided → confirmed | no active hook for | changes in Okta |"
 echo "| --- | --- | --- | --- | --- | --- |"
 printf '%s\n' "$rows"

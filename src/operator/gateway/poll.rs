@@ -33,7 +33,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     super::{
         context::Context,
-        reports::GatewayKey,
+        reports::{GatewayKey, POLL, ROUND},
         switch,
         wake::{Kind, Target},
     },
@@ -49,9 +49,6 @@ use crate::{
     },
 };
 
-/// Time between two rounds. A gateway is asked in each of them only while something of it is on its way: see
-/// [`Reports::is_due`](super::super::reports::Reports::is_due).
-const ROUND: Duration = Duration::from_secs(1);
 /// How long one pod may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pods asked at once, over all gateways.
@@ -108,11 +105,13 @@ async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
     let gateways = ctx.caches.gateways.all();
     let keys: BTreeSet<GatewayKey> =
         gateways.iter().map(|gateway| (gateway.namespace().unwrap_or_default(), gateway.name_any())).collect();
+    let intervals = switch::intervals(ctx);
     let asked = gateways.iter().filter_map(|gateway| {
         let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
+        let every = intervals.get(&key).map_or(POLL, |interval| (*interval).clamp(ROUND, POLL));
         let pods = pods.remove(&key).unwrap_or_default();
         let names = pods.iter().map(|(name, _)| name.as_str()).collect();
-        ctx.reports.is_due(&key, &names).then_some((gateway, pods))
+        ctx.reports.is_due(&key, &names, every).then_some((gateway, pods))
     });
     // one gateway's silence must not age what the others report
     let places = &Semaphore::new(AT_ONCE);
@@ -148,6 +147,10 @@ async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: BTreeSet<Po
         orgs.extend(hooks.filter_map(|hook| org_of(ctx, &Target::new(Kind::TelephonyHook, &key.0, hook.name_any()))));
     }
     ctx.wake.wake_all(orgs);
+    if !changed.is_empty() {
+        // what shows in status may fail a hook, and its switch need not wait for its next look to begin the delay
+        ctx.wake.wake_all(switch::over(ctx, &key));
+    }
     ctx.wake.wake_all(changed);
 }
 

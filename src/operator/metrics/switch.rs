@@ -186,7 +186,8 @@ mod tests {
         metrics.register(&mut registry);
         let machine = Machine::new(Moment::at(0));
         let signals = |hooks: &[&str]| {
-            let signal = Signal { source: Source::Gateway, sight: Sight::Pass, why: String::new() };
+            let signal =
+                Signal { source: Source::Gateway, sight: Sight::Pass, why: String::new(), failing_for: Duration::ZERO };
             hooks.iter().map(|hook| ((*hook).to_owned(), vec![signal.clone()])).collect()
         };
         let shown = || {

@@ -39,6 +39,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// How soon Okta is asked again about a hook of which something fails.
 const AGAIN: Duration = Duration::from_secs(15);
 
+/// The least time between two looks at the System Log, whatever begins to fail: its rate limit is low.
+const LOG_AGAIN: Duration = Duration::from_secs(10);
+
 /// The most that one probe may take, reading what it needs included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -75,11 +78,15 @@ struct Pace {
     declared: Duration,
     /// Now.
     now: Duration,
+    /// How long after the last time it is asked next.
+    next: Duration,
 }
 
 impl Pace {
-    const fn steady(every: Duration) -> Self {
-        Self { declared: every, now: every }
+    /// Asked so often, however long an answer takes.
+    fn steady(every: Duration, patience: Duration) -> Self {
+        let lasting = every.max(patience);
+        Self { declared: lasting, now: lasting, next: every }
     }
 }
 
@@ -87,6 +94,8 @@ impl Pace {
 struct Found {
     finding: Finding,
     at: Instant,
+    /// When the first of the latest findings was made that say the same of the hook.
+    since: Instant,
     lasts: Duration,
 }
 
@@ -100,7 +109,7 @@ impl Probes {
     pub fn signal(&self, hook: &ObjectRef, source: Source) -> Signal {
         let found = self.fresh(hook, source);
         let (sight, why) = found.unwrap_or_else(|| (Sight::Unknown, "It was not tried lately.".into()));
-        Signal { source, sight, why }
+        Signal { source, sight, why, failing_for: Duration::ZERO }
     }
 
     /// What the last probe found, unless that is older than three of the intervals in which it was made.
@@ -116,7 +125,9 @@ impl Probes {
         let probe = hooks.entry(hook.clone()).or_default().entry(source).or_default();
         probe.pace = pace;
         // one that never ended is over all the same
-        let due = probe.begun.is_none_or(|begun| begun.elapsed() >= if probe.busy { PATIENCE * 2 } else { pace.now });
+        let after = if probe.busy { PATIENCE * 2 } else { pace.next };
+        // rounds are not exact
+        let due = probe.begun.is_none_or(|begun| begun.elapsed() + ROUND / 2 >= after);
         if due {
             (probe.begun, probe.busy) = (Some(Instant::now()), true);
         }
@@ -136,13 +147,25 @@ impl Probes {
         }
         let news = probe.found.as_ref().is_none_or(|found| found.finding != finding);
         let every = if finding.0 == Sight::Fail { probe.pace.now } else { probe.pace.declared };
-        probe.found = Some(Found { finding, at: now, lasts: every * 3 });
+        let before = probe.found.as_ref().filter(|found| found.finding.0 == finding.0);
+        let since = before.map_or(now, |found| found.since);
+        probe.found = Some(Found { finding, at: now, since, lasts: every * 3 });
         news
     }
 
     /// How often a source found a hook to fail, within the time that counts in the System Log.
     fn failures(&self, hook: &ObjectRef, source: Source) -> usize {
         self.lock().get(hook).and_then(|sources| sources.get(&source)).map_or(0, |probe| probe.failures.len())
+    }
+
+    /// Whether another source began to fail the hook since this one was last asked.
+    fn is_news(&self, hook: &ObjectRef, source: Source) -> bool {
+        let hooks = self.lock();
+        let Some(sources) = hooks.get(hook) else { return false };
+        let Some(begun) = sources.get(&source).and_then(|probe| probe.begun) else { return false };
+        let others = sources.iter().filter(|(other, _)| **other != source);
+        let mut found = others.filter_map(|(_, probe)| probe.found.as_ref());
+        found.any(|found| found.finding.0 == Sight::Fail && found.since > begun)
     }
 
     /// What was read of an org's log; whoever takes it brings it back.
@@ -193,7 +216,7 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
             let mut asked = |source, asked| _ = asking.spawn(ask(Arc::clone(ctx), object.clone(), source, asked));
             let about = || (Arc::clone(ctx), Arc::clone(&hook));
             if let Some(timeout) = watched.address
-                && ctx.probes.begin(&object, Source::PublicUrl, Pace::steady(watched.interval.max(timeout)))
+                && ctx.probes.begin(&object, Source::PublicUrl, Pace::steady(watched.interval, timeout))
             {
                 asked(Source::PublicUrl, address::ask(about(), timeout).boxed());
             }
@@ -255,14 +278,17 @@ fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
 }
 
 /// How often Okta is asked: soon and often while something of the hook fails, the switch is not at rest, or what Okta said last
-/// is too old.
+/// is too old; and at the switch's next look when another witness has begun to fail, so that it does not stay alone for long.
 fn pace(ctx: &Context, switch: &HookSwitch, object: &ObjectRef, source: Source, declared: Duration) -> Pace {
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
     let failing = witnesses.any(|source| ctx.probes.signal(object, source).sight == Sight::Fail);
     let suspect = switch.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Suspect");
     let forgotten = ctx.probes.fresh(object, source).is_none();
     let now = if failing || suspect || forgotten { declared.min(AGAIN) } else { declared };
-    Pace { declared, now }
+    let least = if source == Source::SystemLog { LOG_AGAIN } else { ROUND };
+    let soon = settings::watched(&switch.spec).interval.max(least);
+    let next = if ctx.probes.is_news(object, source) { now.min(soon) } else { now };
+    Pace { declared, now, next }
 }
 
 fn tell(ctx: &Context, hook: &ObjectRef, source: Source, finding: Finding) {
@@ -288,31 +314,56 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_is_due_once_an_interval_and_never_twice_at_a_time() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
         tokio::time::advance(EVERY * 2).await;
-        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)), "still under way");
+        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)), "still under way");
         tokio::time::advance(PATIENCE * 2).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)), "one that never ended is over");
-        assert!(probes.begin(&hook, Source::Execute, Pace::steady(EVERY)), "another source");
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)), "one that never ended is over");
+        assert!(probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)), "another source");
         assert!(probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is news");
         tokio::time::advance(EVERY).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
         assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is not");
-        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
+        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
         tokio::time::advance(EVERY).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY)));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_begins_to_fail_is_news_to_the_others_until_they_are_asked_again() {
+        let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
+        let is_news = || probes.is_news(&hook, Source::Execute);
+        let find = |source, sight| {
+            probes.begin(&hook, source, Pace::steady(ROUND, ROUND));
+            probes.found(&hook, source, (sight, String::new()));
+        };
+        find(Source::PublicUrl, Sight::Fail);
+        assert!(!is_news(), "it was never asked and is due anyway");
+        find(Source::Execute, Sight::Pass);
+        let mut news = Vec::new();
+        for sight in [Sight::Fail, Sight::Pass, Sight::Unknown, Sight::Fail, Sight::Fail] {
+            tokio::time::advance(ROUND).await;
+            find(Source::PublicUrl, sight);
+            news.push(is_news());
+        }
+        assert_eq!(news, [false, false, false, true, true], "it failed before, and began to once");
+        assert!(!probes.is_news(&hook, Source::PublicUrl));
+        tokio::time::advance(ROUND).await;
+        find(Source::Execute, Sight::Fail);
+        assert!(!is_news());
+        assert!(probes.is_news(&hook, Source::PublicUrl));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_old_or_let_go_says_nothing() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY));
+        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
         probes.found(&hook, Source::PublicUrl, (Sight::Fail, "broken".into()));
         tokio::time::advance(EVERY * 3).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Fail);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
-        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY));
+        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
         probes.keep(&BTreeSet::new(), &BTreeSet::new());
         assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, String::new())));
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);

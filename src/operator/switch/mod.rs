@@ -11,7 +11,7 @@ mod shared;
 mod status;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -28,10 +28,11 @@ use super::{
     pass::{PassError, Reconcile, Requeue},
     probe,
     problem::Problem,
+    reports::GatewayKey,
     wake::{Kind, Target},
 };
 use crate::{
-    api::{HookSwitch, NameRef, TelephonyHook, reason::Ready},
+    api::{HookSwitch, NameRef, SwitchMode, TelephonyHook, reason::Ready},
     failover::machine::{Machine, Moment, Told},
 };
 
@@ -173,6 +174,38 @@ pub fn org_of(hook: &TelephonyHook, ctx: &Context) -> Option<Target> {
         switches.iter().filter(|switch| ruling::names(switch, &hook.name_any())).find_map(|switch| org(switch, ctx))
     };
     own().or_else(of_switch).map(|org| Target::new(Kind::OktaOrg, &namespace, org))
+}
+
+/// The gateways that a switch's hooks point at.
+fn gateways(switch: &HookSwitch, ctx: &Context) -> Vec<GatewayKey> {
+    let namespace = switch.namespace().unwrap_or_default();
+    let hooks = switch.spec.hooks.iter().filter_map(|named| ctx.caches.hooks.get(&namespace, &named.name));
+    hooks.map(|hook| (namespace.clone(), hook.spec.target.gateway_ref.name.clone())).collect()
+}
+
+/// How often the switches over the hooks of each gateway look at what it reports: the shortest of their intervals. One that
+/// decides nothing looks at nothing.
+#[must_use]
+pub fn intervals(ctx: &Context) -> BTreeMap<GatewayKey, Duration> {
+    let mut intervals = BTreeMap::new();
+    for switch in ctx.caches.switches.all().iter().filter(|switch| switch.spec.mode != Some(SwitchMode::Disabled)) {
+        let interval = settings::of(&switch.spec).interval;
+        for gateway in gateways(switch, ctx) {
+            intervals
+                .entry(gateway)
+                .and_modify(|known: &mut Duration| *known = interval.min(*known))
+                .or_insert(interval);
+        }
+    }
+    intervals
+}
+
+/// The switches over the hooks of a gateway.
+#[must_use]
+pub fn over(ctx: &Context, gateway: &GatewayKey) -> Vec<Target> {
+    let switches = ctx.caches.switches.in_namespace(&gateway.0);
+    let over = switches.iter().filter(|switch| gateways(switch, ctx).contains(gateway));
+    over.map(|switch| Target::new(Kind::HookSwitch, &gateway.0, switch.name_any())).collect()
 }
 
 /// One Event and one line of the log for each thing that happened.

@@ -1,6 +1,6 @@
 //! What is seen of a switch's hooks: their gateways' reports, and Okta's side as the org's last pass found it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -55,7 +55,12 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let called = ctx.reports.last_call(&namespace, gateway, &named.name).is_some_and(|age| age <= watched.interval);
         for source in watched.witnesses() {
             of_hook.push(if source.is_oktas() && okta != InOkta::Ours(named.name.clone()) {
-                Signal { source, sight: Sight::Unknown, why: "Okta does not use it now.".into() }
+                Signal {
+                    source,
+                    sight: Sight::Unknown,
+                    why: "Okta does not use it now.".into(),
+                    failing_for: Duration::ZERO,
+                }
             } else {
                 believed(ctx.probes.signal(&object, source), called)
             });
@@ -66,7 +71,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let exists = view.is_some_and(|view| view.verdict.hook.is_some());
         seen_hooks.push(HookSeen {
             name: named.name.clone(),
-            health: Health { sight: Sight::Unknown, percent },
+            health: Health { sight: Sight::Unknown, percent, failing_for: Duration::ZERO },
             usable_in_okta: exists || matches!(outcome, Some(Outcome::Blocked(Blocked::StandbyNotCreated))),
             refused: matches!(outcome, Some(Outcome::Blocked(Blocked::ActivationRefused)))
                 || target == Some(named.name.as_str())

@@ -119,7 +119,7 @@ pub fn carriers_fail(stage: &Stage) {
         assert_eq!(stage.condition("hookswitch", "acme", "FailoverActive"), "True OnStandby");
         let record = status(stage)["history"].as_array().and_then(|all| all.last().cloned()).unwrap_or_default();
         assert_eq!((&record["cause"], &record["outcome"]), (&json!("Failed"), &json!("Switched")), "{record}");
-        row(stage, &format!("every carrier {kind}"), "12 s of carrier probes + 3 s + 2 s", took);
+        row(stage, &format!("every carrier {kind}"), "3 × 2 s + 1 s + 2 s + 2 s = 11 s", took);
         stage.calm();
         back(stage, &format!("carriers-{turn}"));
     }
@@ -131,7 +131,7 @@ pub fn gateway_gone(stage: &Stage) {
     let pods = "hookswitch.dev/gateway=otp";
     stage.kubectl(&["delete", "pods", "-n", TELEPHONY, "-l", pods, "--grace-period=0", "--force"]);
     let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
-    row(stage, "the gateway's pods gone", "3 s + 2 s", took);
+    row(stage, "the gateway's pods gone", "3 × 1 s + 2 s + 2 s = 7 s", took);
     delivers(stage, "reserve");
     stage.kubectl(&["uncordon", &node]);
     back(stage, "gateway");
@@ -172,7 +172,7 @@ pub fn certificate_expired(stage: &Stage) {
     serve_with(stage, &json!({"tls.crt": encoded(expired.pem()), "tls.key": encoded(key.serialize_pem())}));
     stage.until("the operator does not reach it", PATIENCE * 2, || signal(stage, "acme", "PublicURL") == "Fail");
     let took = stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
-    row(stage, "certificate expired, from when the operator saw it", "3 s + 2 s", took);
+    row(stage, "certificate expired, from when the operator saw it", "3 × 1 s + 3 s + 2 s + 2 s = 10 s", took);
     delivers(stage, "reserve");
     assert_eq!(signal(stage, "acme", "Gateway"), "Pass", "its pods are well");
     serve_with(stage, &good);
@@ -344,7 +344,7 @@ pub fn repointed(stage: &Stage) {
     at_rest(stage);
     fault(stage, &["twilio", "backup"], "down");
     let took = stage.until("Okta is pointed at the standby", PATIENCE, || uri().contains("reserve-gateway"));
-    row(stage, "every carrier down, by Repoint", "12 s of carrier probes + 3 s + 2 s", took);
+    row(stage, "every carrier down, by Repoint", "3 × 2 s + 1 s + 2 s + 2 s = 11 s", took);
     delivers(stage, "reserve");
     stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
     stage.calm();
