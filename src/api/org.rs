@@ -40,6 +40,9 @@ pub struct OktaOrgSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('15s') && duration(self) <= duration('1h')").message("pollInterval must be between 15s and 1h"))]
     pub poll_interval: Option<Duration>,
+    /// How much of Okta's rate limit may be used, and what is kept of it for a failover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<OrgRateLimit>,
     /// Certificates trusted for this org besides the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<CaBundleRef>,
@@ -57,6 +60,22 @@ impl OktaOrgSpec {
     pub fn poll_interval(&self) -> std::time::Duration {
         self.poll_interval.map_or(std::time::Duration::from_mins(1), Duration::get)
     }
+}
+
+/// How much of Okta's rate limit may be used by calls that can wait: polls, probes, drift, standbys. A failover keeps to
+/// neither. Okta counts the calls of all clients of the org together, in windows of a minute.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct OrgRateLimit {
+    /// Percent of a window's calls that may be the operator's. Absent: 50, what Okta grants a token by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub share: Option<u8>,
+    /// Calls of a window that are left to others and to a failover; no fewer than the six of a plan. Absent: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 6, max = 10000))]
+    pub reserve: Option<u32>,
 }
 
 /// How the operator proves who it is to Okta.

@@ -45,7 +45,7 @@ use crate::{
         client::CallResult,
         keyed::MarkKey,
         log, mark,
-        types::{HookContent, HookStatus, OrgIdentity},
+        types::{HookContent, HookStatus, OrgIdentity, RateLimit},
     },
 };
 
@@ -302,6 +302,33 @@ struct OrgStored {
     id: Option<String>,
     broken: Vec<String>,
     log: Vec<log::Event>,
+    bucket: Option<Bucket>,
+}
+
+/// What is left of a window's calls.
+#[derive(Clone, Copy)]
+struct Bucket {
+    left: u32,
+    resets_at: Instant,
+}
+
+/// The calls of a whole window.
+const WINDOW: u32 = 600;
+
+impl OrgStored {
+    /// Takes a call out of the bucket: what its answer says of it, or the refusal.
+    fn spend(&mut self) -> Result<Option<RateLimit>, (Failure, RateLimit)> {
+        let Some(bucket) = self.bucket.as_mut().filter(|bucket| bucket.resets_at > Instant::now()) else {
+            return Ok(None);
+        };
+        let resets_in = bucket.resets_at - Instant::now();
+        let Some(left) = bucket.left.checked_sub(1) else {
+            let rate = RateLimit { limit: WINDOW, remaining: 0, resets_in };
+            return Err((Failure::RateLimited { wait: resets_in, concurrency: false }, rate));
+        };
+        bucket.left = left;
+        Ok(Some(RateLimit { limit: WINDOW, remaining: left, resets_in }))
+    }
 }
 
 impl Org {
@@ -336,6 +363,12 @@ impl Org {
         self.inner.lock().unwrap().broken = broken.iter().map(|&broken| broken.to_owned()).collect();
     }
 
+    /// Leaves so many calls of the window, which ends in a minute.
+    pub fn leave(&self, left: u32) {
+        let resets_at = Instant::now() + Duration::from_mins(1);
+        self.inner.lock().unwrap().bucket = Some(Bucket { left, resets_at });
+    }
+
     /// Fails every call from now on.
     pub fn fail(&self, failure: Option<Failure>) {
         self.inner.lock().unwrap().failure = failure;
@@ -351,13 +384,15 @@ impl Org {
     {
         let mut org = self.inner.lock().unwrap();
         org.calls.push(verb);
-        let outcome = match org.failure.clone() {
-            Some(failure) => Err(failure),
-            None => act(&mut org),
+        // the identity and the log have other buckets
+        let spent = if ["identify", "log"].contains(&verb) { Ok(None) } else { org.spend() };
+        let (rate, outcome) = match (spent, org.failure.clone()) {
+            (Err((failure, rate)), _) => (Some(rate), Err(failure)),
+            (Ok(rate), Some(failure)) => (rate, Err(failure)),
+            (Ok(rate), None) => (rate, act(&mut org)),
         };
-        let outcome = outcome.map(|value| Answer { value, request_id: None, rate: None });
-        let outcome =
-            outcome.map_err(|failure| CallError { doing: "call the org", failure, request_id: None, rate: None });
+        let outcome = outcome.map(|value| Answer { value, request_id: None, rate });
+        let outcome = outcome.map_err(|failure| CallError { doing: "call the org", failure, request_id: None, rate });
         futures::future::ready(outcome).boxed()
     }
 

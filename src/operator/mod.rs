@@ -30,6 +30,8 @@ pub mod options;
 pub mod org;
 pub mod pass;
 pub mod policy;
+#[cfg(test)]
+mod priority_tests;
 pub mod probe;
 pub mod problem;
 pub mod provider;

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{
+    clock::BootInstant,
     double::{GATEWAYS, HOOKS, REPORT_TOKEN, SECRETS, SWITCHES, World},
     flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, secret, world},
     pass::Reconcile as _,
@@ -18,10 +19,10 @@ use crate::{
     okta::{Failure, ObjectRef, log::Kind, types::HookStatus},
 };
 
-const PATH: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches/acme";
+pub const PATH: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches/acme";
 
 /// Two hooks, each with its gateway, and a switch over them.
-fn scene(change: impl FnOnce(&mut Value)) -> World {
+pub fn scene(change: impl FnOnce(&mut Value)) -> World {
     let mut world = world(&[]);
     for name in ["a", "b"] {
         let mut of = gateway();
@@ -50,7 +51,7 @@ fn scene(change: impl FnOnce(&mut Value)) -> World {
 }
 
 /// Lets a gateway have a ready replica that serves its hook and has its carriers, or none.
-fn serve(world: &World, name: &str, serves: bool) {
+pub fn serve(world: &World, name: &str, serves: bool) {
     let serving = if serves { Serving::Yes { replicas: 1 } } else { Serving::Unknown };
     world.ctx.reports.set_serving("otp", name, name, serving);
 }
@@ -64,15 +65,17 @@ fn accept(world: &World, name: &str) {
     world.ctx.reports.set_accepted("otp", name, name, mark);
 }
 
-async fn switch_pass(world: &mut World) {
+pub async fn switch_pass(world: &mut World) {
     world.sync();
     let switch = world.ctx.caches.switches.get("otp", "acme").unwrap();
     HookSwitch::reconcile(switch, Arc::clone(&world.ctx)).await.unwrap();
 }
 
 /// Looks as they follow each other, five seconds apart.
-async fn looks(world: &mut World, count: usize) {
+pub async fn looks(world: &mut World, count: usize) {
     for _ in 0..count {
+        // its clock is the machine's, and a busy machine is no lost lease
+        world.ctx.lease.renewed(BootInstant::now());
         for name in ["a", "b"] {
             hook_pass(world, name).await;
             accept(world, name);
@@ -90,7 +93,7 @@ async fn looks(world: &mut World, count: usize) {
 }
 
 /// Looks, with the probes that are due before each of them.
-async fn probed_looks(world: &mut World, count: usize) {
+pub async fn probed_looks(world: &mut World, count: usize) {
     for _ in 0..count {
         let mut asking = tokio::task::JoinSet::new();
         probe::round(&world.ctx, &mut asking);
@@ -102,7 +105,7 @@ async fn probed_looks(world: &mut World, count: usize) {
 }
 
 /// What a source says of a hook, by status.
-fn signal(world: &World, hook: &str, source: &str) -> String {
+pub fn signal(world: &World, hook: &str, source: &str) -> String {
     let shown = status(world);
     let hooks = shown["hooks"].as_array().unwrap();
     let hook = hooks.iter().find(|shown| shown["name"] == hook).unwrap();
@@ -112,16 +115,16 @@ fn signal(world: &World, hook: &str, source: &str) -> String {
 }
 
 /// The names in Okta of active hooks.
-fn active(world: &World) -> Vec<String> {
+pub fn active(world: &World) -> Vec<String> {
     let hooks = world.org.hooks();
     hooks.iter().filter(|hook| hook.status == HookStatus::Active).map(|hook| hook.name.clone()).collect()
 }
 
-fn status(world: &World) -> Value {
+pub fn status(world: &World) -> Value {
     world.server.get(PATH).unwrap()["status"].clone()
 }
 
-fn annotate(world: &World, name: &str, value: &str) {
+pub fn annotate(world: &World, name: &str, value: &str) {
     let mut switch = world.server.get(PATH).unwrap();
     switch["metadata"]["annotations"][name] = json!(value);
     world.server.put(PATH, switch);
@@ -431,7 +434,7 @@ async fn what_okta_itself_reaches_is_not_left_for_what_witnesses_say() {
 }
 
 /// One hook in Okta, and a standby that is only a place.
-fn repointing() -> World {
+pub fn repointing() -> World {
     let mut world = scene(|switch| switch["spec"]["strategy"] = json!("Repoint"));
     let path = format!("{HOOKS}/b");
     let mut standby = world.server.get(&path).unwrap();

@@ -89,6 +89,11 @@ impl DesiredHook {
         }
     }
 
+    /// Whether a switch, and not its own declaration, says what its state is.
+    pub(super) const fn is_decided(&self) -> bool {
+        matches!(self.decision, Decision::Decided | Decision::Switching)
+    }
+
     pub(super) fn declared_active(&self) -> bool {
         self.state == Some(DesiredState::Active) && self.deleting.is_none()
     }
@@ -101,6 +106,8 @@ pub enum Decision {
     Declared,
     /// A switch, for all its hooks at once: there is nothing to wait for.
     Decided,
+    /// The same, and Okta is being brought from one of them to another: that comes before anything else.
+    Switching,
     /// A switch that has not decided yet: it is not created before.
     Undecided,
 }

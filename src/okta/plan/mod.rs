@@ -62,6 +62,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Calls that it must have room for: the worst case of its moves. What a read-back has no room for is seen later.
+    #[must_use]
+    pub fn most_calls(&self) -> usize {
+        self.moves.iter().map(Move::most_calls).sum()
+    }
+
+    /// Whether it may change which hook is active.
+    #[must_use]
+    pub fn changes_place(&self) -> bool {
+        self.moves.iter().any(Move::changes_place)
+    }
+
     /// The calls it makes when all goes well, the read-back last; empty when there is nothing to do.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
@@ -125,6 +137,32 @@ impl Draft {
 /// Plans for one org. `observed` is a whole list of its telephony hooks.
 #[must_use]
 pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
+    plan_of(observed, desired, |moves| moves)
+}
+
+/// What of [`plan`] cannot wait: everything up to the last move by which a switch is carried out, or by which a hook becomes
+/// active while none of ours is. Without such a move it has none.
+#[must_use]
+pub fn urgent(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
+    let switching = |object: &ObjectRef| {
+        desired.hooks.iter().find(|want| want.object == *object).filter(|want| want.decision == Decision::Switching)
+    };
+    plan_of(observed, desired, |mut moves| {
+        let last = moves.iter().rposition(|step| match step {
+            Move::Activate(_) | Move::Create { beside_active: false, .. } => true,
+            Move::Swap { to: object, .. } | Move::Create { object, .. } => switching(object).is_some(),
+            Move::Deactivate(what) => switching(&what.object).is_some(),
+            // with one hook in Okta, its content says which place is used
+            Move::Update(what) => switching(&what.object).is_some_and(DesiredHook::declared_active),
+            Move::CreateInactive { .. } | Move::Delete { .. } => false,
+        });
+        moves.truncate(last.map_or(0, |last| last + 1));
+        moves
+    })
+}
+
+/// Plans, and keeps of the moves what `part` does.
+fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Vec<Move>) -> Vec<Move>) -> Plan {
     let claims = claim::claim(observed, desired);
     let mut draft = Draft::default();
     for entry in &claims.entries {
@@ -149,7 +187,7 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
         draft.again(left.min(LOOK_AGAIN));
     }
     let planned = draft.moves.len();
-    let moves = within_budget(draft.moves);
+    let moves = within_budget(part(draft.moves));
     let keep_standing = slot.is_restoring() || moves.len() < planned || unsettled.is_some();
     let written =
         |object: &ObjectRef| moves.iter().any(|step| matches!(step, Move::Update(what) if what.object == *object));

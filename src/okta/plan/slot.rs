@@ -160,9 +160,7 @@ impl<'a> Slot<'a> {
             }
             return;
         };
-        if let Some(left) =
-            self.unstill(STILL_TO_HAND_OVER).filter(|_| !restoring && want.decision != Decision::Decided)
-        {
+        if let Some(left) = self.unstill(STILL_TO_HAND_OVER).filter(|_| !restoring && !want.is_decided()) {
             draft.wait(object, Waiting::Stillness(left));
             return;
         }

@@ -165,8 +165,13 @@ impl Move {
         }
     }
 
-    /// Whether it may change which hook is active.
+    /// Whether it changes a hook's state, if only for a moment.
     pub(crate) const fn changes_state(&self) -> bool {
         !matches!(self, Self::Update(_) | Self::Delete { active: false, .. })
+    }
+
+    /// Whether another hook may be active afterwards.
+    pub(crate) const fn changes_place(&self) -> bool {
+        self.changes_state() && !matches!(self, Self::CreateInactive { .. })
     }
 }

@@ -439,3 +439,64 @@ fn a_new_secret_is_given_to_okta_only_once_every_replica_accepts_it() {
     want.secret_accepted = true;
     assert_eq!(calls(&plan(&observed, &org([want]))), ["Replace a"]);
 }
+
+#[test]
+fn of_a_plan_what_cannot_wait_is_what_a_failover_needs_and_nothing_after_it() {
+    let switching = |mut want: DesiredHook| {
+        want.decision = Decision::Switching;
+        want
+    };
+    let changed = |want: &DesiredHook, status| {
+        let mut hook = okta(want, status);
+        hook.uri = Some("https://changed.acme.com".into());
+        hook
+    };
+    let (a, b, c) = (inactive("a"), active("b"), inactive("c"));
+    let drift = changed(&c, INACTIVE);
+    let swap = vec!["Deactivate a".to_owned(), "Activate b".to_owned()];
+    let none: Vec<String> = Vec::new();
+    for (case, hooks, there, whole, cut) in [
+        (
+            "a switch is carried out, and drift waits",
+            [switching(a.clone()), switching(b.clone()), c.clone()],
+            vec![okta(&a, ACTIVE), okta(&b, INACTIVE), drift.clone()],
+            3,
+            swap.clone(),
+        ),
+        (
+            "what is activated has its content first",
+            [switching(a.clone()), switching(b.clone()), c.clone()],
+            vec![okta(&a, ACTIVE), changed(&b, INACTIVE), drift.clone()],
+            3,
+            vec!["Replace b".to_owned(), "Deactivate a".to_owned(), "Activate b".to_owned()],
+        ),
+        (
+            "the one hook of a switch that repoints",
+            [switching(b.clone()), a.clone(), c.clone()],
+            vec![changed(&b, ACTIVE), okta(&a, INACTIVE), drift.clone()],
+            2,
+            vec!["Replace b".to_owned()],
+        ),
+        (
+            "none is active, whoever decides",
+            [a.clone(), b.clone(), c.clone()],
+            vec![okta(&a, INACTIVE), okta(&b, INACTIVE), drift.clone()],
+            2,
+            vec!["Activate b".to_owned()],
+        ),
+        (
+            "a person hands over, which can wait",
+            [a.clone(), b.clone(), c.clone()],
+            vec![okta(&a, ACTIVE), okta(&b, INACTIVE), okta(&c, INACTIVE)],
+            2,
+            none.clone(),
+        ),
+        ("drift alone", [a.clone(), b.clone(), c.clone()], vec![okta(&a, INACTIVE), okta(&b, ACTIVE), drift], 1, none),
+    ] {
+        let desired = org(hooks);
+        assert_eq!(calls(&plan(&there, &desired)).len(), whole, "{case}");
+        let urgent = urgent(&there, &desired);
+        assert_eq!(calls(&urgent), cut, "{case}");
+        assert!(urgent.moves.is_empty() || whole == cut.len() || urgent.keep_standing, "{case}: it is not all");
+    }
+}

@@ -17,7 +17,7 @@ use crate::{
     okta::{
         Api, Plan, audit,
         keyed::ChangeMark,
-        plan::MOST_CALLS,
+        limits::Priority,
         run::{self, AuditEntry, AuditResult, Budget, Report},
     },
 };
@@ -37,16 +37,16 @@ pub enum NotNow {
     RateLimit(Duration),
 }
 
-/// Whether a plan may be begun.
+/// Whether a plan may be begun, after `more` other calls.
 ///
 /// # Errors
 /// [`NotNow`].
-pub fn may_begin(ctx: &Context, state: &State) -> Result<(), NotNow> {
+pub fn may_begin(ctx: &Context, state: &State, plan: &Plan, more: u32, priority: Priority) -> Result<(), NotNow> {
     if ctx.lease.remaining(BootInstant::now()) < LEASE_NEEDED {
         return Err(NotNow::Lease);
     }
-    let calls = u32::try_from(MOST_CALLS).unwrap_or(u32::MAX);
-    state.must_wait(calls, 0, Instant::now()).map_or(Ok(()), |wait| Err(NotNow::RateLimit(wait)))
+    let calls = u32::try_from(plan.most_calls()).unwrap_or(u32::MAX).saturating_add(more);
+    state.must_wait(calls, priority, Instant::now()).map_or(Ok(()), |wait| Err(NotNow::RateLimit(wait)))
 }
 
 /// Runs a plan and takes in its report.
@@ -86,7 +86,8 @@ fn take_in(ctx: &Context, report: &Report, desired: &Desired, host: &str, state:
     state.changed(changes);
     if let Some(rate) = report.rate {
         ctx.metrics.okta_remaining(host, rate.remaining);
-        state.answered(Some(rate), now);
+        let sent = report.audit.iter().filter(|entry| entry.result != AuditResult::NotSent).count();
+        state.rate.answered(now.into_std(), Some(rate), u32::try_from(sent).unwrap_or(u32::MAX));
     }
     for refused in &report.refused {
         let words = report.audit.iter().rev().find(|entry| entry.object.as_ref() == Some(&refused.object));

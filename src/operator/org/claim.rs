@@ -36,7 +36,8 @@ mod tests {
         let key = KeyRef { name: "okta".into(), key: "token".into() };
         let auth = OrgAuth { api_token: ApiToken { secret_ref: key } };
         let url = "https://acme.okta.com".to_owned();
-        let mut org = OktaOrg::new("acme", OktaOrgSpec { url, auth, poll_interval: None, ca_bundle_ref: None });
+        let mut org =
+            OktaOrg::new("acme", OktaOrgSpec { url, auth, poll_interval: None, rate_limit: None, ca_bundle_ref: None });
         org.metadata.namespace = Some(namespace.to_owned());
         org.metadata.uid = Some(format!("{namespace}-{created}"));
         org.metadata.creation_timestamp = Some(Time(Timestamp::from_second(created).unwrap()));

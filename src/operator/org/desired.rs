@@ -142,6 +142,7 @@ fn hook(
         secret_mark: mark,
         applied_mark: applied,
         decision: match one.ruling {
+            Ruling::Switch { state: Some(_), switching: true, .. } => Decision::Switching,
             Ruling::Switch { state: Some(_), .. } => Decision::Decided,
             Ruling::Switch { state: None, .. } => Decision::Undecided,
             Ruling::Own | Ruling::Torn(_) => Decision::Declared,

@@ -22,8 +22,10 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use self::{
+    act::NotNow,
     desired::{Declared, Desired},
     dial::OrgApi,
+    observe::Unlisted,
     session::State,
     status::Found,
 };
@@ -35,7 +37,10 @@ use super::{
     hook,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
-    switch::ruling::{self, Ruling},
+    switch::{
+        ruling::{self, Ruling},
+        unrest,
+    },
     wake::{Kind, Target},
 };
 use crate::{
@@ -46,11 +51,13 @@ use crate::{
     okta::{
         CallError, ObjectRef, Plan,
         intent::PlanIntent,
+        limits::Priority,
         plan::{self, Blocked, Outcome},
         types::{HookStatus, OrgIdentity},
     },
 };
 
+pub use observe::allowance;
 pub use session::{HookView, InUse, OrgView, Orgs};
 
 /// Part of the poll interval after which a list is due: passes come a fifth early or late.
@@ -142,12 +149,16 @@ struct Pass<'c> {
     state: Option<OwnedMutexGuard<State>>,
     /// The recorded plan, or what is left of it. It leaves the API server with the status that follows, after the hooks' own.
     record: Option<PlanIntent>,
+    /// What its reads are for: a switch of the org may be waiting for them.
+    priority: Priority,
 }
 
 /// What stops a pass before it comes to a plan.
 enum Stop {
     Problem(Problem),
     Call(CallError),
+    /// The rate limit is kept for what is more urgent.
+    HeldBack(Duration),
     Claimed(OrgIdentity, (String, String)),
     Kubernetes(PassError),
 }
@@ -164,6 +175,15 @@ impl From<CallError> for Stop {
     }
 }
 
+impl From<Unlisted> for Stop {
+    fn from(unlisted: Unlisted) -> Self {
+        match unlisted {
+            Unlisted::Failed(error) => Self::Call(error),
+            Unlisted::HeldBack(wait) => Self::HeldBack(wait),
+        }
+    }
+}
+
 impl From<Problem> for Stop {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
@@ -174,7 +194,9 @@ impl<'c> Pass<'c> {
     fn new(ctx: &'c Arc<Context>, org: &OktaOrg, state: OwnedMutexGuard<State>) -> Self {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
         let record = record.and_then(|record| serde_json::from_value(record).ok());
-        Self { ctx, org: org.clone(), state: Some(state), record }
+        let namespace = org.namespace().unwrap_or_default();
+        let priority = unrest::of_org(&namespace, &org.name_any(), ctx).reads();
+        Self { ctx, org: org.clone(), state: Some(state), record, priority }
     }
 
     /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
@@ -207,10 +229,15 @@ impl<'c> Pass<'c> {
                 (found.identity, found.rival) = (Some(identity), Some(rival));
                 poll
             }
+            Stop::HeldBack(wait) => {
+                found.problem = Some(trouble::rate_limited());
+                wait.clamp(SOON, poll)
+            }
             Stop::Call(error) => {
                 found.problem = Some(trouble::problem(&error, &self.org));
                 found.reachable = Some(trouble::reachable(&error));
-                self.state_mut()?.stay_away(error, Instant::now())
+                let priority = self.priority;
+                self.state_mut()?.stay_away(error, priority, Instant::now())
             }
         };
         let lasting = found.problem.as_ref().is_some_and(|problem| problem.stalled);
@@ -223,52 +250,61 @@ impl<'c> Pass<'c> {
     ) -> Result<(Found, Option<HookViews>, Duration), Stop> {
         let access = access?;
         let (ctx, host, poll) = (self.ctx, access.url.host().to_owned(), self.org.spec.poll_interval());
+        let (allowance, priority) = (observe::allowance(&self.org), self.priority);
         let state = self.state_mut()?;
         let api = observe::connect(ctx, &access, state)?;
-        if let Some(error) = state.still_in_trouble(Instant::now()) {
+        state.rate.allow(allowance);
+        if let Some(error) = state.still_in_trouble(priority, Instant::now()) {
             return Err(Stop::Call(error));
         }
-        let identity = observe::identify(ctx, &api, state, &host).await?;
+        let identity = observe::identify(ctx, &api, state, &host, priority).await?;
         if let Some(rival) = claim::claimed_by_other(&self.org, identity.as_str(), &ctx.caches.orgs.all()) {
             return Err(Stop::Claimed(identity, rival));
         }
         // what Okta may show yet is looked for before the poll is due
         let oldest = if self.state_mut()?.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
-        observe::list(ctx, &api, self.state_mut()?, &host, oldest).await?;
+        observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
         self.state_mut()?.settle(Instant::now());
 
         let hooks = ctx.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
         let switches = ctx.caches.switches.in_namespace(&self.namespace());
         let mut declared = self.declare(hooks, &switches).await?;
-        let (mut desired, mut plan) = self.plan(&declared)?;
+        let (_, mut plan) = self.plan(&declared)?;
+        let mut begins = None;
         if !plan.moves.is_empty() {
             // nothing is changed in Okta because of what a cache says
             let switches: Vec<Arc<HookSwitch>> =
                 self.read_all::<HookSwitch>().await?.into_iter().map(Arc::new).collect();
             declared = self.declare(self.read_all().await?, &switches).await?;
-            observe::list(ctx, &api, self.state_mut()?, &host, Duration::ZERO).await?;
-            (desired, plan) = self.plan(&declared)?;
+            begins = match self.admit_fresh(&api, &host, &declared).await? {
+                Ok((desired, admitted)) => {
+                    plan = admitted;
+                    Some(Ok(desired))
+                }
+                Err(not_now) => {
+                    plan = self.plan(&declared)?.1;
+                    Some(Err(not_now))
+                }
+            };
         }
         self.tell_drift(&plan, &declared).await?;
         let mut wait = next_look(&plan, poll);
-        if plan.moves.is_empty() {
-            self.keep_record(&plan, true);
-        } else {
-            match act::may_begin(ctx, self.state_mut()?) {
-                Err(act::NotNow::Lease) => wait = SOON,
-                Err(act::NotNow::RateLimit(until)) => wait = until.clamp(SOON, poll),
-                Ok(()) => {
-                    self.record(&plan).await?;
-                    self.act(api, plan, desired, host).await?;
-                    let Some(replanned) = self.plan_if_seen(&declared)? else {
-                        return Ok((self.found(identity, false)?, None, SOON));
-                    };
-                    if replanned.moves.is_empty() {
-                        self.keep_record(&replanned, true);
-                    }
-                    plan = replanned;
-                    wait = next_look(&plan, poll);
+        match begins {
+            _ if plan.moves.is_empty() => self.keep_record(&plan, true),
+            None => {}
+            Some(Err(NotNow::Lease)) => wait = SOON,
+            Some(Err(NotNow::RateLimit(until))) => wait = until.clamp(SOON, poll),
+            Some(Ok(desired)) => {
+                self.record(&plan).await?;
+                self.act(api, plan, desired, host).await?;
+                let Some(replanned) = self.plan_if_seen(&declared)? else {
+                    return Ok((self.found(identity, false)?, None, SOON));
+                };
+                if replanned.moves.is_empty() {
+                    self.keep_record(&replanned, true);
                 }
+                plan = replanned;
+                wait = next_look(&plan, poll);
             }
         }
         let views = self.views(&plan, &declared)?;
@@ -276,7 +312,43 @@ impl<'c> Pass<'c> {
         if idle && is_in_place(&plan, &declared) {
             self.state_mut()?.rested = true;
         }
-        Ok((self.found(identity, idle)?, Some(views), wait))
+        Ok((self.found(identity, !plan.changes_place())?, Some(views), wait))
+    }
+
+    /// The plan to carry out now, from what Okta has at this moment. Nothing is asked for one that could not begin.
+    async fn admit_fresh(
+        &mut self,
+        api: &Arc<dyn OrgApi>,
+        host: &str,
+        declared: &[Declared],
+    ) -> Result<Result<(Desired, Plan), NotNow>, Stop> {
+        let priority = match self.admit(declared, 1)? {
+            Ok((_, _, priority)) => priority.max(self.priority),
+            Err(not_now) => return Ok(Err(not_now)),
+        };
+        let ctx = self.ctx;
+        observe::list(ctx, api, self.state_mut()?, host, Duration::ZERO, priority).await?;
+        Ok(self.admit(declared, 0)?.map(|(desired, plan, _)| (desired, plan)))
+    }
+
+    /// The whole plan, when it and `more` calls may be made as routine; else what of it cannot wait.
+    fn admit(
+        &mut self,
+        declared: &[Declared],
+        more: u32,
+    ) -> Result<Result<(Desired, Plan, Priority), NotNow>, PassError> {
+        let (desired, whole) = self.plan(declared)?;
+        let (ctx, state) = (self.ctx, self.state_mut()?);
+        let Err(not_now) = act::may_begin(ctx, state, &whole, more, Priority::Routine) else {
+            return Ok(Ok((desired, whole, Priority::Routine)));
+        };
+        let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+        let urgent = plan::urgent(observed, &desired.org);
+        if urgent.moves.is_empty() {
+            return Ok(Err(not_now));
+        }
+        let begins = act::may_begin(ctx, state, &urgent, more, Priority::Failover);
+        Ok(begins.map(|()| (desired, urgent, Priority::Failover)))
     }
 
     fn namespace(&self) -> String {
@@ -365,12 +437,13 @@ impl<'c> Pass<'c> {
         self.record = self.record.take().and_then(|record| record.after(plan, finished));
     }
 
-    fn found(&mut self, identity: OrgIdentity, idle: bool) -> Result<Found, PassError> {
+    /// What was found; `still`: nothing that is planned changes which hook is active.
+    fn found(&mut self, identity: OrgIdentity, still: bool) -> Result<Found, PassError> {
         let plan = self.record.clone();
         let state = self.state_mut()?;
         let observed = state.observed.as_ref().map(|(hooks, _)| hooks.clone());
         let promised = state.promised(Instant::now());
-        let settled = idle && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
+        let settled = still && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
         let reachable = Some(answers());
         Ok(Found { problem: None, reachable, identity: Some(identity), rival: None, observed, plan, settled })
     }

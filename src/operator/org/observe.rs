@@ -15,15 +15,34 @@ use super::{
     session::State,
 };
 use crate::{
-    api::reason::Ready,
-    okta::{CallError, client::CallResult, types::OrgIdentity},
+    api::{OktaOrg, reason::Ready},
+    okta::{
+        CallError,
+        client::CallResult,
+        limits::{Allowance, Priority},
+        types::OrgIdentity,
+    },
 };
 
 /// How long an org's identity is believed.
 const IDENTITY_LASTS: Duration = Duration::from_hours(1);
 
-/// Calls left to others and to what is more urgent.
-const RESERVE: u32 = 10;
+/// Why there is no newer list.
+#[derive(Debug)]
+pub enum Unlisted {
+    /// The call failed.
+    Failed(CallError),
+    /// What is left of the rate limit is for what is more urgent, or nothing is left: for how long.
+    HeldBack(Duration),
+}
+
+/// How much of an org's rate limit may be ours.
+#[must_use]
+pub fn allowance(org: &OktaOrg) -> Allowance {
+    let declared = org.spec.rate_limit.clone().unwrap_or_default();
+    let default = Allowance::default();
+    Allowance { share: declared.share.unwrap_or(default.share), reserve: declared.reserve.unwrap_or(default.reserve) }
+}
 
 /// The client for an org: the one in use, or another when address, credential or certificates changed.
 ///
@@ -48,7 +67,8 @@ pub fn connect(ctx: &Context, access: &Access, state: &mut State) -> Result<Arc<
     Ok(api)
 }
 
-/// Who answers, asked at most once an hour.
+/// Who answers, asked at most once an hour, and not while something more urgent than routine is to be asked and the answer
+/// is known. The address is none of the rate limit's that the hooks' calls have.
 ///
 /// # Errors
 /// [`CallError`].
@@ -57,63 +77,54 @@ pub async fn identify(
     api: &Arc<dyn OrgApi>,
     state: &mut State,
     host: &str,
+    priority: Priority,
 ) -> Result<OrgIdentity, CallError> {
     let now = Instant::now();
     if let Some((identity, since)) = &state.identity
-        && now.duration_since(*since) < IDENTITY_LASTS
+        && (priority > Priority::Routine || now.duration_since(*since) < IDENTITY_LASTS)
     {
         return Ok(identity.clone());
     }
-    let identity = take(ctx, "identify", host, state, api.identity().await)?;
-    state.identity = Some((identity.clone(), now));
-    Ok(identity)
+    let identity = tell(ctx, "identify", host, api.identity().await)?;
+    state.identity = Some((identity.value.clone(), now));
+    Ok(identity.value)
 }
 
 /// Lists the org's hooks when the last list is older than `oldest`.
 ///
 /// # Errors
-/// [`CallError`].
+/// [`Unlisted`].
 pub async fn list(
     ctx: &Context,
     api: &Arc<dyn OrgApi>,
     state: &mut State,
     host: &str,
     oldest: Duration,
-) -> Result<(), CallError> {
+    priority: Priority,
+) -> Result<(), Unlisted> {
     let now = Instant::now();
     if state.observed.as_ref().is_some_and(|(_, at)| now.duration_since(*at) < oldest) {
         return Ok(());
     }
-    if let Some(wait) = state.must_wait(1, RESERVE, now) {
-        let failure = crate::okta::Failure::RateLimited { wait, concurrency: false };
-        return Err(CallError { doing: "list telephony hooks", failure, request_id: None, rate: None });
+    if let Some(wait) = state.must_wait(1, priority, now) {
+        return Err(Unlisted::HeldBack(wait));
     }
-    let hooks = take(ctx, "list", host, state, api.list_hooks().await)?;
-    state.observed = Some((hooks, Instant::now()));
+    let result = api.list_hooks().await;
+    state.took(&result, Instant::now());
+    let answer = tell(ctx, "list", host, result).map_err(Unlisted::Failed)?;
+    if let Some(rate) = answer.rate {
+        ctx.metrics.okta_remaining(host, rate.remaining);
+    }
+    state.observed = Some((answer.value, Instant::now()));
     Ok(())
 }
 
+/// Counts a call that ended, and tells of one that failed.
 #[allow(clippy::result_large_err, reason = "the error of the client, passed on as it is")]
-fn take<T>(
-    ctx: &Context,
-    verb: &'static str,
-    host: &str,
-    state: &mut State,
-    result: CallResult<T>,
-) -> Result<T, CallError> {
-    state.took(&result, Instant::now());
-    match result {
-        Ok(answer) => {
-            ctx.metrics.okta_call(verb, "ok");
-            if let Some(rate) = answer.rate {
-                ctx.metrics.okta_remaining(host, rate.remaining);
-            }
-            Ok(answer.value)
-        }
-        Err(error) => {
-            ctx.metrics.okta_call(verb, error.reason());
-            tracing::warn!(org = host, reason = error.reason(), %error, "a call to Okta failed");
-            Err(error)
-        }
+fn tell<T>(ctx: &Context, verb: &'static str, host: &str, result: CallResult<T>) -> CallResult<T> {
+    ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
+    if let Err(error) = &result {
+        tracing::warn!(org = host, reason = error.reason(), %error, "a call to Okta failed");
     }
+    result
 }

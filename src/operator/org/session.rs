@@ -21,13 +21,10 @@ use crate::okta::{
     client::CallResult,
     intent::PlanIntent,
     keyed::ChangeMark,
-    limits::{MayCall, RateState},
+    limits::{MayCall, Priority, RateState},
     plan::{self, Promise, Promised, Verb, Verdict},
-    types::{OrgIdentity, RateLimit},
+    types::OrgIdentity,
 };
-
-/// How much of the org's rate limit routine calls may use, in percent.
-const SHARE: u8 = 50;
 
 /// How long a refusal is respected when nothing relevant changes.
 const REFUSAL_LASTS: Duration = Duration::from_hours(1);
@@ -96,6 +93,34 @@ struct Refusal {
     words: Option<String>,
 }
 
+/// The longest pause after a call that failed by what passes, while a switch waits for Okta; with a pass's jitter it is not
+/// ten seconds.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The last failed call.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    error: CallError,
+    /// How many failed in a row.
+    failures: u32,
+    since: Instant,
+}
+
+impl Trouble {
+    /// Until when no other call is made. What Okta asks for is heeded whoever waits.
+    fn ends(&self, priority: Priority) -> Instant {
+        let own = backoff::after(self.failures);
+        let pause = match self.error.failure {
+            Failure::RateLimited { wait, concurrency: false } => own.max(wait),
+            // another try of these is refused just the same
+            Failure::Unauthorized | Failure::Forbidden { .. } | Failure::Refused { .. } | Failure::NotFound => own,
+            _ if priority > Priority::Routine => own.min(PATIENCE),
+            _ => own,
+        };
+        self.since + pause
+    }
+}
+
 /// An org's state between passes.
 pub struct State {
     /// What the client was made of; another means another client.
@@ -119,8 +144,8 @@ pub struct State {
     met: bool,
     /// When a plan was left whose end nobody saw.
     left: Option<Instant>,
-    /// The last failed call, how many failed in a row, and until when no other is made.
-    pub trouble: Option<(CallError, u32, Instant)>,
+    /// The last failed call, unless one went well since.
+    pub trouble: Option<Trouble>,
     /// Marks of secrets that runs applied; status may not have them yet.
     pub applied: BTreeMap<ObjectRef, Option<ChangeMark>>,
     /// Changes made in Okta that status does not have yet.
@@ -134,7 +159,7 @@ impl Default for State {
         Self {
             made_of: None,
             api: None,
-            rate: RateState::new(SHARE),
+            rate: RateState::default(),
             identity: None,
             rested: false,
             observed: None,
@@ -220,28 +245,25 @@ impl State {
         self.refused.get(object)?.last()?.words.clone()
     }
 
-    /// After a failed call: how long to stay away, whoever asks.
-    pub fn stay_away(&mut self, error: CallError, now: Instant) -> Duration {
-        let (failures, until) = match self.trouble.take() {
+    /// After a failed call: how long to stay away.
+    pub fn stay_away(&mut self, error: CallError, priority: Priority, now: Instant) -> Duration {
+        let trouble = match self.trouble.take() {
             // the same trouble, met again without a call
-            Some((_, failures, until)) if until > now => (failures, until),
+            Some(known) if known.ends(priority) > now => known,
             before => {
-                let failures = before.map_or(0, |(_, failures, _)| failures).saturating_add(1);
-                let asked = match error.failure {
-                    Failure::RateLimited { wait, .. } => wait,
-                    _ => Duration::ZERO,
-                };
-                (failures, now + backoff::after(failures).max(asked))
+                let failures = before.map_or(0, |before| before.failures).saturating_add(1);
+                Trouble { error, failures, since: now }
             }
         };
-        self.trouble = Some((error, failures, until));
+        let until = trouble.ends(priority);
+        self.trouble = Some(trouble);
         until.duration_since(now)
     }
 
     /// The last failed call, when it is too early for another.
     #[must_use]
-    pub fn still_in_trouble(&self, now: Instant) -> Option<CallError> {
-        self.trouble.as_ref().filter(|(_, _, until)| *until > now).map(|(error, _, _)| error.clone())
+    pub fn still_in_trouble(&self, priority: Priority, now: Instant) -> Option<CallError> {
+        self.trouble.as_ref().filter(|trouble| trouble.ends(priority) > now).map(|trouble| trouble.error.clone())
     }
 
     /// Forgets what is kept of objects that are not declared any more.
@@ -309,34 +331,18 @@ impl State {
 
     /// How long to stay away before `calls` calls; `None`: they may be made now.
     #[must_use]
-    pub fn must_wait(&self, calls: u32, reserve: u32, now: Instant) -> Option<Duration> {
-        match self.rate.may_call(now.into_std(), calls, reserve) {
+    pub fn must_wait(&self, calls: u32, priority: Priority, now: Instant) -> Option<Duration> {
+        match self.rate.may_call(now.into_std(), calls, priority) {
             MayCall::Now => None,
             MayCall::WaitUntil(until) => Some(until.saturating_duration_since(now.into_std())),
         }
     }
 
-    /// Takes in what came beside an answer.
-    pub fn answered(&mut self, rate: Option<RateLimit>, now: Instant) {
-        self.rate.answered(now.into_std(), rate);
-    }
-
     /// Takes in what came beside an answer or a failure.
     pub fn took<T>(&mut self, result: &CallResult<T>, now: Instant) {
         match result {
-            Ok(answer) => self.answered(answer.rate, now),
-            Err(error) => self.failed(error, now),
-        }
-    }
-
-    /// Takes in what came beside a failure.
-    pub fn failed(&mut self, error: &CallError, now: Instant) {
-        match error.failure {
-            Failure::RateLimited { wait, concurrency } => {
-                self.rate.refused(now.into_std(), error.rate, wait, concurrency);
-            }
-            _ if error.rate.is_some() => self.rate.answered(now.into_std(), error.rate),
-            _ => {}
+            Ok(answer) => self.rate.answered(now.into_std(), answer.rate, 1),
+            Err(error) => self.rate.failed(now.into_std(), error),
         }
     }
 }

@@ -16,12 +16,7 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
     match &error.failure {
         Failure::Unreachable { .. } => Problem::passing(Ready::OktaUnreachable, error.to_string()),
         Failure::Server { .. } | Failure::Unclear { .. } => Problem::passing(Ready::OktaUnclear, error.to_string()),
-        // how long is no part of the message: it would change with every look
-        Failure::RateLimited { .. } => Problem::passing(
-            Ready::RateLimited,
-            "Okta's rate limit for this org is used up; calls go on when its window resets. \
-             In the Admin Console see Reports > Rate Limits for who uses it.",
-        ),
+        Failure::RateLimited { .. } => rate_limited(),
         Failure::Unauthorized => Problem::lasting(
             Ready::TokenRejected,
             format!("{error}: Secret {} key {} (Admin Console: Security > API > Tokens).", key.name, key.key),
@@ -30,6 +25,17 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
         Failure::Refused { .. } => Problem::lasting(Ready::OktaRefused, error.to_string()),
         Failure::NotFound => Problem::lasting(Ready::InvalidSpec, format!("spec.url is no Okta org: {error}")),
     }
+}
+
+/// The rate limit leaves no room for what is to be asked. How long is no part of the message: it would change with every
+/// look.
+#[must_use]
+pub fn rate_limited() -> Problem {
+    Problem::passing(
+        Ready::RateLimited,
+        "Okta's rate limit for this org is used up, as far as spec.rateLimit does not keep the rest for a failover; calls go \
+         on when its window resets. In the Admin Console see Reports > Rate Limits for who uses it.",
+    )
 }
 
 /// What `Reachable` says after a failed call.

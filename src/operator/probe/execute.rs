@@ -13,7 +13,7 @@ use crate::{
     api::TelephonyHook,
     config::probe::{self, Answered},
     failover::signal::Sight,
-    okta::{CallError, Failure, HookId, ObjectRef, client::CallResult},
+    okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority},
 };
 
 /// Okta gives the hook three seconds, and a second try.
@@ -21,14 +21,18 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Asks Okta to call a hook, which is the one named `stands` there. What it says of a hook that it does not use is not
 /// documented.
-pub async fn ask((ctx, hook): About, stands: String) -> Finding {
-    let (org, api, id, key) = match prepare(&ctx, &hook, &stands).await {
+pub async fn ask((ctx, hook): About, stands: String, priority: Priority) -> Finding {
+    let (org, api, id, key) = match prepare(&ctx, &hook, &stands, priority).await {
         Ok(prepared) => prepared,
         Err(why) => return (Sight::Unknown, why.to_owned()),
     };
+    let session = ctx.orgs.session(&org.namespace, &org.name);
+    if session.state.lock().await.must_wait(1, priority, Instant::now()).is_some() {
+        return (Sight::Unknown, super::HELD_BACK.to_owned());
+    }
     let marker = super::marker(&key, &hook.name_any());
     let result = api.execute(&id, &probe::body(&marker), DEADLINE).await;
-    ctx.orgs.session(&org.namespace, &org.name).state.lock().await.took(&result, Instant::now());
+    session.state.lock().await.took(&result, Instant::now());
     super::count(&ctx, "execute", &result);
     judge(result, &key.proof(&hook.name_any(), &marker))
 }
@@ -42,7 +46,12 @@ const OF_HOOK: [(&str, &str); 3] = [
 
 type Prepared = (ObjectRef, Arc<dyn OrgApi>, HookId, probe::Key);
 
-async fn prepare(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Prepared, &'static str> {
+async fn prepare(
+    ctx: &Context,
+    hook: &TelephonyHook,
+    stands: &str,
+    priority: Priority,
+) -> Result<Prepared, &'static str> {
     let namespace = hook.namespace().unwrap_or_default();
     let org = switch::org_of(hook, ctx).ok_or("It has no org.")?.name;
     let view = ctx.orgs.view(&namespace, &org);
@@ -50,7 +59,7 @@ async fn prepare(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Pr
     let id = view.and_then(|view| view.verdict.hook.clone()).ok_or("Okta does not have it.")?;
     let key = super::key(ctx, hook).await?;
     let org = ObjectRef::new(namespace, org);
-    let api = super::api(ctx, &org).await?;
+    let api = super::api(ctx, &org, priority).await?;
     Ok((org, api, id, key))
 }
 

@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
+use tokio::time::Instant;
 
 use super::{
-    super::{context::Context, org::dial::OrgApi, switch},
+    super::{
+        context::Context,
+        org::{self, dial::OrgApi},
+        switch,
+    },
     About, Finding,
 };
 use crate::{
@@ -18,7 +23,11 @@ use crate::{
         fallback::{Event, Log, Ours, Threshold},
         signal::{Sight, Source},
     },
-    okta::{CallError, Failure, ObjectRef, log},
+    okta::{
+        CallError, Failure, ObjectRef,
+        limits::{MayCall, Priority, RateState},
+        log,
+    },
 };
 
 /// The time whose passcodes count.
@@ -32,24 +41,32 @@ const MOST_PAGES: usize = 5;
 pub struct OrgLog {
     from: Option<log::From>,
     log: Log,
+    /// The log has a bucket of its own.
+    rate: RateState,
 }
 
 /// Reads what is new, and judges the hook that has been active since then.
-pub async fn ask((ctx, hook): About, active: Option<Timestamp>, threshold: Threshold) -> Finding {
-    let Some(org) = switch::org_of(&hook, &ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
-    let key = ObjectRef::new(&org.namespace, &org.name);
-    let api = match super::api(&ctx, &key).await {
+pub async fn ask((ctx, hook): About, active: Option<Timestamp>, threshold: Threshold, priority: Priority) -> Finding {
+    let Some(of) = switch::org_of(&hook, &ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
+    let key = ObjectRef::new(&of.namespace, &of.name);
+    let api = match super::api(&ctx, &key, priority).await {
         Ok(api) => api,
         Err(why) => return (Sight::Unknown, why.to_owned()),
     };
+    let declared = ctx.caches.orgs.get(&key.namespace, &key.name);
     let mut known = ctx.probes.take_log(&key);
+    known.rate.allow(declared.as_ref().map(|org| org::allowance(org)).unwrap_or_default());
+    if known.rate.may_call(Instant::now().into_std(), 1, priority) != MayCall::Now {
+        ctx.probes.keep_log(key, known);
+        return (Sight::Unknown, super::HELD_BACK.to_owned());
+    }
     let begin = Timestamp::now() - WINDOW;
     let read = read_on(&*api, &mut known, begin).await;
     known.log.forget(begin.as_millisecond());
     super::count(&ctx, "log", &read);
     let finding = match read {
         Ok(fallbacks) => {
-            if let Some(org) = ctx.caches.orgs.get(&key.namespace, &key.name) {
+            if let Some(org) = declared {
                 ctx.metrics.fallbacks(org.spec.host(), fallbacks);
             }
             let since = active.map_or(begin, |active| active.max(begin));
@@ -68,8 +85,12 @@ async fn read_on(api: &dyn OrgApi, known: &mut OrgLog, begin: Timestamp) -> Resu
     for _ in 0..MOST_PAGES {
         let from = known.from.take().unwrap_or(log::From::Since(begin));
         let page = match api.log(&from).await {
-            Ok(answer) => answer.value,
+            Ok(answer) => {
+                known.rate.answered(Instant::now().into_std(), answer.rate, 1);
+                answer.value
+            }
             Err(error) => {
+                known.rate.failed(Instant::now().into_std(), &error);
                 // a place that Okta does not know any more is given up; what is read again counts once
                 known.from =
                     Some(from).filter(|_| !matches!(error.failure, Failure::Refused { .. } | Failure::NotFound));

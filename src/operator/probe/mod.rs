@@ -20,7 +20,10 @@ use super::{
     context::Context,
     gateway,
     org::dial::OrgApi,
-    switch::{ruling, seen, settings},
+    switch::{
+        ruling, seen, settings,
+        unrest::{self, Unrest},
+    },
     wake::{Kind, Target},
 };
 use crate::{
@@ -30,7 +33,7 @@ use crate::{
         machine::InOkta,
         signal::{Sight, Signal, Source},
     },
-    okta::{CallError, ObjectRef},
+    okta::{CallError, ObjectRef, limits::Priority},
 };
 
 /// Time between two rounds; in each, what is due is asked.
@@ -44,9 +47,6 @@ const LOG_AGAIN: Duration = Duration::from_secs(10);
 
 /// The most that one probe may take, reading what it needs included.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Calls of the rate limit that are left to the planner.
-const RESERVE: u32 = 10;
 
 /// What is asked, and about which hook.
 type About = (Arc<Context>, Arc<TelephonyHook>);
@@ -207,12 +207,12 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
         }
         let watched = settings::watched(&switch.spec);
         let in_use = seen::in_use(&switch, ctx);
-        orgs.extend(super::switch::org(&switch, ctx).map(|org| ObjectRef::new(&namespace, org)));
+        let org = super::switch::org(&switch, ctx).map(|org| ObjectRef::new(&namespace, org));
+        let of_org = org.as_ref().map_or(Unrest::AtRest, |org| unrest::of_org(&org.namespace, &org.name, ctx));
+        orgs.extend(org);
         for hook in switch.spec.hooks.iter().filter_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name)) {
             let object = ObjectRef::new(&namespace, hook.name_any());
             named.insert(object.clone());
-            let is_used = in_use == InOkta::Ours(object.name.clone());
-            let due = |source, every| ctx.probes.begin(&object, source, pace(ctx, &switch, &object, source, every));
             let mut asked = |source, asked| _ = asking.spawn(ask(Arc::clone(ctx), object.clone(), source, asked));
             let about = || (Arc::clone(ctx), Arc::clone(&hook));
             if let Some(timeout) = watched.address
@@ -220,19 +220,27 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
             {
                 asked(Source::PublicUrl, address::ask(about(), timeout).boxed());
             }
+            let failing = is_failing(ctx, &object);
+            let priority = unrest::of(&switch).probes(of_org, failing);
+            let Some(priority) = priority.filter(|_| in_use == InOkta::Ours(object.name.clone())) else { continue };
+            let due = |source, every| {
+                ctx.probes.begin(
+                    &object,
+                    source,
+                    pace(ctx, &switch, &object, source, every, priority > Priority::Routine),
+                )
+            };
             if let Some(every) = watched.execute
-                && is_used
                 && due(Source::Execute, every)
             {
                 let stands = ruling::in_okta(&switch, &object.name).to_owned();
-                asked(Source::Execute, execute::ask(about(), stands).boxed());
+                asked(Source::Execute, execute::ask(about(), stands, priority).boxed());
             }
             if let Some((every, threshold)) = watched.log
-                && is_used
                 && due(Source::SystemLog, every)
             {
                 let active = active_since(&switch, &object.name);
-                asked(Source::SystemLog, log::ask(about(), active, threshold).boxed());
+                asked(Source::SystemLog, log::ask(about(), active, threshold, priority).boxed());
             }
         }
     }
@@ -252,16 +260,18 @@ fn active_since(switch: &HookSwitch, hook: &str) -> Option<Timestamp> {
     last.at.parse().ok().filter(|_| last.to == hook)
 }
 
-/// The client of an org, when a call may be made that can wait.
-async fn api(ctx: &Context, org: &ObjectRef) -> Result<Arc<dyn OrgApi>, &'static str> {
+/// The client of an org that answers.
+async fn api(ctx: &Context, org: &ObjectRef, priority: Priority) -> Result<Arc<dyn OrgApi>, &'static str> {
     let session = ctx.orgs.session(&org.namespace, &org.name);
     let state = session.state.lock().await;
-    let now = Instant::now();
-    if state.must_wait(1, RESERVE, now).is_some() || state.still_in_trouble(now).is_some() {
-        return Err("Okta's management API is in trouble, or its rate limit is kept for what is more urgent.");
+    if state.still_in_trouble(priority, Instant::now()).is_some() {
+        return Err("Okta's management API is in trouble.");
     }
     state.api.clone().ok_or("The org was not reached yet.")
 }
+
+/// What is said while the rate limit is kept for what is more urgent.
+const HELD_BACK: &str = "Okta's rate limit is kept for what is more urgent.";
 
 /// The key of a hook's gateway.
 async fn key(ctx: &Context, hook: &TelephonyHook) -> Result<probe::Key, &'static str> {
@@ -277,14 +287,25 @@ fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
     ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
 }
 
-/// How often Okta is asked: soon and often while something of the hook fails, the switch is not at rest, or what Okta said last
-/// is too old; and at the switch's next look when another witness has begun to fail, so that it does not stay alone for long.
-fn pace(ctx: &Context, switch: &HookSwitch, object: &ObjectRef, source: Source, declared: Duration) -> Pace {
+/// Whether a witness speaks against a hook.
+fn is_failing(ctx: &Context, object: &ObjectRef) -> bool {
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
-    let failing = witnesses.any(|source| ctx.probes.signal(object, source).sight == Sight::Fail);
-    let suspect = switch.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Suspect");
+    witnesses.any(|source| ctx.probes.signal(object, source).sight == Sight::Fail)
+}
+
+/// How often Okta is asked: soon and often while something of the hook fails or the switch is not at rest (`hurried`), or what
+/// Okta said last is too old; and at the switch's next look when another witness has begun to fail, so that it does not stay
+/// alone for long.
+fn pace(
+    ctx: &Context,
+    switch: &HookSwitch,
+    object: &ObjectRef,
+    source: Source,
+    declared: Duration,
+    hurried: bool,
+) -> Pace {
     let forgotten = ctx.probes.fresh(object, source).is_none();
-    let now = if failing || suspect || forgotten { declared.min(AGAIN) } else { declared };
+    let now = if hurried || forgotten { declared.min(AGAIN) } else { declared };
     let least = if source == Source::SystemLog { LOG_AGAIN } else { ROUND };
     let soon = settings::watched(&switch.spec).interval.max(least);
     let next = if ctx.probes.is_news(object, source) { now.min(soon) } else { now };

@@ -9,6 +9,7 @@ pub mod seen;
 pub mod settings;
 mod shared;
 mod status;
+pub mod unrest;
 
 use std::{
     collections::{BTreeMap, HashMap},

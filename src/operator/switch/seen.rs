@@ -143,8 +143,8 @@ pub fn in_use(switch: &HookSwitch, ctx: &Context) -> InOkta {
     }
 }
 
-/// The hook whose place the one hook in Okta has. One that is still being written says nothing yet: its secret may not have
-/// arrived.
+/// The hook whose place the one hook in Okta has. One that a switch is still writing says nothing yet: its secret may not
+/// have arrived.
 fn pointed_at(view: &HookView, switch: &HookSwitch, ctx: &Context) -> InOkta {
     let namespace = switch.namespace().unwrap_or_default();
     let address = |named: &str| {
@@ -157,7 +157,8 @@ fn pointed_at(view: &HookView, switch: &HookSwitch, ctx: &Context) -> InOkta {
         _ => false,
     };
     let Some(found) = switch.spec.hooks.iter().find(has) else { return InOkta::Unknown };
-    let wanted = switch.status.as_ref().and_then(|status| status.target.as_ref()) == Some(&found.name);
+    let status = switch.status.as_ref().filter(|status| status.switching.is_some());
+    let wanted = status.and_then(|status| status.target.as_ref()) == Some(&found.name);
     let unfinished = matches!(view.verdict.outcome, Outcome::Changing | Outcome::Waiting(Waiting::Settling));
     if wanted && unfinished { InOkta::Unknown } else { InOkta::Ours(found.name.clone()) }
 }
