@@ -316,6 +316,10 @@ pub struct SwitchedHook {
     /// `Pass`, `Fail` or `Unknown`.
     #[schemars(length(max = 8))]
     pub health: String,
+    /// Since when it is so (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub since: Option<String>,
     /// Whether it passed often enough in a row to be switched to.
     pub proven: bool,
     /// What that is judged by.
@@ -334,6 +338,10 @@ pub struct SwitchSignal {
     /// `Pass`, `Fail` or `Unknown`.
     #[schemars(length(max = 8))]
     pub result: String,
+    /// Since when it is so (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
+    pub since: Option<String>,
     /// Why.
     #[schemars(length(max = 512))]
     pub reason: String,

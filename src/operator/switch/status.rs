@@ -67,7 +67,7 @@ pub fn build(
     let proven = |name: &str| machine.is_proven(name, settings);
     let others = || sighting.seen.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
     status.standby = others().find(|hook| hook.usable_in_okta && proven(&hook.name)).map(|hook| hook.name.clone());
-    status.hooks = hooks(sighting, &proven);
+    status.hooks = hooks(sighting, &proven, &status.hooks, now);
     if sighting.seen.acknowledged {
         // whoever leads next is to know it too
         status.automatic.clear();
@@ -101,21 +101,38 @@ fn text(at: Timestamp) -> String {
     at.round(Unit::Second).unwrap_or(at).to_string()
 }
 
-fn hooks(sighting: &Sighting, proven: &dyn Fn(&str) -> bool) -> Vec<SwitchedHook> {
-    let of = |name: &str| {
-        let signals = sighting.signals.get(name).map(Vec::as_slice).unwrap_or_default();
-        let signals = signals.iter().map(|signal| SwitchSignal {
-            source: signal.source.as_str().to_owned(),
-            result: signal.sight.as_str().to_owned(),
-            reason: conditions::bounded(signal.why.clone(), 500),
-        });
-        signals.collect()
+/// What is seen of each hook, with since when each result is what it is: `before` knows, unless it is another now.
+fn hooks(
+    sighting: &Sighting,
+    proven: &dyn Fn(&str) -> bool,
+    before: &[SwitchedHook],
+    now: Timestamp,
+) -> Vec<SwitchedHook> {
+    let since = |known: Option<(&String, &Option<String>)>, result: &str| {
+        let same = known.filter(|(before, _)| *before == result).and_then(|(_, since)| since.clone());
+        same.or_else(|| Some(text(now)))
     };
-    let hooks = sighting.seen.hooks.iter().map(|hook| SwitchedHook {
-        name: hook.name.clone(),
-        health: hook.health.sight.as_str().to_owned(),
-        proven: proven(&hook.name),
-        signals: of(&hook.name),
+    let hooks = sighting.seen.hooks.iter().map(|hook| {
+        let before = before.iter().find(|before| before.name == hook.name);
+        let signals = sighting.signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();
+        let signals = signals.iter().map(|signal| {
+            let (source, result) = (signal.source.as_str(), signal.sight.as_str());
+            let known = before.and_then(|before| before.signals.iter().find(|signal| signal.source == source));
+            SwitchSignal {
+                source: source.to_owned(),
+                result: result.to_owned(),
+                since: since(known.map(|known| (&known.result, &known.since)), result),
+                reason: conditions::bounded(signal.why.clone(), 500),
+            }
+        });
+        let health = hook.health.sight.as_str();
+        SwitchedHook {
+            name: hook.name.clone(),
+            health: health.to_owned(),
+            since: since(before.map(|before| (&before.health, &before.since)), health),
+            proven: proven(&hook.name),
+            signals: signals.collect(),
+        }
     });
     hooks.collect()
 }
@@ -235,6 +252,44 @@ pub fn note(told: &Told) -> (bool, &'static str, String) {
         }
         Told::RequestRefused(why) => {
             (true, "RequestRefused", format!("What the annotation asks for is not done: {why}."))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::failover::{
+        health::Health,
+        machine::{HookSeen, Seen},
+        signal::{Signal, Source},
+    };
+
+    fn sighting(health: Sight, signal: Sight, why: &str) -> Sighting {
+        let health = Health { sight: health, percent: None };
+        let hook = HookSeen { name: "a".into(), health, usable_in_okta: true, refused: false };
+        let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
+        let signal = Signal { source: Source::Gateway, sight: signal, why: why.into() };
+        Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]) }
+    }
+
+    #[test]
+    fn a_result_keeps_its_time_until_it_is_another_one() {
+        let at = |time: &str| format!("2026-11-27T{time}Z").parse::<Timestamp>().unwrap();
+        let mut shown: Vec<SwitchedHook> = Vec::new();
+        for (now, health, signal, why, since_health, since_signal) in [
+            ("10:00:00", Sight::Pass, Sight::Pass, "well", "10:00:00", "10:00:00"),
+            ("10:00:05.4", Sight::Pass, Sight::Pass, "well", "10:00:00", "10:00:00"),
+            ("10:00:10", Sight::Pass, Sight::Pass, "Degraded", "10:00:00", "10:00:00"),
+            ("10:00:15.4", Sight::Unknown, Sight::Pass, "well", "10:00:15", "10:00:00"),
+            ("10:00:20", Sight::Fail, Sight::Fail, "gone", "10:00:20", "10:00:20"),
+            ("10:00:25", Sight::Pass, Sight::Pass, "well", "10:00:25", "10:00:25"),
+        ] {
+            shown = hooks(&sighting(health, signal, why), &|_| false, &shown, at(now));
+            assert_eq!(shown[0].since, Some(at(since_health).to_string()), "{now}");
+            assert_eq!(shown[0].signals[0].since, Some(at(since_signal).to_string()), "{now}");
         }
     }
 }
