@@ -37,7 +37,7 @@ pub use reference::{CaBundleRef, KeyRef, NameRef};
 pub use switch::{
     ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, HookSwitchSpec, HookSwitchStatus, MaintenanceWindow, PROMOTE,
     SwitchBudget, SwitchDetection, SwitchExecute, SwitchFailback, SwitchMode, SwitchPublicUrl, SwitchRecord,
-    SwitchSignal, SwitchStrategy, SwitchSystemLog, SwitchedHook, Switching,
+    SwitchSignal, SwitchStep, SwitchStrategy, SwitchSystemLog, SwitchedHook, Switching,
 };
 
 /// The API group.

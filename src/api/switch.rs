@@ -370,6 +370,37 @@ pub struct SwitchRecord {
     pub outcome: String,
     /// From the decision to Okta's confirmation, in milliseconds.
     pub took_ms: i64,
+    /// The longest time for which no hook can have been active, in milliseconds: from when the call that deactivates was sent
+    /// until the one that activates was answered. Absent where there were not both.
+    #[serde(default, rename = "withoutActiveMs", skip_serializing_if = "Option::is_none")]
+    pub without_active_ms: Option<i64>,
+    /// What was done for it, the last 8 steps. A leader that finishes what another began tells its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub steps: Vec<SwitchStep>,
+}
+
+impl SwitchRecord {
+    /// Most entries of [`Self::steps`].
+    pub const MOST_STEPS: usize = 8;
+}
+
+/// One step of a switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SwitchStep {
+    /// `List` and `Record` (the plan, in the `OktaOrg`) come first; then the calls `Deactivate`, `Activate`, `Create`,
+    /// `Replace`, `Read` (one hook, after an unclear answer), `PutBack` (the hook before, when Okta refused the other) and
+    /// `ReadBack`.
+    #[schemars(length(max = 16))]
+    pub step: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: i64,
+    /// Why it did not go well. Absent: it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub outcome: Option<String>,
 }
 
 /// The annotations that were acted on.

@@ -175,6 +175,11 @@ async fn when_the_active_hooks_gateway_is_gone_the_standby_is_active_and_a_perso
     let shown = status(&world);
     assert_eq!((&shown["phase"], &shown["active"]), (&json!("OnStandby"), &json!("b")));
     assert_eq!(shown["history"][0]["cause"], "Failed");
+    let steps = shown["history"][0]["steps"].as_array().unwrap();
+    let named: Vec<&str> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(named, ["List", "Record", "Deactivate", "Activate", "ReadBack"]);
+    assert!(steps.iter().all(|step| step["tookMs"].is_i64() && step["outcome"].is_null()), "{steps:?}");
+    assert!(shown["history"][0]["withoutActiveMs"].is_i64());
     assert_eq!(condition(&world, PATH, "FailoverActive"), is("True", "OnStandby"));
     assert_eq!(condition(&world, PATH, "Ready"), is("True", "Ready"), "a switch on its standby is Ready");
 
@@ -273,6 +278,7 @@ async fn whoever_switches_in_okta_between_the_hooks_is_not_fought_and_who_switch
     assert!(world.org.calls().iter().all(|call| *call == "list"), "nobody is fought");
     let shown = status(&world);
     assert_eq!((&shown["target"], &shown["history"][0]["cause"]), (&json!("b"), &json!("ChangedInOkta")));
+    assert_eq!(shown["history"][0]["steps"], Value::Null, "it was not ours");
 
     world.org.edit(|hooks| hooks.iter_mut().for_each(|hook| hook.status = HookStatus::Inactive));
     tokio::time::advance(Duration::from_secs(61)).await;

@@ -53,6 +53,15 @@ struct OfCause {
     cause: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStep {
+    step: &'static str,
+    outcome: &'static str,
+}
+
+/// Borders of the times of steps, in seconds: a call has two.
+const STEP_TIMES: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0];
+
 /// Borders of the times of switches, in seconds.
 const TIMES: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 60.0, 300.0];
 
@@ -66,6 +75,7 @@ pub struct SwitchMetrics {
     ready: Family<OfSwitch, Gauge>,
     switches: Family<Ended, Counter>,
     took: Family<OfCause, Histogram, fn() -> Histogram>,
+    steps: Family<OfStep, Histogram, fn() -> Histogram>,
     /// The hooks that each switch names in figures.
     named: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
 }
@@ -80,6 +90,7 @@ impl Default for SwitchMetrics {
             ready: Family::default(),
             switches: Family::default(),
             took: Family::new_with_constructor(|| Histogram::new(TIMES)),
+            steps: Family::new_with_constructor(|| Histogram::new(STEP_TIMES)),
             named: Arc::default(),
         }
     }
@@ -106,6 +117,7 @@ impl SwitchMetrics {
         );
         registry.register("switch_switches", "Switches that ended", self.switches.clone());
         registry.register("switch_seconds", "From a decision to Okta's confirmation", self.took.clone());
+        registry.register("switch_step_seconds", "Steps of switches that ended", self.steps.clone());
     }
 
     /// Shows where a switch is, and whether another hook could take over.
@@ -138,6 +150,11 @@ impl SwitchMetrics {
     pub fn ended(&self, switch: &str, cause: &'static str, outcome: &'static str, took: Duration) {
         self.switches.get_or_create(&Ended { switch: switch.to_owned(), cause, outcome }).inc();
         self.took.get_or_create(&OfCause { cause }).observe(took.as_secs_f64());
+    }
+
+    /// A step of a switch that ended went well (`ok`) or not.
+    pub fn step(&self, step: &'static str, outcome: &'static str, took: Duration) {
+        self.steps.get_or_create(&OfStep { step, outcome }).observe(took.as_secs_f64());
     }
 
     /// Shows that a switch cannot decide: nothing else is known of it.
@@ -204,5 +221,8 @@ mod tests {
         assert_eq!(series, [r#"switch_able{switch="otp/acme"} 0"#]);
         metrics.forget("otp/acme");
         assert!(!shown().contains("otp/acme"));
+        metrics.step("Activate", "OktaRefused", Duration::from_millis(80));
+        let refused = r#"switch_step_seconds_bucket{le="0.1",step="Activate",outcome="OktaRefused"} 1"#;
+        assert!(shown().contains(refused), "{}", shown());
     }
 }

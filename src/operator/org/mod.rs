@@ -3,6 +3,7 @@
 //! `dereference → validate → connect → identify → claim → list → plan → record → act → plan again → status`.
 
 mod act;
+pub mod carried;
 mod claim;
 mod deletion;
 mod dereference;
@@ -23,6 +24,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use self::{
     act::NotNow,
+    carried::Step,
     desired::{Declared, Desired},
     dial::OrgApi,
     observe::Unlisted,
@@ -109,7 +111,8 @@ impl Reconcile for OktaOrg {
         } else {
             switches_of(&ctx, &object, &hooks)
         };
-        let view = OrgView { problem: found.problem.clone(), hooks, in_use };
+        let carried = pass.state_mut()?.carried.clone();
+        let view = OrgView { problem: found.problem.clone(), hooks, in_use, carried };
         let changed = session.show(view);
         pass.remember(&changed).await?;
         let made = pass.state_mut()?.changes.clone();
@@ -151,6 +154,8 @@ struct Pass<'c> {
     record: Option<PlanIntent>,
     /// What its reads are for: a switch of the org may be waiting for them.
     priority: Priority,
+    /// What was done for the plan before its first call.
+    steps: Vec<Step>,
 }
 
 /// What stops a pass before it comes to a plan.
@@ -196,7 +201,7 @@ impl<'c> Pass<'c> {
         let record = record.and_then(|record| serde_json::from_value(record).ok());
         let namespace = org.namespace().unwrap_or_default();
         let priority = unrest::of_org(&namespace, &org.name_any(), ctx).reads();
-        Self { ctx, org: org.clone(), state: Some(state), record, priority }
+        Self { ctx, org: org.clone(), state: Some(state), record, priority, steps: Vec::new() }
     }
 
     /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
@@ -267,14 +272,13 @@ impl<'c> Pass<'c> {
         self.state_mut()?.settle(Instant::now());
 
         let hooks = ctx.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
-        let switches = ctx.caches.switches.in_namespace(&self.namespace());
+        let mut switches = ctx.caches.switches.in_namespace(&self.namespace());
         let mut declared = self.declare(hooks, &switches).await?;
         let (_, mut plan) = self.plan(&declared)?;
         let mut begins = None;
         if !plan.moves.is_empty() {
             // nothing is changed in Okta because of what a cache says
-            let switches: Vec<Arc<HookSwitch>> =
-                self.read_all::<HookSwitch>().await?.into_iter().map(Arc::new).collect();
+            switches = self.read_all::<HookSwitch>().await?.into_iter().map(Arc::new).collect();
             declared = self.declare(self.read_all().await?, &switches).await?;
             begins = match self.admit_fresh(&api, &host, &declared).await? {
                 Ok((desired, admitted)) => {
@@ -296,7 +300,7 @@ impl<'c> Pass<'c> {
             Some(Err(NotNow::RateLimit(until))) => wait = until.clamp(SOON, poll),
             Some(Ok(desired)) => {
                 self.record(&plan).await?;
-                self.act(api, plan, desired, host).await?;
+                self.act(api, plan, desired, host, &switches).await?;
                 let Some(replanned) = self.plan_if_seen(&declared)? else {
                     return Ok((self.found(identity, false)?, None, SOON));
                 };
@@ -326,8 +330,9 @@ impl<'c> Pass<'c> {
             Ok((_, _, priority)) => priority.max(self.priority),
             Err(not_now) => return Ok(Err(not_now)),
         };
-        let ctx = self.ctx;
+        let (ctx, begun) = (self.ctx, Instant::now());
         observe::list(ctx, api, self.state_mut()?, host, Duration::ZERO, priority).await?;
+        self.steps.push(Step::ended("List", begun));
         Ok(self.admit(declared, 0)?.map(|(desired, plan, _)| (desired, plan)))
     }
 
@@ -411,6 +416,7 @@ impl<'c> Pass<'c> {
 
     /// Writes the plan down before its first call, on top of the very object that was read.
     async fn record(&mut self, plan: &Plan) -> Result<(), PassError> {
+        let begun = Instant::now();
         let intent = PlanIntent::of(plan, Timestamp::now().to_string());
         let value = serde_json::to_value(&intent).map_err(|_| PassError::encoding("record the plan".into()))?;
         let mut status = self.org.status.clone().unwrap_or_default();
@@ -419,15 +425,26 @@ impl<'c> Pass<'c> {
         if let Some(written) = super::status::write(self.ctx, &self.org, status).await? {
             self.org = written;
         }
+        self.steps.push(Step::ended("Record", begun));
         Ok(())
     }
 
-    async fn act(&mut self, api: Arc<dyn OrgApi>, plan: Plan, desired: Desired, host: String) -> Result<(), PassError> {
+    async fn act(
+        &mut self,
+        api: Arc<dyn OrgApi>,
+        plan: Plan,
+        desired: Desired,
+        host: String,
+        switches: &[Arc<HookSwitch>],
+    ) -> Result<(), PassError> {
         let mut state = self.state.take().ok_or(PassError::Panicked)?;
-        let before = state.run(Instant::now());
+        let begun = Instant::now();
+        let before = state.run(begun);
         let run = act::act(self.ctx, api, plan.clone(), desired, host, state).await;
         let (report, state) = run.ok_or(PassError::Panicked)?;
-        self.state.insert(state).ran(before, report.finished, Instant::now());
+        let state = self.state.insert(state);
+        state.ran(before, report.finished, Instant::now());
+        carried::take_in(&mut state.carried, switches, &self.steps, &report.audit, begun);
         self.keep_record(&plan, report.finished);
         Ok(())
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{backoff, problem::Problem},
+    carried::ForSwitches,
     dial::OrgApi,
 };
 use crate::api::{HookDrift, OktaChange, OktaOrgStatus};
@@ -38,6 +39,8 @@ pub struct OrgView {
     pub hooks: BTreeMap<ObjectRef, HookView>,
     /// Which hook Okta uses.
     pub in_use: InUse,
+    /// What this process did to carry out the last decision of each switch.
+    pub carried: ForSwitches,
 }
 
 /// Which telephony hook of an org is active.
@@ -122,6 +125,7 @@ impl Trouble {
 }
 
 /// An org's state between passes.
+#[derive(Default)]
 pub struct State {
     /// What the client was made of; another means another client.
     pub made_of: Option<u64>,
@@ -150,30 +154,10 @@ pub struct State {
     pub applied: BTreeMap<ObjectRef, Option<ChangeMark>>,
     /// Changes made in Okta that status does not have yet.
     pub changes: Vec<OktaChange>,
+    /// What was done to carry out the last decision of each switch.
+    pub carried: ForSwitches,
     /// The last drift found of each hook, and whether it is still there.
     drifts: BTreeMap<ObjectRef, (HookDrift, bool)>,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            made_of: None,
-            api: None,
-            rate: RateState::default(),
-            identity: None,
-            rested: false,
-            observed: None,
-            still: None,
-            refused: BTreeMap::new(),
-            promised: None,
-            met: false,
-            left: None,
-            trouble: None,
-            applied: BTreeMap::new(),
-            changes: Vec::new(),
-            drifts: BTreeMap::new(),
-        }
-    }
 }
 
 impl State {

@@ -26,6 +26,7 @@ use super::{
     cache::{Caches, Index},
     context::Context,
     events::Note,
+    org::carried::Carried,
     pass::{PassError, Reconcile, Requeue},
     probe,
     problem::Problem,
@@ -137,7 +138,7 @@ impl Reconcile for HookSwitch {
         let decided = machine.target() != before.as_deref();
         let look = machine.next_look(&settings, now);
         ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready);
-        tell(&ctx, &object, &told).await;
+        tell(&ctx, &object, &told, seen.carried.as_ref()).await;
         ctx.switches.keep(key.clone(), Some(machine));
         if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
             ctx.wake.wake_all(org(&object, &ctx).map(|org| Target::new(Kind::OktaOrg, &key.0, org)));
@@ -210,7 +211,7 @@ pub fn over(ctx: &Context, gateway: &GatewayKey) -> Vec<Target> {
 }
 
 /// One Event and one line of the log for each thing that happened.
-async fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told]) {
+async fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told], carried: Option<&Carried>) {
     let about = switch.object_ref(&());
     for one in told {
         let (warning, reason, text) = status::note(one);
@@ -218,6 +219,9 @@ async fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told]) {
         if let Told::Switched { cause, took, .. } | Told::Failed { cause, took, .. } = one {
             let outcome = if matches!(one, Told::Switched { .. }) { "Switched" } else { "Failed" };
             ctx.metrics.switches.ended(&shown(&key(switch)), cause.as_str(), outcome, *took);
+            for step in carried.iter().flat_map(|carried| &carried.steps) {
+                ctx.metrics.switches.step(step.step, step.outcome, step.took);
+            }
         }
         let note = Note { warning, reason: reason.to_owned(), action: "Switch", text };
         ctx.recorder.tell(&about, note).await;

@@ -8,7 +8,10 @@ use kube::ResourceExt as _;
 use super::{
     super::{
         context::Context,
-        org::{HookView, InUse},
+        org::{
+            HookView, InUse,
+            carried::{Carried, Decision},
+        },
     },
     annotations::Asked,
     ruling, settings,
@@ -34,6 +37,8 @@ pub struct Sighting {
     pub seen: Seen,
     /// The signals of each hook.
     pub signals: BTreeMap<String, Vec<Signal>>,
+    /// What this process did in Okta for the decision that is recorded.
+    pub carried: Option<Carried>,
 }
 
 /// Looks at every hook of a switch.
@@ -92,7 +97,9 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         request: asked.request.clone(),
         acknowledged: asked.acknowledged,
     };
-    Sighting { seen, signals }
+    let carried = org.as_ref().and_then(|org| org.carried.get(&switch.name_any()));
+    let carried = carried.filter(|carried| Some(&carried.decision) == Decision::of(switch).as_ref()).cloned();
+    Sighting { seen, signals, carried }
 }
 
 /// That the operator does not reach a hook which Okta itself called lately, and was answered by in time, is the operator's

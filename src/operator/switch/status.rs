@@ -7,17 +7,18 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp, Unit};
 use super::{
     super::{
         conditions::{self, Is, Progress},
+        org::carried::Carried,
         problem::Problem,
     },
     seen::Sighting,
 };
 use crate::{
     api::{
-        HandledRequests, HookSwitch, HookSwitchStatus, SwitchRecord, SwitchSignal, SwitchedHook, Switching,
+        HandledRequests, HookSwitch, HookSwitchStatus, SwitchRecord, SwitchSignal, SwitchStep, SwitchedHook, Switching,
         reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
     },
     failover::{
-        machine::{Hold, InOkta, Machine, Phase, Told},
+        machine::{Cause, Hold, InOkta, Machine, Phase, Told},
         settings::Settings,
         signal::Sight,
     },
@@ -73,7 +74,7 @@ pub fn build(
         status.automatic.clear();
     }
     automatic(&mut status, told, settings, now);
-    record(&mut status, told, now);
+    record(&mut status, told, sighting.carried.as_ref(), now);
     status.handled = (handled != HandledRequests::default()).then_some(handled);
     let list = &mut status.conditions;
     let (is, reason, message) = healthy(machine, sighting);
@@ -151,13 +152,15 @@ fn automatic(status: &mut HookSwitchStatus, told: &[Told], settings: &Settings, 
     }
 }
 
-fn record(status: &mut HookSwitchStatus, told: &[Told], now: Timestamp) {
+fn record(status: &mut HookSwitchStatus, told: &[Told], carried: Option<&Carried>, now: Timestamp) {
     for one in told {
         let (from, to, cause, took, outcome) = match one {
             Told::Switched { from, to, cause, took } => (from, to, cause, took, "Switched"),
             Told::Failed { from, to, cause, took } => (from, to, cause, took, "Failed"),
             _ => continue,
         };
+        // what somebody did in Okta's console is none of ours
+        let carried = carried.filter(|_| *cause != Cause::InOkta);
         status.history.push(SwitchRecord {
             at: now.round(Unit::Millisecond).unwrap_or(now).to_string(),
             from: from.clone(),
@@ -165,10 +168,23 @@ fn record(status: &mut HookSwitchStatus, told: &[Told], now: Timestamp) {
             cause: cause.as_str().to_owned(),
             outcome: outcome.to_owned(),
             took_ms: millis(*took),
+            without_active_ms: carried.and_then(Carried::without_active).map(millis),
+            steps: steps(carried),
         });
     }
     let surplus = status.history.len().saturating_sub(HookSwitchStatus::MOST_HISTORY);
     status.history.drain(..surplus);
+}
+
+fn steps(carried: Option<&Carried>) -> Vec<SwitchStep> {
+    let all = carried.map(|carried| carried.steps.as_slice()).unwrap_or_default();
+    let last = &all[all.len().saturating_sub(SwitchRecord::MOST_STEPS)..];
+    let steps = last.iter().map(|step| SwitchStep {
+        step: step.step.to_owned(),
+        took_ms: millis(step.took),
+        outcome: (step.outcome != "ok").then(|| step.outcome.to_owned()),
+    });
+    steps.collect()
 }
 
 fn millis(took: Duration) -> i64 {
@@ -268,11 +284,11 @@ mod tests {
     };
 
     fn sighting(health: Sight, signal: Sight, why: &str) -> Sighting {
-        let health = Health { sight: health, percent: None };
+        let health = Health { sight: health, percent: None, failing_for: Duration::ZERO };
         let hook = HookSeen { name: "a".into(), health, usable_in_okta: true, refused: false };
         let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
-        let signal = Signal { source: Source::Gateway, sight: signal, why: why.into() };
-        Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]) }
+        let signal = Signal { source: Source::Gateway, sight: signal, why: why.into(), failing_for: Duration::ZERO };
+        Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None }
     }
 
     #[test]
