@@ -1,24 +1,31 @@
-//! One hundred hooks over ten orgs through an hour of simulated time in which nothing changes: what is read, what is
-//! written, and what it costs.
+//! One hundred hooks over ten orgs with their switches through an hour of simulated time in which nothing changes: what is
+//! read, what is written, and what it costs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, Server, World},
+    clock::BootInstant,
+    double::{GATEWAYS, HOOKS, ORGS, Org, REPORT_TOKEN, SECRETS, SWITCHES, Server, World},
     flow_tests::{gateway, hook, org, secret},
     org::dial::{Access, Dial, HookCaller, OrgApi},
     pass::{PassError, Reconcile as _, Requeue},
+    probe,
+    wake::Kind,
 };
 use crate::{
-    api::{OktaOrg, TelephonyHook},
-    net::NetError,
+    api::{HookSwitch, OktaOrg, TelephonyHook},
+    net::{Answer, NetError, Request, SendError},
     okta::types::HookStatus,
 };
 
@@ -26,24 +33,68 @@ const ORGS_COUNT: usize = 10;
 const HOOKS_EACH: usize = 10;
 const HOUR: Duration = Duration::from_hours(1);
 
-/// The orgs by host name.
-struct Lines(BTreeMap<String, Org>);
+/// How often each thing is asked, as documented.
+const POLL: Duration = Duration::from_mins(1);
+const IDENTITY: Duration = HOUR;
+const LOOK: Duration = Duration::from_secs(5);
+const EXECUTE: Duration = Duration::from_mins(5);
+const LOG: Duration = Duration::from_secs(30);
+
+/// How often something that is done so often is done in an hour.
+fn an_hour(every: Duration) -> usize {
+    usize::try_from(HOUR.as_secs() / every.as_secs()).unwrap()
+}
+
+/// The orgs by host name, and the hooks' addresses, whose calls are counted.
+struct Lines {
+    orgs: BTreeMap<String, Org>,
+    addresses: Addresses,
+}
 
 impl Dial for Lines {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
-        Ok(Arc::new(self.0[access.url.host()].clone()))
+        Ok(Arc::new(self.orgs[access.url.host()].clone()))
     }
 
     fn caller(&self, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
-        panic!("nothing calls hooks here")
+        Ok(Arc::new(self.addresses.clone()))
     }
 }
 
-/// An object whose pass is due at some time.
+/// Gateways that answer probes at their hooks' addresses.
+#[derive(Clone, Default)]
+struct Addresses {
+    answers: Org,
+    calls: Arc<AtomicUsize>,
+}
+
+impl HookCaller for Addresses {
+    fn call<'a>(&'a self, request: &'a Request, deadline: Instant) -> BoxFuture<'a, Result<Answer, SendError>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        HookCaller::call(&self.answers, request, deadline)
+    }
+}
+
+/// What is due at some time; of what is due at once, what is seen comes before who looks at it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
-    Org(String),
+    Reports,
+    Probes,
     Hook(String),
+    Org(String),
+    Switch(String),
+}
+
+impl Due {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Reports => "reports",
+            Self::Probes => "rounds of probes",
+            Self::Hook(_) => "passes over hooks",
+            Self::Org(_) => "passes over orgs",
+            Self::Switch(_) => "passes over switches",
+        }
+    }
 }
 
 /// When the next pass is due: as the queue does it, without its jitter.
@@ -54,14 +105,39 @@ fn next(requeue: Requeue) -> Duration {
     }
 }
 
-async fn pass(world: &World, due: &Due) -> (Result<Requeue, PassError>, Duration) {
+/// Does what is due, and says when it is due again.
+async fn run(world: &World, due: &Due) -> Result<Duration, PassError> {
     let ctx = Arc::clone(&world.ctx);
-    let begun = std::time::Instant::now();
+    let caches = &ctx.caches;
     let requeue = match due {
-        Due::Org(name) => OktaOrg::reconcile(ctx.caches.orgs.get("otp", name).unwrap(), Arc::clone(&ctx)).await,
-        Due::Hook(name) => TelephonyHook::reconcile(ctx.caches.hooks.get("otp", name).unwrap(), Arc::clone(&ctx)).await,
+        Due::Reports => {
+            report(world);
+            return Ok(LOOK);
+        }
+        Due::Probes => {
+            let mut asking = JoinSet::new();
+            probe::round(&ctx, &mut asking);
+            while let Some(asked) = asking.join_next().await {
+                asked.unwrap();
+            }
+            return Ok(Duration::from_secs(1));
+        }
+        Due::Org(name) => OktaOrg::reconcile(caches.orgs.get("otp", name).unwrap(), Arc::clone(&ctx)).await,
+        Due::Hook(name) => TelephonyHook::reconcile(caches.hooks.get("otp", name).unwrap(), Arc::clone(&ctx)).await,
+        Due::Switch(name) => HookSwitch::reconcile(caches.switches.get("otp", name).unwrap(), Arc::clone(&ctx)).await,
     };
-    (requeue, begun.elapsed())
+    requeue.map(next)
+}
+
+/// Lets the gateways report, and the lease be renewed.
+fn report(world: &World) {
+    for gateway in ["main", "standby"] {
+        let hooks = world.ctx.caches.hooks.all();
+        let served = hooks.iter().filter(|hook| hook.spec.target.gateway_ref.name == gateway);
+        let names: Vec<&str> = served.filter_map(|hook| hook.metadata.name.as_deref()).collect();
+        world.ctx.reports.serve("otp", gateway, &names);
+    }
+    world.ctx.lease.renewed(BootInstant::now());
 }
 
 /// Resident memory in kilobytes.
@@ -71,13 +147,22 @@ fn resident() -> u64 {
     line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse().ok()).unwrap_or_default()
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_hundred_hooks_over_ten_orgs_are_quiet_for_an_hour_and_read_exactly_as_declared() {
-    let server = Server::default();
+/// Two gateways, and in each org ten hooks, of which a switch decides two: one at each gateway.
+fn declare(server: &Server) -> (BTreeMap<String, Org>, BTreeSet<Due>) {
     server.put("/api/v1/namespaces/otp", json!({"metadata": {"name": "otp"}}));
-    server.put(&format!("{GATEWAYS}/main"), gateway());
     server.put(&format!("{SECRETS}/okta"), secret("okta", "token", "00token-of-the-org"));
-    let (mut orgs, mut all) = (BTreeMap::new(), BTreeSet::new());
+    for name in ["main", "standby"] {
+        let mut object = gateway();
+        object["metadata"]["name"] = json!(name);
+        object["spec"]["publicURL"] = json!(format!("https://{name}.acme.com"));
+        server.put(&format!("{GATEWAYS}/{name}"), object);
+        let mut report = secret(&format!("{name}-gateway-report"), "token", REPORT_TOKEN);
+        for part in ["tls.crt", "tls.key"] {
+            report["data"][part] = json!("eA==");
+        }
+        server.put(&format!("{SECRETS}/{name}-gateway-report"), report);
+    }
+    let (mut orgs, mut all) = (BTreeMap::new(), BTreeSet::from([Due::Reports, Due::Probes]));
     for number in 0..ORGS_COUNT {
         let (name, host) = (format!("org{number}"), format!("org{number}.okta.com"));
         let mut object = org();
@@ -88,66 +173,106 @@ async fn a_hundred_hooks_over_ten_orgs_are_quiet_for_an_hour_and_read_exactly_as
         all.insert(Due::Org(name.clone()));
         for index in 0..HOOKS_EACH {
             let hook_name = format!("hook{number}-{index}");
-            let mut object = hook(&hook_name, if index == 0 { "Active" } else { "Inactive" });
+            let mut object = hook(&hook_name, "Inactive");
             object["spec"]["okta"]["orgRef"]["name"] = json!(name);
+            if index < 2 {
+                object["spec"].as_object_mut().unwrap().remove("state");
+                object["spec"]["target"]["gatewayRef"]["name"] = json!(["main", "standby"][index]);
+            }
             server.put(&format!("{HOOKS}/{hook_name}"), object);
             all.insert(Due::Hook(hook_name));
         }
+        let hooks = [0, 1].map(|index| json!({"name": format!("hook{number}-{index}")}));
+        let switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
+            "metadata": {"name": name, "namespace": "otp", "generation": 1}, "spec": {"hooks": hooks}});
+        server.put(&format!("{SWITCHES}/{name}"), switch);
+        all.insert(Due::Switch(name));
     }
+    (orgs, all)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_hooks_over_ten_orgs_and_their_switches_are_quiet_for_an_hour_and_read_exactly_as_declared() {
+    let server = Server::default();
+    let (orgs, all) = declare(&server);
     let before = resident();
-    let mut world = World::between(server, Org::default(), Arc::new(Lines(orgs.clone())));
-    let names: Vec<String> =
-        all.iter().filter_map(|due| if let Due::Hook(name) = due { Some(name.clone()) } else { None }).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    world.ctx.reports.serve("otp", "main", &names);
+    let addresses = Addresses::default();
+    let lines = Lines { orgs: orgs.clone(), addresses: addresses.clone() };
+    let mut world = World::between(server, Org::default(), Arc::new(lines));
     // an org's plan has six calls, and each hook that is not to be active takes two or three of them
-    for _ in 0..3 * HOOKS_EACH {
+    for round in 0.. {
         world.sync();
-        for due in all.iter().rev() {
+        for due in &all {
             // one over an object that was written meanwhile fails with a conflict, and is run again in the next round
-            let _ = pass(&world, due).await;
+            _ = run(&world, due).await;
         }
-        tokio::time::advance(Duration::from_secs(20)).await;
+        if world.server.writes().is_empty() && round > 3 * HOOKS_EACH {
+            break;
+        }
+        assert!(round < 10 * HOOKS_EACH, "it does not come to rest");
+        tokio::time::advance(Duration::from_secs(10)).await;
     }
-    world.sync();
     for org in orgs.values() {
         let hooks = org.hooks();
         assert_eq!(hooks.len(), HOOKS_EACH);
         assert_eq!(hooks.iter().filter(|hook| hook.status == HookStatus::Active).count(), 1);
+    }
+    for switch in world.ctx.caches.switches.all() {
+        let status = switch.status.clone().unwrap();
+        assert_eq!((status.phase.as_deref(), status.standby.is_some()), (Some("Healthy"), true), "{status:?}");
+    }
+    // everything but what is asked every five minutes and every hour is due when the hour begins
+    tokio::time::advance(POLL.mul_f64(0.8)).await;
+    for org in orgs.values() {
         org.calls();
     }
-    world.server.writes();
+    addresses.calls.store(0, Ordering::Relaxed);
+    let mut woken = Kind::ALL.map(|kind| world.ctx.wake.listen(kind).boxed());
 
     let begun = Instant::now();
     let mut queue: BTreeSet<(Duration, Due)> = all.iter().map(|due| (Duration::ZERO, due.clone())).collect();
-    let mut took: Vec<Duration> = Vec::new();
+    let mut took: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
     while let Some((at, due)) = queue.pop_first() {
         if at >= HOUR {
             break;
         }
         tokio::time::advance(at.saturating_sub(begun.elapsed())).await;
-        let (requeue, spent) = pass(&world, &due).await;
-        took.push(spent);
-        queue.insert((at + next(requeue.unwrap()), due));
+        let clock = std::time::Instant::now();
+        let again = run(&world, &due).await.unwrap();
+        took.entry(due.kind()).or_default().push(clock.elapsed());
+        queue.insert((at + again, due));
     }
+
     assert_eq!(world.server.writes(), Vec::<String>::new(), "nothing changed, so nothing is written");
+    for woken in &mut woken {
+        assert_eq!(woken.next().now_or_never(), None, "and nobody is woken");
+    }
+    let declared = [("list", POLL), ("identify", IDENTITY), ("execute", EXECUTE), ("log", LOG)];
     let mut calls = 0;
     for (host, org) in &orgs {
-        let made = org.calls();
-        let lists = made.iter().filter(|call| **call == "list").count();
-        let identities = made.iter().filter(|call| **call == "identify").count();
-        assert!((59..=61).contains(&lists), "{host}: {lists} lists in an hour of polls every minute");
-        assert!(identities <= 1 && made.len() == lists + identities, "{host}: {made:?}");
-        calls += made.len();
+        let mut made: BTreeMap<&str, usize> = BTreeMap::new();
+        for call in org.calls() {
+            *made.entry(call).or_default() += 1;
+        }
+        assert_eq!(made, BTreeMap::from(declared.map(|(call, every)| (call, an_hour(every)))), "{host}");
+        calls += made.values().sum::<usize>();
     }
-    took.sort();
+    let probed = addresses.calls.load(Ordering::Relaxed);
+    assert_eq!(probed, 2 * ORGS_COUNT * an_hour(LOOK), "each hook of a switch, at each look");
+
     println!(
-        "steady: {} hooks over {ORGS_COUNT} orgs, one simulated hour: {} passes (p50 {:?}, p99 {:?}), {calls} calls to Okta, \
-         no write; {} kB more resident memory than before the operator began",
+        "steady: {} hooks over {ORGS_COUNT} orgs, {ORGS_COUNT} switches, one simulated hour: {calls} calls to Okta, {probed} \
+         probes of addresses, no write; {} kB more resident memory than before the operator began",
         ORGS_COUNT * HOOKS_EACH,
-        took.len(),
-        took[took.len() / 2],
-        took[took.len() * 99 / 100],
         resident().saturating_sub(before)
     );
+    for (kind, mut took) in took {
+        took.sort();
+        println!(
+            "steady: {} {kind}: p50 {:?}, p99 {:?}",
+            took.len(),
+            took[took.len() / 2],
+            took[took.len() * 99 / 100]
+        );
+    }
 }
