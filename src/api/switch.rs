@@ -332,7 +332,7 @@ pub struct SwitchedHook {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 pub struct SwitchSignal {
-    /// `Gateway`, `Coverage`, `PublicURL`, `Execute` or `SystemLog`.
+    /// `Gateway`, `Coverage`, `PublicURL`, `Execute`, `SystemLog` or `Refusals`.
     #[schemars(length(max = 16))]
     pub source: String,
     /// `Pass`, `Fail` or `Unknown`.

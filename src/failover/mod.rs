@@ -8,6 +8,7 @@ pub mod coverage;
 pub mod fallback;
 pub mod health;
 pub mod machine;
+pub mod refusals;
 pub mod settings;
 pub mod signal;
 

@@ -15,11 +15,14 @@ pub enum Source {
     Execute,
     /// Whether Okta sends by it, by the System Log.
     SystemLog,
+    /// Whether the gateway refuses Okta's calls for their secret.
+    Refusals,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Execute, Self::SystemLog];
+    pub const ALL: [Self; 6] =
+        [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Execute, Self::SystemLog, Self::Refusals];
 
     /// Whether it fails a hook by itself. The others are witnesses that may err: two of them must agree.
     #[must_use]
@@ -42,6 +45,7 @@ impl Source {
             Self::PublicUrl => "PublicURL",
             Self::Execute => "Execute",
             Self::SystemLog => "SystemLog",
+            Self::Refusals => "Refusals",
         }
     }
 }

@@ -76,6 +76,7 @@ pub enum Trouble {
 struct Stored {
     objects: BTreeMap<String, Value>,
     writes: Vec<String>,
+    events: Vec<String>,
     version: u64,
     hang: bool,
     trouble: Option<(usize, Trouble)>,
@@ -128,6 +129,11 @@ impl Server {
     pub fn writes(&self) -> Vec<String> {
         let writes = std::mem::take(&mut self.inner.lock().unwrap().writes);
         writes.into_iter().filter(|write| !write.contains("/events")).collect()
+    }
+
+    /// Reasons of the events told since the last call.
+    pub fn events(&self) -> Vec<String> {
+        std::mem::take(&mut self.inner.lock().unwrap().events)
     }
 
     /// Whether calls are left without an answer.
@@ -207,6 +213,7 @@ impl Server {
         }
         stored.writes.push(format!("{method} {path}"));
         if path.contains("/events") {
+            stored.events.extend(sent["reason"].as_str().map(str::to_owned));
             return (StatusCode::CREATED, sent);
         }
         if let Some(status) = stored.fail_next_write.take() {
@@ -301,6 +308,7 @@ struct OrgStored {
     /// The org's id, when it is another than `00o1`.
     id: Option<String>,
     broken: Vec<String>,
+    spoilt: Option<Spoilt>,
     log: Vec<log::Event>,
     bucket: Option<Bucket>,
 }
@@ -331,6 +339,14 @@ impl OrgStored {
     }
 }
 
+/// A hook whose secret somebody else set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Spoilt {
+    name: String,
+    /// Whether it is ours again once we write it.
+    heals: bool,
+}
+
 impl Org {
     /// An org of that id.
     pub fn named(id: &str) -> Self {
@@ -351,6 +367,16 @@ impl Org {
 
     pub fn edit(&self, edit: impl FnOnce(&mut Vec<ObservedHook>)) {
         edit(&mut self.inner.lock().unwrap().hooks);
+    }
+
+    /// Sets another secret for the hook of that name in Okta; ours is taken again when it is written, or not.
+    pub fn spoil(&self, name: &str, heals: bool) {
+        self.inner.lock().unwrap().spoilt = Some(Spoilt { name: name.to_owned(), heals });
+    }
+
+    /// Whether a hook has another secret than ours.
+    pub fn is_spoilt(&self) -> bool {
+        self.inner.lock().unwrap().spoilt.is_some()
     }
 
     /// Calls since the last time this was asked.
@@ -446,7 +472,9 @@ impl Api for Org {
             org.contents.push((id.clone(), content.clone()));
             let hook = org.hooks.iter_mut().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
             *hook = observed(id.clone(), content, hook.status);
-            Ok(hook.clone())
+            let hook = hook.clone();
+            org.spoilt.take_if(|spoilt| spoilt.heals && spoilt.name == hook.name);
+            Ok(hook)
         })
     }
 
@@ -486,8 +514,9 @@ impl OrgApi for Org {
     fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, _: Duration) -> BoxFuture<'a, CallResult<Value>> {
         self.call("execute", |org| {
             let hook = org.hooks.iter().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
+            let refused = org.spoilt.as_ref().is_some_and(|spoilt| spoilt.name == hook.name);
             let uri = hook.uri.clone().unwrap();
-            org.answer(&uri, body).ok_or_else(|| {
+            org.answer(&uri, body).filter(|_| !refused).ok_or_else(|| {
                 let summary = "the hook does not answer".into();
                 Failure::Refused { status: 400, code: Some("E0000135".into()), summary, causes: Vec::new() }
             })

@@ -74,6 +74,7 @@ pub struct OperatorMetrics {
     okta_drift: Family<Drift, Counter>,
     okta_remaining: Family<Org, Gauge<f64, AtomicU64>>,
     fallbacks: Family<Org, Counter>,
+    secrets_reapplied: Family<Org, Counter>,
     /// Those of switches.
     pub switches: SwitchMetrics,
 }
@@ -92,6 +93,7 @@ impl Default for OperatorMetrics {
             okta_drift: Family::default(),
             okta_remaining: Family::default(),
             fallbacks: Family::default(),
+            secrets_reapplied: Family::default(),
             switches: SwitchMetrics::default(),
         }
     }
@@ -126,6 +128,11 @@ impl OperatorMetrics {
             "okta_fallbacks",
             "Passcodes that Okta sent itself instead of by a hook, by its System Log",
             self.fallbacks.clone(),
+        );
+        registry.register(
+            "okta_secrets_reapplied",
+            "Secrets of hooks that were written to Okta anew because its calls were refused",
+            self.secrets_reapplied.clone(),
         );
         self.switches.register(registry);
     }
@@ -175,6 +182,11 @@ impl OperatorMetrics {
     /// Okta of `org` (a host name) sent so many passcodes itself.
     pub fn fallbacks(&self, org: &str, more: u64) {
         self.fallbacks.get_or_create(&Org { org: org.to_owned() }).inc_by(more);
+    }
+
+    /// A secret was written anew to `org` (a host name), because calls of Okta were refused for it.
+    pub fn secret_reapplied(&self, org: &str) {
+        self.secrets_reapplied.get_or_create(&Org { org: org.to_owned() }).inc();
     }
 
     /// What Okta's last answer said is left of the rate limit of `org` (a host name).

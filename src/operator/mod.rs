@@ -36,6 +36,8 @@ pub mod probe;
 pub mod problem;
 pub mod provider;
 pub mod references;
+#[cfg(test)]
+mod refusal_tests;
 pub mod release;
 pub mod reports;
 pub mod run;

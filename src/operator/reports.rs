@@ -3,16 +3,20 @@
 //! A report that is missing or old says nothing, and nothing is not "down". Passes are woken only when an answer changes
 //! that shows in status, not by every report.
 
+mod door;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use self::door::Doors;
 use super::wake::{Kind, Target};
 use crate::config::report::{BreakerState, ProbeState, ReplicaReport};
 use crate::failover::{
     coverage::{Rule, coverage},
+    refusals::Door,
     signal::{Sight, Signal, Source},
 };
 use crate::okta::keyed::ChangeMark;
@@ -68,6 +72,8 @@ struct OfGateway {
     rules: Vec<SendingRule>,
     /// Calls that rules decided lately.
     traffic: Traffic,
+    /// Calls that came to its hooks' paths lately.
+    doors: Doors,
     /// When its replicas were last asked, and which those were.
     asked: Option<(Instant, BTreeSet<String>)>,
 }
@@ -133,6 +139,21 @@ impl OfGateway {
             carriers.iter().filter_map(of)
         });
         failing.min().unwrap_or_default()
+    }
+
+    fn last_call(&self, hook: &str, now: Instant) -> Option<Duration> {
+        let ages = self.replicas.values().filter_map(|(report, at)| {
+            let age = report.hooks.get(hook)?.last_call_age_s?;
+            Some(Duration::from_secs(age).saturating_add(now.duration_since(*at)))
+        });
+        ages.min()
+    }
+
+    fn door(&self, hook: &str, now: Instant) -> Option<Door> {
+        let served = self.fresh(now).any(|report| report.hooks.contains_key(hook));
+        let door = self.doors.of(hook);
+        let admitted = door.admitted.into_iter().chain(self.last_call(hook, now)).min();
+        served.then_some(Door { admitted, ..door })
     }
 }
 
@@ -375,11 +396,14 @@ impl Reports {
         known.replicas.retain(|replica, _| round.contains_key(replica));
         for (replica, report) in round {
             if let Some(report) = report {
-                let before = known.replicas.get(&replica).map(|(before, _)| before);
-                known.traffic.count(before, &report, now);
+                let before = known.replicas.get(&replica).map(|(before, at)| (before, *at));
+                known.traffic.count(before.map(|(before, _)| before), &report, now);
+                known.doors.count(before, &report);
                 known.replicas.insert(replica, (report, now));
             }
         }
+        let replicas = &known.replicas;
+        known.doors.keep(|hook| replicas.values().any(|(report, _)| report.hooks.contains_key(hook)));
         let shown = Shown::of(known, now);
         let changed = shown.changed(&known.shown, gateway);
         known.shown = shown;
@@ -401,12 +425,22 @@ impl Reports {
     #[must_use]
     pub fn last_call(&self, namespace: &str, gateway: &str, hook: &str) -> Option<Duration> {
         let (gateways, now) = (self.lock(), self.now());
-        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()))?;
-        let ages = known.replicas.values().filter_map(|(report, at)| {
-            let age = report.hooks.get(hook)?.last_call_age_s?;
-            Some(Duration::from_secs(age).saturating_add(now.duration_since(*at)))
-        });
-        ages.min()
+        gateways.get(&(namespace.to_owned(), gateway.to_owned()))?.last_call(hook, now)
+    }
+
+    /// How long ago calls last came to a hook's path, with its secret and without; `None` when no replica that has the hook
+    /// reported lately.
+    #[must_use]
+    pub fn door(&self, namespace: &str, gateway: &str, hook: &str) -> Option<Door> {
+        let (gateways, now) = (self.lock(), self.now());
+        gateways.get(&(namespace.to_owned(), gateway.to_owned()))?.door(hook, now)
+    }
+
+    /// Forgets what was refused at a hook's path until now: Okta was given the secret anew.
+    pub fn forgive(&self, namespace: &str, gateway: &str, hook: &str) {
+        if let Some(known) = self.lock().get_mut(&(namespace.to_owned(), gateway.to_owned())) {
+            known.doors.forgive(hook);
+        }
     }
 
     /// How many calls of a hook its gateway answered FAILED within that time.
@@ -448,16 +482,18 @@ pub struct Replicas {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shown {
     gateway: Vec<(String, bool, Option<String>)>,
-    hooks: BTreeMap<String, u32>,
+    /// How many replicas have a hook, and whether they refuse its calls.
+    hooks: BTreeMap<String, (u32, bool)>,
     carriers: BTreeMap<String, CarrierHealth>,
 }
 
 impl Shown {
     fn of(known: &OfGateway, now: Instant) -> Self {
         let fresh: Vec<&ReplicaReport> = known.fresh(now).collect();
-        let mut hooks: BTreeMap<String, u32> = BTreeMap::new();
+        let mut hooks: BTreeMap<String, (u32, bool)> = BTreeMap::new();
         for hook in fresh.iter().flat_map(|report| report.hooks.keys()) {
-            *hooks.entry(hook.clone()).or_default() += 1;
+            let refuses = || known.door(hook, now).is_some_and(Door::refuses);
+            hooks.entry(hook.clone()).or_insert_with(|| (0, refuses())).0 += 1;
         }
         let names: BTreeSet<&String> = fresh.iter().flat_map(|report| report.carriers.keys()).collect();
         let of = |name: &String| health(fresh.iter().filter_map(|report| report.carriers.get(name)));
@@ -566,6 +602,15 @@ impl Reports {
         let mut report = ReplicaReport::default();
         let answers = [("FAILED".to_owned(), failed)].into();
         report.hooks.insert(hook.to_owned(), crate::config::report::HookReport { answers, ..Default::default() });
+        self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    }
+
+    /// Lets a gateway with one replica tell how many calls of a hook it refused and answered since it started.
+    pub fn set_counted(&self, namespace: &str, gateway: &str, hook: &str, unauthorised: u64, answered: u64) {
+        let mut report = ReplicaReport::default();
+        let answers = [("SUCCESSFUL".to_owned(), answered)].into();
+        let hook_report = crate::config::report::HookReport { answers, unauthorised, last_call_age_s: None };
+        report.hooks.insert(hook.to_owned(), hook_report);
         self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
     }
 

@@ -6,7 +6,6 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{
-    clock::BootInstant,
     double::{GATEWAYS, HOOKS, REPORT_TOKEN, SECRETS, SWITCHES, World},
     flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, secret, world},
     pass::Reconcile as _,
@@ -71,36 +70,45 @@ pub async fn switch_pass(world: &mut World) {
     HookSwitch::reconcile(switch, Arc::clone(&world.ctx)).await.unwrap();
 }
 
+/// One look, and what it wakes.
+async fn look(world: &mut World) {
+    for name in ["a", "b"] {
+        hook_pass(world, name).await;
+        accept(world, name);
+    }
+    if world.server.get(PATH).is_some() {
+        switch_pass(world).await;
+    }
+    org_pass(world).await;
+    org_pass(world).await;
+    if world.server.get(PATH).is_some() {
+        switch_pass(world).await;
+    }
+}
+
 /// Looks as they follow each other, five seconds apart.
 pub async fn looks(world: &mut World, count: usize) {
     for _ in 0..count {
-        // its clock is the machine's, and a busy machine is no lost lease
-        world.ctx.lease.renewed(BootInstant::now());
-        for name in ["a", "b"] {
-            hook_pass(world, name).await;
-            accept(world, name);
-        }
-        if world.server.get(PATH).is_some() {
-            switch_pass(world).await;
-        }
-        org_pass(world).await;
-        org_pass(world).await;
-        if world.server.get(PATH).is_some() {
-            switch_pass(world).await;
-        }
+        look(world).await;
         tokio::time::advance(Duration::from_secs(5)).await;
     }
 }
 
-/// Looks, with the probes that are due before each of them.
+/// One look after the probes that are due.
+pub async fn probed_look(world: &mut World) {
+    let mut asking = tokio::task::JoinSet::new();
+    probe::round(&world.ctx, &mut asking);
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+    look(world).await;
+}
+
+/// Looks five seconds apart, with the probes that are due before each of them.
 pub async fn probed_looks(world: &mut World, count: usize) {
     for _ in 0..count {
-        let mut asking = tokio::task::JoinSet::new();
-        probe::round(&world.ctx, &mut asking);
-        while let Some(asked) = asking.join_next().await {
-            asked.unwrap();
-        }
-        looks(world, 1).await;
+        probed_look(world).await;
+        tokio::time::advance(Duration::from_secs(5)).await;
     }
 }
 
@@ -450,7 +458,7 @@ pub fn repointing() -> World {
     world
 }
 
-fn uri(world: &World) -> String {
+pub fn uri(world: &World) -> String {
     let hooks = world.org.hooks();
     let [hook] = &hooks[..] else { panic!("{hooks:?}") };
     assert_eq!((hook.name.as_str(), hook.status), ("Acme a", HookStatus::Active));

@@ -19,7 +19,7 @@ use kube::ResourceExt as _;
 use super::{
     cache::{Caches, Index},
     context::Context,
-    namespace,
+    namespace, org,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
     references::Reference,
@@ -27,7 +27,11 @@ use super::{
     wake::{Kind, Target},
     watches,
 };
-use crate::api::{HookSwitch, KeyRef, TelephonyHook, reason::Ready};
+use crate::{
+    api::{HookSwitch, KeyRef, TelephonyHook, reason::Ready},
+    failover::refusals::Door,
+    okta::ObjectRef,
+};
 
 pub use dereference::Facts;
 pub use validate::Endpoint;
@@ -65,6 +69,7 @@ impl Reconcile for TelephonyHook {
         let switches = ctx.caches.switches.in_namespace(&namespace);
         let (facts, endpoint) = place(&object, &switches, &ctx.caches.hooks.in_namespace(&namespace), &ctx).await?;
         status::write(&object, &ctx, &facts, endpoint).await?;
+        doubt(&object, &switches, &ctx);
         let leaving = object.metadata.deletion_timestamp.is_some();
         Ok(if leaving { Requeue::After(LEAVING_LOOK) } else { Requeue::OnChange })
     }
@@ -110,6 +115,23 @@ pub async fn place(
     let (facts, _) = endpoint(hook, ctx).await?;
     let message = format!("Okta was pointed at TelephonyHook {}, which does not exist any more.", repointed.to);
     Ok((facts, Err(Problem::passing(Ready::HookNotFound, message))))
+}
+
+/// Lets the secret that Okta has be written anew when the gateway refuses calls that may be Okta's, of an active hook that no
+/// switch names: one that does knows more.
+fn doubt(hook: &TelephonyHook, switches: &[Arc<HookSwitch>], ctx: &Context) {
+    let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
+    let active = hook.status.as_ref().and_then(|status| status.okta_state.as_deref()) == Some("ACTIVE");
+    if !active || switches.iter().any(|switch| ruling::names(switch, &name)) {
+        return;
+    }
+    let repointed = ruling::repointed(hook, switches).and_then(|to| ctx.caches.hooks.get(&namespace, &to.to));
+    let place = repointed.as_deref().unwrap_or(hook);
+    if switch::seen::door(place, ctx).is_some_and(Door::refuses)
+        && let Some(org) = switch::org_of(hook, ctx)
+    {
+        org::doubt(ctx, &org, ObjectRef::new(namespace, name), &place.name_any());
+    }
 }
 
 fn follow(hook: &TelephonyHook, ctx: &Context) {

@@ -116,6 +116,8 @@ pub fn build(
         status.okta_id = seen.verdict.hook.as_ref().map(|id| id.as_str().to_owned());
         status.okta_state = seen.verdict.status.map(|state| shown_state(state).to_owned());
         status.applied_secret_mark = seen.applied_mark.as_ref().map(|mark| mark.as_str().to_owned());
+        // both of one format, of which the later sorts behind
+        status.secret_applied_at = status.secret_applied_at.take().max(seen.rewritten.clone());
         if seen.drift.is_some() {
             status.last_drift.clone_from(&seen.drift);
         }

@@ -36,6 +36,8 @@ pub struct Declared {
     pub serving: Serving,
     /// Whether every replica of the gateway takes the secret as it is now.
     pub accepted: bool,
+    /// Whether Okta may have another secret than the one that was last applied.
+    pub doubted: bool,
     /// Who decides its state.
     pub ruling: Ruling,
 }
@@ -128,6 +130,8 @@ fn hook(
         // without a whole declaration nothing is written; what Okta has serves on
         refused.extend([Verb::Create, Verb::Replace, Verb::Activate]);
     }
+    // a doubt waits for when the secret can be written
+    let doubted = one.doubted && !refused.contains(&Verb::Replace);
     let endpoint = one.endpoint.as_ref().ok();
     let stored_url = || status.and_then(|status| status.url.clone()).unwrap_or_default();
     DesiredHook {
@@ -140,7 +144,7 @@ fn hook(
         // only another secret than the one that Okta has can be one that replicas do not know yet
         secret_accepted: one.accepted || applied.as_ref().is_none_or(|applied| *applied == mark),
         secret_mark: mark,
-        applied_mark: applied,
+        applied_mark: applied.filter(|_| !doubted),
         decision: match one.ruling {
             Ruling::Switch { state: Some(_), switching: true, .. } => Decision::Switching,
             Ruling::Switch { state: Some(_), .. } => Decision::Decided,

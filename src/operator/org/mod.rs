@@ -9,6 +9,7 @@ mod deletion;
 mod dereference;
 mod desired;
 pub mod dial;
+mod doubt;
 mod drift;
 mod observe;
 mod session;
@@ -28,7 +29,7 @@ use self::{
     desired::{Declared, Desired},
     dial::OrgApi,
     observe::Unlisted,
-    session::State,
+    session::{Session, State},
     status::Found,
 };
 use super::{
@@ -50,11 +51,12 @@ use crate::{
         HookState, HookSwitch, OktaOrg, TelephonyHook,
         reason::{Reachable, Ready},
     },
+    failover::signal::Source,
     okta::{
         CallError, ObjectRef, Plan,
         intent::PlanIntent,
         limits::Priority,
-        plan::{self, Blocked, Outcome},
+        plan::{self, Blocked, Outcome, Verb},
         types::{HookStatus, OrgIdentity},
     },
 };
@@ -99,7 +101,7 @@ impl Reconcile for OktaOrg {
         let access = dereference::validate(&object, facts);
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
         let state = Arc::clone(&session.state).lock_owned().await;
-        let mut pass = Pass::new(&ctx, &object, state);
+        let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
         let (found, hooks, wait) = pass.look(access).await?;
 
         // what is not known now is not forgotten: hooks keep what was last said of them
@@ -126,6 +128,14 @@ impl Reconcile for OktaOrg {
     }
 }
 
+/// Lets the secret of `hook` be written to Okta anew, because its calls are refused at the place of the hook `place`; at most
+/// once in ten minutes.
+pub fn doubt(ctx: &Context, org: &Target, hook: ObjectRef, place: &str) {
+    if ctx.orgs.session(&org.namespace, &org.name).doubts.raise(hook, place, Instant::now()) {
+        ctx.wake.wake(org.clone());
+    }
+}
+
 /// The switches that name one of these hooks: what they wait for may be so now.
 fn switches_of(ctx: &Context, org: &OktaOrg, hooks: &HookViews) -> Vec<Target> {
     let namespace = org.namespace().unwrap_or_default();
@@ -148,6 +158,7 @@ type HookViews = std::collections::BTreeMap<ObjectRef, HookView>;
 struct Pass<'c> {
     ctx: &'c Arc<Context>,
     org: OktaOrg,
+    session: Arc<Session>,
     /// The org's state; away only while a run has it.
     state: Option<OwnedMutexGuard<State>>,
     /// The recorded plan, or what is left of it. It leaves the API server with the status that follows, after the hooks' own.
@@ -196,12 +207,12 @@ impl From<Problem> for Stop {
 }
 
 impl<'c> Pass<'c> {
-    fn new(ctx: &'c Arc<Context>, org: &OktaOrg, state: OwnedMutexGuard<State>) -> Self {
+    fn new(ctx: &'c Arc<Context>, org: &OktaOrg, session: Arc<Session>, state: OwnedMutexGuard<State>) -> Self {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
         let record = record.and_then(|record| serde_json::from_value(record).ok());
         let namespace = org.namespace().unwrap_or_default();
         let priority = unrest::of_org(&namespace, &org.name_any(), ctx).reads();
-        Self { ctx, org: org.clone(), state: Some(state), record, priority, steps: Vec::new() }
+        Self { ctx, org: org.clone(), session, state: Some(state), record, priority, steps: Vec::new() }
     }
 
     /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
@@ -379,7 +390,9 @@ impl<'c> Pass<'c> {
             if let Ruling::Torn(why) = &ruling {
                 endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
             }
-            declared.push(Declared { hook, endpoint, serving: facts.serving, accepted: facts.accepted, ruling });
+            let doubted = self.session.doubts.is_open(&object_ref(&hook));
+            let (serving, accepted) = (facts.serving, facts.accepted);
+            declared.push(Declared { hook, endpoint, serving, accepted, doubted, ruling });
         }
         Ok(declared)
     }
@@ -446,7 +459,31 @@ impl<'c> Pass<'c> {
         state.ran(before, report.finished, Instant::now());
         carried::take_in(&mut state.carried, switches, &self.steps, &report.audit, begun);
         self.keep_record(&plan, report.finished);
+        for written in report.applied.iter().filter(|written| written.secret.is_some()) {
+            if let Some(place) = self.session.doubts.settle(&written.object, true, Instant::now()) {
+                self.secret_reapplied(&written.object, &place).await;
+            }
+        }
+        for refused in report.refused.iter().filter(|refused| refused.verb == Verb::Replace) {
+            self.session.doubts.settle(&refused.object, false, Instant::now());
+        }
         Ok(())
+    }
+
+    /// The secret that calls were refused for was written anew: what was seen before says nothing any more, and Okta is asked
+    /// at once whether it helped.
+    async fn secret_reapplied(&self, object: &ObjectRef, place: &str) {
+        let hooks = &self.ctx.caches.hooks;
+        if let Some(place) = hooks.get(&object.namespace, place) {
+            let gateway = &place.spec.target.gateway_ref.name;
+            self.ctx.reports.forgive(&object.namespace, gateway, &place.name_any());
+            self.ctx.probes.ask_anew(&object_ref(&place), Source::Execute);
+        }
+        self.ctx.metrics.secret_reapplied(self.org.spec.host());
+        let Some(hook) = hooks.get(&object.namespace, &object.name) else { return };
+        let text = "Okta's calls seemed to come without the hook's secret, so it was written to Okta anew.".to_owned();
+        let note = Note { warning: true, reason: "SecretReapplied".to_owned(), action: "Update", text };
+        self.ctx.recorder.tell(&hook.object_ref(&()), note).await;
     }
 
     /// Keeps of the record what is needed after `plan`.
@@ -466,6 +503,7 @@ impl<'c> Pass<'c> {
     }
 
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
+        let session = Arc::clone(&self.session);
         let siblings: BTreeSet<ObjectRef> = self.ctx.caches.hooks.all().iter().map(|hook| object_ref(hook)).collect();
         let state = self.state_mut()?;
         let mut views = HookViews::new();
@@ -485,13 +523,14 @@ impl<'c> Pass<'c> {
                 _ => None,
             };
             let drift = state.drift(&verdict.object);
+            let rewritten = session.doubts.written(&verdict.object);
             let generation = one.hook.metadata.generation;
             let listed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
             let uri =
                 listed.iter().find(|hook| Some(&hook.id) == verdict.hook.as_ref()).and_then(|hook| hook.uri.clone());
             views.insert(
                 verdict.object.clone(),
-                HookView { generation, uri, verdict, applied_mark, refusal, of_sibling, drift },
+                HookView { generation, uri, verdict, applied_mark, rewritten, refusal, of_sibling, drift },
             );
         }
         Ok(views)

@@ -15,6 +15,7 @@ use super::{
     super::{backoff, problem::Problem},
     carried::ForSwitches,
     dial::OrgApi,
+    doubt::Doubts,
 };
 use crate::api::{HookDrift, OktaChange, OktaOrgStatus};
 use crate::okta::{
@@ -68,6 +69,8 @@ pub struct HookView {
     pub verdict: Verdict,
     /// Mark of the secret that Okta definitely has.
     pub applied_mark: Option<ChangeMark>,
+    /// When that secret was written anew because it was in doubt (RFC 3339); lately only.
+    pub rewritten: Option<String>,
     /// Okta's words when it last refused a call for this hook.
     pub refusal: Option<String>,
     /// The owner of the active hook that is in the way, when it belongs to another `OktaOrg` of the same org.
@@ -81,8 +84,8 @@ impl HookView {
     /// Nothing but a verdict.
     #[must_use]
     pub fn of(verdict: Verdict, generation: Option<i64>) -> Self {
-        let (uri, applied_mark, refusal, of_sibling, drift) = (None, None, None, None, None);
-        Self { generation, uri, verdict, applied_mark, refusal, of_sibling, drift }
+        let (uri, applied_mark, rewritten, refusal, of_sibling, drift) = (None, None, None, None, None, None);
+        Self { generation, uri, verdict, applied_mark, rewritten, refusal, of_sibling, drift }
     }
 }
 
@@ -336,6 +339,8 @@ impl State {
 pub struct Session {
     /// The state; held for as long as a pass or a run lasts.
     pub state: Arc<tokio::sync::Mutex<State>>,
+    /// Secrets that are to be written anew; may be raised while a pass has the state.
+    pub doubts: Doubts,
     view: Mutex<Arc<OrgView>>,
 }
 

@@ -31,6 +31,7 @@ use crate::{
     config::probe,
     failover::{
         machine::InOkta,
+        refusals::Door,
         signal::{Sight, Signal, Source},
     },
     okta::{CallError, ObjectRef, limits::Priority},
@@ -153,6 +154,13 @@ impl Probes {
         news
     }
 
+    /// Forgets what a source found, and lets it be asked in the next round: what it is asked about was changed.
+    pub fn ask_anew(&self, hook: &ObjectRef, source: Source) {
+        if let Some(probe) = self.lock().get_mut(hook).and_then(|sources| sources.get_mut(&source)) {
+            (probe.begun, probe.busy, probe.found) = (None, false, None);
+        }
+    }
+
     /// How often a source found a hook to fail, within the time that counts in the System Log.
     fn failures(&self, hook: &ObjectRef, source: Source) -> usize {
         self.lock().get(hook).and_then(|sources| sources.get(&source)).map_or(0, |probe| probe.failures.len())
@@ -220,7 +228,7 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
             {
                 asked(Source::PublicUrl, address::ask(about(), timeout).boxed());
             }
-            let failing = is_failing(ctx, &object);
+            let failing = is_failing(ctx, &hook);
             let priority = unrest::of(&switch).probes(of_org, failing);
             let Some(priority) = priority.filter(|_| in_use == InOkta::Ours(object.name.clone())) else { continue };
             let due = |source, every| {
@@ -287,10 +295,12 @@ fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
     ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
 }
 
-/// Whether a witness speaks against a hook.
-fn is_failing(ctx: &Context, object: &ObjectRef) -> bool {
+/// Whether a witness speaks against a hook, or its gateway refuses calls that may be Okta's.
+fn is_failing(ctx: &Context, hook: &TelephonyHook) -> bool {
+    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
-    witnesses.any(|source| ctx.probes.signal(object, source).sight == Sight::Fail)
+    seen::door(hook, ctx).is_some_and(Door::refuses)
+        || witnesses.any(|source| ctx.probes.signal(&object, source).sight == Sight::Fail)
 }
 
 /// How often Okta is asked: soon and often while something of the hook fails or the switch is not at rest (`hurried`), or what

@@ -26,7 +26,7 @@ use super::{
     cache::{Caches, Index},
     context::Context,
     events::Note,
-    org::carried::Carried,
+    org::{self, carried::Carried},
     pass::{PassError, Reconcile, Requeue},
     probe,
     problem::Problem,
@@ -35,10 +35,15 @@ use super::{
 };
 use crate::{
     api::{HookSwitch, NameRef, SwitchMode, TelephonyHook, reason::Ready},
-    failover::machine::{Machine, Moment, Told},
+    failover::{
+        machine::{InOkta, Machine, Moment, Phase, Told},
+        settings::{Mode, Settings},
+        signal::{Sight, Source},
+    },
+    okta::ObjectRef,
 };
 
-use self::ruling::Unfit;
+use self::{ruling::Unfit, seen::Sighting};
 
 /// How often a switch that cannot decide anything is looked at.
 const UNFIT_LOOK: Duration = Duration::from_mins(1);
@@ -139,6 +144,7 @@ impl Reconcile for HookSwitch {
         let look = machine.next_look(&settings, now);
         ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready);
         tell(&ctx, &object, &told, seen.carried.as_ref()).await;
+        doubt(&ctx, &object, &machine, &seen, &settings);
         ctx.switches.keep(key.clone(), Some(machine));
         if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
             ctx.wake.wake_all(org(&object, &ctx).map(|org| Target::new(Kind::OktaOrg, &key.0, org)));
@@ -208,6 +214,24 @@ pub fn over(ctx: &Context, gateway: &GatewayKey) -> Vec<Target> {
     let switches = ctx.caches.switches.in_namespace(&gateway.0);
     let over = switches.iter().filter(|switch| gateways(switch, ctx).contains(gateway));
     over.map(|switch| Target::new(Kind::HookSwitch, &gateway.0, switch.name_any())).collect()
+}
+
+/// Lets the secret that Okta has be written anew when the active hook's gateway refuses calls that may be Okta's.
+fn doubt(ctx: &Context, switch: &HookSwitch, machine: &Machine, seen: &Sighting, settings: &Settings) {
+    let InOkta::Ours(used) = &seen.seen.okta else { return };
+    let of_used = seen.signals.get(used).map(Vec::as_slice).unwrap_or_default();
+    let refused = of_used.iter().any(|signal| signal.source == Source::Refusals && signal.sight == Sight::Fail);
+    // one that is being left is left as it is
+    let stays = !matches!(machine.phase(), Phase::FailingOver { .. });
+    if refused
+        && stays
+        && settings.mode != Mode::Disabled
+        && let Some(org) = org(switch, ctx)
+    {
+        let namespace = switch.namespace().unwrap_or_default();
+        let stands = ObjectRef::new(&namespace, ruling::in_okta(switch, used));
+        org::doubt(ctx, &Target::new(Kind::OktaOrg, namespace, org), stands, used);
+    }
 }
 
 /// One Event and one line of the log for each thing that happened.

@@ -21,6 +21,7 @@ use crate::{
     failover::{
         health::Health,
         machine::{HookSeen, InOkta, Seen},
+        refusals::{self, Door},
         signal::{Sight, Signal, Source},
     },
     okta::{
@@ -50,6 +51,11 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     let mut signals = BTreeMap::new();
     let mut seen_hooks = Vec::new();
     let okta = in_use(switch, ctx);
+    let used = match &okta {
+        InOkta::Ours(name) => hooks.iter().find(|hook| hook.name_any() == *name),
+        _ => None,
+    };
+    let is_used = |name: &str| used.is_some_and(|used| used.name_any() == name);
     let org = super::org(switch, ctx).map(|org| ctx.orgs.view(&namespace, &org));
     let target = switch.status.as_ref().and_then(|status| status.target.as_deref());
     for named in &switch.spec.hooks {
@@ -57,15 +63,10 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let gateway = &hook.spec.target.gateway_ref.name;
         let (mut of_hook, percent) = ctx.reports.signals(&namespace, gateway, &named.name, threshold);
         let object = ObjectRef::new(&namespace, &named.name);
-        let called = ctx.reports.last_call(&namespace, gateway, &named.name).is_some_and(|age| age <= watched.interval);
+        let called = last_call(hook, ctx).is_some_and(|age| age <= watched.interval);
         for source in watched.witnesses() {
-            of_hook.push(if source.is_oktas() && okta != InOkta::Ours(named.name.clone()) {
-                Signal {
-                    source,
-                    sight: Sight::Unknown,
-                    why: "Okta does not use it now.".into(),
-                    failing_for: Duration::ZERO,
-                }
+            of_hook.push(if source.is_oktas() && !is_used(&named.name) {
+                unused(source)
             } else {
                 believed(ctx.probes.signal(&object, source), called)
             });
@@ -87,7 +88,11 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     }
     blind(&mut signals);
     for hook in &mut seen_hooks {
-        let of_hook = signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();
+        let Some(of_hook) = signals.get_mut(&hook.name) else { continue };
+        of_hook.push(match used {
+            Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), of_hook),
+            _ => unused(Source::Refusals),
+        });
         hook.health = Health::of(of_hook, hook.health.percent);
     }
     let seen = Seen {
@@ -100,6 +105,24 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     let carried = org.as_ref().and_then(|org| org.carried.get(&switch.name_any()));
     let carried = carried.filter(|carried| Some(&carried.decision) == Decision::of(switch).as_ref()).cloned();
     Sighting { seen, signals, carried }
+}
+
+/// What nobody can say of a hook that Okta does not call.
+fn unused(source: Source) -> Signal {
+    Signal { source, sight: Sight::Unknown, why: "Okta does not use it now.".into(), failing_for: Duration::ZERO }
+}
+
+/// How long ago Okta last called a hook, as its gateway reports it.
+fn last_call(hook: &TelephonyHook, ctx: &Context) -> Option<Duration> {
+    let namespace = hook.namespace().unwrap_or_default();
+    ctx.reports.last_call(&namespace, &hook.spec.target.gateway_ref.name, &hook.name_any())
+}
+
+/// The door of a hook, as its gateway reports it.
+#[must_use]
+pub fn door(hook: &TelephonyHook, ctx: &Context) -> Option<Door> {
+    let namespace = hook.namespace().unwrap_or_default();
+    ctx.reports.door(&namespace, &hook.spec.target.gateway_ref.name, &hook.name_any())
 }
 
 /// That the operator does not reach a hook which Okta itself called lately, and was answered by in time, is the operator's

@@ -1,0 +1,118 @@
+//! Calls that gateways refuse for their secret: whether they are Okta's. Pure.
+//!
+//! Anybody on the Internet can make such calls, so they count only while nothing says that they are not Okta's.
+
+use std::time::Duration;
+
+use super::signal::{Sight, Signal, Source};
+
+/// Calls within this time count: Okta is asked every 15 s to call a hook that refuses, and reports come every 5 s, so what
+/// lasts is seen all the time.
+pub const WINDOW: Duration = Duration::from_secs(30);
+
+/// How long ago calls last came to a hook's path, probes of ours that got in left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Door {
+    /// Without the hook's secret.
+    pub refused: Option<Duration>,
+    /// With it.
+    pub admitted: Option<Duration>,
+}
+
+impl Door {
+    /// Whether calls are refused, and none is admitted.
+    #[must_use]
+    pub fn refuses(self) -> bool {
+        let lately = |age: Option<Duration>| age.is_some_and(|age| age <= WINDOW);
+        lately(self.refused) && !lately(self.admitted)
+    }
+}
+
+/// What a hook's door says of the secret that Okta has, beside what else is seen of that hook. `None`: nobody reports.
+///
+/// Refused calls say nothing when `Execute` passes, since Okta has the secret then, and when `PublicURL` fails, since they may
+/// be this operator's own. What came before them is said on then, so that strangers change no status.
+#[must_use]
+pub fn judge(door: Option<Door>, others: &[Signal]) -> Signal {
+    let has = |source, sight| others.iter().any(|other| other.source == source && other.sight == sight);
+    let explained = has(Source::Execute, Sight::Pass) || has(Source::PublicUrl, Sight::Fail);
+    let (sight, why) = match door {
+        None => (Sight::Unknown, "No ready replica has reported lately."),
+        Some(door) if door.refuses() && !explained => {
+            (Sight::Fail, "Calls come without the hook's secret, and none with it: Okta's may be wrong.")
+        }
+        Some(Door { admitted: Some(_), .. }) => (Sight::Pass, "Calls have come with the hook's secret."),
+        Some(_) => (Sight::Unknown, "No call has come with the hook's secret yet."),
+    };
+    Signal { source: Source::Refusals, sight, why: why.to_owned(), failing_for: Duration::ZERO }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::failover::health::Health;
+
+    fn sight() -> impl Strategy<Value = Sight> {
+        prop_oneof![Just(Sight::Pass), Just(Sight::Fail), Just(Sight::Unknown)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_strangers_can_do_fails_no_hook_that_okta_reaches_or_of_which_okta_says_nothing_bad(
+            sights in prop::array::uniform5(sight()), refused in 0..60_u64, admitted in prop::option::of(0..60_u64),
+        ) {
+            let sources = [Source::Gateway, Source::Coverage, Source::PublicUrl, Source::Execute, Source::SystemLog];
+            let judge_with = |refused: Option<u64>| {
+                let signals = sources.into_iter().zip(sights);
+                let signals = signals.map(|(source, sight)| Signal { source, sight, why: String::new(), failing_for: Duration::ZERO });
+                let mut signals: Vec<Signal> = signals.collect();
+                let door = Door { refused: refused.map(Duration::from_secs), admitted: admitted.map(Duration::from_secs) };
+                signals.push(judge(Some(door), &signals));
+                (Health::of(&signals, None), signals)
+            };
+            let ((quiet, unheard), (knocked, heard)) = (judge_with(None), judge_with(Some(refused)));
+            let [.., execute, log] = sights;
+            let okta_complains = execute == Sight::Fail || log == Sight::Fail;
+            let calls_come = admitted.is_some_and(|age| age <= WINDOW.as_secs());
+            if execute == Sight::Pass || calls_come {
+                prop_assert_eq!(&heard, &unheard, "nothing is said otherwise");
+            } else if !okta_complains {
+                prop_assert_eq!(knocked.sight == Sight::Fail, quiet.sight == Sight::Fail);
+            }
+        }
+    }
+
+    #[test]
+    fn refused_calls_fail_a_hook_alone_while_none_is_admitted_and_nothing_else_explains_them() {
+        use Sight::{Fail, Pass, Unknown};
+        let (now, late) = (Some(Duration::from_secs(5)), Some(WINDOW + Duration::from_secs(1)));
+        let nothing = (Unknown, Unknown);
+        for (refused, admitted, (execute, address), expected) in [
+            (None, None, nothing, Unknown),
+            (now, None, nothing, Fail),
+            (now, None, (Fail, Pass), Fail),
+            (now, late, nothing, Fail),
+            (late, None, nothing, Unknown),
+            // calls that have the secret come too: the others are strangers'
+            (now, now, nothing, Pass),
+            (late, now, nothing, Pass),
+            // a pause in the traffic takes nothing back
+            (None, late, nothing, Pass),
+            (late, late, nothing, Pass),
+            // Okta reaches the gateway, with the secret
+            (now, None, (Pass, Unknown), Unknown),
+            (now, late, (Pass, Unknown), Pass),
+            // this operator is refused itself
+            (now, None, (Fail, Fail), Unknown),
+            (now, late, (Unknown, Fail), Pass),
+        ] {
+            let other = |source, sight| Signal { source, sight, why: String::new(), failing_for: Duration::ZERO };
+            let others = [other(Source::PublicUrl, address), other(Source::Execute, execute)];
+            let judged = judge(Some(Door { refused, admitted }), &others);
+            assert_eq!(judged.sight, expected, "{refused:?} {admitted:?} {execute:?} {address:?}");
+        }
+        assert_eq!(judge(None, &[]).sight, Unknown, "nobody reports");
+    }
+}

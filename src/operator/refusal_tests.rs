@@ -1,0 +1,236 @@
+//! Passes over a hook whose calls the gateway refuses: because somebody set another secret in Okta, or because strangers call.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{
+    double::{HOOKS, ORGS, World},
+    flow_tests::{condition, hook_pass, is, org_pass, settle, world},
+    reports::Serving,
+    switch_tests::{
+        PATH, active, annotate, probed_look, probed_looks, repointing, scene, serve, signal, status, uri,
+    },
+};
+
+/// What a gateway counted at the path of its hook.
+struct Door {
+    name: &'static str,
+    refused: u64,
+    answered: u64,
+}
+
+impl Door {
+    const fn of(name: &'static str) -> Self {
+        Self { name, refused: 0, answered: 0 }
+    }
+
+    /// Okta calls the hook, with the secret that it has.
+    fn okta_calls(&mut self, world: &World) {
+        *(if world.org.is_spoilt() { &mut self.refused } else { &mut self.answered }) += 1;
+        self.report(world);
+    }
+
+    /// A stranger calls the hook.
+    fn stranger_calls(&mut self, world: &World) {
+        self.refused += 1;
+        self.report(world);
+    }
+
+    fn report(&self, world: &World) {
+        world.ctx.reports.set_counted("otp", self.name, self.name, self.refused, self.answered);
+    }
+}
+
+/// Calls that change Okta.
+fn changes(world: &World) -> Vec<&'static str> {
+    let calls = world.org.calls();
+    calls.into_iter().filter(|call| !["list", "execute", "log", "identify"].contains(call)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_switched() {
+    let mut world = scene(|_| {});
+    let mut door = Door::of("a");
+    for _ in 0..8 {
+        door.okta_calls(&world);
+        probed_looks(&mut world, 1).await;
+    }
+    assert_eq!((signal(&world, "a", "Refusals"), signal(&world, "b", "Refusals")), ("Pass".into(), "Unknown".into()));
+    let before = world.server.get(&format!("{HOOKS}/a")).unwrap()["status"].clone();
+    changes(&world);
+    world.server.events();
+    world.org.spoil("Acme a", true);
+    for _ in 0..24 {
+        door.okta_calls(&world);
+        probed_looks(&mut world, 1).await;
+    }
+    assert_eq!(changes(&world), ["replace"], "the secret is written once");
+    let shown = status(&world);
+    assert_eq!(
+        (active(&world), &shown["phase"], &shown["history"]),
+        (vec!["Acme a".into()], &json!("Healthy"), &Value::Null)
+    );
+    assert_eq!((signal(&world, "a", "Refusals"), signal(&world, "a", "Execute")), ("Pass".into(), "Pass".into()));
+    let events = world.server.events();
+    assert_eq!(events.iter().filter(|reason| *reason == "SecretReapplied").count(), 1, "{events:?}");
+    let history = world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["history"].clone();
+    assert_eq!(history.as_array().unwrap().last().unwrap()["verb"], "Replace");
+    let after = world.server.get(&format!("{HOOKS}/a")).unwrap()["status"].clone();
+    assert_eq!(after["appliedSecretMark"], before["appliedSecretMark"]);
+    assert!(
+        after["secretAppliedAt"].as_str() >= before["secretAppliedAt"].as_str() && after["secretAppliedAt"].is_string()
+    );
+    assert_eq!(condition(&world, &format!("{HOOKS}/a"), "Drifted"), is("False", "InSync"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_put_comes_before_the_switch_however_soon_that_may_come_and_the_standby_takes_over_when_it_does_not_help() {
+    for heals in [true, false] {
+        let mut world = scene(|switch| {
+            switch["spec"]["detection"] = json!({"interval": "1s", "fall": 1});
+            switch["spec"]["delay"] = json!("1s");
+        });
+        let mut door = Door::of("a");
+        probed_looks(&mut world, 6).await;
+        changes(&world);
+        world.org.spoil("Acme a", heals);
+        for _ in 0..60 {
+            if active(&world) == ["Acme a"] {
+                door.okta_calls(&world);
+            }
+            probed_look(&mut world).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let expected: &[&str] = if heals { &["replace"] } else { &["replace", "deactivate", "activate"] };
+        assert_eq!(changes(&world), expected, "heals: {heals}");
+        assert_eq!(active(&world), [if heals { "Acme a" } else { "Acme b" }]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_change_and_write_nothing() {
+    let mut world = scene(|_| {});
+    let mut door = Door::of("a");
+    door.report(&world);
+    probed_looks(&mut world, 12).await;
+    changes(&world);
+    world.server.writes();
+    let mut executed = 0;
+    for look in 0..360 {
+        // now and then, and for minutes on end
+        if look % 17 == 0 || look % 200 < 60 {
+            door.stranger_calls(&world);
+        }
+        serve_other(&world);
+        probed_look(&mut world).await;
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let calls = world.org.calls();
+        assert!(!calls.contains(&"replace") && !calls.contains(&"deactivate"), "{calls:?}");
+        executed += calls.iter().filter(|call| **call == "execute").count();
+    }
+    assert_eq!(world.server.writes(), Vec::<String>::new());
+    assert!((30..=120).contains(&executed), "{executed}: at most every 15 s");
+    assert_eq!((active(&world), signal(&world, "a", "Refusals")), (vec!["Acme a".to_owned()], "Unknown".into()));
+}
+
+/// Reports of the standby come in between.
+fn serve_other(world: &World) {
+    serve(world, "b", true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_minutes_and_never_a_switch() {
+    for broken in [&[][..], &["https://a."][..]] {
+        let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
+        let mut door = Door::of("a");
+        door.report(&world);
+        probed_looks(&mut world, 12).await;
+        world.org.break_addresses(broken);
+        let content = world.org.content(&world.org.hooks()[0].id).unwrap();
+        changes(&world);
+        world.server.events();
+        for _ in 0..360 {
+            door.stranger_calls(&world);
+            serve_other(&world);
+            probed_looks(&mut world, 1).await;
+        }
+        let made = changes(&world);
+        // in half an hour; an operator that does not get through itself takes refusals for no sign of Okta's
+        assert_eq!(made, vec!["replace"; if broken.is_empty() { 3 } else { 0 }], "{broken:?}");
+        assert_eq!(active(&world), ["Acme a"]);
+        let now = world.org.content(&world.org.hooks()[0].id).unwrap();
+        assert_eq!((now.uri, now.secret.expose()), (content.uri, content.secret.expose()), "what was there is there");
+        let told = world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
+        assert_eq!(told, made.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_come() {
+    let mut world = world(&[("main", "Active")]);
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    let mut door = Door::of("main");
+    door.report(&world);
+    changes(&world);
+    let look = async |world: &mut World| {
+        hook_pass(world, "main").await;
+        org_pass(world).await;
+        hook_pass(world, "main").await;
+        tokio::time::advance(Duration::from_secs(5)).await;
+    };
+    for _ in 0..60 {
+        door.stranger_calls(&world);
+        door.okta_calls(&world);
+        look(&mut world).await;
+    }
+    assert_eq!(changes(&world), Vec::<&str>::new(), "valid calls come too");
+    world.org.spoil("Acme main", true);
+    for _ in 0..60 {
+        door.okta_calls(&world);
+        look(&mut world).await;
+    }
+    assert_eq!(changes(&world), ["replace"]);
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repointed_hook_is_given_the_secret_of_the_place_that_it_points_at() {
+    let mut world = repointing();
+    probed_looks(&mut world, 6).await;
+    annotate(&world, "hookswitch.dev/promote", "b");
+    probed_looks(&mut world, 4).await;
+    assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
+    let before = world.org.content(&world.org.hooks()[0].id).unwrap();
+    changes(&world);
+    world.org.spoil("Acme a", true);
+    let mut door = Door::of("b");
+    for _ in 0..12 {
+        door.okta_calls(&world);
+        probed_looks(&mut world, 1).await;
+    }
+    assert_eq!((changes(&world), uri(&world)), (vec!["replace"], "https://b.acme.com/hooks/b".to_owned()));
+    let after = world.org.content(&world.org.hooks()[0].id).unwrap();
+    assert_eq!(after.secret.expose(), before.secret.expose());
+    assert_eq!(signal(&world, "b", "Execute"), "Pass");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
+    for (mode, expected) in [("Disabled", &[][..]), ("Manual", &["replace"][..])] {
+        let mut world = scene(|_| {});
+        probed_looks(&mut world, 6).await;
+        let mut switch = world.server.get(PATH).unwrap();
+        switch["spec"]["mode"] = json!(mode);
+        world.server.put(PATH, switch);
+        changes(&world);
+        world.org.spoil("Acme a", true);
+        let mut door = Door::of("a");
+        for _ in 0..12 {
+            door.okta_calls(&world);
+            probed_looks(&mut world, 1).await;
+        }
+        assert_eq!(changes(&world), expected, "{mode}");
+    }
+}

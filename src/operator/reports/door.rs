@@ -1,0 +1,114 @@
+//! Calls that replicas counted at the paths of hooks: with the hook's secret, and without it.
+
+use std::{collections::BTreeMap, time::Instant as Taken};
+
+use tokio::time::Instant;
+
+use crate::{
+    config::report::{HookReport, ReplicaReport},
+    failover::refusals::Door,
+};
+
+/// The doors of a gateway's hooks.
+#[derive(Debug, Default)]
+pub struct Doors {
+    hooks: BTreeMap<String, Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    refused: Option<Instant>,
+    admitted: Option<Instant>,
+    /// What was refused before says nothing any more.
+    forgiven: Option<Taken>,
+}
+
+impl Doors {
+    /// Counts what came to a replica since its last report, which was taken then; its counters run since it started.
+    pub fn count(&mut self, before: Option<(&ReplicaReport, Taken)>, now: &ReplicaReport) {
+        let Some((before, taken)) = before.filter(|(before, _)| before.started_at == now.started_at) else { return };
+        for (hook, report) in &now.hooks {
+            let known = before.hooks.get(hook);
+            let more = |count: fn(&HookReport) -> u64| count(report) > known.map_or(0, count);
+            let (refused, admitted) = (more(|hook| hook.unauthorised), more(|hook| hook.answers.values().sum()));
+            if !refused && !admitted {
+                continue;
+            }
+            let counted = self.hooks.entry(hook.clone()).or_default();
+            if refused && counted.forgiven.is_none_or(|forgiven| taken >= forgiven) {
+                counted.refused = Some(Instant::now());
+            }
+            if admitted {
+                counted.admitted = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Forgets hooks that no replica has.
+    pub fn keep(&mut self, has: impl Fn(&str) -> bool) {
+        self.hooks.retain(|hook, _| has(hook));
+    }
+
+    /// Forgets what was refused until now, reports still to come included.
+    pub fn forgive(&mut self, hook: &str) {
+        let counted = self.hooks.entry(hook.to_owned()).or_default();
+        (counted.refused, counted.forgiven) = (None, Some(Taken::now()));
+    }
+
+    /// A hook's door as the reports show it.
+    #[must_use]
+    pub fn of(&self, hook: &str) -> Door {
+        let age = |at: Instant| at.elapsed();
+        self.hooks.get(hook).map_or_else(Door::default, |counted| Door {
+            refused: counted.refused.map(age),
+            admitted: counted.admitted.map(age),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn report(started_at: u64, refused: u64, answered: u64) -> ReplicaReport {
+        let answers = [("FAILED".to_owned(), answered)].into();
+        let hook = HookReport { unauthorised: refused, answers, last_call_age_s: None };
+        ReplicaReport { started_at, hooks: [("h".to_owned(), hook)].into(), ..ReplicaReport::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_a_replica_counted_since_its_last_report_came_lately() {
+        let mut doors = Doors::default();
+        let mut count = |before: Option<&ReplicaReport>, now: &ReplicaReport| {
+            doors.count(before.map(|before| (before, Taken::now())), now);
+            doors.of("h")
+        };
+        let nothing = Door::default();
+        assert_eq!(count(None, &report(1, 7, 7)), nothing, "nobody knows when those came");
+        assert_eq!(count(Some(&report(1, 7, 7)), &report(1, 7, 7)), nothing);
+        assert_eq!(count(Some(&report(1, 7, 7)), &report(2, 9, 9)), nothing, "another process");
+        let refused = Door { refused: Some(Duration::ZERO), admitted: None };
+        assert_eq!(count(Some(&report(1, 7, 7)), &report(1, 8, 7)), refused);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let both = Door { refused: Some(Duration::from_secs(5)), admitted: Some(Duration::ZERO) };
+        assert_eq!(count(Some(&report(1, 8, 7)), &report(1, 8, 8)), both);
+    }
+
+    #[test]
+    fn what_was_refused_before_the_secret_was_mended_says_nothing() {
+        let mut doors = Doors::default();
+        let before = Taken::now();
+        doors.count(Some((&report(1, 0, 0), before)), &report(1, 1, 0));
+        assert!(doors.of("h").refused.is_some());
+        doors.forgive("h");
+        assert_eq!(doors.of("h").refused, None);
+        doors.count(Some((&report(1, 1, 0), before)), &report(1, 2, 0));
+        assert_eq!(doors.of("h").refused, None, "it may have been refused before that, too");
+        doors.count(Some((&report(1, 2, 0), Taken::now())), &report(1, 3, 0));
+        assert!(doors.of("h").refused.is_some());
+        doors.keep(|_| false);
+        assert_eq!(doors.of("h"), Door::default());
+    }
+}
