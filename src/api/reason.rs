@@ -261,6 +261,18 @@ reasons! {
 }
 
 reasons! {
+    /// `TrafficConfirmed`, of a `HookSwitch`: whether calls of Okta arrive at the active hook.
+    TrafficConfirmed for "TrafficConfirmed" {
+        /// They have, since the last switch to it ended; a pause in the traffic changes nothing.
+        CallsArrive,
+        /// None has come since then. Where few people log in, that takes a while.
+        NoCallYet,
+        /// Nobody reports its calls: no ready replica of its gateway does, or somebody else serves it.
+        NoReport,
+    }
+}
+
+reasons! {
     /// `StandbyIndependent`, of a `HookSwitch`: whether the hooks share what could fail for both.
     StandbyIndependent for "StandbyIndependent" {
         /// Nothing that is known of is shared.
@@ -307,7 +319,7 @@ reasons! {
 }
 
 /// All conditions with their reasons, in the order in which they are documented.
-pub const DOCUMENTED: [Documented; 14] = [
+pub const DOCUMENTED: [Documented; 15] = [
     Ready::DOCUMENTED,
     Reachable::DOCUMENTED,
     Claimed::DOCUMENTED,
@@ -318,6 +330,7 @@ pub const DOCUMENTED: [Documented; 14] = [
     FailoverReady::DOCUMENTED,
     FailoverActive::DOCUMENTED,
     Held::DOCUMENTED,
+    TrafficConfirmed::DOCUMENTED,
     StandbyIndependent::DOCUMENTED,
     PubliclyTrusted::DOCUMENTED,
     Reconciling::DOCUMENTED,

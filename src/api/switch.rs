@@ -241,7 +241,7 @@ pub struct HookSwitchStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Healthy`, `FailoverReady`, `FailoverActive`, `Held`, `StandbyIndependent`.
+    /// `Ready`, `Healthy`, `FailoverReady`, `FailoverActive`, `Held`, `TrafficConfirmed`, `StandbyIndependent`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -378,6 +378,10 @@ pub struct SwitchRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub steps: Vec<SwitchStep>,
+    /// From its end to the first call of Okta at the hook, in milliseconds, as looks and reports tell it: up to `interval` and
+    /// 5 s too long. Absent: none has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_call_after_ms: Option<i64>,
 }
 
 impl SwitchRecord {

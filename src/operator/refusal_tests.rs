@@ -1,6 +1,6 @@
 //! Passes over a hook whose calls the gateway refuses: because somebody set another secret in Okta, or because strangers call.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::{
     flow_tests::{condition, hook_pass, is, org_pass, settle, world},
     reports::Serving,
     switch_tests::{
-        PATH, active, annotate, probed_look, probed_looks, repointing, scene, serve, signal, status, uri,
+        PATH, active, annotate, looks, probed_look, probed_looks, repointing, scene, serve, signal, status, uri,
     },
 };
 
@@ -233,4 +233,37 @@ async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
         }
         assert_eq!(changes(&world), expected, "{mode}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_is_confirmed_by_the_first_call_once_whoever_leads() {
+    let confirmed = |world: &World| condition(world, PATH, "TrafficConfirmed");
+    let told = |world: &World| world.server.events().iter().filter(|reason| *reason == "TrafficConfirmed").count();
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    assert_eq!(confirmed(&world), is("Unknown", "NoCallYet"));
+    world.ctx.reports.set_called("otp", "a", "a", 0);
+    looks(&mut world, 2).await;
+    assert_eq!((confirmed(&world), told(&world)), (is("True", "CallsArrive"), 1), "the first activation counts");
+
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 3).await;
+    assert_eq!((active(&world), confirmed(&world)), (vec!["Acme b".to_owned()], is("Unknown", "NoCallYet")));
+    // another leads before the first call, and a third one after it
+    let (server, org) = (world.server.clone(), world.org.clone());
+    let mut next = World::between(server.clone(), org.clone(), Arc::new(org.clone()));
+    serve(&next, "a", true);
+    serve(&next, "b", true);
+    looks(&mut next, 2).await;
+    assert_eq!((confirmed(&next), told(&next)), (is("Unknown", "NoCallYet"), 0));
+    next.ctx.reports.set_called("otp", "b", "b", 0);
+    looks(&mut next, 2).await;
+    assert_eq!((confirmed(&next), told(&next)), (is("True", "CallsArrive"), 1));
+    assert!(status(&next)["history"][0]["firstCallAfterMs"].is_u64());
+    let mut third = World::between(server, org.clone(), Arc::new(org));
+    serve(&third, "a", true);
+    third.ctx.reports.set_called("otp", "b", "b", 0);
+    third.server.writes();
+    looks(&mut third, 3).await;
+    assert_eq!((confirmed(&third), told(&third)), (is("True", "CallsArrive"), 0));
 }

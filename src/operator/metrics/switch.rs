@@ -73,6 +73,7 @@ pub struct SwitchMetrics {
     signal: Family<OfSignal, Gauge>,
     able: Family<OfSwitch, Gauge>,
     ready: Family<OfSwitch, Gauge>,
+    confirmed: Family<OfSwitch, Gauge>,
     switches: Family<Ended, Counter>,
     took: Family<OfCause, Histogram, fn() -> Histogram>,
     steps: Family<OfStep, Histogram, fn() -> Histogram>,
@@ -88,6 +89,7 @@ impl Default for SwitchMetrics {
             signal: Family::default(),
             able: Family::default(),
             ready: Family::default(),
+            confirmed: Family::default(),
             switches: Family::default(),
             took: Family::new_with_constructor(|| Histogram::new(TIMES)),
             steps: Family::new_with_constructor(|| Histogram::new(STEP_TIMES)),
@@ -115,17 +117,30 @@ impl SwitchMetrics {
             "1 while another hook of a switch is proven and could take over",
             self.ready.clone(),
         );
+        registry.register(
+            "switch_traffic_confirmed",
+            "1 once a call of Okta has come to the active hook of a switch since it became active",
+            self.confirmed.clone(),
+        );
         registry.register("switch_switches", "Switches that ended", self.switches.clone());
         registry.register("switch_seconds", "From a decision to Okta's confirmation", self.took.clone());
         registry.register("switch_step_seconds", "Steps of switches that ended", self.steps.clone());
     }
 
-    /// Shows where a switch is, and whether another hook could take over.
-    pub fn show(&self, switch: &str, machine: &Machine, signals: &BTreeMap<String, Vec<Signal>>, ready: bool) {
+    /// Shows where a switch is, whether another hook could take over, and whether calls arrive at the active one.
+    pub fn show(
+        &self,
+        switch: &str,
+        machine: &Machine,
+        signals: &BTreeMap<String, Vec<Signal>>,
+        ready: bool,
+        confirmed: bool,
+    ) {
         self.keep(switch, signals.keys().cloned().collect());
         let series = OfSwitch { switch: switch.to_owned() };
         self.able.get_or_create(&series).set(1);
         self.ready.get_or_create(&series).set(i64::from(ready));
+        self.confirmed.get_or_create(&series).set(i64::from(confirmed));
         for phase in Phase::ALL {
             let series = InPhase { switch: switch.to_owned(), phase };
             self.phase.get_or_create(&series).set(i64::from(machine.phase().as_str() == phase));
@@ -171,6 +186,7 @@ impl SwitchMetrics {
         let series = OfSwitch { switch: switch.to_owned() };
         self.able.remove(&series);
         self.ready.remove(&series);
+        self.confirmed.remove(&series);
         self.keep(switch, BTreeSet::new());
     }
 
@@ -212,9 +228,9 @@ mod tests {
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
             text
         };
-        metrics.show("otp/acme", &machine, &signals(&["a", "b"]), true);
+        metrics.show("otp/acme", &machine, &signals(&["a", "b"]), true, false);
         assert!(shown().contains(r#"hook="b""#) && shown().contains(r#"switch_failover_ready{switch="otp/acme"} 1"#));
-        metrics.show("otp/acme", &machine, &signals(&["a"]), false);
+        metrics.show("otp/acme", &machine, &signals(&["a"]), false, true);
         assert!(shown().contains(r#"hook="a""#) && !shown().contains(r#"hook="b""#));
         metrics.unable("otp/acme");
         let series: Vec<String> = shown().lines().filter(|line| line.contains("otp/acme")).map(str::to_owned).collect();

@@ -9,6 +9,7 @@ pub mod seen;
 pub mod settings;
 mod shared;
 mod status;
+mod traffic;
 pub mod unrest;
 
 use std::{
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use super::{
     cache::{Caches, Index},
+    conditions,
     context::Context,
     events::Note,
     org::{self, carried::Carried},
@@ -43,7 +45,7 @@ use crate::{
     okta::ObjectRef,
 };
 
-use self::{ruling::Unfit, seen::Sighting};
+use self::{ruling::Unfit, seen::Sighting, traffic::FirstCall};
 
 /// How often a switch that cannot decide anything is looked at.
 const UNFIT_LOOK: Duration = Duration::from_mins(1);
@@ -136,14 +138,18 @@ impl Reconcile for HookSwitch {
 
         let before = object.status.as_ref().and_then(|status| status.target.clone());
         let shared = shared::of(&object, &hooks, &ctx);
-        let built = status::build(&object, &machine, &seen, &settings, &told, asked.handled, shared);
+        let (built, first_call) = status::build(&object, &machine, &seen, &settings, &told, asked.handled, shared);
         // what was decided counts once it is recorded: a pass that fails here is as if it had not been
         let ready = built.standby.is_some();
+        let confirmed = conditions::is_true(&built.conditions, "TrafficConfirmed");
         let written = super::status::write(&ctx, &*object, built).await?;
         let decided = machine.target() != before.as_deref();
         let look = machine.next_look(&settings, now);
-        ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready);
+        ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready, confirmed);
         tell(&ctx, &object, &told, seen.carried.as_ref()).await;
+        if let Some(first_call) = first_call {
+            tell_first_call(&ctx, &object, &first_call).await;
+        }
         doubt(&ctx, &object, &machine, &seen, &settings);
         ctx.switches.keep(key.clone(), Some(machine));
         if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
@@ -232,6 +238,16 @@ fn doubt(ctx: &Context, switch: &HookSwitch, machine: &Machine, seen: &Sighting,
         let stands = ObjectRef::new(&namespace, ruling::in_okta(switch, used));
         org::doubt(ctx, &Target::new(Kind::OktaOrg, namespace, org), stands, used);
     }
+}
+
+/// Tells that Okta's calls arrive at the hook that a switch made active.
+async fn tell_first_call(ctx: &Context, switch: &HookSwitch, first: &FirstCall) {
+    let after =
+        first.after.map(|after| format!(", {} ms after the switch to it", after.as_millis())).unwrap_or_default();
+    let text = format!("Okta's calls arrive at {}{after}.", first.hook);
+    tracing::info!(switch = shown(&key(switch)), text, "the first call came");
+    let note = Note { warning: false, reason: "TrafficConfirmed".to_owned(), action: "Switch", text };
+    ctx.recorder.tell(&switch.object_ref(&()), note).await;
 }
 
 /// One Event and one line of the log for each thing that happened.

@@ -15,6 +15,7 @@ use super::{
     },
     annotations::Asked,
     ruling, settings,
+    traffic::Calls,
 };
 use crate::{
     api::{HookSwitch, NameRef, TelephonyHook},
@@ -40,6 +41,8 @@ pub struct Sighting {
     pub signals: BTreeMap<String, Vec<Signal>>,
     /// What this process did in Okta for the decision that is recorded.
     pub carried: Option<Carried>,
+    /// Okta's calls to the hook that it uses; nothing when it does not say which one that is.
+    pub calls: Option<Calls>,
 }
 
 /// Looks at every hook of a switch.
@@ -104,7 +107,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     };
     let carried = org.as_ref().and_then(|org| org.carried.get(&switch.name_any()));
     let carried = carried.filter(|carried| Some(&carried.decision) == Decision::of(switch).as_ref()).cloned();
-    Sighting { seen, signals, carried }
+    Sighting { seen, signals, carried, calls: used.map(|used| calls(used, ctx)) }
 }
 
 /// What nobody can say of a hook that Okta does not call.
@@ -116,6 +119,15 @@ fn unused(source: Source) -> Signal {
 fn last_call(hook: &TelephonyHook, ctx: &Context) -> Option<Duration> {
     let namespace = hook.namespace().unwrap_or_default();
     ctx.reports.last_call(&namespace, &hook.spec.target.gateway_ref.name, &hook.name_any())
+}
+
+/// Okta's calls to a hook, as its gateway reports them.
+fn calls(hook: &TelephonyHook, ctx: &Context) -> Calls {
+    match (last_call(hook, ctx), door(hook, ctx)) {
+        (Some(age), _) => Calls::Last(age),
+        (None, Some(_)) => Calls::None,
+        (None, None) => Calls::Untold,
+    }
 }
 
 /// The door of a hook, as its gateway reports it.

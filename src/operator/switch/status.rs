@@ -11,6 +11,7 @@ use super::{
         problem::Problem,
     },
     seen::Sighting,
+    traffic::{self, FirstCall},
 };
 use crate::{
     api::{
@@ -34,7 +35,7 @@ pub fn unfit(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
     status
 }
 
-/// The status after a look.
+/// The status after a look, and the first call since a switch when it came.
 #[must_use]
 pub fn build(
     switch: &HookSwitch,
@@ -44,9 +45,10 @@ pub fn build(
     told: &[Told],
     handled: HandledRequests,
     shared: (StandbyIndependent, String),
-) -> HookSwitchStatus {
+) -> (HookSwitchStatus, Option<FirstCall>) {
     let mut status = switch.status.clone().unwrap_or_default();
     let generation = switch.metadata.generation;
+    let before = status.active.clone();
     let now = Timestamp::now();
     let phase = machine.phase().as_str().to_owned();
     let changed = status.phase.as_ref() != Some(&phase) || status.target.as_deref() != machine.target();
@@ -76,6 +78,7 @@ pub fn build(
     automatic(&mut status, told, settings, now);
     record(&mut status, told, sighting.carried.as_ref(), now);
     status.handled = (handled != HandledRequests::default()).then_some(handled);
+    let first_call = traffic::confirm(&mut status, before.as_deref(), told, sighting.calls, now, generation);
     let list = &mut status.conditions;
     let (is, reason, message) = healthy(machine, sighting);
     conditions::set(list, is, reason, message, generation);
@@ -95,7 +98,7 @@ pub fn build(
     conditions::set(list, (reason == StandbyIndependent::Independent).into(), reason, message, generation);
     conditions::set_progress(list, Progress::Done("The switch decides which hook is active.".into()), generation);
     status.observed_generation = generation;
-    status
+    (status, first_call)
 }
 
 fn text(at: Timestamp) -> String {
@@ -170,6 +173,7 @@ fn record(status: &mut HookSwitchStatus, told: &[Told], carried: Option<&Carried
             took_ms: millis(*took),
             without_active_ms: carried.and_then(Carried::without_active).map(millis),
             steps: steps(carried),
+            first_call_after_ms: None,
         });
     }
     let surplus = status.history.len().saturating_sub(HookSwitchStatus::MOST_HISTORY);
@@ -288,7 +292,7 @@ mod tests {
         let hook = HookSeen { name: "a".into(), health, usable_in_okta: true, refused: false };
         let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
         let signal = Signal { source: Source::Gateway, sight: signal, why: why.into(), failing_for: Duration::ZERO };
-        Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None }
+        Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None, calls: None }
     }
 
     #[test]
