@@ -396,14 +396,15 @@ impl Reports {
         known.replicas.retain(|replica, _| round.contains_key(replica));
         for (replica, report) in round {
             if let Some(report) = report {
-                let before = known.replicas.get(&replica).map(|(before, at)| (before, *at));
-                known.traffic.count(before.map(|(before, _)| before), &report, now);
-                known.doors.count(before, &report);
+                let before = known.replicas.get(&replica).map(|(before, _)| before);
+                known.traffic.count(before, &report, now);
+                known.doors.count(&replica, before, &report);
                 known.replicas.insert(replica, (report, now));
             }
         }
         let replicas = &known.replicas;
-        known.doors.keep(|hook| replicas.values().any(|(report, _)| report.hooks.contains_key(hook)));
+        let has = |hook: &str| replicas.values().any(|(report, _)| report.hooks.contains_key(hook));
+        known.doors.keep(|replica| replicas.contains_key(replica), has);
         let shown = Shown::of(known, now);
         let changed = shown.changed(&known.shown, gateway);
         known.shown = shown;

@@ -1,6 +1,6 @@
 //! Calls that replicas counted at the paths of hooks: with the hook's secret, and without it.
 
-use std::{collections::BTreeMap, time::Instant as Taken};
+use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Doors {
     hooks: BTreeMap<String, Counted>,
+    /// When each replica's last report was taken.
+    taken: BTreeMap<String, Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -20,13 +22,14 @@ struct Counted {
     refused: Option<Instant>,
     admitted: Option<Instant>,
     /// What was refused before says nothing any more.
-    forgiven: Option<Taken>,
+    forgiven: Option<Instant>,
 }
 
 impl Doors {
-    /// Counts what came to a replica since its last report, which was taken then; its counters run since it started.
-    pub fn count(&mut self, before: Option<(&ReplicaReport, Taken)>, now: &ReplicaReport) {
-        let Some((before, taken)) = before.filter(|(before, _)| before.started_at == now.started_at) else { return };
+    /// Counts what came to a replica since its last report; its counters run since it started.
+    pub fn count(&mut self, replica: &str, before: Option<&ReplicaReport>, now: &ReplicaReport) {
+        let taken = self.taken.insert(replica.to_owned(), Instant::now());
+        let Some(before) = before.filter(|before| before.started_at == now.started_at) else { return };
         for (hook, report) in &now.hooks {
             let known = before.hooks.get(hook);
             let more = |count: fn(&HookReport) -> u64| count(report) > known.map_or(0, count);
@@ -35,7 +38,7 @@ impl Doors {
                 continue;
             }
             let counted = self.hooks.entry(hook.clone()).or_default();
-            if refused && counted.forgiven.is_none_or(|forgiven| taken >= forgiven) {
+            if refused && counted.forgiven.is_none_or(|forgiven| taken >= Some(forgiven)) {
                 counted.refused = Some(Instant::now());
             }
             if admitted {
@@ -44,15 +47,16 @@ impl Doors {
         }
     }
 
-    /// Forgets hooks that no replica has.
-    pub fn keep(&mut self, has: impl Fn(&str) -> bool) {
-        self.hooks.retain(|hook, _| has(hook));
+    /// Forgets replicas that are gone, and hooks that none of the others has.
+    pub fn keep(&mut self, replica: impl Fn(&str) -> bool, hook: impl Fn(&str) -> bool) {
+        self.taken.retain(|name, _| replica(name));
+        self.hooks.retain(|name, _| hook(name));
     }
 
     /// Forgets what was refused until now, reports still to come included.
     pub fn forgive(&mut self, hook: &str) {
         let counted = self.hooks.entry(hook.to_owned()).or_default();
-        (counted.refused, counted.forgiven) = (None, Some(Taken::now()));
+        (counted.refused, counted.forgiven) = (None, Some(Instant::now()));
     }
 
     /// A hook's door as the reports show it.
@@ -82,7 +86,7 @@ mod tests {
     async fn only_what_a_replica_counted_since_its_last_report_came_lately() {
         let mut doors = Doors::default();
         let mut count = |before: Option<&ReplicaReport>, now: &ReplicaReport| {
-            doors.count(before.map(|before| (before, Taken::now())), now);
+            doors.count("r", before, now);
             doors.of("h")
         };
         let nothing = Door::default();
@@ -96,19 +100,21 @@ mod tests {
         assert_eq!(count(Some(&report(1, 8, 7)), &report(1, 8, 8)), both);
     }
 
-    #[test]
-    fn what_was_refused_before_the_secret_was_mended_says_nothing() {
+    #[tokio::test(start_paused = true)]
+    async fn what_was_refused_before_the_secret_was_mended_says_nothing() {
         let mut doors = Doors::default();
-        let before = Taken::now();
-        doors.count(Some((&report(1, 0, 0), before)), &report(1, 1, 0));
+        doors.count("r", None, &report(1, 0, 0));
+        doors.count("r", Some(&report(1, 0, 0)), &report(1, 1, 0));
         assert!(doors.of("h").refused.is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
         doors.forgive("h");
         assert_eq!(doors.of("h").refused, None);
-        doors.count(Some((&report(1, 1, 0), before)), &report(1, 2, 0));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        doors.count("r", Some(&report(1, 1, 0)), &report(1, 2, 0));
         assert_eq!(doors.of("h").refused, None, "it may have been refused before that, too");
-        doors.count(Some((&report(1, 2, 0), Taken::now())), &report(1, 3, 0));
+        doors.count("r", Some(&report(1, 2, 0)), &report(1, 3, 0));
         assert!(doors.of("h").refused.is_some());
-        doors.keep(|_| false);
+        doors.keep(|_| true, |_| false);
         assert_eq!(doors.of("h"), Door::default());
     }
 }
