@@ -164,6 +164,7 @@ impl Control {
     async fn of_org(&self, org: &Arc<Org>, request: &Request, rest: &[&str]) -> Result<Answer, Refusal> {
         match (request.method.as_str(), rest) {
             ("GET", ["hooks"]) => Ok(ok(&org.hooks())),
+            ("GET", ["turns"]) => Ok(ok(&org.turns())),
             ("GET", ["log"]) => Ok(ok(&org.log())),
             ("GET", ["calls"]) => Ok(ok(&org.calls())),
             ("GET", ["faults"]) => Ok(ok(&org.faults())),

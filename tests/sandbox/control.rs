@@ -112,6 +112,23 @@ async fn the_control_api_sets_behaviour_faults_and_holds() {
 }
 
 #[tokio::test]
+async fn each_change_of_the_active_hook_is_written_down_with_its_time_and_author() {
+    let scene = Scene::new().await;
+    let begun = jiff::Timestamp::now();
+    let id = scene.create(&crate::scene::telephony("ours", "https://ours.example.com/")).await.id();
+    let lifecycle = format!("/api/v1/inlineHooks/{id}/lifecycle");
+    scene.post(&format!("{lifecycle}/activate")).await;
+    scene.org().admin(reqwest::Method::POST, &format!("{lifecycle}/deactivate"), &Value::Null).await;
+    scene.post(&format!("{lifecycle}/activate")).await;
+    let turns = got(scene.http.get(scene.control("/v1/orgs/acme/turns"))).await.unwrap().body;
+    let turns: Vec<hookswitch::sandbox::okta::Turn> = serde_json::from_value(turns).unwrap();
+    let told: Vec<Value> = turns.iter().map(|turn| json!([turn.by, turn.active])).collect();
+    let expected = [json!(["client", ["ours"]]), json!(["admin", []]), json!(["client", ["ours"]])];
+    assert_eq!(told, expected, "an activation that changes nothing is none");
+    assert!(turns.is_sorted_by_key(|turn| turn.at) && turns[0].at >= begun, "{turns:?}");
+}
+
+#[tokio::test]
 async fn someone_else_changes_a_hook_behind_the_clients_back() {
     let scene = Scene::new().await;
     let body = json!({"method": "POST", "path": "/api/v1/inlineHooks",

@@ -77,6 +77,16 @@ async fn a_second_activation_can_take_over() {
 }
 
 #[tokio::test]
+async fn a_second_activation_can_leave_two_active_and_the_record_shows_it() {
+    let scene = scene(|b| b.second_activation = OnSecondActivation::BothActive).await;
+    let (first, second) = pair(&scene).await;
+    assert_eq!(scene.post(&lifecycle(&second, "activate")).await.body["status"], "ACTIVE");
+    assert_eq!(scene.status(&first).await, "ACTIVE");
+    let most = scene.org().turns().iter().map(|turn| turn.active.len()).max();
+    assert_eq!(most, Some(2), "{:?}", scene.org().turns());
+}
+
+#[tokio::test]
 async fn deactivating_the_last_hook_can_be_allowed_or_refused() {
     for (permission, status, after) in [(Permission::Allowed, 200, "INACTIVE"), (Permission::Refused, 400, "ACTIVE")] {
         let scene = scene(|b| b.deactivating_last = permission).await;

@@ -11,7 +11,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::behaviour::Permission;
+use super::behaviour::{Behaviour, Permission};
 use super::errors::OktaError;
 use super::faults::{CallKind, Met, OktaFaultKind};
 use super::hooks::{Hook, Hooks};
@@ -19,6 +19,7 @@ use super::limits::Standing;
 use super::log::{Entry, Page, Query, request_id};
 use super::route::{Route, is_known_for_another_method, route};
 use super::rules::{self, Write};
+use super::turns::By;
 use super::{OktaCall, Org, REMEMBERED_CALLS};
 use crate::sandbox::carrier::Moment;
 use crate::sandbox::exchange::{Answer, Handler, Reply, Request};
@@ -102,7 +103,7 @@ impl Org {
         {
             return error.answer().into();
         }
-        let done = self.effect(request, route, request_id).await;
+        let done = self.effect(request, route, By::Client, request_id).await;
         if let Some(reply) = self.meet(kind, Moment::After, standing).await {
             return reply;
         }
@@ -128,6 +129,7 @@ impl Org {
         &self,
         request: &Request,
         route: Route<'_>,
+        by: By,
         request_id: &str,
     ) -> Result<Answer, OktaError> {
         let how = self.behaviour();
@@ -166,7 +168,7 @@ impl Org {
             Route::List => self.list(&pairs),
             Route::Create => {
                 let draft = rules::read(&request.body, Write::Create)?;
-                let hook = self.locked(|hooks| hooks.create(draft, &how))?;
+                let hook = self.changing(by, &how, |hooks| hooks.create(draft, &how))?;
                 self.changed("created", &hook, request_id);
                 shown(&hook)
             }
@@ -180,17 +182,17 @@ impl Org {
                 shown(&hook)
             }
             Route::Delete(id) => {
-                let hook = self.locked(|hooks| hooks.delete(id, &how))?;
+                let hook = self.changing(by, &how, |hooks| hooks.delete(id, &how))?;
                 self.changed("deleted", &hook, request_id);
                 Ok(Answer::empty(StatusCode::NO_CONTENT))
             }
             Route::Activate(id) => {
-                let hook = self.locked(|hooks| hooks.activate(id, &how))?;
+                let hook = self.changing(by, &how, |hooks| hooks.activate(id, &how))?;
                 self.changed("activated", &hook, request_id);
                 shown(&hook)
             }
             Route::Deactivate(id) => {
-                let hook = self.locked(|hooks| hooks.deactivate(id, &how))?;
+                let hook = self.changing(by, &how, |hooks| hooks.deactivate(id, &how))?;
                 self.changed("deactivated", &hook, request_id);
                 shown(&hook)
             }
@@ -208,6 +210,15 @@ impl Org {
 
     fn locked<T>(&self, act: impl FnOnce(&mut Hooks) -> T) -> T {
         act(&mut self.hooks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes hooks, and writes down which ones are active then, before anybody else comes near them.
+    fn changing<T>(&self, by: By, how: &Behaviour, act: impl FnOnce(&mut Hooks) -> T) -> T {
+        self.locked(|hooks| {
+            let done = act(hooks);
+            hooks.note(by, how);
+            done
+        })
     }
 
     fn list(&self, pairs: &[(String, String)]) -> Result<Answer, OktaError> {

@@ -23,6 +23,8 @@ pub enum OnSecondActivation {
     Refused,
     /// 200; the other hook becomes INACTIVE.
     TakesOver,
+    /// 200, against the documentation; both are ACTIVE, and who has two has made them.
+    BothActive,
 }
 
 /// A call Okta may allow or refuse.

@@ -12,6 +12,7 @@ use super::behaviour::{
 };
 use super::errors::OktaError;
 use super::rules::{ChannelDraft, TELEPHONY, Write};
+use super::turns::{By, Turn, Turns};
 use crate::sandbox::clock::{okta_time, random_id};
 use crate::sandbox::secret::Secret;
 
@@ -96,6 +97,7 @@ pub(super) struct Hooks {
     truth: Vec<Hook>,
     seen: Vec<Hook>,
     coming: VecDeque<(Instant, Vec<Hook>)>,
+    turns: Turns,
 }
 
 impl Hooks {
@@ -120,9 +122,21 @@ impl Hooks {
     }
 
     fn publish(&mut self, delay_ms: u64) {
-        let due = Instant::now() + Duration::from_millis(delay_ms.min(600_000));
+        let due = Instant::now() + delay(delay_ms);
         self.coming.push_back((due, self.truth.clone()));
         self.seen();
+    }
+
+    /// Writes down which telephony hooks are active by now, and by whom.
+    pub(super) fn note(&mut self, by: By, how: &Behaviour) {
+        let active = self.truth.iter().filter(|hook| hook.active && hook.kind == TELEPHONY);
+        let names = active.map(|hook| hook.name.clone()).collect();
+        self.turns.note(by, names, delay(how.effect_delay_ms));
+    }
+
+    /// What was written down, oldest first.
+    pub(super) fn turns(&self) -> Vec<Turn> {
+        self.turns.all()
     }
 
     fn at(&self, id: &str) -> Result<usize, OktaError> {
@@ -235,6 +249,7 @@ impl Hooks {
             match how.second_activation {
                 OnSecondActivation::Refused => return Err(another_is_active()),
                 OnSecondActivation::TakesOver => self.truth[other].active = false,
+                OnSecondActivation::BothActive => {}
             }
         }
         Ok(self.set_active(at, true, how))
@@ -280,6 +295,10 @@ impl Hooks {
         self.publish(how.effect_delay_ms);
         Ok(hook)
     }
+}
+
+fn delay(ms: u64) -> Duration {
+    Duration::from_millis(ms.min(600_000))
 }
 
 fn check_auth(kind: &str, auth: Option<&AuthScheme>) -> Result<(), OktaError> {

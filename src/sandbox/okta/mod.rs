@@ -1,6 +1,6 @@
 //! A simulated Okta org, written from Okta's documentation: the inline hooks API with its rules
 //! (`api`, `route`, `rules`, `hooks`), the System Log (`log`), and the caller of the active hook
-//! (`caller`, `send`) with Okta's own limited sender behind it (`fallback`).
+//! (`caller`, `send`) with Okta's own limited sender behind it (`fallback`). Which hooks were active when, is in `turns`.
 //! What the documentation leaves open is an option ([`behaviour`]); what can break, breaks on
 //! demand ([`faults`]).
 
@@ -18,6 +18,7 @@ mod passcode;
 mod route;
 mod rules;
 mod send;
+mod turns;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ use route::route;
 pub use caller::{Failure, HookStatus};
 pub use limits::RateLimit;
 pub use passcode::{Delivery, HookReport, RequestType, SendReport, SendRequest};
+pub use turns::{By, Turn};
 
 /// How many calls an org remembers.
 const REMEMBERED_CALLS: usize = 2_000;
@@ -236,6 +238,12 @@ impl Org {
         hooks.seen().iter().map(|hook| hook.shown(&base)).collect()
     }
 
+    /// Every change of which telephony hooks are active that is kept, oldest first.
+    #[must_use]
+    pub fn turns(&self) -> Vec<Turn> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).turns()
+    }
+
     /// Every event of the System Log that is kept, oldest first.
     #[must_use]
     pub fn log(&self) -> Vec<Value> {
@@ -263,7 +271,7 @@ impl Org {
             body: Bytes::from(body.to_string()),
         };
         let answer = match route(&request) {
-            Some(route) => self.effect(&request, route, &request_id()).await.unwrap_or_else(|e| e.answer()),
+            Some(route) => self.effect(&request, route, By::Admin, &request_id()).await.unwrap_or_else(|e| e.answer()),
             None => OktaError::no_path().answer(),
         };
         let body = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
