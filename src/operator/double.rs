@@ -310,6 +310,8 @@ struct OrgStored {
     broken: Vec<String>,
     spoilt: Option<Spoilt>,
     log: Vec<log::Event>,
+    /// Somebody else's hook, which takes the place when it is empty next.
+    usurper: Option<ObservedHook>,
     bucket: Option<Bucket>,
 }
 
@@ -393,6 +395,14 @@ impl Org {
     pub fn leave(&self, left: u32) {
         let resets_at = Instant::now() + Duration::from_mins(1);
         self.inner.lock().unwrap().bucket = Some(Bucket { left, resets_at });
+    }
+
+    /// Lets somebody else's hook take the place when it is empty next; the org then refuses to activate another.
+    pub fn usurp(&self, name: &str) {
+        let mut org = self.inner.lock().unwrap();
+        let (id, status) = (HookId::new("calTheirs").unwrap(), HookStatus::Active);
+        org.usurper =
+            Some(ObservedHook { id, name: name.to_owned(), status, headers: Vec::new(), ..org.hooks[0].clone() });
     }
 
     /// Fails every call from now on.
@@ -479,11 +489,21 @@ impl Api for Org {
     }
 
     fn activate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
-        self.call("activate", |org| Self::set(org, id, HookStatus::Active))
+        self.call("activate", |org| {
+            if org.hooks.iter().any(|hook| hook.status == HookStatus::Active && hook.headers.is_empty()) {
+                let summary = "another is active".into();
+                return Err(Failure::Refused { status: 400, code: None, summary, causes: Vec::new() });
+            }
+            Self::set(org, id, HookStatus::Active)
+        })
     }
 
     fn deactivate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
-        self.call("deactivate", |org| Self::set(org, id, HookStatus::Inactive))
+        self.call("deactivate", |org| {
+            let hook = Self::set(org, id, HookStatus::Inactive);
+            org.hooks.extend(org.usurper.take());
+            hook
+        })
     }
 
     fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>> {

@@ -295,6 +295,26 @@ async fn whoever_switches_in_okta_between_the_hooks_is_not_fought_and_who_switch
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_takes_the_place_inside_a_switch_is_told_of_and_not_fought_and_ours_follows_when_he_goes() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    world.org.usurp("Theirs");
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 3).await;
+    assert_eq!(active(&world), ["Theirs"]);
+    assert_eq!(condition(&world, PATH, "Held"), is("True", "Conflict"));
+    assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("False", "Conflict"));
+    world.org.calls();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    looks(&mut world, 6).await;
+    assert!(world.org.calls().iter().all(|call| *call == "list"), "nobody is fought");
+    world.org.edit(|hooks| hooks.retain(|hook| hook.name != "Theirs"));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    looks(&mut world, 3).await;
+    assert_eq!(active(&world), ["Acme b"], "what was refused because of him is asked for again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_decision_that_was_recorded_is_carried_out_by_the_next_leader() {
     let mut world = scene(|_| {});
     looks(&mut world, 6).await;

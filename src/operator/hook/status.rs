@@ -202,8 +202,9 @@ fn planned(seen: &HookView, state: Option<&str>, served: bool) -> Progress {
         );
         return Progress::Stalled(Ready::Conflict, message);
     }
-    if let Some(refusal) = seen.refusal.as_ref().filter(|_| matches!(seen.verdict.outcome, Outcome::Blocked(_)))
-        && !matches!(seen.verdict.outcome, Outcome::Blocked(Blocked::StandbyNotCreated))
+    // a refusal that has another reason by now is not what stands in the way
+    if let (Some(refusal), Outcome::Blocked(blocked)) = (&seen.refusal, &seen.verdict.outcome)
+        && blocked_reason(blocked) == Ready::OktaRefused
     {
         return Progress::Stalled(Ready::OktaRefused, format!("{} ({refusal})", outcome_text(&seen.verdict.outcome)));
     }

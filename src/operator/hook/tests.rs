@@ -85,6 +85,18 @@ fn each_outcome_of_the_plan_shows_as_one_reason() {
 }
 
 #[test]
+fn a_refusal_is_told_while_it_is_what_stands_in_the_way_and_no_longer() {
+    let foreign = Blocked::ForeignActive { hook: HookId::new("cal9").unwrap(), name: "x".into() };
+    for (blocked, reason, words) in [(Blocked::ActivationRefused, "OktaRefused", true), (foreign, "Conflict", false)] {
+        let mut seen = seen(Outcome::Blocked(blocked), Some(HookStatus::Inactive));
+        seen.refusal = Some("E0000001".into());
+        let built = build(&hook(true), Ok(endpoint()), Serving::Yes { replicas: 1 }, &Side::Planned(&seen));
+        let ready = conditions::get(&built.conditions, "Ready").unwrap();
+        assert_eq!((ready.reason.as_str(), ready.message.contains("E0000001")), (reason, words), "{}", ready.message);
+    }
+}
+
+#[test]
 fn a_standby_that_okta_refuses_is_told_by_its_own_condition() {
     let seen = seen(Outcome::Blocked(Blocked::StandbyNotCreated), None);
     let built = build(&hook(true), Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen));

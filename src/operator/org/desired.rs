@@ -47,13 +47,14 @@ impl Declared {
         ObjectRef::new(self.hook.namespace().unwrap_or_default(), self.hook.name_any())
     }
 
-    /// What Okta would be told, as a hash: a refusal holds as long as it is the same.
-    fn hash(&self, mark: &ChangeMark) -> u64 {
+    /// What Okta would be told, and whose hook is in the way, as a hash: a refusal holds as long as it is the same.
+    fn hash(&self, mark: &ChangeMark, in_the_way: Option<&HookId>) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hook.metadata.generation.hash(&mut hasher);
         self.endpoint.as_ref().map(|endpoint| &endpoint.url).ok().hash(&mut hasher);
         matches!(self.serving, Serving::Yes { .. }).hash(&mut hasher);
         mark.as_str().hash(&mut hasher);
+        in_the_way.map(HookId::as_str).hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -79,10 +80,11 @@ pub fn desired(
     let mut hooks = Vec::new();
     let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
     let active = observed.iter().find(|hook| hook.status == HookStatus::Active);
-    let active = active.and_then(|hook| match installation.whose(hook) {
-        Whose::Ours(owner) => Some(owner),
-        _ => None,
-    });
+    let (active, in_the_way) = match active.map(|hook| (installation.whose(hook), hook)) {
+        Some((Whose::Ours(owner), _)) => (Some(owner), None),
+        Some((_, hook)) => (None, Some(hook.id.clone())),
+        None => (None, None),
+    };
     // only what was in place and is not any more is somebody's doing: what our own plan left half done is finished
     let under_way = unfinished.as_ref().is_some_and(PlanIntent::is_under_way);
     let settled = !under_way && plan::is_settled(observed, state.promised(now).as_ref());
@@ -93,7 +95,7 @@ pub fn desired(
             Ok(endpoint) => key.secret(&object, endpoint.secret.expose()),
             Err(_) => applied_mark(&one.hook, &object, state).unwrap_or_else(|| ChangeMark::stored("")),
         };
-        let hash = one.hash(&mark);
+        let hash = one.hash(&mark, in_the_way.as_ref());
         hashes.insert(object.clone(), hash);
         let refused = state.refused(&object, hash, now);
         let state_wanted = wanted(one, &moved);

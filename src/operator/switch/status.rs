@@ -92,7 +92,7 @@ pub fn build(
         (FailoverActive::OnFirst, "The first hook is to be active.".to_owned())
     };
     conditions::set(list, on_standby.into(), reason, message, generation);
-    let (reason, message) = held(machine.phase());
+    let (reason, message) = held(machine.phase(), &sighting.seen.okta);
     conditions::set(list, (reason != Held::NotHeld).into(), reason, message, generation);
     let (reason, message) = shared;
     conditions::set(list, (reason == StandbyIndependent::Independent).into(), reason, message, generation);
@@ -225,8 +225,14 @@ fn ready_to_fail_over(standby: Option<&str>, sighting: &Sighting) -> (Is, Failov
     }
 }
 
-fn held(phase: &Phase) -> (Held, String) {
-    let Phase::Held(hold) = phase else { return (Held::NotHeld, String::new()) };
+fn held(phase: &Phase, okta: &InOkta) -> (Held, String) {
+    let hold = match phase {
+        Phase::Held(hold) => hold,
+        Phase::FailingOver { .. } if *okta == InOkta::Other => {
+            return (Held::Conflict, format!("The switch that is under way waits: {}.", Hold::Conflict));
+        }
+        _ => return (Held::NotHeld, String::new()),
+    };
     let reason = match hold {
         Hold::Mode => Held::ModeForbids,
         Hold::Paused => Held::Paused,
