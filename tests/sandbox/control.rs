@@ -124,6 +124,9 @@ async fn each_change_of_the_active_hook_is_written_down_with_its_time_and_author
     let turns: Vec<hookswitch::sandbox::okta::Turn> = serde_json::from_value(turns).unwrap();
     let told: Vec<Value> = turns.iter().map(|turn| json!([turn.by, turn.active])).collect();
     let expected = [json!(["client", ["ours"]]), json!(["admin", []]), json!(["client", ["ours"]])];
+    let shown = scene.run("turns").await.unwrap();
+    assert_eq!(shown.lines().count(), 3, "{shown}");
+    assert!(shown.contains("by admin   none") && shown.contains("by client  ours"), "{shown}");
     assert_eq!(told, expected, "an activation that changes nothing is none");
     assert!(turns.is_sorted_by_key(|turn| turn.at) && turns[0].at >= begun, "{turns:?}");
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::sandbox::carrier::CarrierCall;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::inbox::Message;
-use crate::sandbox::okta::{OktaCall, SendReport, SendRequest};
+use crate::sandbox::okta::{SendReport, SendRequest};
 use crate::sandbox::phone::Area;
 
 /// Longer than any hook may take.
@@ -62,7 +62,7 @@ impl Client {
         self.ask(Method::DELETE, &path, &query, None::<&()>).await
     }
 
-    pub(super) async fn of_org(&self, org: Option<&str>, what: &str) -> anyhow::Result<Vec<Value>> {
+    pub(super) async fn of_org<T: DeserializeOwned>(&self, org: Option<&str>, what: &str) -> anyhow::Result<Vec<T>> {
         let org = self.named(org).await?;
         self.get(&["v1", "orgs", &org, what], &[]).await
     }
@@ -77,11 +77,6 @@ impl Client {
         let org = self.named(org).await?;
         let call = serde_json::json!({"method": method, "path": path, "body": body});
         self.ask(Method::POST, &["v1", "orgs", &org, "admin"], &[], Some(&call)).await
-    }
-
-    pub(super) async fn okta_calls(&self, org: Option<&str>) -> anyhow::Result<Vec<OktaCall>> {
-        let org = self.named(org).await?;
-        self.get(&["v1", "orgs", &org, "calls"], &[]).await
     }
 
     pub(super) async fn carrier_calls(&self) -> anyhow::Result<BTreeMap<String, Vec<CarrierCall>>> {

@@ -46,6 +46,8 @@ enum Command {
     Log(OrgArgs),
     /// Shows the org's inline hooks.
     Hooks(OrgArgs),
+    /// Shows which telephony hooks were active when, and who changed that.
+    Turns(OrgArgs),
     /// Calls the org's management API as another admin would, and shows the answer.
     Admin(AdminArgs),
     /// Shows what carriers and the org's API were asked.
@@ -279,6 +281,11 @@ impl Cli {
                 let hooks = client.of_org(args.org.as_deref(), "hooks").await?;
                 if args.json { show::json(out, &hooks) } else { show::hooks(out, &hooks) }
             }
+            Command::Turns(args) => {
+                let client = Client::new(&self.control)?;
+                let turns = client.of_org(args.org.as_deref(), "turns").await?;
+                if args.json { show::json(out, &turns) } else { show::turns(out, &turns) }
+            }
             Command::Admin(args) => {
                 let client = Client::new(&self.control)?;
                 let body = args.body.as_deref().map(serde_json::from_str).transpose().context("the body is no JSON")?;
@@ -291,7 +298,7 @@ impl Cli {
             Command::Calls(args) => {
                 let client = Client::new(&self.control)?;
                 let carriers = client.carrier_calls().await?;
-                let okta = client.okta_calls(args.org.as_deref()).await?;
+                let okta = client.of_org(args.org.as_deref(), "calls").await?;
                 if args.json {
                     show::json(out, &serde_json::json!({"carriers": carriers, "okta": okta}))
                 } else {

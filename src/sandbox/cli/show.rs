@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::sandbox::carrier::CarrierCall;
 use crate::sandbox::faults::Fault;
 use crate::sandbox::inbox::{Channel, Message, Via};
-use crate::sandbox::okta::{Delivery, OktaCall, SendReport};
+use crate::sandbox::okta::{By, Delivery, OktaCall, SendReport, Turn};
 
 pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
     writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
@@ -132,6 +132,21 @@ pub(super) fn hooks(out: &mut dyn Write, hooks: &[Value]) -> anyhow::Result<()> 
             let part = |key: &str| header[key].as_str().unwrap_or("-");
             writeln!(out, "    {}: {}", part("key"), part("value"))?;
         }
+    }
+    Ok(())
+}
+
+pub(super) fn turns(out: &mut dyn Write, turns: &[Turn]) -> anyhow::Result<()> {
+    if turns.is_empty() {
+        writeln!(out, "no hook was ever active")?;
+    }
+    for turn in turns {
+        let by = match turn.by {
+            By::Client => "client",
+            By::Admin => "admin",
+        };
+        let active = if turn.active.is_empty() { "none".to_owned() } else { turn.active.join(", ") };
+        writeln!(out, "{:.3}  by {by:<6}  {active}", turn.at)?;
     }
     Ok(())
 }
