@@ -93,7 +93,7 @@ stage_tools || fail "preparing"
 step "Starting a cluster"
 stage_cluster || fail "the cluster did not start"
 
-step "Starting the sandbox: an Okta org and three carriers"
+step "Starting the sandbox: an Okta org and four carriers"
 stage_sandbox || fail "the sandbox did not start"
 
 step "Installing the chart"
@@ -255,15 +255,20 @@ expect status SUCCESSFUL "by the standby"
 expect provider reserve "by the standby"
 inbox +12025550149
 [ "$got" = 1 ] || fail "the handset got $got messages, not one"
-# from the org's record: when the first hook was switched off, and when the other was on
-gap=$(kubectl get -n "$telephony_namespace" oktaorg acme -o json | python3 -c '
+# by Okta's own record: between the one hook's end and the other's beginning, and what was asked of Okta from the look before to
+# the look after
+gap=$(sandbox turns --json | python3 -c '
 import datetime, json, sys
-at = lambda change: datetime.datetime.fromisoformat(change["at"].replace("Z", "+00:00"))
-history = json.load(sys.stdin)["status"]["history"]
-off = max(i for i, change in enumerate(history) if change["verb"] == "Deactivate" and change["object"].endswith("/acme"))
-on = next(change for change in history[off:] if change["object"].endswith("/acme-standby") and change["outcome"] == "ok")
-print(round((at(on) - at(history[off])).total_seconds() * 1000), len(history) - off)')
-calls=${gap#* } gap=${gap% *}
+turns = json.load(sys.stdin)
+at = lambda turn: datetime.datetime.fromisoformat(turn["at"][:26].rstrip("Z") + "+00:00")
+on = max(i for i, turn in enumerate(turns) if turn["active"] == ["Acme passcodes, standby"])
+print(round((at(turns[on]) - at(turns[on - 1])).total_seconds() * 1000))') || fail "the standby is not in the record"
+calls=$(sandbox calls --json | python3 -c '
+import json, sys
+looks = ["list", "create", "get", "replace", "activate", "deactivate"]
+calls = [call["call"] for call in json.load(sys.stdin)["okta"] if call["call"] in looks]
+off = len(calls) - 1 - calls[::-1].index("deactivate")
+print(", ".join(calls[off - 1 : calls.index("list", off) + 1]))') || fail "the switch is not among the calls"
 
 step "The carriers are back: the first hook is well again, and a person brings it back"
 show sandbox fault twilio clear
@@ -295,7 +300,7 @@ printf '  %-52s %8s s\n' "drift made in Okta → named in status (poll 15 s)" "$
   "kubectl apply → the other hook active (5 s of stillness)" "$handed" \
   "every carrier down → the standby hook active" "$switched"
 printf '  %-52s %8s ms\n' "no hook active during the switch" "$gap"
-printf '  %-52s %8s\n' "calls that changed Okta for it" "$calls"
+printf '  %-52s %8s   %s\n' "calls of Okta for it" "$(wc -w <<<"$calls")" "$calls"
 printf '  %-52s %8s MB\n' "operator, resident memory" "$operator_memory" "gateway, resident memory" "$gateway_memory"
 
 if [ -n "${KEEP:-}" ]; then

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The cluster suite: brings up the stage of the demo and runs the scenarios of tests/cluster/suite against it.
-#   suite.sh [FILTER]   only scenarios whose name has FILTER
+# The cluster suite: brings up stages like the demo's and runs the scenarios of tests/cluster/suite against them, each lane of
+# them on a stage of its own and all lanes at once.
+#   suite.sh [LANE [FILTER]]   only that lane (gateway or switch); of it only scenarios whose sentence has FILTER
 set -uo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$top" || exit 1
@@ -14,11 +15,13 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/hookswitch-suite.XXXXXX")
 . demo/stage.sh
 
 begun=$SECONDS
-say() { printf 'cluster: %4ds %s\n' $((SECONDS - begun)) "$1"; }
+say() { printf '%4ds %s\n' $((SECONDS - begun)) "$1"; }
 leave() {
   local code=$?
   trap '' INT TERM HUP
-  stage_down
+  # whoever is told to end takes its stage down first; a wait that a signal came into ends early
+  jobs -p | xargs -r kill 2>/dev/null
+  while [ -n "$(jobs -pr)" ]; do wait; done
   rm -rf "$work"
   exit "$code"
 }
@@ -27,15 +30,40 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
+# lane NAME [FILTER]: the scenarios of a lane on a stage of their own. For the background alone, where traps and names are its
+# own.
+lane() {
+  work=$work/$1
+  mkdir "$work" || exit 1
+  trap 'trap "" TERM; jobs -p | xargs -r kill 2>/dev/null; stage_down' EXIT
+  trap 'exit 143' TERM
+  say "starting the cluster"
+  stage_cluster || exit 1
+  stage_sandbox || exit 1
+  say "installing the chart"
+  # trace, so that the search for leaks has everything to search that could ever be written
+  stage_install --set logLevel=trace || exit 1
+  say "running the scenarios"
+  # a shell that waits can be told to end, one that runs a program cannot
+  HOOKSWITCH_SUITE=$work HOOKSWITCH_SCRIPTS=$top/tests/cluster "$suite" "$@" &
+  wait $!
+}
+
 say "building images and, where they are not cached, the cluster's programs"
 stage_tools || exit 1
 say "building the suite"
-cargo test --locked --quiet --test cluster --no-run || exit 1
-say "starting the cluster"
-stage_cluster || exit 1
-stage_sandbox || exit 1
-say "installing the chart"
-# trace, so that the search for leaks has everything to search that could ever be written
-stage_install --set logLevel=trace || exit 1
-say "running the scenarios"
-HOOKSWITCH_SUITE=$work HOOKSWITCH_SCRIPTS=$top/tests/cluster cargo test --locked --quiet --test cluster -- "$@"
+suite=$(cargo test --locked --quiet --test cluster --no-run --message-format=json |
+  sed -n 's/.*"name":"cluster".*"executable":"\([^"]*\)".*/\1/p')
+[ -x "$suite" ] || exit 1
+
+if [ $# -gt 0 ]; then lanes=("$1"); else lanes=(gateway switch); fi
+running=()
+for name in "${lanes[@]}"; do
+  lane "$name" "${@:2}" > >(sed -u "s/^/$name: /") 2>&1 &
+  running+=($!)
+done
+failed=0
+for one in "${running[@]}"; do
+  wait "$one" || failed=1
+done
+exit $failed

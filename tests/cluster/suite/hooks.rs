@@ -4,7 +4,7 @@ use std::{process::Command, thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::stage::{SYSTEM, Stage, TELEPHONY};
+use crate::stage::{SYSTEM, Stage, TELEPHONY, process};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,7 +38,7 @@ fn path(hook: &Value) -> String {
     format!("/api/v1/inlineHooks/{}", hook["id"].as_str().expect("a hook has an id"))
 }
 
-fn content(name: &str, uri: &str) -> Value {
+pub fn content(name: &str, uri: &str) -> Value {
     json!({"name": name, "type": "com.okta.telephony.provider", "version": "1.0.0",
         "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": uri, "method": "POST",
             "headers": [{"key": "X-Hookswitch-Owner", "value": "sandbox/telephony/acme"}],
@@ -50,11 +50,11 @@ fn ready(stage: &Stage, name: &str) -> bool {
 }
 
 fn delivers(stage: &Stage) {
-    let sent = stage.send("+12025550100", &[]);
+    let sent = stage.send("+12025550100", json!({}));
     assert_eq!((sent.text("status"), sent.text("delivery")), ("SUCCESSFUL", "hook"), "{}", sent.0);
 }
 
-fn metrics(stage: &Stage) -> String {
+pub fn metrics(stage: &Stage) -> String {
     let pods =
         stage.kubectl(&["get", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/component=operator", "-o", "name"]);
     let one = |pod: &str| {
@@ -182,22 +182,31 @@ pub fn leader(stage: &Stage) -> String {
     holder.split_whitespace().next().and_then(|holder| holder.split('_').next()).unwrap_or_default().to_owned()
 }
 
-/// Kills the leader while Okta has done what a call of this kind asked for and holds its answer.
-fn killed_at(stage: &Stage, call: &str, ask: impl FnOnce()) {
-    let hold = stage.control("POST", "/v1/orgs/acme/holds", &json!({"call": call, "when": "after"}))["hold"].clone();
-    let hold = format!("/v1/holds/{hold}");
+/// Kills the leader while Okta has done what a call of this kind asked for and holds its answer. The next one leads when the
+/// lease has run out, or at once when the scenario takes it away.
+fn killed_at(stage: &Stage, call: &str, lease: Lease, ask: impl FnOnce()) {
+    let hold = stage.hold(call, "after");
     ask();
-    stage.until(&format!("Okta holds the answer to {call}"), PATIENCE, || {
-        stage.control("GET", &hold, &Value::Null)["arrivals"].as_u64().is_some_and(|arrivals| arrivals > 0)
-    });
+    hold.met(PATIENCE);
     let pod = leader(stage);
     stage.kubectl(&["delete", "pod", "-n", SYSTEM, &pod, "--grace-period=0", "--force"]);
-    stage.control("DELETE", &hold, &Value::Null);
+    stage.until("its process is gone", PATIENCE, || process(&pod).is_none());
+    if lease == Lease::TakenAway {
+        stage.kubectl(&["delete", "lease", "-n", SYSTEM, "--all"]);
+    }
+    hold.release();
     let took = stage.until("another replica leads", Duration::from_secs(90), || {
         let now = leader(stage);
         !now.is_empty() && now != pod
     });
     println!("     killed while Okta held the answer to {call}: another led after {:.1} s", took.as_secs_f64());
+}
+
+/// What becomes of the lease of a leader that was killed.
+#[derive(PartialEq, Eq)]
+enum Lease {
+    RunsOut,
+    TakenAway,
 }
 
 pub fn killed(stage: &Stage) {
@@ -207,21 +216,21 @@ pub fn killed(stage: &Stage) {
         });
         delivers(stage);
     };
-    killed_at(stage, "create", || apply(stage, &[second("Inactive")]));
+    killed_at(stage, "create", Lease::RunsOut, || apply(stage, &[second("Inactive")]));
     end(FIRST);
-    killed_at(stage, "deactivate", || apply(stage, &[first("Inactive"), second("Active")]));
+    killed_at(stage, "deactivate", Lease::TakenAway, || apply(stage, &[first("Inactive"), second("Active")]));
     end(SECOND);
-    killed_at(stage, "activate", || apply(stage, &[first("Active"), second("Inactive")]));
+    killed_at(stage, "activate", Lease::TakenAway, || apply(stage, &[first("Active"), second("Inactive")]));
     end(FIRST);
     let headers = |value: &str| {
         let patch = json!({"spec": {"headers": [{"name": "X-Turn", "value": value}]}}).to_string();
         stage.kubectl(&["patch", "telephonyhook", "acme", "-n", TELEPHONY, "--type=merge", "-p", &patch]);
     };
-    killed_at(stage, "replace", || headers("1"));
+    killed_at(stage, "replace", Lease::TakenAway, || headers("1"));
     end(FIRST);
     let sent = named(stage, FIRST)["channel"]["config"]["headers"].to_string();
     assert!(sent.contains("X-Turn"), "{sent}");
-    killed_at(stage, "delete", || {
+    killed_at(stage, "delete", Lease::TakenAway, || {
         stage.kubectl(&["delete", "telephonyhook", "second", "-n", TELEPHONY, "--wait=false"]);
     });
     stage.until("the hook and its object are gone", Duration::from_secs(90), || {

@@ -1,10 +1,13 @@
 //! Scenarios against a real API server, controllers, scheduler and node, with Okta and the carriers simulated.
 //!
-//! `tests/cluster/suite.sh` brings the stage up and runs this. Scenarios share it and run one after the other, so each
-//! leaves it as it was. A scenario fails by panicking; all are run and counted.
+//! `tests/cluster/suite.sh` brings stages up and runs this on each, with the name of a lane and perhaps a filter. The scenarios
+//! of a lane share a stage and run one after the other, so each leaves it as it was. A scenario fails by panicking; all are run
+//! and counted.
 
 mod hooks;
 mod leaks;
+mod ready;
+mod record;
 mod scenarios;
 mod stage;
 mod switch;
@@ -18,11 +21,15 @@ fn main() -> ExitCode {
         eprintln!("cluster: this needs a cluster; run tests/cluster/suite.sh (make test does)");
         return ExitCode::FAILURE;
     };
-    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let mut given = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    let (lane, filter) = (given.next().unwrap_or_default(), given.next().unwrap_or_default());
+    let Some(lane) = scenarios::LANES.iter().find(|known| known.name == lane) else {
+        eprintln!("cluster: there is no lane {lane:?}");
+        return ExitCode::FAILURE;
+    };
     let (mut passed, mut failed) = (0_u32, 0_u32);
-    for (number, (sentence, scenario)) in scenarios::ALL.iter().enumerate() {
-        // all others need what the first one applies
-        if number > 0 && !sentence.contains(&filter) {
+    for (number, (sentence, scenario)) in lane.scenarios.iter().enumerate() {
+        if number >= lane.needed && !sentence.contains(&filter) {
             continue;
         }
         stage.calm();

@@ -5,54 +5,108 @@ use std::{thread, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    hooks, leaks,
+    hooks, leaks, record,
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
     switch,
 };
 
 type Scenario = fn(&Stage);
 
-/// All scenarios in the order in which they run: the first applies the examples, the last ones take them away.
-pub const ALL: &[(&str, Scenario)] = &[
-    ("the examples applied to an empty cluster become ready, active in Okta, and deliver a passcode", examples),
-    ("a voice call is delivered by the primary carrier", voice),
-    ("whatever way the primary carrier fails, the secondary delivers once and in time", failover),
-    ("a country is routed elsewhere and a denied one is answered as sent", routing),
-    ("manifests that make no sense are refused by the API server with a sentence", bad_manifests),
-    ("an invalid change is told to its author and the last good configuration serves on", bad_change),
-    ("a carrier that is down shows as unhealthy and comes back", carrier_health),
-    ("a changed rule reaches the pods within seconds and without a restart", reload),
-    ("deleting the leading operator changes nothing for those who log in", operator_gone),
-    ("the gateway serves while the API server is away", api_server_gone),
-    ("no object is written but leases when nothing changes", quiet),
-    ("nobody else's hook in Okta is touched", foreign_hook),
-    ("what somebody changes in Okta behind our back is named, counted and mended within a poll", hooks::drift),
-    ("the active place is handed over and back by kubectl apply, with never two active", hooks::handing_over),
-    ("two hooks declared Active are both told and nothing is changed in Okta", hooks::two_active),
-    ("a hook that goes with its object is deleted in Okta", hooks::deleted_hook),
-    ("the leader killed while Okta holds an answer, for each kind of call: the next one finishes", hooks::killed),
-    ("with its status lost a hook is found by its mark", hooks::lost_status),
-    (
-        "somebody else's active hook is a conflict that says the way out, and ours takes over when it goes",
-        hooks::conflict,
-    ),
-    ("a switch over two hooks keeps the first active and proves the standby", switch::set_up),
-    ("when every carrier of the active hook fails, the switch makes the standby active", switch::carriers_fail),
-    ("when the active hook's gateway is gone, the switch makes the standby active", switch::gateway_gone),
-    (
-        "when the active hook's certificate has expired, the switch makes the standby active",
-        switch::certificate_expired,
-    ),
-    ("the switch switches nothing needlessly, and says why", switch::not_needlessly),
-    ("a person promotes and brings back by the switch, in the cluster and in Okta's console", switch::people),
-    ("the leader frozen in the middle of a switch: the next one ends it, and no stale call does harm", switch::frozen),
-    ("a switch whose API server goes while none is active is ended without it", switch::api_server_gone),
-    ("a switch repoints a hook by one call, there and back, and it is never inactive", switch::repointed),
-    ("a switch that is deleted changes nothing in Okta", switch::deleted),
-    ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search),
-    ("a namespace goes with everything in it, and its hook is found again", hooks::namespace_gone),
-    ("uninstalling leaves nothing held and Okta as it is", hooks::uninstalled),
+/// Scenarios that share a stage.
+pub struct Lane {
+    pub name: &'static str,
+    /// How many of the first ones apply what all others need.
+    pub needed: usize,
+    /// In the order in which they run; the search for leaks comes before what takes things away.
+    pub scenarios: &'static [(&'static str, Scenario)],
+}
+
+/// All scenarios. Lanes run at once.
+pub const LANES: &[Lane] = &[
+    Lane {
+        name: "gateway",
+        needed: 1,
+        scenarios: &[
+            EXAMPLES,
+            ("a voice call is delivered by the primary carrier", voice),
+            ("whatever way the primary carrier fails, the secondary delivers once and in time", failover),
+            ("a country is routed elsewhere and a denied one is answered as sent", routing),
+            ("manifests that make no sense are refused by the API server with a sentence", bad_manifests),
+            ("an invalid change is told to its author and the last good configuration serves on", bad_change),
+            ("a carrier that is down shows as unhealthy and comes back", carrier_health),
+            ("a changed rule reaches the pods within seconds and without a restart", reload),
+            ("deleting the leading operator changes nothing for those who log in", operator_gone),
+            ("the gateway serves while the API server is away", api_server_gone),
+            ("no object is written but leases when nothing changes, and nobody else's hook in Okta is touched", quiet),
+            ("what somebody changes in Okta behind our back is named, counted and mended within a poll", hooks::drift),
+            ("the active place is handed over and back by kubectl apply, with never two active", hooks::handing_over),
+            ("two hooks declared Active are both told and nothing is changed in Okta", hooks::two_active),
+            ("a hook that goes with its object is deleted in Okta", hooks::deleted_hook),
+            (
+                "the leader killed while Okta holds an answer, for each kind of call: the next one finishes",
+                hooks::killed,
+            ),
+            ("with its status lost a hook is found by its mark", hooks::lost_status),
+            (
+                "somebody else's active hook is a conflict that says the way out, and ours takes over when it goes",
+                hooks::conflict,
+            ),
+            LEAKS,
+            ("a namespace goes with everything in it, and its hook is found again", hooks::namespace_gone),
+            ("uninstalling leaves nothing held and Okta as it is", hooks::uninstalled),
+            ONE_AT_A_TIME,
+        ],
+    },
+    Lane {
+        name: "switch",
+        needed: 2,
+        scenarios: &[
+            EXAMPLES,
+            ("a switch over two hooks keeps the first active and proves the standby", switch::set_up),
+            ("when every carrier of the active hook fails, the standby is active", switch::faults::carriers_fail),
+            ("when the active hook's gateway is gone, the standby is active", switch::faults::gateway_gone),
+            ("when the name of the active hook's host is gone, the standby is active", switch::faults::name_gone),
+            (
+                "when the active hook's certificate has expired, the standby is active",
+                switch::faults::certificate_expired,
+            ),
+            (
+                "when Okta's API is back and a spent budget acknowledged, and not before, the standby is active, however slow Okta",
+                switch::faults::okta_away,
+            ),
+            ("nothing is switched needlessly, and it says why", switch::restraint::not_needlessly),
+            (
+                "a small country, numbers that fail and strangers at the door are no reason to switch",
+                switch::restraint::no_reason,
+            ),
+            ("an operator that is blind switches nothing, whatever happens meanwhile", switch::restraint::blind),
+            ("a person promotes and brings back, in the cluster and in Okta's console", switch::people::promote),
+            (
+                "another admin who activates a hook of his own during a failover is told of and not fought",
+                switch::people::console_meanwhile,
+            ),
+            (
+                "the leader frozen in the middle: the next one ends it, and no stale call does harm",
+                switch::crash::frozen,
+            ),
+            ("a switch whose API server goes while none is active is ended without it", switch::crash::api_server_gone),
+            (
+                "when every carrier fails and a hook is repointed, the standby is active by one call, there and back",
+                switch::faults::repointed,
+            ),
+            LEAKS,
+            ("a switch that is deleted changes nothing in Okta", switch::deleted),
+            ONE_AT_A_TIME,
+        ],
+    },
 ];
+
+const EXAMPLES: (&str, Scenario) =
+    ("the examples applied to an empty cluster become ready, active in Okta, and deliver a passcode", examples);
+const LEAKS: (&str, Scenario) =
+    ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search);
+const ONE_AT_A_TIME: (&str, Scenario) =
+    ("at no instant of the run were two hooks of ours active, nor none but inside a swap", record::one_at_a_time);
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,8 +115,13 @@ const CODES: &[&str] =
     &["k3Xq9ZpLm2Vw", "T7bRw4NcY8Js", "Hd5Gv2QfMx6K", "Wn9Ae3LtPz7C", "Bq4Uy8KsRj2F", "Zx6Dm1VhTg5N"];
 const NUMBERS: &[&str] =
     &["+12025550171", "+12025550172", "+12025550173", "+46701740605", "+12025550174", "+9607712345"];
-const CREDENTIALS: &[&str] =
-    &["sandbox-okta-token", "sandbox-twilio-token", "sandbox-backup-token", "sandbox-nordic-token"];
+const CREDENTIALS: &[&str] = &[
+    "sandbox-okta-token",
+    "sandbox-twilio-token",
+    "sandbox-backup-token",
+    "sandbox-nordic-token",
+    "sandbox-reserve-token",
+];
 
 fn delivered_once(stage: &Stage, number: &str, code: &str, carrier: &str) {
     let inbox = stage.inbox(number);
@@ -103,13 +162,13 @@ fn examples(stage: &Stage) {
         "the mark is missing: {headers:?}"
     );
 
-    let sent = stage.send(NUMBERS[0], &["--code", CODES[0]]);
+    let sent = stage.send(NUMBERS[0], json!({"code": CODES[0]}));
     assert_eq!((sent.text("status"), sent.text("delivery"), sent.text("provider")), ("SUCCESSFUL", "hook", "twilio"));
     delivered_once(stage, NUMBERS[0], CODES[0], "twilio");
 }
 
 fn voice(stage: &Stage) {
-    let sent = stage.send(NUMBERS[1], &["--channel", "voice", "--code", CODES[1]]);
+    let sent = stage.send(NUMBERS[1], json!({"channel": "voice", "code": CODES[1]}));
     assert_eq!((sent.text("status"), sent.text("provider")), ("SUCCESSFUL", "twilio"));
     let inbox = stage.inbox(NUMBERS[1]);
     assert_eq!(inbox.len(), 1, "{inbox:?}");
@@ -119,7 +178,7 @@ fn voice(stage: &Stage) {
 fn trusted(stage: &Stage) {
     stage.sandbox(&["fault", "twilio", "clear"]);
     stage.until("all replicas use the primary carrier again", PATIENCE, || {
-        (0..8).all(|_| stage.send("+12025550100", &[]).text("provider") == "twilio")
+        (0..8).all(|_| stage.send("+12025550100", json!({})).text("provider") == "twilio")
     });
 }
 
@@ -139,7 +198,7 @@ fn failover(stage: &Stage) {
         let mut arguments = vec!["fault", "twilio"];
         arguments.extend(fault);
         stage.sandbox(&arguments);
-        let sent = stage.send(NUMBERS[2], &["--code", CODES[2]]);
+        let sent = stage.send(NUMBERS[2], json!({"code": CODES[2]}));
         println!(
             "     {:<8} answered {} by {} after {} ms",
             fault[0],
@@ -160,11 +219,11 @@ fn failover(stage: &Stage) {
 }
 
 fn routing(stage: &Stage) {
-    let sent = stage.send(NUMBERS[3], &["--code", CODES[3]]);
+    let sent = stage.send(NUMBERS[3], json!({"code": CODES[3]}));
     assert_eq!(sent.text("provider"), "nordic", "{}", sent.0);
     delivered_once(stage, NUMBERS[3], CODES[3], "nordic");
 
-    let sent = stage.send(NUMBERS[5], &["--code", CODES[4]]);
+    let sent = stage.send(NUMBERS[5], json!({"code": CODES[4]}));
     assert_eq!((sent.text("status"), sent.text("provider")), ("SUCCESSFUL", "HOOKSWITCH-BLOCKED"), "{}", sent.0);
     assert_eq!(stage.inbox(NUMBERS[5]).len(), 0, "a denied number got a message");
 }
@@ -255,7 +314,7 @@ fn bad_change(stage: &Stage) {
     let message = stage.get("routingpolicy", "default").to_string();
     assert!(message.contains("nobody"), "the missing carrier is not named");
     thread::sleep(Duration::from_secs(5));
-    let sent = stage.send("+12025550100", &[]);
+    let sent = stage.send("+12025550100", json!({}));
     assert_eq!(sent.text("provider"), "twilio", "the last good rule must serve on: {}", sent.0);
     stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &good]);
     stage.until("the policy is ready again", PATIENCE, || {
@@ -287,12 +346,14 @@ fn reload(stage: &Stage) {
         stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &patch]);
     };
     set("backup");
-    let took = stage
-        .until("the new rule is in force", PATIENCE, || stage.send("+12025550100", &[]).text("provider") == "backup");
+    let took = stage.until("the new rule is in force", PATIENCE, || {
+        stage.send("+12025550100", json!({})).text("provider") == "backup"
+    });
     println!("     in force after {:.1} s", took.as_secs_f64());
     let both = json!([{"op": "replace", "path": "/spec/rules/2/send/providers", "value": [{"name": "twilio"}, {"name": "backup"}]}]).to_string();
     stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &both]);
-    stage.until("the old rule is back", PATIENCE, || stage.send("+12025550100", &[]).text("provider") == "twilio");
+    stage
+        .until("the old rule is back", PATIENCE, || stage.send("+12025550100", json!({})).text("provider") == "twilio");
     assert_eq!(pods(), before, "a change of rules must not restart pods");
 }
 
@@ -314,7 +375,7 @@ fn operator_gone(stage: &Stage) {
     let pod = first.split_whitespace().next().and_then(|h| h.split('_').next()).unwrap_or("").to_owned();
     let mark = stage.audit().lines().count();
     stage.kubectl(&["delete", "pod", "-n", SYSTEM, &pod, "--grace-period=0", "--force"]);
-    assert_eq!(stage.send("+12025550100", &[]).text("status"), "SUCCESSFUL");
+    assert_eq!(stage.send("+12025550100", json!({})).text("status"), "SUCCESSFUL");
     let took = stage.until("another replica leads", Duration::from_secs(90), || {
         let now = holder();
         !now.is_empty() && now != first
@@ -335,18 +396,13 @@ fn operator_gone(stage: &Stage) {
 }
 
 fn api_server_gone(stage: &Stage) {
-    let pod =
-        stage.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]).trim().to_owned();
-    assert!(!pod.is_empty());
-    let before = stage.send("+12025550100", &[]);
+    let before = stage.send("+12025550100", json!({}));
     assert_eq!(before.text("provider"), "twilio");
     stage.script("component.sh", &["stop", "apiserver"]);
-    // Without an API server there is no exec: the sandbox's control API is asked from inside the cluster's network.
-    let answer = stage
-        .script_in_network(&format!("http://{pod}:8025/v1/send"), r#"{"to": "+12025550174", "code": "Bq4Uy8KsRj2F"}"#);
+    // without an API server there is no exec
+    let answer = stage.control("POST", "/v1/send", &json!({"to": NUMBERS[4], "code": CODES[4]}));
     stage.script("component.sh", &["start", "apiserver"]);
     stage.until("the API server is back", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
     assert_eq!(
         (answer["hook"]["status"].as_str(), answer["hook"]["provider"].as_str()),
         (Some("SUCCESSFUL"), Some("twilio")),
@@ -364,15 +420,6 @@ fn api_server_gone(stage: &Stage) {
 
 fn quiet(stage: &Stage) {
     let seconds = if std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full") { 300 } else { 60 };
-    // What the scenarios before have stirred up settles first.
-    thread::sleep(Duration::from_secs(20));
-    let before = stage.audit().lines().count();
-    thread::sleep(Duration::from_secs(seconds));
-    let written = stage.written_since(before, &["leases"]);
-    assert!(written.is_empty(), "written within {seconds} s although nothing changed: {written:#?}");
-}
-
-fn foreign_hook(stage: &Stage) {
     let foreign = stage.somebody_else(
         "POST",
         "/api/v1/inlineHooks",
@@ -383,7 +430,13 @@ fn foreign_hook(stage: &Stage) {
                 "authScheme": {"type": "HEADER", "key": "Authorization", "value": "something else"}}},
         }),
     );
+    // What the scenarios before have stirred up settles first.
     thread::sleep(Duration::from_secs(20));
+    let before = stage.audit().lines().count();
+    thread::sleep(Duration::from_secs(seconds));
+    let written = stage.written_since(before, &["leases"]);
+    assert!(written.is_empty(), "written within {seconds} s although nothing changed: {written:#?}");
+
     let now = stage.okta_hooks();
     let same = now.iter().find(|hook| hook["id"] == foreign["id"]).expect("the foreign hook is still there");
     assert_eq!(same["lastUpdated"], foreign["lastUpdated"], "the foreign hook was written to");

@@ -6,11 +6,13 @@ use std::{
     io::Write as _,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Mutex, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 /// Namespace of the resources.
 pub const TELEPHONY: &str = "telephony";
@@ -21,8 +23,56 @@ pub const SANDBOX: &str = "hookswitch-sandbox";
 
 /// A cluster with the sandbox and the chart in it.
 pub struct Stage {
-    work: PathBuf,
+    pub work: PathBuf,
     scripts: PathBuf,
+    /// Where the sandbox is in the cluster's network; it stays there for a run.
+    sandbox: OnceLock<String>,
+    pub holds: Holds,
+}
+
+/// The times in which scenarios let Okta hold calls: what takes long then is their doing.
+#[derive(Default)]
+pub struct Holds(Mutex<Vec<(Timestamp, Timestamp)>>);
+
+impl Holds {
+    /// Whether any call was held between these moments.
+    pub fn any(&self, from: Timestamp, until: Timestamp) -> bool {
+        let holds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        holds.iter().any(|(begun, ended)| *begun < until && *ended > from)
+    }
+}
+
+/// Calls that Okta holds until this is dropped.
+pub struct Hold<'s> {
+    stage: &'s Stage,
+    what: String,
+    path: String,
+    since: Timestamp,
+}
+
+impl Hold<'_> {
+    /// Waits until a call is held.
+    pub fn met(&self, patience: Duration) {
+        self.stage.until(&format!("Okta holds {}", self.what), patience, || {
+            self.stage.control("GET", &self.path, &Value::Null)["arrivals"]
+                .as_u64()
+                .is_some_and(|arrivals| arrivals > 0)
+        });
+    }
+
+    /// Lets the calls go.
+    pub fn release(self) {}
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        // what a failed scenario leaves is healed before the next one
+        if !thread::panicking() {
+            self.stage.control("DELETE", &self.path, &Value::Null);
+        }
+        let mut holds = self.stage.holds.0.lock().unwrap_or_else(PoisonError::into_inner);
+        holds.push((self.since, Timestamp::now()));
+    }
 }
 
 /// What Okta made of one passcode.
@@ -40,10 +90,28 @@ impl Sent {
     }
 }
 
+/// The operator's process in a pod, by the name of the pod in its environment; nothing once it is gone.
+pub fn process(pod: &str) -> Option<String> {
+    let is_it = |id: &str| {
+        let read = |file: &str| std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+        let has =
+            |bytes: Vec<u8>, text: &str| String::from_utf8_lossy(&bytes).split('\0').any(|part| part.ends_with(text));
+        has(read("cmdline"), "operator") && has(read("environ"), &format!("={pod}"))
+    };
+    let processes = std::fs::read_dir("/proc").expect("the machine has /proc").filter_map(Result::ok);
+    let mut ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    ids.find(|id| id.bytes().all(|b| b.is_ascii_digit()) && is_it(id))
+}
+
 impl Stage {
     pub fn from_environment() -> Option<Self> {
         env::var_os("KUBECONFIG")?;
-        Some(Self { work: env::var_os("HOOKSWITCH_SUITE")?.into(), scripts: env::var_os("HOOKSWITCH_SCRIPTS")?.into() })
+        Some(Self {
+            work: env::var_os("HOOKSWITCH_SUITE")?.into(),
+            scripts: env::var_os("HOOKSWITCH_SCRIPTS")?.into(),
+            sandbox: OnceLock::new(),
+            holds: Holds::default(),
+        })
     }
 
     /// Runs kubectl; panics with its error output when it fails.
@@ -98,11 +166,10 @@ impl Stage {
         self.kubectl(&all)
     }
 
-    /// Okta sends a passcode.
-    pub fn send(&self, to: &str, more: &[&str]) -> Sent {
-        let mut arguments = vec!["send", "--json", "--to", to];
-        arguments.extend(more);
-        Sent(serde_json::from_str(&self.sandbox(&arguments)).expect("the sandbox prints JSON"))
+    /// Okta sends a passcode, with what else is said of it.
+    pub fn send(&self, to: &str, mut passcode: Value) -> Sent {
+        passcode["to"] = to.into();
+        Sent(self.control("POST", "/v1/send", &passcode))
     }
 
     /// What the handset of a number got.
@@ -112,27 +179,41 @@ impl Stage {
 
     /// The hooks of the simulated org.
     pub fn okta_hooks(&self) -> Vec<Value> {
-        serde_json::from_str(&self.sandbox(&["hooks", "--json"])).expect("the sandbox prints JSON")
+        let hooks = self.control("GET", "/v1/orgs/acme/hooks", &Value::Null);
+        hooks.as_array().cloned().unwrap_or_else(|| panic!("no hooks: {hooks}"))
     }
 
     /// Somebody else's call of Okta's API; the answer's body.
     pub fn somebody_else(&self, method: &str, path: &str, body: &Value) -> Value {
-        self.somebody_else_at(&self.sandbox_address(), method, path, body)
-    }
-
-    /// The same at a known address: it needs no API server.
-    pub fn somebody_else_at(&self, address: &str, method: &str, path: &str, body: &Value) -> Value {
-        let call = serde_json::json!({"method": method, "path": path, "body": body}).to_string();
-        let answer = self.script_in_network(&format!("http://{address}:8025/v1/orgs/acme/admin"), &call);
-        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("not JSON: {answer}"));
+        let call = json!({"method": method, "path": path, "body": body});
+        let answer = self.control("POST", "/v1/orgs/acme/admin", &call);
         assert!(matches!(answer["status"].as_u64(), Some(200..=299)), "{method} {path}: {answer}");
         answer["body"].clone()
     }
 
     /// Heals what a failed scenario may have left broken.
     pub fn calm(&self) {
-        for carrier in ["twilio", "backup", "nordic"] {
-            self.sandbox(&["fault", carrier, "clear"]);
+        for carrier in ["twilio", "backup", "nordic", "reserve"] {
+            self.control("DELETE", &format!("/v1/carriers/{carrier}/faults"), &Value::Null);
+        }
+        self.control("DELETE", "/v1/orgs/acme/faults", &Value::Null);
+    }
+
+    /// What the org does where Okta's documentation is silent, from now on.
+    pub fn behave(&self, how: &Value) {
+        let now = self.control("PATCH", "/v1/orgs/acme/behaviour", how);
+        assert!(now.get("error").is_none(), "{now}");
+    }
+
+    /// Lets Okta hold every call of a kind from now on, before or after its effect.
+    pub fn hold(&self, call: &str, when: &str) -> Hold<'_> {
+        let made = self.control("POST", "/v1/orgs/acme/holds", &json!({"call": call, "when": when}));
+        let id = made["hold"].as_u64().unwrap_or_else(|| panic!("no hold: {made}"));
+        Hold {
+            stage: self,
+            what: format!("{call} {when} its effect"),
+            path: format!("/v1/holds/{id}"),
+            since: Timestamp::now(),
         }
     }
 
@@ -157,27 +238,11 @@ impl Stage {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Posts JSON from inside the cluster's network, with the machine's own curl.
-    pub fn script_in_network(&self, url: &str, body: &str) -> String {
-        self.script(
-            "ns.sh",
-            &["curl", "-sS", "--max-time", "5", "-H", "content-type: application/json", "-d", body, url],
-        )
-    }
-
-    /// A call of the sandbox's control API; JSON in, JSON out.
+    /// A call of the sandbox's control API from inside the cluster's network, with the machine's own curl; JSON in, JSON out.
+    /// But for the first one it needs no API server.
     pub fn control(&self, method: &str, path: &str, body: &Value) -> Value {
-        self.control_at(&self.sandbox_address(), method, path, body)
-    }
-
-    /// Where the sandbox is in the cluster's network.
-    pub fn sandbox_address(&self) -> String {
-        let pod = self.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]);
-        pod.trim().to_owned()
-    }
-
-    /// The same at a known address: it needs no API server.
-    pub fn control_at(&self, address: &str, method: &str, path: &str, body: &Value) -> Value {
+        let pod = || self.kubectl(&["get", "pods", "-n", SANDBOX, "-o", "jsonpath={.items[0].status.podIP}"]);
+        let address = self.sandbox.get_or_init(|| pod().trim().to_owned());
         let url = format!("http://{address}:8025{path}");
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let json = "content-type: application/json";

@@ -1,0 +1,75 @@
+//! What stops in the middle of a switch: its leader, or the API server.
+
+use std::{process::Command, thread, time::Duration};
+
+use super::{PATIENCE, STANDBY, active, annotate, back, delivers, named, standby_exists, status};
+use crate::{
+    hooks::leader,
+    stage::{Stage, process},
+};
+
+fn signal_to(process: &str, signal: &str) {
+    let sent = Command::new("kill").args([signal, process]).status().expect("kill runs");
+    assert!(sent.success(), "kill {signal} {process}");
+}
+
+/// The leader is frozen while Okta holds a call of its switch, before or after its effect; the next one takes over, and then
+/// Okta lets the call go.
+pub fn frozen(stage: &Stage) {
+    let all = [("deactivate", "before"), ("deactivate", "after"), ("activate", "before"), ("activate", "after")];
+    let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
+    standby_exists(stage);
+    for (number, (call, when)) in all.into_iter().enumerate().filter(|(number, _)| full || *number == 2) {
+        let hold = stage.hold(call, when);
+        annotate(stage, &format!("hookswitch.dev/promote=acme-standby/frozen-{number}"));
+        hold.met(PATIENCE);
+        let pod = leader(stage);
+        let frozen = process(&pod).expect("the operator's process");
+        signal_to(&frozen, "-STOP");
+        let took = stage.until("another replica leads", PATIENCE, || {
+            let now = leader(stage);
+            !now.is_empty() && now != pod
+        });
+        println!(
+            "     frozen while Okta held {call} ({when} its effect): another led after {:.1} s",
+            took.as_secs_f64()
+        );
+        hold.release();
+        let took = stage.until("the standby alone is active", PATIENCE, || active(stage) == STANDBY);
+        println!("     one active hook {:.1} s after the last stale call (poll 15 s)", took.as_secs_f64());
+        signal_to(&frozen, "-CONT");
+        thread::sleep(Duration::from_secs(5));
+        assert_eq!(active(stage), STANDBY, "who was frozen does nothing any more");
+        delivers(stage, "reserve");
+        back(stage, &format!("frozen-{number}"));
+    }
+}
+
+/// Starts the API server again, whatever becomes of the scenario.
+struct Restart<'s>(&'s Stage);
+
+impl Drop for Restart<'_> {
+    fn drop(&mut self) {
+        self.0.script("component.sh", &["start", "apiserver"]);
+    }
+}
+
+/// The API server goes while none is active: what was begun is ended without it.
+pub fn api_server_gone(stage: &Stage) {
+    standby_exists(stage);
+    let hold = stage.hold("activate", "before");
+    annotate(stage, "hookswitch.dev/promote=acme-standby/api-server");
+    hold.met(PATIENCE);
+    stage.script("component.sh", &["stop", "apiserver"]);
+    let restart = Restart(stage);
+    hold.release();
+    let took = stage.until("the standby is active although there is no API server", PATIENCE, || {
+        named(stage, STANDBY)["status"] == "ACTIVE"
+    });
+    println!("     ended {:.1} s after the API server went inside the gap", took.as_secs_f64());
+    drop(restart);
+    stage.until("the API server answers", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
+    stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
+    delivers(stage, "reserve");
+    back(stage, "api-server");
+}

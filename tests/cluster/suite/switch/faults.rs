@@ -1,0 +1,210 @@
+//! Whatever way the active hook fails, the standby is active within seconds, and everything stays Ready meanwhile.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{
+    FIRST, PATIENCE, STANDBY, active, annotate, at_rest, back, carriers_down, delivers, fault, held, named, patch,
+    patch_object, signal, signal_is, status,
+    table::{Aim, confirmed, last_record, row, taken_over},
+};
+use crate::{
+    ready::Watch,
+    stage::{Stage, TELEPHONY},
+};
+
+/// Carriers are probed by gateways, as examples/sandbox has it,
+const BY_CARRIERS: Aim = Aim { interval: 2, timeout: 1 };
+/// pods are looked at by the switch, as examples/sandbox-standby has it, and need no probe,
+const BY_PODS: Aim = Aim { interval: 1, timeout: 0 };
+/// and so is the public address, which has as long as Okta gives it.
+const BY_ADDRESS: Aim = Aim { interval: 1, timeout: 3 };
+
+/// Okta's way to the operator and back, where a scenario makes it long.
+const ROUND_TRIP: Duration = Duration::from_millis(80);
+
+pub fn carriers_fail(stage: &Stage) {
+    let watch = Watch::begin(stage);
+    for (turn, kind) in ["down", "hang"].into_iter().enumerate() {
+        let outage = fault(stage, &["twilio", "backup"], kind);
+        let took = taken_over(stage, outage);
+        delivers(stage, "reserve");
+        stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
+        assert_eq!(stage.condition("hookswitch", "acme", "FailoverActive"), "True OnStandby");
+        let record = last_record(stage);
+        assert_eq!((&record["cause"], &record["outcome"]), (&json!("Failed"), &json!("Switched")), "{record}");
+        row(stage, &format!("every carrier {kind}"), (took, BY_CARRIERS), outage);
+        stage.calm();
+        back(stage, &format!("carriers-{turn}"));
+    }
+    watch.all_ready();
+}
+
+pub fn gateway_gone(stage: &Stage) {
+    let watch = Watch::begin(stage);
+    let node = stage.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]);
+    stage.kubectl(&["cordon", &node]);
+    let pods = "hookswitch.dev/gateway=otp";
+    let outage = Timestamp::now();
+    stage.kubectl(&["delete", "pods", "-n", TELEPHONY, "-l", pods, "--grace-period=0", "--force"]);
+    let took = taken_over(stage, outage);
+    row(stage, "the gateway's pods gone", (took, BY_PODS), outage);
+    delivers(stage, "reserve");
+    stage.kubectl(&["uncordon", &node]);
+    back(stage, "gateway");
+    watch.all_ready();
+}
+
+/// Both witnesses of a hook's address have been heard.
+fn address_is_well(stage: &Stage) {
+    for witness in ["PublicURL", "Execute"] {
+        stage.until(&format!("{witness} speaks for the first hook"), PATIENCE, || {
+            signal_is(stage, "acme", witness, "Pass")
+        });
+    }
+}
+
+/// Gives the first gateway another public host; Okta is told by one PUT.
+fn public_host(stage: &Stage, host: &str) {
+    patch_object(stage, "telephonygateway", "otp", &json!({"publicURL": format!("https://{host}")}));
+    stage.until("Okta has the new address", PATIENCE, || {
+        let uri = named(stage, FIRST)["channel"]["config"]["uri"].clone();
+        uri.as_str().is_some_and(|uri| uri.contains(host))
+    });
+    at_rest(stage);
+}
+
+pub fn name_gone(stage: &Stage) {
+    let mut public = stage.get("service", "otp-gateway");
+    public["spec"] = json!({"selector": public["spec"]["selector"], "ports": public["spec"]["ports"]});
+    public["metadata"] = json!({"name": "otp-public"});
+    let public = public.to_string();
+    stage.apply(&public).unwrap_or_else(|error| panic!("{error}"));
+    public_host(stage, "otp-public.telephony.svc");
+    address_is_well(stage);
+
+    let watch = Watch::begin(stage);
+    let outage = Timestamp::now();
+    stage.kubectl(&["delete", "service", "otp-public", "-n", TELEPHONY]);
+    let took = taken_over(stage, outage);
+    row(stage, "the public host's name gone", (took, BY_ADDRESS), outage);
+    delivers(stage, "reserve");
+    let (result, why) = signal(stage, "acme", "PublicURL");
+    assert!(result == "Fail" && why.contains("name is not known"), "{result}: {why}");
+    assert!(signal_is(stage, "acme", "Gateway", "Pass"), "its pods are well");
+    stage.apply(&public).unwrap_or_else(|error| panic!("{error}"));
+    back(stage, "name");
+    watch.all_ready();
+    public_host(stage, "otp-gateway.telephony.svc");
+    stage.kubectl(&["delete", "service", "otp-public", "-n", TELEPHONY]);
+}
+
+/// Puts a serving certificate in place of another, and has the node mount it now and not at its next round.
+fn serve_with(stage: &Stage, certificate: &Value) {
+    let patch = json!({ "data": certificate }).to_string();
+    stage.kubectl(&["patch", "secret", "-n", TELEPHONY, "otp-tls", "--type=merge", "-p", &patch]);
+    let now = format!("hookswitch.dev/touched={}", std::process::id());
+    let touched = format!("{now}-{}", certificate["tls.crt"].as_str().map_or(0, str::len));
+    stage.kubectl(&["annotate", "--overwrite", "pods", "-n", TELEPHONY, "-l", "hookswitch.dev/gateway=otp", &touched]);
+}
+
+pub fn certificate_expired(stage: &Stage) {
+    address_is_well(stage);
+    let watch = Watch::begin(stage);
+    let good = stage.get("secret", "otp-tls")["data"].clone();
+    let mut params = rcgen::CertificateParams::new(["otp-gateway.telephony.svc".to_owned()]).expect("a host name");
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let expired = params.self_signed(&key).expect("a certificate");
+    let encoded = |pem: String| base64::engine::general_purpose::STANDARD.encode(pem);
+    serve_with(stage, &json!({"tls.crt": encoded(expired.pem()), "tls.key": encoded(key.serialize_pem())}));
+    // how soon the node mounts it and the gateway takes it up is no part of the switch
+    let mut outage = Timestamp::now();
+    stage.until("the operator does not reach it", PATIENCE * 2, || {
+        let before = std::mem::replace(&mut outage, Timestamp::now());
+        let failed = signal_is(stage, "acme", "PublicURL", "Fail");
+        outage = if failed { before } else { outage };
+        failed
+    });
+    let took = taken_over(stage, outage);
+    row(stage, "certificate expired, from when the operator saw it", (took, BY_ADDRESS), outage);
+    delivers(stage, "reserve");
+    assert!(signal_is(stage, "acme", "Gateway", "Pass"), "its pods are well");
+    serve_with(stage, &good);
+    stage.until("the operator reaches it again", PATIENCE * 2, || signal_is(stage, "acme", "PublicURL", "Pass"));
+    back(stage, "certificate");
+    watch.all_ready();
+}
+
+/// Every carrier fails while Okta's management API is away and the budget is spent: nothing is switched before both are well
+/// again, and then it is although each call takes long.
+pub fn okta_away(stage: &Stage) {
+    let watch = Watch::begin(stage);
+    let spent = status(stage)["automatic"].as_array().map_or(0, Vec::len);
+    patch(stage, &json!({"budget": {"switches": spent.max(1)}}));
+    stage.behave(&json!({"latencyMs": ROUND_TRIP.as_millis()}));
+    let away = json!({"call": "any", "when": "before", "fault": {"kind": "status", "status": 503}});
+    stage.control("POST", "/v1/orgs/acme/faults", &away);
+    stage.until("Okta is known to be away", PATIENCE, || {
+        stage.condition("hookswitch", "acme", "FailoverReady") == "Unknown Unknown"
+    });
+    carriers_down(stage);
+    stage.until("it is held: OktaUnknown", PATIENCE, || held(stage, "OktaUnknown"));
+    assert_eq!(active(stage), FIRST);
+    stage.control("DELETE", "/v1/orgs/acme/faults", &Value::Null);
+    stage.until("it is held: BudgetSpent", PATIENCE, || held(stage, "BudgetSpent"));
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(active(stage), FIRST, "nobody has acknowledged");
+    let word = Timestamp::now();
+    annotate(stage, "hookswitch.dev/acknowledge=looked-at-it");
+    let took = taken_over(stage, word);
+    let switched = row(stage, "every carrier down, 80 ms to Okta, from an acknowledgement", (took, BY_CARRIERS), word);
+    assert_eq!(status(stage)["handled"]["acknowledge"], "looked-at-it");
+    delivers(stage, "reserve");
+    patch(stage, &json!({"budget": {"switches": 20}}));
+    stage.calm();
+    back(stage, "okta-away");
+    stage.behave(&json!({"latencyMs": 0}));
+    watch.all_ready();
+    let most = SignedDuration::try_from(ROUND_TRIP * 2 + Duration::from_millis(50)).expect("a short time");
+    assert!(switched.gap.is_some_and(|gap| gap <= most), "two round trips and 50 ms: {:?}", switched.gap);
+    // the way back is the same switch: the better of both is what it takes on a machine with nothing else to do
+    let most = ROUND_TRIP * 4 + Duration::from_millis(100);
+    let both = [switched.confirmed, confirmed(&last_record(stage))];
+    assert!(both.iter().any(|took| *took <= most), "four calls and 100 ms: {both:?}");
+}
+
+/// The same two hooks with one of them in Okta: the other's okta block goes, and Okta's hook with it.
+pub fn repointed(stage: &Stage) {
+    let uri = || {
+        let hook = named(stage, FIRST);
+        assert_eq!(hook["status"], "ACTIVE", "{hook}");
+        hook["channel"]["config"]["uri"].as_str().unwrap_or_default().to_owned()
+    };
+    patch_object(stage, "telephonyhook", "acme-standby", &json!({"okta": null}));
+    patch(stage, &json!({"strategy": "Repoint"}));
+    // without a switch before this one it was never created
+    if let Some(id) = named(stage, STANDBY)["id"].as_str() {
+        stage.somebody_else("DELETE", &format!("/api/v1/inlineHooks/{id}"), &Value::Null);
+    }
+    at_rest(stage);
+    let watch = Watch::begin(stage);
+    let outage = carriers_down(stage);
+    stage.until("Okta is pointed at the standby", PATIENCE, || uri().contains("reserve-gateway"));
+    let took = Timestamp::now().duration_since(outage).unsigned_abs();
+    let switched = row(stage, "every carrier down, by Repoint", (took, BY_CARRIERS), outage);
+    assert!(switched.gap.is_none(), "{:?}", switched.gap);
+    delivers(stage, "reserve");
+    stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
+    stage.calm();
+    back(stage, "repointed");
+    watch.all_ready();
+    assert!(uri().contains("otp-gateway"));
+    patch(stage, &json!({"strategy": null}));
+    let okta = json!({"okta": {"orgRef": {"name": "acme"}, "name": STANDBY}});
+    patch_object(stage, "telephonyhook", "acme-standby", &okta);
+    at_rest(stage);
+}

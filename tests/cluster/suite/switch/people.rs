@@ -1,0 +1,60 @@
+//! What people do: with the switch, and past it in Okta's console.
+
+use std::{thread, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    FIRST, PATIENCE, STANDBY, active, annotate, back, carriers_down, delivers, held, in_console, named, status,
+};
+use crate::{hooks::content, record::turns, stage::Stage};
+
+/// Longer than the time between two polls, in which somebody else's work would be undone if it were.
+const NO_WAR: Duration = Duration::from_secs(20);
+
+pub fn promote(stage: &Stage) {
+    annotate(stage, "hookswitch.dev/promote=acme-standby/drill-1");
+    stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
+    delivers(stage, "reserve");
+    back(stage, "drill-1");
+
+    in_console(stage, &named(stage, FIRST), "deactivate");
+    in_console(stage, &named(stage, STANDBY), "activate");
+    stage.until("the switch takes another admin's word", PATIENCE, || status(stage)["target"] == "acme-standby");
+    thread::sleep(NO_WAR);
+    assert_eq!(active(stage), STANDBY, "no war");
+    back(stage, "console");
+}
+
+/// While none is active inside a failover, another admin activates a hook of his own.
+pub fn console_meanwhile(stage: &Stage) {
+    const THEIRS: &str = "Somebody else's telephony";
+    // as Okta is documented, from here on: of two calls that it holds at once nobody but Okta decides
+    stage.behave(&json!({"secondActivation": "refused"}));
+    let hold = stage.hold("activate", "before");
+    carriers_down(stage);
+    hold.met(PATIENCE);
+    let mut theirs = content(THEIRS, "https://else.example/otp");
+    theirs["channel"]["config"]["headers"] = json!([]);
+    let foreign = stage.somebody_else("POST", "/api/v1/inlineHooks", &theirs);
+    assert_eq!(foreign["status"], "ACTIVE");
+    hold.release();
+    stage.until("the conflict is told", PATIENCE, || {
+        stage.condition("telephonyhook", "acme-standby", "Ready") == "False Conflict" && held(stage, "Conflict")
+    });
+    thread::sleep(NO_WAR);
+    let now = named(stage, THEIRS);
+    assert_eq!((&now["status"], &now["lastUpdated"]), (&json!("ACTIVE"), &foreign["lastUpdated"]), "no war");
+    assert_eq!(turns(stage).last().map(|turn| turn.active.clone()), Some(vec![THEIRS.to_owned()]));
+
+    in_console(stage, &foreign, "deactivate");
+    stage.until("ours is active when theirs is not", PATIENCE, || active(stage) == STANDBY);
+    let path = format!("/api/v1/inlineHooks/{}", foreign["id"].as_str().expect("a hook has an id"));
+    stage.somebody_else("DELETE", &path, &Value::Null);
+    delivers(stage, "reserve");
+    stage.calm();
+    back(stage, "meanwhile");
+    for hook in ["acme", "acme-standby"] {
+        stage.until("it is Ready again", PATIENCE, || stage.condition("telephonyhook", hook, "Ready") == "True Ready");
+    }
+}

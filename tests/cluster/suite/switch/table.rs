@@ -1,0 +1,100 @@
+//! What a switch took, for the table in docs/failover.md.
+
+use std::{fmt, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{FIRST, PATIENCE, STANDBY, status};
+use crate::{
+    record::{gaps, turns_since},
+    stage::Stage,
+};
+
+/// What a machine that is busy with other things may add to an aim before a scenario fails.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// How soon after an outage the standby is to be active: `fall × interval + timeout + delay + 2 s`, in seconds.
+#[derive(Clone, Copy)]
+pub struct Aim {
+    /// Between two looks of whoever sees the outage.
+    pub interval: u64,
+    /// What one look may take.
+    pub timeout: u64,
+}
+
+impl Aim {
+    /// Of everybody who looks, and of the switch in examples/sandbox-standby.
+    const FALL: u64 = 3;
+    const DELAY: u64 = 2;
+    const REST: u64 = 2;
+
+    const fn time(self) -> Duration {
+        Duration::from_secs(Self::FALL * self.interval + self.timeout + Self::DELAY + Self::REST)
+    }
+}
+
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interval, timeout } = self;
+        let timeout = if *timeout == 0 { String::new() } else { format!("{timeout} s + ") };
+        let (fall, delay, rest, all) = (Self::FALL, Self::DELAY, Self::REST, self.time().as_secs());
+        write!(f, "{fall} × {interval} s + {timeout}{delay} s + {rest} s = {all} s")
+    }
+}
+
+/// Waits until the standby is active, and tells how long after the outage it was, by Okta's own record.
+pub fn taken_over(stage: &Stage, outage: Timestamp) -> Duration {
+    let mut at = None;
+    stage.until("the standby is active", PATIENCE, || {
+        let turns = turns_since(stage, outage);
+        at = turns.iter().find(|turn| turn.active == [STANDBY]).map(|turn| turn.at);
+        at.is_some()
+    });
+    let took = at.unwrap_or(outage).duration_since(outage);
+    took.unsigned_abs()
+}
+
+/// The switch that ended last, as the history has it.
+pub fn last_record(stage: &Stage) -> Value {
+    status(stage)["history"].as_array().and_then(|all| all.last().cloned()).unwrap_or_default()
+}
+
+/// From the decision of a switch to Okta's confirmation.
+pub fn confirmed(record: &Value) -> Duration {
+    record["tookMs"].as_u64().map(Duration::from_millis).unwrap_or_else(|| panic!("no switch: {record}"))
+}
+
+/// What one switch took.
+pub struct Row {
+    /// From the decision to Okta's confirmation.
+    pub confirmed: Duration,
+    /// Without an active hook; nothing for a hook that was never inactive.
+    pub gap: Option<SignedDuration>,
+}
+
+/// Prints a row for the switch that began after the outage: what it took beside what it may take, and what it changed in Okta.
+pub fn row(stage: &Stage, fault: &str, (took, aim): (Duration, Aim), outage: Timestamp) -> Row {
+    stage.until("the switch ended", PATIENCE, || status(stage)["switching"].is_null());
+    let confirmed = confirmed(&last_record(stage));
+    let changes = stage.get("oktaorg", "acme")["status"]["history"].as_array().cloned().unwrap_or_default();
+    let at = |change: &Value| change["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect("a time");
+    let made: Vec<&str> =
+        changes.iter().filter(|change| at(change) > outage).filter_map(|change| change["verb"].as_str()).collect();
+
+    let turns = turns_since(stage, outage);
+    let expected: &[&[&str]] = if turns.is_empty() { &[] } else { &[&[], &[STANDBY]] };
+    assert!(turns.iter().map(|turn| &turn.active[..]).eq(expected.iter().copied()), "from {FIRST}: {turns:?}");
+    let gap = gaps(&turns).first().map(|gap| gap.lasted);
+
+    let met = if took <= aim.time() { "met" } else { "missed" };
+    let without = gap.map_or("no time".to_owned(), |gap| format!("{} ms", gap.as_millis()));
+    println!(
+        "TABLE | {fault} | {aim} | {:.1} s, {met} | {} ms | {without} | {} |",
+        took.as_secs_f64(),
+        confirmed.as_millis(),
+        made.join(", ")
+    );
+    assert!(took <= aim.time() + SLACK, "{took:?} instead of {aim}");
+    Row { confirmed, gap }
+}
