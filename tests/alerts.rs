@@ -1,6 +1,8 @@
 //! The series that the tests of the alerts are made of are those that operator and gateway really expose: names, labels, and the
 //! values of labels that are words of ours. promtool then judges the alerts by them (`tests/chart/check.sh`).
 
+#![allow(clippy::panic)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
