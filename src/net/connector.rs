@@ -12,6 +12,7 @@ use super::{
     failure::{SendError, verdict},
     guard::{Forbidden, Guard},
     policy::{NetError, Policy},
+    reach::Bare,
     resolver::{Guarded, Lookup, System},
     roots,
 };
@@ -87,6 +88,7 @@ impl fmt::Debug for Answer {
 pub struct Connector {
     client: reqwest::Client,
     guard: Guard,
+    bare: Bare,
 }
 
 impl Connector {
@@ -99,7 +101,23 @@ impl Connector {
     }
 
     pub(super) fn resolving_by(policy: &Policy, lookup: Arc<dyn Lookup>) -> Result<Self, NetError> {
-        Ok(Self { client: build(policy, lookup)?, guard: Guard::new(&policy.allowed_cidrs) })
+        let (guard, tls) = (Guard::new(&policy.allowed_cidrs), roots::tls(policy.extra_roots_pem.as_deref())?);
+        let bare = Bare::new(guard.clone(), Arc::clone(&lookup), tls.clone(), policy.proxy.is_some());
+        Ok(Self { client: build(policy, lookup, tls)?, guard, bare })
+    }
+
+    /// Makes a connection as for a request (name, TCP, TLS and the server's certificate), sends nothing over it and closes
+    /// it, before `deadline`.
+    ///
+    /// # Errors
+    /// [`SendError::NotSent`], always. Its cause is `proxy` when calls leave by one: what lies behind it cannot be told
+    /// without a request.
+    pub async fn reach(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
+        self.guard.permits(url).map_err(|_| SendError::NotSent { cause: "guard" })?;
+        if deadline <= Instant::now() {
+            return Err(SendError::NotSent { cause: "timeout-connect" });
+        }
+        self.bare.reach(url, deadline).await
     }
 
     /// Sends a request once and reads the whole answer, up to `max_body` bytes, before `deadline`. Nothing is repeated and
@@ -161,7 +179,7 @@ async fn read(mut response: reqwest::Response, max_body: usize) -> Result<Answer
 /// # Errors
 /// [`NetError`] when the policy cannot be followed.
 pub fn client(policy: &Policy) -> Result<reqwest::Client, NetError> {
-    build(policy, Arc::new(System::new()))
+    build(policy, Arc::new(System::new()), roots::tls(policy.extra_roots_pem.as_deref())?)
 }
 
 /// Whether a policy lets a URL be called, as far as the URL alone tells: `https`, and no guarded address in it.
@@ -172,7 +190,7 @@ pub fn permits(policy: &Policy, url: &Url) -> Result<(), Forbidden> {
     Guard::new(&policy.allowed_cidrs).permits(url)
 }
 
-fn build(policy: &Policy, lookup: Arc<dyn Lookup>) -> Result<reqwest::Client, NetError> {
+fn build(policy: &Policy, lookup: Arc<dyn Lookup>, tls: rustls::ClientConfig) -> Result<reqwest::Client, NetError> {
     let guard = Guard::new(&policy.allowed_cidrs);
     let proxy_host = policy.proxy.as_ref().and_then(|proxy| proxy.host_str()).map(str::to_owned);
     let mut builder = reqwest::Client::builder()
@@ -182,7 +200,7 @@ fn build(policy: &Policy, lookup: Arc<dyn Lookup>) -> Result<reqwest::Client, Ne
         .retry(reqwest::retry::never())
         .referer(false)
         .user_agent(concat!("hookswitch/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(roots::tls(policy.extra_roots_pem.as_deref())?)
+        .tls_backend_preconfigured(tls)
         .dns_resolver(Guarded::new(lookup, guard, proxy_host))
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)

@@ -10,7 +10,8 @@ pub enum SendError {
     /// The request definitely did not leave: another carrier may have the message without a duplicate.
     #[error("not sent: {cause}")]
     NotSent {
-        /// `connect` (refused, unreachable, or closed before the request), `dns`, `tls`, `guard` or `timeout-connect`.
+        /// `connect` (refused, unreachable, or closed before the request), `dns`, `tls`, `guard`, `proxy` (it alone could
+        /// tell) or `timeout-connect`.
         cause: &'static str,
     },
     /// The request may have been received.
@@ -37,10 +38,7 @@ fn before_sending(error: &reqwest::Error) -> &'static str {
     }
     for cause in chain(error) {
         if let Some(unresolved) = cause.downcast_ref::<Unresolved>() {
-            return match unresolved {
-                Unresolved::NotFound => "dns",
-                Unresolved::Guarded => "guard",
-            };
+            return unresolved.word();
         }
         if cause.is::<rustls::Error>() {
             return "tls";

@@ -9,6 +9,7 @@ mod connector;
 mod failure;
 mod guard;
 mod policy;
+mod reach;
 mod resolver;
 mod roots;
 #[cfg(test)]

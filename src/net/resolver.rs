@@ -58,7 +58,18 @@ pub(super) enum Unresolved {
     Guarded,
 }
 
-/// A resolver that gives out only what the guard allows.
+impl Unresolved {
+    /// The cause of [`SendError::NotSent`](super::SendError::NotSent).
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::NotFound => "dns",
+            Self::Guarded => "guard",
+        }
+    }
+}
+
+/// A resolver that gives out only what the guard allows. Clones share the look-ups.
+#[derive(Clone)]
 pub(super) struct Guarded {
     lookup: Arc<dyn Lookup>,
     guard: Guard,
@@ -72,20 +83,25 @@ impl Guarded {
     }
 }
 
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (guard, looked_up) = (self.guard.clone(), self.lookup.lookup(name.as_str()));
-        let is_exempt = self.exempt.as_deref().is_some_and(|exempt| exempt.eq_ignore_ascii_case(name.as_str()));
+impl Guarded {
+    /// The addresses of a name that may be called, with port 0; at least one.
+    pub(super) fn addresses(&self, name: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, Unresolved>> {
+        let (guard, looked_up) = (self.guard.clone(), self.lookup.lookup(name));
+        let is_exempt = self.exempt.as_deref().is_some_and(|exempt| exempt.eq_ignore_ascii_case(name));
         Box::pin(async move {
             let found = looked_up.await.map_err(|_| Unresolved::NotFound)?;
             if found.is_empty() {
-                return Err(Unresolved::NotFound.into());
+                return Err(Unresolved::NotFound);
             }
             let kept: Vec<_> = found.into_iter().filter(|found| is_exempt || guard.allows(found.ip())).collect();
-            if kept.is_empty() {
-                return Err(Unresolved::Guarded.into());
-            }
-            Ok(Box::new(kept.into_iter()) as Addrs)
+            if kept.is_empty() { Err(Unresolved::Guarded) } else { Ok(kept) }
         })
+    }
+}
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let addresses = self.addresses(name.as_str());
+        Box::pin(async move { Ok(Box::new(addresses.await?.into_iter()) as Addrs) })
     }
 }

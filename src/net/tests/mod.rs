@@ -428,3 +428,45 @@ fn no_debug_output_shows_a_body_a_header_or_a_path() {
         "{shown}"
     );
 }
+
+#[tokio::test]
+async fn a_bare_connection_shows_name_port_and_certificate_and_sends_nothing() {
+    let server = Server::that(Then::Hang).await;
+    let (connector, port) = (server.connector(), server.address.port());
+    let at = |host: &str, port: u16| Url::parse(&format!("https://{host}:{port}/send?a=b")).unwrap();
+    assert_eq!(connector.reach(&at(NAME, port), within(5_000)).await, Ok(()));
+    assert_eq!((server.connections(), server.requests()), (1, 0));
+    assert_eq!(connector.reach(&at("other.test", port), within(5_000)).await, not_sent("tls"), "another's certificate");
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    assert_eq!(connector.reach(&at(NAME, free), within(5_000)).await, not_sent("connect"));
+    assert_eq!(connector.reach(&at(NAME, port), within(0)).await, not_sent("timeout-connect"));
+    let nowhere = Connector::resolving_by(&server.policy(), Fixed::to(&[])).unwrap();
+    assert_eq!(nowhere.reach(&at(NAME, port), within(5_000)).await, not_sent("dns"));
+    assert_eq!(connector.reach(&Url::parse("http://carrier.test/").unwrap(), within(5_000)).await, not_sent("guard"));
+}
+
+#[tokio::test]
+async fn a_bare_connection_is_guarded_like_any_other_and_tries_every_address() {
+    let server = Server::that(Then::Hang).await;
+    let url = Url::parse(&format!("https://{NAME}:{}/", server.address.port())).unwrap();
+    let closed = Policy { allowed_cidrs: Vec::new(), ..server.policy() };
+    let guarded = Connector::resolving_by(&closed, Fixed::to(&["127.0.0.1"])).unwrap();
+    assert_eq!(guarded.reach(&url, within(5_000)).await, not_sent("guard"));
+    let literal = Url::parse(&format!("https://127.0.0.1:{}/", server.address.port())).unwrap();
+    assert_eq!(guarded.reach(&literal, within(5_000)).await, not_sent("guard"));
+    assert_eq!(server.connections(), 0);
+    assert_eq!(server.connector().reach(&literal, within(5_000)).await, Ok(()));
+    let local = Policy { allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()], ..server.policy() };
+    let second = Connector::resolving_by(&local, Fixed::to(&["127.0.0.9", "127.0.0.1"])).unwrap();
+    assert_eq!(second.reach(&url, within(5_000)).await, Ok(()), "nobody listens at the first");
+}
+
+#[tokio::test]
+async fn behind_a_proxy_a_bare_connection_tells_nothing() {
+    let server = Server::that(Then::Hang).await;
+    let policy = Policy { proxy: Some(Url::parse("http://127.0.0.1:9").unwrap()), ..server.policy() };
+    let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();
+    let url = Url::parse(&format!("https://{NAME}:{}/", server.address.port())).unwrap();
+    assert_eq!(connector.reach(&url, within(5_000)).await, not_sent("proxy"));
+    assert_eq!(server.connections(), 0);
+}
