@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyRef, NameRef};
+use super::{HookTarget, KeyRef, NameRef};
 
 /// A place Okta can send to, and the Okta hook for it.
 #[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -25,7 +25,7 @@ use super::{KeyRef, NameRef};
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Wanted", type_ = "string", json_path = ".spec.state"),
     printcolumn(name = "In Okta", type_ = "string", json_path = ".status.oktaState"),
-    printcolumn(name = "Gateway", type_ = "string", json_path = ".spec.target.gatewayRef.name"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".status.target"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Okta ID", type_ = "string", json_path = ".status.oktaID", priority = 1),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url", priority = 1)
@@ -33,6 +33,7 @@ use super::{KeyRef, NameRef};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.state) || has(self.okta)").message("state needs okta: without an org there is nothing to activate"))]
 #[x_kube(validation = Rule::new("has(self.okta) || (!has(self.adoption) && !has(self.deletion))").message("adoption and deletion need okta: without an org there is nothing to adopt or delete"))]
+#[x_kube(validation = Rule::new("!has(self.target.url) || (has(self.auth) && has(self.auth.header.secretRef))").message("target.url needs auth.header.secretRef: a generated secret would be unknown to whoever serves it"))]
 pub struct TelephonyHookSpec {
     /// Where Okta sends to.
     pub target: HookTarget,
@@ -78,15 +79,6 @@ impl TelephonyHookSpec {
     }
 }
 
-/// Where Okta sends to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-#[serde(rename_all = "camelCase")]
-pub struct HookTarget {
-    /// A `TelephonyGateway` in the same namespace.
-    pub gateway_ref: NameRef,
-}
-
 /// How Okta proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
@@ -107,7 +99,7 @@ pub struct HeaderAuth {
     #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'user-agent', 'x-hookswitch-owner'])").message("this header cannot carry the secret: it is reserved"))]
     pub name: Option<String>,
     /// The Secret's key that holds the header's whole value, at least 16 characters. Absent: a value is generated and
-    /// kept in the Secret `<hook>-hook-auth`.
+    /// kept in the Secret `<hook>-hook-auth`; not with `target.url`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<KeyRef>,
 }
@@ -202,6 +194,10 @@ pub struct TelephonyHookStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub okta_state: Option<String>,
+    /// Where it leads: the name of its gateway, or the host that somebody else serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub target: Option<String>,
     /// The URL that Okta calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]

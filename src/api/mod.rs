@@ -15,6 +15,7 @@ mod reference;
 #[cfg(test)]
 mod rules_tests;
 mod switch;
+mod target;
 
 pub use duration::{Duration, InvalidDuration};
 pub use gateway::{
@@ -22,8 +23,8 @@ pub use gateway::{
     TelephonyGatewaySpec, TelephonyGatewayStatus, TlsSpec,
 };
 pub use hook::{
-    HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, HookTarget, OktaHook,
-    Repointed, TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
+    HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, OktaHook, Repointed,
+    TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
 };
 pub use org::{ActiveHook, ApiToken, OktaChange, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
 pub use policy::{
@@ -37,8 +38,9 @@ pub use reference::{CaBundleRef, KeyRef, NameRef};
 pub use switch::{
     ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, HookSwitchSpec, HookSwitchStatus, MaintenanceWindow, PROMOTE,
     SwitchBudget, SwitchDetection, SwitchExecute, SwitchFailback, SwitchMode, SwitchPublicUrl, SwitchRecord,
-    SwitchSignal, SwitchStep, SwitchStrategy, SwitchSystemLog, SwitchedHook, Switching,
+    SwitchSignal, SwitchStep, SwitchStrategy, SwitchSystemLog, SwitchedHook, Switching, UnprovenStandby,
 };
+pub use target::{HookTarget, UrlProbe, UrlTarget, UrlTest};
 
 /// The API group.
 pub const GROUP: &str = "hookswitch.dev";

@@ -71,6 +71,8 @@ reasons! {
         GatewayNotFound,
         /// No ready replica of the gateway serves the hook yet, so Okta is not pointed at it.
         GatewayNotServing,
+        /// The URL that somebody else serves cannot be called now, so Okta is not pointed at it.
+        UrlNotReached,
         /// A `TelephonyProvider` that is named does not exist.
         ProviderNotFound,
         /// A `TelephonyProvider` that is named is not Ready.
@@ -217,6 +219,8 @@ reasons! {
         StandbyProven,
         /// No other hook is proven; `status.hooks` says why.
         StandbyNotReady,
+        /// Another hook is reached, and nothing shows that it delivers: its URL is somebody else's, and has no `test`.
+        StandbyUnproven,
         /// Okta's state or the hooks' is not known yet.
         Unknown,
     }
@@ -249,6 +253,8 @@ reasons! {
         AllHooksFail,
         /// No other hook is known to be well for long enough.
         StandbyNotReady,
+        /// The only hook that is well is reached, and not proven to deliver; `detection.unprovenStandby` is not `Allow`.
+        StandbyUnproven,
         /// No other hook can deliver enough more.
         StandbyNoBetter,
         /// The last switch was too short a time ago.
@@ -279,7 +285,7 @@ reasons! {
         Independent,
         /// Two hooks have one gateway.
         SharedGateway,
-        /// Two gateways have one host name.
+        /// Two hooks are called at one host name.
         SharedHost,
         /// Two gateways have one certificate.
         SharedCertificate,

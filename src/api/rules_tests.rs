@@ -38,6 +38,18 @@ macro_rules! change_refused {
     }};
 }
 
+/// What a rule says of an object as it is written, where the types take no such object.
+macro_rules! written_refused {
+    ($kind:ty, $spec:expr, $message:literal) => {{
+        let crd = serde_json::to_value(<$kind as kube::CustomResourceExt>::crd()).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let object = json!({"metadata": {"name": "x", "namespace": "otp"}, "spec": $spec});
+        assert!(serde_json::from_value::<$kind>(object.clone()).is_err(), "{object} is read");
+        let errors = kube::core::cel::Validator::new().validate(schema, &object, None).unwrap_err();
+        assert!(format!("{errors:?}").contains($message), "{object}: {errors:?}");
+    }};
+}
+
 /// `base` with `change` put over it; null takes a field away.
 fn with(base: &Value, change: Value) -> Value {
     let mut spec = base.clone();
@@ -130,6 +142,92 @@ fn reserved_headers_carry_neither_the_secret_nor_values() {
 fn a_hook_does_not_move_to_another_org() {
     let moved = with(&hook(), json!({"okta": {"orgRef": {"name": "other"}}}));
     change_refused!(TelephonyHook, hook(), moved, "orgRef cannot be changed");
+}
+
+fn foreign(url: &Value) -> Value {
+    let auth = json!({"header": {"secretRef": {"name": "partner", "key": "secret"}}});
+    with(&hook(), json!({"target": {"gatewayRef": null, "url": url}, "auth": auth}))
+}
+
+#[test]
+fn a_hook_leads_to_a_gateway_or_to_a_url() {
+    let url = json!({"address": "https://otp.partner.example/okta"});
+    accepted!(TelephonyHook, hook());
+    accepted!(TelephonyHook, foreign(&url));
+    let both = with(&foreign(&url), json!({"target": {"gatewayRef": {"name": "main"}}}));
+    written_refused!(TelephonyHook, both, "exactly one of gatewayRef and url");
+    let neither = with(&hook(), json!({"target": {"gatewayRef": null}}));
+    written_refused!(TelephonyHook, neither, "exactly one of gatewayRef and url");
+}
+
+#[test]
+fn a_url_needs_the_secret_that_its_owner_expects() {
+    let url = json!({"address": "https://otp.partner.example/okta"});
+    for auth in [json!(null), json!({"header": {"secretRef": null, "name": "X-Secret"}})] {
+        let without = with(&foreign(&url), json!({"auth": auth}));
+        refused!(TelephonyHook, without, "target.url needs auth.header.secretRef");
+    }
+}
+
+#[test]
+fn the_example_of_a_url_is_taken() {
+    let text = include_str!("../../examples/foreign-standby/standby.yaml");
+    let hook = text.split("---\n").find(|part| part.contains("kind: TelephonyHook")).unwrap();
+    let hook: TelephonyHook = serde_saphyr::from_str(hook).unwrap();
+    hook.validate_cel().unwrap();
+    assert!(hook.spec.target.test().is_some());
+}
+
+#[test]
+fn a_test_number_gets_a_passcode_between_every_five_minutes_and_every_day() {
+    let tested = |interval: &str| {
+        let test = json!({"phoneNumber": "+12025550199", "channel": "Voice", "interval": interval});
+        foreign(&json!({"address": "https://otp.partner.example/okta", "test": test}))
+    };
+    for good in ["5m", "300s", "24h"] {
+        accepted!(TelephonyHook, tested(good));
+    }
+    for bad in ["299s", "25h"] {
+        refused!(TelephonyHook, tested(bad), "interval must be between 5m and 24h");
+    }
+}
+
+#[test]
+fn an_address_has_neither_user_nor_fragment_nor_white_space_and_a_probe_is_a_path() {
+    let crd = serde_json::to_value(<TelephonyHook as kube::CustomResourceExt>::crd()).unwrap();
+    let url = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/target/properties/url");
+    let pattern = |field: &str| {
+        let pattern = url.and_then(|url| url.pointer(&format!("/properties/{field}/pattern"))).and_then(Value::as_str);
+        regex_automata::dfa::regex::Regex::new(pattern.unwrap()).unwrap()
+    };
+    let address = pattern("address");
+    for good in ["https://a.example", "https://a.example:8443/x/@y?z=%20", "https://a.example?z=1"] {
+        assert!(address.is_match(good), "{good}");
+    }
+    for bad in [
+        "http://a.example",
+        "https://",
+        "https:///x",
+        "https://user@a.example/",
+        "https://user:pass@a.example/",
+        "https://a.example/#x",
+        "https://a.example/a b",
+        "https://a.example#x",
+        "https://a.example\n/",
+        "https://a.example:x/",
+    ] {
+        assert!(!address.is_match(bad), "{bad}");
+    }
+    let path = pattern("probe/properties/path");
+    assert!(path.is_match("/") && path.is_match("/health?deep=1"));
+    for bad in ["", "health", "/a b", "/#x", "https://a.example/"] {
+        assert!(!path.is_match(bad), "{bad}");
+    }
+    let number = pattern("test/properties/phoneNumber");
+    assert!(number.is_match("+12025550199"));
+    for bad in ["12025550199", "+0202555019", "+1202", "+1 202 555 0199", "+1234567890123456"] {
+        assert!(!number.is_match(bad), "{bad}");
+    }
 }
 
 fn gateway() -> Value {

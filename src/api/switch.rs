@@ -127,15 +127,31 @@ pub struct SwitchDetection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub margin: Option<u8>,
-    /// Calls of the operator to the public addresses of all hooks, every `interval`.
+    /// Whether a hook that is known to be reached, and not to deliver, may take over by itself: one at a URL without a
+    /// `test`. Absent: Hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven_standby: Option<UnprovenStandby>,
+    /// Calls of the operator to the public addresses of all hooks, every `interval`. At a URL of somebody else's, only what
+    /// its owner allows: the hook's `target.url` says what that is.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "publicURL")]
     pub public_url: Option<SwitchPublicUrl>,
-    /// Calls that Okta is asked to make to the active hook (`execute`).
+    /// Calls that Okta is asked to make to the active hook (`execute`). To a URL of somebody else's only the hook's own
+    /// `target.url.test` says how often; without one, none is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execute: Option<SwitchExecute>,
     /// What Okta's System Log says of the passcodes that it sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_log: Option<SwitchSystemLog>,
+}
+
+/// What becomes of a failover to a hook that is reached and not proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum UnprovenStandby {
+    /// It is held until a person promotes the hook.
+    Hold,
+    /// The hook takes over like any other.
+    Allow,
 }
 
 /// How Okta's System Log is read.
@@ -332,7 +348,7 @@ pub struct SwitchedHook {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 pub struct SwitchSignal {
-    /// `Gateway`, `Coverage`, `PublicURL`, `Execute`, `SystemLog` or `Refusals`.
+    /// `Gateway`, `Coverage`, `PublicURL`, `Test`, `Execute`, `SystemLog` or `Refusals`.
     #[schemars(length(max = 16))]
     pub source: String,
     /// `Pass`, `Fail` or `Unknown`.

@@ -20,20 +20,26 @@ impl Health {
     /// witnesses say so and `Execute` does not contradict them. It passes when gateway and carriers do and no witness speaks
     /// against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook
     /// that calls do not reach delivers none of it.
+    ///
+    /// A hook that somebody else serves has no gateway that speaks for it: it passes by what this operator finds at its
+    /// address.
     #[must_use]
     pub fn of(signals: &[Signal], percent: Option<u8>) -> Self {
-        let any = |sight| signals.iter().any(|signal| signal.source.suffices() && signal.sight == sight);
+        let reports = signals.iter().any(|signal| signal.source.suffices());
+        let is_ground = |source: Source| if reports { source.suffices() } else { source.is_operators() };
+        let mut ground = signals.iter().filter(|signal| is_ground(signal.source)).peekable();
+        let failed = signals.iter().any(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
         let against = signals.iter().filter(|signal| !signal.source.suffices() && signal.sight == Sight::Fail).count();
-        let no_ground = !signals.iter().any(|signal| signal.source.suffices());
         // Okta itself reached the gateway: what the others say has another reason
         let reached = signals.iter().any(|signal| signal.source == Source::Execute && signal.sight == Sight::Pass);
         let unreached = against >= WITNESSES && !reached;
-        let sight = if any(Sight::Fail) || unreached {
+        let well = ground.peek().is_some() && ground.all(|signal| signal.sight == Sight::Pass);
+        let sight = if failed || unreached {
             Sight::Fail
-        } else if any(Sight::Unknown) || against > 0 || no_ground {
-            Sight::Unknown
-        } else {
+        } else if well && against == 0 {
             Sight::Pass
+        } else {
+            Sight::Unknown
         };
         let failing = signals.iter().filter(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
         let failing_for = failing.map(|signal| signal.failing_for).max().unwrap_or_default();
@@ -47,7 +53,7 @@ const WITNESSES: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl, SystemLog};
+    use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl, SystemLog, Test};
 
     fn signal((source, sight): (Source, Sight)) -> Signal {
         Signal { source, sight, why: String::new(), failing_for: Duration::from_secs(7) }
@@ -84,5 +90,46 @@ mod tests {
             Health::of(&sights.map(signal), None).sight
         };
         assert_eq!((witnesses(Unknown), witnesses(Pass)), (Fail, Unknown), "Okta reaches it");
+    }
+
+    #[test]
+    fn a_hook_without_a_gateway_passes_by_its_address_and_fails_by_two_witnesses() {
+        use Sight::{Fail, Pass, Unknown};
+        let judge = |sights: &[(Source, Sight)]| {
+            Health::of(&sights.iter().copied().map(signal).collect::<Vec<_>>(), None).sight
+        };
+        for (url, execute, log, expected) in [
+            (Pass, Unknown, Unknown, Pass),
+            (Pass, Pass, Pass, Pass),
+            (Unknown, Unknown, Unknown, Unknown),
+            (Unknown, Pass, Pass, Unknown),
+            (Fail, Unknown, Unknown, Unknown),
+            (Pass, Fail, Unknown, Unknown),
+            (Fail, Fail, Unknown, Fail),
+            (Fail, Unknown, Fail, Fail),
+            (Pass, Fail, Fail, Fail),
+            (Fail, Pass, Fail, Unknown),
+        ] {
+            let sights = [(PublicUrl, url), (Execute, execute), (SystemLog, log)];
+            assert_eq!(judge(&sights), expected, "{sights:?}");
+        }
+        for (url, test, execute, expected) in [
+            (Pass, Pass, Unknown, Pass),
+            (Pass, Unknown, Unknown, Unknown),
+            (Pass, Fail, Unknown, Unknown),
+            (Unknown, Pass, Unknown, Unknown),
+            (Fail, Fail, Unknown, Fail),
+            (Pass, Fail, Fail, Fail),
+            (Fail, Fail, Pass, Unknown),
+        ] {
+            let sights = [(PublicUrl, url), (Test, test), (Execute, execute)];
+            assert_eq!(judge(&sights), expected, "{sights:?}");
+        }
+        assert_eq!(
+            judge(&[(Test, Pass)]),
+            Pass,
+            "where the address is not looked at, a passcode that was taken says more"
+        );
+        assert_eq!(judge(&[(Execute, Pass), (SystemLog, Pass)]), Unknown);
     }
 }

@@ -77,6 +77,7 @@ impl World {
         let hooks = HOOKS.iter().zip(self.sights).zip(self.failing).map(|((name, sight), since)| HookSeen {
             name: (*name).to_owned(),
             health: Health { sight, percent: None, failing_for: failing_for(since) },
+            provable: true,
             usable_in_okta: true,
             refused: false,
         });

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::health::Health;
-use super::settings::{Failback, Mode, Settings};
+use super::settings::{Failback, Mode, Settings, Unproven};
 use super::signal::Sight;
 
 /// A point in time of any clock that does not run backwards.
@@ -99,6 +99,8 @@ pub enum Hold {
     AllFail,
     /// No other hook is proven: it fails, is not known to be well, or was so for too short a time.
     StandbyNotReady,
+    /// The hooks that are well are only known to be reached.
+    StandbyUnproven,
     /// No other hook can deliver enough more.
     StandbyNoBetter,
     /// The last switch was too short a time ago.
@@ -120,6 +122,7 @@ impl Hold {
             Self::Conflict => "Conflict",
             Self::AllFail => "AllHooksFail",
             Self::StandbyNotReady => "StandbyNotReady",
+            Self::StandbyUnproven => "StandbyUnproven",
             Self::StandbyNoBetter => "StandbyNoBetter",
             Self::Cooldown => "Cooldown",
             Self::BudgetSpent => "BudgetSpent",
@@ -137,6 +140,7 @@ impl fmt::Display for Hold {
             Self::Conflict => "a hook that this switch does not name is active in Okta; deactivate it there, or name it",
             Self::AllFail => "every hook fails at once, so the observer may be the blind one; promote a hook to switch anyway",
             Self::StandbyNotReady => "no other hook is known to be well for long enough; see status.hooks",
+            Self::StandbyUnproven => "the only hook that is well is reached, and not proven to deliver: give it a target.url.test, set detection.unprovenStandby to Allow, or promote it",
             Self::StandbyNoBetter => "no other hook can deliver enough more than the active one; see status.hooks",
             Self::Cooldown => "the last switch was a short time ago; it goes on by itself",
             Self::BudgetSpent => {
@@ -194,10 +198,23 @@ pub struct HookSeen {
     pub name: String,
     /// What is judged of it.
     pub health: Health,
+    /// Whether passing proves that it delivers; else only that it is reached.
+    pub provable: bool,
     /// Whether Okta could be made to use it at once: it exists as declared, or may be created inside the switch.
     pub usable_in_okta: bool,
     /// Whether Okta refused to activate it and is not to be asked again yet.
     pub refused: bool,
+}
+
+/// What is known for a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It fails, is not known to be well, or was so for too short a time.
+    NotReady,
+    /// It was well for long enough, by what only shows that it is reached, and the settings ask for more.
+    Unproven,
+    /// It can be switched to.
+    Proven,
 }
 
 /// Which hook Okta uses.
@@ -393,10 +410,15 @@ impl Machine {
         self.switches.iter().map(|at| at.age(now)).collect()
     }
 
-    /// Whether a hook passed often enough in a row.
+    /// What is known for a hook.
     #[must_use]
-    pub fn is_proven(&self, name: &str, settings: &Settings) -> bool {
-        self.streaks.get(name).is_some_and(|streak| streak.passes >= settings.rise)
+    pub fn standing(&self, hook: &HookSeen, settings: &Settings) -> Standing {
+        let well = self.streaks.get(&hook.name).is_some_and(|streak| streak.passes >= settings.rise);
+        match (well, hook.provable || settings.unproven == Unproven::Allow) {
+            (false, _) => Standing::NotReady,
+            (true, false) => Standing::Unproven,
+            (true, true) => Standing::Proven,
+        }
     }
 
     /// One look.
@@ -655,11 +677,14 @@ impl Machine {
         if others().all(|hook| hook.health.sight == Sight::Fail) {
             return Err(Hold::AllFail);
         }
-        let proven: Vec<&HookSeen> =
-            others().filter(|hook| hook.usable_in_okta && self.is_proven(&hook.name, settings)).collect();
-        if proven.is_empty() {
-            return Err(Hold::StandbyNotReady);
+        let usable = || others().filter(|hook| hook.usable_in_okta);
+        match usable().map(|hook| self.standing(hook, settings)).max() {
+            None | Some(Standing::NotReady) => return Err(Hold::StandbyNotReady),
+            Some(Standing::Unproven) => return Err(Hold::StandbyUnproven),
+            Some(Standing::Proven) => {}
         }
+        let proven: Vec<&HookSeen> =
+            usable().filter(|hook| self.standing(hook, settings) == Standing::Proven).collect();
         if proven.iter().all(|hook| hook.refused) {
             return Err(Hold::Refused);
         }
@@ -677,11 +702,12 @@ impl Machine {
             self.settle(seen, now);
             return;
         };
-        let proven = self.is_proven(&first.name, settings) && first.usable_in_okta;
-        match (&self.phase, proven) {
+        let standing = self.standing(first, settings);
+        match (&self.phase, standing != Standing::NotReady && first.usable_in_okta) {
             (Phase::Recovering, true) => {
                 if let Failback::After(after) = settings.failback
                     && self.since.age(now) >= after
+                    && standing == Standing::Proven
                     && !first.refused
                     && self.may_not(seen, settings, now).is_none()
                     && self.may_come_back(settings)

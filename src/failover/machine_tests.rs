@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::health::Health;
 use super::machine::{Cause, Hold, HookSeen, InOkta, Machine, Moment, Phase, Request, Restored, Seen, Told};
-use super::settings::{Failback, Mode, Settings};
+use super::settings::{Failback, Mode, Settings, Unproven};
 use super::signal::Sight::{self, Fail, Pass, Unknown};
 
 /// A switch over `a` and `b`, looked at every five seconds, in an Okta that does at once what is decided.
@@ -15,6 +15,7 @@ struct Play {
     refused: bool,
     paused: bool,
     failing_for: Duration,
+    provable: [bool; 2],
 }
 
 impl Play {
@@ -31,6 +32,7 @@ impl Play {
             refused: false,
             paused: false,
             failing_for: Duration::ZERO,
+            provable: [true, true],
         };
         play.looks(3, Pass, Pass);
         play
@@ -38,13 +40,15 @@ impl Play {
 
     fn ask(&mut self, a: Sight, b: Sight, request: Option<Request>, acknowledged: bool) -> Vec<Told> {
         self.now += 5_000;
-        let hook = |name: &str, sight, refused| HookSeen {
+        let [of_a, of_b] = self.provable;
+        let hook = |name: &str, sight, provable, refused| HookSeen {
             name: name.to_owned(),
             health: Health { sight, percent: None, failing_for: self.failing_for },
+            provable,
             usable_in_okta: true,
             refused,
         };
-        let hooks = vec![hook("a", a, false), hook("b", b, self.refused)];
+        let hooks = vec![hook("a", a, of_a, false), hook("b", b, of_b, self.refused)];
         let seen = Seen { hooks, okta: self.okta.clone(), paused: self.paused, request, acknowledged };
         let told = self.machine.step(&seen, &self.settings, Moment::at(self.now));
         if self.follows
@@ -190,6 +194,7 @@ fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
         let hook = |name: &str, sight, percent| HookSeen {
             name: name.to_owned(),
             health: Health { sight, percent: Some(percent), failing_for: Duration::ZERO },
+            provable: true,
             usable_in_okta: true,
             refused: false,
         };
@@ -199,6 +204,59 @@ fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
         held = Some(machine.phase().clone());
     }
     assert_eq!(held, Some(Phase::Held(Hold::StandbyNoBetter)), "15 percent more are less than the margin of 20");
+}
+
+#[test]
+fn a_standby_that_is_only_reached_is_held_back_unless_that_is_allowed_or_another_is_proven() {
+    let held = |hooks: &[(&str, Sight, bool)], unproven| {
+        let settings = Settings { unproven, ..Settings::default() };
+        let mut machine = Machine::new(Moment::at(0));
+        for turn in 1..12 {
+            let hook = |&(name, sight, provable): &(&str, Sight, bool)| HookSeen {
+                name: name.to_owned(),
+                health: Health {
+                    sight: if name == "a" && turn <= 3 { Pass } else { sight },
+                    percent: None,
+                    failing_for: Duration::ZERO,
+                },
+                provable,
+                usable_in_okta: true,
+                refused: false,
+            };
+            let hooks = hooks.iter().map(hook).collect();
+            let seen =
+                Seen { hooks, okta: InOkta::Ours("a".into()), paused: false, request: None, acknowledged: false };
+            machine.step(&seen, &settings, Moment::at(turn * 5_000));
+        }
+        (machine.target().unwrap().to_owned(), machine.phase().clone())
+    };
+    let (a, b) = (("a", Fail, true), ("b", Pass, false));
+    let (_, phase) = held(&[a, b], Unproven::Hold);
+    assert_eq!(phase, Phase::Held(Hold::StandbyUnproven));
+    assert_eq!(held(&[a, b], Unproven::Allow).0, "b");
+    assert_eq!(held(&[a, b, ("c", Pass, true)], Unproven::Hold).0, "c", "the first that is proven");
+    let (_, phase) = held(&[a, b, ("c", Unknown, true)], Unproven::Hold);
+    assert_eq!(phase, Phase::Held(Hold::StandbyUnproven));
+    let (_, phase) = held(&[a, ("b", Unknown, false)], Unproven::Allow);
+    assert_eq!(phase, Phase::Held(Hold::StandbyNotReady), "what is not reached is allowed by nothing");
+}
+
+#[test]
+fn a_first_hook_that_is_only_reached_comes_back_by_a_person_alone() {
+    let play = |unproven| {
+        let mut play = Play::new(|settings| {
+            settings.failback = Failback::After(Duration::from_mins(10));
+            settings.unproven = unproven;
+        });
+        play.provable = [false, true];
+        play.looks(6, Fail, Pass);
+        play.looks(600, Pass, Pass);
+        play
+    };
+    let mut held = play(Unproven::Hold);
+    assert_eq!((held.target(), held.machine.phase()), ("b", &Phase::Recovering));
+    assert_eq!(started(&held.ask(Pass, Pass, Some(Request::Failback), false)), 1);
+    assert_eq!(play(Unproven::Allow).target(), "a");
 }
 
 #[test]

@@ -24,6 +24,15 @@ pub enum Failback {
     After(Duration),
 }
 
+/// Whether a hook that is reached, and not proven to deliver, is switched to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unproven {
+    /// By a person alone.
+    Hold,
+    /// As any other.
+    Allow,
+}
+
 /// The thresholds in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -45,6 +54,8 @@ pub struct Settings {
     pub window: Duration,
     /// By how many percent a standby must cover more than an active hook that fails by its coverage.
     pub margin: u8,
+    /// Whether a hook that is reached, and not proven to deliver, is switched to.
+    pub unproven: Unproven,
     /// How the first hook comes back.
     pub failback: Failback,
 }
@@ -61,6 +72,7 @@ impl Default for Settings {
             budget: 3,
             window: Duration::from_hours(1),
             margin: 20,
+            unproven: Unproven::Hold,
             failback: Failback::ByPerson,
         }
     }

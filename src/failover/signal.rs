@@ -11,6 +11,8 @@ pub enum Source {
     Coverage,
     /// Whether the hook's public address answers this operator.
     PublicUrl,
+    /// Whether what serves it takes a whole passcode of this operator's, for a number given for that.
+    Test,
     /// Whether it answers Okta, by `execute`.
     Execute,
     /// Whether Okta sends by it, by the System Log.
@@ -21,13 +23,19 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Execute, Self::SystemLog, Self::Refusals];
+    pub const ALL: [Self; 7] =
+        [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Test, Self::Execute, Self::SystemLog, Self::Refusals];
 
     /// Whether it fails a hook by itself. The others are witnesses that may err: two of them must agree.
     #[must_use]
     pub const fn suffices(self) -> bool {
         matches!(self, Self::Gateway | Self::Coverage)
+    }
+
+    /// Whether this operator finds it at the hook's address, and so by its own network.
+    #[must_use]
+    pub const fn is_operators(self) -> bool {
+        matches!(self, Self::PublicUrl | Self::Test)
     }
 
     /// Whether Okta says it, and so of the hook that it uses alone.
@@ -43,6 +51,7 @@ impl Source {
             Self::Gateway => "Gateway",
             Self::Coverage => "Coverage",
             Self::PublicUrl => "PublicURL",
+            Self::Test => "Test",
             Self::Execute => "Execute",
             Self::SystemLog => "SystemLog",
             Self::Refusals => "Refusals",

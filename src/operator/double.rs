@@ -76,7 +76,7 @@ pub enum Trouble {
 struct Stored {
     objects: BTreeMap<String, Value>,
     writes: Vec<String>,
-    events: Vec<String>,
+    events: Vec<Value>,
     version: u64,
     hang: bool,
     trouble: Option<(usize, Trouble)>,
@@ -133,7 +133,15 @@ impl Server {
 
     /// Reasons of the events told since the last call.
     pub fn events(&self) -> Vec<String> {
-        std::mem::take(&mut self.inner.lock().unwrap().events)
+        let told = std::mem::take(&mut self.inner.lock().unwrap().events);
+        told.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Everything that is stored or was told, but for Secrets.
+    pub fn everything_but_secrets(&self) -> Vec<Value> {
+        let stored = self.inner.lock().unwrap();
+        let objects = stored.objects.iter().filter(|(path, _)| !path.contains("/secrets/")).map(|(_, object)| object);
+        objects.chain(&stored.events).cloned().collect()
     }
 
     /// Whether calls are left without an answer.
@@ -213,7 +221,7 @@ impl Server {
         }
         stored.writes.push(format!("{method} {path}"));
         if path.contains("/events") {
-            stored.events.extend(sent["reason"].as_str().map(str::to_owned));
+            stored.events.push(sent.clone());
             return (StatusCode::CREATED, sent);
         }
         if let Some(status) = stored.fail_next_write.take() {
@@ -313,6 +321,8 @@ struct OrgStored {
     /// Somebody else's hook, which takes the place when it is empty next.
     usurper: Option<ObservedHook>,
     bucket: Option<Bucket>,
+    sent: Vec<Sent>,
+    refuses_passcodes: bool,
 }
 
 /// What is left of a window's calls.
@@ -347,6 +357,17 @@ struct Spoilt {
     name: String,
     /// Whether it is ours again once we write it.
     heals: bool,
+}
+
+/// Something that was sent to a hook's address.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// `connect`, `GET` or `POST` by the operator; `execute` by Okta.
+    pub how: String,
+    pub url: String,
+    /// Headers of the operator's own request, as `name: value`.
+    pub headers: Vec<String>,
+    pub body: Value,
 }
 
 impl Org {
@@ -403,6 +424,17 @@ impl Org {
         let (id, status) = (HookId::new("calTheirs").unwrap(), HookStatus::Active);
         org.usurper =
             Some(ObservedHook { id, name: name.to_owned(), status, headers: Vec::new(), ..org.hooks[0].clone() });
+    }
+
+    /// What was sent to addresses that begin so, since the last time this was asked of any.
+    pub fn sent(&self, address: &str) -> Vec<Sent> {
+        let sent = std::mem::take(&mut self.inner.lock().unwrap().sent);
+        sent.into_iter().filter(|sent| sent.url.starts_with(address)).collect()
+    }
+
+    /// Whether whole passcodes are answered FAILED from now on, wherever they go.
+    pub fn refuse_passcodes(&self, refuses: bool) {
+        self.inner.lock().unwrap().refuses_passcodes = refuses;
     }
 
     /// Fails every call from now on.
@@ -536,6 +568,8 @@ impl OrgApi for Org {
             let hook = org.hooks.iter().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
             let refused = org.spoilt.as_ref().is_some_and(|spoilt| spoilt.name == hook.name);
             let uri = hook.uri.clone().unwrap();
+            let (how, headers) = ("execute".into(), Vec::new());
+            org.sent.push(Sent { how, url: uri.clone(), headers, body: body.clone() });
             org.answer(&uri, body).filter(|_| !refused).ok_or_else(|| {
                 let summary = "the hook does not answer".into();
                 Failure::Refused { status: 400, code: Some("E0000135".into()), summary, causes: Vec::new() }
@@ -556,13 +590,20 @@ impl Org {
 }
 
 impl OrgStored {
-    /// What the gateway behind an address answers a probe.
+    fn is_broken(&self, uri: &str) -> bool {
+        self.broken.iter().any(|broken| uri.starts_with(broken))
+    }
+
+    /// What the gateway behind an address answers a probe, or whoever serves it a passcode.
     fn answer(&self, uri: &str, body: &Value) -> Option<Value> {
-        if self.broken.iter().any(|broken| uri.starts_with(broken)) {
+        if self.is_broken(uri) {
             return None;
         }
-        let proof = report_key().proof(uri.rsplit('/').next()?, body["eventId"].as_str()?);
-        Some(json!({"commands": [{"value": [{"status": "SUCCESSFUL", "transactionId": proof}]}]}))
+        let marker = body["eventId"].as_str().unwrap_or_default();
+        let proof = report_key().proof(uri.rsplit('/').next()?, marker);
+        let status = if self.refuses_passcodes && proof.is_empty() { "FAILED" } else { "SUCCESSFUL" };
+        let value = json!([{"status": status, "transactionId": proof}]);
+        Some(json!({"commands": [{"type": "com.okta.telephony.action", "value": value}]}))
     }
 }
 
@@ -580,9 +621,21 @@ fn report_key() -> probe::Key {
 }
 
 impl HookCaller for Org {
+    fn reach<'a>(&'a self, url: &'a url::Url, _: Instant) -> BoxFuture<'a, Result<(), net::SendError>> {
+        let mut org = self.inner.lock().unwrap();
+        let (how, headers) = ("connect".into(), Vec::new());
+        org.sent.push(Sent { how, url: url.to_string(), headers, body: Value::Null });
+        let reached = if org.is_broken(url.as_str()) { Err(net::SendError::NotSent { cause: "tls" }) } else { Ok(()) };
+        futures::future::ready(reached).boxed()
+    }
+
     fn call<'a>(&'a self, request: &'a net::Request, _: Instant) -> BoxFuture<'a, Result<net::Answer, net::SendError>> {
-        let body = serde_json::from_slice(request.body.expose()).unwrap();
-        let answer = self.inner.lock().unwrap().answer(request.url.as_str(), &body);
+        let body = serde_json::from_slice(request.body.expose()).unwrap_or_default();
+        let headers = request.headers.iter().map(|(name, value)| format!("{name}: {}", value.expose())).collect();
+        let mut org = self.inner.lock().unwrap();
+        let answer = org.answer(request.url.as_str(), &body);
+        org.sent.push(Sent { how: request.method.to_string(), url: request.url.to_string(), headers, body });
+        drop(org);
         let answer = answer.ok_or(net::SendError::NotSent { cause: "tls" });
         let answer = answer.map(|answer| net::Answer {
             status: 200,

@@ -16,6 +16,8 @@ pub mod events;
 pub mod finalizer;
 #[cfg(test)]
 mod flow_tests;
+#[cfg(test)]
+mod foreign_tests;
 pub mod gateway;
 pub mod hook;
 pub mod installation;

@@ -69,6 +69,11 @@ struct Addresses {
 }
 
 impl HookCaller for Addresses {
+    fn reach<'a>(&'a self, url: &'a url::Url, deadline: Instant) -> BoxFuture<'a, Result<(), SendError>> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.answers.reach(url, deadline)
+    }
+
     fn call<'a>(&'a self, request: &'a Request, deadline: Instant) -> BoxFuture<'a, Result<Answer, SendError>> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         HookCaller::call(&self.answers, request, deadline)
@@ -133,7 +138,7 @@ async fn run(world: &World, due: &Due) -> Result<Duration, PassError> {
 fn report(world: &World) {
     for gateway in ["main", "standby"] {
         let hooks = world.ctx.caches.hooks.all();
-        let served = hooks.iter().filter(|hook| hook.spec.target.gateway_ref.name == gateway);
+        let served = hooks.iter().filter(|hook| hook.spec.target.is_gateway(gateway));
         let names: Vec<&str> = served.filter_map(|hook| hook.metadata.name.as_deref()).collect();
         world.ctx.reports.serve("otp", gateway, &names);
     }

@@ -65,6 +65,8 @@ holds "examples/acme fits the schemas" conform "$work/acme.yaml"
 kubectl kustomize examples/sandbox-standby >"$work/standby.yaml"
 holds "examples/standby over examples/sandbox fits the schemas" conform "$work/standby.yaml"
 holds "examples/sandbox fits the schemas" conform "$work/overlay.yaml" examples/sandbox/sandbox.yaml
+kubectl kustomize examples/foreign-standby >"$work/foreign.yaml"
+holds "examples/foreign-standby over examples/acme fits the schemas" conform "$work/foreign.yaml"
 sed 's/publicURL/publicUrl/' "$work/acme.yaml" >"$work/typo.yaml"
 refused "a misspelt field does not fit the schemas" conform "$work/typo.yaml"
 

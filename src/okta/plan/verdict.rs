@@ -82,7 +82,7 @@ impl fmt::Display for Waiting {
             }
             Self::Settling => f.write_str("Okta took the change and does not show it yet"),
             Self::EndpointNotReady => {
-                f.write_str("the gateway has no ready replica; Okta is not pointed at it before it has")
+                f.write_str("its gateway has no ready replica, or its URL is not reached; Okta is not pointed at it before")
             }
             Self::SecretNotAccepted => f.write_str(
                 "a replica of the gateway does not accept the new secret yet; Okta keeps sending the old one until all do",

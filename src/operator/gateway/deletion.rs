@@ -47,7 +47,7 @@ fn user(gateway: &TelephonyGateway, hooks: &[Arc<TelephonyHook>]) -> Option<Stri
         let live = hook.metadata.deletion_timestamp.is_none() || finalizer::holds(&***hook, finalizer::OKTA);
         let seen = hook.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"));
         let used = seen || hook.spec.state == Some(HookState::Active) || ruling::pointed_here(hook, hooks).is_some();
-        live && hook.spec.target.gateway_ref.name == name && used
+        live && hook.spec.target.is_gateway(&name) && used
     };
     hooks.iter().find(uses).map(|hook| hook.name_any())
 }

@@ -97,7 +97,7 @@ pub(super) async fn dereference(
         .hooks
         .in_namespace(&namespace)
         .into_iter()
-        .filter(|hook| hook.spec.target.gateway_ref.name == name && hook.metadata.deletion_timestamp.is_none())
+        .filter(|hook| hook.spec.target.is_gateway(&name) && hook.metadata.deletion_timestamp.is_none())
         .collect();
     let tls = gateway.spec.tls.as_ref().map_or(names.tls.as_str(), |tls| tls.secret_ref.name.as_str());
 

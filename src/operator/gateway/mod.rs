@@ -65,11 +65,7 @@ impl Reconcile for TelephonyGateway {
     fn dependents(&self, ctx: &Context) -> Vec<Target> {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
         let hooks = ctx.caches.hooks.in_namespace(&namespace);
-        hooks
-            .iter()
-            .filter(|hook| hook.spec.target.gateway_ref.name == name)
-            .map(|hook| watches::target(&**hook))
-            .collect()
+        hooks.iter().filter(|hook| hook.spec.target.is_gateway(&name)).map(|hook| watches::target(&**hook)).collect()
     }
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {

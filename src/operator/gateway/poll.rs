@@ -143,7 +143,7 @@ async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: BTreeSet<Po
     if changed.iter().any(|target| target.kind == Kind::TelephonyGateway) {
         // a configuration that reached its replicas may have a secret that Okta is to be given now
         let hooks = ctx.caches.hooks.in_namespace(&key.0);
-        let hooks = hooks.iter().filter(|hook| hook.spec.target.gateway_ref.name == key.1);
+        let hooks = hooks.iter().filter(|hook| hook.spec.target.is_gateway(&key.1));
         orgs.extend(hooks.filter_map(|hook| org_of(ctx, &Target::new(Kind::TelephonyHook, &key.0, hook.name_any()))));
     }
     ctx.wake.wake_all(orgs);

@@ -21,7 +21,7 @@ pub fn secret_name(hook: &TelephonyHook) -> String {
     format!("{}-hook-auth", hook.name_any())
 }
 
-/// Makes the Secret when the user gave none. A value that exists is never changed; to have another one generated, the
+/// Makes the Secret when the user gave none and a gateway of ours serves the hook. A value that exists is never changed; to have another one generated, the
 /// Secret is deleted.
 ///
 /// A Secret of that name that is not ours is left alone; what it holds is then found by validation.
@@ -29,7 +29,9 @@ pub fn secret_name(hook: &TelephonyHook) -> String {
 /// # Errors
 /// [`PassError`].
 pub async fn ensure_secret(hook: &TelephonyHook, ctx: &Context) -> Result<(), PassError> {
-    if hook.spec.auth_secret().is_some() || hook.metadata.deletion_timestamp.is_some() {
+    // nobody could tell a generated value to whoever serves a URL
+    let is_ours = hook.spec.target.gateway().is_some();
+    if !is_ours || hook.spec.auth_secret().is_some() || hook.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
     let (namespace, name) = (hook.namespace().unwrap_or_default(), secret_name(hook));

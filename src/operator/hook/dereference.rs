@@ -5,24 +5,52 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
-use super::super::{context::Context, pass::PassError, reports::Serving, secret_value};
+use super::super::{
+    context::Context,
+    pass::PassError,
+    reports::Serving,
+    secret_value,
+    switch::{ruling, settings},
+};
 use crate::{
-    api::{OktaOrg, TelephonyGateway, TelephonyHook},
+    api::{HookTarget, OktaOrg, TelephonyGateway, TelephonyHook},
+    failover::signal::{Sight, Source},
     okta::ObjectRef,
 };
+
+/// Where a hook's calls go, and whether they are taken there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// To a gateway of ours.
+    Gateway(Serving),
+    /// To a URL that somebody else serves.
+    Url {
+        /// That nothing is known against it; else it is not reached, or was not tried yet.
+        reached: bool,
+    },
+}
+
+impl Place {
+    /// Whether Okta can be pointed at it.
+    #[must_use]
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Gateway(Serving::Yes { .. }) | Self::Url { reached: true })
+    }
+}
 
 /// What a hook refers to.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// The gateway that is its target.
+    /// The gateway that is its target, where one is.
     pub gateway: Option<Arc<TelephonyGateway>>,
     /// The org, when the hook has an `okta` block.
     pub org: Option<Arc<OktaOrg>>,
     /// The Secret with its value.
     pub secret: Option<Arc<Secret>>,
-    /// Whether the gateway serves it.
-    pub serving: Serving,
-    /// Whether every replica of the gateway takes the secret as it is now.
+    /// Where its calls go, and whether they are taken there.
+    pub place: Place,
+    /// Whether its place takes the secret as it is now: every replica of the gateway. Of a URL that somebody else serves
+    /// that cannot be known, and it is taken for so.
     pub accepted: bool,
 }
 
@@ -31,17 +59,31 @@ pub struct Facts {
 /// # Errors
 /// [`PassError`] when the Secret cannot be read.
 pub async fn dereference(hook: &TelephonyHook, ctx: &Context) -> Result<Facts, PassError> {
-    let namespace = hook.namespace().unwrap_or_default();
-    let gateway = &hook.spec.target.gateway_ref.name;
-    let (key, name) = (super::secret_key(hook), hook.name_any());
+    let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
+    let (key, object) = (super::secret_key(hook), ObjectRef::new(&namespace, &name));
     let secret = ctx.references.secret(&namespace, &key.name).await?;
-    let value = secret_value::hook_secret(secret.as_deref(), &namespace, &key).ok();
-    let mark = value.map(|value| ctx.installation.key.secret(&ObjectRef::new(&namespace, &name), value.expose()));
-    Ok(Facts {
-        gateway: ctx.caches.gateways.get(&namespace, gateway),
-        org: hook.spec.okta.as_ref().and_then(|okta| ctx.caches.orgs.get(&namespace, &okta.org_ref.name)),
-        secret,
-        serving: ctx.reports.serving(&namespace, gateway, &name),
-        accepted: mark.is_some_and(|mark| ctx.reports.accepts(&namespace, gateway, &name, &mark)),
-    })
+    let (gateway, place, accepted) = match &hook.spec.target {
+        HookTarget::Gateway(gateway) => {
+            let value = secret_value::hook_secret(secret.as_deref(), &namespace, &key).ok();
+            let mark = value.map(|value| ctx.installation.key.secret(&object, value.expose()));
+            let accepts = |mark| ctx.reports.accepts(&namespace, &gateway.name, &name, &mark);
+            let known = ctx.caches.gateways.get(&namespace, &gateway.name);
+            let serving = ctx.reports.serving(&namespace, &gateway.name, &name);
+            (known, Place::Gateway(serving), mark.is_some_and(accepts))
+        }
+        HookTarget::Url(_) => (None, Place::Url { reached: is_reached(&object, ctx) }, true),
+    };
+    let org = hook.spec.okta.as_ref().and_then(|okta| ctx.caches.orgs.get(&namespace, &okta.org_ref.name));
+    Ok(Facts { gateway, org, secret, place, accepted })
+}
+
+/// Whether a URL that somebody else serves takes calls: by its owner's word, and where a switch has it looked at, only as
+/// long as that finds nothing against it.
+fn is_reached(hook: &ObjectRef, ctx: &Context) -> bool {
+    let switches = ctx.caches.switches.in_namespace(&hook.namespace);
+    let mut naming = switches.iter().filter(|switch| ruling::names(switch, &hook.name));
+    if !naming.any(|switch| settings::watched(&switch.spec).address.is_some()) {
+        return true;
+    }
+    ctx.probes.fresh(hook, Source::PublicUrl).is_some_and(|(sight, _)| sight != Sight::Fail)
 }

@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use kube::ResourceExt as _;
+use url::Url;
 
 use super::{
     cache::{Caches, Index},
@@ -28,12 +29,12 @@ use super::{
     watches,
 };
 use crate::{
-    api::{HookSwitch, KeyRef, TelephonyHook, reason::Ready},
+    api::{HookSwitch, HookTarget, KeyRef, TelephonyGateway, TelephonyHook, reason::Ready},
     failover::refusals::Door,
     okta::ObjectRef,
 };
 
-pub use dereference::Facts;
+pub use dereference::{Facts, Place};
 pub use validate::Endpoint;
 
 /// How often a hook whose deletion waits is looked at.
@@ -49,12 +50,13 @@ impl Reconcile for TelephonyHook {
     fn dependents(&self, ctx: &Context) -> Vec<Target> {
         let namespace = self.namespace().unwrap_or_default();
         let org = switch::org_of(self, ctx);
-        let gateway = Target::new(Kind::TelephonyGateway, &namespace, &self.spec.target.gateway_ref.name);
+        let gateway = self.spec.target.gateway();
+        let gateway = gateway.map(|gateway| Target::new(Kind::TelephonyGateway, &namespace, gateway));
         let name = self.name_any();
         let switches = ctx.caches.switches.in_namespace(&namespace);
         let switches = switches.iter().filter(|switch| ruling::names(switch, &name));
         let switches = switches.map(|switch| watches::target(&**switch));
-        org.into_iter().chain([gateway]).chain(switches).collect()
+        org.into_iter().chain(gateway).chain(switches).collect()
     }
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
@@ -82,6 +84,27 @@ pub fn secret_key(hook: &TelephonyHook) -> KeyRef {
         .auth_secret()
         .cloned()
         .unwrap_or_else(|| KeyRef { name: build::secret_name(hook), key: build::KEY.into() })
+}
+
+/// The address at which Okta is to call a hook; nothing while its gateway does not exist.
+#[must_use]
+pub fn address(hook: &TelephonyHook, gateway: Option<&TelephonyGateway>) -> Option<String> {
+    match &hook.spec.target {
+        HookTarget::Gateway(_) => gateway.map(|gateway| gateway.spec.hook_url(&hook.name_any())),
+        HookTarget::Url(url) => Some(url.address.clone()),
+    }
+}
+
+/// The host that is called at an address.
+#[must_use]
+pub fn host(address: &str) -> Option<String> {
+    Url::parse(address).ok()?.host_str().map(str::to_owned)
+}
+
+/// The gateway that serves a hook, as it is known now.
+#[must_use]
+pub fn gateway_of(hook: &TelephonyHook, ctx: &Context) -> Option<Arc<TelephonyGateway>> {
+    ctx.caches.gateways.get(&hook.namespace().unwrap_or_default(), hook.spec.target.gateway()?)
 }
 
 /// The hook's endpoint as Okta is to know it, or what is wrong with the hook. For the org's pass.

@@ -12,15 +12,14 @@ use super::{
         org::{HookView, OrgView},
         pass::PassError,
         problem::Problem,
-        reports::Serving,
         status,
         switch::ruling::{self, Ruling},
     },
-    Endpoint, Facts,
+    Endpoint, Facts, Place,
 };
 use crate::{
     api::{
-        Repointed, TelephonyHook, TelephonyHookStatus,
+        HookTarget, Repointed, TelephonyHook, TelephonyHookStatus,
         reason::{Active, Created, Drift, Ready},
     },
     okta::{
@@ -54,7 +53,7 @@ pub async fn write(
     };
     let repointed = ruling::repointed(hook, &switches);
     let pointed = pointed(hook, repointed.as_ref(), &ctx.caches.hooks.in_namespace(&namespace));
-    let mut status = build(hook, endpoint, facts.serving, &side, pointed);
+    let mut status = build(hook, endpoint, facts.place, &side, pointed);
     status.repointed = repointed;
     let known = hook.status.as_ref();
     if known.and_then(|known| known.applied_secret_mark.as_ref()) != status.applied_secret_mark.as_ref() {
@@ -106,7 +105,7 @@ impl<'v> Side<'v> {
 pub fn build(
     hook: &TelephonyHook,
     endpoint: Result<Endpoint, Problem>,
-    serving: Serving,
+    place: Place,
     side: &Side<'_>,
     pointed: Option<String>,
 ) -> TelephonyHookStatus {
@@ -128,6 +127,10 @@ pub fn build(
         Err(problem) => (status.url.take(), Some(problem)),
     };
     status.url = url;
+    status.target = match &hook.spec.target {
+        HookTarget::Gateway(gateway) => Some(gateway.name.clone()),
+        HookTarget::Url(url) => super::host(&url.address),
+    };
     let served_before = status.observed_generation == generation && conditions::is_true(&status.conditions, "Ready");
     if problem.is_none() && served_before && matches!(side, Side::NotPlanned) {
         // A leader that has just begun: what the one before it saw stays until this one has asked Okta.
@@ -138,7 +141,7 @@ pub fn build(
         None if is_outdated(side, generation) => {
             Progress::Working(Ready::Progressing, "The changed declaration is on its way to Okta.".into())
         }
-        None => progress(side, serving, served_before, status.okta_state.as_deref()),
+        None => progress(side, place, served_before, status.okta_state.as_deref()),
     };
     let changes = &mut status.conditions;
     let (is, reason, message) = created(side, status.okta_id.as_deref());
@@ -171,23 +174,24 @@ const fn shown_state(state: HookStatus) -> &'static str {
     }
 }
 
-fn progress(side: &Side<'_>, serving: Serving, served_before: bool, state: Option<&str>) -> Progress {
+fn progress(side: &Side<'_>, place: Place, served_before: bool, state: Option<&str>) -> Progress {
     match side {
-        Side::NotWanted => match serving {
-            Serving::Yes { .. } => Progress::Done("The gateway serves this hook.".into()),
-            // a gateway's bad minute is the gateway's to tell
-            _ if served_before => Progress::Done("The gateway serves this hook.".into()),
-            Serving::No | Serving::Unknown => Progress::Working(
-                Ready::GatewayNotServing,
-                "No ready replica of the gateway reports this hook yet; see the TelephonyGateway's conditions.".into(),
-            ),
-        },
+        // a gateway's bad minute later on is the gateway's to tell, and a URL's the switch's that looks at it
+        Side::NotWanted if served_before || place.is_ready() => {
+            let by_us = matches!(place, Place::Gateway(_));
+            let whose = if by_us { "The gateway serves this hook." } else { "Somebody else serves this hook's URL." };
+            Progress::Done(whose.into())
+        }
+        Side::NotWanted => {
+            let (reason, why) = unserved(place);
+            Progress::Working(reason, format!("It takes no calls yet: {why}"))
+        }
         Side::NotPlanned => Progress::Working(Ready::Progressing, "Waiting for the org's next look at Okta.".into()),
         Side::OrgProblem(problem) => Progress::Retrying(
             Ready::OrgNotReady,
             format!("The OktaOrg is not ready ({}): {}", reason_of(problem), problem.message),
         ),
-        Side::Planned(seen) => planned(seen, state, served_before || matches!(serving, Serving::Yes { .. })),
+        Side::Planned(seen) => planned(seen, state, place, served_before || place.is_ready()),
     }
 }
 
@@ -195,7 +199,7 @@ fn reason_of(problem: &Problem) -> &'static str {
     crate::api::reason::Reason::as_str(problem.reason)
 }
 
-fn planned(seen: &HookView, state: Option<&str>, served: bool) -> Progress {
+fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> Progress {
     if let Some(owner) = &seen.of_sibling {
         let message = format!(
             "TelephonyHook {owner} of another OktaOrg has the org's active hook. Let one OktaOrg have all hooks of an org."
@@ -209,20 +213,28 @@ fn planned(seen: &HookView, state: Option<&str>, served: bool) -> Progress {
         return Progress::Stalled(Ready::OktaRefused, format!("{} ({refusal})", outcome_text(&seen.verdict.outcome)));
     }
     match &seen.verdict.outcome {
-        // a gateway's bad minute later on is the gateway's to tell
-        Outcome::InSync if !served => Progress::Working(
-            Ready::GatewayNotServing,
-            "Okta has this hook as declared, and no ready replica of the gateway reports it yet; see the \
-             TelephonyGateway's conditions."
-                .into(),
-        ),
+        Outcome::InSync if !served => {
+            let (reason, why) = unserved(place);
+            Progress::Working(reason, format!("Okta has this hook as declared, and {why}"))
+        }
         Outcome::InSync => Progress::Done(format!("Okta has this hook as declared, {}.", state.unwrap_or("UNKNOWN"))),
         Outcome::Released => Progress::Done("Nothing is owed to Okta any more.".into()),
         Outcome::Changing => Progress::Working(Ready::Progressing, "Okta is being brought to what is declared.".into()),
-        Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting), waiting.to_string()),
+        Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting, place), waiting.to_string()),
         // a standby that cannot exist yet is as good as Okta lets it be
         Outcome::Blocked(Blocked::StandbyNotCreated) => Progress::Done(Blocked::StandbyNotCreated.to_string()),
         Outcome::Blocked(blocked) => Progress::Stalled(blocked_reason(blocked), blocked.to_string()),
+    }
+}
+
+/// What a hook waits for whose place takes no calls yet.
+const fn unserved(place: Place) -> (Ready, &'static str) {
+    match place {
+        Place::Url { .. } => (Ready::UrlNotReached, "its URL was not reached yet; see the HookSwitch that names it."),
+        Place::Gateway(_) => (
+            Ready::GatewayNotServing,
+            "no ready replica of the gateway reports this hook yet; see the TelephonyGateway's conditions.",
+        ),
     }
 }
 
@@ -234,10 +246,11 @@ fn outcome_text(outcome: &Outcome) -> String {
     }
 }
 
-const fn waiting_reason(waiting: Waiting) -> Ready {
+const fn waiting_reason(waiting: Waiting, place: Place) -> Ready {
     match waiting {
         Waiting::Stillness(_) => Ready::Settling,
-        Waiting::EndpointNotReady | Waiting::SecretNotAccepted | Waiting::StandingNotReady => Ready::GatewayNotServing,
+        Waiting::EndpointNotReady => unserved(place).0,
+        Waiting::SecretNotAccepted | Waiting::StandingNotReady => Ready::GatewayNotServing,
         Waiting::Settling | Waiting::AfterOthers | Waiting::Undecided => Ready::Waiting,
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     super::{conditions, org::HookView, problem::Problem, reports::Serving},
-    Endpoint,
+    Endpoint, Place,
     status::{self, Side},
 };
 use crate::{
@@ -23,7 +23,7 @@ fn build(
     serving: Serving,
     side: &Side<'_>,
 ) -> TelephonyHookStatus {
-    status::build(hook, endpoint, serving, side, None)
+    status::build(hook, endpoint, Place::Gateway(serving), side, None)
 }
 
 fn hook(okta: bool) -> TelephonyHook {

@@ -1,13 +1,14 @@
 //! Whether a hook can be served and made: its endpoint as Okta is to know it, or what is wrong. Pure.
 
 use kube::ResourceExt as _;
+use url::Url;
 
 use super::{
     super::{problem::Problem, secret_value},
     Facts,
 };
 use crate::{
-    api::{TelephonyHook, reason::Ready},
+    api::{HookTarget, TelephonyHook, reason::Ready},
     message::Secret,
     okta::types::Header,
 };
@@ -34,8 +35,8 @@ pub struct Endpoint {
 /// The first [`Problem`] in the order in which a person would put them right.
 pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem> {
     let (namespace, spec) = (hook.namespace().unwrap_or_default(), &hook.spec);
-    let Some(gateway) = &facts.gateway else {
-        let name = &spec.target.gateway_ref.name;
+    let Some(url) = super::address(hook, facts.gateway.as_deref()) else {
+        let name = spec.target.gateway().unwrap_or_default();
         let message = format!(
             "TelephonyGateway {namespace}/{name} does not exist. Create it, or correct spec.target.gatewayRef."
         );
@@ -53,14 +54,28 @@ pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem
         let message = format!("Header {twice} is given twice; upper and lower case are the same. Take one away.");
         return Err(Problem::lasting(Ready::InvalidSpec, message));
     }
-    let url = gateway.spec.hook_url(&hook.name_any());
-    if url.len() > LONGEST_URL {
-        let message = format!("The hook's address would have {} characters; Okta takes {LONGEST_URL}.", url.len());
+    if let Some(why) = unfit(&url) {
+        return Err(Problem::lasting(Ready::InvalidSpec, format!("The hook's address {why}.")));
+    }
+    if matches!(spec.target, HookTarget::Url(_)) && spec.auth_secret().is_none() {
+        let message =
+            "spec.target.url needs spec.auth.header.secretRef: the secret that whoever serves the URL expects.";
         return Err(Problem::lasting(Ready::InvalidSpec, message));
     }
     let secret = secret_value::hook_secret(facts.secret.as_deref(), &namespace, &super::secret_key(hook))?;
     let headers = spec.headers.iter().map(|header| Header::new(&header.name, &header.value)).collect();
     Ok(Endpoint { url, auth_header, secret, headers })
+}
+
+/// What keeps Okta from calling an address.
+fn unfit(address: &str) -> Option<String> {
+    if address.len() > LONGEST_URL {
+        return Some(format!("has {} characters; Okta takes {LONGEST_URL}", address.len()));
+    }
+    let Ok(url) = Url::parse(address) else { return Some("is not a URL".into()) };
+    let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let fits = url.scheme() == "https" && url.has_host() && plain && !address.contains(char::is_whitespace);
+    (!fits).then(|| "must be https, with a host, and without user, password, fragment or white space".into())
 }
 
 fn header_given_twice<'n>(names: impl Iterator<Item = &'n str>, auth: &'n str) -> Option<String> {
@@ -73,4 +88,63 @@ fn header_given_twice<'n>(names: impl Iterator<Item = &'n str>, auth: &'n str) -
         seen.push(lower);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::ByteString;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::operator::hook::Place;
+
+    fn judged(target: &Value, auth: &Value) -> Result<Endpoint, Problem> {
+        let hook = json!({"metadata": {"name": "main", "namespace": "otp"}, "spec": {"target": target, "auth": auth}});
+        let value = ByteString(b"Bearer the-partners-own-secret".to_vec());
+        let secret = k8s_openapi::api::core::v1::Secret {
+            data: Some([("secret".to_owned(), value)].into()),
+            ..Default::default()
+        };
+        let facts = Facts {
+            gateway: None,
+            org: None,
+            secret: Some(Arc::new(secret)),
+            place: Place::Url { reached: true },
+            accepted: true,
+        };
+        validate(&serde_json::from_value(hook).unwrap(), &facts)
+    }
+
+    fn given() -> Value {
+        json!({"header": {"name": "X-Secret", "secretRef": {"name": "partner", "key": "secret"}}})
+    }
+
+    #[test]
+    fn a_url_is_given_to_okta_as_it_is_written_with_the_secret_that_its_owner_expects() {
+        let endpoint =
+            judged(&json!({"url": {"address": "https://Otp.partner.example/okta?tenant=1"}}), &given()).unwrap();
+        assert_eq!(endpoint.url, "https://Otp.partner.example/okta?tenant=1");
+        assert_eq!((endpoint.auth_header.as_str(), endpoint.secret.expose().len()), ("X-Secret", 30));
+    }
+
+    #[test]
+    fn what_okta_cannot_call_or_nobody_knows_the_secret_of_is_refused() {
+        for address in [
+            "http://otp.partner.example/",
+            "https://user@otp.partner.example/",
+            "https://otp.partner.example/#there",
+            "https://otp.partner.example/a b",
+            "https://otp.partner.example:99999/",
+            &format!("https://otp.partner.example/{}", "x".repeat(1_024)),
+        ] {
+            let problem = judged(&json!({"url": {"address": address}}), &given()).unwrap_err();
+            assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true), "{address}");
+        }
+        let unknown = judged(&json!({"url": {"address": "https://otp.partner.example"}}), &json!(null)).unwrap_err();
+        assert!(unknown.message.contains("secretRef"), "{}", unknown.message);
+        let missing = judged(&json!({"gatewayRef": {"name": "main"}}), &given()).unwrap_err();
+        assert_eq!(missing.reason, Ready::GatewayNotFound);
+    }
 }

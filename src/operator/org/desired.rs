@@ -9,7 +9,12 @@ use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::{
-    super::{finalizer, hook::Endpoint, problem::Problem, reports::Serving, switch::ruling::Ruling},
+    super::{
+        finalizer,
+        hook::{Endpoint, Place},
+        problem::Problem,
+        switch::ruling::Ruling,
+    },
     session::State,
 };
 use crate::{
@@ -32,9 +37,9 @@ pub struct Declared {
     pub hook: TelephonyHook,
     /// Its endpoint, or what is wrong with it.
     pub endpoint: Result<Endpoint, Problem>,
-    /// Whether the gateway serves it.
-    pub serving: Serving,
-    /// Whether every replica of the gateway takes the secret as it is now.
+    /// Where its calls go, and whether they are taken there.
+    pub place: Place,
+    /// Whether its place takes the secret as it is now, as far as can be known.
     pub accepted: bool,
     /// Whether Okta may have another secret than the one that was last applied.
     pub doubted: bool,
@@ -52,7 +57,7 @@ impl Declared {
         let mut hasher = DefaultHasher::new();
         self.hook.metadata.generation.hash(&mut hasher);
         self.endpoint.as_ref().map(|endpoint| &endpoint.url).ok().hash(&mut hasher);
-        matches!(self.serving, Serving::Yes { .. }).hash(&mut hasher);
+        self.place.is_ready().hash(&mut hasher);
         mark.as_str().hash(&mut hasher);
         in_the_way.map(HookId::as_str).hash(&mut hasher);
         hasher.finish()
@@ -165,7 +170,7 @@ fn hook(
             Some(HookDeletion::Delete) => Deletion::Delete,
             Some(HookDeletion::Retain) | None => Deletion::Retain,
         }),
-        endpoint_ready: held && usable && matches!(one.serving, Serving::Yes { .. }),
+        endpoint_ready: held && usable && one.place.is_ready(),
         refused,
         object,
     }

@@ -43,11 +43,17 @@ impl OrgApi for Client {
 
 /// Calls a hook's public address.
 pub trait HookCaller: Send + Sync {
+    /// Makes a connection to the host of a URL, with TLS, and sends nothing.
+    fn reach<'a>(&'a self, url: &'a Url, deadline: Instant) -> BoxFuture<'a, Result<(), SendError>>;
     /// Sends one request over a connection of its own.
     fn call<'a>(&'a self, request: &'a Request, deadline: Instant) -> BoxFuture<'a, Result<Answer, SendError>>;
 }
 
 impl HookCaller for Connector {
+    fn reach<'a>(&'a self, url: &'a Url, deadline: Instant) -> BoxFuture<'a, Result<(), SendError>> {
+        Self::reach(self, url, deadline).boxed()
+    }
+
     fn call<'a>(&'a self, request: &'a Request, deadline: Instant) -> BoxFuture<'a, Result<Answer, SendError>> {
         self.send(request, deadline, MOST_ANSWER).boxed()
     }

@@ -391,8 +391,8 @@ impl<'c> Pass<'c> {
                 endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
             }
             let doubted = self.session.doubts.is_open(&object_ref(&hook));
-            let (serving, accepted) = (facts.serving, facts.accepted);
-            declared.push(Declared { hook, endpoint, serving, accepted, doubted, ruling });
+            let (place, accepted) = (facts.place, facts.accepted);
+            declared.push(Declared { hook, endpoint, place, accepted, doubted, ruling });
         }
         Ok(declared)
     }
@@ -475,8 +475,9 @@ impl<'c> Pass<'c> {
     async fn secret_reapplied(&self, object: &ObjectRef, place: &str) {
         let hooks = &self.ctx.caches.hooks;
         if let Some(place) = hooks.get(&object.namespace, place) {
-            let gateway = &place.spec.target.gateway_ref.name;
-            self.ctx.reports.forgive(&object.namespace, gateway, &place.name_any());
+            if let Some(gateway) = place.spec.target.gateway() {
+                self.ctx.reports.forgive(&object.namespace, gateway, &place.name_any());
+            }
             self.ctx.probes.ask_anew(&object_ref(&place), Source::Execute);
         }
         self.ctx.metrics.secret_reapplied(self.org.spec.host());

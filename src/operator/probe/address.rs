@@ -3,20 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, Method, header};
 use kube::ResourceExt as _;
 use tokio::time::Instant;
-use url::Url;
 
 use super::{
-    super::{context::Context, hook, org::dial::HookCaller, secret_value, switch},
-    About, Finding,
+    super::{context::Context, hook, org::dial::HookCaller},
+    About, Finding, call,
 };
 use crate::{
     api::TelephonyHook,
     config::probe::{self, Answered},
     failover::signal::Sight,
-    message::Secret,
     net::{Answer, Request, SendError},
 };
 
@@ -38,35 +35,13 @@ struct Prepared {
 }
 
 async fn prepare(ctx: &Context, hook: &TelephonyHook) -> Result<Prepared, String> {
-    let namespace = hook.namespace().unwrap_or_default();
-    let unread = |_| "What the hook refers to cannot be read now.".to_owned();
-    let (_, endpoint) = hook::endpoint(hook, ctx).await.map_err(unread)?;
+    let (_, endpoint) = hook::endpoint(hook, ctx).await.map_err(|_| call::UNREAD)?;
     let endpoint = endpoint.map_err(|problem| problem.message)?;
     let key = super::key(ctx, hook).await?;
-    let org = switch::org_of(hook, ctx).and_then(|org| ctx.caches.orgs.get(&org.namespace, &org.name));
-    let bundle = org.as_ref().and_then(|org| org.spec.ca_bundle_ref.as_ref());
-    let bundle = match bundle {
-        Some(bundle) => {
-            let read = secret_value::ca_bundle(ctx, &namespace, bundle).await.map_err(unread)?;
-            Some(read.map_err(|problem| problem.message)?)
-        }
-        None => None,
-    };
-    let caller = ctx.dial.caller(bundle.as_deref()).map_err(|error| format!("It cannot be called: {error}."))?;
+    let caller = call::caller(ctx, hook).await?;
     let marker = super::marker(&key, &hook.name_any());
-    let url = Url::parse(&endpoint.url).map_err(|_| "Its address is not a URL.")?;
-    let named =
-        |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name} is no header's name."));
-    let mut headers = vec![
-        (header::ACCEPT, Secret::from("application/json")),
-        (header::CONTENT_TYPE, Secret::from("application/json")),
-        (named(&endpoint.auth_header)?, endpoint.secret),
-    ];
-    for extra in endpoint.headers {
-        headers.push((named(&extra.name)?, Secret::from(extra.value.as_str())));
-    }
-    let body = Secret::new(probe::body(&marker).to_string().into_bytes());
-    Ok(Prepared { caller, key, request: Request { method: Method::POST, url, headers, body }, marker })
+    let request = call::request(endpoint, &probe::body(&marker))?;
+    Ok(Prepared { caller, key, request, marker })
 }
 
 /// Why an answer without a proof says nothing.
@@ -89,19 +64,7 @@ fn judge(answer: &Result<Answer, SendError>, proof: &str, timeout: Duration) -> 
         Ok(answer) => {
             return (Sight::Fail, format!("Its public address answers {}.", answer.status));
         }
-        Err(SendError::NotSent { cause: "guard" }) => (
-            Sight::Unknown,
-            "Its public address is a private one for this operator: allow it in network.allowedCIDRs, or set detection.publicURL.enabled to false.",
-        ),
-        Err(SendError::NotSent { cause: "dns" }) => (Sight::Fail, "Its host name is not known."),
-        Err(SendError::NotSent { cause: "tls" }) => {
-            (Sight::Fail, "Its certificate is not valid for it (expired, another name, or not trusted).")
-        }
-        Err(SendError::NotSent { cause: "timeout-connect" } | SendError::Unclear { cause: "timeout" }) => {
-            return (Sight::Fail, format!("Its public address does not answer within {} ms.", timeout.as_millis()));
-        }
-        Err(SendError::NotSent { .. }) => (Sight::Fail, "Its public address takes no connection."),
-        Err(SendError::Unclear { .. }) => (Sight::Fail, "Its public address does not answer as a web server does."),
+        Err(error) => return call::unanswered(*error, timeout),
     };
     (sight, why.to_owned())
 }

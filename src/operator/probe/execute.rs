@@ -3,14 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use kube::ResourceExt as _;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
     super::{context::Context, org::dial::OrgApi, switch},
-    About, Finding,
+    About, Finding, foreign,
+    passcode::{self, Passcode},
 };
 use crate::{
-    api::TelephonyHook,
+    api::{HookTarget, TelephonyHook},
     config::probe::{self, Answered},
     failover::signal::Sight,
     okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority},
@@ -22,19 +24,60 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Asks Okta to call a hook, which is the one named `stands` there. What it says of a hook that it does not use is not
 /// documented.
 pub async fn ask((ctx, hook): About, stands: String, priority: Priority) -> Finding {
-    let (org, api, id, key) = match prepare(&ctx, &hook, &stands, priority).await {
+    let prepared = async {
+        let (org, api, id) = prepare(&ctx, &hook, &stands, priority).await?;
+        Ok((org, api, id, Question::of(&ctx, &hook, &stands).await?))
+    };
+    let (org, api, id, question) = match prepared.await {
         Ok(prepared) => prepared,
-        Err(why) => return (Sight::Unknown, why.to_owned()),
+        Err::<_, &str>(why) => return (Sight::Unknown, why.to_owned()),
     };
     let session = ctx.orgs.session(&org.namespace, &org.name);
     if session.state.lock().await.must_wait(1, priority, Instant::now()).is_some() {
         return (Sight::Unknown, super::HELD_BACK.to_owned());
     }
-    let marker = super::marker(&key, &hook.name_any());
-    let result = api.execute(&id, &probe::body(&marker), DEADLINE).await;
+    let result = api.execute(&id, question.body(), DEADLINE).await;
     session.state.lock().await.took(&result, Instant::now());
     super::count(&ctx, "execute", &result);
-    judge(result, &key.proof(&hook.name_any(), &marker))
+    judge(result, |answer| question.judge(answer))
+}
+
+/// What Okta is made to send.
+enum Question {
+    /// A probe, and the proof that only the hook's gateway can give.
+    Probe(Value, String),
+    /// A whole passcode, to a URL that somebody else serves.
+    Passcode(Passcode),
+}
+
+impl Question {
+    async fn of(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Result<Self, &'static str> {
+        if let HookTarget::Url(_) = hook.spec.target {
+            return foreign::draw(ctx, hook, stands).map(Self::Passcode).ok_or("No number was given for that.");
+        }
+        let key = super::key(ctx, hook).await?;
+        let marker = super::marker(&key, &hook.name_any());
+        Ok(Self::Probe(probe::body(&marker), key.proof(&hook.name_any(), &marker)))
+    }
+
+    const fn body(&self) -> &Value {
+        match self {
+            Self::Probe(body, _) => body,
+            Self::Passcode(passcode) => passcode.expose(),
+        }
+    }
+
+    fn judge(&self, answer: &Value) -> Finding {
+        let (sight, why) = match self {
+            Self::Passcode(_) => return foreign::judge_said(passcode::said(answer)),
+            Self::Probe(_, proof) => match probe::who_answered(answer, proof) {
+                Answered::ByGateway => (Sight::Pass, "Okta reaches the gateway."),
+                Answered::ByHook => (Sight::Unknown, super::address::UNPROVEN),
+                Answered::ByOther => (Sight::Fail, "Okta reaches something else than the hook's gateway."),
+            },
+        };
+        (sight, why.to_owned())
+    }
 }
 
 /// The codes by which Okta says that the hook is at fault, with what they say.
@@ -44,35 +87,22 @@ const OF_HOOK: [(&str, &str); 3] = [
     ("E0000137", "Okta gets no answer from the hook in time."),
 ];
 
-type Prepared = (ObjectRef, Arc<dyn OrgApi>, HookId, probe::Key);
-
 async fn prepare(
     ctx: &Context,
     hook: &TelephonyHook,
     stands: &str,
     priority: Priority,
-) -> Result<Prepared, &'static str> {
-    let namespace = hook.namespace().unwrap_or_default();
-    let org = switch::org_of(hook, ctx).ok_or("It has no org.")?.name;
-    let view = ctx.orgs.view(&namespace, &org);
-    let view = view.hooks.get(&ObjectRef::new(&namespace, stands));
-    let id = view.and_then(|view| view.verdict.hook.clone()).ok_or("Okta does not have it.")?;
-    let key = super::key(ctx, hook).await?;
-    let org = ObjectRef::new(namespace, org);
+) -> Result<(ObjectRef, Arc<dyn OrgApi>, HookId), &'static str> {
+    let org = switch::org_of(hook, ctx).ok_or("It has no org.")?;
+    let org = ObjectRef::new(org.namespace, org.name);
+    let id = super::id(ctx, &org, stands).ok_or("Okta does not have it.")?;
     let api = super::api(ctx, &org, priority).await?;
-    Ok((org, api, id, key))
+    Ok((org, api, id))
 }
 
-fn judge(result: CallResult<serde_json::Value>, proof: &str) -> Finding {
+fn judge(result: CallResult<Value>, of_answer: impl Fn(&Value) -> Finding) -> Finding {
     let failure = match result {
-        Ok(answer) => {
-            let (sight, why) = match probe::who_answered(&answer.value, proof) {
-                Answered::ByGateway => (Sight::Pass, "Okta reaches the gateway."),
-                Answered::ByHook => (Sight::Unknown, super::address::UNPROVEN),
-                Answered::ByOther => (Sight::Fail, "Okta reaches something else than the hook's gateway."),
-            };
-            return (sight, why.to_owned());
-        }
+        Ok(answer) => return of_answer(&answer.value),
         Err(CallError { failure, .. }) => failure,
     };
     let code = match &failure {
@@ -107,6 +137,7 @@ mod tests {
             failed(Failure::Refused { status: 400, code: Some(code.into()), summary: "no".into(), causes: Vec::new() })
         };
         let server = |code: Option<&str>| failed(Failure::Server { status: 502, code: code.map(Into::into) });
+        let question = Question::Probe(json!({}), "proof".into());
         for (result, expected) in [
             (ok("proof"), Sight::Pass),
             (ok("other"), Sight::Unknown),
@@ -123,7 +154,7 @@ mod tests {
             (failed(Failure::RateLimited { wait: DEADLINE, concurrency: false }), Sight::Unknown),
         ] {
             let shown = format!("{result:?}");
-            assert_eq!(judge(result, "proof").0, expected, "{shown}");
+            assert_eq!(judge(result, |answer| question.judge(answer)).0, expected, "{shown}");
         }
     }
 }

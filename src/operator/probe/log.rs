@@ -115,7 +115,8 @@ async fn read_on(api: &dyn OrgApi, known: &mut OrgLog, begin: Timestamp) -> Resu
 
 fn ours(ctx: &Context, hook: &TelephonyHook) -> Ours {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
-    let answers = ctx.reports.failed(&namespace, &hook.spec.target.gateway_ref.name, &name, WINDOW);
+    let failed = |gateway| ctx.reports.failed(&namespace, gateway, &name, WINDOW);
+    let answers = hook.spec.target.gateway().map_or(0, failed);
     let probes = ctx.probes.failures(&ObjectRef::new(namespace, name), Source::Execute);
     Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes }
 }

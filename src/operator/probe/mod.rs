@@ -2,8 +2,11 @@
 //! long as it leads. What is found is a signal for switches; nothing is changed by it anywhere.
 
 mod address;
+mod call;
 mod execute;
+mod foreign;
 mod log;
+mod passcode;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -18,7 +21,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     context::Context,
-    gateway,
+    gateway, hook,
     org::dial::OrgApi,
     switch::{
         ruling, seen, settings,
@@ -27,24 +30,45 @@ use super::{
     wake::{Kind, Target},
 };
 use crate::{
-    api::{HookSwitch, TelephonyHook},
+    api::{HookSwitch, HookTarget, TelephonyHook},
     config::probe,
     failover::{
         machine::InOkta,
         refusals::Door,
         signal::{Sight, Signal, Source},
     },
-    okta::{CallError, ObjectRef, limits::Priority},
+    okta::{CallError, HookId, ObjectRef, limits::Priority},
 };
 
 /// Time between two rounds; in each, what is due is asked.
 const ROUND: Duration = Duration::from_secs(1);
 
+/// How soon Okta is asked about a hook that seems to fail.
+#[derive(Debug, Clone, Copy)]
+struct Haste {
+    /// Again, while something of it fails.
+    again: Duration,
+    /// The least after the last time, when another witness begins to speak against it.
+    least: Duration,
+}
+
 /// How soon Okta is asked again about a hook of which something fails.
 const AGAIN: Duration = Duration::from_secs(15);
 
-/// The least time between two looks at the System Log, whatever begins to fail: its rate limit is low.
-const LOG_AGAIN: Duration = Duration::from_secs(10);
+/// Of `execute`, to a gateway of ours.
+const EXECUTE: Haste = Haste { again: AGAIN, least: ROUND };
+
+/// The same where each time a message is sent, to the one whose number was given for that.
+const EXECUTE_ELSEWHERE: Haste = Haste { again: Duration::from_mins(1), least: Duration::from_mins(1) };
+
+/// Of looks at the System Log, whose rate limit is low.
+const LOOK: Haste = Haste { again: AGAIN, least: Duration::from_secs(10) };
+
+/// How soon a whole passcode is sent again after one that was not taken: as often as may be declared.
+const TEST_AGAIN: Duration = Duration::from_mins(5);
+
+/// How soon it is tried again to send one that could not be sent.
+const UNSENT_AGAIN: Duration = Duration::from_mins(1);
 
 /// The most that one probe may take, reading what it needs included.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,10 +138,21 @@ impl Probes {
     }
 
     /// What the last probe found, unless that is older than three of the intervals in which it was made.
-    fn fresh(&self, hook: &ObjectRef, source: Source) -> Option<Finding> {
+    #[must_use]
+    pub fn fresh(&self, hook: &ObjectRef, source: Source) -> Option<Finding> {
         let hooks = self.lock();
         let found = hooks.get(hook)?.get(&source)?.found.as_ref()?;
         (found.at.elapsed() <= found.lasts).then(|| found.finding.clone())
+    }
+
+    /// How often a whole passcode is sent: sooner after one that was not taken, and soon after one that could not be sent.
+    fn test_pace(&self, hook: &ObjectRef, declared: Duration) -> Pace {
+        let now = match self.fresh(hook, Source::Test) {
+            Some((Sight::Pass, _)) => declared,
+            Some((Sight::Fail, _)) => declared.min(TEST_AGAIN),
+            Some((Sight::Unknown, _)) | None => UNSENT_AGAIN,
+        };
+        Pace { declared, now, next: now }
     }
 
     /// Whether a probe is due, in which case it is under way from now on.
@@ -159,6 +194,13 @@ impl Probes {
         if let Some(probe) = self.lock().get_mut(hook).and_then(|sources| sources.get_mut(&source)) {
             (probe.begun, probe.busy, probe.found) = (None, false, None);
         }
+    }
+
+    /// Lets the last probe have found this.
+    #[cfg(test)]
+    pub fn set(&self, hook: &ObjectRef, source: Source, finding: Finding) {
+        self.begin(hook, source, Pace::steady(PATIENCE, PATIENCE));
+        self.found(hook, source, finding);
     }
 
     /// How often a source found a hook to fail, within the time that counts in the System Log.
@@ -213,7 +255,6 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
         if ruling::problem(&switch, &hooks, &switches).is_some() {
             continue;
         }
-        let watched = settings::watched(&switch.spec);
         let in_use = seen::in_use(&switch, ctx);
         let org = super::switch::org(&switch, ctx).map(|org| ObjectRef::new(&namespace, org));
         let of_org = org.as_ref().map_or(Unrest::AtRest, |org| unrest::of_org(&org.namespace, &org.name, ctx));
@@ -221,38 +262,55 @@ pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
         for hook in switch.spec.hooks.iter().filter_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name)) {
             let object = ObjectRef::new(&namespace, hook.name_any());
             named.insert(object.clone());
-            let mut asked = |source, asked| _ = asking.spawn(ask(Arc::clone(ctx), object.clone(), source, asked));
-            let about = || (Arc::clone(ctx), Arc::clone(&hook));
-            if let Some(timeout) = watched.address
-                && ctx.probes.begin(&object, Source::PublicUrl, Pace::steady(watched.interval, timeout))
-            {
-                asked(Source::PublicUrl, address::ask(about(), timeout).boxed());
-            }
             let failing = is_failing(ctx, &hook);
             let priority = unrest::of(&switch).probes(of_org, failing);
-            let Some(priority) = priority.filter(|_| in_use == InOkta::Ours(object.name.clone())) else { continue };
-            let due = |source, every| {
-                ctx.probes.begin(
-                    &object,
-                    source,
-                    pace(ctx, &switch, &object, source, every, priority > Priority::Routine),
-                )
-            };
-            if let Some(every) = watched.execute
-                && due(Source::Execute, every)
-            {
-                let stands = ruling::in_okta(&switch, &object.name).to_owned();
-                asked(Source::Execute, execute::ask(about(), stands, priority).boxed());
-            }
-            if let Some((every, threshold)) = watched.log
-                && due(Source::SystemLog, every)
-            {
-                let active = active_since(&switch, &object.name);
-                asked(Source::SystemLog, log::ask(about(), active, threshold, priority).boxed());
-            }
+            let is_used = in_use == InOkta::Ours(object.name.clone());
+            of_hook(ctx, &switch, &hook, &object, priority.filter(|_| is_used), asking);
         }
     }
     ctx.probes.keep(&named, &orgs);
+}
+
+/// Begins what is due of one hook. Okta is asked with `priority`; nothing: not at all.
+fn of_hook(
+    ctx: &Arc<Context>,
+    switch: &HookSwitch,
+    hook: &Arc<TelephonyHook>,
+    object: &ObjectRef,
+    priority: Option<Priority>,
+    asking: &mut JoinSet<()>,
+) {
+    let (watched, target) = (settings::watched(&switch.spec), &hook.spec.target);
+    let about = || (Arc::clone(ctx), Arc::clone(hook));
+    let stands = || ruling::in_okta(switch, &object.name).to_owned();
+    let mut ask = |source, pace, asked: &dyn Fn() -> BoxFuture<'static, Finding>| {
+        if ctx.probes.begin(object, source, pace) {
+            asking.spawn(ask(Arc::clone(ctx), object.clone(), source, asked()));
+        }
+    };
+    if let Some(timeout) = watched.address {
+        ask(Source::PublicUrl, Pace::steady(watched.interval, timeout), &|| match target {
+            HookTarget::Gateway(_) => address::ask(about(), timeout).boxed(),
+            HookTarget::Url(url) => foreign::reach(about(), url.clone(), timeout).boxed(),
+        });
+    }
+    if let Some(every) = watched.test_of(target) {
+        ask(Source::Test, ctx.probes.test_pace(object, every), &|| foreign::test(about(), stands()).boxed());
+    }
+    let Some(priority) = priority else { return };
+    let pace = |source, every, haste| pace(ctx, switch, object, source, every, priority > Priority::Routine, haste);
+    if let Some(every) = watched.execute_of(target) {
+        let haste = if target.gateway().is_some() { EXECUTE } else { EXECUTE_ELSEWHERE };
+        ask(Source::Execute, pace(Source::Execute, every, haste), &|| {
+            execute::ask(about(), stands(), priority).boxed()
+        });
+    }
+    if let Some((every, threshold)) = watched.log {
+        let active = active_since(switch, &object.name);
+        ask(Source::SystemLog, pace(Source::SystemLog, every, LOOK), &|| {
+            log::ask(about(), active, threshold, priority).boxed()
+        });
+    }
 }
 
 /// Waits for a finding, within bounds, and tells of it.
@@ -281,11 +339,15 @@ async fn api(ctx: &Context, org: &ObjectRef, priority: Priority) -> Result<Arc<d
 /// What is said while the rate limit is kept for what is more urgent.
 const HELD_BACK: &str = "Okta's rate limit is kept for what is more urgent.";
 
+/// Okta's id of the hook that is named `stands` there.
+fn id(ctx: &Context, org: &ObjectRef, stands: &str) -> Option<HookId> {
+    let view = ctx.orgs.view(&org.namespace, &org.name);
+    view.hooks.get(&ObjectRef::new(&org.namespace, stands))?.verdict.hook.clone()
+}
+
 /// The key of a hook's gateway.
 async fn key(ctx: &Context, hook: &TelephonyHook) -> Result<probe::Key, &'static str> {
-    let namespace = hook.namespace().unwrap_or_default();
-    let gateway = ctx.caches.gateways.get(&namespace, &hook.spec.target.gateway_ref.name);
-    let gateway = gateway.ok_or("Its gateway does not exist.")?;
+    let gateway = hook::gateway_of(hook, ctx).ok_or("Its gateway does not exist.")?;
     let key = gateway::probe_key(&gateway, ctx).await.map_err(|_| "Its gateway's credentials cannot be read now.")?;
     key.ok_or("Its gateway has no credentials yet.")
 }
@@ -313,11 +375,11 @@ fn pace(
     source: Source,
     declared: Duration,
     hurried: bool,
+    haste: Haste,
 ) -> Pace {
     let forgotten = ctx.probes.fresh(object, source).is_none();
-    let now = if hurried || forgotten { declared.min(AGAIN) } else { declared };
-    let least = if source == Source::SystemLog { LOG_AGAIN } else { ROUND };
-    let soon = settings::watched(&switch.spec).interval.max(least);
+    let now = if hurried || forgotten { declared.min(haste.again) } else { declared };
+    let soon = settings::watched(&switch.spec).interval.max(haste.least);
     let next = if ctx.probes.is_news(object, source) { now.min(soon) } else { now };
     Pace { declared, now, next }
 }
@@ -327,6 +389,12 @@ fn tell(ctx: &Context, hook: &ObjectRef, source: Source, finding: Finding) {
         let switches = ctx.caches.switches.in_namespace(&hook.namespace);
         let naming = switches.iter().filter(|switch| ruling::names(switch, &hook.name));
         ctx.wake.wake_all(naming.map(|switch| Target::new(Kind::HookSwitch, &hook.namespace, switch.name_any())));
+        let elsewhere = |hook: &Arc<TelephonyHook>| source == Source::PublicUrl && hook.spec.target.gateway().is_none();
+        if let Some(seen) = ctx.caches.hooks.get(&hook.namespace, &hook.name).filter(elsewhere) {
+            // whether such a URL is reached is all that its place is known by
+            ctx.wake.wake_all(super::switch::org_of(&seen, ctx));
+            ctx.wake.wake(Target::new(Kind::TelephonyHook, &hook.namespace, &hook.name));
+        }
     }
 }
 

@@ -194,7 +194,7 @@ pub fn org_of(hook: &TelephonyHook, ctx: &Context) -> Option<Target> {
 fn gateways(switch: &HookSwitch, ctx: &Context) -> Vec<GatewayKey> {
     let namespace = switch.namespace().unwrap_or_default();
     let hooks = switch.spec.hooks.iter().filter_map(|named| ctx.caches.hooks.get(&namespace, &named.name));
-    hooks.map(|hook| (namespace.clone(), hook.spec.target.gateway_ref.name.clone())).collect()
+    hooks.filter_map(|hook| Some((namespace.clone(), hook.spec.target.gateway()?.to_owned()))).collect()
 }
 
 /// How often the switches over the hooks of each gateway look at what it reports: the shortest of their intervals. One that

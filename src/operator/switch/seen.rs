@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use super::{
     super::{
         context::Context,
+        hook,
         org::{
             HookView, InUse,
             carried::{Carried, Decision},
@@ -63,11 +64,12 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     let target = switch.status.as_ref().and_then(|status| status.target.as_deref());
     for named in &switch.spec.hooks {
         let Some(hook) = hooks.iter().find(|hook| hook.name_any() == named.name) else { continue };
-        let gateway = &hook.spec.target.gateway_ref.name;
-        let (mut of_hook, percent) = ctx.reports.signals(&namespace, gateway, &named.name, threshold);
+        let target_of = &hook.spec.target;
+        let reported = |gateway| ctx.reports.signals(&namespace, gateway, &named.name, threshold);
+        let (mut of_hook, percent) = target_of.gateway().map(reported).unwrap_or_default();
         let object = ObjectRef::new(&namespace, &named.name);
         let called = last_call(hook, ctx).is_some_and(|age| age <= watched.interval);
-        for source in watched.witnesses() {
+        for source in watched.witnesses(target_of) {
             of_hook.push(if source.is_oktas() && !is_used(&named.name) {
                 unused(source)
             } else {
@@ -81,6 +83,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         seen_hooks.push(HookSeen {
             name: named.name.clone(),
             health: Health { sight: Sight::Unknown, percent, failing_for: Duration::ZERO },
+            provable: target_of.gateway().is_some() || watched.test_of(target_of).is_some(),
             usable_in_okta: exists || matches!(outcome, Some(Outcome::Blocked(Blocked::StandbyNotCreated))),
             refused: matches!(outcome, Some(Outcome::Blocked(Blocked::ActivationRefused)))
                 || target == Some(named.name.as_str())
@@ -92,10 +95,13 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     blind(&mut signals);
     for hook in &mut seen_hooks {
         let Some(of_hook) = signals.get_mut(&hook.name) else { continue };
-        of_hook.push(match used {
-            Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), of_hook),
-            _ => unused(Source::Refusals),
-        });
+        // the door of a URL that somebody else serves is not ours to see
+        if of_hook.iter().any(|signal| signal.source.suffices()) {
+            of_hook.push(match used {
+                Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), of_hook),
+                _ => unused(Source::Refusals),
+            });
+        }
         hook.health = Health::of(of_hook, hook.health.percent);
     }
     let seen = Seen {
@@ -118,7 +124,7 @@ fn unused(source: Source) -> Signal {
 /// How long ago Okta last called a hook, as its gateway reports it.
 fn last_call(hook: &TelephonyHook, ctx: &Context) -> Option<Duration> {
     let namespace = hook.namespace().unwrap_or_default();
-    ctx.reports.last_call(&namespace, &hook.spec.target.gateway_ref.name, &hook.name_any())
+    ctx.reports.last_call(&namespace, hook.spec.target.gateway()?, &hook.name_any())
 }
 
 /// Okta's calls to a hook, as its gateway reports them.
@@ -134,7 +140,7 @@ fn calls(hook: &TelephonyHook, ctx: &Context) -> Calls {
 #[must_use]
 pub fn door(hook: &TelephonyHook, ctx: &Context) -> Option<Door> {
     let namespace = hook.namespace().unwrap_or_default();
-    ctx.reports.door(&namespace, &hook.spec.target.gateway_ref.name, &hook.name_any())
+    ctx.reports.door(&namespace, hook.spec.target.gateway()?, &hook.name_any())
 }
 
 /// That the operator does not reach a hook which Okta itself called lately, and was answered by in time, is the operator's
@@ -153,14 +159,16 @@ fn blind(signals: &mut BTreeMap<String, Vec<Signal>>) {
         // Okta does not reach one of them either
         return;
     }
-    let of_address = |signal: &&mut Signal| signal.source == Source::PublicUrl;
-    let mut addresses: Vec<&mut Signal> = signals.values_mut().flatten().filter(of_address).collect();
-    if addresses.len() > 1 && addresses.iter().all(|signal| signal.sight == Sight::Fail) {
-        for signal in &mut addresses {
-            signal.sight = Sight::Unknown;
-            signal.why =
-                format!("No hook's address answers this operator, so its own network may be to blame: {}", signal.why);
-        }
+    let of_address = |signal: &&Signal| signal.source == Source::PublicUrl;
+    let addresses: Vec<&Signal> = signals.values().flatten().filter(of_address).collect();
+    if addresses.len() < 2 || addresses.iter().any(|signal| signal.sight != Sight::Fail) {
+        return;
+    }
+    let by_us = |signal: &&mut Signal| signal.source.is_operators() && signal.sight == Sight::Fail;
+    for signal in signals.values_mut().flatten().filter(by_us) {
+        signal.sight = Sight::Unknown;
+        signal.why =
+            format!("No hook's address answers this operator, so its own network may be to blame: {}", signal.why);
     }
 }
 
@@ -191,8 +199,7 @@ fn pointed_at(view: &HookView, switch: &HookSwitch, ctx: &Context) -> InOkta {
     let namespace = switch.namespace().unwrap_or_default();
     let address = |named: &str| {
         let hook = ctx.caches.hooks.get(&namespace, named)?;
-        let gateway = ctx.caches.gateways.get(&namespace, &hook.spec.target.gateway_ref.name)?;
-        Some(gateway.spec.hook_url(named))
+        hook::address(&hook, hook::gateway_of(&hook, ctx).as_deref())
     };
     let has = |named: &&NameRef| match (&view.uri, address(&named.name)) {
         (Some(has), Some(address)) => same_uri(has, &address),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
-    api::{HookSwitchSpec, HookSwitchStatus, SwitchMode},
+    api::{HookSwitchSpec, HookSwitchStatus, HookTarget, SwitchMode, UnprovenStandby, UrlTest},
     failover::{
         fallback::Threshold,
         machine::{Cause, Machine, Moment, Restored},
-        settings::{Failback, Mode, Settings},
+        settings::{Failback, Mode, Settings, Unproven},
         signal::Source,
     },
 };
@@ -18,7 +18,7 @@ use crate::{
 const OLDEST_SUSPICION: Duration = Duration::from_mins(10);
 
 /// What Okta gives a hook.
-const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+pub const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Rare enough to cost nothing of the rate limit: 100 hooks make 20 calls a minute.
 const EXECUTE_INTERVAL: Duration = Duration::from_mins(5);
@@ -56,6 +56,11 @@ pub fn of(spec: &HookSwitchSpec) -> Settings {
         budget: budget.switches.unwrap_or(default.budget),
         window: budget.window.map_or(default.window, crate::api::Duration::get),
         margin: detection.margin.unwrap_or(default.margin),
+        unproven: match detection.unproven_standby {
+            Some(UnprovenStandby::Allow) => Unproven::Allow,
+            Some(UnprovenStandby::Hold) => Unproven::Hold,
+            None => default.unproven,
+        },
         failback: spec.failback.as_ref().map_or(Failback::ByPerson, |failback| Failback::After(failback.after.get())),
     }
 }
@@ -67,6 +72,8 @@ pub struct Watched {
     pub interval: Duration,
     /// How long an address may take to answer this operator; `None`: it is not called.
     pub address: Option<Duration>,
+    /// Whether whole passcodes are sent where that is allowed.
+    pub test: bool,
     /// How often Okta is asked to call the active hook; `None`: never.
     pub execute: Option<Duration>,
     /// How often the System Log is read, and from when on it speaks against the active hook; `None`: never.
@@ -74,11 +81,29 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// The witnesses that are heard.
-    pub fn witnesses(self) -> impl Iterator<Item = Source> {
+    /// The witnesses that are heard of a hook.
+    pub fn witnesses(self, target: &HookTarget) -> impl Iterator<Item = Source> + use<> {
         let address = self.address.map(|_| Source::PublicUrl);
+        let test = self.test_of(target).map(|_| Source::Test);
+        let execute = self.execute_of(target).map(|_| Source::Execute);
         let log = self.log.map(|_| Source::SystemLog);
-        address.into_iter().chain(self.execute.map(|_| Source::Execute)).chain(log)
+        address.into_iter().chain(test).chain(execute).chain(log)
+    }
+
+    /// How often a whole passcode is sent to a hook, as its owner allows; `None`: never.
+    #[must_use]
+    pub fn test_of(self, target: &HookTarget) -> Option<Duration> {
+        target.test().map(UrlTest::interval).filter(|_| self.test)
+    }
+
+    /// How often Okta is asked to call a hook while it is active; `None`: never. What Okta sends is a whole passcode, so a URL
+    /// that somebody else serves is called as its owner allows.
+    #[must_use]
+    pub fn execute_of(self, target: &HookTarget) -> Option<Duration> {
+        match target {
+            HookTarget::Gateway(_) => self.execute,
+            HookTarget::Url(url) => url.test.as_ref().map(UrlTest::interval).filter(|_| self.execute.is_some()),
+        }
     }
 }
 
@@ -96,6 +121,7 @@ pub fn watched(spec: &HookSwitchSpec) -> Watched {
     Watched {
         interval: or(detection.interval, Settings::default().interval),
         address: asks(address.enabled).then(|| or(address.timeout, ADDRESS_TIMEOUT)),
+        test: asks(None),
         execute: asks(execute.enabled).then(|| or(execute.interval, EXECUTE_INTERVAL)),
         log: asks(log.enabled).then(|| (or(log.interval, LOG_INTERVAL), threshold)),
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use kube::ResourceExt as _;
 
-use super::super::context::Context;
+use super::super::{context::Context, hook};
 use crate::api::{HookSwitch, TelephonyGateway, TelephonyHook, reason::StandbyIndependent};
 
 /// The first thing found to be shared, with what a person reads.
@@ -12,29 +12,29 @@ use crate::api::{HookSwitch, TelephonyGateway, TelephonyHook, reason::StandbyInd
 pub fn of(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context) -> (StandbyIndependent, String) {
     let namespace = switch.namespace().unwrap_or_default();
     let wanted = switch.spec.hooks.iter();
-    let gateways: Vec<(String, Option<Arc<TelephonyGateway>>)> = wanted
-        .filter_map(|wanted| hooks.iter().find(|hook| hook.name_any() == wanted.name))
-        .map(|hook| &hook.spec.target.gateway_ref.name)
-        .map(|name| (name.clone(), ctx.caches.gateways.get(&namespace, name)))
-        .collect();
-    let names: BTreeSet<&String> = gateways.iter().map(|(name, _)| name).collect();
-    if names.len() < gateways.len() {
-        let all: Vec<&str> = names.into_iter().map(String::as_str).collect();
-        return (StandbyIndependent::SharedGateway, format!("Hooks have the gateway {} in common.", all.join(", ")));
+    let named: Vec<&Arc<TelephonyHook>> =
+        wanted.filter_map(|wanted| hooks.iter().find(|hook| hook.name_any() == wanted.name)).collect();
+    let gateway = |hook: &&Arc<TelephonyHook>| hook.spec.target.gateway().map(str::to_owned);
+    if let Some(gateway) = twice(named.iter().filter_map(gateway)) {
+        return (StandbyIndependent::SharedGateway, format!("Two hooks have the gateway {gateway}."));
     }
-    let found: Vec<&Arc<TelephonyGateway>> = gateways.iter().filter_map(|(_, gateway)| gateway.as_ref()).collect();
-    if let Some(host) = twice(found.iter().filter_map(|gateway| host(gateway))) {
-        return (StandbyIndependent::SharedHost, format!("Two gateways answer at {host}."));
+    let gateways: Vec<_> = named.iter().map(|hook| hook::gateway_of(hook, ctx)).collect();
+    let addresses = named.iter().zip(&gateways).filter_map(|(hook, gateway)| hook::address(hook, gateway.as_deref()));
+    if let Some(host) = twice(addresses.filter_map(|address| hook::host(&address))) {
+        return (StandbyIndependent::SharedHost, format!("Two hooks are called at {host}."));
     }
-    let secrets = found.iter().filter_map(|gateway| Some(gateway.spec.tls.as_ref()?.secret_ref.name.clone()));
-    if let Some(secret) = twice(secrets) {
+    let certificate = |gateway: &Arc<TelephonyGateway>| Some(gateway.spec.tls.as_ref()?.secret_ref.name.clone());
+    if let Some(secret) = twice(gateways.iter().flatten().filter_map(certificate)) {
         return (
             StandbyIndependent::SharedCertificate,
             format!("Two gateways have the certificate of Secret {secret}."),
         );
     }
-    let carriers: Vec<BTreeSet<String>> =
-        gateways.iter().map(|(gateway, _)| ctx.reports.carriers(&namespace, gateway)).collect();
+    // of a URL that somebody else serves none is known
+    let carriers = |hook: &&Arc<TelephonyHook>| {
+        hook.spec.target.gateway().map(|gateway| ctx.reports.carriers(&namespace, gateway)).unwrap_or_default()
+    };
+    let carriers: Vec<BTreeSet<String>> = named.iter().map(carriers).collect();
     let same = |one: &BTreeSet<String>, other: &BTreeSet<String>| !other.is_empty() && other.is_subset(one);
     if let Some((first, others)) = carriers.split_first()
         && let Some(shared) = others.iter().find(|other| same(first, other))
@@ -46,11 +46,6 @@ pub fn of(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context) -> (
         );
     }
     (StandbyIndependent::Independent, "The hooks share no gateway, host, certificate or set of carriers.".into())
-}
-
-fn host(gateway: &TelephonyGateway) -> Option<String> {
-    let rest = gateway.spec.public_url.strip_prefix("https://")?;
-    Some(rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase())
 }
 
 /// The first value that comes a second time.

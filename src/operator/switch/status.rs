@@ -19,7 +19,7 @@ use crate::{
         reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
     },
     failover::{
-        machine::{Cause, Hold, InOkta, Machine, Phase, Told},
+        machine::{Cause, Hold, HookSeen, InOkta, Machine, Phase, Standing, Told},
         settings::Settings,
         signal::Sight,
     },
@@ -67,10 +67,11 @@ pub fn build(
         Phase::FailingOver { from, cause } => Some(Switching { from: from.clone(), cause: cause.as_str().to_owned() }),
         _ => None,
     };
-    let proven = |name: &str| machine.is_proven(name, settings);
+    let standing = |hook: &HookSeen| machine.standing(hook, settings);
     let others = || sighting.seen.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
-    status.standby = others().find(|hook| hook.usable_in_okta && proven(&hook.name)).map(|hook| hook.name.clone());
-    status.hooks = hooks(sighting, &proven, &status.hooks, now);
+    let usable = |standing_of| others().find(|hook| hook.usable_in_okta && standing(hook) == standing_of);
+    status.standby = usable(Standing::Proven).map(|hook| hook.name.clone());
+    status.hooks = hooks(sighting, &standing, &status.hooks, now);
     if sighting.seen.acknowledged {
         // whoever leads next is to know it too
         status.automatic.clear();
@@ -82,7 +83,7 @@ pub fn build(
     let list = &mut status.conditions;
     let (is, reason, message) = healthy(machine, sighting);
     conditions::set(list, is, reason, message, generation);
-    let (is, reason, message) = ready_to_fail_over(status.standby.as_deref(), sighting);
+    let (is, reason, message) = ready_to_fail_over(status.standby.as_deref(), usable(Standing::Unproven), sighting);
     conditions::set(list, is, reason, message, generation);
     let first = switch.spec.hooks.first().map(|hook| hook.name.as_str());
     let on_standby = machine.target().is_some() && machine.target() != first;
@@ -108,7 +109,7 @@ fn text(at: Timestamp) -> String {
 /// What is seen of each hook, with since when each result is what it is: `before` knows, unless it is another now.
 fn hooks(
     sighting: &Sighting,
-    proven: &dyn Fn(&str) -> bool,
+    standing: &dyn Fn(&HookSeen) -> Standing,
     before: &[SwitchedHook],
     now: Timestamp,
 ) -> Vec<SwitchedHook> {
@@ -134,7 +135,7 @@ fn hooks(
             name: hook.name.clone(),
             health: health.to_owned(),
             since: since(before.map(|before| (&before.health, &before.since)), health),
-            proven: proven(&hook.name),
+            proven: standing(hook) == Standing::Proven,
             signals: signals.collect(),
         }
     });
@@ -212,13 +213,24 @@ fn healthy(machine: &Machine, sighting: &Sighting) -> (Is, Healthy, String) {
     }
 }
 
-fn ready_to_fail_over(standby: Option<&str>, sighting: &Sighting) -> (Is, FailoverReady, String) {
-    match standby {
+fn ready_to_fail_over(
+    standby: Option<&str>,
+    reached: Option<&HookSeen>,
+    sighting: &Sighting,
+) -> (Is, FailoverReady, String) {
+    match (standby, reached) {
         _ if sighting.seen.okta == InOkta::Unknown => {
             (Is::Unknown, FailoverReady::Unknown, "Okta's management API does not say which hook is active.".into())
         }
-        Some(standby) => (Is::True, FailoverReady::StandbyProven, format!("{standby} could take over now.")),
-        None => {
+        (Some(standby), _) => (Is::True, FailoverReady::StandbyProven, format!("{standby} could take over now.")),
+        (None, Some(reached)) => {
+            let message = format!(
+                "{} is reached, and not proven to deliver: give it a target.url.test, or set detection.unprovenStandby to Allow.",
+                reached.name
+            );
+            (Is::Unknown, FailoverReady::StandbyUnproven, message)
+        }
+        (None, None) => {
             let message = "No other hook passed often enough in a row; see status.hooks.";
             (Is::False, FailoverReady::StandbyNotReady, message.into())
         }
@@ -240,6 +252,7 @@ fn held(phase: &Phase, okta: &InOkta) -> (Held, String) {
         Hold::Conflict => Held::Conflict,
         Hold::AllFail => Held::AllHooksFail,
         Hold::StandbyNotReady => Held::StandbyNotReady,
+        Hold::StandbyUnproven => Held::StandbyUnproven,
         Hold::StandbyNoBetter => Held::StandbyNoBetter,
         Hold::Cooldown => Held::Cooldown,
         Hold::BudgetSpent => Held::BudgetSpent,
@@ -295,7 +308,7 @@ mod tests {
 
     fn sighting(health: Sight, signal: Sight, why: &str) -> Sighting {
         let health = Health { sight: health, percent: None, failing_for: Duration::ZERO };
-        let hook = HookSeen { name: "a".into(), health, usable_in_okta: true, refused: false };
+        let hook = HookSeen { name: "a".into(), health, provable: true, usable_in_okta: true, refused: false };
         let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
         let signal = Signal { source: Source::Gateway, sight: signal, why: why.into(), failing_for: Duration::ZERO };
         Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None, calls: None }
@@ -313,7 +326,7 @@ mod tests {
             ("10:00:20", Sight::Fail, Sight::Fail, "gone", "10:00:20", "10:00:20"),
             ("10:00:25", Sight::Pass, Sight::Pass, "well", "10:00:25", "10:00:25"),
         ] {
-            shown = hooks(&sighting(health, signal, why), &|_| false, &shown, at(now));
+            shown = hooks(&sighting(health, signal, why), &|_| Standing::NotReady, &shown, at(now));
             assert_eq!(shown[0].since, Some(at(since_health).to_string()), "{now}");
             assert_eq!(shown[0].signals[0].since, Some(at(since_signal).to_string()), "{now}");
         }

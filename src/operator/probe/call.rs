@@ -1,0 +1,82 @@
+//! Calling a hook the way Okta does: what is trusted, what is sent, and what it means that nothing came back.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderName, Method, header};
+use kube::ResourceExt as _;
+use serde_json::Value;
+use url::Url;
+
+use super::{
+    super::{context::Context, hook::Endpoint, org::dial::HookCaller, secret_value, switch},
+    Finding,
+};
+use crate::{
+    api::TelephonyHook,
+    failover::signal::Sight,
+    message::Secret,
+    net::{Request, SendError},
+};
+
+/// What calls a hook's address, trusting what its org is reached with.
+///
+/// # Errors
+/// Why there is none, for people.
+pub async fn caller(ctx: &Context, hook: &TelephonyHook) -> Result<Arc<dyn HookCaller>, String> {
+    let namespace = hook.namespace().unwrap_or_default();
+    let org = switch::org_of(hook, ctx).and_then(|org| ctx.caches.orgs.get(&org.namespace, &org.name));
+    let bundle = match org.as_ref().and_then(|org| org.spec.ca_bundle_ref.as_ref()) {
+        Some(bundle) => {
+            let read = secret_value::ca_bundle(ctx, &namespace, bundle).await.map_err(|_| UNREAD)?;
+            Some(read.map_err(|problem| problem.message)?)
+        }
+        None => None,
+    };
+    ctx.dial.caller(bundle.as_deref()).map_err(|error| format!("It cannot be called: {error}."))
+}
+
+/// Why a probe is not made while the API server does not answer.
+pub const UNREAD: &str = "What the hook refers to cannot be read now.";
+
+/// The request that Okta would make with this body.
+///
+/// # Errors
+/// Why it cannot be made, for people.
+pub fn request(endpoint: Endpoint, body: &Value) -> Result<Request, String> {
+    let url = Url::parse(&endpoint.url).map_err(|_| "Its address is not a URL.")?;
+    let named =
+        |name: &str| HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name} is no header's name."));
+    let mut headers = vec![
+        (header::ACCEPT, Secret::from("application/json")),
+        (header::CONTENT_TYPE, Secret::from("application/json")),
+        (named(&endpoint.auth_header)?, endpoint.secret),
+    ];
+    for extra in endpoint.headers {
+        headers.push((named(&extra.name)?, Secret::from(extra.value.as_str())));
+    }
+    Ok(Request { method: Method::POST, url, headers, body: Secret::new(body.to_string().into_bytes()) })
+}
+
+/// What is found when nothing came back.
+pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
+    let (sight, why) = match error {
+        SendError::NotSent { cause: "guard" } => (
+            Sight::Unknown,
+            "Its public address is a private one for this operator: allow it in network.allowedCIDRs, or set detection.publicURL.enabled to false.",
+        ),
+        SendError::NotSent { cause: "proxy" } => (
+            Sight::Unknown,
+            "The operator's calls leave by a proxy, which alone could tell: describe a target.url.probe, or set detection.publicURL.enabled to false.",
+        ),
+        SendError::NotSent { cause: "dns" } => (Sight::Fail, "Its host name is not known."),
+        SendError::NotSent { cause: "tls" } => {
+            (Sight::Fail, "Its certificate is not valid for it (expired, another name, or not trusted).")
+        }
+        SendError::NotSent { cause: "timeout-connect" } | SendError::Unclear { cause: "timeout" } => {
+            return (Sight::Fail, format!("Its public address does not answer within {} ms.", timeout.as_millis()));
+        }
+        SendError::NotSent { .. } => (Sight::Fail, "Its public address takes no connection."),
+        SendError::Unclear { .. } => (Sight::Fail, "Its public address does not answer as a web server does."),
+    };
+    (sight, why.to_owned())
+}
