@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions},
     sign::CertifiedKey,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,9 @@ use zeroize::Zeroizing;
 const POLL: Duration = Duration::from_secs(2);
 /// The most bytes of either file.
 const MAX_FILE: u64 = 256 * 1024;
+
+/// TLS sessions that clients may go on with.
+const SESSIONS: usize = 256;
 
 /// Why a certificate cannot be served. Holds nothing of the files.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +56,18 @@ pub enum TlsError {
 pub struct Certificate {
     folder: PathBuf,
     present: ArcSwapOption<CertifiedKey>,
+    sessions: Arc<Sessions>,
 }
 
 impl Certificate {
     /// The certificate of `tls.crt` and `tls.key` in a folder; nothing is read yet.
     #[must_use]
     pub fn of(folder: &Path) -> Arc<Self> {
-        Arc::new(Self { folder: folder.to_owned(), present: ArcSwapOption::empty() })
+        Arc::new(Self {
+            folder: folder.to_owned(),
+            present: ArcSwapOption::empty(),
+            sessions: Arc::new(Sessions::new()),
+        })
     }
 
     /// Whether there is one to serve.
@@ -79,6 +87,7 @@ impl Certificate {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.session_storage = Arc::clone(&self.sessions) as Arc<dyn StoresServerSessions>;
         Ok(Arc::new(config))
     }
 
@@ -113,6 +122,7 @@ impl Certificate {
         match content.load(&self.folder) {
             Ok(key) => {
                 self.present.store(Some(Arc::new(key)));
+                self.sessions.forget();
                 tracing::info!("serving certificate loaded");
             }
             Err(error) => tracing::error!(%error, "serving certificate refused; the last good one serves on"),
@@ -124,6 +134,39 @@ impl Certificate {
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.present.load_full()
+    }
+}
+
+/// The TLS sessions of the certificate being served. Whoever goes on with a session is not shown the certificate, so those of
+/// one before would hide from its clients that it is another, or that it is none they trust.
+#[derive(Debug)]
+struct Sessions(ArcSwap<ServerSessionMemoryCache>);
+
+impl Sessions {
+    fn new() -> Self {
+        Self(ArcSwap::new(ServerSessionMemoryCache::new(SESSIONS)))
+    }
+
+    fn forget(&self) {
+        self.0.store(ServerSessionMemoryCache::new(SESSIONS));
+    }
+}
+
+impl StoresServerSessions for Sessions {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.0.load().put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.load().get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.load().take(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
     }
 }
 

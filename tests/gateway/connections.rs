@@ -146,11 +146,16 @@ async fn a_renewed_certificate_serves_new_connections_and_a_broken_one_changes_n
         let asked = client.post(scene.url("h")).header("authorization", SECRET).body(sms("e-1").to_string());
         async move { asked.send().await.is_ok_and(|answer| answer.status() == 200) }
     };
+    // remembers the TLS sessions that it had, as clients do
+    let known = trusting(scene.sandbox.authority());
     std::fs::write(folder.join("tls.crt"), "no certificate").unwrap();
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert!(is_served(trusting(scene.sandbox.authority())).await, "the last good one serves on");
+    for _ in 0..2 {
+        assert!(is_served(known.clone()).await, "the last good one serves on");
+    }
     assert!(!is_served(trusting(&other)).await);
 
+    assert_eq!(scene.call(&sms("e-0")).await.answer(), ("SUCCESSFUL", Some("one")));
     let issued = other.issue(&["localhost".to_owned()]).unwrap();
     std::fs::write(folder.join("tls.key"), &issued.key_pem).unwrap();
     std::fs::write(folder.join("tls.crt"), &issued.cert_pem).unwrap();
@@ -164,5 +169,6 @@ async fn a_renewed_certificate_serves_new_connections_and_a_broken_one_changes_n
     }
     assert!(renewed, "the new certificate is not served");
     assert!(!is_served(trusting(scene.sandbox.authority())).await, "nor the old one any more");
+    assert!(!is_served(known).await, "a session of the old one is not gone on with");
     assert_eq!(scene.call(&sms("e-2")).await.answer(), ("SUCCESSFUL", Some("one")), "an open connection goes on");
 }
