@@ -119,16 +119,39 @@ async fn a_failover_follows_within_ten_seconds_of_okta_answering_again_however_l
         assert!(often <= Duration::from_secs(8), "{often:?} after {waited:?}");
 
         world.org.fail(None);
-        let mut seconds = 0;
-        while active(&world) != ["Acme b"] {
-            switch_pass(&mut world).await;
-            org_pass(&mut world).await;
-            switch_pass(&mut world).await;
-            tokio::time::advance(Duration::from_secs(1)).await;
-            seconds += 1;
-            assert!(seconds <= 10, "{before} s and {during} looks of 503: {:?}", status(&world)["phase"]);
-        }
+        assert_switched_within_ten_seconds(&mut world, &format!("{before} s and {during} looks of 503")).await;
     }
+}
+
+async fn assert_switched_within_ten_seconds(world: &mut World, after: &str) {
+    let mut seconds = 0;
+    while active(world) != ["Acme b"] {
+        switch_pass(world).await;
+        org_pass(world).await;
+        switch_pass(world).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        seconds += 1;
+        assert!(seconds <= 10, "{after}: {:?}", status(world)["phase"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_after_a_long_outage_delays_a_failover_by_what_okta_asks_for_and_not_by_the_outage() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    tokio::time::advance(Duration::from_secs(61)).await;
+    world.org.fail(Some(Failure::Server { status: 503, code: None }));
+    serve(&world, "a", false);
+    looks(&mut world, 36).await;
+    assert_eq!(condition(&world, PATH, "Held"), is("True", "OktaUnknown"));
+    world.org.calls();
+    world.org.fail(Some(Failure::RateLimited { wait: Duration::from_secs(5), concurrency: false }));
+    while world.org.calls().is_empty() {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        org_pass(&mut world).await;
+    }
+    world.org.fail(None);
+    assert_switched_within_ten_seconds(&mut world, "503 for three minutes, then one 429").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -116,12 +116,12 @@ impl Trouble {
     /// Until when no other call is made. What Okta asks for is heeded whoever waits.
     fn ends(&self, priority: Priority) -> Instant {
         let own = backoff::after(self.failures);
+        let patient = if priority > Priority::Routine { own.min(PATIENCE) } else { own };
         let pause = match self.error.failure {
-            Failure::RateLimited { wait, concurrency: false } => own.max(wait),
+            Failure::RateLimited { wait, concurrency: false } => patient.max(wait),
             // another try of these is refused just the same
             Failure::Unauthorized | Failure::Forbidden { .. } | Failure::Refused { .. } | Failure::NotFound => own,
-            _ if priority > Priority::Routine => own.min(PATIENCE),
-            _ => own,
+            _ => patient,
         };
         self.since + pause
     }
