@@ -27,6 +27,10 @@ pub const WINDOW: Duration = Duration::from_secs(10);
 /// How long an open breaker refuses, and how long a trial may take before another one is let through.
 pub const OPEN: Duration = Duration::from_secs(15);
 
+/// The longest time between two failures of one outage: an open breaker's, and some for the attempt that comes then.
+/// What is further apart may have worked in between, unseen.
+const APART: Duration = OPEN.saturating_add(WINDOW);
+
 /// The window is counted in slices, so that its size does not depend on the traffic.
 const SLICES: u32 = 10;
 
@@ -43,8 +47,21 @@ pub struct Permit {
 pub struct Breaker {
     state: State,
     epoch: u64,
-    /// When the first of the latest failures was seen between which nothing worked.
-    failing_since: Option<Instant>,
+    outage: Option<Outage>,
+}
+
+/// The latest failures between which nothing worked.
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    first: Instant,
+    last: Instant,
+}
+
+impl Outage {
+    fn goes_on(before: Option<Self>, now: Instant) -> Self {
+        let same = before.filter(|before| now.saturating_duration_since(before.last) <= APART);
+        Self { first: same.map_or(now, |before| before.first), last: now }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -56,7 +73,7 @@ enum State {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::closed(), epoch: 0, failing_since: None }
+        Self { state: State::closed(), epoch: 0, outage: None }
     }
 }
 
@@ -93,7 +110,7 @@ impl Breaker {
         if permit.epoch != self.epoch {
             return;
         }
-        self.failing_since = if worked { None } else { self.failing_since.or(Some(now)) };
+        self.outage = if worked { None } else { Some(Outage::goes_on(self.outage, now)) };
         match &mut self.state {
             State::Closed { in_a_row, window } => {
                 window.add(worked, now);
@@ -109,12 +126,15 @@ impl Breaker {
         }
     }
 
-    /// Takes a passed probe for the trial that a breaker waits for: without traffic there would be none. The next failure
-    /// opens it again.
+    /// Takes in a passed probe: what failed before is another outage than what fails after it. It is the trial that a breaker
+    /// waits for, too: without traffic there would be none. The next failure opens it again.
     pub fn relieve(&mut self, now: Instant) {
-        if self.state(now) == BreakerState::HalfOpen {
+        let state = self.state(now);
+        if state == BreakerState::HalfOpen {
             self.enter(State::Closed { in_a_row: CONSECUTIVE - 1, window: Window::default() });
-            self.failing_since = None;
+        }
+        if state != BreakerState::Open {
+            self.outage = None;
         }
     }
 
@@ -128,10 +148,11 @@ impl Breaker {
         }
     }
 
-    /// While it is not closed: when the first failure was seen of those since which nothing worked.
+    /// While it is not closed: when the first failure was seen of those since which nothing worked, none of them more than
+    /// 25 s after the one before.
     #[must_use]
     pub fn failing_since(&self, now: Instant) -> Option<Instant> {
-        self.failing_since.filter(|_| self.state(now) != BreakerState::Closed)
+        self.outage.filter(|_| self.state(now) != BreakerState::Closed).map(|outage| outage.first)
     }
 
     fn wait(&self, now: Instant) -> Option<Duration> {
@@ -263,7 +284,7 @@ impl Breakers {
     }
 
     /// While the breaker of the whole carrier is not closed: when the first failure was seen of those since which nothing
-    /// worked.
+    /// worked ([`Breaker::failing_since`]).
     #[must_use]
     pub fn failing_since(&self, now: Instant) -> Option<Instant> {
         self.whole.failing_since(now)
@@ -487,6 +508,29 @@ mod tests {
         assert_eq!(since, [None, None, None, None, None, None, two]);
         assert_eq!(attempt(30, &failed), two, "the trial failed, too");
         assert_eq!(attempt(60, &accepted()), None);
+    }
+
+    #[test]
+    fn failures_far_apart_or_with_a_passed_probe_between_them_are_not_one_outage() {
+        let (began, hour, far) = (Instant::now(), Duration::from_hours(1), APART + SECOND);
+        for (quiet, probe) in [(4 * hour, None), (4 * hour, Some(hour)), (far, None), (6 * SECOND, Some(3 * SECOND))] {
+            let mut breaker = Breaker::default();
+            fail(&mut breaker, 1, began);
+            if let Some(after) = probe {
+                breaker.relieve(began + after);
+            }
+            for n in 0..CONSECUTIVE - 1 {
+                fail(&mut breaker, 1, began + quiet + SECOND * n);
+            }
+            let opened = began + quiet + SECOND * (CONSECUTIVE - 2);
+            assert_eq!(breaker.state(opened), BreakerState::Open);
+            assert_eq!(breaker.failing_since(opened), Some(began + quiet), "{quiet:?} apart, a probe after {probe:?}");
+        }
+        let mut breaker = opened(began);
+        fail(&mut breaker, 1, began + APART);
+        assert_eq!(breaker.failing_since(began + APART), Some(began), "the trial is of the same outage");
+        fail(&mut breaker, 1, began + hour);
+        assert_eq!(breaker.failing_since(began + hour), Some(began + hour), "one that comes after an hour is not");
     }
 
     #[test]
