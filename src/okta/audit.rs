@@ -148,6 +148,7 @@ mod tests {
             secret: Secret::from(secret),
             secret_mark: key.secret(&object, secret),
             applied_mark: None,
+            doubted: false,
             state: None,
             adoption: Adoption::Never,
             deleting: None,

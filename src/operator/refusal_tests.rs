@@ -109,6 +109,31 @@ async fn the_put_comes_before_the_switch_however_soon_that_may_come_and_the_stan
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_few_calls_left_the_put_still_comes_before_the_switch_and_leaves_what_a_switch_needs() {
+    // with fewer than 13, Okta can be asked once more whether it helped, and again in the next window
+    for (left, heals) in [(9, true), (11, true), (13, true), (13, false)] {
+        let mut world = scene(|_| {});
+        let mut door = Door::of("a");
+        probed_looks(&mut world, 8).await;
+        // the poll that is due tells of it
+        tokio::time::advance(Duration::from_secs(50)).await;
+        world.org.leave(left + 1);
+        probed_looks(&mut world, 1).await;
+        changes(&world);
+        world.org.spoil("Acme a", heals);
+        for _ in 0..11 {
+            if active(&world) == ["Acme a"] {
+                door.okta_calls(&world);
+            }
+            probed_looks(&mut world, 1).await;
+        }
+        let expected: &[&str] = if heals { &["replace"] } else { &["replace", "deactivate", "activate"] };
+        assert_eq!(changes(&world), expected, "{left} left, heals: {heals}");
+        assert_eq!(active(&world), [if heals { "Acme a" } else { "Acme b" }], "{left} left");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_change_and_write_nothing() {
     let mut world = scene(|_| {});
     let mut door = Door::of("a");

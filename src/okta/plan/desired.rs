@@ -56,8 +56,10 @@ pub struct DesiredHook {
     pub secret: Secret<String>,
     /// Mark of `secret`.
     pub secret_mark: ChangeMark,
-    /// Mark of the secret that Okta last definitely took.
+    /// Mark of the secret that Okta last definitely took; `None` while that is doubted.
     pub applied_mark: Option<ChangeMark>,
+    /// Whether Okta's calls seem to come with another secret, so that this one is written anew.
+    pub doubted: bool,
     /// Whether it is to be active; `None` keeps what Okta has.
     pub state: Option<DesiredState>,
     /// Who says what `state` is.

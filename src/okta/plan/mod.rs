@@ -24,7 +24,7 @@ pub use desired::{Adoption, Decision, Deletion, DesiredHook, DesiredOrg, Desired
 pub use step::{Move, Step, Subject, Verb};
 pub use verdict::{Blocked, Outcome, Verdict, Waiting};
 
-use crate::okta::types::{ObjectRef, ObservedHook};
+use crate::okta::types::{HookId, HookStatus, ObjectRef, ObservedHook};
 
 /// Most calls of one plan, the read-back included. With 2 s a call it fits the lease it starts with.
 pub const MOST_CALLS: usize = 6;
@@ -147,15 +147,32 @@ pub fn urgent(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
     let switching = |object: &ObjectRef| {
         desired.hooks.iter().find(|want| want.object == *object).filter(|want| want.decision == Decision::Switching)
     };
+    plan_up_to(observed, desired, |step| match step {
+        Move::Activate(_) | Move::Create { beside_active: false, .. } => true,
+        Move::Swap { to: object, .. } | Move::Create { object, .. } => switching(object).is_some(),
+        Move::Deactivate(what) => switching(&what.object).is_some(),
+        // with one hook in Okta, its content says which place is used
+        Move::Update(what) => switching(&what.object).is_some_and(DesiredHook::declared_active),
+        Move::CreateInactive { .. } | Move::Delete { .. } => false,
+    })
+}
+
+/// What of [`plan`] may spare a switch: everything up to the last move by which an active hook is given a secret anew that is
+/// doubted. Without such a move it has none.
+#[must_use]
+pub fn remedy(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
+    let active = |id: &HookId| observed.iter().any(|hook| hook.id == *id && hook.status == HookStatus::Active);
+    let doubted = |object: &ObjectRef| desired.hooks.iter().any(|want| want.object == *object && want.doubted);
+    plan_up_to(observed, desired, |step| match step {
+        Move::Update(what) => doubted(&what.object) && active(&what.hook),
+        _ => false,
+    })
+}
+
+/// Plans, and keeps the moves up to the last one that is `wanted`.
+fn plan_up_to(observed: &[ObservedHook], desired: &DesiredOrg, wanted: impl Fn(&Move) -> bool) -> Plan {
     plan_of(observed, desired, |mut moves| {
-        let last = moves.iter().rposition(|step| match step {
-            Move::Activate(_) | Move::Create { beside_active: false, .. } => true,
-            Move::Swap { to: object, .. } | Move::Create { object, .. } => switching(object).is_some(),
-            Move::Deactivate(what) => switching(&what.object).is_some(),
-            // with one hook in Okta, its content says which place is used
-            Move::Update(what) => switching(&what.object).is_some_and(DesiredHook::declared_active),
-            Move::CreateInactive { .. } | Move::Delete { .. } => false,
-        });
+        let last = moves.iter().rposition(wanted);
         moves.truncate(last.map_or(0, |last| last + 1));
         moves
     })

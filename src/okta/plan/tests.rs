@@ -31,6 +31,7 @@ fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
         secret: Secret::from("s"),
         secret_mark: ChangeMark::stored("m"),
         applied_mark: Some(ChangeMark::stored("m")),
+        doubted: false,
         state,
         adoption: Adoption::Never,
         deleting: None,
@@ -498,5 +499,24 @@ fn of_a_plan_what_cannot_wait_is_what_a_failover_needs_and_nothing_after_it() {
         let urgent = urgent(&there, &desired);
         assert_eq!(calls(&urgent), cut, "{case}");
         assert!(urgent.moves.is_empty() || whole == cut.len() || urgent.keep_standing, "{case}: it is not all");
+    }
+}
+
+#[test]
+fn a_doubted_secret_of_the_active_hook_does_not_wait_for_what_is_done_after_it() {
+    let doubted = |mut want: DesiredHook, yes: bool| {
+        (want.doubted, want.applied_mark) = (yes, want.applied_mark.filter(|_| !yes));
+        want
+    };
+    let mut drift = okta(&inactive("a"), INACTIVE);
+    drift.uri = Some("https://changed.acme.com".into());
+    for (of_active, of_standby, expected) in
+        [(true, false, &["Replace b"][..]), (false, true, &[]), (false, false, &[]), (true, true, &["Replace b"])]
+    {
+        let (a, b) = (doubted(inactive("a"), of_standby), doubted(active("b"), of_active));
+        let there = [drift.clone(), okta(&b, ACTIVE)];
+        let desired = org([a, b]);
+        assert_eq!(calls(&remedy(&there, &desired)), expected, "{of_active}, {of_standby}");
+        assert_eq!(calls(&urgent(&there, &desired)), Vec::<String>::new(), "what a failover needs stays");
     }
 }

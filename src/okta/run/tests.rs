@@ -34,6 +34,7 @@ fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
         secret: Secret::new(format!("secret of {name}")),
         secret_mark: ChangeMark::stored(format!("mark of {name}")),
         applied_mark: None,
+        doubted: false,
         state,
         adoption: Adoption::Never,
         deleting: None,

@@ -152,6 +152,7 @@ fn hook(
         secret_accepted: one.accepted || applied.as_ref().is_none_or(|applied| *applied == mark),
         secret_mark: mark,
         applied_mark: applied.filter(|_| !doubted),
+        doubted,
         decision: match one.ruling {
             Ruling::Switch { state: Some(_), switching: true, .. } => Decision::Switching,
             Ruling::Switch { state: Some(_), .. } => Decision::Decided,

@@ -57,6 +57,12 @@ impl Doubts {
         self.lock().get(hook).is_some_and(|doubt| doubt.open)
     }
 
+    /// Whether any hook's is.
+    #[must_use]
+    pub fn any_open(&self) -> bool {
+        self.lock().values().any(|doubt| doubt.open)
+    }
+
     /// Takes in that Okta took the secret, or refused it. Answers the place where calls were refused, when there was a doubt.
     pub fn settle(&self, hook: &ObjectRef, taken: bool, now: Instant) -> Option<String> {
         let mut hooks = self.lock();

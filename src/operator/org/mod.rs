@@ -163,7 +163,7 @@ struct Pass<'c> {
     state: Option<OwnedMutexGuard<State>>,
     /// The recorded plan, or what is left of it. It leaves the API server with the status that follows, after the hooks' own.
     record: Option<PlanIntent>,
-    /// What its reads are for: a switch of the org may be waiting for them.
+    /// What its reads are for: a switch of the org may be waiting for them, or a secret is to be written that may spare one.
     priority: Priority,
     /// What was done for the plan before its first call.
     steps: Vec<Step>,
@@ -211,7 +211,8 @@ impl<'c> Pass<'c> {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
         let record = record.and_then(|record| serde_json::from_value(record).ok());
         let namespace = org.namespace().unwrap_or_default();
-        let priority = unrest::of_org(&namespace, &org.name_any(), ctx).reads();
+        let doubted = if session.doubts.any_open() { Priority::Suspicion } else { Priority::Routine };
+        let priority = unrest::of_org(&namespace, &org.name_any(), ctx).reads().max(doubted);
         Self { ctx, org: org.clone(), session, state: Some(state), record, priority, steps: Vec::new() }
     }
 
@@ -347,7 +348,7 @@ impl<'c> Pass<'c> {
         Ok(self.admit(declared, 0)?.map(|(desired, plan, _)| (desired, plan)))
     }
 
-    /// The whole plan, when it and `more` calls may be made as routine; else what of it cannot wait.
+    /// The whole plan, when it and `more` calls may be made as routine; else what of it a failover needs, or what may spare one.
     fn admit(
         &mut self,
         declared: &[Declared],
@@ -359,12 +360,14 @@ impl<'c> Pass<'c> {
             return Ok(Ok((desired, whole, Priority::Routine)));
         };
         let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
-        let urgent = plan::urgent(observed, &desired.org);
-        if urgent.moves.is_empty() {
-            return Ok(Err(not_now));
-        }
-        let begins = act::may_begin(ctx, state, &urgent, more, Priority::Failover);
-        Ok(begins.map(|()| (desired, urgent, Priority::Failover)))
+        let parts = [
+            (plan::urgent(observed, &desired.org), Priority::Failover),
+            (plan::remedy(observed, &desired.org), Priority::Suspicion),
+        ];
+        let part = parts.into_iter().find(|(part, _)| !part.moves.is_empty());
+        let Some((part, priority)) = part else { return Ok(Err(not_now)) };
+        let begins = act::may_begin(ctx, state, &part, more, priority);
+        Ok(begins.map(|()| (desired, part, priority)))
     }
 
     fn namespace(&self) -> String {
