@@ -72,7 +72,8 @@ pub struct OrgRateLimit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub share: Option<u8>,
-    /// Calls of a window that are left to others and to a failover; no fewer than the six of a plan. Absent: 10.
+    /// Calls of a window that are left to others and to a failover: at least the six of a plan, at most half of the window.
+    /// Absent: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 6, max = 10000))]
     pub reserve: Option<u32>,

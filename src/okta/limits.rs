@@ -43,7 +43,7 @@ pub enum Priority {
 pub struct Allowance {
     /// Percent of a window's calls that routine calls may use, 1 to 100. Okta grants a single token half a bucket by default.
     pub share: u8,
-    /// Calls of a window that routine calls leave.
+    /// Calls of a window that routine calls leave; of a window with fewer than twice as many, half of it.
     pub reserve: u32,
 }
 
@@ -51,12 +51,13 @@ impl Allowance {
     /// The fewest calls that a reserve has: those of one plan.
     pub const LEAST_RESERVE: u32 = 6;
 
-    /// Calls that stay in the bucket when a call of this kind is made.
+    /// Calls that stay in a bucket of `limit` when a call of this kind is made. A bucket that is smaller than whoever declared
+    /// the reserve thought has room for routine calls all the same.
     #[must_use]
-    pub const fn reserve(self, priority: Priority) -> u32 {
+    pub fn reserve(self, priority: Priority, limit: u32) -> u32 {
         match priority {
-            Priority::Routine if self.reserve > Self::LEAST_RESERVE => self.reserve,
-            Priority::Routine | Priority::Suspicion => Self::LEAST_RESERVE,
+            Priority::Routine => self.reserve.min(limit / 2).max(Self::LEAST_RESERVE),
+            Priority::Suspicion => Self::LEAST_RESERVE,
             Priority::Failover => 0,
         }
     }
@@ -125,7 +126,7 @@ impl RateState {
             return MayCall::WaitUntil(until);
         }
         let Some(window) = self.window.filter(|window| window.resets_at > now) else { return MayCall::Now };
-        let left = window.remaining >= calls.saturating_add(self.allowance.reserve(priority));
+        let left = window.remaining >= calls.saturating_add(self.allowance.reserve(priority, window.limit));
         let ours = u64::from(window.limit) * u64::from(self.allowance.share.clamp(1, 100)) / 100;
         let within_share =
             priority > Priority::Routine || u64::from(self.spent.saturating_add(calls)) <= ours.max(u64::from(calls));
@@ -195,6 +196,27 @@ mod tests {
             let asked = format!("{calls} calls for {priority:?} of {remaining} with a reserve of {reserve}");
             assert_eq!(state.may_call(now, calls, priority), expected, "{asked}");
             assert_eq!(state.may_call(now + MINUTE, calls, priority), MayCall::Now, "a new window has everything");
+        }
+    }
+
+    #[test]
+    fn a_reserve_as_large_as_the_bucket_keeps_half_of_it_and_no_routine_call_waits_for_ever() {
+        let now = Instant::now();
+        for (reserve, limit, kept) in [
+            (10_000, 100, 50),
+            (100, 100, 50),
+            (51, 100, 50),
+            (50, 100, 50),
+            (10, 100, 10),
+            (100, 10, 6),
+            (100, 600, 100),
+        ] {
+            let mut state = state(100, reserve);
+            state.answered(now, Some(rate(limit, kept + 1)), 1);
+            assert_eq!(state.may_call(now, 1, Routine), MayCall::Now, "{reserve} of {limit}");
+            state.answered(now, Some(rate(limit, kept)), 1);
+            let wait = MayCall::WaitUntil(now + MINUTE);
+            assert_eq!(state.may_call(now, 1, Routine), wait, "{reserve} of {limit}");
         }
     }
 
