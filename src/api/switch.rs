@@ -387,7 +387,7 @@ pub struct SwitchRecord {
     /// From the decision to Okta's confirmation, in milliseconds.
     pub took_ms: i64,
     /// The longest time for which no hook can have been active, in milliseconds: from when the call that deactivates was sent
-    /// until the one that activates was answered. Absent where there were not both.
+    /// until the one that activates was answered, or a list showed its effect. Absent where there were not both.
     #[serde(default, rename = "withoutActiveMs", skip_serializing_if = "Option::is_none")]
     pub without_active_ms: Option<i64>,
     /// What was done for it, the last 8 steps. A leader that finishes what another began tells its own.

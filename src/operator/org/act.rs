@@ -1,6 +1,6 @@
 //! Performing a plan: recorded before its first call, run to its end whatever becomes of the pass, and taken in.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::{Timestamp, Unit};
 
@@ -8,17 +8,20 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::{
     super::{clock::BootInstant, context::Context},
+    carried::{self, Done, Step},
     desired::Desired,
     dial::OrgApi,
     session::State,
 };
 use crate::{
-    api::OktaChange,
+    api::{HookSwitch, OktaChange},
     okta::{
-        Api, Plan, audit,
+        Api, ObjectRef, Plan, audit,
         keyed::ChangeMark,
         limits::Priority,
+        mark::Whose,
         run::{self, AuditEntry, AuditResult, Budget, Report},
+        types::HookStatus,
     },
 };
 
@@ -49,32 +52,50 @@ pub fn may_begin(ctx: &Context, state: &State, plan: &Plan, more: u32, priority:
     state.must_wait(calls, priority, Instant::now()).map_or(Ok(()), |wait| Err(NotNow::RateLimit(wait)))
 }
 
+/// A plan that is to be carried out.
+pub struct Task {
+    /// The plan.
+    pub plan: Plan,
+    /// What it was made for.
+    pub desired: Desired,
+    /// The org's host.
+    pub host: String,
+    /// The switches that it may carry out.
+    pub switches: Vec<Arc<HookSwitch>>,
+    /// What was done for it already.
+    pub steps: Vec<Step>,
+}
+
 /// Runs a plan and takes in its report.
 ///
-/// It runs in a task of its own that holds the org's state: a pass that ends early does not cut a swap in two.
-/// `None` when that task came to grief; what it did is then found in Okta.
+/// It runs in a task of its own that holds the org's state: a pass that ends early neither cuts a swap in two nor forgets what
+/// was done. `None` when that task came to grief; what it did is then found in Okta.
 pub async fn act(
     ctx: &Arc<Context>,
     api: Arc<dyn OrgApi>,
-    plan: Plan,
-    desired: Desired,
-    host: String,
+    task: Task,
     mut state: OwnedMutexGuard<State>,
 ) -> Option<(Report, OwnedMutexGuard<State>)> {
     let ctx = Arc::clone(ctx);
     let running = tokio::spawn(async move {
         let may_write = |within: Duration| ctx.lease.remaining(BootInstant::now()) >= within + LEASE_MARGIN;
-        let calls: &dyn Api = &*api;
-        let report = run::run(&plan, &desired.org, calls, Budget::default(), &may_write).await;
-        take_in(&ctx, &report, &desired, &host, &mut state);
+        let (calls, begun): (&dyn Api, _) = (&*api, Instant::now());
+        let before = state.run(begun);
+        let report = run::run(&task.plan, &task.desired.org, calls, Budget::default(), &may_write).await;
+        state.ran(before, report.finished, Instant::now());
+        take_in(&ctx, &report, &task, begun, &mut state);
         (report, state)
     });
     running.await.ok()
 }
 
-fn take_in(ctx: &Context, report: &Report, desired: &Desired, host: &str, state: &mut State) {
+fn take_in(ctx: &Context, report: &Report, task: &Task, begun: Instant, state: &mut State) {
+    let (desired, host) = (&task.desired, task.host.as_str());
     state.rested = false;
     let now = Instant::now();
+    let active = ours_active(ctx, state);
+    let done = Done { begun, before: &task.steps, active: &active, audit: &report.audit };
+    carried::take_in(&mut state.carried, &task.switches, done);
     let hashes = &desired.hashes;
     for entry in &report.audit {
         tell(ctx, entry, host);
@@ -103,6 +124,14 @@ fn take_in(ctx: &Context, report: &Report, desired: &Desired, host: &str, state:
     if state.observed.is_some() {
         state.settle(now);
     }
+}
+
+/// Our hooks that are active by what Okta last listed.
+fn ours_active(ctx: &Context, state: &State) -> BTreeSet<ObjectRef> {
+    let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
+    let active = observed.iter().filter(|hook| hook.status == HookStatus::Active);
+    let whose = active.map(|hook| ctx.installation.mark.whose(hook));
+    whose.filter_map(|whose| if let Whose::Ours(object) = whose { Some(object) } else { None }).collect()
 }
 
 /// The record of a change: one line of the log, and an entry of the org's history.

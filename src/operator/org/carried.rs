@@ -1,6 +1,10 @@
 //! What was done to carry out a switch's decision, call by call: the switch's history tells it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::ResourceExt as _;
 use tokio::time::Instant;
@@ -9,6 +13,7 @@ use super::super::switch::ruling;
 use crate::{
     api::HookSwitch,
     okta::{
+        ObjectRef,
         plan::Verb,
         run::{AuditEntry, AuditResult, Purpose},
     },
@@ -46,9 +51,39 @@ impl Step {
         let step = if entry.why == Purpose::PutBack { "PutBack" } else { entry.verb.as_str() };
         Some(Self { step, outcome, begun: run_begun + entry.at, took: entry.took })
     }
+}
 
-    fn is(&self, verb: Verb) -> bool {
-        self.step == verb.as_str()
+/// For how long no hook of ours can have been active.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Gap {
+    /// Since when none can be.
+    since: Option<Instant>,
+    longest: Option<Duration>,
+}
+
+impl Gap {
+    /// Takes in a call. `active`: the hooks that were active before it, as far as is known.
+    fn called<'a>(&mut self, entry: &'a AuditEntry, run_begun: Instant, active: &mut BTreeSet<&'a ObjectRef>) {
+        let Some(object) = &entry.object else { return };
+        let sent = run_begun + entry.at;
+        match (entry.verb, &entry.result) {
+            (Verb::Deactivate, AuditResult::Done | AuditResult::Unclear(_)) => {
+                active.remove(object);
+                if active.is_empty() {
+                    self.since.get_or_insert(sent);
+                }
+            }
+            (Verb::Activate | Verb::Create, AuditResult::Done) => {
+                active.insert(object);
+                self.ends(sent + entry.took);
+            }
+            _ => {}
+        }
+    }
+
+    fn ends(&mut self, at: Instant) {
+        let Some(since) = self.since.take_if(|since| *since <= at) else { return };
+        self.longest = self.longest.max(Some(at.duration_since(since)));
     }
 }
 
@@ -75,35 +110,42 @@ impl Decision {
 pub struct Carried {
     /// The decision.
     pub decision: Decision,
-    /// The steps, in order.
+    /// The latest steps, in order.
     pub steps: Vec<Step>,
+    gap: Gap,
 }
 
 impl Carried {
-    /// The longest time for which no hook of ours can have been active: from when a deactivation was sent until an activation
-    /// after it was answered. `None` when there were not both.
+    fn new(decision: Decision) -> Self {
+        Self { decision, steps: Vec::new(), gap: Gap::default() }
+    }
+
+    /// The longest time for which no hook of ours can have been active: from when a deactivation was sent that was not refused,
+    /// until an activation after it was answered, or a list showed its effect. `None` when there were not both.
     #[must_use]
-    pub fn without_active(&self) -> Option<Duration> {
-        let off = self.steps.iter().position(|step| step.is(Verb::Deactivate))?;
-        let activates = |step: &&Step| {
-            (step.is(Verb::Activate) || step.is(Verb::Create) || step.step == "PutBack") && step.outcome == "ok"
-        };
-        let on = self.steps[off..].iter().find(activates)?;
-        Some((on.begun + on.took).duration_since(self.steps[off].begun))
+    pub const fn without_active(&self) -> Option<Duration> {
+        self.gap.longest
     }
 }
 
 /// What was done for the switches of a namespace, by name.
 pub type ForSwitches = BTreeMap<String, Carried>;
 
-/// Takes in a run that began at `begun`, with what was done `before` it, for each switch that it carried out.
-pub fn take_in(
-    known: &mut ForSwitches,
-    switches: &[Arc<HookSwitch>],
-    before: &[Step],
-    audit: &[AuditEntry],
-    begun: Instant,
-) {
+/// What a run did.
+#[derive(Debug, Clone, Copy)]
+pub struct Done<'a> {
+    /// When it began.
+    pub begun: Instant,
+    /// What was done for it before that.
+    pub before: &'a [Step],
+    /// Our hooks that were active then, by what Okta listed.
+    pub active: &'a BTreeSet<ObjectRef>,
+    /// Its calls.
+    pub audit: &'a [AuditEntry],
+}
+
+/// Takes in a run for each switch that it carried out.
+pub fn take_in(known: &mut ForSwitches, switches: &[Arc<HookSwitch>], run: Done<'_>) {
     known.retain(|name, _| switches.iter().any(|switch| switch.name_any() == *name));
     for switch in switches {
         let Some(decision) = Decision::of(switch) else { continue };
@@ -112,18 +154,28 @@ pub fn take_in(
                 switch.namespace().as_ref() == Some(&object.namespace) && ruling::names(switch, &object.name)
             })
         };
-        if !audit.iter().any(|entry| entry.object.is_some() && of_switch(&entry)) {
+        if !run.audit.iter().any(|entry| entry.object.is_some() && of_switch(&entry)) {
             continue;
         }
-        let calls = audit.iter().filter(of_switch).filter_map(|entry| Step::of_call(entry, begun));
-        let steps: Vec<Step> = before.iter().cloned().chain(calls).collect();
-        let name = switch.name_any();
-        let carried = known.entry(name).or_insert_with(|| Carried { decision: decision.clone(), steps: Vec::new() });
+        let carried = known.entry(switch.name_any()).or_insert_with(|| Carried::new(decision.clone()));
         if carried.decision != decision {
-            *carried = Carried { decision, steps: Vec::new() };
+            *carried = Carried::new(decision);
         }
-        carried.steps.extend(steps);
-        carried.steps.truncate(MOST_STEPS);
+        let calls = run.audit.iter().filter(of_switch).filter_map(|entry| Step::of_call(entry, run.begun));
+        carried.steps.extend(run.before.iter().cloned().chain(calls));
+        let surplus = carried.steps.len().saturating_sub(MOST_STEPS);
+        carried.steps.drain(..surplus);
+        let mut active = run.active.iter().collect();
+        for entry in run.audit {
+            carried.gap.called(entry, run.begun, &mut active);
+        }
+    }
+}
+
+/// Takes in that a list of `at` shows a hook of ours active. That the one shows which is to be off may be of before.
+pub fn seen(known: &mut ForSwitches, active: &ObjectRef, at: Instant) {
+    for carried in known.values_mut().filter(|carried| carried.decision.target == active.name) {
+        carried.gap.ends(at);
     }
 }
 
@@ -132,7 +184,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::okta::ObjectRef;
 
     fn switch(target: &str, since: &str, switching: bool) -> Arc<HookSwitch> {
         let mut switch = json!({"metadata": {"name": "acme", "namespace": "otp"},
@@ -161,22 +212,29 @@ mod tests {
         carried.steps.iter().map(|step| (step.step, step.outcome)).collect()
     }
 
+    fn run(known: &mut ForSwitches, switch: Arc<HookSwitch>, active: &[&str], audit: &[AuditEntry], begun: Instant) {
+        let active = active.iter().map(|name| ObjectRef::new("otp", *name)).collect();
+        take_in(known, &[switch], Done { begun, before: &[], active: &active, audit });
+    }
+
     #[tokio::test]
     async fn a_switch_is_told_its_own_steps_and_how_long_no_hook_can_have_been_active() {
-        use AuditResult::{Done, Failed, NotSent};
+        use AuditResult::{Done as Ok, Failed, NotSent};
         let (mut known, now) = (ForSwitches::new(), Instant::now());
         let before = [Step::ended("List", now), Step::ended("Record", now)];
         let audit = [
-            call(Verb::Deactivate, Some("a"), Purpose::Planned, Done, 0),
+            call(Verb::Deactivate, Some("a"), Purpose::Planned, Ok, 0),
             call(Verb::Activate, Some("b"), Purpose::Planned, Failed("OktaRefused"), 80),
-            call(Verb::Activate, Some("a"), Purpose::PutBack, Done, 160),
-            call(Verb::Replace, Some("c"), Purpose::Planned, Done, 240),
+            call(Verb::Activate, Some("a"), Purpose::PutBack, Ok, 160),
+            call(Verb::Replace, Some("c"), Purpose::Planned, Ok, 240),
             call(Verb::Activate, Some("a"), Purpose::Planned, NotSent, 240),
-            call(Verb::ReadBack, None, Purpose::Look, Done, 320),
+            call(Verb::ReadBack, None, Purpose::Look, Ok, 320),
         ];
-        take_in(&mut known, &[switch("b", "10:00", false)], &before, &audit, now);
+        run(&mut known, switch("b", "10:00", false), &["a"], &audit, now);
         assert!(known.is_empty(), "what is done while nothing is switched is no switch's");
-        take_in(&mut known, &[switch("b", "10:00", true)], &before, &audit, now);
+        let active = [ObjectRef::new("otp", "a")].into();
+        let done = Done { begun: now, before: &before, active: &active, audit: &audit };
+        take_in(&mut known, &[switch("b", "10:00", true)], done);
         let carried = &known["acme"];
         let expected = [
             ("List", "ok"),
@@ -190,14 +248,53 @@ mod tests {
         assert_eq!(carried.without_active(), Some(Duration::from_millis(240)));
         assert_eq!(carried.decision, Decision { target: "b".into(), since: "10:00".into() });
 
-        let repointed = [call(Verb::Replace, Some("a"), Purpose::Planned, Done, 0)];
-        take_in(&mut known, &[switch("b", "10:01", true)], &[], &repointed, now);
+        let repointed = [call(Verb::Replace, Some("a"), Purpose::Planned, Ok, 0)];
+        run(&mut known, switch("b", "10:01", true), &["a"], &repointed, now);
         assert_eq!((told(&known["acme"]), known["acme"].without_active()), (vec![("Replace", "ok")], None));
         for _ in 0..100 {
-            take_in(&mut known, &[switch("b", "10:01", true)], &[], &repointed, now);
+            run(&mut known, switch("b", "10:01", true), &["a"], &repointed, now);
         }
+        run(&mut known, switch("b", "10:01", true), &["a"], &audit[..1], now);
         assert_eq!(known["acme"].steps.len(), MOST_STEPS);
-        take_in(&mut known, &[], &[], &repointed, now);
+        assert_eq!(told(&known["acme"]).last(), Some(&("Deactivate", "ok")), "the latest are kept");
+        take_in(&mut known, &[], done);
         assert!(known.is_empty(), "a switch that is gone");
+    }
+
+    #[tokio::test]
+    async fn without_an_active_hook_is_the_longest_of_the_gaps_that_calls_and_lists_leave_open() {
+        use AuditResult::{Done as Ok, Failed, Unclear};
+        let off = |of, result, at| call(Verb::Deactivate, Some(of), Purpose::Planned, result, at);
+        let on = |of, result, at| call(Verb::Activate, Some(of), Purpose::Planned, result, at);
+        let (refused, lost) = (|| Failed("OktaRefused"), || Unclear("Timeout"));
+        for (case, active, audit, listed, expected) in [
+            ("a swap", &["a"][..], vec![off("a", Ok, 0), on("b", Ok, 80)], None, Some(160)),
+            ("a refused deactivation", &["a"], vec![off("a", refused(), 0), on("b", Ok, 900)], None, None),
+            (
+                "the second gap is the longer one",
+                &["a"],
+                vec![off("a", Ok, 0), on("a", Ok, 80), off("a", Ok, 1_000), on("b", Ok, 2_000)],
+                None,
+                Some(1_080),
+            ),
+            (
+                "a refused one does not begin it",
+                &["a"],
+                vec![off("a", refused(), 0), off("a", Ok, 5_000), on("b", Ok, 5_080)],
+                None,
+                Some(160),
+            ),
+            ("a lost one may have begun it", &["a"], vec![off("a", lost(), 0), on("b", Ok, 2_000)], None, Some(2_080)),
+            ("a list shows the effect", &["a"], vec![off("a", Ok, 0), on("b", lost(), 80)], Some("b"), Some(9_000)),
+            ("the one that is off is listed late", &["a"], vec![off("a", Ok, 0), on("b", lost(), 80)], Some("a"), None),
+            ("another one was active", &["a", "b"], vec![off("a", Ok, 0)], Some("b"), None),
+        ] {
+            let (mut known, begun) = (ForSwitches::new(), Instant::now());
+            run(&mut known, switch("b", "10:00", true), active, &audit, begun);
+            if let Some(listed) = listed {
+                seen(&mut known, &ObjectRef::new("otp", listed), begun + Duration::from_secs(9));
+            }
+            assert_eq!(known["acme"].without_active(), expected.map(Duration::from_millis), "{case}");
+        }
     }
 }

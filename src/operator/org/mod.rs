@@ -113,7 +113,11 @@ impl Reconcile for OktaOrg {
         } else {
             switches_of(&ctx, &object, &hooks)
         };
-        let carried = pass.state_mut()?.carried.clone();
+        let state = pass.state_mut()?;
+        if let (InUse::Ours(active), Some((_, at))) = (&in_use, &state.observed) {
+            carried::seen(&mut state.carried, active, *at);
+        }
+        let carried = state.carried.clone();
         let view = OrgView { problem: found.problem.clone(), hooks, in_use, carried };
         let changed = session.show(view);
         pass.remember(&changed).await?;
@@ -312,7 +316,8 @@ impl<'c> Pass<'c> {
             Some(Err(NotNow::RateLimit(until))) => wait = until.clamp(SOON, poll),
             Some(Ok(desired)) => {
                 self.record(&plan).await?;
-                self.act(api, plan, desired, host, &switches).await?;
+                let steps = std::mem::take(&mut self.steps);
+                self.act(api, act::Task { plan, desired, host, switches, steps }).await?;
                 let Some(replanned) = self.plan_if_seen(&declared)? else {
                     return Ok((self.found(identity, false)?, None, SOON));
                 };
@@ -445,22 +450,12 @@ impl<'c> Pass<'c> {
         Ok(())
     }
 
-    async fn act(
-        &mut self,
-        api: Arc<dyn OrgApi>,
-        plan: Plan,
-        desired: Desired,
-        host: String,
-        switches: &[Arc<HookSwitch>],
-    ) -> Result<(), PassError> {
-        let mut state = self.state.take().ok_or(PassError::Panicked)?;
-        let begun = Instant::now();
-        let before = state.run(begun);
-        let run = act::act(self.ctx, api, plan.clone(), desired, host, state).await;
+    async fn act(&mut self, api: Arc<dyn OrgApi>, task: act::Task) -> Result<(), PassError> {
+        let state = self.state.take().ok_or(PassError::Panicked)?;
+        let plan = task.plan.clone();
+        let run = act::act(self.ctx, api, task, state).await;
         let (report, state) = run.ok_or(PassError::Panicked)?;
-        let state = self.state.insert(state);
-        state.ran(before, report.finished, Instant::now());
-        carried::take_in(&mut state.carried, switches, &self.steps, &report.audit, begun);
+        self.state = Some(state);
         self.keep_record(&plan, report.finished);
         for written in report.applied.iter().filter(|written| written.secret.is_some()) {
             if let Some(place) = self.session.doubts.settle(&written.object, true, Instant::now()) {
