@@ -313,6 +313,8 @@ struct OrgStored {
     contents: Vec<(HookId, HookContent)>,
     calls: Vec<&'static str>,
     failure: Option<Failure>,
+    /// How long its answers take.
+    slow: std::time::Duration,
     /// The org's id, when it is another than `00o1`.
     id: Option<String>,
     broken: Vec<String>,
@@ -442,6 +444,11 @@ impl Org {
         self.inner.lock().unwrap().failure = failure;
     }
 
+    /// Lets answers take so long from now on.
+    pub fn slow_down(&self, slow: std::time::Duration) {
+        self.inner.lock().unwrap().slow = slow;
+    }
+
     fn call<T>(
         &self,
         verb: &'static str,
@@ -461,7 +468,14 @@ impl Org {
         };
         let outcome = outcome.map(|value| Answer { value, request_id: None, rate });
         let outcome = outcome.map_err(|failure| CallError { doing: "call the org", failure, request_id: None, rate });
-        futures::future::ready(outcome).boxed()
+        let slow = org.slow;
+        async move {
+            if !slow.is_zero() {
+                tokio::time::sleep(slow).await;
+            }
+            outcome
+        }
+        .boxed()
     }
 
     fn set(org: &mut OrgStored, id: &HookId, status: HookStatus) -> Result<ObservedHook, Failure> {

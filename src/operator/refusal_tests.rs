@@ -7,10 +7,16 @@ use serde_json::{Value, json};
 use super::{
     double::{HOOKS, ORGS, World},
     flow_tests::{condition, hook_pass, is, org_pass, settle, world},
+    pass::Reconcile as _,
     reports::Serving,
     switch_tests::{
         PATH, active, annotate, looks, probed_look, probed_looks, repointing, scene, serve, signal, status, uri,
     },
+    wake::{Kind, Target},
+};
+use crate::{
+    api::OktaOrg,
+    okta::{Failure, ObjectRef},
 };
 
 /// What a gateway counted at the path of its hook.
@@ -218,6 +224,49 @@ async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_com
     }
     assert_eq!(changes(&world), ["replace"]);
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refused_calls_end() {
+    for (away, expected) in [(Duration::from_secs(20), &["replace"][..]), (Duration::from_mins(10), &[])] {
+        let mut world = scene(|_| {});
+        let mut door = Door::of("a");
+        door.okta_calls(&world);
+        probed_looks(&mut world, 8).await;
+        changes(&world);
+        world.server.events();
+        world.org.fail(Some(Failure::Server { status: 503, code: None }));
+        door.stranger_calls(&world);
+        probed_looks(&mut world, 8).await;
+        tokio::time::advance(away).await;
+        world.org.fail(None);
+        probed_looks(&mut world, 6).await;
+        assert_eq!(changes(&world), expected, "Okta is away for {away:?} more");
+        let told = world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
+        assert_eq!(told, expected.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_same() {
+    let mut world = scene(|_| {});
+    probed_looks(&mut world, 8).await;
+    changes(&world);
+    let org = world.ctx.caches.orgs.get("otp", "acme").unwrap();
+    let target = Target::new(Kind::OktaOrg, "otp", "acme");
+    super::org::doubt(&world.ctx, &target, ObjectRef::new("otp", "a"), "a");
+    // a list, the PUT, and a list
+    world.org.slow_down(Duration::from_millis(500));
+    let pass = OktaOrg::reconcile(org, Arc::clone(&world.ctx));
+    assert!(tokio::time::timeout(Duration::from_millis(750), pass).await.is_err());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(changes(&world), ["replace"]);
+    let told = |world: &World| world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
+    assert_eq!(told(&world), 1);
+    world.org.slow_down(Duration::ZERO);
+    probed_looks(&mut world, 6).await;
+    // the recorded plan, whose end no pass wrote down, is made sure of
+    assert_eq!((changes(&world), told(&world)), (vec!["replace"], 0), "told once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,23 +3,25 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::{Timestamp, Unit};
-
+use kube::{Resource as _, ResourceExt as _};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::{
-    super::{clock::BootInstant, context::Context},
+    super::{clock::BootInstant, context::Context, events::Note},
     carried::{self, Done, Step},
     desired::Desired,
     dial::OrgApi,
-    session::State,
+    session::{Session, State},
 };
 use crate::{
     api::{HookSwitch, OktaChange},
+    failover::signal::Source,
     okta::{
         Api, ObjectRef, Plan, audit,
         keyed::ChangeMark,
         limits::Priority,
         mark::Whose,
+        plan::Verb,
         run::{self, AuditEntry, AuditResult, Budget, Report},
         types::HookStatus,
     },
@@ -64,6 +66,8 @@ pub struct Task {
     pub switches: Vec<Arc<HookSwitch>>,
     /// What was done for it already.
     pub steps: Vec<Step>,
+    /// Whose doubts it may settle.
+    pub session: Arc<Session>,
 }
 
 /// Runs a plan and takes in its report.
@@ -84,6 +88,7 @@ pub async fn act(
         let report = run::run(&task.plan, &task.desired.org, calls, Budget::default(), &may_write).await;
         state.ran(before, report.finished, Instant::now());
         take_in(&ctx, &report, &task, begun, &mut state);
+        settle(&ctx, &report, &task).await;
         (report, state)
     });
     running.await.ok()
@@ -124,6 +129,36 @@ fn take_in(ctx: &Context, report: &Report, task: &Task, begun: Instant, state: &
     if state.observed.is_some() {
         state.settle(now);
     }
+}
+
+/// Settles the doubts about secrets that were written or refused.
+async fn settle(ctx: &Context, report: &Report, task: &Task) {
+    let doubts = &task.session.doubts;
+    for written in report.applied.iter().filter(|written| written.secret.is_some()) {
+        if let Some(place) = doubts.settle(&written.object, true, Instant::now()) {
+            secret_reapplied(ctx, &task.host, &written.object, &place).await;
+        }
+    }
+    for refused in report.refused.iter().filter(|refused| refused.verb == Verb::Replace) {
+        doubts.settle(&refused.object, false, Instant::now());
+    }
+}
+
+/// The secret that calls were refused for was written anew: what was seen before says nothing any more, and Okta is asked at
+/// once whether it helped.
+async fn secret_reapplied(ctx: &Context, host: &str, object: &ObjectRef, place: &str) {
+    let hooks = &ctx.caches.hooks;
+    if let Some(place) = hooks.get(&object.namespace, place) {
+        if let Some(gateway) = place.spec.target.gateway() {
+            ctx.reports.forgive(&object.namespace, gateway, &place.name_any());
+        }
+        ctx.probes.ask_anew(&ObjectRef::new(&object.namespace, place.name_any()), Source::Execute);
+    }
+    ctx.metrics.secret_reapplied(host);
+    let Some(hook) = hooks.get(&object.namespace, &object.name) else { return };
+    let text = "Okta's calls seemed to come without the hook's secret, so it was written to Okta anew.".to_owned();
+    let note = Note { warning: true, reason: "SecretReapplied".to_owned(), action: "Update", text };
+    ctx.recorder.tell(&hook.object_ref(&()), note).await;
 }
 
 /// Our hooks that are active by what Okta last listed.

@@ -51,12 +51,11 @@ use crate::{
         HookState, HookSwitch, OktaOrg, TelephonyHook,
         reason::{Reachable, Ready},
     },
-    failover::signal::Source,
     okta::{
         CallError, ObjectRef, Plan,
         intent::PlanIntent,
         limits::Priority,
-        plan::{self, Blocked, Outcome, Verb},
+        plan::{self, Blocked, Outcome},
         types::{HookStatus, OrgIdentity},
     },
 };
@@ -215,7 +214,7 @@ impl<'c> Pass<'c> {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
         let record = record.and_then(|record| serde_json::from_value(record).ok());
         let namespace = org.namespace().unwrap_or_default();
-        let doubted = if session.doubts.any_open() { Priority::Suspicion } else { Priority::Routine };
+        let doubted = if session.doubts.any_open(Instant::now()) { Priority::Suspicion } else { Priority::Routine };
         let priority = unrest::of_org(&namespace, &org.name_any(), ctx).reads().max(doubted);
         Self { ctx, org: org.clone(), session, state: Some(state), record, priority, steps: Vec::new() }
     }
@@ -290,6 +289,7 @@ impl<'c> Pass<'c> {
         let hooks = ctx.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
         let mut switches = ctx.caches.switches.in_namespace(&self.namespace());
         let mut declared = self.declare(hooks, &switches).await?;
+        self.session.doubts.keep(&declared.iter().map(|one| object_ref(&one.hook)).collect());
         let (_, mut plan) = self.plan(&declared)?;
         let mut begins = None;
         if !plan.moves.is_empty() {
@@ -316,8 +316,8 @@ impl<'c> Pass<'c> {
             Some(Err(NotNow::RateLimit(until))) => wait = until.clamp(SOON, poll),
             Some(Ok(desired)) => {
                 self.record(&plan).await?;
-                let steps = std::mem::take(&mut self.steps);
-                self.act(api, act::Task { plan, desired, host, switches, steps }).await?;
+                let (steps, session) = (std::mem::take(&mut self.steps), Arc::clone(&self.session));
+                self.act(api, act::Task { plan, desired, host, switches, steps, session }).await?;
                 let Some(replanned) = self.plan_if_seen(&declared)? else {
                     return Ok((self.found(identity, false)?, None, SOON));
                 };
@@ -398,7 +398,7 @@ impl<'c> Pass<'c> {
             if let Ruling::Torn(why) = &ruling {
                 endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
             }
-            let doubted = self.session.doubts.is_open(&object_ref(&hook));
+            let doubted = self.session.doubts.is_open(&object_ref(&hook), Instant::now());
             let (place, accepted) = (facts.place, facts.accepted);
             declared.push(Declared { hook, endpoint, place, accepted, doubted, ruling });
         }
@@ -457,32 +457,7 @@ impl<'c> Pass<'c> {
         let (report, state) = run.ok_or(PassError::Panicked)?;
         self.state = Some(state);
         self.keep_record(&plan, report.finished);
-        for written in report.applied.iter().filter(|written| written.secret.is_some()) {
-            if let Some(place) = self.session.doubts.settle(&written.object, true, Instant::now()) {
-                self.secret_reapplied(&written.object, &place).await;
-            }
-        }
-        for refused in report.refused.iter().filter(|refused| refused.verb == Verb::Replace) {
-            self.session.doubts.settle(&refused.object, false, Instant::now());
-        }
         Ok(())
-    }
-
-    /// The secret that calls were refused for was written anew: what was seen before says nothing any more, and Okta is asked
-    /// at once whether it helped.
-    async fn secret_reapplied(&self, object: &ObjectRef, place: &str) {
-        let hooks = &self.ctx.caches.hooks;
-        if let Some(place) = hooks.get(&object.namespace, place) {
-            if let Some(gateway) = place.spec.target.gateway() {
-                self.ctx.reports.forgive(&object.namespace, gateway, &place.name_any());
-            }
-            self.ctx.probes.ask_anew(&object_ref(&place), Source::Execute);
-        }
-        self.ctx.metrics.secret_reapplied(self.org.spec.host());
-        let Some(hook) = hooks.get(&object.namespace, &object.name) else { return };
-        let text = "Okta's calls seemed to come without the hook's secret, so it was written to Okta anew.".to_owned();
-        let note = Note { warning: true, reason: "SecretReapplied".to_owned(), action: "Update", text };
-        self.ctx.recorder.tell(&hook.object_ref(&()), note).await;
     }
 
     /// Keeps of the record what is needed after `plan`.
