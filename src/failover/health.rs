@@ -101,8 +101,7 @@ mod tests {
     fn what_anybody_can_make_fail_takes_no_pass_back_and_is_a_witness_beside_another() {
         use Sight::{Fail, Pass, Unknown};
         let judge = |gateway: Sight, url: Sight, execute: Sight| {
-            let sights =
-                [(Gateway, gateway), (Coverage, Pass), (PublicUrl, url), (Execute, execute), (Refusals, Fail)];
+            let sights = [(Gateway, gateway), (Coverage, Pass), (PublicUrl, url), (Execute, execute), (Refusals, Fail)];
             Health::of(&sights.map(signal), None).sight
         };
         assert_eq!(judge(Pass, Pass, Unknown), Pass);

@@ -167,6 +167,25 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stranger_is_no_second_witness_when_okta_does_not_get_as_far_as_the_gateway() {
+    for code in ["E0000134", "E0000137"] {
+        let mut world = scene(|_| {});
+        let mut door = Door::of("a");
+        door.report(&world);
+        probed_looks(&mut world, 12).await;
+        changes(&world);
+        world.org.keep_from_hooks(Some(code));
+        for _ in 0..24 {
+            door.stranger_calls(&world);
+            serve_other(&world);
+            probed_looks(&mut world, 1).await;
+        }
+        assert_eq!(signal(&world, "a", "Execute"), "Fail");
+        assert_eq!((changes(&world), active(&world)), (Vec::<&str>::new(), vec!["Acme a".to_owned()]), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_come() {
     let mut world = world(&[("main", "Active")]);
     world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });

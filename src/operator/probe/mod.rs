@@ -8,6 +8,8 @@ mod foreign;
 mod log;
 mod passcode;
 
+pub use execute::may_be_refused;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -13,6 +13,7 @@ use super::{
             HookView, InUse,
             carried::{Carried, Decision},
         },
+        probe,
     },
     annotations::Asked,
     ruling, settings,
@@ -23,7 +24,7 @@ use crate::{
     failover::{
         health::Health,
         machine::{HookSeen, InOkta, Seen},
-        refusals::{self, Door},
+        refusals::{self, Callers, Door},
         signal::{Sight, Signal, Source},
     },
     okta::{
@@ -98,7 +99,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         // the door of a URL that somebody else serves is not ours to see
         if of_hook.iter().any(|signal| signal.source.suffices()) {
             of_hook.push(match used {
-                Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), of_hook),
+                Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), callers(of_hook), of_hook),
                 _ => unused(Source::Refusals),
             });
         }
@@ -119,6 +120,11 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
 /// What nobody can say of a hook that Okta does not call.
 fn unused(source: Source) -> Signal {
     Signal { source, sight: Sight::Unknown, why: "Okta does not use it now.".into(), failing_for: Duration::ZERO }
+}
+
+/// Whose the calls may be that a hook's gateway refuses.
+fn callers(signals: &[Signal]) -> Callers {
+    Callers { okta: signals.iter().filter(|signal| signal.source == Source::Execute).all(probe::may_be_refused) }
 }
 
 /// How long ago Okta last called a hook, as its gateway reports it.
