@@ -141,7 +141,7 @@ fn serve_other(world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_minutes_and_never_a_switch() {
-    for broken in [&[][..], &["https://a."][..]] {
+    for broken in [&[][..], &["https://a."][..], &["https://"][..]] {
         let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
         let mut door = Door::of("a");
         door.report(&world);
@@ -164,6 +164,28 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
         let told = world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
         assert_eq!(told, made.len());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_the_operators_that_was_refused_a_moment_ago_is_not_taken_for_oktas() {
+    let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
+    let mut door = Door::of("a");
+    door.report(&world);
+    probed_looks(&mut world, 12).await;
+    changes(&world);
+    world.org.break_addresses(&["https://a."]);
+    probed_looks(&mut world, 1).await;
+    world.org.break_addresses(&[]);
+    // reported when the operator gets in again
+    door.stranger_calls(&world);
+    for _ in 0..8 {
+        probed_looks(&mut world, 1).await;
+        assert_eq!(
+            (signal(&world, "a", "PublicURL"), signal(&world, "a", "Refusals")),
+            ("Pass".into(), "Unknown".into())
+        );
+    }
+    assert_eq!(changes(&world), Vec::<&str>::new());
 }
 
 #[tokio::test(start_paused = true)]

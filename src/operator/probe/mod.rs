@@ -210,6 +210,14 @@ impl Probes {
         self.lock().get(hook).and_then(|sources| sources.get(&source)).map_or(0, |probe| probe.failures.len())
     }
 
+    /// Whether a source finds a hook to fail, or did within this time, of which the last two minutes are known.
+    #[must_use]
+    pub fn failed_within(&self, hook: &ObjectRef, source: Source, within: Duration) -> bool {
+        let failed = |probe: &Probe| probe.failures.iter().any(|at| at.elapsed() <= within);
+        self.signal(hook, source).sight == Sight::Fail
+            || self.lock().get(hook).and_then(|sources| sources.get(&source)).is_some_and(failed)
+    }
+
     /// Whether another source began to fail the hook since this one was last asked.
     fn is_news(&self, hook: &ObjectRef, source: Source) -> bool {
         let hooks = self.lock();

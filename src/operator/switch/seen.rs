@@ -99,7 +99,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         // the door of a URL that somebody else serves is not ours to see
         if of_hook.iter().any(|signal| signal.source.suffices()) {
             of_hook.push(match used {
-                Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), callers(of_hook), of_hook),
+                Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), callers(used, of_hook, ctx)),
                 _ => unused(Source::Refusals),
             });
         }
@@ -123,8 +123,13 @@ fn unused(source: Source) -> Signal {
 }
 
 /// Whose the calls may be that a hook's gateway refuses.
-fn callers(signals: &[Signal]) -> Callers {
-    Callers { okta: signals.iter().filter(|signal| signal.source == Source::Execute).all(probe::may_be_refused) }
+fn callers(hook: &TelephonyHook, signals: &[Signal], ctx: &Context) -> Callers {
+    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    Callers {
+        okta: signals.iter().filter(|signal| signal.source == Source::Execute).all(probe::may_be_refused),
+        // as it was found, not as it is believed: the gateway refused that call all the same
+        operator: ctx.probes.failed_within(&object, Source::PublicUrl, refusals::OWN),
+    }
 }
 
 /// How long ago Okta last called a hook, as its gateway reports it.
