@@ -273,6 +273,8 @@ async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
             probed_looks(&mut world, 1).await;
         }
         assert_eq!(changes(&world), expected, "{mode}");
+        let refusals = if mode == "Disabled" { "Unknown" } else { "Pass" };
+        assert_eq!(signal(&world, "a", "Refusals"), refusals, "{mode}");
     }
 }
 

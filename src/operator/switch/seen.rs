@@ -20,7 +20,7 @@ use super::{
     traffic::Calls,
 };
 use crate::{
-    api::{HookSwitch, NameRef, TelephonyHook},
+    api::{HookSwitch, NameRef, SwitchMode, TelephonyHook},
     failover::{
         health::Health,
         machine::{HookSeen, InOkta, Seen},
@@ -72,7 +72,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let called = last_call(hook, ctx).is_some_and(|age| age <= watched.interval);
         for source in watched.witnesses(target_of) {
             of_hook.push(if source.is_oktas() && !is_used(&named.name) {
-                unused(source)
+                unknown(source, UNUSED)
             } else {
                 believed(ctx.probes.signal(&object, source), called)
             });
@@ -99,8 +99,11 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         // the door of a URL that somebody else serves is not ours to see
         if of_hook.iter().any(|signal| signal.source.suffices()) {
             of_hook.push(match used {
+                _ if switch.spec.mode == Some(SwitchMode::Disabled) => {
+                    unknown(Source::Refusals, "In mode Disabled nobody asks Okta whose the refused calls are.")
+                }
                 Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), callers(used, of_hook, ctx)),
-                _ => unused(Source::Refusals),
+                _ => unknown(Source::Refusals, UNUSED),
             });
         }
         hook.health = Health::of(of_hook, hook.health.percent);
@@ -117,9 +120,11 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     Sighting { seen, signals, carried, calls: used.map(|used| calls(used, ctx)) }
 }
 
-/// What nobody can say of a hook that Okta does not call.
-fn unused(source: Source) -> Signal {
-    Signal { source, sight: Sight::Unknown, why: "Okta does not use it now.".into(), failing_for: Duration::ZERO }
+/// Why nobody can say of a hook whether Okta reaches it.
+const UNUSED: &str = "Okta does not use it now.";
+
+fn unknown(source: Source, why: &str) -> Signal {
+    Signal { source, sight: Sight::Unknown, why: why.to_owned(), failing_for: Duration::ZERO }
 }
 
 /// Whose the calls may be that a hook's gateway refuses.

@@ -1,7 +1,7 @@
 //! Whether Okta's calls arrive at the hook that it uses, since that one became active. Pure.
 //!
-//! What was confirmed stays so until another hook becomes active, since a pause in the traffic says nothing. Everything is derived from the
-//! last status and the reports, so that another leader neither tells it again nor misses it.
+//! What was confirmed stays so until another hook becomes active, since a pause in the traffic says nothing. Everything is
+//! derived from the last status and the reports, so that another leader neither tells it again nor misses it.
 
 use std::time::Duration;
 
