@@ -116,7 +116,7 @@ async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_chang
     probed_looks(&mut world, 12).await;
     changes(&world);
     world.server.writes();
-    let mut executed = 0;
+    let (mut executed, mut read) = (0, 0);
     for look in 0..360 {
         // now and then, and for minutes on end
         if look % 17 == 0 || look % 200 < 60 {
@@ -128,10 +128,30 @@ async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_chang
         let calls = world.org.calls();
         assert!(!calls.contains(&"replace") && !calls.contains(&"deactivate"), "{calls:?}");
         executed += calls.iter().filter(|call| **call == "execute").count();
+        read += calls.iter().filter(|call| **call == "log").count();
     }
     assert_eq!(world.server.writes(), Vec::<String>::new());
     assert!((30..=120).contains(&executed), "{executed}: at most every 15 s");
+    assert!((55..=61).contains(&read), "{read}: every 30 s, as without them");
     assert_eq!((active(&world), signal(&world, "a", "Refusals")), (vec!["Acme a".to_owned()], "Unknown".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_get_nothing_of_the_rate_limit_that_is_kept_for_what_is_more_urgent() {
+    let mut world = scene(|_| {});
+    let mut door = Door::of("a");
+    door.report(&world);
+    probed_looks(&mut world, 12).await;
+    world.org.calls();
+    world.org.leave(9);
+    for _ in 0..11 {
+        door.stranger_calls(&world);
+        serve_other(&world);
+        probed_looks(&mut world, 1).await;
+    }
+    let calls = world.org.calls();
+    let executed = calls.iter().filter(|call| **call == "execute").count();
+    assert!(executed <= 1, "the first says how little is left: {calls:?}");
 }
 
 /// Reports of the standby come in between.
