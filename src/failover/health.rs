@@ -21,6 +21,9 @@ impl Health {
     /// against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook
     /// that calls do not reach delivers none of it.
     ///
+    /// `Refusals` takes no pass back alone: anybody can make it fail, and a hook that is kept from passing can neither be
+    /// cleared of a suspicion nor proven.
+    ///
     /// A hook that somebody else serves has no gateway that speaks for it: it passes by what this operator finds at its
     /// address.
     #[must_use]
@@ -29,14 +32,16 @@ impl Health {
         let is_ground = |source: Source| if reports { source.suffices() } else { source.is_operators() };
         let mut ground = signals.iter().filter(|signal| is_ground(signal.source)).peekable();
         let failed = signals.iter().any(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
-        let against = signals.iter().filter(|signal| !signal.source.suffices() && signal.sight == Sight::Fail).count();
+        let witnesses = || signals.iter().filter(|signal| !signal.source.suffices() && signal.sight == Sight::Fail);
+        let against = witnesses().count();
+        let only_refused = witnesses().all(|signal| signal.source == Source::Refusals);
         // Okta itself reached the gateway: what the others say has another reason
         let reached = signals.iter().any(|signal| signal.source == Source::Execute && signal.sight == Sight::Pass);
         let unreached = against >= WITNESSES && !reached;
         let well = ground.peek().is_some() && ground.all(|signal| signal.sight == Sight::Pass);
         let sight = if failed || unreached {
             Sight::Fail
-        } else if well && against == 0 {
+        } else if well && only_refused {
             Sight::Pass
         } else {
             Sight::Unknown
@@ -53,7 +58,7 @@ const WITNESSES: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl, SystemLog, Test};
+    use crate::failover::signal::Source::{Coverage, Execute, Gateway, PublicUrl, Refusals, SystemLog, Test};
 
     fn signal((source, sight): (Source, Sight)) -> Signal {
         Signal { source, sight, why: String::new(), failing_for: Duration::from_secs(7) }
@@ -90,6 +95,20 @@ mod tests {
             Health::of(&sights.map(signal), None).sight
         };
         assert_eq!((witnesses(Unknown), witnesses(Pass)), (Fail, Unknown), "Okta reaches it");
+    }
+
+    #[test]
+    fn what_anybody_can_make_fail_takes_no_pass_back_and_is_a_witness_beside_another() {
+        use Sight::{Fail, Pass, Unknown};
+        let judge = |gateway: Sight, url: Sight, execute: Sight| {
+            let sights = [(Gateway, gateway), (Coverage, Pass), (PublicUrl, url), (Execute, execute), (Refusals, Fail)];
+            Health::of(&sights.map(signal), None).sight
+        };
+        assert_eq!(judge(Pass, Pass, Unknown), Pass);
+        assert_eq!(judge(Pass, Unknown, Unknown), Pass);
+        assert_eq!(judge(Unknown, Pass, Unknown), Unknown);
+        assert_eq!(judge(Pass, Pass, Fail), Fail);
+        assert_eq!(judge(Pass, Fail, Pass), Unknown);
     }
 
     #[test]

@@ -52,6 +52,10 @@ struct World {
     failing: [Option<i64>; 3],
     /// Failed looks at each since the last one that passed.
     failed: [u32; 3],
+    /// Looks in a row at each that did not fail.
+    unfailed: [u32; 3],
+    /// How many looks each was seen to fail for, or told to have failed for, since so many did not that it was forgotten.
+    worth: [u32; 3],
     active: Option<String>,
     speaks: bool,
     lag: u8,
@@ -74,6 +78,16 @@ impl World {
         let failing_for = |since: Option<i64>| {
             since.map_or(Duration::ZERO, |since| Duration::from_millis(u64::try_from(self.now - since).unwrap()))
         };
+        for hook in 0..HOOKS.len() {
+            if self.sights[hook] == Sight::Fail {
+                let told = failing_for(self.failing[hook]).as_nanos() / self.settings.interval.as_nanos();
+                self.worth[hook] = (self.worth[hook] + 1).max(u32::try_from(told).unwrap() + 1);
+                self.unfailed[hook] = 0;
+            } else {
+                self.unfailed[hook] += 1;
+                self.worth[hook] *= u32::from(self.unfailed[hook] < self.settings.rise);
+            }
+        }
         let hooks = HOOKS.iter().zip(self.sights).zip(self.failing).map(|((name, sight), since)| HookSeen {
             name: (*name).to_owned(),
             health: Health { sight, percent: None, failing_for: failing_for(since) },
@@ -120,6 +134,9 @@ impl World {
             assert_eq!(sight(from.as_deref().unwrap()), Sight::Fail, "away from a hook that is not seen to fail");
             let waited = before.since().age(Moment::at(self.now)) >= self.settings.delay;
             assert!(waited || matches!(before.phase(), Phase::Held(_)), "before the delay was over");
+            let left = HOOKS.iter().position(|hook| Some(*hook) == from.as_deref()).unwrap();
+            let lately = self.worth[left] >= self.settings.fall;
+            assert!(lately || seen.acknowledged, "for what failed long ago and {} looks", self.worth[left]);
         }
         let window = i64::try_from(self.settings.window.as_millis()).unwrap();
         self.automatic.retain(|at| self.now - at < window);
@@ -161,6 +178,8 @@ impl World {
             budget_spent: self.machine.is_spent(),
         };
         self.machine = Machine::restore(restored, now);
+        // nobody knows how many looks passed without a failure
+        self.unfailed = [0; 3];
     }
 
     fn happen(&mut self, event: &Event) {
@@ -199,6 +218,8 @@ proptest! {
             sights: [Sight::Pass; 3],
             failing: [None; 3],
             failed: [0; 3],
+            unfailed: [0; 3],
+            worth: [0; 3],
             active: None,
             speaks: true,
             lag: 0,

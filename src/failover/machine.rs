@@ -261,6 +261,8 @@ pub enum Told {
     Suspect(String),
     /// It is well again.
     Cleared(String),
+    /// It was not seen to fail again, nor to be well for long enough: what failed before does not count any more.
+    Lapsed(String),
     /// A switch begins.
     Started {
         /// From.
@@ -309,6 +311,8 @@ pub enum Told {
 struct Streak {
     fails: u32,
     passes: u32,
+    /// Looks that did not fail, whether they passed or could not tell.
+    unfailed: u32,
 }
 
 /// What the machine knows from one look to the next.
@@ -425,7 +429,7 @@ impl Machine {
     pub fn step(&mut self, seen: &Seen, settings: &Settings, now: Moment) -> Vec<Told> {
         let mut told = Vec::new();
         if self.counts_in(settings, now).is_zero() {
-            self.count(seen);
+            self.count(seen, settings);
             self.counted = Some(now);
         }
         self.switches.retain(|at| at.age(now) < settings.window);
@@ -470,15 +474,20 @@ impl Machine {
         since.map_or(Duration::ZERO, |since| settings.interval.saturating_sub(since))
     }
 
-    fn count(&mut self, seen: &Seen) {
+    fn count(&mut self, seen: &Seen, settings: &Settings) {
         self.streaks.retain(|name, _| seen.hooks.iter().any(|hook| hook.name == *name));
         for hook in &seen.hooks {
             let streak = self.streaks.entry(hook.name.clone()).or_default();
             match hook.health.sight {
-                Sight::Pass => *streak = Streak { fails: 0, passes: streak.passes.saturating_add(1) },
-                Sight::Fail => *streak = Streak { fails: streak.fails.saturating_add(1), passes: 0 },
+                Sight::Pass => (streak.fails, streak.passes) = (0, streak.passes.saturating_add(1)),
+                Sight::Fail => (streak.fails, streak.passes) = (streak.fails.saturating_add(1), 0),
                 // says nothing against it, and proves nothing
                 Sight::Unknown => streak.passes = 0,
+            }
+            let failed = hook.health.sight == Sight::Fail;
+            streak.unfailed = if failed { 0 } else { streak.unfailed.saturating_add(1) };
+            if streak.unfailed >= settings.rise {
+                streak.fails = 0;
             }
         }
     }
@@ -617,6 +626,13 @@ impl Machine {
             Sight::Fail if streak.fails.max(missed(active, settings)) >= settings.fall => {
                 told.push(Told::Suspect(active.name.clone()));
                 self.enter(Phase::Suspect, now);
+            }
+            // a budget that is spent is a person's to end
+            _ if in_trouble && self.phase != Phase::Held(Hold::BudgetSpent) && streak.unfailed >= settings.rise => {
+                self.inherited = false;
+                self.told_would = false;
+                told.push(Told::Lapsed(active.name.clone()));
+                self.settle(seen, now);
             }
             _ if in_trouble => {}
             Sight::Pass | Sight::Fail | Sight::Unknown => self.recover(active, seen, settings, now, told),

@@ -130,7 +130,36 @@ fn what_nobody_can_tell_is_no_failure_however_long_it_lasts() {
     play.looks(3, Fail, Pass);
     assert_eq!(play.machine.phase(), &Phase::Suspect);
     assert_eq!(started(&play.looks(200, Unknown, Pass)), 0, "suspected, and not seen to fail since");
-    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+}
+
+#[test]
+fn a_suspicion_lapses_after_rise_looks_that_do_not_fail_and_the_next_one_waits_for_fall_and_delay_anew() {
+    for (between, lapses) in
+        [(&[Unknown, Unknown, Unknown][..], true), (&[Pass, Unknown, Pass], true), (&[Unknown, Pass], false)]
+    {
+        let mut play = Play::new(|_| {});
+        play.looks(3, Fail, Pass);
+        let told: Vec<Told> = between.iter().flat_map(|sight| play.looks(1, *sight, Pass)).collect();
+        assert_eq!(told.contains(&Told::Lapsed("a".into())), lapses, "{between:?}");
+        let looks = (1..10).find(|_| started(&play.looks(1, Fail, Pass)) == 1);
+        assert_eq!(looks, Some(if lapses { 5 } else { 1 }), "{between:?}");
+    }
+}
+
+#[test]
+fn what_is_held_lapses_the_same_way_but_for_a_budget_that_is_spent() {
+    let mut play = Play::new(|_| {});
+    play.paused = true;
+    play.looks(6, Fail, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Held(Hold::Paused));
+    play.looks(3, Unknown, Pass);
+    play.paused = false;
+    assert_eq!((started(&play.looks(4, Fail, Pass)), play.machine.phase()), (0, &Phase::Suspect));
+
+    let mut play = Play::new(|settings| settings.budget = 0);
+    play.looks(6, Fail, Pass);
+    play.looks(200, Unknown, Pass);
+    assert_eq!(play.machine.phase(), &Phase::Held(Hold::BudgetSpent), "nobody has looked");
 }
 
 #[test]

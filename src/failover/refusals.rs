@@ -10,6 +10,9 @@ use super::signal::{Sight, Signal, Source};
 /// lasts is seen all the time.
 pub const WINDOW: Duration = Duration::from_secs(30);
 
+/// So long a call of this operator's that did not get in may be among them: reports of it may come late.
+pub const OWN: Duration = Duration::from_mins(1);
+
 /// How long ago calls last came to a hook's path, probes of ours that got in left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Door {
@@ -28,14 +31,22 @@ impl Door {
     }
 }
 
-/// What a hook's door says of the secret that Okta has, beside what else is seen of that hook. `None`: nobody reports.
+/// Whose the refused calls may be, beside strangers'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Callers {
+    /// Okta's: asked to call the hook, it got there and had no good answer, or nobody can tell.
+    pub okta: bool,
+    /// This operator's: one of its own calls did not get in lately, whatever it makes of that.
+    pub operator: bool,
+}
+
+/// What a hook's door says of the secret that Okta has. `None`: nobody reports.
 ///
-/// Refused calls say nothing when `Execute` passes, since Okta has the secret then, and when `PublicURL` fails, since they may
-/// be this operator's own. What came before them is said on then, so that strangers change no status.
+/// Refused calls say nothing when they are not Okta's, or may be this operator's own. What came before them is said on then, so
+/// that strangers change no status.
 #[must_use]
-pub fn judge(door: Option<Door>, others: &[Signal]) -> Signal {
-    let has = |source, sight| others.iter().any(|other| other.source == source && other.sight == sight);
-    let explained = has(Source::Execute, Sight::Pass) || has(Source::PublicUrl, Sight::Fail);
+pub fn judge(door: Option<Door>, callers: Callers) -> Signal {
+    let explained = !callers.okta || callers.operator;
     let (sight, why) = match door {
         None => (Sight::Unknown, "No ready replica has reported lately."),
         Some(door) if door.refuses() && !explained => {
@@ -58,25 +69,34 @@ mod tests {
         prop_oneof![Just(Sight::Pass), Just(Sight::Fail), Just(Sight::Unknown)]
     }
 
+    /// What Okta says when it is asked to call the hook, with whether the gateway may have refused that call.
+    fn execute() -> impl Strategy<Value = (Sight, bool)> {
+        use Sight::{Fail, Pass, Unknown};
+        prop_oneof![Just((Pass, false)), Just((Fail, false)), Just((Fail, true)), Just((Unknown, true))]
+    }
+
     proptest! {
         #[test]
         fn what_strangers_can_do_fails_no_hook_that_okta_reaches_or_of_which_okta_says_nothing_bad(
-            sights in prop::array::uniform5(sight()), refused in 0..60_u64, admitted in prop::option::of(0..60_u64),
+            sights in prop::array::uniform4(sight()), (execute, okta) in execute(), operator in any::<bool>(),
+            refused in 0..60_u64, admitted in prop::option::of(0..60_u64),
         ) {
-            let sources = [Source::Gateway, Source::Coverage, Source::PublicUrl, Source::Execute, Source::SystemLog];
+            let sources = [Source::Gateway, Source::Coverage, Source::PublicUrl, Source::SystemLog];
+            // it may also have failed a moment ago, or be in doubt itself
+            let operator = operator || sights[2] == Sight::Fail;
             let judge_with = |refused: Option<u64>| {
-                let signals = sources.into_iter().zip(sights);
+                let signals = sources.into_iter().zip(sights).chain([(Source::Execute, execute)]);
                 let signals = signals.map(|(source, sight)| Signal { source, sight, why: String::new(), failing_for: Duration::ZERO });
                 let mut signals: Vec<Signal> = signals.collect();
                 let door = Door { refused: refused.map(Duration::from_secs), admitted: admitted.map(Duration::from_secs) };
-                signals.push(judge(Some(door), &signals));
+                signals.push(judge(Some(door), Callers { okta, operator }));
                 (Health::of(&signals, None), signals)
             };
             let ((quiet, unheard), (knocked, heard)) = (judge_with(None), judge_with(Some(refused)));
-            let [.., execute, log] = sights;
+            let [.., log] = sights;
             let okta_complains = execute == Sight::Fail || log == Sight::Fail;
             let calls_come = admitted.is_some_and(|age| age <= WINDOW.as_secs());
-            if execute == Sight::Pass || calls_come {
+            if !okta || operator || calls_come {
                 prop_assert_eq!(&heard, &unheard, "nothing is said otherwise");
             } else if !okta_complains {
                 prop_assert_eq!(knocked.sight == Sight::Fail, quiet.sight == Sight::Fail);
@@ -88,11 +108,10 @@ mod tests {
     fn refused_calls_fail_a_hook_alone_while_none_is_admitted_and_nothing_else_explains_them() {
         use Sight::{Fail, Pass, Unknown};
         let (now, late) = (Some(Duration::from_secs(5)), Some(WINDOW + Duration::from_secs(1)));
-        let nothing = (Unknown, Unknown);
-        for (refused, admitted, (execute, address), expected) in [
+        let nothing = (true, false);
+        for (refused, admitted, (okta, operator), expected) in [
             (None, None, nothing, Unknown),
             (now, None, nothing, Fail),
-            (now, None, (Fail, Pass), Fail),
             (now, late, nothing, Fail),
             (late, None, nothing, Unknown),
             // calls that have the secret come too: the others are strangers'
@@ -101,18 +120,16 @@ mod tests {
             // a pause in the traffic takes nothing back
             (None, late, nothing, Pass),
             (late, late, nothing, Pass),
-            // Okta reaches the gateway, with the secret
-            (now, None, (Pass, Unknown), Unknown),
-            (now, late, (Pass, Unknown), Pass),
+            // Okta gets in, or does not get as far as the gateway
+            (now, None, (false, false), Unknown),
+            (now, late, (false, false), Pass),
             // this operator is refused itself
-            (now, None, (Fail, Fail), Unknown),
-            (now, late, (Unknown, Fail), Pass),
+            (now, None, (true, true), Unknown),
+            (now, late, (true, true), Pass),
         ] {
-            let other = |source, sight| Signal { source, sight, why: String::new(), failing_for: Duration::ZERO };
-            let others = [other(Source::PublicUrl, address), other(Source::Execute, execute)];
-            let judged = judge(Some(Door { refused, admitted }), &others);
-            assert_eq!(judged.sight, expected, "{refused:?} {admitted:?} {execute:?} {address:?}");
+            let judged = judge(Some(Door { refused, admitted }), Callers { okta, operator });
+            assert_eq!(judged.sight, expected, "{refused:?} {admitted:?} {okta} {operator}");
         }
-        assert_eq!(judge(None, &[]).sight, Unknown, "nobody reports");
+        assert_eq!(judge(None, Callers { okta: true, operator: false }).sight, Unknown, "nobody reports");
     }
 }

@@ -76,6 +76,13 @@ fn put(conditions: &mut Vec<Condition>, mut condition: Condition) -> bool {
     }
 }
 
+/// Lets a condition say what it says since then, to the second: what it speaks of is another thing from then on.
+pub fn begin<R: Reason>(conditions: &mut [Condition], at: Timestamp) {
+    for condition in conditions.iter_mut().filter(|condition| condition.type_ == R::CONDITION) {
+        condition.last_transition_time = Time(to_the_second(at));
+    }
+}
+
 /// Takes a condition away and tells whether it was there.
 pub fn clear<R: Reason>(conditions: &mut Vec<Condition>) -> bool {
     let before = conditions.len();
@@ -150,9 +157,13 @@ pub fn bounded(mut text: String, most: usize) -> String {
     text
 }
 
-/// Now, to the second: a status shows no more.
 fn now() -> Timestamp {
-    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
+    to_the_second(Timestamp::now())
+}
+
+/// A status shows no more.
+fn to_the_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 #[cfg(test)]

@@ -325,6 +325,8 @@ struct OrgStored {
     bucket: Option<Bucket>,
     sent: Vec<Sent>,
     refuses_passcodes: bool,
+    /// What Okta says instead of calling a hook.
+    unreached: Option<&'static str>,
 }
 
 /// What is left of a window's calls.
@@ -412,6 +414,11 @@ impl Org {
     /// Lets the addresses that begin so be out of anybody's reach from now on.
     pub fn break_addresses(&self, broken: &[&str]) {
         self.inner.lock().unwrap().broken = broken.iter().map(|&broken| broken.to_owned()).collect();
+    }
+
+    /// Lets Okta say that it does not get through to hooks when it is asked to call one, with this code.
+    pub fn keep_from_hooks(&self, code: Option<&'static str>) {
+        self.inner.lock().unwrap().unreached = code;
     }
 
     /// Leaves so many calls of the window, which ends in a minute.
@@ -580,6 +587,9 @@ impl OrgApi for Org {
     fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, _: Duration) -> BoxFuture<'a, CallResult<Value>> {
         self.call("execute", |org| {
             let hook = org.hooks.iter().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
+            if let Some(code) = org.unreached {
+                return Err(Failure::Server { status: 502, code: Some(code.into()) });
+            }
             let refused = org.spoilt.as_ref().is_some_and(|spoilt| spoilt.name == hook.name);
             let uri = hook.uri.clone().unwrap();
             let (how, headers) = ("execute".into(), Vec::new());

@@ -147,7 +147,7 @@ async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_chang
     probed_looks(&mut world, 12).await;
     changes(&world);
     world.server.writes();
-    let mut executed = 0;
+    let (mut executed, mut read) = (0, 0);
     for look in 0..360 {
         // now and then, and for minutes on end
         if look % 17 == 0 || look % 200 < 60 {
@@ -159,10 +159,30 @@ async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_chang
         let calls = world.org.calls();
         assert!(!calls.contains(&"replace") && !calls.contains(&"deactivate"), "{calls:?}");
         executed += calls.iter().filter(|call| **call == "execute").count();
+        read += calls.iter().filter(|call| **call == "log").count();
     }
     assert_eq!(world.server.writes(), Vec::<String>::new());
     assert!((30..=120).contains(&executed), "{executed}: at most every 15 s");
+    assert!((55..=61).contains(&read), "{read}: every 30 s, as without them");
     assert_eq!((active(&world), signal(&world, "a", "Refusals")), (vec!["Acme a".to_owned()], "Unknown".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_get_nothing_of_the_rate_limit_that_is_kept_for_what_is_more_urgent() {
+    let mut world = scene(|_| {});
+    let mut door = Door::of("a");
+    door.report(&world);
+    probed_looks(&mut world, 12).await;
+    world.org.calls();
+    world.org.leave(9);
+    for _ in 0..11 {
+        door.stranger_calls(&world);
+        serve_other(&world);
+        probed_looks(&mut world, 1).await;
+    }
+    let calls = world.org.calls();
+    let executed = calls.iter().filter(|call| **call == "execute").count();
+    assert!(executed <= 1, "the first says how little is left: {calls:?}");
 }
 
 /// Reports of the standby come in between.
@@ -172,7 +192,7 @@ fn serve_other(world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_minutes_and_never_a_switch() {
-    for broken in [&[][..], &["https://a."][..]] {
+    for broken in [&[][..], &["https://a."][..], &["https://"][..]] {
         let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
         let mut door = Door::of("a");
         door.report(&world);
@@ -194,6 +214,47 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
         assert_eq!((now.uri, now.secret.expose()), (content.uri, content.secret.expose()), "what was there is there");
         let told = world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
         assert_eq!(told, made.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_the_operators_that_was_refused_a_moment_ago_is_not_taken_for_oktas() {
+    let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
+    let mut door = Door::of("a");
+    door.report(&world);
+    probed_looks(&mut world, 12).await;
+    changes(&world);
+    world.org.break_addresses(&["https://a."]);
+    probed_looks(&mut world, 1).await;
+    world.org.break_addresses(&[]);
+    // reported when the operator gets in again
+    door.stranger_calls(&world);
+    for _ in 0..8 {
+        probed_looks(&mut world, 1).await;
+        assert_eq!(
+            (signal(&world, "a", "PublicURL"), signal(&world, "a", "Refusals")),
+            ("Pass".into(), "Unknown".into())
+        );
+    }
+    assert_eq!(changes(&world), Vec::<&str>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_is_no_second_witness_when_okta_does_not_get_as_far_as_the_gateway() {
+    for code in ["E0000134", "E0000137"] {
+        let mut world = scene(|_| {});
+        let mut door = Door::of("a");
+        door.report(&world);
+        probed_looks(&mut world, 12).await;
+        changes(&world);
+        world.org.keep_from_hooks(Some(code));
+        for _ in 0..24 {
+            door.stranger_calls(&world);
+            serve_other(&world);
+            probed_looks(&mut world, 1).await;
+        }
+        assert_eq!(signal(&world, "a", "Execute"), "Fail");
+        assert_eq!((changes(&world), active(&world)), (Vec::<&str>::new(), vec!["Acme a".to_owned()]), "{code}");
     }
 }
 
@@ -306,6 +367,8 @@ async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
             probed_looks(&mut world, 1).await;
         }
         assert_eq!(changes(&world), expected, "{mode}");
+        let refusals = if mode == "Disabled" { "Unknown" } else { "Pass" };
+        assert_eq!(signal(&world, "a", "Refusals"), refusals, "{mode}");
     }
 }
 

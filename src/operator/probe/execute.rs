@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{HookTarget, TelephonyHook},
     config::probe::{self, Answered},
-    failover::signal::Sight,
+    failover::signal::{Sight, Signal},
     okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority},
 };
 
@@ -80,10 +80,23 @@ impl Question {
     }
 }
 
+const NO_GOOD_ANSWER: &str = "Okta reaches the hook and gets no good answer: its secret may be wrong.";
+
+/// Whether the gateway may have refused the very call that Okta was asked to make. It did not where Okta got in, got no answer
+/// at all, or an answer of something else.
+#[must_use]
+pub fn may_be_refused(said: &Signal) -> bool {
+    match said.sight {
+        Sight::Pass => false,
+        Sight::Fail => said.why == NO_GOOD_ANSWER,
+        Sight::Unknown => true,
+    }
+}
+
 /// The codes by which Okta says that the hook is at fault, with what they say.
 const OF_HOOK: [(&str, &str); 3] = [
     ("E0000134", "Okta cannot reach the hook: its name, certificate or network is at fault."),
-    ("E0000135", "Okta reaches the hook and gets no good answer: its secret may be wrong."),
+    ("E0000135", NO_GOOD_ANSWER),
     ("E0000137", "Okta gets no answer from the hook in time."),
 ];
 

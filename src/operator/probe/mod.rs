@@ -8,6 +8,8 @@ mod foreign;
 mod log;
 mod passcode;
 
+pub use execute::may_be_refused;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -208,6 +210,14 @@ impl Probes {
         self.lock().get(hook).and_then(|sources| sources.get(&source)).map_or(0, |probe| probe.failures.len())
     }
 
+    /// Whether a source finds a hook to fail, or did within this time, of which the last two minutes are known.
+    #[must_use]
+    pub fn failed_within(&self, hook: &ObjectRef, source: Source, within: Duration) -> bool {
+        let failed = |probe: &Probe| probe.failures.iter().any(|at| at.elapsed() <= within);
+        self.signal(hook, source).sight == Sight::Fail
+            || self.lock().get(hook).and_then(|sources| sources.get(&source)).is_some_and(failed)
+    }
+
     /// Whether another source began to fail the hook since this one was last asked.
     fn is_news(&self, hook: &ObjectRef, source: Source) -> bool {
         let hooks = self.lock();
@@ -298,16 +308,19 @@ fn of_hook(
         ask(Source::Test, ctx.probes.test_pace(object, every), &|| foreign::test(about(), stands()).boxed());
     }
     let Some(priority) = priority else { return };
-    let pace = |source, every, haste| pace(ctx, switch, object, source, every, priority > Priority::Routine, haste);
+    let fails = priority > Priority::Routine;
+    let pace = |source, every, hurried, haste| pace(ctx, switch, object, source, every, hurried, haste);
     if let Some(every) = watched.execute_of(target) {
         let haste = if target.gateway().is_some() { EXECUTE } else { EXECUTE_ELSEWHERE };
-        ask(Source::Execute, pace(Source::Execute, every, haste), &|| {
+        // that tells strangers' calls from Okta's; for theirs alone nothing more is asked, and nothing out of turn
+        let hurried = fails || seen::door(hook, ctx).is_some_and(Door::refuses);
+        ask(Source::Execute, pace(Source::Execute, every, hurried, haste), &|| {
             execute::ask(about(), stands(), priority).boxed()
         });
     }
     if let Some((every, threshold)) = watched.log {
         let active = active_since(switch, &object.name);
-        ask(Source::SystemLog, pace(Source::SystemLog, every, LOOK), &|| {
+        ask(Source::SystemLog, pace(Source::SystemLog, every, fails, LOOK), &|| {
             log::ask(about(), active, threshold, priority).boxed()
         });
     }
@@ -357,17 +370,16 @@ fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
     ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
 }
 
-/// Whether a witness speaks against a hook, or its gateway refuses calls that may be Okta's.
+/// Whether a witness speaks against a hook.
 fn is_failing(ctx: &Context, hook: &TelephonyHook) -> bool {
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
-    seen::door(hook, ctx).is_some_and(Door::refuses)
-        || witnesses.any(|source| ctx.probes.signal(&object, source).sight == Sight::Fail)
+    witnesses.any(|source| ctx.probes.signal(&object, source).sight == Sight::Fail)
 }
 
-/// How often Okta is asked: soon and often while something of the hook fails or the switch is not at rest (`hurried`), or what
-/// Okta said last is too old; and at the switch's next look when another witness has begun to fail, so that it does not stay
-/// alone for long.
+/// How often Okta is asked: soon and often while something of the hook seems to fail or the switch is not at rest
+/// (`hurried`), or what Okta said last is too old; and at the switch's next look when another witness has begun to fail, so
+/// that it does not stay alone for long.
 fn pace(
     ctx: &Context,
     switch: &HookSwitch,

@@ -13,17 +13,18 @@ use super::{
             HookView, InUse,
             carried::{Carried, Decision},
         },
+        probe,
     },
     annotations::Asked,
     ruling, settings,
     traffic::Calls,
 };
 use crate::{
-    api::{HookSwitch, NameRef, TelephonyHook},
+    api::{HookSwitch, NameRef, SwitchMode, TelephonyHook},
     failover::{
         health::Health,
         machine::{HookSeen, InOkta, Seen},
-        refusals::{self, Door},
+        refusals::{self, Callers, Door},
         signal::{Sight, Signal, Source},
     },
     okta::{
@@ -71,7 +72,7 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let called = last_call(hook, ctx).is_some_and(|age| age <= watched.interval);
         for source in watched.witnesses(target_of) {
             of_hook.push(if source.is_oktas() && !is_used(&named.name) {
-                unused(source)
+                unknown(source, UNUSED)
             } else {
                 believed(ctx.probes.signal(&object, source), called)
             });
@@ -98,8 +99,11 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         // the door of a URL that somebody else serves is not ours to see
         if of_hook.iter().any(|signal| signal.source.suffices()) {
             of_hook.push(match used {
-                Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), of_hook),
-                _ => unused(Source::Refusals),
+                _ if switch.spec.mode == Some(SwitchMode::Disabled) => {
+                    unknown(Source::Refusals, "In mode Disabled nobody asks Okta whose the refused calls are.")
+                }
+                Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), callers(used, of_hook, ctx)),
+                _ => unknown(Source::Refusals, UNUSED),
             });
         }
         hook.health = Health::of(of_hook, hook.health.percent);
@@ -116,9 +120,21 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     Sighting { seen, signals, carried, calls: used.map(|used| calls(used, ctx)) }
 }
 
-/// What nobody can say of a hook that Okta does not call.
-fn unused(source: Source) -> Signal {
-    Signal { source, sight: Sight::Unknown, why: "Okta does not use it now.".into(), failing_for: Duration::ZERO }
+/// Why nobody can say of a hook whether Okta reaches it.
+const UNUSED: &str = "Okta does not use it now.";
+
+fn unknown(source: Source, why: &str) -> Signal {
+    Signal { source, sight: Sight::Unknown, why: why.to_owned(), failing_for: Duration::ZERO }
+}
+
+/// Whose the calls may be that a hook's gateway refuses.
+fn callers(hook: &TelephonyHook, signals: &[Signal], ctx: &Context) -> Callers {
+    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    Callers {
+        okta: signals.iter().filter(|signal| signal.source == Source::Execute).all(probe::may_be_refused),
+        // as it was found, not as it is believed: the gateway refused that call all the same
+        operator: ctx.probes.failed_within(&object, Source::PublicUrl, refusals::OWN),
+    }
 }
 
 /// How long ago Okta last called a hook, as its gateway reports it.

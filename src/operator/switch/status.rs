@@ -268,6 +268,9 @@ pub fn note(told: &Told) -> (bool, &'static str, String) {
     match told {
         Told::Suspect(hook) => (true, "HookSuspect", format!("{hook} fails; see status.hooks.")),
         Told::Cleared(hook) => (false, "HookCleared", format!("{hook} is well again.")),
+        Told::Lapsed(hook) => {
+            (false, "SuspicionLapsed", format!("{hook} was not seen to fail again, nor to be well; see status.hooks."))
+        }
         Told::Started { from, to, cause } => {
             (cause.is_automatic(), "SwitchStarted", format!("Switching{} to {to}: {}.", away(from), cause.as_str()))
         }

@@ -1,7 +1,7 @@
 //! Whether Okta's calls arrive at the hook that it uses, since that one became active. Pure.
 //!
-//! What was confirmed stays so until the next switch, since a pause in the traffic says nothing. Everything is derived from the
-//! last status and the reports, so that another leader neither tells it again nor misses it.
+//! What was confirmed stays so until another hook becomes active, since a pause in the traffic says nothing. Everything is
+//! derived from the last status and the reports, so that another leader neither tells it again nor misses it.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ pub enum Calls {
     Last(Duration),
 }
 
-/// What is told once for each switch: the hook that is called, and how long after the switch. Without a switch on record the
-/// time is not known.
+/// What is told once for each activation: the hook that is called, and how long after the switch. Without a switch on record
+/// the time is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstCall {
     /// The hook.
@@ -46,17 +46,19 @@ pub fn confirm(
     generation: Option<i64>,
 ) -> Option<FirstCall> {
     let active = status.active.clone();
-    let other = before.is_some() && active.is_some() && before != active.as_deref();
-    let switched = other || told.iter().any(|told| matches!(told, Told::Switched { .. }));
+    let became = active.is_some() && before != active.as_deref();
+    let switched = became || told.iter().any(|told| matches!(told, Told::Switched { .. }));
     let said = conditions::get(&status.conditions, "TrafficConfirmed");
     let calls = match (calls, said) {
         (None, Some(_)) if !switched => return None,
         (calls, _) => calls.unwrap_or(Calls::None),
     };
+    let since = said.map(|said| said.last_transition_time.0);
     let known = said.is_some_and(|said| said.status == "True") && !switched;
     let first = match calls {
-        // a call that came before the switch ended says nothing
-        Calls::Last(age) if !known && !switched => active.and_then(|hook| first(status, hook, age, now)),
+        Calls::Last(age) if !known && !switched => {
+            active.zip(since).and_then(|(hook, since)| first(status, hook, since, age, now))
+        }
         _ => None,
     };
     let (is, reason, message) = if known || first.is_some() {
@@ -69,17 +71,27 @@ pub fn confirm(
         (Is::Unknown, TrafficConfirmed::NoCallYet, message)
     };
     conditions::set(&mut status.conditions, is, reason, message, generation);
+    if switched || since.is_none() {
+        conditions::begin::<TrafficConfirmed>(&mut status.conditions, now);
+    }
     first
 }
 
-/// The first call at a hook, when the last one came since the switch to it ended; the record of that switch gets its time.
-fn first(status: &mut HookSwitchStatus, hook: String, age: Duration, now: Timestamp) -> Option<FirstCall> {
-    let Some(record) = last_switch(status).filter(|record| record.to == hook) else {
-        return Some(FirstCall { hook, after: None });
-    };
-    let ended: Timestamp = record.at.parse().ok()?;
-    let since = Duration::try_from(now.duration_since(ended)).unwrap_or_default();
-    let after = since.checked_sub(age)?;
+/// The first call at a hook that is active since then, when the last one is no older; the record of the switch that made it
+/// active gets its time.
+fn first(
+    status: &mut HookSwitchStatus,
+    hook: String,
+    since: Timestamp,
+    age: Duration,
+    now: Timestamp,
+) -> Option<FirstCall> {
+    let ended = |record: &SwitchRecord| record.at.parse::<Timestamp>().ok().filter(|at| *at >= since);
+    let record = last_switch(status).filter(|record| record.to == hook);
+    let record = record.and_then(|record| Some((ended(record)?, record)));
+    let began = record.as_ref().map_or(since, |(ended, _)| *ended);
+    let after = Duration::try_from(now.duration_since(began)).unwrap_or_default().checked_sub(age)?;
+    let Some((_, record)) = record else { return Some(FirstCall { hook, after: None }) };
     record.first_call_after_ms = Some(i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
     Some(FirstCall { hook, after: Some(after) })
 }
@@ -168,16 +180,50 @@ mod tests {
     }
 
     #[test]
-    fn the_first_activation_counts_like_a_switch_and_what_somebody_else_activates_is_confirmed_anew() {
+    fn the_first_activation_counts_like_a_switch() {
         let mut status = HookSwitchStatus::default();
         assert_eq!(look(&mut status, &[], 0, None), None, "Okta uses none");
         status.active = Some("a".into());
         assert_eq!(look(&mut status, &[], 5, None), None);
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
         assert_eq!(look(&mut status, &[], 10, Some(8)), Some(FirstCall { hook: "a".into(), after: None }));
-        // with mode Disabled nothing is recorded
-        status.active = Some("b".into());
-        assert_eq!(confirm(&mut status, Some("a"), &[], Some(Calls::None), at(15), Some(1)), None);
+    }
+
+    #[test]
+    fn what_somebody_activates_in_okta_is_not_confirmed_by_a_call_of_before_nor_written_to_an_old_record() {
+        for between in [true, false] {
+            // the last switch went to `b`, which is left and taken up again with mode Disabled
+            let (mut status, told) = switched();
+            look(&mut status, &told, 100, None);
+            let mut in_okta = |active: Option<&str>, now| {
+                let before = status.active.clone();
+                status.active = active.map(Into::into);
+                let calls = Some(Calls::Last(SECOND * 20));
+                assert_eq!(confirm(&mut status, before.as_deref(), &[], calls, at(now), Some(1)), None);
+            };
+            in_okta(Some("a"), 105);
+            if between {
+                in_okta(None, 106);
+            }
+            in_okta(Some("b"), 107);
+            assert_eq!(look(&mut status, &[], 110, Some(103)), None, "{between}");
+            assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
+            assert_eq!(look(&mut status, &[], 115, Some(112)), Some(FirstCall { hook: "b".into(), after: None }));
+            assert_eq!((shown(&status), status.history[0].first_call_after_ms), (("True", "CallsArrive"), None));
+        }
+    }
+
+    #[test]
+    fn a_hook_that_is_activated_after_none_was_active_is_confirmed_anew() {
+        let (mut status, told) = switched();
+        look(&mut status, &told, 100, None);
+        assert!(look(&mut status, &[], 105, Some(104)).is_some());
+        status.active = None;
+        assert_eq!(look(&mut status, &[], 110, None), None);
+        assert_eq!(shown(&status), ("True", "CallsArrive"), "nothing else is active");
+        status.active = Some("a".into());
+        assert_eq!(confirm(&mut status, None, &[], Some(Calls::Last(SECOND * 9)), at(115), Some(1)), None);
+        assert_eq!(look(&mut status, &[], 120, Some(106)), None);
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
     }
 
@@ -190,7 +236,7 @@ mod tests {
         };
         assert_eq!(look(None), "NoCallYet");
         assert_eq!((look(Some(Calls::Untold)), look(None)), ("NoReport".to_owned(), "NoReport".to_owned()));
-        assert_eq!(look(Some(Calls::Last(SECOND))), "CallsArrive");
+        assert_eq!(look(Some(Calls::Last(Duration::ZERO))), "CallsArrive");
         assert_eq!((look(Some(Calls::Untold)), look(None)), ("CallsArrive".to_owned(), "CallsArrive".to_owned()));
     }
 }
