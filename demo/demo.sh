@@ -279,8 +279,8 @@ until_so 30 "the first hook is active again" is_active "Acme passcodes"
 until_so 30 "the switch says so" switch_is phase Healthy
 send +12025550149
 expect provider twilio "by the first hook again"
-say "${dim}the switch's history:${plain}"
-kubectl get -n "$telephony_namespace" hookswitch acme -o jsonpath='{range .status.history[*]}  {.at}  {.from} → {.to}{"\t"}{.cause}{"\t"}{.outcome} in {.tookMs} ms{"\n"}{end}'
+say "${dim}the switch's history, with the steps of each:${plain}"
+kubectl get -n "$telephony_namespace" hookswitch acme -o jsonpath='{range .status.history[*]}  {.at}  {.from} → {.to}{"\t"}{.cause}{"\t"}{.outcome} in {.tookMs} ms{"\n"}   {range .steps[*]} {.step} {.tookMs} ms{end}{"\n"}{end}'
 
 step "Measured"
 memory() { # namespace selector: the largest resident memory of these pods, in MB

@@ -86,6 +86,14 @@ pub const LANES: &[Lane] = &[
                 switch::people::console_meanwhile,
             ),
             (
+                "a secret that somebody set in Okta is mended by one PUT, and nothing is switched",
+                switch::people::wrong_secret,
+            ),
+            (
+                "a standby that somebody else serves is proven by passcodes to one number, and is active when the first fails",
+                switch::foreign::takes_over,
+            ),
+            (
                 "the leader frozen in the middle: the next one ends it, and no stale call does harm",
                 switch::crash::frozen,
             ),
@@ -114,13 +122,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CODES: &[&str] =
     &["k3Xq9ZpLm2Vw", "T7bRw4NcY8Js", "Hd5Gv2QfMx6K", "Wn9Ae3LtPz7C", "Bq4Uy8KsRj2F", "Zx6Dm1VhTg5N"];
 const NUMBERS: &[&str] =
-    &["+12025550171", "+12025550172", "+12025550173", "+46701740605", "+12025550174", "+9607712345"];
+    &["+12025550171", "+12025550172", "+12025550173", "+46701740605", "+12025550174", "+9607712345", "+12025550198"];
 const CREDENTIALS: &[&str] = &[
     "sandbox-okta-token",
     "sandbox-twilio-token",
     "sandbox-backup-token",
     "sandbox-nordic-token",
     "sandbox-reserve-token",
+    "what-the-partner-expects",
 ];
 
 fn delivered_once(stage: &Stage, number: &str, code: &str, carrier: &str) {
@@ -470,7 +479,7 @@ fn leak_search(stage: &Stage) {
                     namespace,
                     "-o",
                     "json",
-                    "events,hookswitch,deployments,pods,configmaps,services,endpointslices",
+                    "events,telephony,deployments,pods,configmaps,services,endpointslices",
                 ]),
             ));
         }

@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod faults;
+pub mod foreign;
 pub mod people;
 pub mod restraint;
 mod table;
@@ -19,6 +20,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(90);
 const FIRST: &str = "Acme passcodes";
 const STANDBY: &str = "Acme passcodes, standby";
+/// A person who logs in.
+const NUMBER: &str = "+12025550100";
 
 fn active(stage: &Stage) -> String {
     let hooks = stage.okta_hooks();
@@ -102,7 +105,7 @@ fn standby_exists(stage: &Stage) {
 }
 
 fn delivers(stage: &Stage, carrier: &str) {
-    let sent = stage.send("+12025550100", json!({}));
+    let sent = stage.send(NUMBER, json!({}));
     assert_eq!((sent.text("status"), sent.text("delivery")), ("SUCCESSFUL", "hook"), "{}", sent.0);
     assert_eq!(sent.text("provider"), carrier);
 }

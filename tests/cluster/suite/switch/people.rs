@@ -2,12 +2,18 @@
 
 use std::{thread, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    FIRST, PATIENCE, STANDBY, active, annotate, back, carriers_down, delivers, held, in_console, named, status,
+    FIRST, NUMBER, PATIENCE, STANDBY, active, annotate, at_rest, back, carriers_down, delivers, held, in_console,
+    named, signal_is, status,
 };
-use crate::{hooks::content, record::turns, stage::Stage};
+use crate::{
+    hooks::content,
+    record::turns,
+    stage::{Stage, TELEPHONY},
+};
 
 /// Longer than the time between two polls, in which somebody else's work would be undone if it were.
 const NO_WAR: Duration = Duration::from_secs(20);
@@ -57,4 +63,35 @@ pub fn console_meanwhile(stage: &Stage) {
     for hook in ["acme", "acme-standby"] {
         stage.until("it is Ready again", PATIENCE, || stage.condition("telephonyhook", hook, "Ready") == "True Ready");
     }
+}
+
+/// Somebody sets another secret in Okta's console. It cannot be read back there: what tells of it are calls without the right one.
+pub fn wrong_secret(stage: &Stage) {
+    delivers(stage, "twilio");
+    stage.until("calls are known to come with the secret", PATIENCE, || {
+        signal_is(stage, "acme", "Refusals", "Pass") && signal_is(stage, "acme", "Execute", "Pass")
+    });
+    let switches = status(stage)["history"].clone();
+    let hook = named(stage, FIRST);
+    let config = &hook["channel"]["config"];
+    let mut other = content(FIRST, config["uri"].as_str().expect("a hook has an address"));
+    other["channel"]["config"]["headers"] = config["headers"].clone();
+    let changed = Timestamp::now();
+    let path = format!("/api/v1/inlineHooks/{}", hook["id"].as_str().expect("a hook has an id"));
+    stage.somebody_else("PUT", &path, &other);
+    assert_ne!(stage.send(NUMBER, json!({})).text("delivery"), "hook", "the gateway takes another secret");
+    let took = stage.until("calls come with the right secret again", PATIENCE, || {
+        thread::sleep(Duration::from_secs(1));
+        stage.send(NUMBER, json!({})).text("delivery") == "hook"
+    });
+    println!("     a wrong secret in Okta was mended after {:.1} s", took.as_secs_f64());
+    let made = stage.get("oktaorg", "acme")["status"]["history"].as_array().cloned().unwrap_or_default();
+    let at = |change: &Value| change["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect("a time");
+    let made: Vec<&Value> = made.iter().filter(|change| at(change) > changed).map(|change| &change["verb"]).collect();
+    assert_eq!(made, ["Replace"], "one PUT");
+    assert_eq!((active(stage).as_str(), &status(stage)["history"]), (FIRST, &switches), "nothing was switched");
+    let told = ["get", "events", "-n", TELEPHONY, "--field-selector", "reason=SecretReapplied", "-o", "name"];
+    assert!(!stage.kubectl(&told).trim().is_empty(), "an Event says so");
+    delivers(stage, "twilio");
+    at_rest(stage);
 }

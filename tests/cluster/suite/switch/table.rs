@@ -45,10 +45,15 @@ impl fmt::Display for Aim {
 
 /// Waits until the standby is active, and tells how long after the outage it was, by Okta's own record.
 pub fn taken_over(stage: &Stage, outage: Timestamp) -> Duration {
+    taken_over_by(stage, STANDBY, outage)
+}
+
+/// The same for a hook of that name in Okta.
+pub fn taken_over_by(stage: &Stage, hook: &str, outage: Timestamp) -> Duration {
     let mut at = None;
-    stage.until("the standby is active", PATIENCE, || {
+    stage.until(&format!("{hook} is active"), PATIENCE, || {
         let turns = turns_since(stage, outage);
-        at = turns.iter().find(|turn| turn.active == [STANDBY]).map(|turn| turn.at);
+        at = turns.iter().find(|turn| turn.active == [hook]).map(|turn| turn.at);
         at.is_some()
     });
     let took = at.unwrap_or(outage).duration_since(outage);
