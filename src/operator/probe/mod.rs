@@ -370,11 +370,14 @@ fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
     ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
 }
 
-/// Whether a witness speaks against a hook.
+/// Whether a witness speaks against a hook, or did until it was asked anew.
 fn is_failing(ctx: &Context, hook: &TelephonyHook) -> bool {
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
-    witnesses.any(|source| ctx.probes.signal(&object, source).sight == Sight::Fail)
+    witnesses.any(|source| match ctx.probes.fresh(&object, source) {
+        Some((sight, _)) => sight == Sight::Fail,
+        None => ctx.probes.failures(&object, source) > 0,
+    })
 }
 
 /// How often Okta is asked: soon and often while something of the hook seems to fail or the switch is not at rest
