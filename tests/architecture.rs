@@ -102,15 +102,15 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new("src");
     let mut files = Vec::new();
-    collect(&root, &mut files);
+    collect(root, &mut files);
     assert!(files.len() > 10, "the walk found only {} files below {}", files.len(), root.display());
     files.sort();
     files
         .iter()
         .map(|file| {
-            let name = file.strip_prefix(&root).unwrap().components().map(|c| c.as_os_str().to_string_lossy());
+            let name = file.strip_prefix(root).unwrap().components().map(|c| c.as_os_str().to_string_lossy());
             Source::new(&name.collect::<Vec<_>>().join("/"), &fs::read_to_string(file).unwrap())
         })
         .collect()

@@ -79,7 +79,7 @@ mod tests {
         let files = crd_files();
         assert_eq!(files.len(), crds().len());
         for (name, text) in files {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join(&name);
+            let path = std::path::Path::new("crds").join(&name);
             let stored = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(stored == text, "crds/{name} is not what the types say: run make generate");
         }

@@ -309,19 +309,25 @@ pub fn namespace_gone(stage: &Stage) {
     assert_eq!(active(stage), [FIRST], "what is retained stays in Okta");
 
     stage.kubectl(&["create", "namespace", TELEPHONY]);
-    helm(&["upgrade", "hookswitch", chart(), "--namespace", SYSTEM, "--reuse-values", "--wait", "--timeout", "2m"]);
+    helm(&[
+        "upgrade",
+        "hookswitch",
+        "charts/hookswitch",
+        "--namespace",
+        SYSTEM,
+        "--reuse-values",
+        "--wait",
+        "--timeout",
+        "2m",
+    ]);
     for object in given {
         stage.apply(&object).unwrap_or_else(|error| panic!("{error}"));
     }
-    stage.kubectl(&["apply", "-k", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sandbox")]);
+    stage.kubectl(&["apply", "-k", "examples/sandbox"]);
     stage.until("the hook is found again by its mark", Duration::from_secs(120), || ready(stage, "acme"));
     assert!(telephony_hooks(stage).len() <= hooks);
     assert_eq!(active(stage), [FIRST]);
     delivers(stage);
-}
-
-fn chart() -> &'static str {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/charts/hookswitch")
 }
 
 fn helm(arguments: &[&str]) {

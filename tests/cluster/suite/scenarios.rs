@@ -141,8 +141,7 @@ fn delivered_once(stage: &Stage, number: &str, code: &str, carrier: &str) {
 }
 
 fn examples(stage: &Stage) {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sandbox");
-    stage.kubectl(&["apply", "-k", root]);
+    stage.kubectl(&["apply", "-k", "examples/sandbox"]);
     for (kind, name) in [
         ("oktaorg", "acme"),
         ("telephonyprovider", "twilio"),

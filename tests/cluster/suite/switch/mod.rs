@@ -125,7 +125,7 @@ fn signal_is(stage: &Stage, hook: &str, source: &str, result: &str) -> bool {
 }
 
 pub fn set_up(stage: &Stage) {
-    stage.kubectl(&["apply", "-k", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sandbox-standby")]);
+    stage.kubectl(&["apply", "-k", "examples/sandbox-standby"]);
     // more switches than anybody would want within an hour are to come
     patch(stage, &json!({"budget": {"switches": 20}}));
     at_rest(stage);
@@ -157,7 +157,7 @@ pub fn deleted(stage: &Stage) {
     {
         stage.kubectl(&["delete", "-n", TELEPHONY, object, "--timeout=60s"]);
     }
-    stage.kubectl(&["apply", "-k", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sandbox")]);
+    stage.kubectl(&["apply", "-k", "examples/sandbox"]);
     stage.until("the first hook is Ready by itself", PATIENCE, || {
         active(stage) == FIRST && stage.condition("telephonyhook", "acme", "Ready") == "True Ready"
     });
