@@ -5,6 +5,6 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 rows=$("$here/suite.sh" switch "the standby is active" | tee /dev/stderr | sed -n 's/^switch: TABLE //p')
-echo "| fault | aim | outage → standby active | decided → confirmed | no active hook for | changes in Okta |"
-echo "| --- | --- | --- | --- | --- | --- |"
+echo "| fault | aim | outage → decided | outage → standby active | decided → confirmed | no active hook for | calls to Okta |"
+echo "| --- | --- | --- | --- | --- | --- | --- |"
 printf '%s\n' "$rows"

@@ -78,27 +78,32 @@ pub struct Row {
     pub gap: Option<SignedDuration>,
 }
 
-/// Prints a row for the switch that began after the outage: what it took beside what it may take, and what it changed in Okta.
+/// Prints a row for the switch that began after the outage: what it took beside what it may take, and which calls it made.
 pub fn row(stage: &Stage, fault: &str, (took, aim): (Duration, Aim), outage: Timestamp) -> Row {
     stage.until("the switch ended", PATIENCE, || status(stage)["switching"].is_null());
-    let confirmed = confirmed(&last_record(stage));
-    let changes = stage.get("oktaorg", "acme")["status"]["history"].as_array().cloned().unwrap_or_default();
-    let at = |change: &Value| change["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect("a time");
-    let made: Vec<&str> =
-        changes.iter().filter(|change| at(change) > outage).filter_map(|change| change["verb"].as_str()).collect();
+    let record = last_record(stage);
+    let confirmed = confirmed(&record);
+    let ended = record["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect("when the switch ended");
+    let steps = record["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let calls: Vec<&str> =
+        steps.iter().filter_map(|step| step["step"].as_str()).filter(|step| *step != "Record").collect();
 
     let turns = turns_since(stage, outage);
     let expected: &[&[&str]] = if turns.is_empty() { &[] } else { &[&[], &[STANDBY]] };
     assert!(turns.iter().map(|turn| &turn.active[..]).eq(expected.iter().copied()), "from {FIRST}: {turns:?}");
     let gap = gaps(&turns).first().map(|gap| gap.lasted);
+    let effect = turns.last().map_or(ended, |turn| turn.at);
+    let decided = took.saturating_sub(effect.duration_since(ended - confirmed).unsigned_abs());
 
     let met = if took <= aim.time() { "met" } else { "missed" };
     let without = gap.map_or("no time".to_owned(), |gap| format!("{} ms", gap.as_millis()));
     println!(
-        "TABLE | {fault} | {aim} | {:.1} s, {met} | {} ms | {without} | {} |",
+        "TABLE | {fault} | {aim} | {:.1} s | {:.1} s, {met} | {} ms | {without} | {}: {} |",
+        decided.as_secs_f64(),
         took.as_secs_f64(),
         confirmed.as_millis(),
-        made.join(", ")
+        calls.len(),
+        calls.join(", ")
     );
     assert!(took <= aim.time() + SLACK, "{took:?} instead of {aim}");
     Row { confirmed, gap }
