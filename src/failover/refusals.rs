@@ -26,16 +26,36 @@ impl Door {
     /// Whether calls are refused, and none is admitted.
     #[must_use]
     pub fn refuses(self) -> bool {
-        let lately = |age: Option<Duration>| age.is_some_and(|age| age <= WINDOW);
         lately(self.refused) && !lately(self.admitted)
     }
+
+    /// Whether calls are refused, and none was admitted after the last of them.
+    #[must_use]
+    pub fn refused_last(self) -> bool {
+        lately(self.refused) && self.admitted.is_none_or(|admitted| Some(admitted) > self.refused)
+    }
+}
+
+fn lately(age: Option<Duration>) -> bool {
+    age.is_some_and(|age| age <= WINDOW)
+}
+
+/// Whether Okta's calls are refused, as it says itself when it is asked to call the hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oktas {
+    /// They are not: it gets in, or does not get as far as the gateway.
+    Others,
+    /// Nobody can tell.
+    Perhaps,
+    /// They may well be: it gets there, and has no good answer.
+    Likely,
 }
 
 /// Whose the refused calls may be, beside strangers'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Callers {
-    /// Okta's: asked to call the hook, it got there and had no good answer, or nobody can tell.
-    pub okta: bool,
+    /// Okta's.
+    pub okta: Oktas,
     /// This operator's: one of its own calls did not get in lately, whatever it makes of that.
     pub operator: bool,
 }
@@ -43,13 +63,18 @@ pub struct Callers {
 /// What a hook's door says of the secret that Okta has. `None`: nobody reports.
 ///
 /// Refused calls say nothing when they are not Okta's, or may be this operator's own. What came before them is said on then, so
-/// that strangers change no status.
+/// that strangers change no status. Where Okta says that it has no good answer, calls that were admitted before say nothing
+/// any more.
 #[must_use]
 pub fn judge(door: Option<Door>, callers: Callers) -> Signal {
-    let explained = !callers.okta || callers.operator;
+    let may_be_oktas = |door: Door| match callers.okta {
+        Oktas::Others => false,
+        Oktas::Perhaps => door.refuses(),
+        Oktas::Likely => door.refused_last(),
+    };
     let (sight, why) = match door {
         None => (Sight::Unknown, "No ready replica has reported lately."),
-        Some(door) if door.refuses() && !explained => {
+        Some(door) if may_be_oktas(door) && !callers.operator => {
             (Sight::Fail, "Calls come without the hook's secret, and none with it: Okta's may be wrong.")
         }
         Some(Door { admitted: Some(_), .. }) => (Sight::Pass, "Calls have come with the hook's secret."),
@@ -70,9 +95,10 @@ mod tests {
     }
 
     /// What Okta says when it is asked to call the hook, with whether the gateway may have refused that call.
-    fn execute() -> impl Strategy<Value = (Sight, bool)> {
+    fn execute() -> impl Strategy<Value = (Sight, Oktas)> {
+        use Oktas::{Likely, Others, Perhaps};
         use Sight::{Fail, Pass, Unknown};
-        prop_oneof![Just((Pass, false)), Just((Fail, false)), Just((Fail, true)), Just((Unknown, true))]
+        prop_oneof![Just((Pass, Others)), Just((Fail, Others)), Just((Fail, Likely)), Just((Unknown, Perhaps))]
     }
 
     proptest! {
@@ -95,8 +121,9 @@ mod tests {
             let ((quiet, unheard), (knocked, heard)) = (judge_with(None), judge_with(Some(refused)));
             let [.., log] = sights;
             let okta_complains = execute == Sight::Fail || log == Sight::Fail;
-            let calls_come = admitted.is_some_and(|age| age <= WINDOW.as_secs());
-            if !okta || operator || calls_come {
+            let fresh = if okta == Oktas::Likely { refused } else { WINDOW.as_secs() };
+            let calls_come = admitted.is_some_and(|age| age <= fresh);
+            if okta == Oktas::Others || operator || calls_come {
                 prop_assert_eq!(&heard, &unheard, "nothing is said otherwise");
             } else if !okta_complains {
                 prop_assert_eq!(knocked.sight == Sight::Fail, quiet.sight == Sight::Fail);
@@ -108,7 +135,8 @@ mod tests {
     fn refused_calls_fail_a_hook_alone_while_none_is_admitted_and_nothing_else_explains_them() {
         use Sight::{Fail, Pass, Unknown};
         let (now, late) = (Some(Duration::from_secs(5)), Some(WINDOW + Duration::from_secs(1)));
-        let nothing = (true, false);
+        let (others, perhaps, likely) = (Oktas::Others, Oktas::Perhaps, Oktas::Likely);
+        let (nothing, before) = ((perhaps, false), Some(Duration::from_secs(6)));
         for (refused, admitted, (okta, operator), expected) in [
             (None, None, nothing, Unknown),
             (now, None, nothing, Fail),
@@ -121,15 +149,21 @@ mod tests {
             (None, late, nothing, Pass),
             (late, late, nothing, Pass),
             // Okta gets in, or does not get as far as the gateway
-            (now, None, (false, false), Unknown),
-            (now, late, (false, false), Pass),
+            (now, None, (others, false), Unknown),
+            (now, late, (others, false), Pass),
             // this operator is refused itself
-            (now, None, (true, true), Unknown),
-            (now, late, (true, true), Pass),
+            (now, None, (perhaps, true), Unknown),
+            (now, late, (perhaps, true), Pass),
+            (now, late, (likely, true), Pass),
+            // Okta complains: somebody may have set another secret after the last good call
+            (now, before, nothing, Pass),
+            (now, before, (likely, false), Fail),
+            (before, now, (likely, false), Pass),
+            (late, None, (likely, false), Unknown),
         ] {
             let judged = judge(Some(Door { refused, admitted }), Callers { okta, operator });
-            assert_eq!(judged.sight, expected, "{refused:?} {admitted:?} {okta} {operator}");
+            assert_eq!(judged.sight, expected, "{refused:?} {admitted:?} {okta:?} {operator}");
         }
-        assert_eq!(judge(None, Callers { okta: true, operator: false }).sight, Unknown, "nobody reports");
+        assert_eq!(judge(None, Callers { okta: perhaps, operator: false }).sight, Unknown, "nobody reports");
     }
 }

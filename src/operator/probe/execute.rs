@@ -14,7 +14,10 @@ use super::{
 use crate::{
     api::{HookTarget, TelephonyHook},
     config::probe::{self, Answered},
-    failover::signal::{Sight, Signal},
+    failover::{
+        refusals::Oktas,
+        signal::{Sight, Signal},
+    },
     okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority},
 };
 
@@ -82,14 +85,14 @@ impl Question {
 
 const NO_GOOD_ANSWER: &str = "Okta reaches the hook and gets no good answer: its secret may be wrong.";
 
-/// Whether the gateway may have refused the very call that Okta was asked to make. It did not where Okta got in, got no answer
-/// at all, or an answer of something else.
+/// Whether the gateway refused the very call that Okta was asked to make. It did not where Okta got in, got no answer at all, or
+/// an answer of something else.
 #[must_use]
-pub fn may_be_refused(said: &Signal) -> bool {
+pub fn refused(said: &Signal) -> Oktas {
     match said.sight {
-        Sight::Pass => false,
-        Sight::Fail => said.why == NO_GOOD_ANSWER,
-        Sight::Unknown => true,
+        Sight::Unknown => Oktas::Perhaps,
+        Sight::Fail if said.why == NO_GOOD_ANSWER => Oktas::Likely,
+        Sight::Pass | Sight::Fail => Oktas::Others,
     }
 }
 

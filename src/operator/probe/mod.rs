@@ -8,7 +8,7 @@ mod foreign;
 mod log;
 mod passcode;
 
-pub use execute::may_be_refused;
+pub use execute::refused;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -313,7 +313,7 @@ fn of_hook(
     if let Some(every) = watched.execute_of(target) {
         let haste = if target.gateway().is_some() { EXECUTE } else { EXECUTE_ELSEWHERE };
         // that tells strangers' calls from Okta's; for theirs alone nothing more is asked, and nothing out of turn
-        let hurried = fails || seen::door(hook, ctx).is_some_and(Door::refuses);
+        let hurried = fails || seen::door(hook, ctx).is_some_and(Door::refused_last);
         ask(Source::Execute, pace(Source::Execute, every, hurried, haste), &|| {
             execute::ask(about(), stands(), priority).boxed()
         });

@@ -24,7 +24,7 @@ use crate::{
     failover::{
         health::Health,
         machine::{HookSeen, InOkta, Seen},
-        refusals::{self, Callers, Door},
+        refusals::{self, Callers, Door, Oktas},
         signal::{Sight, Signal, Source},
     },
     okta::{
@@ -131,7 +131,7 @@ fn unknown(source: Source, why: &str) -> Signal {
 fn callers(hook: &TelephonyHook, signals: &[Signal], ctx: &Context) -> Callers {
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     Callers {
-        okta: signals.iter().filter(|signal| signal.source == Source::Execute).all(probe::may_be_refused),
+        okta: signals.iter().find(|signal| signal.source == Source::Execute).map_or(Oktas::Perhaps, probe::refused),
         // as it was found, not as it is believed: the gateway refused that call all the same
         operator: ctx.probes.failed_within(&object, Source::PublicUrl, refusals::OWN),
     }
