@@ -51,9 +51,11 @@ pub(crate) enum Fault {
     Unreachable,
     /// Nobody hears the call, and the caller cannot know.
     LostCall,
-    /// It takes effect and the answer is lost.
+    /// It takes effect and the answer is lost, or is no JSON that can be read.
     LostAnswer,
     ServerError,
+    /// It takes effect and is answered by an error all the same.
+    LateServerError,
     RateLimited,
     /// The credential is not accepted for this once.
     Unauthorized,
@@ -255,16 +257,17 @@ impl Model {
             Fault::Unreachable => return Err(error(Failure::Unreachable { detail: "test".into() })),
             Fault::LostCall => return Err(error(lost)),
             Fault::Unauthorized => return Err(error(Failure::Unauthorized)),
-            Fault::ServerError => return Err(error(Failure::Server { status: 503, code: None })),
+            Fault::ServerError => return Err(error(out_of_service())),
             Fault::RateLimited => {
                 return Err(error(Failure::RateLimited { wait: Duration::from_secs(1), concurrency: false }));
             }
-            Fault::None | Fault::LostAnswer | Fault::CrashAfter => {}
+            Fault::None | Fault::LostAnswer | Fault::LateServerError | Fault::CrashAfter => {}
         }
         let result = self.perform(&call);
         match fault {
             Fault::CrashAfter => self.crash().await,
             Fault::LostAnswer => return Err(error(lost)),
+            Fault::LateServerError => return Err(error(out_of_service())),
             _ => {}
         }
         result.map(|value| Answer { value, request_id: None, rate: None }).map_err(error)
@@ -467,4 +470,8 @@ fn refused(summary: &str) -> Failure {
 
 fn error(failure: Failure) -> CallError {
     CallError { doing: "test", failure, request_id: None, rate: None }
+}
+
+const fn out_of_service() -> Failure {
+    Failure::Server { status: 503, code: None }
 }

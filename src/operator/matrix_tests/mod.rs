@@ -125,11 +125,12 @@ async fn play(script: Script) -> Result<usize, String> {
 
 /// Every combination, as far as a task that goes well has calls and writes for something to go wrong at.
 async fn combinations() -> Vec<Script> {
-    const FAULTS: [Fault; 6] = [
+    const FAULTS: [Fault; 7] = [
         Fault::Unreachable,
         Fault::LostCall,
         Fault::LostAnswer,
         Fault::ServerError,
+        Fault::LateServerError,
         Fault::RateLimited,
         Fault::Unauthorized,
     ];
