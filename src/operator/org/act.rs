@@ -152,7 +152,9 @@ async fn secret_reapplied(ctx: &Context, host: &str, object: &ObjectRef, place: 
         if let Some(gateway) = place.spec.target.gateway() {
             ctx.reports.forgive(&object.namespace, gateway, &place.name_any());
         }
-        ctx.probes.ask_anew(&ObjectRef::new(&object.namespace, place.name_any()), Source::Execute);
+        for source in [Source::Execute, Source::SystemLog] {
+            ctx.probes.ask_anew(&ObjectRef::new(&object.namespace, place.name_any()), source);
+        }
     }
     ctx.metrics.secret_reapplied(host);
     let Some(hook) = hooks.get(&object.namespace, &object.name) else { return };

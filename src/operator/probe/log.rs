@@ -45,8 +45,8 @@ pub struct OrgLog {
     rate: RateState,
 }
 
-/// Reads what is new, and judges the hook that has been active since then.
-pub async fn ask((ctx, hook): About, active: Option<Timestamp>, threshold: Threshold, priority: Priority) -> Finding {
+/// Reads what is new, and judges the hook by what was logged since then.
+pub async fn ask((ctx, hook): About, since: Option<Timestamp>, threshold: Threshold, priority: Priority) -> Finding {
     let Some(of) = switch::org_of(&hook, &ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
     let key = ObjectRef::new(&of.namespace, &of.name);
     let api = match super::api(&ctx, &key, priority).await {
@@ -69,7 +69,7 @@ pub async fn ask((ctx, hook): About, active: Option<Timestamp>, threshold: Thres
             if let Some(org) = declared {
                 ctx.metrics.fallbacks(org.spec.host(), fallbacks);
             }
-            let since = active.map_or(begin, |active| active.max(begin));
+            let since = since.map_or(begin, |since| since.max(begin));
             let ours = ours(&ctx, &hook);
             said(known.log.judge(since.as_millisecond(), ours, threshold))
         }

@@ -319,9 +319,9 @@ fn of_hook(
         });
     }
     if let Some((every, threshold)) = watched.log {
-        let active = active_since(switch, &object.name);
+        let since = active_since(switch, &object.name).max(secret_since(ctx, &object.namespace, &stands()));
         ask(Source::SystemLog, pace(Source::SystemLog, every, fails, LOOK), &|| {
-            log::ask(about(), active, threshold, priority).boxed()
+            log::ask(about(), since, threshold, priority).boxed()
         });
     }
 }
@@ -337,6 +337,11 @@ async fn ask(ctx: Arc<Context>, hook: ObjectRef, source: Source, asked: BoxFutur
 fn active_since(switch: &HookSwitch, hook: &str) -> Option<Timestamp> {
     let last = switch.status.as_ref()?.history.iter().rev().find(|record| record.outcome == "Switched")?;
     last.at.parse().ok().filter(|_| last.to == hook)
+}
+
+/// Since when Okta has had a hook's secret: what it said before that was of another one.
+fn secret_since(ctx: &Context, namespace: &str, hook: &str) -> Option<Timestamp> {
+    ctx.caches.hooks.get(namespace, hook)?.status.as_ref()?.secret_applied_at.as_ref()?.parse().ok()
 }
 
 /// The client of an org that answers.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     FIRST, NUMBER, PATIENCE, STANDBY, active, annotate, at_rest, back, carriers_down, delivers, held, in_console,
-    named, signal_is, status,
+    named, signal_is, status, table::last_record,
 };
 use crate::{
     hooks::content,
@@ -71,7 +71,7 @@ pub fn wrong_secret(stage: &Stage) {
     stage.until("calls are known to come with the secret", PATIENCE, || {
         signal_is(stage, "acme", "Refusals", "Pass") && signal_is(stage, "acme", "Execute", "Pass")
     });
-    let switches = status(stage)["history"].clone();
+    let last = last_record(stage)["at"].clone();
     let hook = named(stage, FIRST);
     let config = &hook["channel"]["config"];
     let mut other = content(FIRST, config["uri"].as_str().expect("a hook has an address"));
@@ -89,7 +89,7 @@ pub fn wrong_secret(stage: &Stage) {
     let at = |change: &Value| change["at"].as_str().and_then(|at| at.parse::<Timestamp>().ok()).expect("a time");
     let made: Vec<&Value> = made.iter().filter(|change| at(change) > changed).map(|change| &change["verb"]).collect();
     assert_eq!(made, ["Replace"], "one PUT");
-    assert_eq!((active(stage).as_str(), &status(stage)["history"]), (FIRST, &switches), "nothing was switched");
+    assert_eq!((active(stage).as_str(), &last_record(stage)["at"]), (FIRST, &last), "nothing was switched");
     let told = ["get", "events", "-n", TELEPHONY, "--field-selector", "reason=SecretReapplied", "-o", "name"];
     assert!(!stage.kubectl(&told).trim().is_empty(), "an Event says so");
     delivers(stage, "twilio");
