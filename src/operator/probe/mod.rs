@@ -50,7 +50,7 @@ const ROUND: Duration = Duration::from_secs(1);
 struct Haste {
     /// Again, while something of it fails.
     again: Duration,
-    /// The least after the last time, when another witness begins to speak against it.
+    /// The least after the last time, when another witness has begun to speak against it.
     least: Duration,
 }
 
@@ -218,14 +218,12 @@ impl Probes {
             || self.lock().get(hook).and_then(|sources| sources.get(&source)).is_some_and(failed)
     }
 
-    /// Whether another source began to fail the hook since this one was last asked.
-    fn is_news(&self, hook: &ObjectRef, source: Source) -> bool {
+    /// How long ago the last of the other sources that fail a hook began to; nothing when none does.
+    fn others_fail_for(&self, hook: &ObjectRef, source: Source) -> Option<Duration> {
         let hooks = self.lock();
-        let Some(sources) = hooks.get(hook) else { return false };
-        let Some(begun) = sources.get(&source).and_then(|probe| probe.begun) else { return false };
-        let others = sources.iter().filter(|(other, _)| **other != source);
-        let mut found = others.filter_map(|(_, probe)| probe.found.as_ref());
-        found.any(|found| found.finding.0 == Sight::Fail && found.since > begun)
+        let others = hooks.get(hook)?.iter().filter(|(other, _)| **other != source);
+        let found = others.filter_map(|(_, probe)| probe.found.as_ref());
+        found.filter(|found| found.finding.0 == Sight::Fail).map(|found| found.since.elapsed()).min()
     }
 
     /// What was read of an org's log; whoever takes it brings it back.
@@ -386,8 +384,9 @@ fn is_failing(ctx: &Context, hook: &TelephonyHook) -> bool {
 }
 
 /// How often Okta is asked: soon and often while something of the hook seems to fail or the switch is not at rest
-/// (`hurried`), or what Okta said last is too old; and at the switch's next look when another witness has begun to fail, so
-/// that it does not stay alone for long.
+/// (`hurried`), or what Okta said last is too old. When another witness has begun to fail, then at the switch's next look, and
+/// again each time that it has failed twice as long, so that it does not stay alone for longer than it was: of several replicas
+/// one may have failed first, and Okta may have come to another.
 fn pace(
     ctx: &Context,
     switch: &HookSwitch,
@@ -400,7 +399,7 @@ fn pace(
     let forgotten = ctx.probes.fresh(object, source).is_none();
     let now = if hurried || forgotten { declared.min(haste.again) } else { declared };
     let soon = settings::watched(&switch.spec).interval.max(haste.least);
-    let next = if ctx.probes.is_news(object, source) { now.min(soon) } else { now };
+    let next = ctx.probes.others_fail_for(object, source).map_or(now, |failing| now.min(soon.max(failing / 2)));
     Pace { declared, now, next }
 }
 
@@ -449,28 +448,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_begins_to_fail_is_news_to_the_others_until_they_are_asked_again() {
+    async fn a_source_is_told_how_long_the_others_have_failed_since_the_last_of_them_began_to() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        let is_news = || probes.is_news(&hook, Source::Execute);
+        let rounds = |source| probes.others_fail_for(&hook, source).map(|failing| failing.as_secs() / ROUND.as_secs());
         let find = |source, sight| {
             probes.begin(&hook, source, Pace::steady(ROUND, ROUND));
             probes.found(&hook, source, (sight, String::new()));
         };
-        find(Source::PublicUrl, Sight::Fail);
-        assert!(!is_news(), "it was never asked and is due anyway");
         find(Source::Execute, Sight::Pass);
-        let mut news = Vec::new();
-        for sight in [Sight::Fail, Sight::Pass, Sight::Unknown, Sight::Fail, Sight::Fail] {
+        let mut told = Vec::new();
+        for sight in [Sight::Fail, Sight::Fail, Sight::Pass, Sight::Unknown, Sight::Fail, Sight::Fail] {
             tokio::time::advance(ROUND).await;
             find(Source::PublicUrl, sight);
-            news.push(is_news());
+            told.push(rounds(Source::Execute));
         }
-        assert_eq!(news, [false, false, false, true, true], "it failed before, and began to once");
-        assert!(!probes.is_news(&hook, Source::PublicUrl));
-        tokio::time::advance(ROUND).await;
+        assert_eq!(told, [Some(0), Some(1), None, None, Some(0), Some(1)]);
+        assert_eq!(rounds(Source::PublicUrl), None, "it alone fails");
         find(Source::Execute, Sight::Fail);
-        assert!(!is_news());
-        assert!(probes.is_news(&hook, Source::PublicUrl));
+        tokio::time::advance(ROUND).await;
+        assert_eq!((rounds(Source::PublicUrl), rounds(Source::Execute)), (Some(1), Some(2)));
+        assert_eq!(rounds(Source::SystemLog), Some(1), "the last one");
     }
 
     #[tokio::test(start_paused = true)]
