@@ -294,14 +294,20 @@ memory() { # namespace selector: the largest resident memory of these pods, in M
 operator_memory=$(memory "$release_namespace" app.kubernetes.io/component=operator)
 gateway_memory=$(memory "$telephony_namespace" app.kubernetes.io/component=gateway)
 [ "$operator_memory" != 0.0 ] && [ "$gateway_memory" != 0.0 ] || fail "no memory figure from the pods' metrics"
-printf '  %-52s %8s ms\n' "manifest applied → first passcode on the phone" "$first" \
-  "a passcode by the primary carrier" "$direct" "a passcode after failover within the request" "$failover"
-printf '  %-52s %8s s\n' "drift made in Okta → named in status (poll 15 s)" "$mended" \
-  "kubectl apply → the other hook active (5 s of stillness)" "$handed" \
-  "every carrier down → the standby hook active" "$switched"
-printf '  %-52s %8s ms\n' "no hook active during the switch" "$gap"
-printf '  %-52s %8s   %s\n' "calls of Okta for it" "$(wc -w <<<"$calls")" "$calls"
-printf '  %-52s %8s MB\n' "operator, resident memory" "$operator_memory" "gateway, resident memory" "$gateway_memory"
+figure() { # label value unit: in columns of characters, whatever the locale
+  local LC_ALL=C.UTF-8
+  printf '  %s%*s %s\n' "$1" $((66 - ${#1})) "$2" "$3"
+}
+figure "manifest applied → first passcode on the phone" "$first" ms
+figure "a passcode by the primary carrier" "$direct" ms
+figure "a passcode after failover within the request" "$failover" ms
+figure "drift made in Okta → named in status (poll 15 s)" "$mended" s
+figure "kubectl apply → the other hook active (5 s of stillness)" "$handed" s
+figure "every carrier down → the standby hook active" "$switched" s
+figure "no hook active during the switch" "$gap" ms
+figure "calls to Okta for it" "$(wc -w <<<"$calls")" "  $calls"
+figure "operator, resident memory" "$operator_memory" MB
+figure "gateway, resident memory" "$gateway_memory" MB
 
 if [ -n "${KEEP:-}" ]; then
   step "Left running (KEEP=1)"
