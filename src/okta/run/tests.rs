@@ -201,7 +201,8 @@ fn scene() -> impl Strategy<Value = Scene> {
     );
     let fault = prop_oneof![
         8 => Just(Fault::None), 1 => Just(Fault::Unreachable), 1 => Just(Fault::LostCall), 2 => Just(Fault::LostAnswer),
-        1 => Just(Fault::ServerError), 1 => Just(Fault::LateServerError), 1 => Just(Fault::RateLimited), 2 => Just(Fault::CrashBefore), 2 => Just(Fault::CrashAfter)
+        1 => Just(Fault::ServerError), 1 => Just(Fault::LateServerError), 1 => Just(Fault::RateLimited),
+        2 => Just(Fault::CrashBefore), 2 => Just(Fault::CrashAfter)
     ];
     let foreign = prop::collection::vec(prop::bool::weighted(0.2), 0..2);
     (
