@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::{
     Api, Resource, ResourceExt as _,
     api::{Patch, PatchParams},
@@ -16,6 +16,12 @@ use crate::api;
 
 /// Field manager of what we write into `/status`.
 pub const MANAGER: &str = "hookswitch-status";
+
+/// The second in which it was (RFC 3339), so that what is told of it is never in the future.
+#[must_use]
+pub fn second(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+}
 
 /// A status with conditions.
 pub trait Conditions {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::{Timestamp, Unit};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::{
@@ -57,9 +57,7 @@ pub async fn write(
     status.repointed = repointed;
     let known = hook.status.as_ref();
     if known.and_then(|known| known.applied_secret_mark.as_ref()) != status.applied_secret_mark.as_ref() {
-        let now = Timestamp::now();
-        let now = now.round(Unit::Second).unwrap_or(now).to_string();
-        status.secret_applied_at = status.applied_secret_mark.is_some().then_some(now);
+        status.secret_applied_at = status.applied_secret_mark.is_some().then(|| status::second(Timestamp::now()));
     }
     status::write(ctx, hook, status).await?;
     Ok(())

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::{Timestamp, Unit};
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::super::status;
 use crate::okta::ObjectRef;
 
 /// The least time between two writes of one hook's secret for a doubt.
@@ -91,8 +92,7 @@ impl Doubts {
         let mut hooks = self.lock();
         let doubt = hooks.get_mut(hook).filter(|doubt| doubt.is_open(now))?;
         (doubt.open, doubt.at) = (false, now);
-        let wall = Timestamp::now();
-        doubt.written = taken.then(|| wall.round(Unit::Second).unwrap_or(wall).to_string());
+        doubt.written = taken.then(|| status::second(Timestamp::now()));
         Some(doubt.place.clone())
     }
 

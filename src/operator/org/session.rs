@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::{Timestamp, Unit};
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    super::{backoff, problem::Problem},
+    super::{backoff, problem::Problem, status},
     carried::ForSwitches,
     dial::OrgApi,
     doubt::Doubts,
@@ -190,7 +190,7 @@ impl State {
         if known.is_some_and(|(drift, lasts)| *lasts && drift.fields == fields) {
             return false;
         }
-        let found_at = now.round(Unit::Second).unwrap_or(now).to_string();
+        let found_at = status::second(now);
         self.drifts.insert(object.clone(), (HookDrift { found_at, fields: fields.to_vec() }, true));
         true
     }

@@ -9,6 +9,7 @@ use super::{
         conditions::{self, Is, Progress},
         org::carried::Carried,
         problem::Problem,
+        status::second,
     },
     seen::Sighting,
     traffic::{self, FirstCall},
@@ -53,7 +54,7 @@ pub fn build(
     let phase = machine.phase().as_str().to_owned();
     let changed = status.phase.as_ref() != Some(&phase) || status.target.as_deref() != machine.target();
     if changed || status.since.is_none() {
-        status.since = Some(text(now));
+        status.since = Some(second(now));
     }
     status.phase = Some(phase);
     status.target = machine.target().map(str::to_owned);
@@ -102,10 +103,6 @@ pub fn build(
     (status, first_call)
 }
 
-fn text(at: Timestamp) -> String {
-    at.round(Unit::Second).unwrap_or(at).to_string()
-}
-
 /// What is seen of each hook, with since when each result is what it is: `before` knows, unless it is another now.
 fn hooks(
     sighting: &Sighting,
@@ -115,7 +112,7 @@ fn hooks(
 ) -> Vec<SwitchedHook> {
     let since = |known: Option<(&String, &Option<String>)>, result: &str| {
         let same = known.filter(|(before, _)| *before == result).and_then(|(_, since)| since.clone());
-        same.or_else(|| Some(text(now)))
+        same.or_else(|| Some(second(now)))
     };
     let hooks = sighting.seen.hooks.iter().map(|hook| {
         let before = before.iter().find(|before| before.name == hook.name);
