@@ -199,7 +199,7 @@ pub struct SwitchExecute {
     /// Absent: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Time between two calls while nothing fails; at once, and then less and less often down to every 15 s, while something does. Absent: 5m.
+    /// Time between two calls while nothing fails. While something does: at once, then ever more seldom, and every 15 s at least (a URL that somebody else serves: every minute). Absent: 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('15s') && duration(self) <= duration('1h')").message("interval must be between 15s and 1h"))]
     pub interval: Option<Duration>,

@@ -1,6 +1,7 @@
 //! Calls that gateways refuse for their secret: whether they are Okta's. Pure.
 //!
-//! Anybody on the Internet can make such calls, so they count only while nothing says that they are not Okta's.
+//! Anybody on the Internet can make such calls, so they count only while nothing says that they are not Okta's: not its own word,
+//! and no call that came with the secret since.
 
 use std::time::Duration;
 
@@ -34,21 +35,30 @@ impl Door {
     pub fn refused_last(self) -> bool {
         lately(self.refused) && self.admitted.is_none_or(|admitted| Some(admitted) > self.refused)
     }
+
+    /// Whether calls are refused, and none is admitted that came less than so long ago.
+    fn refuses_for(self, complaining: Duration) -> bool {
+        let since = |admitted: Duration| admitted.saturating_add(TO_THE_SECOND) <= complaining;
+        lately(self.refused) && !(lately(self.admitted) && self.admitted.is_some_and(since))
+    }
 }
+
+/// How much longer ago a call may have come than reports tell.
+const TO_THE_SECOND: Duration = Duration::from_secs(1);
 
 fn lately(age: Option<Duration>) -> bool {
     age.is_some_and(|age| age <= WINDOW)
 }
 
-/// Whether Okta's calls are refused, as it says itself when it is asked to call the hook.
+/// Whether calls that are refused are Okta's, by what it says when it is asked to call the hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oktas {
-    /// They are not: it gets in, or does not get as far as the gateway.
-    Others,
+    /// No: it gets in, or does not get as far as the gateway.
+    No,
     /// Nobody can tell.
     Perhaps,
-    /// They may well be: it gets there, and has no good answer.
-    Likely,
+    /// Likely: it gets there and has had no good answer for so long.
+    Likely(Duration),
 }
 
 /// Whose the refused calls may be, beside strangers'.
@@ -63,19 +73,19 @@ pub struct Callers {
 /// What a hook's door says of the secret that Okta has. `None`: nobody reports.
 ///
 /// Refused calls say nothing when they are not Okta's, or may be this operator's own. What came before them is said on then, so
-/// that strangers change no status. Where Okta says that it has no good answer, calls that were admitted before say nothing
-/// any more.
+/// that strangers change no status. Once Okta says that it has no good answer, calls that were admitted before say nothing any
+/// more: somebody may have set another secret after them.
 #[must_use]
 pub fn judge(door: Option<Door>, callers: Callers) -> Signal {
     let may_be_oktas = |door: Door| match callers.okta {
-        Oktas::Others => false,
+        Oktas::No => false,
         Oktas::Perhaps => door.refuses(),
-        Oktas::Likely => door.refused_last(),
+        Oktas::Likely(complaining) => door.refuses_for(complaining),
     };
     let (sight, why) = match door {
         None => (Sight::Unknown, "No ready replica has reported lately."),
         Some(door) if may_be_oktas(door) && !callers.operator => {
-            (Sight::Fail, "Calls come without the hook's secret, and none with it: Okta's may be wrong.")
+            (Sight::Fail, "Calls come without the hook's secret, and none with it any more: Okta's may be wrong.")
         }
         Some(Door { admitted: Some(_), .. }) => (Sight::Pass, "Calls have come with the hook's secret."),
         Some(_) => (Sight::Unknown, "No call has come with the hook's secret yet."),
@@ -96,9 +106,13 @@ mod tests {
 
     /// What Okta says when it is asked to call the hook, with whether the gateway may have refused that call.
     fn execute() -> impl Strategy<Value = (Sight, Oktas)> {
-        use Oktas::{Likely, Others, Perhaps};
         use Sight::{Fail, Pass, Unknown};
-        prop_oneof![Just((Pass, Others)), Just((Fail, Others)), Just((Fail, Likely)), Just((Unknown, Perhaps))]
+        prop_oneof![
+            Just((Pass, Oktas::No)),
+            Just((Fail, Oktas::No)),
+            (0..60_u64).prop_map(|complaining| (Fail, Oktas::Likely(Duration::from_secs(complaining)))),
+            Just((Unknown, Oktas::Perhaps))
+        ]
     }
 
     proptest! {
@@ -121,9 +135,11 @@ mod tests {
             let ((quiet, unheard), (knocked, heard)) = (judge_with(None), judge_with(Some(refused)));
             let [.., log] = sights;
             let okta_complains = execute == Sight::Fail || log == Sight::Fail;
-            let fresh = if okta == Oktas::Likely { refused } else { WINDOW.as_secs() };
-            let calls_come = admitted.is_some_and(|age| age <= fresh);
-            if okta == Oktas::Others || operator || calls_come {
+            let calls_come = admitted.map(Duration::from_secs).is_some_and(|age| match okta {
+                Oktas::Likely(complaining) => age <= WINDOW && age + TO_THE_SECOND <= complaining,
+                _ => age <= WINDOW,
+            });
+            if okta == Oktas::No || operator || calls_come {
                 prop_assert_eq!(&heard, &unheard, "nothing is said otherwise");
             } else if !okta_complains {
                 prop_assert_eq!(knocked.sight == Sight::Fail, quiet.sight == Sight::Fail);
@@ -135,7 +151,7 @@ mod tests {
     fn refused_calls_fail_a_hook_alone_while_none_is_admitted_and_nothing_else_explains_them() {
         use Sight::{Fail, Pass, Unknown};
         let (now, late) = (Some(Duration::from_secs(5)), Some(WINDOW + Duration::from_secs(1)));
-        let (others, perhaps, likely) = (Oktas::Others, Oktas::Perhaps, Oktas::Likely);
+        let (others, perhaps, likely) = (Oktas::No, Oktas::Perhaps, Oktas::Likely(Duration::from_secs(6)));
         let (nothing, before) = ((perhaps, false), Some(Duration::from_secs(6)));
         for (refused, admitted, (okta, operator), expected) in [
             (None, None, nothing, Unknown),
@@ -158,7 +174,10 @@ mod tests {
             // Okta complains: somebody may have set another secret after the last good call
             (now, before, nothing, Pass),
             (now, before, (likely, false), Fail),
+            // calls come since, whenever strangers knock
             (before, now, (likely, false), Pass),
+            (now, now, (likely, false), Pass),
+            (Some(Duration::ZERO), now, (likely, false), Pass),
             (late, None, (likely, false), Unknown),
         ] {
             let judged = judge(Some(Door { refused, admitted }), Callers { okta, operator });

@@ -389,7 +389,8 @@ impl Reports {
     /// Takes in one round of polling a gateway: what its ready replicas reported, `None` for one that did not. Answers the
     /// objects whose status changes by it.
     pub fn take(&self, gateway: &GatewayKey, round: BTreeMap<String, Option<ReplicaReport>>) -> BTreeSet<Target> {
-        let now = self.now();
+        // what came to several replicas within one round came at once
+        let (now, at) = (self.now(), tokio::time::Instant::now());
         let mut gateways = self.lock();
         let known = gateways.entry(gateway.clone()).or_default();
         known.asked = Some((now, round.keys().cloned().collect()));
@@ -398,7 +399,7 @@ impl Reports {
             if let Some(report) = report {
                 let before = known.replicas.get(&replica).map(|(before, _)| before);
                 known.traffic.count(before, &report, now);
-                known.doors.count(&replica, before, &report);
+                known.doors.count(&replica, before, &report, at);
                 known.replicas.insert(replica, (report, now));
             }
         }

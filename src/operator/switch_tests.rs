@@ -415,6 +415,25 @@ async fn okta_is_asked_at_once_about_a_hook_whose_address_begins_to_fail_and_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_witness_that_is_not_asked_any_more_hurries_nobody_for_long() {
+    let mut world = scene(|switch| switch["spec"]["detection"] = json!({"interval": "1s"}));
+    probed_looks(&mut world, 6).await;
+    world.org.break_addresses(&["https://a.", "https://b."]);
+    probed_looks(&mut world, 3).await;
+    assert_ne!(signal(&world, "a", "PublicURL"), "Pass");
+    let mut switch = world.server.get(PATH).unwrap();
+    switch["spec"]["detection"]["publicURL"] = json!({"enabled": false});
+    world.server.put(PATH, switch);
+    world.org.break_addresses(&[]);
+    probed_looks(&mut world, 30).await;
+    world.org.calls();
+    probed_looks(&mut world, 120).await;
+    let calls = world.org.calls();
+    let count = |verb: &str| calls.iter().filter(|call| **call == verb).count();
+    assert_eq!((count("execute"), count("log")), (2, 20), "in ten minutes, as when all is well");
+}
+
+#[tokio::test(start_paused = true)]
 async fn gateways_are_asked_as_often_as_their_hurried_switch_looks_and_know_whom_to_wake() {
     let interval = |change: fn(&mut Value)| {
         let world = scene(change);

@@ -85,14 +85,14 @@ impl Question {
 
 const NO_GOOD_ANSWER: &str = "Okta reaches the hook and gets no good answer: its secret may be wrong.";
 
-/// Whether the gateway refused the very call that Okta was asked to make. It did not where Okta got in, got no answer at all, or
-/// an answer of something else.
+/// Whose the calls are that the gateway refuses, by what Okta has said for so long of the one that it was asked to make. That
+/// was not refused where Okta got in, got no answer at all, or an answer of something else.
 #[must_use]
-pub fn refused(said: &Signal) -> Oktas {
+pub fn whose_refusals(said: &Signal, so_long: Duration) -> Oktas {
     match said.sight {
         Sight::Unknown => Oktas::Perhaps,
-        Sight::Fail if said.why == NO_GOOD_ANSWER => Oktas::Likely,
-        Sight::Pass | Sight::Fail => Oktas::Others,
+        Sight::Fail if said.why == NO_GOOD_ANSWER => Oktas::Likely(so_long),
+        Sight::Pass | Sight::Fail => Oktas::No,
     }
 }
 

@@ -45,8 +45,14 @@ pub struct OrgLog {
     rate: RateState,
 }
 
-/// Reads what is new, and judges the hook by what was logged since then.
-pub async fn ask((ctx, hook): About, since: Option<Timestamp>, threshold: Threshold, priority: Priority) -> Finding {
+/// Reads what is new, and judges the hook, which is the one named `stands` in Okta and has been active since then.
+pub async fn ask(
+    (ctx, hook): About,
+    stands: String,
+    active: Option<Timestamp>,
+    threshold: Threshold,
+    priority: Priority,
+) -> Finding {
     let Some(of) = switch::org_of(&hook, &ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
     let key = ObjectRef::new(&of.namespace, &of.name);
     let api = match super::api(&ctx, &key, priority).await {
@@ -54,29 +60,38 @@ pub async fn ask((ctx, hook): About, since: Option<Timestamp>, threshold: Thresh
         Err(why) => return (Sight::Unknown, why.to_owned()),
     };
     let declared = ctx.caches.orgs.get(&key.namespace, &key.name);
-    let mut known = ctx.probes.take_log(&key);
+    let log = ctx.probes.log(&key);
+    let mut known = log.lock().await;
     known.rate.allow(declared.as_ref().map(|org| org::allowance(org)).unwrap_or_default());
     if known.rate.may_call(Instant::now().into_std(), 1, priority) != MayCall::Now {
-        ctx.probes.keep_log(key, known);
         return (Sight::Unknown, super::HELD_BACK.to_owned());
     }
     let begin = Timestamp::now() - WINDOW;
     let read = read_on(&*api, &mut known, begin).await;
     known.log.forget(begin.as_millisecond());
     super::count(&ctx, "log", &read);
-    let finding = match read {
+    match read {
         Ok(fallbacks) => {
             if let Some(org) = declared {
                 ctx.metrics.fallbacks(org.spec.host(), fallbacks);
             }
-            let since = since.map_or(begin, |since| since.max(begin));
-            let ours = ours(&ctx, &hook);
+            let since = [active, secret_since(&ctx, &key, ObjectRef::new(&key.namespace, stands))];
+            let since =
+                since.into_iter().flatten().filter(|since| *since < begin + WINDOW * 2).fold(begin, Timestamp::max);
+            let ours = ours(&ctx, &hook, Timestamp::now().duration_since(since).unsigned_abs());
             said(known.log.judge(since.as_millisecond(), ours, threshold))
         }
         Err(error) => failed(&error.failure),
-    };
-    ctx.probes.keep_log(key, known);
-    finding
+    }
+}
+
+/// Since when Okta has had the secret of a hook of an org: what it did before that was with another.
+fn secret_since(ctx: &Context, org: &ObjectRef, hook: ObjectRef) -> Option<Timestamp> {
+    let declared = ctx.caches.hooks.get(&hook.namespace, &hook.name);
+    let applied = declared.and_then(|declared| declared.status.as_ref()?.secret_applied_at.clone());
+    // which the status may be about to tell
+    let written = ctx.orgs.session(&org.namespace, &org.name).doubts.written(&hook);
+    [applied, written].into_iter().flatten().filter_map(|at| at.parse().ok()).max()
 }
 
 /// Takes in the pages there are; how many new events are fallbacks.
@@ -113,11 +128,11 @@ async fn read_on(api: &dyn OrgApi, known: &mut OrgLog, begin: Timestamp) -> Resu
     Ok(fallbacks)
 }
 
-fn ours(ctx: &Context, hook: &TelephonyHook) -> Ours {
+fn ours(ctx: &Context, hook: &TelephonyHook, within: Duration) -> Ours {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
-    let failed = |gateway| ctx.reports.failed(&namespace, gateway, &name, WINDOW);
+    let failed = |gateway| ctx.reports.failed(&namespace, gateway, &name, within);
     let answers = hook.spec.target.gateway().map_or(0, failed);
-    let probes = ctx.probes.failures(&ObjectRef::new(namespace, name), Source::Execute);
+    let probes = ctx.probes.failures(&ObjectRef::new(namespace, name), Source::Execute, within);
     Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes }
 }
 

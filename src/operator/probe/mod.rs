@@ -8,7 +8,7 @@ mod foreign;
 mod log;
 mod passcode;
 
-pub use execute::refused;
+pub use execute::whose_refusals;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -85,7 +85,7 @@ pub type Finding = (Sight, String);
 #[derive(Debug, Default)]
 pub struct Probes {
     hooks: Mutex<HashMap<ObjectRef, BTreeMap<Source, Probe>>>,
-    logs: Mutex<HashMap<ObjectRef, log::OrgLog>>,
+    logs: Mutex<HashMap<ObjectRef, Arc<tokio::sync::Mutex<log::OrgLog>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -157,8 +157,8 @@ impl Probes {
         Pace { declared, now, next: now }
     }
 
-    /// Whether a probe is due, in which case it is under way from now on.
-    fn begin(&self, hook: &ObjectRef, source: Source, pace: Pace) -> bool {
+    /// When a probe begins that is due, and so is under way from now on; nothing when none is.
+    fn begin(&self, hook: &ObjectRef, source: Source, pace: Pace) -> Option<Instant> {
         let mut hooks = self.lock();
         let probe = hooks.entry(hook.clone()).or_default().entry(source).or_default();
         probe.pace = pace;
@@ -169,14 +169,15 @@ impl Probes {
         if due {
             (probe.begun, probe.busy) = (Some(Instant::now()), true);
         }
-        due
+        probe.begun.filter(|_| due)
     }
 
-    /// Takes in what a probe found, and tells whether it says something else than the one before.
-    fn found(&self, hook: &ObjectRef, source: Source, finding: Finding) -> bool {
+    /// Takes in what a probe found that began then, and tells whether it says something else than the one before.
+    fn found(&self, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) -> bool {
         let mut hooks = self.lock();
-        // a hook that was let go meanwhile is not taken up again
-        let Some(probe) = hooks.get_mut(hook).and_then(|sources| sources.get_mut(&source)) else { return false };
+        // a hook that was let go meanwhile is not taken up again, and what is asked anew is not answered by what was asked before
+        let probe = hooks.get_mut(hook).and_then(|sources| sources.get_mut(&source));
+        let Some(probe) = probe.filter(|probe| probe.begun == Some(begun)) else { return false };
         probe.busy = false;
         let now = Instant::now();
         probe.failures.retain(|at| now.duration_since(*at) < log::WINDOW + AGAIN);
@@ -202,37 +203,48 @@ impl Probes {
     #[cfg(test)]
     pub fn set(&self, hook: &ObjectRef, source: Source, finding: Finding) {
         self.begin(hook, source, Pace::steady(PATIENCE, PATIENCE));
-        self.found(hook, source, finding);
+        self.answer(hook, source, finding);
     }
 
-    /// How often a source found a hook to fail, within the time that counts in the System Log.
-    fn failures(&self, hook: &ObjectRef, source: Source) -> usize {
-        self.lock().get(hook).and_then(|sources| sources.get(&source)).map_or(0, |probe| probe.failures.len())
+    /// Answers the probe that began last.
+    #[cfg(test)]
+    fn answer(&self, hook: &ObjectRef, source: Source, finding: Finding) -> bool {
+        let begun = self.lock().get(hook).and_then(|sources| sources.get(&source)?.begun);
+        begun.is_some_and(|begun| self.found(hook, source, begun, finding))
+    }
+
+    /// How often a source found a hook to fail within this time, of which the last two minutes are known.
+    fn failures(&self, hook: &ObjectRef, source: Source, within: Duration) -> usize {
+        let count = |probe: &Probe| probe.failures.iter().filter(|at| at.elapsed() <= within).count();
+        self.lock().get(hook).and_then(|sources| sources.get(&source)).map_or(0, count)
     }
 
     /// Whether a source finds a hook to fail, or did within this time, of which the last two minutes are known.
     #[must_use]
     pub fn failed_within(&self, hook: &ObjectRef, source: Source, within: Duration) -> bool {
-        let failed = |probe: &Probe| probe.failures.iter().any(|at| at.elapsed() <= within);
-        self.signal(hook, source).sight == Sight::Fail
-            || self.lock().get(hook).and_then(|sources| sources.get(&source)).is_some_and(failed)
+        self.signal(hook, source).sight == Sight::Fail || self.failures(hook, source, within) > 0
     }
 
-    /// How long ago the last of the other sources that fail a hook began to; nothing when none does.
+    /// How long a source has found a hook to fail each time that it was asked; nothing when it does not now.
+    #[must_use]
+    pub fn fails_for(&self, hook: &ObjectRef, source: Source) -> Option<Duration> {
+        let hooks = self.lock();
+        let found = hooks.get(hook)?.get(&source)?.found.as_ref()?;
+        (found.finding.0 == Sight::Fail).then(|| found.since.elapsed())
+    }
+
+    /// How long ago the last of the other sources that fail a hook began to, passes in between left out as far as the last two
+    /// minutes are known; nothing when none does now.
     fn others_fail_for(&self, hook: &ObjectRef, source: Source) -> Option<Duration> {
         let hooks = self.lock();
-        let others = hooks.get(hook)?.iter().filter(|(other, _)| **other != source);
-        let found = others.filter_map(|(_, probe)| probe.found.as_ref());
-        found.filter(|found| found.finding.0 == Sight::Fail).map(|found| found.since.elapsed()).min()
+        let others = hooks.get(hook)?.iter().filter(|(other, _)| **other != source).map(|(_, probe)| probe);
+        let fails = |probe: &&Probe| probe.found.as_ref().is_some_and(|found| found.finding.0 == Sight::Fail);
+        others.filter(fails).filter_map(|probe| probe.failures.front()).map(Instant::elapsed).min()
     }
 
-    /// What was read of an org's log; whoever takes it brings it back.
-    fn take_log(&self, org: &ObjectRef) -> log::OrgLog {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner).remove(org).unwrap_or_default()
-    }
-
-    fn keep_log(&self, org: ObjectRef, log: log::OrgLog) {
-        self.logs.lock().unwrap_or_else(PoisonError::into_inner).insert(org, log);
+    /// What was read of an org's log. One at a time reads on.
+    fn log(&self, org: &ObjectRef) -> Arc<tokio::sync::Mutex<log::OrgLog>> {
+        Arc::clone(self.logs.lock().unwrap_or_else(PoisonError::into_inner).entry(org.clone()).or_default())
     }
 
     fn keep(&self, hooks: &BTreeSet<ObjectRef>, orgs: &BTreeSet<ObjectRef>) {
@@ -292,8 +304,8 @@ fn of_hook(
     let about = || (Arc::clone(ctx), Arc::clone(hook));
     let stands = || ruling::in_okta(switch, &object.name).to_owned();
     let mut ask = |source, pace, asked: &dyn Fn() -> BoxFuture<'static, Finding>| {
-        if ctx.probes.begin(object, source, pace) {
-            asking.spawn(ask(Arc::clone(ctx), object.clone(), source, asked()));
+        if let Some(begun) = ctx.probes.begin(object, source, pace) {
+            asking.spawn(ask(Arc::clone(ctx), object.clone(), source, begun, asked()));
         }
     };
     if let Some(timeout) = watched.address {
@@ -317,29 +329,24 @@ fn of_hook(
         });
     }
     if let Some((every, threshold)) = watched.log {
-        let since = active_since(switch, &object.name).max(secret_since(ctx, &object.namespace, &stands()));
+        let active = active_since(switch, &object.name);
         ask(Source::SystemLog, pace(Source::SystemLog, every, fails, LOOK), &|| {
-            log::ask(about(), since, threshold, priority).boxed()
+            log::ask(about(), stands(), active, threshold, priority).boxed()
         });
     }
 }
 
 /// Waits for a finding, within bounds, and tells of it.
-async fn ask(ctx: Arc<Context>, hook: ObjectRef, source: Source, asked: BoxFuture<'static, Finding>) {
+async fn ask(ctx: Arc<Context>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
     let late = |_| (Sight::Unknown, "It took too long to find out.".to_owned());
     let finding = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late);
-    tell(&ctx, &hook, source, finding);
+    tell(&ctx, &hook, source, begun, finding);
 }
 
 /// Since when the active hook is, when a switch made it so: what the log says of before is another's.
 fn active_since(switch: &HookSwitch, hook: &str) -> Option<Timestamp> {
     let last = switch.status.as_ref()?.history.iter().rev().find(|record| record.outcome == "Switched")?;
     last.at.parse().ok().filter(|_| last.to == hook)
-}
-
-/// Since when Okta has had a hook's secret: what it said before that was of another one.
-fn secret_since(ctx: &Context, namespace: &str, hook: &str) -> Option<Timestamp> {
-    ctx.caches.hooks.get(namespace, hook)?.status.as_ref()?.secret_applied_at.as_ref()?.parse().ok()
 }
 
 /// The client of an org that answers.
@@ -373,13 +380,14 @@ fn count<T>(ctx: &Context, verb: &'static str, result: &Result<T, CallError>) {
     ctx.metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
 }
 
-/// Whether a witness speaks against a hook, or did until it was asked anew.
+/// Whether a witness speaks against a hook, or did a short time ago and says nothing now: what it said was forgotten, because it
+/// is to be asked anew.
 fn is_failing(ctx: &Context, hook: &TelephonyHook) -> bool {
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
     witnesses.any(|source| match ctx.probes.fresh(&object, source) {
         Some((sight, _)) => sight == Sight::Fail,
-        None => ctx.probes.failures(&object, source) > 0,
+        None => ctx.probes.failed_within(&object, source, log::WINDOW),
     })
 }
 
@@ -403,8 +411,8 @@ fn pace(
     Pace { declared, now, next }
 }
 
-fn tell(ctx: &Context, hook: &ObjectRef, source: Source, finding: Finding) {
-    if ctx.probes.found(hook, source, finding) {
+fn tell(ctx: &Context, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) {
+    if ctx.probes.found(hook, source, begun, finding) {
         let switches = ctx.caches.switches.in_namespace(&hook.namespace);
         let naming = switches.iter().filter(|switch| ruling::names(switch, &hook.name));
         ctx.wake.wake_all(naming.map(|switch| Target::new(Kind::HookSwitch, &hook.namespace, switch.name_any())));
@@ -432,19 +440,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_is_due_once_an_interval_and_never_twice_at_a_time() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
         tokio::time::advance(EVERY * 2).await;
-        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)), "still under way");
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_none(), "still under way");
         tokio::time::advance(PATIENCE * 2).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)), "one that never ended is over");
-        assert!(probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)), "another source");
-        assert!(probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is news");
+        assert!(
+            probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some(),
+            "one that never ended is over"
+        );
+        assert!(probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).is_some(), "another source");
+        assert!(probes.answer(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is news");
         tokio::time::advance(EVERY).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
-        assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is not");
-        assert!(!probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
+        assert!(!probes.answer(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is not");
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_none());
         tokio::time::advance(EVERY).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)));
+        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -453,7 +464,7 @@ mod tests {
         let rounds = |source| probes.others_fail_for(&hook, source).map(|failing| failing.as_secs() / ROUND.as_secs());
         let find = |source, sight| {
             probes.begin(&hook, source, Pace::steady(ROUND, ROUND));
-            probes.found(&hook, source, (sight, String::new()));
+            probes.answer(&hook, source, (sight, String::new()));
         };
         find(Source::Execute, Sight::Pass);
         let mut told = Vec::new();
@@ -462,11 +473,11 @@ mod tests {
             find(Source::PublicUrl, sight);
             told.push(rounds(Source::Execute));
         }
-        assert_eq!(told, [Some(0), Some(1), None, None, Some(0), Some(1)]);
+        assert_eq!(told, [Some(0), Some(1), None, None, Some(4), Some(5)]);
         assert_eq!(rounds(Source::PublicUrl), None, "it alone fails");
         find(Source::Execute, Sight::Fail);
         tokio::time::advance(ROUND).await;
-        assert_eq!((rounds(Source::PublicUrl), rounds(Source::Execute)), (Some(1), Some(2)));
+        assert_eq!((rounds(Source::PublicUrl), rounds(Source::Execute)), (Some(1), Some(6)));
         assert_eq!(rounds(Source::SystemLog), Some(1), "the last one");
     }
 
@@ -474,14 +485,27 @@ mod tests {
     async fn what_is_too_old_or_let_go_says_nothing() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
         probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
-        probes.found(&hook, Source::PublicUrl, (Sight::Fail, "broken".into()));
+        probes.answer(&hook, Source::PublicUrl, (Sight::Fail, "broken".into()));
         tokio::time::advance(EVERY * 3).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Fail);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
         probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
         probes.keep(&BTreeSet::new(), &BTreeSet::new());
-        assert!(!probes.found(&hook, Source::PublicUrl, (Sight::Pass, String::new())));
+        assert!(!probes.answer(&hook, Source::PublicUrl, (Sight::Pass, String::new())));
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_anew_is_not_answered_by_what_was_asked_before() {
+        let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
+        let before = probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).unwrap();
+        tokio::time::advance(ROUND).await;
+        probes.ask_anew(&hook, Source::Execute);
+        assert!(!probes.found(&hook, Source::Execute, before, (Sight::Fail, "of before".into())));
+        let now = probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).unwrap();
+        assert!(!probes.found(&hook, Source::Execute, before, (Sight::Fail, "of before".into())));
+        assert!(probes.found(&hook, Source::Execute, now, (Sight::Pass, "of now".into())));
+        assert_eq!(probes.signal(&hook, Source::Execute).sight, Sight::Pass);
     }
 }

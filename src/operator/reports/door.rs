@@ -26,9 +26,9 @@ struct Counted {
 }
 
 impl Doors {
-    /// Counts what came to a replica since its last report; its counters run since it started.
-    pub fn count(&mut self, replica: &str, before: Option<&ReplicaReport>, now: &ReplicaReport) {
-        let taken = self.taken.insert(replica.to_owned(), Instant::now());
+    /// Counts what came to a replica since its last report, by the one that was taken then; its counters run since it started.
+    pub fn count(&mut self, replica: &str, before: Option<&ReplicaReport>, now: &ReplicaReport, at: Instant) {
+        let taken = self.taken.insert(replica.to_owned(), at);
         let Some(before) = before.filter(|before| before.started_at == now.started_at) else { return };
         for (hook, report) in &now.hooks {
             let known = before.hooks.get(hook);
@@ -39,10 +39,10 @@ impl Doors {
             }
             let counted = self.hooks.entry(hook.clone()).or_default();
             if refused && counted.forgiven.is_none_or(|forgiven| taken >= Some(forgiven)) {
-                counted.refused = Some(Instant::now());
+                counted.refused = Some(at);
             }
             if admitted {
-                counted.admitted = Some(Instant::now());
+                counted.admitted = Some(at);
             }
         }
     }
@@ -86,7 +86,7 @@ mod tests {
     async fn only_what_a_replica_counted_since_its_last_report_came_lately() {
         let mut doors = Doors::default();
         let mut count = |before: Option<&ReplicaReport>, now: &ReplicaReport| {
-            doors.count("r", before, now);
+            doors.count("r", before, now, Instant::now());
             doors.of("h")
         };
         let nothing = Door::default();
@@ -103,16 +103,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_refused_before_the_secret_was_mended_says_nothing() {
         let mut doors = Doors::default();
-        doors.count("r", None, &report(1, 0, 0));
-        doors.count("r", Some(&report(1, 0, 0)), &report(1, 1, 0));
+        doors.count("r", None, &report(1, 0, 0), Instant::now());
+        doors.count("r", Some(&report(1, 0, 0)), &report(1, 1, 0), Instant::now());
         assert!(doors.of("h").refused.is_some());
         tokio::time::advance(Duration::from_secs(1)).await;
         doors.forgive("h");
         assert_eq!(doors.of("h").refused, None);
         tokio::time::advance(Duration::from_secs(1)).await;
-        doors.count("r", Some(&report(1, 1, 0)), &report(1, 2, 0));
+        doors.count("r", Some(&report(1, 1, 0)), &report(1, 2, 0), Instant::now());
         assert_eq!(doors.of("h").refused, None, "it may have been refused before that, too");
-        doors.count("r", Some(&report(1, 2, 0)), &report(1, 3, 0));
+        doors.count("r", Some(&report(1, 2, 0)), &report(1, 3, 0), Instant::now());
         assert!(doors.of("h").refused.is_some());
         doors.keep(|_| true, |_| false);
         assert_eq!(doors.of("h"), Door::default());
