@@ -75,7 +75,7 @@ pub async fn ask(
             if let Some(org) = declared {
                 ctx.metrics.fallbacks(org.spec.host(), fallbacks);
             }
-            let since = [active, secret_since(&ctx, &key, ObjectRef::new(&key.namespace, stands))];
+            let since = [active, secret_since(&ctx, &key, &ObjectRef::new(&key.namespace, stands))];
             let since =
                 since.into_iter().flatten().filter(|since| *since < begin + WINDOW * 2).fold(begin, Timestamp::max);
             let ours = ours(&ctx, &hook, Timestamp::now().duration_since(since).unsigned_abs());
@@ -86,11 +86,11 @@ pub async fn ask(
 }
 
 /// Since when Okta has had the secret of a hook of an org: what it did before that was with another.
-fn secret_since(ctx: &Context, org: &ObjectRef, hook: ObjectRef) -> Option<Timestamp> {
+fn secret_since(ctx: &Context, org: &ObjectRef, hook: &ObjectRef) -> Option<Timestamp> {
     let declared = ctx.caches.hooks.get(&hook.namespace, &hook.name);
     let applied = declared.and_then(|declared| declared.status.as_ref()?.secret_applied_at.clone());
     // which the status may be about to tell
-    let written = ctx.orgs.session(&org.namespace, &org.name).doubts.written(&hook);
+    let written = ctx.orgs.session(&org.namespace, &org.name).doubts.written(hook);
     [applied, written].into_iter().flatten().filter_map(|at| at.parse().ok()).max()
 }
 
