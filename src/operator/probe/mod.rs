@@ -98,6 +98,23 @@ struct Probe {
     failures: VecDeque<Instant>,
 }
 
+impl Probe {
+    /// When it began to fail, as it does now; one that does so now and then began with the first time.
+    fn began_to_fail(&self) -> Option<Instant> {
+        self.found.as_ref().filter(|found| found.finding.0 == Sight::Fail)?;
+        let mut failures = self.failures.iter().rev().copied();
+        let last = failures.next()?;
+        let first =
+            failures.try_fold(
+                last,
+                |later, earlier| {
+                    if later.duration_since(earlier) <= AGAIN { Ok(earlier) } else { Err(later) }
+                },
+            );
+        Some(first.unwrap_or_else(|since| since))
+    }
+}
+
 /// How often a source is asked.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pace {
@@ -233,13 +250,11 @@ impl Probes {
         (found.finding.0 == Sight::Fail).then(|| found.since.elapsed())
     }
 
-    /// How long ago the last of the other sources that fail a hook began to, passes in between left out as far as the last two
-    /// minutes are known; nothing when none does now.
+    /// How long ago the last of the other sources that fail a hook began to; nothing when none does now.
     fn others_fail_for(&self, hook: &ObjectRef, source: Source) -> Option<Duration> {
         let hooks = self.lock();
-        let others = hooks.get(hook)?.iter().filter(|(other, _)| **other != source).map(|(_, probe)| probe);
-        let fails = |probe: &&Probe| probe.found.as_ref().is_some_and(|found| found.finding.0 == Sight::Fail);
-        others.filter(fails).filter_map(|probe| probe.failures.front()).map(Instant::elapsed).min()
+        let others = hooks.get(hook)?.iter().filter(|(other, _)| **other != source);
+        others.filter_map(|(_, probe)| probe.began_to_fail()).map(|at| at.elapsed()).min()
     }
 
     /// What was read of an org's log. One at a time reads on.
@@ -479,6 +494,9 @@ mod tests {
         tokio::time::advance(ROUND).await;
         assert_eq!((rounds(Source::PublicUrl), rounds(Source::Execute)), (Some(1), Some(6)));
         assert_eq!(rounds(Source::SystemLog), Some(1), "the last one");
+        tokio::time::advance(AGAIN).await;
+        find(Source::PublicUrl, Sight::Fail);
+        assert_eq!(rounds(Source::Execute), Some(0), "it was well in between, as far as anybody knows");
     }
 
     #[tokio::test(start_paused = true)]
