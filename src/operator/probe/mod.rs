@@ -99,19 +99,19 @@ struct Probe {
 }
 
 impl Probe {
-    /// When it began to fail, as it does now; one that does so now and then began with the first time.
+    /// When it began to fail, as it does now; one that passes now and then in between, but not three times in a row, began with
+    /// the first time.
     fn began_to_fail(&self) -> Option<Instant> {
         self.found.as_ref().filter(|found| found.finding.0 == Sight::Fail)?;
         let mut failures = self.failures.iter().rev().copied();
-        let last = failures.next()?;
-        let first =
-            failures.try_fold(
-                last,
-                |later, earlier| {
-                    if later.duration_since(earlier) <= AGAIN { Ok(earlier) } else { Err(later) }
-                },
-            );
-        Some(first.unwrap_or_else(|since| since))
+        let mut since = failures.next()?;
+        for earlier in failures {
+            if since.duration_since(earlier) > self.pace.next * 3 {
+                break;
+            }
+            since = earlier;
+        }
+        Some(since)
     }
 }
 
@@ -494,7 +494,7 @@ mod tests {
         tokio::time::advance(ROUND).await;
         assert_eq!((rounds(Source::PublicUrl), rounds(Source::Execute)), (Some(1), Some(6)));
         assert_eq!(rounds(Source::SystemLog), Some(1), "the last one");
-        tokio::time::advance(AGAIN).await;
+        tokio::time::advance(ROUND * 3).await;
         find(Source::PublicUrl, Sight::Fail);
         assert_eq!(rounds(Source::Execute), Some(0), "it was well in between, as far as anybody knows");
     }
