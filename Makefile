@@ -30,7 +30,7 @@ test: ## Run everything that must pass: formatting, lints, unit to cluster tests
 	@tests/run.sh
 
 .PHONY: test-full
-test-full: ## The same with every matrix and fuzz run whole
+test-full: ## The same with every matrix and fuzz run whole (some hours)
 	@HOOKSWITCH_TESTS=full tests/run.sh
 
 .PHONY: failover-table

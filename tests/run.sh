@@ -12,7 +12,9 @@ need() { # program what-for
 
 format() { cargo fmt --all --check; }
 lint() { cargo clippy --locked --all-targets --quiet -- -D warnings; }
-unit() { cargo test --locked --quiet; }
+unit() {
+  if [ "${HOOKSWITCH_TESTS:-}" = full ]; then cargo test --locked --profile full; else cargo test --locked --quiet; fi
+}
 chart() { tests/chart/check.sh; }
 cluster() { tests/cluster/suite.sh; }
 
