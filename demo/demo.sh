@@ -273,6 +273,8 @@ print(", ".join(calls[off - 1 : calls.index("list", off) + 1]))') || fail "the s
 step "The carriers are back: the first hook is well again, and a person brings it back"
 show sandbox fault twilio clear
 show sandbox fault backup clear
+by_all() { [ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].reason}')" = Usable ]; }
+until_so 60 "the primary carrier is usable by every replica" by_all
 until_so 90 "the first hook is well again" switch_is phase Recovering
 show kubectl annotate --overwrite -n "$telephony_namespace" hookswitch acme hookswitch.dev/failback=demo
 until_so 30 "the first hook is active again" is_active "Acme passcodes"
