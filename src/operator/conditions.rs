@@ -161,8 +161,9 @@ fn now() -> Timestamp {
     to_the_second(Timestamp::now())
 }
 
-/// A status shows no more.
-fn to_the_second(at: Timestamp) -> Timestamp {
+/// The second in which it was: a status shows no more.
+#[must_use]
+pub fn to_the_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -11,7 +11,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{context::Context, events, pass::PassError};
+use super::{conditions::to_the_second, context::Context, events, pass::PassError};
 use crate::api;
 
 /// Field manager of what we write into `/status`.
@@ -20,7 +20,7 @@ pub const MANAGER: &str = "hookswitch-status";
 /// The second in which it was (RFC 3339), so that what is told of it is never in the future.
 #[must_use]
 pub fn second(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+    to_the_second(at).to_string()
 }
 
 /// A status with conditions.
