@@ -33,6 +33,10 @@ test: ## Run everything that must pass: formatting, lints, unit to cluster tests
 test-full: ## The same with every matrix and fuzz run whole (some hours)
 	@HOOKSWITCH_TESTS=full tests/run.sh
 
+.PHONY: explore
+explore: ## Property tests and matrix samples with random seeds (ROUNDS=10; SEED=… repeats one)
+	@tests/explore.sh
+
 .PHONY: failover-table
 failover-table: images ## Measure switches on the test cluster and print the table of docs/failover.md
 	@tests/cluster/table.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the project's tests, all of them or the parts named: format, lint, unit, chart, cluster.
 # A part that cannot run fails and says what is missing; nothing is skipped.
+# The commit that everything passed for is written to ${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}/green.
 #   HOOKSWITCH_TESTS=full   whole matrices and fuzz runs instead of seeded samples
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,8 +22,20 @@ cluster() { tests/cluster/suite.sh; }
 need cargo "everything" || exit 1
 need make "building the images" || exit 1
 
+# Notes the commit for which everything passed, when it is one: a changed checkout is no commit.
+note() {
+  local cache=${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}
+  [ "$commit_before" = "$(commit)" ] && [ -n "$commit_before" ] || return 0
+  mkdir -p "$cache" && printf '%s\n' "$commit_before" >"$cache/green"
+}
+commit() { # the checked-out commit; nothing when files differ from it
+  [ -n "$(git status --porcelain 2>&1)" ] || git rev-parse HEAD
+}
+
+whole=(format lint unit chart cluster)
 parts=("$@")
-[ $# -gt 0 ] || parts=(format lint unit chart cluster)
+[ $# -gt 0 ] || parts=("${whole[@]}")
+commit_before=$(commit)
 total=$SECONDS
 passed=0
 failed=()
@@ -40,4 +53,6 @@ printf '\n'
 printf '%s\n' "${summary[@]}"
 printf 'all parts in %ss\n' $((SECONDS - total))
 printf '%d passed, %d failed\n' "$passed" "${#failed[@]}"
-[ ${#failed[@]} = 0 ]
+[ ${#failed[@]} = 0 ] || exit 1
+[ "${parts[*]}" != "${whole[*]}" ] || note || echo "tests: the commit that passed could not be noted" >&2
+exit 0

@@ -8,7 +8,7 @@ use futures::future::FutureExt as _;
 use super::{
     behaviours, block, measure,
     run::{Run, TASKS, Task},
-    sample, seed,
+    sample, sample_size, seed,
 };
 use crate::okta::{
     plan::Verb,
@@ -107,7 +107,7 @@ async fn play(scene: Scene) -> Result<(), String> {
 fn a_call_that_takes_effect_after_another_leads_is_repaired_within_a_poll() {
     let all = block(scenes().boxed());
     let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
-    let chosen = if full { (0..all.len()).collect() } else { sample(all.len(), SAMPLE, seed()) };
+    let chosen = if full { (0..all.len()).collect() } else { sample(all.len(), sample_size(SAMPLE), seed()) };
     let played = chosen.iter().map(|at| (all[*at], block(play(all[*at]).boxed())));
     let failed: Vec<String> =
         played.filter_map(|(scene, ended)| Some(format!("{scene:?}: {}", ended.err()?))).collect();

@@ -2,7 +2,8 @@
 //! fault at every call, for each thing that it does to hooks, and for each behaviour that Okta does not document.
 //!
 //! The org is the planner's model of one, the API server is in memory; a killed operator is followed by one that remembers
-//! nothing. A sample of the combinations runs by default; `HOOKSWITCH_TESTS=full` runs all of them.
+//! nothing. A sample of the combinations runs by default; `HOOKSWITCH_TESTS=full` runs all of them, and with
+//! `HOOKSWITCH_SHARD=3/40` the third of forty parts.
 
 mod held;
 mod run;
@@ -22,7 +23,7 @@ use crate::okta::{
 /// Combinations that run by default.
 const SAMPLE: usize = 1_200;
 
-/// Where the sample begins; another one by `HOOKSWITCH_SEED`.
+/// Where the sample begins; another one by `HOOKSWITCH_SEED`, and another size by `HOOKSWITCH_SAMPLE`.
 const SEED: u64 = 20_260;
 
 /// One thing that goes wrong.
@@ -178,6 +179,19 @@ fn seed() -> u64 {
     std::env::var("HOOKSWITCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED)
 }
 
+/// The numbers of the part that `HOOKSWITCH_SHARD` names; all without it.
+fn shard(all: usize) -> Vec<usize> {
+    let Ok(named) = std::env::var("HOOKSWITCH_SHARD") else { return (0..all).collect() };
+    let parts = named.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    let (part, parts): (usize, usize) = parts.expect("HOOKSWITCH_SHARD is like 3/40");
+    assert!((1..=parts).contains(&part), "HOOKSWITCH_SHARD names a part that is not there: {named}");
+    (0..all).filter(|number| number % parts == part - 1).collect()
+}
+
+fn sample_size(default: usize) -> usize {
+    std::env::var("HOOKSWITCH_SAMPLE").ok().and_then(|size| size.parse().ok()).unwrap_or(default)
+}
+
 /// Runs one play from its beginning to its end, in time of its own.
 fn block<T>(work: BoxFuture<'static, T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -199,7 +213,7 @@ fn sample(all: usize, wanted: usize, seed: u64) -> Vec<usize> {
 fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_never_does_harm() {
     let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
     let (seed, all) = (seed(), block(combinations().boxed()));
-    let chosen = if full { (0..all.len()).collect() } else { sample(all.len(), SAMPLE, seed) };
+    let chosen = if full { shard(all.len()) } else { sample(all.len(), sample_size(SAMPLE), seed) };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = chosen.len().div_ceil(threads);
     let all = &all;
