@@ -79,6 +79,8 @@ struct Stored {
     events: Vec<Value>,
     version: u64,
     hang: bool,
+    /// How long its answers take.
+    slow: Duration,
     trouble: Option<(usize, Trouble)>,
     fail_next_write: Option<StatusCode>,
 }
@@ -131,8 +133,8 @@ impl Server {
         writes.into_iter().filter(|write| !write.contains("/events")).collect()
     }
 
-    /// Reasons of the events told since the last call.
-    pub fn events(&self) -> Vec<String> {
+    /// Reasons of the events that came since the last call.
+    fn events(&self) -> Vec<String> {
         let told = std::mem::take(&mut self.inner.lock().unwrap().events);
         told.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect()
     }
@@ -147,6 +149,11 @@ impl Server {
     /// Whether calls are left without an answer.
     pub fn hang(&self, hang: bool) {
         self.inner.lock().unwrap().hang = hang;
+    }
+
+    /// Lets answers take so long from now on.
+    pub fn slow_down(&self, slow: Duration) {
+        self.inner.lock().unwrap().slow = slow;
     }
 
     /// Lets the write after `writes` others meet trouble.
@@ -178,6 +185,10 @@ impl Server {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
         if self.inner.lock().unwrap().hang {
             futures::future::pending::<()>().await;
+        }
+        let slow = self.inner.lock().unwrap().slow;
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
         }
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
@@ -749,6 +760,12 @@ impl World {
             wake,
         };
         Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways, switches }
+    }
+
+    /// Reasons of the events told since the last call.
+    pub async fn events(&self) -> Vec<String> {
+        self.ctx.recorder.flush().await;
+        self.server.events()
     }
 
     /// Brings the caches to what the API server has.

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::{mpsc, oneshot};
 
 use super::conditions::{self, bounded};
 
 /// The most bytes of a note; the API server refuses longer ones.
 const LONGEST_NOTE: usize = 1_024;
+
+/// The most events that wait to be told.
+const WAITING: usize = 1_024;
 
 /// How long telling an event may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,10 +36,16 @@ pub struct Note {
     pub text: String,
 }
 
-/// Tells events.
+/// Tells events, one after the other and beside the passes: whoever has something to tell does not wait for the API server.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    queue: mpsc::Sender<Queued>,
+}
+
+enum Queued {
+    Event(Box<(ObjectReference, Event)>),
+    /// Somebody waits until all before it were told.
+    Flush(oneshot::Sender<()>),
 }
 
 impl std::fmt::Debug for Events {
@@ -45,15 +55,17 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    /// Tells events in the name of the operator's pod `identity`.
+    /// Tells events in the name of the operator's pod `identity`, by a task that ends with the last copy of this.
     #[must_use]
     pub fn new(client: kube::Client, identity: &str) -> Self {
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let (queue, queued) = mpsc::channel(WAITING);
+        tokio::spawn(publish(Recorder::new(client, reporter), queued));
+        Self { queue }
     }
 
-    /// Tells an event about an object. A failure is logged and forgotten.
-    pub async fn tell(&self, about: &ObjectReference, note: Note) {
+    /// Has an event told about an object. One that cannot be told is logged and forgotten.
+    pub fn tell(&self, about: &ObjectReference, note: Note) {
         let event = Event {
             type_: if note.warning { EventType::Warning } else { EventType::Normal },
             reason: note.reason,
@@ -61,23 +73,51 @@ impl Events {
             action: note.action.to_owned(),
             secondary: None,
         };
-        match tokio::time::timeout(TIMEOUT, self.recorder.publish(&event, about)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(
-                namespace = about.namespace,
-                name = about.name,
-                reason = event.reason,
-                error = super::pass::shown(&error),
-                "an event could not be told"
-            ),
-            Err(_) => tracing::warn!(
-                namespace = about.namespace,
-                name = about.name,
-                reason = event.reason,
-                "an event was not told in time"
-            ),
+        if let Err(
+            mpsc::error::TrySendError::Full(Queued::Event(left))
+            | mpsc::error::TrySendError::Closed(Queued::Event(left)),
+        ) = self.queue.try_send(Queued::Event(Box::new((about.clone(), event))))
+        {
+            let (about, event) = *left;
+            untold(&about, &event, "too many others wait to be told");
         }
     }
+
+    /// Waits until every event before this call was told or given up.
+    pub async fn flush(&self) {
+        let (done, told) = oneshot::channel();
+        if self.queue.send(Queued::Flush(done)).await.is_ok() {
+            let _ = told.await;
+        }
+    }
+}
+
+async fn publish(recorder: Recorder, mut queued: mpsc::Receiver<Queued>) {
+    while let Some(next) = queued.recv().await {
+        match next {
+            Queued::Event(event) => {
+                let (about, event) = *event;
+                match tokio::time::timeout(TIMEOUT, recorder.publish(&event, &about)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => untold(&about, &event, &super::pass::shown(&error)),
+                    Err(_) => untold(&about, &event, "the API server did not take it in time"),
+                }
+            }
+            Queued::Flush(done) => {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+fn untold(about: &ObjectReference, event: &Event, why: &str) {
+    tracing::warn!(
+        namespace = about.namespace,
+        name = about.name,
+        reason = event.reason,
+        error = why,
+        "an event could not be told"
+    );
 }
 
 /// The transitions between two states of an object's conditions: another status or another reason is one, another

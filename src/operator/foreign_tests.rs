@@ -317,6 +317,7 @@ async fn neither_number_nor_code_nor_text_of_a_test_shows_anywhere() {
     world.ctx.metrics.register_shared(&mut registry);
     prometheus_client::encoding::text::encode(&mut shown, &registry).unwrap();
     assert!(shown.contains(r#"source="Test""#), "the figures are read");
+    world.ctx.recorder.flush().await;
     for mut object in world.server.everything_but_secrets() {
         object.as_object_mut().unwrap().remove("spec");
         shown += &object.to_string();

@@ -65,7 +65,7 @@ async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_
     assert_eq!((signal(&world, "a", "Refusals"), signal(&world, "b", "Refusals")), ("Pass".into(), "Unknown".into()));
     let before = world.server.get(&format!("{HOOKS}/a")).unwrap()["status"].clone();
     changes(&world);
-    world.server.events();
+    world.events().await;
     world.org.spoil("Acme a", true);
     for _ in 0..24 {
         door.okta_calls(&world);
@@ -78,7 +78,7 @@ async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_
         (vec!["Acme a".into()], &json!("Healthy"), &Value::Null)
     );
     assert_eq!((signal(&world, "a", "Refusals"), signal(&world, "a", "Execute")), ("Pass".into(), "Pass".into()));
-    let events = world.server.events();
+    let events = world.events().await;
     assert_eq!(events.iter().filter(|reason| *reason == "SecretReapplied").count(), 1, "{events:?}");
     let history = world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["history"].clone();
     assert_eq!(history.as_array().unwrap().last().unwrap()["verb"], "Replace");
@@ -239,7 +239,7 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
         world.org.break_addresses(broken);
         let content = world.org.content(&world.org.hooks()[0].id).unwrap();
         changes(&world);
-        world.server.events();
+        world.events().await;
         for _ in 0..360 {
             door.stranger_calls(&world);
             serve_other(&world);
@@ -251,7 +251,7 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
         assert_eq!(active(&world), ["Acme a"]);
         let now = world.org.content(&world.org.hooks()[0].id).unwrap();
         assert_eq!((now.uri, now.secret.expose()), (content.uri, content.secret.expose()), "what was there is there");
-        let told = world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
+        let told = world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
         assert_eq!(told, made.len());
     }
 }
@@ -334,7 +334,7 @@ async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refus
         door.okta_calls(&world);
         probed_looks(&mut world, 8).await;
         changes(&world);
-        world.server.events();
+        world.events().await;
         world.org.fail(Some(Failure::Server { status: 503, code: None }));
         door.stranger_calls(&world);
         probed_looks(&mut world, 8).await;
@@ -342,7 +342,7 @@ async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refus
         world.org.fail(None);
         probed_looks(&mut world, 6).await;
         assert_eq!(changes(&world), expected, "Okta is away for {away:?} more");
-        let told = world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
+        let told = world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
         assert_eq!(told, expected.len());
     }
 }
@@ -361,12 +361,12 @@ async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_sam
     assert!(tokio::time::timeout(Duration::from_millis(750), pass).await.is_err());
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(changes(&world), ["replace"]);
-    let told = |world: &World| world.server.events().iter().filter(|reason| *reason == "SecretReapplied").count();
-    assert_eq!(told(&world), 1);
+    let told = async |world: &World| world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
+    assert_eq!(told(&world).await, 1);
     world.org.slow_down(Duration::ZERO);
     probed_looks(&mut world, 6).await;
     // the recorded plan, whose end no pass wrote down, is made sure of
-    assert_eq!((changes(&world), told(&world)), (vec!["replace"], 0), "told once");
+    assert_eq!((changes(&world), told(&world).await), (vec!["replace"], 0), "told once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -414,13 +414,13 @@ async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
 #[tokio::test(start_paused = true)]
 async fn a_switch_is_confirmed_by_the_first_call_once_whoever_leads() {
     let confirmed = |world: &World| condition(world, PATH, "TrafficConfirmed");
-    let told = |world: &World| world.server.events().iter().filter(|reason| *reason == "TrafficConfirmed").count();
+    let told = async |world: &World| world.events().await.iter().filter(|reason| *reason == "TrafficConfirmed").count();
     let mut world = scene(|_| {});
     looks(&mut world, 6).await;
     assert_eq!(confirmed(&world), is("Unknown", "NoCallYet"));
     world.ctx.reports.set_called("otp", "a", "a", 0);
     looks(&mut world, 2).await;
-    assert_eq!((confirmed(&world), told(&world)), (is("True", "CallsArrive"), 1), "the first activation counts");
+    assert_eq!((confirmed(&world), told(&world).await), (is("True", "CallsArrive"), 1), "the first activation counts");
 
     annotate(&world, "hookswitch.dev/promote", "b");
     looks(&mut world, 3).await;
@@ -431,15 +431,15 @@ async fn a_switch_is_confirmed_by_the_first_call_once_whoever_leads() {
     serve(&next, "a", true);
     serve(&next, "b", true);
     looks(&mut next, 2).await;
-    assert_eq!((confirmed(&next), told(&next)), (is("Unknown", "NoCallYet"), 0));
+    assert_eq!((confirmed(&next), told(&next).await), (is("Unknown", "NoCallYet"), 0));
     next.ctx.reports.set_called("otp", "b", "b", 0);
     looks(&mut next, 2).await;
-    assert_eq!((confirmed(&next), told(&next)), (is("True", "CallsArrive"), 1));
+    assert_eq!((confirmed(&next), told(&next).await), (is("True", "CallsArrive"), 1));
     assert!(status(&next)["history"][0]["firstCallAfterMs"].is_u64());
     let mut third = World::between(server, org.clone(), Arc::new(org));
     serve(&third, "a", true);
     third.ctx.reports.set_called("otp", "b", "b", 0);
     third.server.writes();
     looks(&mut third, 3).await;
-    assert_eq!((confirmed(&third), told(&third)), (is("True", "CallsArrive"), 0));
+    assert_eq!((confirmed(&third), told(&third).await), (is("True", "CallsArrive"), 0));
 }

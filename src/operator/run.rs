@@ -229,7 +229,10 @@ async fn lead(
         if ended.is_ok() {
             // passes under way end while the lease is still renewed
             tracing::info!("stopping: passes under way are let finish");
-            let drained = async { while controllers.join_next().await.is_some() {} };
+            let drained = async {
+                while controllers.join_next().await.is_some() {}
+                ctx.recorder.flush().await;
+            };
             tokio::select! {
                 _ = tokio::time::timeout(DRAIN, drained) => {}
                 _ = &mut kept => {}

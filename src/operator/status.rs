@@ -70,7 +70,7 @@ where
     let known = object.status().map(Conditions::conditions).unwrap_or_default();
     let about = object.object_ref(&());
     for note in events::transitions(known, status.conditions()) {
-        ctx.recorder.tell(&about, note).await;
+        ctx.recorder.tell(&about, note);
     }
     Ok(Some(written))
 }

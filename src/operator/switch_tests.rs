@@ -3,19 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use base64::Engine as _;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::{
     double::{GATEWAYS, HOOKS, REPORT_TOKEN, SECRETS, SWITCHES, World},
     flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, secret, world},
-    pass::Reconcile as _,
+    pass::{PassError, Reconcile as _},
     probe,
     reports::Serving,
     switch,
+    wake::{Kind, Target, Woken},
 };
 use crate::{
-    api::HookSwitch,
-    okta::{Failure, ObjectRef, log::Kind, types::HookStatus},
+    api::{HookSwitch, OktaOrg},
+    okta::{Failure, ObjectRef, log, types::HookStatus},
 };
 
 pub const PATH: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches/acme";
@@ -200,6 +202,56 @@ async fn when_the_active_hooks_gateway_is_gone_the_standby_is_active_and_a_perso
     assert_eq!(status(&world)["handled"]["failback"], "ann, 10:42");
     looks(&mut world, 10).await;
     assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme a".into()], json!("Healthy")));
+}
+
+/// Passes over the switch and its org, each begun when it is woken, beside those that run; until all is still.
+async fn woken(world: &mut World) {
+    let (orgs, switches) = (world.ctx.wake.listen(Kind::OktaOrg), world.ctx.wake.listen(Kind::HookSwitch));
+    let mut wakes = std::pin::pin!(futures::stream::select(orgs, switches));
+    let mut running = tokio::task::JoinSet::<Result<(), PassError>>::new();
+    world.ctx.wake.wake(Target::new(Kind::HookSwitch, "otp", "acme"));
+    loop {
+        let kind = tokio::select! {
+            biased;
+            Some(Woken::One(target)) = wakes.next() => target.kind,
+            ended = running.join_next() => match ended {
+                Some(ended) => { ended.unwrap().unwrap(); continue }
+                None => return,
+            },
+        };
+        world.sync();
+        let (ctx, org) = (Arc::clone(&world.ctx), world.ctx.caches.orgs.get("otp", "acme").unwrap());
+        let switch = world.ctx.caches.switches.get("otp", "acme").unwrap();
+        match kind {
+            Kind::OktaOrg => running.spawn(async move { OktaOrg::reconcile(org, ctx).await.map(drop) }),
+            _ => running.spawn(async move { HookSwitch::reconcile(switch, ctx).await.map(drop) }),
+        };
+    }
+}
+
+/// In simulated time, where only waiting takes any: what the machine's own work adds is for benchmarks.
+#[tokio::test(start_paused = true)]
+async fn a_switch_waits_for_four_calls_to_okta_and_for_reading_and_recording_its_plan() {
+    let (of_okta, of_kubernetes) = (Duration::from_millis(80), Duration::from_millis(10));
+    let mut world = scene(|_| {});
+    looks(&mut world, 8).await;
+    serve(&world, "a", false);
+    looks(&mut world, 4).await;
+    assert_eq!(status(&world)["phase"], "Suspect");
+    world.org.slow_down(of_okta);
+    world.server.slow_down(of_kubernetes);
+    while active(&world) == ["Acme a"] {
+        woken(&mut world).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let shown = status(&world);
+    let record = &shown["history"][0];
+    let millis = |of: Duration| i64::try_from(of.as_millis()).unwrap();
+    assert_eq!(record["withoutActiveMs"], millis(of_okta * 2), "between two calls there is nothing else: {record}");
+    // the decision and the plan are recorded, hooks and switches are read anew; the two secrets, read twice here, are watched
+    // in a cluster
+    let beside = of_kubernetes * (2 + 2 + 2 * 2);
+    assert_eq!(record["tookMs"], millis(of_okta * 4 + beside), "{record}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -567,10 +619,10 @@ async fn passcodes_that_okta_sends_itself_speak_against_the_hook_and_two_witness
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
     probed_looks(&mut world, 6).await;
     assert_eq!(signal(&world, "a", "SystemLog"), "Unknown", "no passcodes");
-    world.org.log_events(Kind::Sent { fell_back: false }, 5);
+    world.org.log_events(log::Kind::Sent { fell_back: false }, 5);
     probed_looks(&mut world, 6).await;
     assert_eq!(signal(&world, "a", "SystemLog"), "Pass");
-    world.org.log_events(Kind::Sent { fell_back: true }, 6);
+    world.org.log_events(log::Kind::Sent { fell_back: true }, 6);
     probed_looks(&mut world, 10).await;
     assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Fail".into(), vec!["Acme a".to_owned()]));
     world.org.break_addresses(&["https://a."]);
@@ -589,7 +641,7 @@ async fn numbers_that_fail_by_an_attackers_doing_are_no_fault_of_the_hook() {
     let mut world = scene(|_| {});
     for failed in 0..30 {
         world.ctx.reports.set_failed("otp", "a", "a", failed * 4);
-        world.org.log_events(Kind::Sent { fell_back: true }, 4);
+        world.org.log_events(log::Kind::Sent { fell_back: true }, 4);
         probed_looks(&mut world, 1).await;
     }
     assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Pass".into(), vec!["Acme a".to_owned()]));

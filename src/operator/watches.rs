@@ -119,7 +119,7 @@ async fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>
             let text = "The operator cannot read this object and leaves everything as it is. \
                 Is the CustomResourceDefinition of the same release as the operator?";
             let (reason, action) = ("Unreadable".to_owned(), "Read");
-            ctx.recorder.tell(&about, Note { warning: true, reason, action, text: text.to_owned() }).await;
+            ctx.recorder.tell(&about, Note { warning: true, reason, action, text: text.to_owned() });
             known
         }
     }

@@ -56,7 +56,7 @@ pub async fn settle(hook: &Arc<TelephonyHook>, ctx: &Context) -> Result<Option<A
                 "let go without the call that was owed"
             );
             let note = Note { warning: true, reason: "NotDeletedInOkta".to_owned(), action: "Delete", text };
-            ctx.recorder.tell(&hook.object_ref(&()), note).await;
+            ctx.recorder.tell(&hook.object_ref(&()), note);
         }
     }
     finalizer::set(ctx, hook, finalizer::OKTA, false).await?;

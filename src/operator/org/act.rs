@@ -88,7 +88,7 @@ pub async fn act(
         let report = run::run(&task.plan, &task.desired.org, calls, Budget::default(), &may_write).await;
         state.ran(before, report.finished, Instant::now());
         take_in(&ctx, &report, &task, begun, &mut state);
-        settle(&ctx, &report, &task).await;
+        settle(&ctx, &report, &task);
         (report, state)
     });
     running.await.ok()
@@ -132,11 +132,11 @@ fn take_in(ctx: &Context, report: &Report, task: &Task, begun: Instant, state: &
 }
 
 /// Settles the doubts about secrets that were written or refused.
-async fn settle(ctx: &Context, report: &Report, task: &Task) {
+fn settle(ctx: &Context, report: &Report, task: &Task) {
     let doubts = &task.session.doubts;
     for written in report.applied.iter().filter(|written| written.secret.is_some()) {
         if let Some(place) = doubts.settle(&written.object, true, Instant::now()) {
-            secret_reapplied(ctx, &task.host, &written.object, &place).await;
+            secret_reapplied(ctx, &task.host, &written.object, &place);
         }
     }
     for refused in report.refused.iter().filter(|refused| refused.verb == Verb::Replace) {
@@ -146,7 +146,7 @@ async fn settle(ctx: &Context, report: &Report, task: &Task) {
 
 /// The secret that calls were refused for was written anew: what was seen before says nothing any more, and Okta is asked at
 /// once whether it helped.
-async fn secret_reapplied(ctx: &Context, host: &str, object: &ObjectRef, place: &str) {
+fn secret_reapplied(ctx: &Context, host: &str, object: &ObjectRef, place: &str) {
     let hooks = &ctx.caches.hooks;
     if let Some(place) = hooks.get(&object.namespace, place) {
         if let Some(gateway) = place.spec.target.gateway() {
@@ -160,7 +160,7 @@ async fn secret_reapplied(ctx: &Context, host: &str, object: &ObjectRef, place: 
     let Some(hook) = hooks.get(&object.namespace, &object.name) else { return };
     let text = "Okta's calls seemed to come without the hook's secret, so it was written to Okta anew.".to_owned();
     let note = Note { warning: true, reason: "SecretReapplied".to_owned(), action: "Update", text };
-    ctx.recorder.tell(&hook.object_ref(&()), note).await;
+    ctx.recorder.tell(&hook.object_ref(&()), note);
 }
 
 /// Our hooks that are active by what Okta last listed.

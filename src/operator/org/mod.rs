@@ -119,13 +119,14 @@ impl Reconcile for OktaOrg {
         let carried = state.carried.clone();
         let view = OrgView { problem: found.problem.clone(), hooks, in_use, carried };
         let changed = session.show(view);
+        // a switch sees the view at once; what is written of it meanwhile is for the next leader
+        ctx.wake.wake_all(switches);
         pass.remember(&changed).await?;
         let made = pass.state_mut()?.changes.clone();
         let status = status::build(&pass.org, &ctx.installation.mark, &found, &made);
         super::status::write(&ctx, &pass.org, status).await?;
         pass.state_mut()?.changes.clear();
         drop(pass);
-        ctx.wake.wake_all(switches);
         ctx.wake.wake_all(changed.into_iter().map(|hook| Target::new(Kind::TelephonyHook, hook.namespace, hook.name)));
         Ok(Requeue::After(if leaving { wait.min(deletion::GRACE) } else { wait }))
     }
@@ -307,7 +308,7 @@ impl<'c> Pass<'c> {
                 }
             };
         }
-        self.tell_drift(&plan, &declared).await?;
+        self.tell_drift(&plan, &declared)?;
         let mut wait = next_look(&plan, poll);
         match begins {
             _ if plan.moves.is_empty() => self.keep_record(&plan, true),
@@ -511,7 +512,7 @@ impl<'c> Pass<'c> {
     }
 
     /// Tells of hooks that somebody changed in Okta: an Event, a count and the hook's status, once for each change.
-    async fn tell_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), PassError> {
+    fn tell_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), PassError> {
         for verdict in &plan.verdicts {
             let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
             if matches!(one.ruling, Ruling::Switch { switching: true, .. }) {
@@ -533,7 +534,7 @@ impl<'c> Pass<'c> {
             }
             let text = format!("Somebody changed the hook in Okta: {}. It is put right.", names.join(", "));
             let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
-            self.ctx.recorder.tell(&one.hook.object_ref(&()), note).await;
+            self.ctx.recorder.tell(&one.hook.object_ref(&()), note);
         }
         Ok(())
     }

@@ -146,14 +146,15 @@ impl Reconcile for HookSwitch {
         let decided = machine.target() != before.as_deref();
         let look = machine.next_look(&settings, now);
         ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready, confirmed);
-        tell(&ctx, &object, &told, seen.carried.as_ref()).await;
-        if let Some(first_call) = first_call {
-            tell_first_call(&ctx, &object, &first_call).await;
-        }
         doubt(&ctx, &object, &machine, &seen, &settings);
         ctx.switches.keep(key.clone(), Some(machine));
+        // the org goes to work before anybody is told: an outage waits for it
         if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
             ctx.wake.wake_all(org(&object, &ctx).map(|org| Target::new(Kind::OktaOrg, &key.0, org)));
+        }
+        tell(&ctx, &object, &told, seen.carried.as_ref());
+        if let Some(first_call) = first_call {
+            tell_first_call(&ctx, &object, &first_call);
         }
         Ok(Requeue::After(look))
     }
@@ -241,17 +242,17 @@ fn doubt(ctx: &Context, switch: &HookSwitch, machine: &Machine, seen: &Sighting,
 }
 
 /// Tells that Okta's calls arrive at the hook that a switch made active.
-async fn tell_first_call(ctx: &Context, switch: &HookSwitch, first: &FirstCall) {
+fn tell_first_call(ctx: &Context, switch: &HookSwitch, first: &FirstCall) {
     let after =
         first.after.map(|after| format!(", {} ms after the switch to it", after.as_millis())).unwrap_or_default();
     let text = format!("Okta's calls arrive at {}{after}.", first.hook);
     tracing::info!(switch = shown(&key(switch)), text, "the first call came");
     let note = Note { warning: false, reason: "TrafficConfirmed".to_owned(), action: "Switch", text };
-    ctx.recorder.tell(&switch.object_ref(&()), note).await;
+    ctx.recorder.tell(&switch.object_ref(&()), note);
 }
 
 /// One Event and one line of the log for each thing that happened.
-async fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told], carried: Option<&Carried>) {
+fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told], carried: Option<&Carried>) {
     let about = switch.object_ref(&());
     for one in told {
         let (warning, reason, text) = status::note(one);
@@ -264,6 +265,6 @@ async fn tell(ctx: &Context, switch: &HookSwitch, told: &[Told], carried: Option
             }
         }
         let note = Note { warning, reason: reason.to_owned(), action: "Switch", text };
-        ctx.recorder.tell(&about, note).await;
+        ctx.recorder.tell(&about, note);
     }
 }
