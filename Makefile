@@ -37,6 +37,10 @@ test-full: ## The same with every matrix and fuzz run whole (some hours)
 explore: ## Property tests and matrix samples with random seeds (ROUNDS=10; SEED=… repeats one)
 	@tests/explore.sh
 
+.PHONY: mutants
+mutants: ## List small wrong edits that no unit test notices (FILES=src/okta/run.rs, SHARD=0/10; hours for all)
+	@tests/mutants.sh
+
 .PHONY: failover-table
 failover-table: images ## Measure switches on the test cluster and print the table of docs/failover.md
 	@tests/cluster/table.sh
