@@ -10,9 +10,7 @@ use hookswitch::message::Secret;
 use hookswitch::okta::client::{Api, Client};
 use hookswitch::okta::error::{CallError, Failure, TookEffect};
 use hookswitch::okta::log;
-use hookswitch::okta::types::{
-    Header, HookContent, HookId, HookStatus, OrgIdentity, OrgUrl, RateLimit, RequestId,
-};
+use hookswitch::okta::types::{Header, HookContent, HookId, HookStatus, OrgIdentity, OrgUrl, RateLimit, RequestId};
 use tokio::net::TcpListener;
 
 mod scripted;

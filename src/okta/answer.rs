@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::header::{DATE, HeaderMap, LINK, RETRY_AFTER};
 use http::StatusCode;
+use http::header::{DATE, HeaderMap, LINK, RETRY_AFTER};
 use jiff::Timestamp;
 use url::Url;
 

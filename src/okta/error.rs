@@ -138,7 +138,9 @@ fn advice(status: u16, code: Option<&str>) -> &'static str {
         (_, Some("E0000226" | "E0000264")) => {
             "make another hook active first, or take the Phone authenticator out of use in the org"
         }
-        (_, Some("E0000134" | "E0000135" | "E0000137")) => "see whether the hook's own server answers Okta as it should",
+        (_, Some("E0000134" | "E0000135" | "E0000137")) => {
+            "see whether the hook's own server answers Okta as it should"
+        }
         (405..=407 | 411..=417 | 431, _) => {
             "what Okta got is not what was sent: see whether a proxy changes or refuses the calls, and check spec.url of the OktaOrg"
         }
@@ -254,7 +256,10 @@ mod tests {
         for status in 300..500 {
             for code in [None, Some("E0000001"), Some("E0000226"), Some("E0000135"), Some(FEATURE_NOT_ENABLED)] {
                 let said = advice(status, code);
-                assert!(["set ", "change ", "have ", "make ", "see ", "ask "].iter().any(|do_it| said.contains(do_it)), "{said}");
+                assert!(
+                    ["set ", "change ", "have ", "make ", "see ", "ask "].iter().any(|do_it| said.contains(do_it)),
+                    "{said}"
+                );
             }
         }
     }

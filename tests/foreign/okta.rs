@@ -146,7 +146,8 @@ async fn a_page_that_goes_on_at_another_host_is_asked_for_at_the_org_itself() {
         assert!(["/api/v1/logs?after=x", "/api/v1/logs/?after=x"].contains(&path), "{link}: {path}");
         assert!(second.to_lowercase().contains("host: localhost:"), "{link}: {second}");
     }
-    for link in ["</api/v1/users?after=x>; rel=\"next\"", "<https://acme.okta.com/api/v1/logs/../users>; rel=\"next\""] {
+    for link in ["</api/v1/users?after=x>; rel=\"next\"", "<https://acme.okta.com/api/v1/logs/../users>; rel=\"next\""]
+    {
         let server = serve(vec![answer(200, &format!("Link: {link}\r\n"), "[]")]).await;
         let since = log::From::Since("2026-08-21T00:00:00Z".parse().unwrap());
         assert_eq!(server.client.log(&since).await.unwrap_err().reason(), "OktaAnswerUnclear", "{link}");

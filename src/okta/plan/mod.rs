@@ -228,9 +228,8 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
 
 /// What the hooks carry that these moves update.
 fn kept(observed: &[ObservedHook], moves: &[Move]) -> BTreeMap<HookId, Metadata> {
-    let updated = |hook: &&ObservedHook| {
-        moves.iter().any(|step| matches!(step, Move::Update(what) if what.hook == hook.id))
-    };
+    let updated =
+        |hook: &&ObservedHook| moves.iter().any(|step| matches!(step, Move::Update(what) if what.hook == hook.id));
     let carries = |hook: &ObservedHook| Some((hook.id.clone(), hook.metadata.clone()?));
     observed.iter().filter(updated).filter_map(carries).collect()
 }

@@ -76,7 +76,8 @@ mod tests {
             (Some("E0000038"), Ready::OktaRefused),
         ] {
             let failure = Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
-            let problem = problem(&CallError { doing: "list telephony hooks", failure, request_id: None, rate: None }, &org);
+            let problem =
+                problem(&CallError { doing: "list telephony hooks", failure, request_id: None, rate: None }, &org);
             assert!(problem.reason == reason && problem.stalled, "{code:?}: {}", problem.message);
         }
     }

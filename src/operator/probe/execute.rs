@@ -142,8 +142,11 @@ mod tests {
     #[test]
     fn an_okta_that_cannot_be_asked_is_told_with_what_to_do() {
         let forbidden = |code: Option<&str>| Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
-        let refused = |status, code: &str| {
-            Failure::Refused { status, code: Some(code.into()), summary: "no".into(), causes: Vec::new() }
+        let refused = |status, code: &str| Failure::Refused {
+            status,
+            code: Some(code.into()),
+            summary: "no".into(),
+            causes: Vec::new(),
         };
         for (failure, says) in [
             (forbidden(Some("E0000006")), "okta.inlinehooks.manage"),

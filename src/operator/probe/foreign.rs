@@ -93,9 +93,7 @@ pub fn draw(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Option<Passcod
 
 fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
     match answer {
-        Ok(answer) if answer.status == 200 => {
-            judge_said(passcode::said_in(&answer.body))
-        }
+        Ok(answer) if answer.status == 200 => judge_said(passcode::said_in(&answer.body)),
         Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is not taken at its URL.".to_owned()),
         Ok(answer) => (Sight::Fail, format!("A passcode for the test number is answered {}.", answer.status)),
         // `PublicURL` sees the same network, and one cause is not two witnesses
@@ -106,9 +104,10 @@ fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
             Sight::Fail,
             format!("A passcode for the test number is not answered within {} ms.", ADDRESS_TIMEOUT.as_millis()),
         ),
-        Err(SendError::Unclear { cause: "too-large" }) => {
-            (Sight::Fail, "A passcode for the test number is answered with 256 KB or more, which Okta does not read.".to_owned())
-        }
+        Err(SendError::Unclear { cause: "too-large" }) => (
+            Sight::Fail,
+            "A passcode for the test number is answered with 256 KB or more, which Okta does not read.".to_owned(),
+        ),
         Err(SendError::Unclear { .. }) => {
             (Sight::Fail, "A passcode for the test number is not answered as a web server does.".to_owned())
         }
