@@ -192,7 +192,7 @@ impl SystemLog {
         });
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let longer = if events.happened % 2 == 0 { how.log_disorder_ms } else { 0 };
+        let longer = if events.happened.is_multiple_of(2) { how.log_disorder_ms } else { 0 };
         let pause = how.log_delay_ms.saturating_add(longer).min(LONGEST_DELAY_MS);
         events.happened += 1;
         events.settle(now);
