@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use http::header::{DATE, HeaderMap, LINK};
-use http::{HeaderName, StatusCode};
+use http::StatusCode;
+use http::header::{DATE, HeaderMap, LINK, RETRY_AFTER};
 use jiff::Timestamp;
 use url::Url;
 
-use crate::okta::error::{CallError, Failure};
+use crate::okta::error::{CallError, FEATURE_NOT_ENABLED, Failure, INVALID_SESSION};
 use crate::okta::text::without_secrets;
 use crate::okta::types::{Answer, RateLimit, RequestId};
-use crate::okta::wire::ErrorBody;
+use crate::okta::wire;
 
 /// Pause after a 429 that does not say how long.
 const UNTOLD_WAIT: Duration = Duration::from_mins(1);
@@ -47,19 +47,41 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<RequestId> {
     RequestId::new(headers.get("x-okta-request-id")?.to_str().ok()?)
 }
 
-/// The rate-limit headers. The reset is an instant of Okta's clock, so it is measured against the answer's own `Date`
-/// where there is one: our clock may be wrong.
+/// The rate-limit headers; `None` where one is missing or makes no sense.
 pub(crate) fn rate_limit(headers: &HeaderMap) -> Option<RateLimit> {
-    let number =
-        |name: &'static str| headers.get(HeaderName::from_static(name))?.to_str().ok()?.trim().parse::<i64>().ok();
-    let reset = number("x-rate-limit-reset")?;
-    let now = answered_at(headers).unwrap_or_else(|| Timestamp::now().as_second());
-    let seconds = u64::try_from(reset.saturating_sub(now)).unwrap_or(0);
     Some(RateLimit {
-        limit: u32::try_from(number("x-rate-limit-limit")?).ok()?,
-        remaining: u32::try_from(number("x-rate-limit-remaining")?).ok()?,
-        resets_in: Duration::from_secs(seconds).min(LONGEST_RESET),
+        limit: u32::try_from(number(headers, "x-rate-limit-limit")?).ok()?,
+        remaining: u32::try_from(number(headers, "x-rate-limit-remaining")?).ok()?,
+        resets_in: resets_in(headers)?,
     })
+}
+
+/// Time to the reset. It is an instant of Okta's clock, so it is measured against the answer's own `Date` where there is one:
+/// our clock may be wrong. One that is long over or further away than any window is not believed.
+fn resets_in(headers: &HeaderMap) -> Option<Duration> {
+    let reset = number(headers, "x-rate-limit-reset")?;
+    let now = answered_at(headers).unwrap_or_else(|| Timestamp::now().as_second());
+    let ahead = reset.saturating_sub(now);
+    let longest = i64::try_from(LONGEST_RESET.as_secs()).ok()?;
+    (-60..=longest).contains(&ahead).then(|| Duration::from_secs(u64::try_from(ahead).unwrap_or(0)))
+}
+
+/// How long a 429 says to stay away: by Okta's header, else by that of whoever stands before it.
+fn wait(headers: &HeaderMap) -> Duration {
+    let retry_after = || {
+        let seconds = number(headers, RETRY_AFTER.as_str()).and_then(|seconds| u64::try_from(seconds).ok());
+        seconds.map(Duration::from_secs).filter(|wait| *wait <= LONGEST_RESET)
+    };
+    resets_in(headers).or_else(retry_after).map_or(UNTOLD_WAIT, |wait| wait.max(Duration::from_secs(1)))
+}
+
+/// Whether a 429 is for too many calls at once: then limit and what is left of it are both 0.
+fn is_for_concurrency(headers: &HeaderMap) -> bool {
+    ["x-rate-limit-limit", "x-rate-limit-remaining"].iter().all(|name| number(headers, name) == Some(0))
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 fn answered_at(headers: &HeaderMap) -> Option<i64> {
@@ -95,45 +117,35 @@ pub(crate) fn unfinished(status: StatusCode, headers: &HeaderMap, detail: &str) 
 
 /// Sorts an answer that is not 2xx. `hidden` is blanked out of whatever text is kept.
 pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidden: &[&str]) -> Failure {
-    let error: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
+    let error = wire::read_error(body);
     let clean = |text: &str, max| without_secrets(text, hidden, max);
-    let summary = match error.summary.as_deref().map(|text| clean(text, 300)).filter(|text| !text.is_empty()) {
-        Some(summary) => summary,
-        None if status.is_redirection() => "a redirect, which is not followed; check the org's address".to_owned(),
-        None => "no reason given".to_owned(),
-    };
-    let code = error.code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()).map(Into::into);
-    match status.as_u16() {
-        401 => Failure::Unauthorized,
-        403 => Failure::Forbidden { summary: summary.into() },
-        404 => Failure::NotFound,
-        429 => {
-            let rate = rate_limit(headers);
-            let wait = rate.map(|rate| rate.resets_in).filter(|wait| !wait.is_zero()).unwrap_or(UNTOLD_WAIT);
-            Failure::RateLimited { wait, concurrency: rate.is_some_and(|rate| rate.limit == 0 && rate.remaining == 0) }
+    let summary = error.summary.as_deref().map(|text| clean(text, 300)).filter(|text| !text.is_empty());
+    let summary: Box<str> = summary.map_or_else(|| "no reason given".into(), Into::into);
+    let code: Option<Box<str>> =
+        error.code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()).map(Into::into);
+    match (status.as_u16(), code.as_deref()) {
+        // the token's own end has one code with 401 and one with 403, and 401 has one that is not about the token
+        (401, Some(FEATURE_NOT_ENABLED)) => {
+            Failure::Refused { status: 401, code, summary, causes: causes(&error.causes, hidden) }
         }
-        300..=499 => Failure::Refused {
-            status: status.as_u16(),
-            code,
-            summary: summary.into(),
-            causes: error
-                .causes
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|cause| cause.summary)
-                .take(5)
-                .map(|cause| clean(&cause, 200))
-                .collect(),
-        },
-        500..=599 => Failure::Server { status: status.as_u16(), code },
-        other => Failure::Unclear { detail: format!("status {other}") },
+        (401, _) | (403, Some(INVALID_SESSION)) => Failure::Unauthorized,
+        (403, _) => Failure::Forbidden { code, summary },
+        (404, _) => Failure::NotFound,
+        (429, _) => Failure::RateLimited { wait: wait(headers), concurrency: is_for_concurrency(headers) },
+        (status @ 300..=499, _) => Failure::Refused { status, code, summary, causes: causes(&error.causes, hidden) },
+        (status @ 500..=599, _) => Failure::Server { status, code },
+        (other, _) => Failure::Unclear { detail: format!("status {other}") },
     }
+}
+
+fn causes(causes: &[String], hidden: &[&str]) -> Vec<String> {
+    causes.iter().take(5).map(|cause| without_secrets(cause, hidden, 200)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
@@ -162,7 +174,7 @@ mod tests {
             ("x-rate-limit-remaining", "1"),
             ("x-rate-limit-reset", "9223372036854775807"),
         ]);
-        assert_eq!(rate_limit(&far).map(|rate| rate.resets_in), Some(LONGEST_RESET));
+        assert_eq!(rate_limit(&far), None, "nobody stays away for that long on the word of one header");
     }
 
     #[test]

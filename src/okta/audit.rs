@@ -124,6 +124,7 @@ fn written(id: HookId, content: &HookContent, status: HookStatus) -> ObservedHoo
         headers: content.headers.clone(),
         auth_type: Some("HEADER".into()),
         auth_header: Some(content.auth_header.clone()),
+        metadata: content.metadata.clone(),
     }
 }
 

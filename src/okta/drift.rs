@@ -164,6 +164,7 @@ mod tests {
             headers: vec![Header::new("X-Env", "prod"), Header::new("X-Hookswitch-Owner", "i/ns/main")],
             auth_header: "Authorization".into(),
             secret: Secret::from("hidden"),
+            metadata: None,
         }
     }
 
@@ -180,6 +181,7 @@ mod tests {
             headers: desired().headers,
             auth_type: Some("HEADER".into()),
             auth_header: Some("Authorization".into()),
+            metadata: None,
         }
     }
 

@@ -18,7 +18,10 @@ pub enum TookEffect {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// A definite 4xx (or a redirect, which is not followed).
-    #[error("Okta refused it with {status}{}: {summary}{}", shown_code(code.as_deref()), shown_causes(causes))]
+    #[error(
+        "Okta refused it with {status}{}: {summary}{}; {}",
+        shown_code(code.as_deref()), shown_causes(causes), advice(*status, code.as_deref())
+    )]
     Refused {
         /// HTTP status.
         status: u16,
@@ -43,18 +46,18 @@ pub enum Failure {
     )]
     Unauthorized,
     /// 403.
-    #[error(
-        "the API token's admin may not do this: {summary}; give it the Super Admin role, or a custom role with okta.inlinehooks.manage"
-    )]
+    #[error("Okta denies it with 403{}: {summary}; {}", shown_code(code.as_deref()), Denied::by(code.as_deref()).advice())]
     Forbidden {
+        /// Okta's `E…` code, when it is Okta's API that answers and not something before it.
+        code: Option<Box<str>>,
         /// Okta's summary, at most 300 characters.
         summary: Box<str>,
     },
     /// 404.
-    #[error("Okta has no such object (it was deleted, or the org's address is wrong)")]
+    #[error("Okta has no such object: it was deleted, or the org's address is wrong; check spec.url of the OktaOrg")]
     NotFound,
     /// 5xx.
-    #[error("Okta answered {status}{}; whether the call took effect is not known; it is read back and tried again", shown_code(code.as_deref()))]
+    #[error("Okta answered {status}{}; whether the call took effect is not known; it is read back and tried again; if it lasts, see status.okta.com", shown_code(code.as_deref()))]
     Server {
         /// HTTP status.
         status: u16,
@@ -63,7 +66,7 @@ pub enum Failure {
     },
     /// It was sent, and no answer that can be believed came.
     #[error(
-        "no usable answer from Okta ({detail}); whether the call took effect is not known; it is read back and tried again"
+        "no usable answer from Okta ({detail}); whether the call took effect is not known; it is read back and tried again; if it lasts, check the org's address, the proxy and status.okta.com"
     )]
     Unclear {
         /// What was wrong with the answer.
@@ -77,6 +80,75 @@ pub enum Failure {
     },
 }
 
+/// E0000005, with 403: the token's session is over.
+pub(crate) const INVALID_SESSION: &str = "E0000005";
+
+/// E0000015, with 401: the org has not the feature.
+pub(crate) const FEATURE_NOT_ENABLED: &str = "E0000015";
+
+/// What a 403 is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The rights of the token's admin, or where the token may be used from.
+    Permission,
+    /// It was not Okta's API that answered: the address is blocked, or something between refuses the call.
+    BeforeOkta,
+    /// What the org has of Okta's services.
+    Service,
+    /// What Okta's words say.
+    AsTold,
+}
+
+impl Denied {
+    /// What a 403 with this code is about.
+    #[must_use]
+    pub fn by(code: Option<&str>) -> Self {
+        match code {
+            None => Self::BeforeOkta,
+            Some("E0000006") => Self::Permission,
+            // SMS limit, message template, no SMS and voice; the feature itself
+            Some("E0000150" | "E0000228" | "E0000247" | FEATURE_NOT_ENABLED) => Self::Service,
+            Some(_) => Self::AsTold,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Permission => {
+                "give the API token's admin the Super Admin role, or a custom role with okta.inlinehooks.manage; if it has it, let the                  token be used from the operator's address (Security > API > Tokens); if other changes are allowed, the org does not                  allow this one now: see in Workflow > Inline Hooks which telephony hook is active"
+            }
+            Self::BeforeOkta => {
+                "the answer is not of Okta's API: take the operator's address out of the blocked zones (Security > Networks), and see                  whether a proxy or firewall refuses the call"
+            }
+            Self::Service => "have Okta Support turn it on for the org, or raise its limit",
+            Self::AsTold => AS_TOLD,
+        }
+    }
+}
+
+const AS_TOLD: &str = "change what Okta names, or ask Okta Support with the request's id";
+
+/// What to do about a refusal.
+fn advice(status: u16, code: Option<&str>) -> &'static str {
+    match (status, code) {
+        (300..=399, _) => "a redirect is not followed: set spec.url of the OktaOrg to the org's own address",
+        (_, Some(FEATURE_NOT_ENABLED)) => "have Okta Support turn the feature on for the org",
+        (_, Some("E0000226" | "E0000264")) => {
+            "make another hook active first, or take the Phone authenticator out of use in the org"
+        }
+        (_, Some("E0000134" | "E0000135" | "E0000137")) => {
+            "see whether the hook's own server answers Okta as it should"
+        }
+        (405..=407 | 411..=417 | 431, _) => {
+            "what Okta got is not what was sent: see whether a proxy changes or refuses the calls, and check spec.url of the OktaOrg"
+        }
+        (408..=410 | 423..=425, _) => "it is tried again; if it lasts, ask Okta Support with the request's id",
+        _ => AS_TOLD,
+    }
+}
+
 impl Failure {
     /// Whether the call may have changed something.
     #[must_use]
@@ -84,6 +156,15 @@ impl Failure {
         match self {
             Self::Server { .. } | Self::Unclear { .. } => TookEffect::Unknown,
             _ => TookEffect::No,
+        }
+    }
+
+    /// Okta's `E…` code, where it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } | Self::Forbidden { code, .. } | Self::Server { code, .. } => code.as_deref(),
+            _ => None,
         }
     }
 
@@ -151,4 +232,35 @@ fn shown_causes(causes: &[String]) -> String {
 
 fn shown_request(id: Option<&RequestId>) -> String {
     id.map(|id| format!(" [request {}]", id.as_str())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_403_is_about_permissions_only_where_okta_says_so() {
+        for (code, denied) in [
+            (Some("E0000006"), Denied::Permission),
+            (None, Denied::BeforeOkta),
+            (Some("E0000247"), Denied::Service),
+            (Some("E0000150"), Denied::Service),
+            (Some("E0000038"), Denied::AsTold),
+        ] {
+            assert_eq!(Denied::by(code), denied, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_okta_refuses_with_a_person_is_told_what_to_do() {
+        for status in 300..500 {
+            for code in [None, Some("E0000001"), Some("E0000226"), Some("E0000135"), Some(FEATURE_NOT_ENABLED)] {
+                let said = advice(status, code);
+                assert!(
+                    ["set ", "change ", "have ", "make ", "see ", "ask "].iter().any(|do_it| said.contains(do_it)),
+                    "{said}"
+                );
+            }
+        }
+    }
 }

@@ -2,7 +2,6 @@
 //! names.
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -58,28 +57,9 @@ pub enum Kind {
     HookFailed,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Raw {
-    uuid: String,
-    published: Timestamp,
-    event_type: String,
-    #[serde(default)]
-    outcome: Option<Outcome>,
-    #[serde(default)]
-    debug_context: Option<Debug>,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    result: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Debug {
-    #[serde(default)]
-    debug_data: Option<Map<String, Value>>,
+/// A time as Okta takes it in a query: ISO 8601 to the millisecond.
+pub(super) fn as_asked(at: Timestamp) -> String {
+    format!("{at:.3}")
 }
 
 /// Reads a page's events. One that cannot be read is passed over: Okta adds to them without notice.
@@ -89,21 +69,28 @@ struct Debug {
 pub(super) fn read(body: &[u8]) -> Result<(Vec<Event>, bool), &'static str> {
     let raw: Vec<Value> = serde_json::from_slice(body).map_err(|_| "the answer is not a list of events")?;
     let full = raw.len() >= PAGE;
-    let events = raw.into_iter().filter_map(|event| event_of(serde_json::from_value(event).ok()?));
-    Ok((events.collect(), full))
+    Ok((raw.iter().filter_map(event_of).collect(), full))
 }
 
-fn event_of(raw: Raw) -> Option<Event> {
-    if raw.uuid.is_empty() || raw.uuid.len() > 64 {
+fn event_of(raw: &Value) -> Option<Event> {
+    let id = match raw.get("uuid")? {
+        Value::String(id) => id.clone(),
+        Value::Number(id) => id.to_string(),
+        _ => return None,
+    };
+    if id.is_empty() || id.len() > 64 {
         return None;
     }
-    let debug = raw.debug_context.and_then(|debug| debug.debug_data).unwrap_or_default();
-    let kind = if raw.event_type == "inline_hook.executed" {
-        let failed = raw.outcome.and_then(|outcome| outcome.result).as_deref() != Some("SUCCESS");
-        let kind = field(&debug, "inlinehooktype").and_then(Value::as_str);
+    let at = raw.get("published")?.as_str()?.parse().ok()?;
+    let debug = raw.pointer("/debugContext/debugData")?.as_object()?;
+    let event_type = raw.get("eventType")?.as_str()?;
+    let kind = if event_type == "inline_hook.executed" {
+        // what is not told, or was not tried, is no failure
+        let failed = matches!(raw.pointer("/outcome/result").and_then(Value::as_str), Some("FAILURE" | "UNANSWERED"));
+        let kind = field(debug, "inlinehooktype").and_then(Value::as_str);
         (failed && kind == Some(TELEPHONY)).then_some(Kind::HookFailed)?
-    } else if raw.event_type.starts_with("system.sms.send") || raw.event_type.starts_with("system.voice.send") {
-        let flag = field(&debug, "issmshookfailover").or_else(|| field(&debug, "iscallhookfailover"));
+    } else if event_type.starts_with("system.sms.send") || event_type.starts_with("system.voice.send") {
+        let flag = field(debug, "issmshookfailover").or_else(|| field(debug, "iscallhookfailover"));
         let fell_back = match flag? {
             Value::Bool(flag) => *flag,
             Value::String(flag) => flag.eq_ignore_ascii_case("true"),
@@ -113,13 +100,13 @@ fn event_of(raw: Raw) -> Option<Event> {
     } else {
         return None;
     };
-    Some(Event { id: raw.uuid, at: raw.published, kind })
+    Some(Event { id, at, kind })
 }
 
 /// A field of the debug data: Okta documents `is_sms_hook_failover`, writes `isSmsHookFailover`, and warns that keys change.
 fn field<'d>(debug: &'d Map<String, Value>, plain: &str) -> Option<&'d Value> {
     let plainly = |key: &str| key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    debug.iter().find(|(key, _)| plainly(key) == plain).map(|(_, value)| value)
+    debug.iter().find(|(key, value)| !value.is_null() && plainly(key) == plain).map(|(_, value)| value)
 }
 
 #[cfg(test)]

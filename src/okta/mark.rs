@@ -112,6 +112,7 @@ mod tests {
             headers: headers.iter().map(|(name, value)| Header::new(*name, *value)).collect(),
             auth_type: None,
             auth_header: None,
+            metadata: None,
         }
     }
 

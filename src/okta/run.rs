@@ -7,7 +7,7 @@
 mod report;
 mod swap;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub use report::{Applied, AuditEntry, Purpose, Refused, Report, Result as AuditR
 use crate::okta::client::{Api, CallResult};
 use crate::okta::error::{CallError, Failure};
 use crate::okta::plan::{DesiredOrg, Effect, MOST_CALLS, Move, Plan, Subject, Verb};
-use crate::okta::types::{Answer, HookId, HookStatus, ObjectRef, ObservedHook};
+use crate::okta::types::{Answer, HookContent, HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
 
 /// Bounds of one run.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +59,7 @@ pub async fn run(
 ) -> Report {
     let mut runner = Runner {
         desired,
+        kept: &plan.kept,
         api,
         budget,
         may_write,
@@ -111,6 +112,7 @@ enum Went {
 
 struct Runner<'a> {
     desired: &'a DesiredOrg,
+    kept: &'a BTreeMap<HookId, Metadata>,
     api: &'a dyn Api,
     budget: Budget,
     may_write: &'a (dyn Fn(Duration) -> bool + Sync),
@@ -217,7 +219,10 @@ impl Runner<'_> {
         let begun = Instant::now();
         let answer = match (verb, hook, &content) {
             (Verb::Create, _, Some(content)) => some(bounded(until, self.api.create(content)).await),
-            (Verb::Replace, Some(id), Some(content)) => some(bounded(until, self.api.replace(id, content)).await),
+            (Verb::Replace, Some(id), Some(content)) => {
+                let content = HookContent { metadata: self.kept.get(id).cloned(), ..content.clone() };
+                some(bounded(until, self.api.replace(id, &content)).await)
+            }
             (Verb::Activate, Some(id), _) => some(bounded(until, self.api.activate(id)).await),
             (Verb::Deactivate, Some(id), _) => some(bounded(until, self.api.deactivate(id)).await),
             (Verb::Delete, Some(id), _) => none(bounded(until, self.api.delete(id)).await),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use serde::Serialize;
+use serde_json::{Map, Value};
 use url::Url;
 
 use crate::message::Secret;
@@ -31,7 +33,7 @@ pub enum InvalidValue {
     )]
     ApiToken,
     /// The text cannot be an Okta hook id.
-    #[error("an Okta hook id must be 1 to 64 letters, digits, '-' or '_'")]
+    #[error("an Okta hook id must be 1 to 64 letters, digits, '-', '.', '_' or '~', and not dots alone")]
     HookId,
 }
 
@@ -69,8 +71,10 @@ impl HookId {
     pub fn new(id: impl Into<String>) -> Result<Self, InvalidValue> {
         let id = id.into();
         let fits = (1..=64).contains(&id.len());
-        let clean = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits && clean { Ok(Self(id)) } else { Err(InvalidValue::HookId) }
+        // what a path's segment takes as it is (RFC 3986, section 2.3); dots alone would leave it
+        let clean = id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+        let stays = id.bytes().any(|b| b != b'.');
+        if fits && clean && stays { Ok(Self(id)) } else { Err(InvalidValue::HookId) }
     }
 
     /// The id as Okta spells it.
@@ -130,9 +134,12 @@ impl OrgUrl {
         url
     }
 
-    /// Whether `other` has the same scheme, host and port.
-    pub(crate) fn same_origin(&self, other: &Url) -> bool {
-        self.0.origin() == other.origin()
+    /// The same path and query at this org. Okta may name itself by another host than the one that it is asked at (a custom
+    /// domain, a proxy), and the credential goes to this one alone.
+    pub(crate) fn here(&self, other: &Url) -> Url {
+        let mut url = self.at(other.path());
+        url.set_query(other.query());
+        url
     }
 }
 
@@ -208,6 +215,26 @@ impl Header {
     }
 }
 
+/// What a hook in Okta carries beside the fields that are ours, such as an admin's opt-out of Okta's service protection. It is
+/// sent back as it was read, since what a PUT leaves out is gone.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Metadata(Map<String, Value>);
+
+impl Metadata {
+    /// Takes what Okta showed; nothing where there is nothing to send back.
+    #[must_use]
+    pub fn new(entries: Map<String, Value>) -> Option<Self> {
+        (!entries.is_empty()).then_some(Self(entries))
+    }
+}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} entries]", self.0.len())
+    }
+}
+
 /// What a hook is to be, complete: Okta's PUT replaces everything and its POST takes nothing less.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookContent {
@@ -221,6 +248,8 @@ pub struct HookContent {
     pub auth_header: String,
     /// The whole value of that header. Write-only at Okta: it is never returned.
     pub secret: Secret<String>,
+    /// What the hook in Okta carries that is not ours; `None` when it is created.
+    pub metadata: Option<Metadata>,
 }
 
 /// Whether Okta calls a hook.
@@ -234,7 +263,7 @@ pub enum HookStatus {
     Unreadable,
 }
 
-/// A telephony hook as Okta lists it. Only id, name, type and status are insisted on; what another tool left out is `None`.
+/// A telephony hook as Okta lists it. Only id, type and status are insisted on; what another tool left out is `None`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedHook {
     /// Okta's id.
@@ -259,6 +288,8 @@ pub struct ObservedHook {
     pub auth_type: Option<String>,
     /// Name of the header that carries the secret; its value is never returned.
     pub auth_header: Option<String>,
+    /// What it carries beside these fields.
+    pub metadata: Option<Metadata>,
 }
 
 impl ObservedHook {
@@ -354,7 +385,8 @@ mod tests {
     #[test]
     fn a_hook_id_cannot_leave_its_path_segment() {
         assert!(HookId::new("calkwr8b9vKJ12kmg1d7").is_ok());
-        for bad in ["", "a/b", "..", "a?b", "a%2f", &"a".repeat(65)] {
+        assert!(HookId::new("cal.1~x").is_ok());
+        for bad in ["", "a/b", ".", "..", "a?b", "a%2f", "a b", "ä", &"a".repeat(65)] {
             assert_eq!(HookId::new(bad), Err(InvalidValue::HookId), "{bad}");
         }
     }

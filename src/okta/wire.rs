@@ -1,105 +1,73 @@
 //! How hooks and errors look on Okta's wire: lenient on what we do not use, strict on what decisions hang on.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::okta::types::{Header, HookContent, HookId, HookStatus, ObservedHook, TELEPHONY, VERSION};
+use crate::okta::types::{Header, HookContent, HookId, HookStatus, Metadata, ObservedHook, TELEPHONY, VERSION};
 
 /// Most characters of a foreign text that are kept.
 const KEPT: usize = 2048;
 
-#[derive(Deserialize)]
-struct Hook {
-    id: String,
-    name: String,
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    version: Option<String>,
-    channel: Option<Channel>,
-}
-
-#[derive(Deserialize)]
-struct Channel {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    version: Option<String>,
-    config: Option<Config>,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    uri: Option<String>,
-    method: Option<String>,
-    headers: Option<Vec<Pair>>,
-    #[serde(rename = "authScheme")]
-    auth_scheme: Option<AuthScheme>,
-}
-
-#[derive(Deserialize)]
-struct Pair {
-    key: Option<String>,
-    value: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct AuthScheme {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    key: Option<String>,
-}
-
-/// One hook of an answer. `None`: a well-formed hook of another type.
+/// One hook of an answer. `None`: a hook of another type.
 ///
 /// # Errors
 /// What is wrong with it, without its values.
 pub(crate) fn read_hook(body: &[u8]) -> Result<Option<ObservedHook>, &'static str> {
-    let hook: Hook = serde_json::from_slice(body).map_err(|_| "the answer is not an inline hook")?;
-    observed(hook)
+    let hook: Value = serde_json::from_slice(body).map_err(|_| "the answer is not an inline hook")?;
+    observed(&hook)
 }
 
 /// The telephony hooks of a list.
 ///
 /// # Errors
-/// What is wrong with it, without its values. One hook without id, name, type or status spoils the list: a decision from
+/// What is wrong with it, without its values. One telephony hook without id or status spoils the list: a decision from
 /// half a list could take an active hook for absent.
 pub(crate) fn read_hooks(body: &[u8]) -> Result<Vec<ObservedHook>, &'static str> {
-    let hooks: Vec<Hook> = serde_json::from_slice(body).map_err(|_| "the answer is not a list of inline hooks")?;
-    hooks.into_iter().filter_map(|hook| observed(hook).transpose()).collect()
+    let hooks: Vec<Value> = serde_json::from_slice(body).map_err(|_| "the answer is not a list of inline hooks")?;
+    hooks.iter().filter_map(|hook| observed(hook).transpose()).collect()
 }
 
-fn observed(hook: Hook) -> Result<Option<ObservedHook>, &'static str> {
-    if hook.kind != TELEPHONY {
+/// Of another tool's hook every other field may be absent, null or of a shape that nobody documents.
+fn observed(hook: &Value) -> Result<Option<ObservedHook>, &'static str> {
+    let at = |path: &str| hook.pointer(path).and_then(text);
+    if at("/type").ok_or("the answer is not an inline hook")? != TELEPHONY {
         return Ok(None);
     }
-    let id = HookId::new(hook.id).map_err(|_| "a hook's id is not one")?;
-    let status = match hook.status.as_str() {
+    let id = HookId::new(at("/id").unwrap_or_default()).map_err(|_| "a hook's id is not one")?;
+    let status = match at("/status").ok_or("a hook has no status")?.as_str() {
         "ACTIVE" => HookStatus::Active,
         "INACTIVE" => HookStatus::Inactive,
         _ => HookStatus::Unreadable,
     };
-    let (channel_type, channel_version, config) =
-        hook.channel.map_or((None, None, None), |c| (c.kind, c.version, c.config));
-    let (uri, method, headers, auth) =
-        config.map_or((None, None, None, None), |c| (c.uri, c.method, c.headers, c.auth_scheme));
-    let (auth_type, auth_header) = auth.map_or((None, None), |a| (a.kind, a.key));
-    let headers = headers.unwrap_or_default();
-    let header = |pair: Pair| Header {
-        name: bounded(pair.key.unwrap_or_default()),
-        value: bounded(pair.value.unwrap_or_default()),
+    let config = |field: &str| at(&format!("/channel/config/{field}"));
+    let headers = hook.pointer("/channel/config/headers").and_then(Value::as_array);
+    let header = |pair: &Map<String, Value>| {
+        let part = |name| pair.get(name).and_then(text).unwrap_or_default();
+        Header { name: part("key"), value: part("value") }
     };
     Ok(Some(ObservedHook {
         id,
-        name: bounded(hook.name),
+        name: at("/name").unwrap_or_default(),
         status,
-        version: hook.version.map(bounded),
-        channel_type: channel_type.map(bounded),
-        channel_version: channel_version.map(bounded),
-        uri: uri.map(bounded),
-        method: method.map(bounded),
-        headers: headers.into_iter().map(header).collect(),
-        auth_type: auth_type.map(bounded),
-        auth_header: auth_header.map(bounded),
+        version: at("/version"),
+        channel_type: at("/channel/type"),
+        channel_version: at("/channel/version"),
+        uri: config("uri"),
+        method: config("method"),
+        headers: headers.into_iter().flatten().filter_map(Value::as_object).map(header).collect(),
+        auth_type: config("authScheme/type"),
+        auth_header: config("authScheme/key"),
+        metadata: hook.get("metadata").and_then(Value::as_object).cloned().and_then(Metadata::new),
     }))
+}
+
+/// A text, or a whole number in its place; anything else is absent.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(bounded(text.clone())),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 fn bounded(mut text: String) -> String {
@@ -116,6 +84,8 @@ struct HookBody<'a> {
     kind: Option<&'a str>,
     version: &'a str,
     channel: ChannelBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
 }
 
 #[derive(Serialize)]
@@ -169,32 +139,40 @@ pub(crate) fn write_hook(content: &HookContent, create: bool) -> serde_json::Res
                 },
             },
         },
+        metadata: content.metadata.as_ref(),
     })
 }
 
 /// Okta's error object. A body that is none reads as an empty one: the status alone already says that it was refused.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+#[derive(Default)]
 pub(crate) struct ErrorBody {
-    #[serde(rename = "errorCode")]
     pub(crate) code: Option<String>,
-    #[serde(rename = "errorSummary")]
     pub(crate) summary: Option<String>,
-    #[serde(rename = "errorCauses")]
-    pub(crate) causes: Option<Vec<ErrorCause>>,
+    pub(crate) causes: Vec<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct ErrorCause {
-    #[serde(rename = "errorSummary")]
-    pub(crate) summary: Option<String>,
+/// Reads an error's fields, each by itself: one of another shape does not hide the others.
+pub(crate) fn read_error(body: &[u8]) -> ErrorBody {
+    let Ok(error) = serde_json::from_slice::<Value>(body) else { return ErrorBody::default() };
+    let cause = |cause: &Value| text(cause).or_else(|| cause.get("errorSummary").and_then(text));
+    ErrorBody {
+        code: error.get("errorCode").and_then(text),
+        summary: error.get("errorSummary").and_then(text),
+        causes: error.get("errorCauses").and_then(Value::as_array).into_iter().flatten().filter_map(cause).collect(),
+    }
 }
 
-/// The org document at `/.well-known/okta-organization`; only the id is used.
-#[derive(Deserialize)]
-pub(crate) struct Organization {
-    pub(crate) id: String,
+/// The id in the org document at `/.well-known/okta-organization`; nothing else of it is used.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read_organization(body: &[u8]) -> Result<String, &'static str> {
+    let org: Option<Value> = serde_json::from_slice(body).ok();
+    let id = org.as_ref().and_then(|org| org.get("id")).and_then(text);
+    let sound = |id: &String| {
+        (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    id.filter(sound).ok_or("the answer is not an org document")
 }
 
 #[cfg(test)]
@@ -248,6 +226,7 @@ mod tests {
             headers: vec![Header::new("X-Env", "prod")],
             auth_header: "Authorization".into(),
             secret: Secret::from("s3"),
+            metadata: None,
         };
         let create: serde_json::Value = serde_json::from_slice(&write_hook(&content, true).unwrap()).unwrap();
         let mut replace: serde_json::Value = serde_json::from_slice(&write_hook(&content, false).unwrap()).unwrap();

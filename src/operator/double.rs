@@ -519,6 +519,7 @@ fn observed(id: HookId, content: &HookContent, status: HookStatus) -> ObservedHo
         headers: content.headers.clone(),
         auth_type: Some("HEADER".into()),
         auth_header: Some(content.auth_header.clone()),
+        metadata: content.metadata.clone(),
     }
 }
 

@@ -57,6 +57,7 @@ fn foreign(name: &str, uri: &str) -> ObservedHook {
         headers: Vec::new(),
         auth_type: Some("HEADER".into()),
         auth_header: Some("Authorization".into()),
+        metadata: None,
     }
 }
 

@@ -151,8 +151,8 @@ impl Issued {
         Ok((cert, key))
     }
 
-    /// A TLS server speaking HTTP/1.1 with this certificate.
-    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, CertError> {
+    /// A TLS server with this certificate, speaking HTTP/1.1, and HTTP/2 where `both`.
+    pub(crate) fn acceptor(&self, both: bool) -> Result<TlsAcceptor, CertError> {
         let unread = |what| move |e: rustls::pki_types::pem::Error| CertError::Pem { what, reason: e.to_string() };
         let chain = CertificateDer::pem_slice_iter(self.cert_pem.as_bytes())
             .collect::<Result<Vec<_>, _>>()
@@ -163,7 +163,7 @@ impl Issued {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = both.then(|| b"h2".to_vec()).into_iter().chain([b"http/1.1".to_vec()]).collect();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

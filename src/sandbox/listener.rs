@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -30,7 +30,9 @@ use super::exchange::{Answer, Handler, Reply, Request};
 const MAX_CONNECTIONS: usize = 512;
 const MAX_BODY: usize = 64 * 1024;
 const MAX_HEAD: usize = 32 * 1024;
+const MAX_HEAD_SIZE: u32 = 32 * 1024;
 const MAX_HEADERS: usize = 64;
+const MAX_STREAMS: u32 = 100;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_secs(15);
 /// The longest a connection is kept without an answer.
@@ -114,6 +116,9 @@ async fn connection(
     match tls {
         None => serve(TokioIo::new(stream), handler, reset, stop).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                serve_streams(TokioIo::new(stream), handler, reset, stop).await;
+            }
             Ok(Ok(stream)) => serve(TokioIo::new(stream), handler, reset, stop).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake timed out"),
@@ -141,6 +146,28 @@ where
     }
 }
 
+/// The same over HTTP/2, where a request is a stream of the connection.
+async fn serve_streams<I>(io: I, handler: Arc<dyn Handler>, reset: &Arc<AtomicBool>, stop: &CancellationToken)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let (handler, reset, stop) = (Arc::clone(&handler), Arc::clone(reset), stop.clone());
+        async move { answer(request, handler, &reset, stop).await }
+    });
+    let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD_SIZE)
+        .keep_alive_interval(READ)
+        .keep_alive_timeout(HANDSHAKE)
+        .serve_connection(io, service)
+        .await;
+    if let Err(error) = served {
+        tracing::trace!(%error, "a connection ended early");
+    }
+}
+
 async fn answer(
     request: http::Request<Incoming>,
     handler: Arc<dyn Handler>,
@@ -148,6 +175,7 @@ async fn answer(
     stop: CancellationToken,
 ) -> Result<Response<Body>, Ended> {
     let (parts, body) = request.into_parts();
+    let version = parts.version;
     let body = match tokio::time::timeout(READ, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -176,7 +204,10 @@ async fn answer(
             Err(Ended)
         }
         Reply::Reset => {
-            reset.store(true, Ordering::Relaxed);
+            // of HTTP/2 only the stream ends: others of the connection are none of this one's business
+            if version != Version::HTTP_2 {
+                reset.store(true, Ordering::Relaxed);
+            }
             Err(Ended)
         }
         Reply::Trickle(answer, pause) => Ok(trickled(answer, pause)),

@@ -34,6 +34,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use carrier::{Carrier, Vendor};
@@ -198,8 +199,9 @@ impl Sandbox {
         let inbox = Arc::new(Inbox::default());
         // Its sender is gone, so this door can never be shut.
         let (_, open) = watch::channel(false);
-        let tls = certificate.acceptor()?;
-        let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, door| {
+        // Okta speaks HTTP/2; carriers are met as most of them are
+        let (of_okta, of_carriers) = (certificate.acceptor(true)?, certificate.acceptor(false)?);
+        let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, door, tls: &TlsAcceptor| {
             let bound = listener::listen(addr, Some(tls.clone()), handler, door, stop.clone())
                 .await
                 .map_err(|source| StartError::Listen { what: what.clone(), addr, source })?;
@@ -212,7 +214,7 @@ impl Sandbox {
             let addr = options.listen;
             let org = Arc::new(Org::new(options, authority.cert_pem(), Arc::clone(&inbox))?);
             let what = format!("org {}", org.name());
-            org.listens_at(listen(Arc::clone(&org) as _, what, addr, open.clone()).await?);
+            org.listens_at(listen(Arc::clone(&org) as _, what, addr, open.clone(), &of_okta).await?);
             orgs.push(org);
         }
         let mut carriers = Vec::new();
@@ -221,7 +223,7 @@ impl Sandbox {
             let vendor = options.vendor.build();
             let carrier = Arc::new(Carrier::new(options.name, vendor, Arc::clone(&inbox)));
             let what = format!("carrier {}", carrier.name());
-            let bound = listen(Arc::clone(&carrier) as _, what, addr, carrier.door()).await?;
+            let bound = listen(Arc::clone(&carrier) as _, what, addr, carrier.door(), &of_carriers).await?;
             carrier.listens_at(bound);
             carriers.push(carrier);
         }

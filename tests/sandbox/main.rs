@@ -7,5 +7,6 @@ mod control;
 mod hook_calls;
 mod isolation;
 mod okta_api;
+mod okta_clients;
 mod okta_options;
 mod scene;

@@ -88,6 +88,7 @@ impl DesiredHook {
             headers,
             auth_header: self.auth_header.clone(),
             secret: self.secret.clone(),
+            metadata: None,
         }
     }
 

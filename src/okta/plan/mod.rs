@@ -24,7 +24,7 @@ pub use desired::{Adoption, Decision, Deletion, DesiredHook, DesiredOrg, Desired
 pub use step::{Move, Step, Subject, Verb};
 pub use verdict::{Blocked, Outcome, Verdict, Waiting};
 
-use crate::okta::types::{HookId, HookStatus, ObjectRef, ObservedHook};
+use crate::okta::types::{HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
 
 /// Most calls of one plan, the read-back included. With 2 s a call it fits the lease it starts with.
 pub const MOST_CALLS: usize = 6;
@@ -59,6 +59,8 @@ pub struct Plan {
     /// When to look and plan again although nobody changed anything; `None` leaves it to the poll. After a run, always plan
     /// again from what it read back: more may follow.
     pub again_in: Option<Duration>,
+    /// What the hooks that it updates carry in Okta beside our fields: it is sent back with them.
+    pub kept: BTreeMap<HookId, Metadata>,
 }
 
 impl Plan {
@@ -220,7 +222,16 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
         drift: entry.drift,
         object: entry.want.object.clone(),
     });
-    Plan { verdicts: verdicts.collect(), moves, standing, doubtful, keep_standing, again_in: draft.again_in }
+    let kept = kept(observed, &moves);
+    Plan { verdicts: verdicts.collect(), moves, standing, doubtful, keep_standing, again_in: draft.again_in, kept }
+}
+
+/// What the hooks carry that these moves update.
+fn kept(observed: &[ObservedHook], moves: &[Move]) -> BTreeMap<HookId, Metadata> {
+    let updated =
+        |hook: &&ObservedHook| moves.iter().any(|step| matches!(step, Move::Update(what) if what.hook == hook.id));
+    let carries = |hook: &ObservedHook| Some((hook.id.clone(), hook.metadata.clone()?));
+    observed.iter().filter(updated).filter_map(carries).collect()
 }
 
 /// Whether Okta shows everything that it promised, as far as that is still waited for.

@@ -70,6 +70,7 @@ fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
         headers: content.headers,
         auth_type: Some("HEADER".into()),
         auth_header: Some(content.auth_header),
+        metadata: None,
     }
 }
 

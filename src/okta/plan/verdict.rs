@@ -235,7 +235,10 @@ impl fmt::Display for Blocked {
             }
             Self::DeletionRefused => f.write_str("Okta refused to delete the hook; delete it in Okta"),
             Self::StatusUnreadable => {
-                f.write_str("Okta shows a state of this hook that this version does not know; it is left alone")
+                f.write_str(
+                    "Okta shows a state of this hook that this version does not know; it is left alone until it is active or inactive \
+                     again (Workflow > Inline Hooks), or a version that knows it is installed",
+                )
             }
         }
     }

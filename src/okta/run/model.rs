@@ -336,6 +336,9 @@ impl Model {
     ) -> Result<(ObservedHook, Option<Effect>), Failure> {
         self.judge(state, Verb::Replace, id);
         let old = find(state, id)?;
+        if old.metadata != content.metadata {
+            state.violations.push(format!("an update drops the metadata of {id}"));
+        }
         if state.hooks.iter().any(|stored| stored.hook.name == content.name && stored.hook.id != *id) {
             return Err(refused("name is not unique"));
         }
@@ -440,6 +443,7 @@ pub(crate) fn written(id: HookId, status: HookStatus, content: &HookContent) -> 
         headers: content.headers.clone(),
         auth_type: Some("HEADER".into()),
         auth_header: Some(content.auth_header.clone()),
+        metadata: content.metadata.clone(),
     };
     Stored { hook, secret: content.secret.expose().clone() }
 }
@@ -451,6 +455,7 @@ fn blank() -> HookContent {
         headers: Vec::new(),
         auth_header: String::new(),
         secret: crate::message::Secret::from(""),
+        metadata: None,
     }
 }
 

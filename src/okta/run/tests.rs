@@ -15,7 +15,7 @@ use crate::okta::mark::Installation;
 use crate::okta::plan::{
     Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, Outcome, Plan, Promised, Verb, plan,
 };
-use crate::okta::types::{Header, HookId, HookStatus, ObjectRef};
+use crate::okta::types::{Header, HookContent, HookId, HookStatus, Metadata, ObjectRef};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -52,7 +52,13 @@ fn org(hooks: Vec<DesiredHook>) -> DesiredOrg {
 /// `want`'s hook as Okta has it, as declared.
 fn stored(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
     let content = org(vec![want.clone()]).content(&want.object).unwrap();
-    written(HookId::new(id).unwrap(), status, &content)
+    written(HookId::new(id).unwrap(), status, &HookContent { metadata: opted_out(), ..content })
+}
+
+/// What an admin set, and no write of ours may drop.
+fn opted_out() -> Option<Metadata> {
+    let entries = serde_json::json!({"optOutServiceProtectionRateLimit": "true"});
+    Metadata::new(entries.as_object().unwrap().clone())
 }
 
 fn unmarked(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
@@ -332,6 +338,8 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
         }
         let hook = end.iter().find(|s| s.hook.name == want.name).unwrap();
         let content = desired.content(&want.object).unwrap();
+        // it was there before, or it was created: what it carries besides is not declared
+        let content = HookContent { metadata: hook.hook.metadata.clone(), ..content };
         let as_declared = written(hook.hook.id.clone(), hook.hook.status, &content);
         assert_eq!(hook.hook, as_declared.hook, "{name}");
         assert_eq!(hook.secret, as_declared.secret, "{name} has the secret");
@@ -413,6 +421,22 @@ fn handing_over(behaviour: Behaviour, b_exists: bool, faults: Vec<Fault>) -> (Ke
         there.push(stored(&hooks[1], "calb", HookStatus::Inactive));
     }
     (Keeper::new(org(hooks)), Model::new(behaviour, installation(), there, BTreeSet::new(), faults))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_admin_set_beside_our_fields_survives_every_update_of_ours() {
+    let want = declared("a", Some(DesiredState::Active));
+    let mut there = stored(&want, "cal1", HookStatus::Active);
+    there.hook.uri = Some("https://elsewhere.test/".into());
+    let model = Model::new(behaviour(), installation(), vec![there], BTreeSet::new(), Vec::new());
+    let mut keeper = Keeper::new(org(vec![want.clone()]));
+    keeper.until_rest(&model).await;
+    assert_eq!(model.observed()[0].uri.as_deref(), Some(want.uri.as_str()));
+    assert_eq!(model.observed()[0].metadata, opted_out());
+    keeper.desired.hooks[0].secret_mark = ChangeMark::stored("mark of another secret");
+    keeper.until_rest(&model).await;
+    assert_eq!(model.calls().iter().filter(|verb| **verb == Verb::Replace).count(), 2, "{:?}", model.calls());
+    assert_eq!(model.observed()[0].metadata, opted_out());
 }
 
 #[tokio::test(start_paused = true)]

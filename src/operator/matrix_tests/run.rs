@@ -135,6 +135,7 @@ fn content(name: &str, uri: &str) -> HookContent {
         headers: Vec::new(),
         auth_header: "Authorization".into(),
         secret: Secret::from("theirs"),
+        metadata: None,
     }
 }
 

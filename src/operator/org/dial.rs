@@ -59,8 +59,8 @@ impl HookCaller for Connector {
     }
 }
 
-/// Most bytes of a hook's answer that are read.
-const MOST_ANSWER: usize = 64 * 1024;
+/// Most bytes of a hook's answer that are read: Okta takes what is smaller than 256 KB.
+const MOST_ANSWER: usize = 256 * 1024 - 1;
 
 /// Where an org is, and how to prove who we are.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use crate::{
         OktaOrg,
         reason::{Reachable, Ready},
     },
-    okta::{CallError, Failure},
+    okta::{CallError, Failure, error::Denied},
 };
 
 /// The problem that a failed call is.
@@ -21,8 +21,10 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
             Ready::TokenRejected,
             format!("{error}: Secret {} key {} (Admin Console: Security > API > Tokens).", key.name, key.key),
         ),
-        Failure::Forbidden { .. } => Problem::lasting(Ready::PermissionDenied, error.to_string()),
-        Failure::Refused { .. } => Problem::lasting(Ready::OktaRefused, error.to_string()),
+        Failure::Forbidden { code, .. } if Denied::by(code.as_deref()) == Denied::Permission => {
+            Problem::lasting(Ready::PermissionDenied, error.to_string())
+        }
+        Failure::Forbidden { .. } | Failure::Refused { .. } => Problem::lasting(Ready::OktaRefused, error.to_string()),
         Failure::NotFound => Problem::lasting(Ready::InvalidSpec, format!("spec.url is no Okta org: {error}")),
     }
 }
@@ -53,6 +55,30 @@ pub fn reachable(error: &CallError) -> (Is, Reachable, String) {
         }
         Failure::RateLimited { .. } | Failure::Forbidden { .. } | Failure::Refused { .. } => {
             (Is::True, Reachable::Reachable, String::new())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_403_about_permissions_is_told_as_one() {
+        let spec = json!({"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": {"name": "okta", "key": "token"}}}});
+        let org = OktaOrg::new("acme", serde_json::from_value(spec).unwrap());
+        for (code, reason) in [
+            (Some("E0000006"), Ready::PermissionDenied),
+            (None, Ready::OktaRefused),
+            (Some("E0000247"), Ready::OktaRefused),
+            (Some("E0000038"), Ready::OktaRefused),
+        ] {
+            let failure = Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
+            let problem =
+                problem(&CallError { doing: "list telephony hooks", failure, request_id: None, rate: None }, &org);
+            assert!(problem.reason == reason && problem.stalled, "{code:?}: {}", problem.message);
         }
     }
 }

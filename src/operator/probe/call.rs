@@ -75,6 +75,11 @@ pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
         SendError::NotSent { cause: "timeout-connect" } | SendError::Unclear { cause: "timeout" } => {
             return (Sight::Fail, format!("Its public address does not answer within {} ms.", timeout.as_millis()));
         }
+        // it answers, and nobody reads on to the end of a large page
+        SendError::Unclear { cause: "too-large" } => (
+            Sight::Unknown,
+            "Its answer is larger than a probe reads (256 KB): give target.url.probe a path with a small one.",
+        ),
         SendError::NotSent { .. } => (Sight::Fail, "Its public address takes no connection."),
         SendError::Unclear { .. } => (Sight::Fail, "Its public address does not answer as a web server does."),
     };

@@ -121,18 +121,15 @@ fn judge(result: CallResult<Value>, of_answer: impl Fn(&Value) -> Finding) -> Fi
         Ok(answer) => return of_answer(&answer.value),
         Err(CallError { failure, .. }) => failure,
     };
-    let code = match &failure {
-        Failure::Refused { code, .. } | Failure::Server { code, .. } => code.as_deref(),
-        _ => None,
-    };
-    if let Some((_, why)) = OF_HOOK.iter().find(|(known, _)| Some(*known) == code) {
+    if let Some((_, why)) = OF_HOOK.iter().find(|(known, _)| Some(*known) == failure.code()) {
         return (Sight::Fail, (*why).to_owned());
     }
-    match failure {
-        Failure::Forbidden { .. } => (Sight::Unknown, "The API token's admin may not execute inline hooks.".to_owned()),
-        Failure::NotFound => (Sight::Unknown, "Okta does not have it.".to_owned()),
-        _ => (Sight::Unknown, "Okta could not be asked: its management API does not answer as it should.".to_owned()),
-    }
+    let why = match failure {
+        // how long changes with every look
+        Failure::RateLimited { .. } => super::HELD_BACK.to_owned(),
+        failure => format!("Okta could not be asked: {failure}."),
+    };
+    (Sight::Unknown, why)
 }
 
 #[cfg(test)]
@@ -141,6 +138,32 @@ mod tests {
 
     use super::*;
     use crate::okta::Answer;
+
+    #[test]
+    fn an_okta_that_cannot_be_asked_is_told_with_what_to_do() {
+        let forbidden = |code: Option<&str>| Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
+        let refused = |status, code: &str| Failure::Refused {
+            status,
+            code: Some(code.into()),
+            summary: "no".into(),
+            causes: Vec::new(),
+        };
+        for (failure, says) in [
+            (forbidden(Some("E0000006")), "okta.inlinehooks.manage"),
+            (forbidden(None), "Security > Networks"),
+            (forbidden(Some("E0000247")), "Okta Support"),
+            (refused(401, "E0000015"), "Okta Support"),
+            (refused(400, "E0000001"), "change what Okta names"),
+            (Failure::Unauthorized, "put a new one in the Secret"),
+            (Failure::NotFound, "spec.url"),
+            (Failure::Server { status: 503, code: None }, "status.okta.com"),
+        ] {
+            let error = CallError { doing: "execute a hook", failure, request_id: None, rate: None };
+            let (sight, why) = judge(Err(error), |_| unreachable!());
+            assert_eq!(sight, Sight::Unknown);
+            assert!(why.contains(says), "{why}");
+        }
+    }
 
     #[test]
     fn only_what_okta_says_of_the_hook_fails_it() {
@@ -166,7 +189,9 @@ mod tests {
             (server(None), Sight::Unknown),
             (failed(Failure::Unclear { detail: "none".into() }), Sight::Unknown),
             (failed(Failure::Unauthorized), Sight::Unknown),
-            (failed(Failure::Forbidden { summary: "no".into() }), Sight::Unknown),
+            (failed(Failure::Forbidden { code: Some("E0000006".into()), summary: "no".into() }), Sight::Unknown),
+            (failed(Failure::Forbidden { code: Some("E0000135".into()), summary: "no".into() }), Sight::Fail),
+            (failed(Failure::Forbidden { code: None, summary: "no".into() }), Sight::Unknown),
             (failed(Failure::RateLimited { wait: DEADLINE, concurrency: false }), Sight::Unknown),
         ] {
             let shown = format!("{result:?}");

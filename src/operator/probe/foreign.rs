@@ -93,9 +93,7 @@ pub fn draw(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Option<Passcod
 
 fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
     match answer {
-        Ok(answer) if answer.status == 200 => {
-            judge_said(passcode::said(&serde_json::from_slice(&answer.body).unwrap_or_default()))
-        }
+        Ok(answer) if answer.status == 200 => judge_said(passcode::said_in(&answer.body)),
         Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is not taken at its URL.".to_owned()),
         Ok(answer) => (Sight::Fail, format!("A passcode for the test number is answered {}.", answer.status)),
         // `PublicURL` sees the same network, and one cause is not two witnesses
@@ -105,6 +103,10 @@ fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
         Err(SendError::Unclear { cause: "timeout" }) => (
             Sight::Fail,
             format!("A passcode for the test number is not answered within {} ms.", ADDRESS_TIMEOUT.as_millis()),
+        ),
+        Err(SendError::Unclear { cause: "too-large" }) => (
+            Sight::Fail,
+            "A passcode for the test number is answered with 256 KB or more, which Okta does not read.".to_owned(),
         ),
         Err(SendError::Unclear { .. }) => {
             (Sight::Fail, "A passcode for the test number is not answered as a web server does.".to_owned())
@@ -172,6 +174,7 @@ mod tests {
             (Err(SendError::NotSent { cause: "guard" }), &[], Sight::Unknown),
             (Err(SendError::NotSent { cause: "proxy" }), &[], Sight::Unknown),
             (Err(SendError::Unclear { cause: "timeout" }), &[], Sight::Fail),
+            (Err(SendError::Unclear { cause: "too-large" }), &[], Sight::Unknown),
         ] {
             assert_eq!(judge_probe(&answer, &probe(expected), TIMEOUT).0, sight, "{answer:?}");
         }
@@ -186,7 +189,10 @@ mod tests {
             (Ok(answered(200, &said("SUCCESSFUL"))), Sight::Pass),
             (Ok(answered(200, &said("PENDING"))), Sight::Pass),
             (Ok(answered(200, &said("FAILED"))), Sight::Fail),
+            (Ok(answered(200, &said("SUCCESSFUL").replacen('{', r#"{"error":null,"#, 1))), Sight::Pass),
+            (Ok(answered(200, &format!("\u{feff}{}", said("SUCCESSFUL")))), Sight::Pass),
             (Ok(answered(200, "{}")), Sight::Fail),
+            (Err(SendError::Unclear { cause: "too-large" }), Sight::Fail),
             (Ok(answered(200, "<html>")), Sight::Fail),
             (Ok(answered(202, &said("SUCCESSFUL"))), Sight::Fail),
             (Ok(answered(401, "")), Sight::Fail),

@@ -25,6 +25,7 @@ use crate::{
     },
     okta::{
         CallError, Failure, ObjectRef,
+        error::Denied,
         limits::{MayCall, Priority, RateState},
         log,
     },
@@ -149,8 +150,34 @@ fn said(sight: Sight) -> Finding {
 
 fn failed(failure: &Failure) -> Finding {
     let why = match failure {
-        Failure::Forbidden { .. } => "The API token's admin may not read the System Log (okta.logs.read).",
-        _ => "The System Log could not be read: Okta's management API does not answer as it should.",
+        Failure::Forbidden { code, .. } if Denied::by(code.as_deref()) == Denied::Permission => {
+            "The API token's admin may not read the System Log: give it the Super Admin role, or a custom role with okta.logs.read."
+                .to_owned()
+        }
+        // how long changes with every look
+        Failure::RateLimited { .. } => super::HELD_BACK.to_owned(),
+        failure => format!("The System Log could not be read: {failure}."),
     };
-    (Sight::Unknown, why.to_owned())
+    (Sight::Unknown, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_told_with_what_to_do() {
+        let forbidden = |code: Option<&str>| Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
+        for (failure, says) in [
+            (forbidden(Some("E0000006")), "okta.logs.read"),
+            (forbidden(None), "Security > Networks"),
+            (Failure::Unauthorized, "put a new one in the Secret"),
+            (Failure::Unclear { detail: "none within 2000 ms".into() }, "check the org's address"),
+            (Failure::RateLimited { wait: WINDOW, concurrency: false }, "rate limit"),
+        ] {
+            let (sight, why) = failed(&failure);
+            assert_eq!(sight, Sight::Unknown);
+            assert!(why.contains(says), "{why}");
+        }
+    }
 }

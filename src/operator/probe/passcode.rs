@@ -85,12 +85,20 @@ pub enum Said {
     Nothing,
 }
 
-/// Reads the body of an answer in the shape that Okta documents.
+/// Reads an answer's body, which may begin with a mark of its byte order.
+#[must_use]
+pub fn said_in(body: &[u8]) -> Said {
+    said(&serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).unwrap_or_default())
+}
+
+/// Reads an answer in the shape that Okta documents. What is null is absent, and what Okta does not look at does not count.
 #[must_use]
 pub fn said(answer: &Value) -> Said {
-    let command = answer.pointer("/commands/0").filter(|_| answer.get("error").is_none());
-    let typed = command.filter(|command| command["type"] == "com.okta.telephony.action");
-    match typed.and_then(|command| command.pointer("/value/0/status")?.as_str()) {
+    let failed = answer.get("error").is_some_and(|error| !error.is_null());
+    let commands = answer.get("commands").and_then(Value::as_array).filter(|_| !failed);
+    let of_okta = |command: &&Value| command["type"] == "com.okta.telephony.action";
+    let command = commands.and_then(|commands| commands.iter().find(of_okta));
+    match command.and_then(|command| command.pointer("/value/0/status")?.as_str()) {
         Some("SUCCESSFUL" | "PENDING") => Said::Taken,
         Some("FAILED") => Said::NotTaken,
         _ => Said::Nothing,
@@ -139,6 +147,28 @@ mod tests {
     #[test]
     fn nothing_of_it_shows_in_debug_output() {
         assert_eq!(format!("{:?}", passcode(Channel::Sms, [7; 36])), "[secret]");
+    }
+
+    #[test]
+    fn answers_of_other_peoples_hooks_are_read_as_okta_would() {
+        let cases: Vec<Value> =
+            serde_json::from_str(include_str!("../../../tests/foreign/data/okta_answers.json")).unwrap();
+        for case in cases {
+            let expected = match case["said"].as_str().unwrap() {
+                "taken" => Said::Taken,
+                "not taken" => Said::NotTaken,
+                "nothing" => Said::Nothing,
+                other => panic!("{other}"),
+            };
+            assert_eq!(said(&case["body"]), expected, "{}", case["name"]);
+        }
+    }
+
+    #[test]
+    fn a_mark_of_the_byte_order_before_the_answer_is_no_part_of_it() {
+        let answer = br#"{"commands":[{"type":"com.okta.telephony.action","value":[{"status":"SUCCESSFUL"}]}]}"#;
+        assert_eq!(said_in(&[&b"\xef\xbb\xbf"[..], answer].concat()), Said::Taken);
+        assert_eq!((said_in(answer), said_in(b""), said_in(b"<html>")), (Said::Taken, Said::Nothing, Said::Nothing));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The management API as a client meets it: limits, faults, token, then the call's effect by the
 //! rules of [`super::rules`] and [`super::hooks`]. Which call a path is, is in [`super::route`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,13 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::behaviour::{Behaviour, Permission};
+use super::behaviour::Behaviour;
 use super::errors::OktaError;
 use super::faults::{CallKind, Met, OktaFaultKind};
 use super::hooks::{Hook, Hooks};
 use super::limits::Standing;
 use super::log::{Entry, Page, Query, request_id};
-use super::route::{Route, is_known_for_another_method, route};
+use super::route::{Route, methods, route};
 use super::rules::{self, Write};
 use super::turns::By;
 use super::{OktaCall, Org, REMEMBERED_CALLS};
@@ -27,10 +28,9 @@ use crate::sandbox::secret::Secret;
 
 impl Org {
     fn authorize(&self, request: &Request) -> Result<(), OktaError> {
-        let token = request
-            .header("authorization")
-            .and_then(|value| value.strip_prefix("SSWS "))
-            .ok_or_else(OktaError::invalid_token)?;
+        // Okta's Python client writes no space between scheme and token
+        let token = request.header("authorization").and_then(|value| value.strip_prefix("SSWS"));
+        let token = token.map(|token| token.strip_prefix(' ').unwrap_or(token)).ok_or_else(OktaError::invalid_token)?;
         // Every token is compared, so that time does not tell which one came close.
         let any = |tokens: &[Secret]| tokens.iter().fold(false, |found, t| t.is(token) | found);
         let known = any(&self.options.tokens);
@@ -47,9 +47,16 @@ impl Org {
         let at = Timestamp::now();
         let route = route(&request);
         let mut standing = None;
+        let under_way = UnderWay::begin(&self.under_way);
         let reply = match route {
-            None if is_known_for_another_method(&request) => OktaError::method().answer().into(),
-            None => OktaError::no_path().answer().into(),
+            None => match methods(&request) {
+                none if none.is_empty() => OktaError::no_path().answer().into(),
+                methods => OktaError::method().answer().with("allow", methods).into(),
+            },
+            Some(_) if under_way.calls > self.behaviour().concurrent_calls => {
+                standing = Some(Standing::too_many_at_once());
+                OktaError::rate_limit().answer().into()
+            }
             Some(route) => {
                 let latency = self.behaviour().latency_ms;
                 if latency > 0 {
@@ -58,6 +65,7 @@ impl Org {
                 self.answer(&request, route, &request_id, &mut standing).await
             }
         };
+        drop(under_way);
         let reply = with_headers(reply, &request_id, standing);
         let status = match &reply {
             Reply::Answer(answer) | Reply::Trickle(answer, _) => Some(answer.status.as_u16()),
@@ -198,8 +206,8 @@ impl Org {
             }
             Route::Execute(id) => {
                 let hook = self.locked(|hooks| hooks.find(id))?;
-                if !hook.active && how.execute_inactive == Permission::Refused {
-                    return Err(OktaError::validation("status", "An inactive inline hook cannot be executed"));
+                if !hook.active {
+                    how.execute_inactive.check("An inactive inline hook cannot be executed")?;
                 }
                 let body = execute_body(&request.body)?;
                 let answer = self.execute(&hook, &body).await?;
@@ -267,8 +275,27 @@ impl Org {
                 target: Some(("InlineHook", hook.id.clone(), hook.name.clone())),
                 request_id: request_id.to_owned(),
             },
-            self.behaviour().spelling,
+            &self.behaviour(),
         );
+    }
+}
+
+/// A call that is under way, for as long as this lives.
+struct UnderWay<'a> {
+    all: &'a AtomicUsize,
+    /// How many there are with this one.
+    calls: usize,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(all: &'a AtomicUsize) -> Self {
+        Self { all, calls: all.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -312,6 +339,10 @@ fn faulty(fault: &OktaFaultKind, standing: &mut Option<Standing>) -> Reply {
                 reset: Timestamp::now().as_second().saturating_add(ahead),
                 exceeded: true,
             });
+            OktaError::rate_limit().answer().into()
+        }
+        OktaFaultKind::TooManyAtOnce => {
+            *standing = Some(Standing::too_many_at_once());
             OktaError::rate_limit().answer().into()
         }
         OktaFaultKind::Status { status } => match status {

@@ -3,12 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::errors::OktaError;
+
 /// A second telephony hook is created while one is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnSecondCreation {
     /// 400 `E0000001`; nothing is created.
     Refused,
+    /// 403 `E0000006`; nothing is created.
+    Forbidden,
     /// 200; the new hook is INACTIVE.
     CreatedInactive,
     /// 200; the new hook is ACTIVE and the other INACTIVE.
@@ -21,6 +25,8 @@ pub enum OnSecondCreation {
 pub enum OnSecondActivation {
     /// 400 `E0000001`; nothing changes.
     Refused,
+    /// 403 `E0000006`, which Okta lists for an activation without saying when; nothing changes.
+    Forbidden,
     /// 200; the other hook becomes INACTIVE.
     TakesOver,
     /// 200, against the documentation; both are ACTIVE, and who has two has made them.
@@ -35,6 +41,19 @@ pub enum Permission {
     Allowed,
     /// 400 `E0000001`; nothing changes.
     Refused,
+    /// 403 `E0000006`; nothing changes.
+    Forbidden,
+}
+
+impl Permission {
+    /// The refusal, for this reason where one is told.
+    pub(super) fn check(self, reason: &str) -> Result<(), OktaError> {
+        match self {
+            Self::Allowed => Ok(()),
+            Self::Refused => Err(OktaError::validation("status", reason)),
+            Self::Forbidden => Err(OktaError::forbidden()),
+        }
+    }
 }
 
 /// An ACTIVE hook is deleted, which the documentation says is refused but not how.
@@ -59,6 +78,16 @@ pub enum OnMissingSecret {
     Cleared,
     /// 400 `E0000001`.
     Refused,
+}
+
+/// A PUT carries no `metadata`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnMissingMetadata {
+    /// The hook has none any more: a PUT replaces everything.
+    Cleared,
+    /// What was stored stays.
+    Kept,
 }
 
 /// How the keys of `debugContext.debugData` are spelled.
@@ -89,10 +118,18 @@ pub struct Behaviour {
     pub execute_inactive: Permission,
     /// A PUT without the secret.
     pub missing_secret: OnMissingSecret,
+    /// A PUT without metadata.
+    pub missing_metadata: OnMissingMetadata,
     /// How long a change stays invisible to reads and to sign-ins, in milliseconds.
     pub effect_delay_ms: u64,
     /// Added to every management call, in milliseconds.
     pub latency_ms: u64,
+    /// Management calls under way at once; one more is answered 429 with a limit of 0.
+    pub concurrent_calls: usize,
+    /// How long an event of the System Log stays invisible, in milliseconds.
+    pub log_delay_ms: u64,
+    /// How much longer every other event does, so that events show in another order than they were published.
+    pub log_disorder_ms: u64,
     /// Whether `/.well-known/okta-organization` answers.
     pub identity: bool,
     /// Whether successful executions are written as `inline_hook.executed` too.
@@ -122,8 +159,12 @@ impl Default for Behaviour {
             deleting_active: OnDeletingActive::BadRequest,
             execute_inactive: Permission::Refused,
             missing_secret: OnMissingSecret::Kept,
+            missing_metadata: OnMissingMetadata::Cleared,
             effect_delay_ms: 0,
             latency_ms: 0,
+            concurrent_calls: 75,
+            log_delay_ms: 0,
+            log_disorder_ms: 0,
             identity: true,
             log_successful_executions: false,
             spelling: Spelling::Camel,

@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::hooks::Hook;
+use super::hooks::{Auth, Hook};
 use crate::sandbox::certs::CertError;
 
 /// The largest answer, exclusive.
@@ -127,7 +127,12 @@ impl Caller {
         let mut called = Called { ms: 0, http_status: None, answer: None, said: Said::default(), failure: None };
         match headers(hook) {
             None => {
-                called.failure = Some((Failure::NoAuth, "the hook has no secret".to_owned()));
+                let why = if matches!(hook.auth, Auth::OAuth(_)) {
+                    "the simulated org fetches no OAuth token"
+                } else {
+                    "the hook has no secret"
+                };
+                called.failure = Some((Failure::NoAuth, why.to_owned()));
             }
             Some(headers) => {
                 let client = if keep_alive { &self.kept } else { &self.once };
@@ -175,12 +180,15 @@ async fn exchange(request: reqwest::RequestBuilder) -> Result<(u16, Option<Vec<u
 }
 
 fn headers(hook: &Hook) -> Option<HeaderMap> {
-    let auth = hook.auth.as_ref()?;
+    let Auth::Header(auth) = &hook.auth else { return None };
     let mut value = HeaderValue::from_str(auth.value.as_ref()?.reveal()).ok()?;
     value.set_sensitive(true);
     let mut headers = HeaderMap::new();
     for (key, value) in &hook.headers {
-        headers.insert(HeaderName::from_bytes(key.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?);
+        // what is stored may be no header's name: it cannot be sent
+        if let Ok(name) = HeaderName::from_bytes(key.as_bytes()) {
+            headers.insert(name, HeaderValue::from_str(value).ok()?);
+        }
     }
     headers.insert(HeaderName::from_bytes(auth.key.as_bytes()).ok()?, value);
     headers.insert("accept", HeaderValue::from_static("application/json"));
@@ -222,14 +230,15 @@ fn judge(called: &mut Called, status: u16, body: Option<&[u8]>) {
     called.answer = Some(value);
 }
 
-/// Reads an answer strictly: `None` for a well-formed `error` object.
+/// Reads an answer strictly, since nobody documents what Okta passes over: `None` for a well-formed `error` object. Null is
+/// absent all the same, as it is for what Okta is written in.
 pub(super) fn read(value: &Value) -> Result<Option<Said>, &'static str> {
     let top = value.as_object().ok_or("The answer is no object")?;
     only(top, &["commands", "error", "debugContext"])?;
-    if let Some(error) = top.get("error") {
+    if let Some(error) = top.get("error").filter(|error| !error.is_null()) {
         let error = error.as_object().ok_or("error is no object")?;
         return match error.get("errorSummary") {
-            None | Some(Value::String(_)) => Ok(None),
+            None | Some(Value::Null | Value::String(_)) => Ok(None),
             Some(_) => Err("errorSummary is no string"),
         };
     }
@@ -262,7 +271,7 @@ pub(super) fn read(value: &Value) -> Result<Option<Said>, &'static str> {
         provider: text("provider")?,
         transaction_id: text("transactionId")?,
         metadata: text("transactionMetadata")?,
-        debug: top.get("debugContext").cloned(),
+        debug: top.get("debugContext").filter(|debug| !debug.is_null()).cloned(),
     }))
 }
 

@@ -83,7 +83,7 @@ impl OktaError {
         Self::new(400, "E0000031", format!("Invalid search criteria. {why}"))
     }
 
-    /// E0000047.
+    /// E0000047: of a bucket, or for too many calls at once.
     pub(super) fn rate_limit() -> Self {
         Self::new(429, "E0000047", "API call exceeded rate limit due to too many requests.")
     }

@@ -49,6 +49,8 @@ pub enum OktaFaultKind {
         /// Seconds until the reset.
         reset_seconds: u64,
     },
+    /// 429 for too many calls at once: a limit of 0, and a reset that is no time to wait for.
+    TooManyAtOnce,
     /// 401, 403, 500 or 503 in Okta's shape.
     Status {
         /// Which.

@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::behaviour::{
-    Behaviour, OnDeletingActive, OnMissingSecret, OnSecondActivation, OnSecondCreation, Permission,
+    Behaviour, OnDeletingActive, OnMissingMetadata, OnMissingSecret, OnSecondActivation, OnSecondCreation,
 };
 use super::errors::OktaError;
 use super::rules::{ChannelDraft, TELEPHONY, Write};
@@ -23,7 +23,30 @@ const MAX_HOOKS: usize = 100;
 pub(super) struct Draft {
     pub(super) name: Option<String>,
     pub(super) kind: Option<String>,
+    pub(super) version: Option<String>,
     pub(super) channel: Option<ChannelDraft>,
+    pub(super) metadata: Option<Map<String, Value>>,
+}
+
+/// How Okta proves to the hook that it is Okta.
+#[derive(Clone, Debug)]
+pub(super) enum Auth {
+    /// Not at all.
+    None,
+    /// By a header.
+    Header(AuthScheme),
+    /// By a token that it fetches first, which the sandbox does not.
+    OAuth(OAuth),
+}
+
+/// Where Okta would fetch a token, and how; without the secret.
+#[derive(Clone, Debug)]
+pub(super) struct OAuth {
+    pub(super) auth_type: String,
+    pub(super) client_id: String,
+    pub(super) token_url: String,
+    pub(super) scope: Option<String>,
+    pub(super) hook_key: Option<String>,
 }
 
 /// The header that authenticates Okta to the hook.
@@ -41,9 +64,12 @@ pub(super) struct Hook {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) active: bool,
+    pub(super) version: String,
+    pub(super) channel_version: String,
     pub(super) uri: String,
     pub(super) headers: Vec<(String, String)>,
-    pub(super) auth: Option<AuthScheme>,
+    pub(super) auth: Auth,
+    pub(super) metadata: Option<Map<String, Value>>,
     created: Timestamp,
     updated: Timestamp,
 }
@@ -67,27 +93,39 @@ impl Hook {
             })
         };
         let headers: Vec<Value> = self.headers.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
-        let auth = self.auth.as_ref().map_or(Value::Null, |auth| json!({"type": "HEADER", "key": auth.key}));
-        json!({
+        let mut config = json!({"uri": self.uri, "headers": headers, "method": "POST", "authScheme": null});
+        let channel = match &self.auth {
+            Auth::None => "HTTP",
+            Auth::Header(auth) => {
+                config["authScheme"] = json!({"type": "HEADER", "key": auth.key});
+                "HTTP"
+            }
+            Auth::OAuth(oauth) => {
+                config["clientId"] = json!(oauth.client_id);
+                config["tokenUrl"] = json!(oauth.token_url);
+                config["authType"] = json!(oauth.auth_type);
+                config["scope"] = json!(oauth.scope);
+                if let Some(key) = &oauth.hook_key {
+                    config["hookKeyId"] = json!(key);
+                }
+                "OAUTH"
+            }
+        };
+        let mut hook = json!({
             "id": self.id,
             "status": if self.active { "ACTIVE" } else { "INACTIVE" },
             "name": self.name,
             "type": self.kind,
-            "version": "1.0.0",
-            "channel": {
-                "type": "HTTP",
-                "version": "1.0.0",
-                "config": {
-                    "uri": self.uri,
-                    "headers": headers,
-                    "method": "POST",
-                    "authScheme": auth,
-                },
-            },
+            "version": self.version,
+            "channel": {"type": channel, "version": self.channel_version, "config": config},
             "created": okta_time(self.created),
             "lastUpdated": okta_time(self.updated),
             "_links": links,
-        })
+        });
+        if let Some(metadata) = &self.metadata {
+            hook["metadata"] = Value::from(metadata.clone());
+        }
+        hook
     }
 }
 
@@ -164,11 +202,12 @@ impl Hooks {
 
     /// Creates a hook.
     pub(super) fn create(&mut self, draft: Draft, how: &Behaviour) -> Result<Hook, OktaError> {
-        let (Some(name), Some(kind), Some(channel)) = (draft.name, draft.kind, draft.channel) else {
+        let (Some(name), Some(kind), Some(version), Some(channel)) =
+            (draft.name, draft.kind, draft.version, draft.channel)
+        else {
             return Err(OktaError::unreadable());
         };
-        let auth = channel.scheme();
-        check_auth(&kind, auth.as_ref())?;
+        check_auth(&kind, &channel.auth)?;
         self.name_is_free(&name, None)?;
         if self.truth.len() >= MAX_HOOKS {
             return Err(OktaError::validation("inlineHook", "The org has reached its limit of 100 inline hooks"));
@@ -177,6 +216,7 @@ impl Hooks {
         if let Some(other) = self.other_active(&kind, None) {
             match how.second_creation {
                 OnSecondCreation::Refused => return Err(another_is_active()),
+                OnSecondCreation::Forbidden => return Err(OktaError::forbidden()),
                 OnSecondCreation::CreatedInactive => active = false,
                 OnSecondCreation::TakesOver => self.truth[other].active = false,
             }
@@ -187,9 +227,12 @@ impl Hooks {
             name,
             kind,
             active,
+            version,
+            channel_version: channel.version,
             uri: channel.uri,
             headers: channel.headers,
-            auth,
+            auth: channel.auth,
+            metadata: draft.metadata,
             created: now,
             updated: now,
         };
@@ -208,30 +251,35 @@ impl Hooks {
             self.name_is_free(name, Some(at))?;
         }
         let mut hook = self.truth[at].clone();
-        if let Some(channel) = draft.channel {
-            let mut auth = channel.scheme();
-            if let Some(scheme) = &mut auth
+        if let Some(mut channel) = draft.channel {
+            if let Auth::Header(scheme) = &mut channel.auth
                 && scheme.value.is_none()
             {
-                match how.missing_secret {
-                    OnMissingSecret::Refused => return Err(no_secret()),
-                    OnMissingSecret::Cleared => {}
-                    OnMissingSecret::Kept => {
-                        scheme.value = hook.auth.take().and_then(|auth| auth.value);
-                    }
+                match (how.missing_secret, &hook.auth) {
+                    (OnMissingSecret::Refused, _) => return Err(no_secret()),
+                    (OnMissingSecret::Kept, Auth::Header(known)) => scheme.value.clone_from(&known.value),
+                    (OnMissingSecret::Kept | OnMissingSecret::Cleared, _) => {}
                 }
             }
-            if auth.is_none() && hook.kind == TELEPHONY {
+            if matches!(channel.auth, Auth::None) && hook.kind == TELEPHONY {
                 return Err(no_scheme());
             }
+            hook.channel_version = channel.version;
             hook.uri = channel.uri;
             hook.headers = channel.headers;
-            hook.auth = auth;
+            hook.auth = channel.auth;
         } else if write != Write::Update {
             return Err(OktaError::unreadable());
         }
         if let Some(name) = draft.name {
             hook.name = name;
+        }
+        if let Some(version) = draft.version {
+            hook.version = version;
+        }
+        let keeps = write == Write::Update || how.missing_metadata == OnMissingMetadata::Kept;
+        if draft.metadata.is_some() || !keeps {
+            hook.metadata = draft.metadata;
         }
         hook.updated = Timestamp::now();
         self.truth[at] = hook.clone();
@@ -248,6 +296,7 @@ impl Hooks {
         if let Some(other) = self.other_active(&self.truth[at].kind, Some(at)) {
             match how.second_activation {
                 OnSecondActivation::Refused => return Err(another_is_active()),
+                OnSecondActivation::Forbidden => return Err(OktaError::forbidden()),
                 OnSecondActivation::TakesOver => self.truth[other].active = false,
                 OnSecondActivation::BothActive => {}
             }
@@ -262,11 +311,10 @@ impl Hooks {
         if !hook.active {
             return Ok(hook.clone());
         }
-        if hook.kind == TELEPHONY && how.deactivating_last == Permission::Refused {
-            return Err(OktaError::validation(
-                "status",
+        if hook.kind == TELEPHONY {
+            how.deactivating_last.check(
                 "The last active telephony inline hook cannot be deactivated while the Phone authenticator is active",
-            ));
+            )?;
         }
         Ok(self.set_active(at, false, how))
     }
@@ -301,10 +349,10 @@ fn delay(ms: u64) -> Duration {
     Duration::from_millis(ms.min(600_000))
 }
 
-fn check_auth(kind: &str, auth: Option<&AuthScheme>) -> Result<(), OktaError> {
+fn check_auth(kind: &str, auth: &Auth) -> Result<(), OktaError> {
     match auth {
-        None if kind == TELEPHONY => Err(no_scheme()),
-        Some(auth) if auth.value.is_none() => Err(no_secret()),
+        Auth::None if kind == TELEPHONY => Err(no_scheme()),
+        Auth::Header(auth) if auth.value.is_none() => Err(no_secret()),
         _ => Ok(()),
     }
 }

@@ -30,6 +30,13 @@ pub(super) struct Standing {
     pub(super) exceeded: bool,
 }
 
+impl Standing {
+    /// What the answer to one call too many at once says: no limit of a window, and a reset that is a mere suggestion.
+    pub(super) fn too_many_at_once() -> Self {
+        Self { limit: 0, remaining: 0, reset: Timestamp::now().as_second().saturating_add(60), exceeded: true }
+    }
+}
+
 /// One bucket.
 #[derive(Default)]
 pub(super) struct Bucket {

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::behaviour::Spelling;
+use super::behaviour::{Behaviour, Spelling};
 use super::errors::OktaError;
 use super::filter::Filter;
 use crate::sandbox::clock::{okta_time, random_id, random_uuid};
@@ -18,6 +19,8 @@ const CAPACITY: usize = 10_000;
 /// `limit`: its default and its most.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
+/// The longest that an event stays invisible.
+const LONGEST_DELAY_MS: u64 = 600_000;
 
 /// An event about to be written.
 pub(super) struct Entry {
@@ -39,10 +42,41 @@ struct Written {
     event: Value,
 }
 
+/// An event that happened and does not show yet.
+struct Coming {
+    due: Instant,
+    at: Timestamp,
+    event: Value,
+}
+
 #[derive(Default)]
 struct Events {
+    /// Number of the event that shows next: cursors are of the order in which events show.
     next: u64,
     kept: VecDeque<Written>,
+    /// In the order in which they happened.
+    coming: Vec<Coming>,
+    /// How many happened.
+    happened: u64,
+}
+
+impl Events {
+    /// Lets everything show that is due, the one that is due longest first.
+    fn settle(&mut self, now: Instant) {
+        if self.coming.iter().all(|coming| coming.due > now) {
+            return;
+        }
+        let (mut due, rest): (Vec<_>, Vec<_>) = self.coming.drain(..).partition(|coming| coming.due <= now);
+        self.coming = rest;
+        due.sort_by_key(|coming| coming.due);
+        for Coming { at, event, .. } in due {
+            if self.kept.len() == CAPACITY {
+                self.kept.pop_front();
+            }
+            self.kept.push_back(Written { number: self.next, at, event });
+            self.next += 1;
+        }
+    }
 }
 
 /// The log of one org.
@@ -129,17 +163,17 @@ impl Query {
 
 impl SystemLog {
     /// Writes an event.
-    pub(super) fn write(&self, entry: Entry, spelling: Spelling) {
-        let now = Timestamp::now();
+    pub(super) fn write(&self, entry: Entry, how: &Behaviour) {
+        let at = Timestamp::now();
         let debug: Map<String, Value> =
-            entry.debug.into_iter().map(|(key, value)| (spelled(key, spelling), value)).collect();
+            entry.debug.into_iter().map(|(key, value)| (spelled(key, how.spelling), value)).collect();
         let target = entry.target.map_or(
             Value::Null,
             |(kind, id, name)| json!([{"id": id, "type": kind, "displayName": name, "alternateId": id}]),
         );
         let event = json!({
             "uuid": random_uuid(),
-            "published": okta_time(now),
+            "published": okta_time(at),
             "eventType": entry.kind,
             "version": "0",
             "severity": if entry.result == "SUCCESS" { "INFO" } else { "WARN" },
@@ -157,17 +191,22 @@ impl SystemLog {
             "target": target,
         });
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        if events.kept.len() == CAPACITY {
-            events.kept.pop_front();
+        let now = Instant::now();
+        let longer = if events.happened.is_multiple_of(2) { how.log_disorder_ms } else { 0 };
+        let pause = how.log_delay_ms.saturating_add(longer).min(LONGEST_DELAY_MS);
+        events.happened += 1;
+        events.settle(now);
+        if events.coming.len() == CAPACITY {
+            events.coming.remove(0);
         }
-        let number = events.next;
-        events.next += 1;
-        events.kept.push_back(Written { number, at: now, event });
+        events.coming.push(Coming { due: now + Duration::from_millis(pause), at, event });
+        events.settle(now);
     }
 
     /// Reads a page. Polling (ascending, no `until`) always answers a next cursor.
     pub(super) fn page(&self, query: &Query) -> Page {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.settle(Instant::now());
         let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
         let mut page = Vec::new();
         let mut more = false;
@@ -197,10 +236,12 @@ impl SystemLog {
         Page { events: page, next: next.map(as_cursor) }
     }
 
-    /// Every event kept, oldest first.
+    /// Every event kept, in the order in which they show; those that do not yet come last.
     pub(super) fn all(&self) -> Vec<Value> {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        events.kept.iter().map(|w| w.event.clone()).collect()
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.settle(Instant::now());
+        let shown = events.kept.iter().map(|written| &written.event);
+        shown.chain(events.coming.iter().map(|coming| &coming.event)).cloned().collect()
     }
 }
 
@@ -261,7 +302,7 @@ mod tests {
     fn polling_follows_its_cursor_and_sees_every_event_once() {
         let log = SystemLog::default();
         for kind in ["a", "b", "c"] {
-            log.write(entry(kind), Spelling::Camel);
+            log.write(entry(kind), &Behaviour::default());
         }
         let first = log.page(&query(&[("limit", "2")]));
         assert_eq!(kinds(&first), ["a", "b"]);
@@ -270,7 +311,7 @@ mod tests {
         assert_eq!(kinds(&second), ["c"]);
         let cursor = second.next.unwrap();
         assert!(log.page(&query(&[("after", &cursor)])).events.is_empty());
-        log.write(entry("d"), Spelling::Camel);
+        log.write(entry("d"), &Behaviour::default());
         assert_eq!(kinds(&log.page(&query(&[("after", &cursor)]))), ["d"]);
     }
 
@@ -278,7 +319,7 @@ mod tests {
     fn descending_pages_end() {
         let log = SystemLog::default();
         for kind in ["a", "b", "c"] {
-            log.write(entry(kind), Spelling::Camel);
+            log.write(entry(kind), &Behaviour::default());
         }
         let first = log.page(&query(&[("sortOrder", "DESCENDING"), ("limit", "2")]));
         assert_eq!(kinds(&first), ["c", "b"]);
@@ -291,8 +332,8 @@ mod tests {
     #[test]
     fn debug_data_is_spelled_as_the_org_is_told() {
         let log = SystemLog::default();
-        log.write(entry("a"), Spelling::Camel);
-        log.write(entry("b"), Spelling::Snake);
+        log.write(entry("a"), &Behaviour::default());
+        log.write(entry("b"), &Behaviour { spelling: Spelling::Snake, ..Behaviour::default() });
         let events = log.all();
         assert_eq!(events[0]["debugContext"]["debugData"]["isSmsHookFailover"], "true");
         assert_eq!(events[1]["debugContext"]["debugData"]["is_sms_hook_failover"], "true");

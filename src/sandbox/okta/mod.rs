@@ -22,6 +22,7 @@ mod turns;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -132,6 +133,8 @@ pub struct Org {
     overrides: Overrides,
     inbox: Arc<Inbox>,
     calls: Mutex<VecDeque<OktaCall>>,
+    /// Calls of the management API that are being answered.
+    under_way: AtomicUsize,
     addr: OnceLock<SocketAddr>,
 }
 
@@ -156,6 +159,7 @@ impl Org {
             overrides,
             inbox,
             calls: Mutex::default(),
+            under_way: AtomicUsize::new(0),
             addr: OnceLock::new(),
         })
     }
@@ -244,7 +248,7 @@ impl Org {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner).turns()
     }
 
-    /// Every event of the System Log that is kept, oldest first.
+    /// Every event that is kept of what happened, oldest first; the API may show one later.
     #[must_use]
     pub fn log(&self) -> Vec<Value> {
         self.log.all()

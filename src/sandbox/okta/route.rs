@@ -39,9 +39,12 @@ impl Route<'_> {
     }
 }
 
-/// The call, when the org has one there.
+/// The call, when the org has one there. One slash at the end of a path makes no other.
 pub(super) fn route(request: &Request) -> Option<Route<'_>> {
-    let segments = request.segments();
+    let mut segments = request.segments();
+    if segments.len() > 1 && segments.last().is_some_and(|last| last.is_empty()) {
+        segments.pop();
+    }
     let id_is_sane = |id: &str| !id.is_empty() && id.len() <= 64;
     Some(match (request.method.as_str(), segments.as_slice()) {
         ("GET", [".well-known", "okta-organization"]) => Route::Identity,
@@ -65,10 +68,9 @@ pub(super) fn route(request: &Request) -> Option<Route<'_>> {
     })
 }
 
-/// Whether the path exists for some other method.
-pub(super) fn is_known_for_another_method(request: &Request) -> bool {
-    [Method::GET, Method::POST].into_iter().any(|method| {
-        let other = Request { method, ..request.clone() };
-        route(&other).is_some()
-    })
+/// The methods that the path has, as `Allow` lists them; empty for a path that the org does not have.
+pub(super) fn methods(request: &Request) -> String {
+    let has = |method: &Method| route(&Request { method: method.clone(), ..request.clone() }).is_some();
+    let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE].into_iter().filter(has);
+    methods.map(|method| method.to_string()).collect::<Vec<_>>().join(", ")
 }

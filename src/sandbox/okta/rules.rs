@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::errors::OktaError;
-use super::hooks::{AuthScheme, Draft};
+use super::hooks::{Auth, AuthScheme, Draft, OAuth};
 use crate::sandbox::secret::Secret;
 
 /// The type the sandbox calls.
@@ -18,7 +18,13 @@ const TYPES: [&str; 6] = [
     "com.okta.user.credential.password.import",
     "com.okta.user.pre-registration",
 ];
-const VERSION: &str = "1.0.0";
+/// Versions of a hook and of its channel: the documented one, and two that recordings show accepted.
+const VERSIONS: [&str; 3] = ["1.0.0", "1.0.1", "1.0.2"];
+/// Fields that clients send back as they read them, and that a write ignores. Only the lifecycle calls change the status.
+const READ_ONLY: [&str; 5] = ["id", "status", "created", "lastUpdated", "_links"];
+/// Longest key or value of a custom header or of metadata, and entries of metadata: the sandbox wants a bound.
+const MAX_TEXT: usize = 1024;
+const MAX_METADATA: usize = 50;
 /// Header names a custom header may not take.
 const RESERVED_HEADERS: [&str; 9] = [
     "accept",
@@ -49,8 +55,7 @@ pub(super) enum Write {
 pub(super) fn read(body: &[u8], write: Write) -> Result<Draft, OktaError> {
     let value: Value = serde_json::from_slice(body).map_err(|_| OktaError::unreadable())?;
     let body = object(&value, "body")?;
-    // `status` is known and ignored, as recorded; only the lifecycle calls change it.
-    known(body, "", &["name", "type", "version", "channel", "status"])?;
+    known(body, "", &[&["name", "type", "version", "channel", "metadata"][..], &READ_ONLY].concat())?;
     let needed = |field: &str| -> Result<Option<&Value>, OktaError> {
         match body.get(field) {
             None | Some(Value::Null) if write == Write::Update => Ok(None),
@@ -64,11 +69,7 @@ pub(super) fn read(body: &[u8], write: Write) -> Result<Draft, OktaError> {
     {
         return Err(OktaError::validation("name", "must be 1 to 255 characters"));
     }
-    if let Some(version) = needed("version")?
-        && string(version, "version")? != VERSION
-    {
-        return Err(OktaError::validation("version", "must be 1.0.0"));
-    }
+    let version = needed("version")?.map(|version| known_version(version, "version")).transpose()?;
     let kind = match body.get("type") {
         None | Some(Value::Null) if write == Write::Create => return Err(required("type")),
         None | Some(Value::Null) => None,
@@ -80,47 +81,64 @@ pub(super) fn read(body: &[u8], write: Write) -> Result<Draft, OktaError> {
             Some(kind.to_owned())
         }
     };
-    let mut draft = Draft { name: name.map(str::to_owned), kind, channel: None };
+    let metadata = metadata(body.get("metadata"))?;
+    let mut draft = Draft { name: name.map(str::to_owned), kind, version, channel: None, metadata };
     if let Some(given) = needed("channel")? {
-        draft.channel = Some(channel(given)?);
+        draft.channel = Some(channel(given, write)?);
     }
     Ok(draft)
 }
 
-/// The HTTP channel of a hook as written.
+fn known_version(version: &Value, at: &str) -> Result<String, OktaError> {
+    let version = string(version, at)?;
+    let known = VERSIONS.contains(&version);
+    if known { Ok(version.to_owned()) } else { Err(OktaError::validation(at, "must be 1.0.0")) }
+}
+
+/// The optional map of texts that Okta's clients know.
+fn metadata(value: Option<&Value>) -> Result<Option<Map<String, Value>>, OktaError> {
+    let map = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => object(value, "metadata")?,
+    };
+    let fits = |(key, value): (&String, &Value)| {
+        key.len() <= MAX_TEXT && value.as_str().is_some_and(|value| value.len() <= MAX_TEXT)
+    };
+    if map.len() > MAX_METADATA || !map.iter().all(fits) {
+        return Err(OktaError::validation("metadata", "must be a small map of strings"));
+    }
+    Ok(Some(map.clone()))
+}
+
+/// The channel of a hook as written.
 pub(super) struct ChannelDraft {
+    pub(super) version: String,
     pub(super) uri: String,
     pub(super) headers: Vec<(String, String)>,
-    /// The scheme's key, and its value when it was given.
-    pub(super) auth: Option<(String, Option<Secret>)>,
+    pub(super) auth: Auth,
 }
 
-impl ChannelDraft {
-    /// The scheme to store, when its value is known.
-    pub(super) fn scheme(&self) -> Option<AuthScheme> {
-        self.auth.as_ref().map(|(key, value)| AuthScheme { key: key.clone(), value: value.clone() })
-    }
-}
-
-fn channel(value: &Value) -> Result<ChannelDraft, OktaError> {
+fn channel(value: &Value, write: Write) -> Result<ChannelDraft, OktaError> {
+    const HTTP: [&str; 4] = ["uri", "method", "headers", "authScheme"];
+    const OAUTH: [&str; 6] = ["authType", "clientId", "clientSecret", "hookKeyId", "tokenUrl", "scope"];
     let channel = object(value, "channel")?;
     known(channel, "channel.", &["type", "version", "config"])?;
-    match field(channel, "channel.", "type")? {
-        "HTTP" => {}
-        "OAUTH" => {
-            return Err(OktaError::validation("channel.type", "OAUTH is not part of this simulated org"));
-        }
-        _ => {
-            return Err(OktaError::validation("channel.type", "must be HTTP or OAUTH"));
-        }
-    }
-    if field(channel, "channel.", "version")? != VERSION {
-        return Err(OktaError::validation("channel.version", "must be 1.0.0"));
-    }
+    let kind = field(channel, "channel.", "type")?;
+    let version = known_version(channel.get("version").ok_or_else(|| required("channel.version"))?, "channel.version")?;
     let config = object(channel.get("config").unwrap_or(&Value::Null), "channel.config")?;
-    known(config, "channel.config.", &["uri", "method", "headers", "authScheme"])?;
+    let auth = match kind {
+        "HTTP" => {
+            known(config, "channel.config.", &HTTP)?;
+            auth_scheme(config.get("authScheme"))?
+        }
+        "OAUTH" => {
+            known(config, "channel.config.", &[&HTTP[..], &OAUTH].concat())?;
+            Auth::OAuth(oauth(config, write)?)
+        }
+        _ => return Err(OktaError::validation("channel.type", "must be HTTP or OAUTH")),
+    };
     let uri = field(config, "channel.config.", "uri")?;
-    check_uri(uri)?;
+    check_uri(uri, "channel.config.uri")?;
     match config.get("method") {
         None => {}
         Some(method) if method == "POST" => {}
@@ -128,15 +146,49 @@ fn channel(value: &Value) -> Result<ChannelDraft, OktaError> {
             return Err(OktaError::validation("channel.config.method", "must be POST"));
         }
     }
-    Ok(ChannelDraft {
-        uri: uri.to_owned(),
-        headers: headers(config.get("headers"))?,
-        auth: auth_scheme(config.get("authScheme"))?,
+    Ok(ChannelDraft { version, uri: uri.to_owned(), headers: headers(config.get("headers"))?, auth })
+}
+
+/// How Okta fetches a token; its secret is checked and forgotten, since the sandbox fetches none.
+fn oauth(config: &Map<String, Value>, write: Write) -> Result<OAuth, OktaError> {
+    const AT: &str = "channel.config.";
+    if config.get("authScheme").is_some_and(|scheme| !scheme.is_null()) {
+        return Err(OktaError::validation("channel.config.authScheme", "must be null with OAuth"));
+    }
+    let auth_type = field(config, AT, "authType")?;
+    let hook_key = match auth_type {
+        "client_secret_post" => {
+            // it is never returned, so who sends back what was read has none
+            if write == Write::Create {
+                field(config, AT, "clientSecret")?;
+            }
+            None
+        }
+        "private_key_jwt" => Some(field(config, AT, "hookKeyId")?.to_owned()),
+        _ => {
+            return Err(OktaError::validation(
+                "channel.config.authType",
+                "must be client_secret_post or private_key_jwt",
+            ));
+        }
+    };
+    let token_url = field(config, AT, "tokenUrl")?;
+    check_uri(token_url, "channel.config.tokenUrl")?;
+    let scope = match config.get("scope") {
+        None | Some(Value::Null) => None,
+        Some(scope) => Some(string(scope, "channel.config.scope")?.to_owned()),
+    };
+    Ok(OAuth {
+        auth_type: auth_type.to_owned(),
+        client_id: field(config, AT, "clientId")?.to_owned(),
+        token_url: token_url.to_owned(),
+        scope,
+        hook_key,
     })
 }
 
-fn check_uri(uri: &str) -> Result<(), OktaError> {
-    let wrong = |why| Err(OktaError::validation("channel.config.uri", why));
+fn check_uri(uri: &str, at: &str) -> Result<(), OktaError> {
+    let wrong = |why| Err(OktaError::validation(at, why));
     if uri.chars().count() > 1024 {
         return wrong("must be at most 1024 characters");
     }
@@ -164,12 +216,15 @@ fn headers(value: Option<&Value>) -> Result<Vec<(String, String)>, OktaError> {
         known(item, "channel.config.headers.", &["key", "value"])?;
         let key = field(item, "channel.config.headers.", "key")?;
         let value = field(item, "channel.config.headers.", "value")?;
-        let name = http::HeaderName::from_bytes(key.as_bytes())
-            .map_err(|_| OktaError::validation(AT, "a key must be a header name"))?;
-        if http::HeaderValue::from_str(value).is_err() {
+        // recordings have keys with spaces: Okta stores what HTTP would not take
+        let fits = (1..=MAX_TEXT).contains(&key.len()) && !key.chars().any(char::is_control) && key.trim() == key;
+        if !fits {
+            return Err(OktaError::validation(AT, "a key must be a short text"));
+        }
+        if value.len() > MAX_TEXT || http::HeaderValue::from_str(value).is_err() {
             return Err(OktaError::validation(AT, "a value must be a header value"));
         }
-        if RESERVED_HEADERS.contains(&name.as_str()) {
+        if RESERVED_HEADERS.contains(&key.to_ascii_lowercase().as_str()) {
             return Err(OktaError::validation(AT, "a key must not be a reserved name"));
         }
         if out.iter().any(|(other, _)| other.eq_ignore_ascii_case(key)) {
@@ -180,10 +235,10 @@ fn headers(value: Option<&Value>) -> Result<Vec<(String, String)>, OktaError> {
     Ok(out)
 }
 
-fn auth_scheme(value: Option<&Value>) -> Result<Option<(String, Option<Secret>)>, OktaError> {
+fn auth_scheme(value: Option<&Value>) -> Result<Auth, OktaError> {
     const AT: &str = "channel.config.authScheme";
     let scheme = match value {
-        None | Some(Value::Null) => return Ok(None),
+        None | Some(Value::Null) => return Ok(Auth::None),
         Some(value) => object(value, AT)?,
     };
     known(scheme, "channel.config.authScheme.", &["type", "key", "value"])?;
@@ -204,7 +259,7 @@ fn auth_scheme(value: Option<&Value>) -> Result<Option<(String, Option<Secret>)>
             Some(Secret::new(value))
         }
     };
-    Ok(Some((key.to_owned(), secret)))
+    Ok(Auth::Header(AuthScheme { key: key.to_owned(), value: secret }))
 }
 
 fn object<'a>(value: &'a Value, at: &str) -> Result<&'a Map<String, Value>, OktaError> {

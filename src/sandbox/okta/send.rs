@@ -144,7 +144,7 @@ impl Org {
                     target: target.clone(),
                     request_id: request_id.to_owned(),
                 },
-                how.spelling,
+                &how,
             );
         }
         if called.http_status == Some(200) {
@@ -165,7 +165,7 @@ impl Org {
                     target,
                     request_id: request_id.to_owned(),
                 },
-                how.spelling,
+                &how,
             );
         }
     }
@@ -214,7 +214,7 @@ impl Org {
                 target: Some(("User", user_id(&request.user), request.user.clone())),
                 request_id: request_id.to_owned(),
             },
-            self.behaviour().spelling,
+            &self.behaviour(),
         );
     }
 
