@@ -261,7 +261,7 @@ impl Breakers {
     /// found before the carrier was called is none.
     ///
     /// A refusal that is about the message or its recipient shows that the carrier works. One about a sender or a
-    /// country counts against the country only.
+    /// country, or for a reason that is not known, counts against the country only.
     pub fn record(&mut self, passage: Passage, outcome: &Outcome, now: Instant) {
         let fault = fault(outcome);
         self.whole.record(passage.whole, fault != Some(Fault::Carrier), now);
@@ -323,8 +323,13 @@ fn fault(outcome: &Outcome) -> Option<Fault> {
         Outcome::Ambiguous { .. } => Some(Fault::Carrier),
         Outcome::Refused(refusal) => match refusal.class {
             Class::Transient | Class::Throttled | Class::PermanentConfig(Scope::Account) => Some(Fault::Carrier),
-            Class::PermanentConfig(Scope::Sender | Scope::Country) => Some(Fault::Country),
-            Class::PermanentDestination | Class::FraudBlocked | Class::MessageRejected | Class::MessageTooLong => None,
+            // One of them says little; five in a row, with nothing taken between them, are more than one number's fault.
+            Class::PermanentConfig(Scope::Sender | Scope::Country) | Class::Unknown => Some(Fault::Country),
+            Class::PermanentDestination
+            | Class::UnreachableHere
+            | Class::FraudBlocked
+            | Class::MessageRejected
+            | Class::MessageTooLong => None,
         },
     }
 }
@@ -472,6 +477,8 @@ mod tests {
             (refused(Class::PermanentConfig(Scope::Country)), closed, open),
             (refused(Class::PermanentConfig(Scope::Sender)), closed, open),
             (refused(Class::PermanentDestination), closed, closed),
+            (refused(Class::Unknown), closed, open),
+            (refused(Class::UnreachableHere), closed, closed),
             (refused(Class::FraudBlocked), closed, closed),
             (refused(Class::MessageRejected), closed, closed),
             (refused(Class::MessageTooLong), closed, closed),

@@ -12,15 +12,14 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    budget,
+    budget, compose,
     figures::{Figures, outcome_label},
     protocol::{Answer, Call},
     runtime::Runtime,
     verdict::{Attempts, Next},
 };
 use crate::{
-    message::{Channel, Secret},
-    providers::{Message, voice},
+    providers::Message,
     routing::{self, Action, Facts},
 };
 
@@ -66,9 +65,16 @@ impl Dispatch {
                 if let Some(rule) = decision.rule {
                     self.figures.ruled(rule.policy, rule.name, usable > 0);
                 }
-                let message = compose(call, &placed);
-                let (answer, made) = self.send(&message, &candidates).await;
-                (without_the_message(answer, call, &placed), made)
+                match compose::message(call, &placed, jiff::Timestamp::now()) {
+                    Ok(message) => {
+                        let (answer, made) = self.send(&message, &candidates).await;
+                        (without_the_message(answer, call, &placed), made)
+                    }
+                    Err(unsendable) => {
+                        self.figures.unreadable(unsendable.label());
+                        (Answer { metadata: Some(unsendable.to_string()), ..Answer::failed() }, String::new())
+                    }
+                }
             }
             Action::Deny => {
                 if let Some(rule) = decision.rule {
@@ -150,32 +156,6 @@ fn without_the_message(mut answer: Answer, call: &Call, placed: &routing::Placed
 
 fn event(call: &Call) -> Option<&str> {
     call.event_id.as_ref().map(crate::message::EventId::as_str)
-}
-
-fn compose(call: &Call, placed: &routing::Placed) -> Message {
-    let text = match call.channel {
-        // Okta's template is written for reading, not for speaking.
-        Channel::Voice => voice::spell(call.code.expose()),
-        Channel::Sms => call
-            .text
-            .clone()
-            .unwrap_or_else(|| Secret::new(format!("Your verification code is {}", call.code.expose()))),
-    };
-    Message {
-        id: message_id(call),
-        channel: call.channel,
-        to: placed.number.clone(),
-        country: placed.country,
-        text,
-        locale: call.locale.clone(),
-        ttl: call.expires.and_then(|expires| Duration::try_from(expires.duration_since(jiff::Timestamp::now())).ok()),
-    }
-}
-
-/// The carrier's idempotency key: Okta's id where there is one, so that a replica that sees the same call sends the same
-/// key.
-fn message_id(call: &Call) -> String {
-    event(call).map_or_else(|| format!("hs-{:032x}", rand::random::<u128>()), str::to_owned)
 }
 
 #[cfg(test)]

@@ -362,6 +362,8 @@ mod tests {
             refused(Class::Transient),
             refused(Class::Throttled),
             refused(Class::PermanentDestination),
+            refused(Class::UnreachableHere),
+            refused(Class::Unknown),
             refused(Class::FraudBlocked),
             Outcome::Ambiguous { cause: "timeout" },
         ] {

@@ -1,14 +1,15 @@
 //! The gateway: authenticates and answers Okta's calls, and sends messages through carriers.
 //!
 //! A call goes from [`listener`] to [`service`], which knows the caller and answers in time; [`protocol`] reads it,
-//! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it, [`budget`] and [`verdict`] decide
-//! about time and failover. [`source`] brings configurations, [`runtime`] is one made ready, [`carrier`] one carrier of it with
+//! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it as [`compose`] writes it, [`budget`] and
+//! [`verdict`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready, [`carrier`] one carrier of it with
 //! its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor the operator is needed to serve.
 
 pub mod breaker;
 pub mod budget;
 pub mod carrier;
 pub mod clocked;
+pub mod compose;
 pub mod dispatch;
 pub mod duplicates;
 pub mod figures;

@@ -2,3 +2,7 @@
 //! source noted, and variants of them.
 
 mod okta;
+//! What comes from outside: bodies and inputs that were not written for this project, read by tables. Each file of data
+//! notes its source.
+
+mod providers;
