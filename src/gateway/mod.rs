@@ -7,17 +7,24 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod candidate;
 pub mod carrier;
 pub mod clocked;
+pub mod codes;
 pub mod dispatch;
 pub mod duplicates;
 pub mod figures;
 pub mod health;
 pub mod listener;
 pub mod markers;
+pub mod parts;
+pub mod pause;
+pub mod private;
 pub mod probes;
 pub mod protocol;
+pub mod recent;
 pub mod report;
+pub mod retry;
 pub mod runtime;
 pub mod serve;
 pub mod service;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{
+    candidate::Candidate,
     carrier::{Carrier, InvalidCarrier},
     report::{Credentials, InvalidCredentials},
 };
@@ -14,6 +15,7 @@ use crate::{
         probe,
     },
     message::{CountryCode, Secret},
+    providers::Message,
     routing::{InvalidRule, Table},
 };
 
@@ -179,15 +181,21 @@ impl Runtime {
         self.carriers.values()
     }
 
-    /// The candidates of a rule for a country: those worth a try first, each kind in the rule's order. Never empty
+    /// A carrier by its name.
+    #[must_use]
+    pub fn carrier(&self, name: &str) -> Option<&Arc<Carrier>> {
+        self.carriers.get(name)
+    }
+
+    /// The candidates of a rule for a message: those worth a try first, each kind in the rule's order. Never empty
     /// while the rule names a carrier. With them, how many are worth a try.
     #[must_use]
-    pub fn candidates(&self, names: &[String], country: Option<CountryCode>) -> (Vec<Arc<Carrier>>, usize) {
+    pub fn candidates(&self, names: &[String], message: &Message) -> (Vec<Candidate>, usize) {
         let (mut usable, others): (Vec<_>, Vec<_>) = names
             .iter()
             .filter_map(|name| self.carriers.get(name))
-            .cloned()
-            .partition(|carrier| carrier.is_usable(country));
+            .map(|carrier| Candidate::new(carrier, message))
+            .partition(Candidate::is_usable);
         let worth = usable.len();
         usable.extend(others);
         (usable, worth)
