@@ -604,6 +604,8 @@ mod tests {
             (refused(Class::PermanentConfig(Scope::Country)), false, Some(country)),
             (refused(Class::PermanentConfig(Scope::Sender)), false, Some(sender)),
             (refused(Class::MessageRejected), false, Some(Part::Channel(Channel::Sms))),
+            (refused(Class::Unknown), false, Some(Part::Channel(Channel::Sms))),
+            (refused(Class::UnreachableHere), false, None),
             (refused(Class::PermanentDestination), false, None),
             (refused(Class::FraudBlocked), false, None),
             (refused(Class::MessageTooLong), false, None),

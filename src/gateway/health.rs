@@ -421,6 +421,8 @@ mod tests {
             refused(Class::Transient),
             refused(Class::Throttled),
             refused(Class::PermanentDestination),
+            refused(Class::UnreachableHere),
+            refused(Class::Unknown),
             refused(Class::FraudBlocked),
             Outcome::Ambiguous { cause: "timeout" },
         ] {
@@ -460,6 +462,7 @@ mod tests {
             (Class::PermanentConfig(Scope::Sender), Part::Sender(Channel::Sms, Some("ACME".into())), true),
             (Class::PermanentConfig(Scope::Country), Part::Country(Channel::Sms, route.country), false),
             (Class::MessageRejected, Part::Channel(Channel::Sms), false),
+            (Class::Unknown, Part::Channel(Channel::Sms), false),
         ] {
             let mut health = CarrierHealth::new(&PROBE);
             health.probed(&Probed::Up, now);

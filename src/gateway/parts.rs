@@ -53,7 +53,7 @@ impl Route {
 pub enum Part {
     /// All of it.
     Account,
-    /// Whatever goes by a channel: its texts are refused.
+    /// Whatever goes by a channel: its texts are refused, or all messages for a reason that is not known.
     Channel(Channel),
     /// One sender of a channel; `None` where the carrier chooses.
     Sender(Channel, Option<Arc<str>>),
@@ -70,8 +70,10 @@ impl Part {
             Class::PermanentConfig(Scope::Account) => Some(Self::Account),
             Class::PermanentConfig(Scope::Sender) => Some(Self::Sender(route.channel, route.sender.clone())),
             Class::PermanentConfig(Scope::Country) => Some(Self::Country(route.channel, route.country)),
-            Class::MessageRejected => Some(Self::Channel(route.channel)),
+            // one of them says little; many in a row, with nothing taken between them, are more than one number's fault
+            Class::MessageRejected | Class::Unknown => Some(Self::Channel(route.channel)),
             Class::PermanentDestination
+            | Class::UnreachableHere
             | Class::Throttled
             | Class::Transient
             | Class::FraudBlocked

@@ -66,7 +66,11 @@ impl Attempts {
                         self.rejected = true;
                         Next::Another
                     }
-                    Class::PermanentConfig(_) | Class::Throttled | Class::Transient => Next::Another,
+                    Class::PermanentConfig(_)
+                    | Class::UnreachableHere
+                    | Class::Throttled
+                    | Class::Transient
+                    | Class::Unknown => Next::Another,
                 }
             }
         }
@@ -168,6 +172,23 @@ mod tests {
             ),
             ("throttled goes on", vec![refused(Class::Throttled), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
             ("transient goes on", vec![refused(Class::Transient), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
+            (
+                "a number that one carrier does not reach goes on",
+                vec![refused(Class::UnreachableHere), ACCEPTED()],
+                Continue,
+                2,
+                Successful,
+                "carrier-1",
+            ),
+            (
+                "unknown reasons go on, however many",
+                vec![refused(Class::Unknown), refused(Class::Unknown), refused(Class::Unknown), ACCEPTED()],
+                Continue,
+                4,
+                Successful,
+                "carrier-3",
+            ),
+            ("an unknown reason is the last word", vec![refused(Class::Unknown)], Continue, 1, Failed, "carrier-0"),
             ("all refuse", vec![refused(Class::Transient), config(Scope::Account)], Continue, 2, Failed, "carrier-1"),
             (
                 "rejected goes on once",

@@ -34,8 +34,10 @@ pub struct Refusal {
 /// Kinds of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
-    /// The number cannot be reached by anyone.
+    /// The number cannot be reached by anyone, or its owner does not want to be.
     PermanentDestination,
+    /// This carrier does not reach this number; another may. It says nothing about the account, a sender or a country.
+    UnreachableHere,
     /// The carrier's configuration does not allow it.
     PermanentConfig(Scope),
     /// Too many messages for now.
@@ -48,6 +50,9 @@ pub enum Class {
     MessageRejected,
     /// The text is too long; no other carrier would take it either.
     MessageTooLong,
+    /// For a reason that is not known here: a code that is not in the adapter's table, or one that stands for several
+    /// reasons. So it proves nothing about the number, and another carrier is asked.
+    Unknown,
 }
 
 /// How far a configuration refusal reaches.
@@ -67,6 +72,7 @@ impl Class {
     pub const fn label(self) -> &'static str {
         match self {
             Self::PermanentDestination => "permanent-destination",
+            Self::UnreachableHere => "unreachable-here",
             Self::PermanentConfig(Scope::Account) => "permanent-config-account",
             Self::PermanentConfig(Scope::Sender) => "permanent-config-sender",
             Self::PermanentConfig(Scope::Country) => "permanent-config-country",
@@ -75,6 +81,7 @@ impl Class {
             Self::FraudBlocked => "fraud-blocked",
             Self::MessageRejected => "message-rejected",
             Self::MessageTooLong => "message-too-long",
+            Self::Unknown => "unknown",
         }
     }
 }
