@@ -51,6 +51,8 @@ pub struct Breaker {
     state: State,
     epoch: u64,
     outage: Option<Outage>,
+    /// It is open because of probes alone, so that probes alone close it again.
+    tripped: bool,
 }
 
 /// The latest failures between which nothing worked.
@@ -76,7 +78,7 @@ enum State {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::closed(), epoch: 0, outage: None }
+        Self { state: State::closed(), epoch: 0, outage: None, tripped: false }
     }
 }
 
@@ -118,7 +120,10 @@ impl Breaker {
     /// Opens it: probes found dead what it stands for.
     pub fn trip(&mut self, now: Instant) {
         match &mut self.state {
-            State::Closed { .. } => self.enter(State::Open { until: now + OPEN, in_a_row: CONSECUTIVE }),
+            State::Closed { .. } => {
+                self.enter(State::Open { until: now + OPEN, in_a_row: CONSECUTIVE });
+                self.tripped = true;
+            }
             State::Open { in_a_row, .. } | State::HalfOpen { in_a_row, .. } => *in_a_row = CONSECUTIVE.max(*in_a_row),
         }
     }
@@ -149,10 +154,11 @@ impl Breaker {
     }
 
     /// Takes in a passed probe: what failed before is another outage than what fails after it. It is the trial that a breaker
-    /// waits for, too: without traffic there would be none. The next failure opens it again.
+    /// waits for, too: without traffic there would be none; one that probes alone opened waits for nothing else. The next
+    /// failure opens it again.
     pub fn relieve(&mut self, now: Instant) {
         let state = self.state(now);
-        if state == BreakerState::HalfOpen {
+        if state == BreakerState::HalfOpen || self.tripped {
             self.enter(State::Closed { in_a_row: CONSECUTIVE - 1, window: Window::default() });
         }
         if state != BreakerState::Open {
@@ -209,7 +215,7 @@ impl Breaker {
     }
 
     fn enter(&mut self, state: State) {
-        self.state = state;
+        (self.state, self.tripped) = (state, false);
         self.epoch += 1;
     }
 }
@@ -641,6 +647,21 @@ mod tests {
         }
         assert!(breakers.admit(&to(None), now).is_err());
         assert!(breakers.admit(&to(Some("SE".parse().unwrap())), now).is_ok());
+    }
+
+    #[test]
+    fn what_probes_alone_opened_probes_alone_close_at_once_and_a_failed_message_keeps_it_open() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        breaker.trip(now);
+        assert_eq!(breaker.state(now), BreakerState::Open);
+        breaker.relieve(now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::Closed);
+        breaker.trip(now);
+        let trial = breaker.force(now).unwrap();
+        breaker.record(trial, false, now);
+        breaker.relieve(now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::Open);
     }
 
     #[test]

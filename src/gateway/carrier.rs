@@ -214,9 +214,9 @@ impl Carrier {
             return Stance::Unusable;
         }
         let counts = |part: &Part| country_matters || !matches!(part, Part::Country(..));
-        let refused = route.parts().iter().any(|part| counts(part) && standing.health.is_unwell(part, now));
-        let refuses = refused || standing.pauses.wait(&route, now).is_some();
-        if refuses { Stance::Refuses } else { Stance::Usable }
+        let unwell = route.parts().iter().any(|part| counts(part) && standing.health.is_unwell(part, now));
+        let rests = standing.pauses.wait(&route, now).is_some();
+        if unwell || rests { Stance::Refuses } else { Stance::Usable }
     }
 
     /// Whether [`Carrier::enter`] would let a message in now.

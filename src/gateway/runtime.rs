@@ -68,8 +68,6 @@ pub struct Runtime {
     pub default_region: Option<CountryCode>,
     /// The rules.
     pub table: Table,
-    /// `<policy>/<rule>` of each rule.
-    pub rules: Vec<String>,
     /// How many replicas share the probes.
     pub replicas: u32,
     /// Credentials of the report.
@@ -124,15 +122,13 @@ impl Runtime {
             let known = before.and_then(|before| before.carriers.get(name)).map(Arc::as_ref);
             carriers.insert(name.clone(), Arc::new(Carrier::new(name, config, settings, known)?));
         }
-        let mut rules = Vec::with_capacity(config.rules.len());
         for rule in &config.rules {
-            let name = format!("{}/{}", rule.policy, rule.name);
             if let Action::Send(names) = &rule.action
                 && let Some(missing) = names.iter().find(|name| !carriers.contains_key(*name))
             {
-                return Err(InvalidConfig::NoSuchCarrier { rule: name, carrier: missing.clone() });
+                let rule = format!("{}/{}", rule.policy, rule.name);
+                return Err(InvalidConfig::NoSuchCarrier { rule, carrier: missing.clone() });
             }
-            rules.push(name);
         }
         let mut hooks = BTreeMap::new();
         for (name, hook) in &config.hooks {
@@ -156,7 +152,6 @@ impl Runtime {
             on_ambiguous: config.on_ambiguous,
             default_region: config.default_region,
             table: Table::new(&config.rules)?,
-            rules,
             replicas: config.replicas,
             report: Arc::new(Credentials::new(&config.report)?),
             probe: probe::Key::of(&config.report),
