@@ -33,6 +33,12 @@ pub const MAX_LABELS: usize = 32;
 /// The most failing countries of one carrier.
 pub const MAX_COUNTRIES: usize = 64;
 
+/// The most parts of one carrier that are told as refused.
+pub const MAX_REFUSED: usize = 8;
+
+/// The most codes of one carrier that are told.
+pub const MAX_CODES: usize = 8;
+
 /// The most bytes of a name or a label: two Kubernetes names and the slash between them.
 pub const MAX_NAME: usize = 2 * 253 + 1;
 
@@ -107,6 +113,72 @@ pub struct CarrierReport {
     /// Countries that the carrier refuses at the moment, ISO 3166-1 alpha-2, sorted.
     #[serde(deserialize_with = "list::<_, MAX_COUNTRIES>")]
     pub failing_countries: Vec<String>,
+    /// While it cannot be used: the code of the failure that showed it first, fit to be shown; empty else, or when nobody says.
+    #[serde(deserialize_with = "name")]
+    pub because: String,
+    /// Parts of it that were refused again and again, and took nothing between: it is unwell for what needs them.
+    #[serde(deserialize_with = "entries::<_, _, MAX_REFUSED>")]
+    pub refused: Vec<RefusedPart>,
+    /// Seconds that are left of the pause that it asked for; 0 when it asked for none, or for less than a minute.
+    pub paused_for_s: u64,
+    /// The latest codes that it refused messages with, fit to be shown.
+    #[serde(deserialize_with = "entries::<_, _, MAX_CODES>")]
+    pub codes: Vec<CodeReport>,
+}
+
+/// A part of a carrier that refuses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RefusedPart {
+    /// What is refused: all of it, what goes by a channel, a sender, a country.
+    pub scope: RefusedScope,
+    /// The channel, as its label; empty for the whole account.
+    #[serde(deserialize_with = "name")]
+    pub channel: String,
+    /// The country, ISO 3166-1 alpha-2; empty where it is not a country, or numbers that belong to none.
+    #[serde(deserialize_with = "name")]
+    pub country: String,
+    /// The code of the first refusal.
+    #[serde(deserialize_with = "name")]
+    pub code: String,
+    /// Refusals in a row.
+    pub in_a_row: u32,
+    /// Seconds since the first of them.
+    pub for_s: u64,
+}
+
+/// What a refusal reaches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefusedScope {
+    /// The whole account.
+    Account,
+    /// What goes by a channel: the texts.
+    Channel,
+    /// A sender of a channel.
+    Sender,
+    /// A country by a channel.
+    Country,
+    /// Not told.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// A code that a carrier refused messages with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CodeReport {
+    /// The carrier's own code, or why nobody can tell.
+    #[serde(deserialize_with = "name")]
+    pub code: String,
+    /// What it was taken for: `ambiguous`, or the label of the refusal's class.
+    #[serde(deserialize_with = "name")]
+    pub outcome: String,
+    /// How often it came since it was last forgotten, an hour after it came last.
+    pub count: u64,
+    /// Seconds since it came last.
+    pub age_s: u64,
 }
 
 /// What one replica knows of a rule.
@@ -117,6 +189,11 @@ pub struct RuleReport {
     pub calls: u64,
     /// Those of them for which no carrier was usable.
     pub uncovered: u64,
+    /// Calls of the last ten minutes.
+    pub recent: u64,
+    /// Those of them whose like has no carrier now: all refuse the sender or the texts of that channel, or the country where
+    /// the rule names countries, or are down besides. A rule all of whose carriers are down is not told here.
+    pub refused: u64,
 }
 
 /// Health of a carrier as one replica sees it.
@@ -243,6 +320,35 @@ where
     deserializer.deserialize_seq(Bounded::<MAX>)
 }
 
+fn entries<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Bounded<T, const MAX: usize>(std::marker::PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Bounded<T, MAX> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX} entries")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = access.next_element::<T>()? {
+                if entries.len() == MAX {
+                    return Err(A::Error::custom("too many entries"));
+                }
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_seq(Bounded::<T, MAX>(std::marker::PhantomData))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -273,9 +379,28 @@ mod tests {
                     breaker: BreakerState::HalfOpen,
                     failing_for_ms: 7_500,
                     failing_countries: vec!["NO".into(), "SE".into()],
+                    because: "20503".into(),
+                    refused: vec![RefusedPart {
+                        scope: RefusedScope::Country,
+                        channel: "sms".into(),
+                        country: "NO".into(),
+                        code: "21408".into(),
+                        in_a_row: 25,
+                        for_s: 90,
+                    }],
+                    paused_for_s: 3_000,
+                    codes: vec![CodeReport {
+                        code: "21408".into(),
+                        outcome: "permanent-config-country".into(),
+                        count: 25,
+                        age_s: 1,
+                    }],
                 },
             )]),
-            rules: BTreeMap::from([("default/nordics".into(), RuleReport { calls: 4, uncovered: 1 })]),
+            rules: BTreeMap::from([(
+                "default/nordics".into(),
+                RuleReport { calls: 4, uncovered: 1, recent: 3, refused: 1 },
+            )]),
         }
     }
 
@@ -291,9 +416,12 @@ mod tests {
             "hooks": {"main": {"answers": {"SUCCESSFUL": 3}, "unauthorised": 1, "lastCallAgeS": 2}},
             "carriers": {"twilio-eu": {
                 "probe": "up", "probeAgeS": 4, "outcomes": {"accepted": 3, "throttled": 1},
-                "breaker": "half-open", "failingForMs": 7_500, "failingCountries": ["NO", "SE"],
+                "breaker": "half-open", "failingForMs": 7_500, "failingCountries": ["NO", "SE"], "because": "20503",
+                "refused": [{"scope": "country", "channel": "sms", "country": "NO", "code": "21408", "inARow": 25, "forS": 90}],
+                "pausedForS": 3_000,
+                "codes": [{"code": "21408", "outcome": "permanent-config-country", "count": 25, "ageS": 1}],
             }},
-            "rules": {"default/nordics": {"calls": 4, "uncovered": 1}},
+            "rules": {"default/nordics": {"calls": 4, "uncovered": 1, "recent": 3, "refused": 1}},
         });
         assert_eq!(written, expected);
         assert_eq!(ReplicaReport::read(&serde_json::to_vec(&written).unwrap()), Ok(full()));
@@ -302,10 +430,13 @@ mod tests {
     #[test]
     fn what_another_release_adds_or_leaves_out_does_not_disturb_the_reader() {
         let other = json!({
-            "configHash": "ab", "novelty": [1], "carriers": {"a": {"probe": "drowsy", "breaker": "ajar", "novelty": {}}},
+            "configHash": "ab", "novelty": [1], "carriers": {"a": {
+                "probe": "drowsy", "breaker": "ajar", "novelty": {}, "refused": [{"scope": "moon", "novelty": 1}],
+            }},
         });
         let report = ReplicaReport::read(&serde_json::to_vec(&other).unwrap()).unwrap();
-        assert_eq!(report.carriers["a"], CarrierReport::default());
+        let carrier = CarrierReport { refused: vec![RefusedPart::default()], ..CarrierReport::default() };
+        assert_eq!(report.carriers["a"], carrier);
         assert_eq!((report.carriers["a"].probe, report.generation), (ProbeState::Unknown, 0));
     }
 
@@ -313,6 +444,7 @@ mod tests {
     fn more_than_the_bounds_allow_is_not_read() {
         let entries = |count: usize| (0..count).map(|n| (n.to_string(), json!({}))).collect::<serde_json::Map<_, _>>();
         let countries = |count: usize| json!({"a": {"failingCountries": vec!["SE"; count]}});
+        let of = |field: &str, count: usize| json!({"a": {field: vec![json!({}); count]}});
         let answers = |count: u64| {
             let answers: BTreeMap<String, u64> = (0..count).map(|n| (n.to_string(), n)).collect();
             json!({"a": {"answers": answers}})
@@ -322,6 +454,8 @@ mod tests {
             ("carriers", json!(entries(MAX_CARRIERS)), json!(entries(MAX_CARRIERS + 1))),
             ("rules", json!(entries(MAX_RULES)), json!(entries(MAX_RULES + 1))),
             ("carriers", countries(MAX_COUNTRIES), countries(MAX_COUNTRIES + 1)),
+            ("carriers", of("refused", MAX_REFUSED), of("refused", MAX_REFUSED + 1)),
+            ("carriers", of("codes", MAX_CODES), of("codes", MAX_CODES + 1)),
             ("hooks", answers(32), answers(33)),
             ("replica", json!("x".repeat(MAX_NAME)), json!("x".repeat(MAX_NAME + 1))),
         ] {
@@ -336,8 +470,15 @@ mod tests {
     fn the_largest_report_that_a_gateway_may_write_is_one_that_is_read() {
         let name = |kind: &str, n: usize| format!("{kind}{n:0width$}", width = MAX_NAME - 1);
         let mut report = full();
+        let carrier = report.carriers.get_mut("twilio-eu").unwrap();
+        carrier.refused = vec![RefusedPart { code: "c".repeat(64), ..carrier.refused[0].clone() }; MAX_REFUSED];
+        carrier.codes = vec![CodeReport { code: "c".repeat(64), ..carrier.codes[0].clone() }; MAX_CODES];
+        carrier.failing_countries = vec!["SE".into(); MAX_COUNTRIES];
         for n in 1..MAX_RULES {
-            report.rules.insert(name("r", n), RuleReport { calls: u64::MAX, uncovered: u64::MAX });
+            report.rules.insert(
+                name("r", n),
+                RuleReport { calls: u64::MAX, uncovered: u64::MAX, recent: u64::MAX, refused: u64::MAX },
+            );
         }
         for n in 1..MAX_HOOKS {
             report.hooks.insert(name("h", n), report.hooks["main"].clone());

@@ -11,6 +11,31 @@ pub struct Rule {
     pub recent: u64,
     /// Whether any of its carriers can be used; `None` when no replica can tell.
     pub covered: Option<bool>,
+    /// What its carriers refuse of what it is used for, although they could be used otherwise.
+    pub refused: Refused,
+}
+
+/// Calls that a rule decided lately, and those of them whose like all its carriers refuse now: their sender, their texts, or a
+/// country that the rule names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Calls.
+    pub of: u64,
+    /// Those whose like is refused.
+    pub calls: u64,
+}
+
+impl Refused {
+    /// The part of `whole` that is not refused, with rules that were not used lately refused nothing.
+    fn rest(self, whole: u64) -> u64 {
+        let taken = u128::from(self.of.saturating_sub(self.calls)) * u128::from(whole);
+        taken.checked_div(u128::from(self.of)).and_then(|rest| u64::try_from(rest).ok()).unwrap_or(whole)
+    }
+
+    /// Whether most is refused.
+    fn is_most(self) -> bool {
+        self.calls > self.of / 2
+    }
 }
 
 /// With fewer recent calls than this, traffic says nothing and every rule counts the same.
@@ -21,31 +46,41 @@ pub const ENOUGH_CALLS: u64 = 20;
 pub struct Coverage {
     /// Part of what counts that has a usable carrier, in percent.
     pub percent: u8,
-    /// The rules without one.
+    /// The rules without one, for most of what they are used for at least.
     pub uncovered: Vec<String>,
+    /// The rules without one for less of what they are used for.
+    pub partly: Vec<String>,
 }
+
+/// What a rule counts for, in as many parts as make the share of what is refused exact enough.
+const FINE: u64 = 1_000;
 
 /// The covered part of what counts: the critical rules when any is marked, else recent traffic, else every rule the same.
 /// `None` when it cannot be told: a rule that counts has carriers that nobody knows of.
 #[must_use]
 pub fn coverage(rules: &[Rule]) -> Option<Coverage> {
     let marked = rules.iter().any(|rule| rule.critical);
-    let calls: u64 = rules.iter().map(|rule| rule.recent).sum();
+    let calls = rules.iter().fold(0_u64, |calls, rule| calls.saturating_add(rule.recent));
     let weight = |rule: &Rule| match (marked, calls >= ENOUGH_CALLS) {
-        (true, _) => u64::from(rule.critical),
-        (false, true) => rule.recent,
-        (false, false) => 1,
+        (true, _) => u64::from(rule.critical) * FINE,
+        (false, true) => rule.recent.saturating_mul(FINE),
+        (false, false) => FINE,
     };
     let counting = || rules.iter().filter(|rule| weight(rule) > 0);
     if counting().any(|rule| rule.covered.is_none()) {
         return None;
     }
-    let all: u64 = counting().map(weight).sum();
-    let covered: u64 = counting().filter(|rule| rule.covered == Some(true)).map(weight).sum();
-    let uncovered = rules.iter().filter(|rule| rule.covered == Some(false)).map(|rule| rule.name.clone()).collect();
+    let all = counting().map(weight).fold(0_u64, u64::saturating_add);
+    let usable = counting().filter(|rule| rule.covered == Some(true));
+    let covered = usable.map(|rule| rule.refused.rest(weight(rule))).fold(0_u64, u64::saturating_add);
+    let named = |which: &dyn Fn(&Rule) -> bool| {
+        rules.iter().filter(|rule| which(rule)).map(|rule| rule.name.clone()).collect::<Vec<_>>()
+    };
+    let uncovered = named(&|rule| rule.covered == Some(false) || rule.refused.is_most());
+    let partly = named(&|rule| rule.covered != Some(false) && rule.refused.calls > 0 && !rule.refused.is_most());
     // a gateway that routes nothing lacks nothing
-    let percent = (covered * 100).checked_div(all).unwrap_or(100);
-    Some(Coverage { percent: u8::try_from(percent).unwrap_or(100), uncovered })
+    let percent = (u128::from(covered) * 100).checked_div(u128::from(all)).unwrap_or(100);
+    Some(Coverage { percent: u8::try_from(percent).unwrap_or(100), uncovered, partly })
 }
 
 #[cfg(test)]
@@ -53,7 +88,33 @@ mod tests {
     use super::*;
 
     fn rule(name: &str, critical: bool, recent: u64, covered: impl Into<Option<bool>>) -> Rule {
-        Rule { name: name.to_owned(), critical, recent, covered: covered.into() }
+        Rule { name: name.to_owned(), critical, recent, covered: covered.into(), refused: Refused::default() }
+    }
+
+    fn refusing(rule: Rule, calls: u64, of: u64) -> Rule {
+        Rule { refused: Refused { of, calls }, ..rule }
+    }
+
+    #[test]
+    fn a_rule_is_covered_for_the_part_of_what_it_is_used_for_that_is_not_refused() {
+        let judge =
+            |rules: &[Rule]| coverage(rules).map(|known| (known.percent, known.uncovered, known.partly)).unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let of = |calls| refusing(rule("a", false, 25, true), calls, 25);
+        assert_eq!(judge(&[of(25)]), (0, names(&["a"]), vec![]), "its only sender is refused");
+        assert_eq!(judge(&[of(20)]), (20, names(&["a"]), vec![]), "SMS is, and calls are made");
+        assert_eq!(judge(&[of(5)]), (80, vec![], names(&["a"])));
+        assert_eq!(judge(&[of(0)]), (100, vec![], vec![]));
+        let critical =
+            [refusing(rule("a", true, 5, true), 5, 5), rule("b", true, 0, true), rule("c", false, 900, true)];
+        assert_eq!(judge(&critical), (50, names(&["a"]), vec![]));
+        let few = [refusing(rule("a", false, 5, true), 5, 5), rule("b", false, 0, true)];
+        assert_eq!(judge(&few), (50, names(&["a"]), vec![]), "too few calls to weigh rules by them");
+        let down = [refusing(rule("a", false, 25, false), 5, 25)];
+        assert_eq!(judge(&down), (0, names(&["a"]), vec![]), "down is down");
+        assert_eq!(coverage(&[refusing(rule("a", false, 25, None), 25, 25)]), None, "nobody can tell the rest");
+        let many = refusing(rule("a", false, u64::MAX, true), u64::MAX / 3, u64::MAX);
+        assert_eq!(judge(&[many]).2, names(&["a"]), "large numbers are no trouble");
     }
 
     #[test]
@@ -71,6 +132,6 @@ mod tests {
     fn a_rule_that_counts_and_cannot_be_told_leaves_the_whole_unknown_and_one_that_does_not_count_does_not() {
         assert_eq!(coverage(&[rule("a", false, 0, None), rule("b", false, 0, true)]), None);
         let known = coverage(&[rule("a", true, 0, true), rule("b", false, 0, None), rule("c", false, 0, false)]);
-        assert_eq!(known, Some(Coverage { percent: 100, uncovered: vec!["c".into()] }));
+        assert_eq!(known, Some(Coverage { percent: 100, uncovered: vec!["c".into()], partly: vec![] }));
     }
 }

@@ -1,7 +1,7 @@
 //! Circuit breakers: a carrier that keeps failing is left alone for a while, so that calls do not spend their time on it.
 //!
-//! Pure; the clock is an argument. [`Breakers`] are those of one carrier: one for the whole of it, and one per country
-//! that it refused by name. `dispatch` asks before each attempt and tells what became of it; `health` judges more
+//! Pure; the clock is an argument. [`Breakers`] are those of one carrier: one for the whole of it, and one per part
+//! that it refused ([`super::parts`]). `dispatch` asks before each attempt and tells what became of it; `health` judges more
 //! slowly, by probes, and is what people see.
 
 use std::{
@@ -9,11 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::parts::{Part, Route};
 use crate::{
-    config::report::{BreakerState, MAX_COUNTRIES},
-    message::CountryCode,
+    config::report::BreakerState,
     providers::{Class, Outcome, Scope},
 };
+
+/// Parts of one carrier that have a breaker.
+const MAX_PARTS: usize = 128;
 
 /// Failures in a row that open a breaker.
 pub const CONSECUTIVE: u32 = 5;
@@ -48,6 +51,8 @@ pub struct Breaker {
     state: State,
     epoch: u64,
     outage: Option<Outage>,
+    /// It is open because of probes alone, so that probes alone close it again.
+    tripped: bool,
 }
 
 /// The latest failures between which nothing worked.
@@ -67,13 +72,13 @@ impl Outage {
 #[derive(Debug, Clone)]
 enum State {
     Closed { in_a_row: u32, window: Window },
-    Open { until: Instant },
-    HalfOpen { trial_until: Instant },
+    Open { until: Instant, in_a_row: u32 },
+    HalfOpen { trial_until: Instant, in_a_row: u32 },
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::closed(), epoch: 0, outage: None }
+        Self { state: State::closed(), epoch: 0, outage: None, tripped: false }
     }
 }
 
@@ -97,11 +102,29 @@ impl Breaker {
         }
     }
 
-    /// Leave for an attempt although the breaker is open: for a call that has no carrier left. It serves as a trial.
-    pub fn force(&mut self, now: Instant) -> Permit {
-        match self.state {
-            State::Open { .. } => self.trial(now),
-            State::Closed { .. } | State::HalfOpen { .. } => self.permit(),
+    /// Leave for an attempt although the breaker is open: for a call that has no carrier left. It serves as a trial. Of what
+    /// is dead, nothing having worked lately, there is one trial at a time; what half works may take more.
+    ///
+    /// # Errors
+    ///
+    /// The time left, when another attempt is the trial of what is dead.
+    pub fn force(&mut self, now: Instant) -> Result<Permit, Duration> {
+        match (&self.state, self.wait_of_last(now)) {
+            (_, Some(wait)) => Err(wait),
+            (State::Closed { .. }, None) => Ok(self.permit()),
+            (State::HalfOpen { trial_until, .. }, None) if now < *trial_until => Ok(self.permit()),
+            (State::Open { .. } | State::HalfOpen { .. }, None) => Ok(self.trial(now)),
+        }
+    }
+
+    /// Opens it: probes found dead what it stands for.
+    pub fn trip(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Closed { .. } => {
+                self.enter(State::Open { until: now + OPEN, in_a_row: CONSECUTIVE });
+                self.tripped = true;
+            }
+            State::Open { in_a_row, .. } | State::HalfOpen { in_a_row, .. } => *in_a_row = CONSECUTIVE.max(*in_a_row),
         }
     }
 
@@ -115,22 +138,27 @@ impl Breaker {
             State::Closed { in_a_row, window } => {
                 window.add(worked, now);
                 *in_a_row = if worked { 0 } else { in_a_row.saturating_add(1) };
-                if !worked && (*in_a_row >= CONSECUTIVE || window.mostly_failed(now)) {
-                    self.enter(State::Open { until: now + OPEN });
+                let in_a_row = *in_a_row;
+                if !worked && (in_a_row >= CONSECUTIVE || window.mostly_failed(now)) {
+                    self.enter(State::Open { until: now + OPEN, in_a_row });
                 }
             }
             State::HalfOpen { .. } if worked => self.enter(State::closed()),
-            State::HalfOpen { .. } => self.enter(State::Open { until: now + OPEN }),
+            State::HalfOpen { in_a_row, .. } => {
+                let in_a_row = in_a_row.saturating_add(1);
+                self.enter(State::Open { until: now + OPEN, in_a_row });
+            }
             // No permit is given in this state without leaving it.
             State::Open { .. } => {}
         }
     }
 
     /// Takes in a passed probe: what failed before is another outage than what fails after it. It is the trial that a breaker
-    /// waits for, too: without traffic there would be none. The next failure opens it again.
+    /// waits for, too: without traffic there would be none; one that probes alone opened waits for nothing else. The next
+    /// failure opens it again.
     pub fn relieve(&mut self, now: Instant) {
         let state = self.state(now);
-        if state == BreakerState::HalfOpen {
+        if state == BreakerState::HalfOpen || self.tripped {
             self.enter(State::Closed { in_a_row: CONSECUTIVE - 1, window: Window::default() });
         }
         if state != BreakerState::Open {
@@ -143,7 +171,7 @@ impl Breaker {
     pub fn state(&self, now: Instant) -> BreakerState {
         match self.state {
             State::Closed { .. } => BreakerState::Closed,
-            State::Open { until } if now < until => BreakerState::Open,
+            State::Open { until, .. } if now < until => BreakerState::Open,
             State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
@@ -157,7 +185,17 @@ impl Breaker {
 
     fn wait(&self, now: Instant) -> Option<Duration> {
         match self.state {
-            State::Open { until } | State::HalfOpen { trial_until: until } if now < until => Some(until - now),
+            State::Open { until, .. } | State::HalfOpen { trial_until: until, .. } if now < until => Some(until - now),
+            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => None,
+        }
+    }
+
+    /// How long it is until a call may be let through that has no carrier left.
+    fn wait_of_last(&self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::HalfOpen { trial_until, in_a_row } if in_a_row >= CONSECUTIVE && now < trial_until => {
+                Some(trial_until - now)
+            }
             State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => None,
         }
     }
@@ -167,12 +205,17 @@ impl Breaker {
     }
 
     fn trial(&mut self, now: Instant) -> Permit {
-        self.enter(State::HalfOpen { trial_until: now + OPEN });
+        let in_a_row = match self.state {
+            State::Closed { in_a_row, .. } | State::Open { in_a_row, .. } | State::HalfOpen { in_a_row, .. } => {
+                in_a_row
+            }
+        };
+        self.enter(State::HalfOpen { trial_until: now + OPEN, in_a_row });
         self.permit()
     }
 
     fn enter(&mut self, state: State) {
-        self.state = state;
+        (self.state, self.tripped) = (state, false);
         self.epoch += 1;
     }
 }
@@ -218,38 +261,79 @@ impl Window {
 #[derive(Debug, Clone, Default)]
 pub struct Breakers {
     whole: Breaker,
-    countries: BTreeMap<CountryCode, (Breaker, Instant)>,
+    parts: BTreeMap<Part, (Breaker, Instant)>,
 }
 
-/// Leave for one attempt at a carrier, for one country.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Leave for one attempt at a carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an attempt that is not recorded teaches the breakers nothing"]
 pub struct Passage {
     whole: Permit,
-    country: Option<(CountryCode, Option<Permit>)>,
+    route: Route,
+    parts: Vec<(Part, Permit)>,
+}
+
+impl Passage {
+    /// What the message needs of the carrier.
+    #[must_use]
+    pub const fn route(&self) -> &Route {
+        &self.route
+    }
 }
 
 impl Breakers {
-    /// Leave for an attempt to a number of a country, or how long it is until the next one may be asked for.
+    /// Leave for an attempt, or how long it is until the next one may be asked for.
     ///
     /// # Errors
     ///
-    /// The time left, when one of the two breakers is open.
-    pub fn admit(&mut self, country: Option<CountryCode>, now: Instant) -> Result<Passage, Duration> {
-        // Both are looked at before either is asked: a trial must not be spent on an attempt that will not be made.
-        let of_country = country.and_then(|code| self.countries.get_mut(&code));
-        let country_wait = of_country.as_ref().and_then(|(breaker, _)| breaker.wait(now));
-        if let Some(wait) = self.whole.wait(now).max(country_wait) {
+    /// The time left, when the breaker of the whole or of a part that the message needs is open.
+    pub fn admit(&mut self, route: &Route, now: Instant) -> Result<Passage, Duration> {
+        // All are looked at before one is asked: a trial must not be spent on an attempt that will not be made.
+        if let Some(wait) = self.wait(route, now) {
             return Err(wait);
         }
-        let of_country = of_country.map(|(breaker, _)| breaker.admit(now)).transpose()?;
-        Ok(Passage { whole: self.whole.admit(now)?, country: country.map(|code| (code, of_country)) })
+        self.pass(route, now, Breaker::admit)
     }
 
-    /// Leave for an attempt whatever the breakers say: for a call that has no carrier left.
-    pub fn force(&mut self, country: Option<CountryCode>, now: Instant) -> Passage {
-        let country = country.map(|code| (code, self.countries.get_mut(&code).map(|(breaker, _)| breaker.force(now))));
-        Passage { whole: self.whole.force(now), country }
+    /// Leave for an attempt although breakers are open: for a call that has no carrier left. What refuses a part says so at
+    /// once and definitely, so it may be asked again and again; a carrier that is dead has one trial at a time.
+    ///
+    /// # Errors
+    ///
+    /// The time left, when the carrier is dead and another attempt is its trial.
+    pub fn force(&mut self, route: &Route, now: Instant) -> Result<Passage, Duration> {
+        if let Some(wait) = self.wait_of_last(now) {
+            return Err(wait);
+        }
+        self.pass(route, now, |breaker, now| Ok(breaker.force(now).unwrap_or_else(|_| breaker.permit())))
+    }
+
+    fn pass(
+        &mut self,
+        route: &Route,
+        now: Instant,
+        ask: impl Fn(&mut Breaker, Instant) -> Result<Permit, Duration>,
+    ) -> Result<Passage, Duration> {
+        let mut parts = Vec::new();
+        for part in route.parts() {
+            if let Some((breaker, _)) = self.parts.get_mut(&part) {
+                parts.push((part, ask(breaker, now)?));
+            }
+        }
+        Ok(Passage { whole: ask(&mut self.whole, now)?, route: route.clone(), parts })
+    }
+
+    /// How long it is until an attempt may be asked for; `None` when it may be now.
+    #[must_use]
+    pub fn wait(&self, route: &Route, now: Instant) -> Option<Duration> {
+        let parts = route.parts().into_iter().filter_map(|part| self.parts.get(&part)?.0.wait(now)).max();
+        self.whole.wait(now).max(parts)
+    }
+
+    /// How long it is until a call may ask that has no carrier left.
+    #[must_use]
+    pub fn wait_of_last(&self, now: Instant) -> Option<Duration> {
+        self.whole.wait_of_last(now)
     }
 
     /// Takes in a passed probe of the carrier.
@@ -257,23 +341,32 @@ impl Breakers {
         self.whole.relieve(now);
     }
 
+    /// Takes in that probes found the carrier dead.
+    pub fn trip(&mut self, now: Instant) {
+        self.whole.trip(now);
+    }
+
     /// Records what became of an attempt that was made; a refusal for want of a sender or of anything else that was
     /// found before the carrier was called is none.
     ///
-    /// A refusal that is about the message or its recipient shows that the carrier works. One about a sender or a
-    /// country, or for a reason that is not known, counts against the country only.
+    /// A refusal that is about the message's recipient shows that the carrier works, and nothing about its parts. One about a
+    /// part counts against that part only.
     pub fn record(&mut self, passage: Passage, outcome: &Outcome, now: Instant) {
-        let fault = fault(outcome);
+        let fault = fault(outcome, &passage.route);
         self.whole.record(passage.whole, fault != Some(Fault::Carrier), now);
-        let Some((code, permit)) = passage.country else { return };
-        match (fault, permit) {
-            (Some(Fault::Carrier), _) | (None, None) => {}
-            (None, Some(permit)) => {
-                if let Some((breaker, _)) = self.countries.get_mut(&code) {
-                    breaker.record(permit, true, now);
+        match fault {
+            None if matches!(outcome, Outcome::Accepted { .. }) => {
+                for (part, permit) in passage.parts {
+                    if let Some((breaker, _)) = self.parts.get_mut(&part) {
+                        breaker.record(permit, true, now);
+                    }
                 }
             }
-            (Some(Fault::Country), permit) => self.country_failed(code, permit, now),
+            None | Some(Fault::Carrier) => {}
+            Some(Fault::Part(part)) => {
+                let permit = passage.parts.into_iter().find(|(of, _)| *of == part).map(|(_, permit)| permit);
+                self.part_failed(part, permit, now);
+            }
         }
     }
 
@@ -290,46 +383,40 @@ impl Breakers {
         self.whole.failing_since(now)
     }
 
-    /// State of the breaker that an attempt for this country would meet, the carrier's own aside.
+    /// State of the breaker of a part, the carrier's own aside.
     #[must_use]
-    pub fn country_state(&self, country: CountryCode, now: Instant) -> BreakerState {
-        self.countries.get(&country).map_or(BreakerState::Closed, |(breaker, _)| breaker.state(now))
+    pub fn part_state(&self, part: &Part, now: Instant) -> BreakerState {
+        self.parts.get(part).map_or(BreakerState::Closed, |(breaker, _)| breaker.state(now))
     }
 
-    fn country_failed(&mut self, code: CountryCode, permit: Option<Permit>, now: Instant) {
-        if !self.countries.contains_key(&code) && self.countries.len() >= MAX_COUNTRIES {
-            let oldest = self.countries.iter().min_by_key(|(_, (_, failed))| *failed).map(|(code, _)| *code);
+    fn part_failed(&mut self, part: Part, permit: Option<Permit>, now: Instant) {
+        if !self.parts.contains_key(&part) && self.parts.len() >= MAX_PARTS {
+            let oldest = self.parts.iter().min_by_key(|(_, (_, failed))| *failed).map(|(part, _)| part.clone());
             if let Some(oldest) = oldest {
-                self.countries.remove(&oldest);
+                self.parts.remove(&oldest);
             }
         }
-        let (breaker, failed) = self.countries.entry(code).or_insert_with(|| (Breaker::default(), now));
+        let (breaker, failed) = self.parts.entry(part).or_insert_with(|| (Breaker::default(), now));
         *failed = now;
         let permit = permit.unwrap_or_else(|| breaker.permit());
         breaker.record(permit, false, now);
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Fault {
     Carrier,
-    Country,
+    Part(Part),
 }
 
 /// Whose breaker an outcome counts against.
-fn fault(outcome: &Outcome) -> Option<Fault> {
+fn fault(outcome: &Outcome, route: &Route) -> Option<Fault> {
     match outcome {
         Outcome::Accepted { .. } => None,
         Outcome::Ambiguous { .. } => Some(Fault::Carrier),
         Outcome::Refused(refusal) => match refusal.class {
             Class::Transient | Class::Throttled | Class::PermanentConfig(Scope::Account) => Some(Fault::Carrier),
-            // One of them says little; five in a row, with nothing taken between them, are more than one number's fault.
-            Class::PermanentConfig(Scope::Sender | Scope::Country) | Class::Unknown => Some(Fault::Country),
-            Class::PermanentDestination
-            | Class::UnreachableHere
-            | Class::FraudBlocked
-            | Class::MessageRejected
-            | Class::MessageTooLong => None,
+            class => Part::refused(class, route).map(Fault::Part),
         },
     }
 }
@@ -339,7 +426,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::providers::Refusal;
+    use crate::{
+        message::{Channel, CountryCode},
+        providers::Refusal,
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
     const ALMOST: Duration = OPEN.saturating_sub(SECOND);
@@ -350,6 +440,10 @@ mod tests {
 
     fn accepted() -> Outcome {
         Outcome::Accepted { id: "SM1".into() }
+    }
+
+    fn to(country: Option<CountryCode>) -> Route {
+        Route { channel: Channel::Sms, country, sender: Some("ACME".into()) }
     }
 
     fn fail(breaker: &mut Breaker, times: u32, now: Instant) {
@@ -458,40 +552,134 @@ mod tests {
     fn a_call_without_another_carrier_may_force_it_and_its_success_closes_it() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        let forced = breaker.force(now + SECOND);
+        let forced = breaker.force(now + SECOND).unwrap();
         breaker.record(forced, true, now + SECOND);
         assert_eq!(breaker.state(now + SECOND), BreakerState::Closed);
     }
 
     #[test]
-    fn what_counts_against_the_carrier_the_country_or_nobody() {
+    fn what_is_dead_is_forced_by_one_at_a_time_and_what_half_works_by_all() {
         let now = Instant::now();
-        let country = "SE".parse().unwrap();
-        let (closed, open) = (BreakerState::Closed, BreakerState::Open);
-        for (outcome, whole, of_country) in [
-            (accepted(), closed, closed),
-            (Outcome::Ambiguous { cause: "timeout" }, open, closed),
-            (refused(Class::Transient), open, closed),
-            (refused(Class::Throttled), open, closed),
-            (refused(Class::PermanentConfig(Scope::Account)), open, closed),
-            (refused(Class::PermanentConfig(Scope::Country)), closed, open),
-            (refused(Class::PermanentConfig(Scope::Sender)), closed, open),
-            (refused(Class::PermanentDestination), closed, closed),
-            (refused(Class::Unknown), closed, open),
-            (refused(Class::UnreachableHere), closed, closed),
-            (refused(Class::FraudBlocked), closed, closed),
-            (refused(Class::MessageRejected), closed, closed),
-            (refused(Class::MessageTooLong), closed, closed),
+        let mut dead = opened(now);
+        let mut tripped = Breaker::default();
+        tripped.trip(now);
+        for breaker in [&mut dead, &mut tripped] {
+            let trial = breaker.force(now).unwrap();
+            for _ in 0..40 {
+                assert_eq!(breaker.force(now), Err(OPEN), "another one is the trial");
+            }
+            breaker.record(trial, false, now + SECOND);
+            assert!(breaker.force(now + SECOND).is_ok(), "the next trial, without waiting");
+            assert!(breaker.force(now + SECOND).is_err());
+        }
+        let mut half = Breaker::default();
+        for n in 0..SAMPLE {
+            let permit = half.admit(now).unwrap();
+            half.record(permit, n % 2 == 0, now);
+        }
+        assert_eq!(half.state(now), BreakerState::Open);
+        let permits: Vec<Permit> = (0..40).map(|_| half.force(now).unwrap()).collect();
+        half.record(permits[7], true, now);
+        assert_eq!(half.state(now), BreakerState::Closed);
+
+        let mut dying = half;
+        for n in 0..SAMPLE {
+            let permit = dying.admit(now).unwrap();
+            dying.record(permit, n % 2 == 0, now);
+        }
+        for _ in 0..CONSECUTIVE {
+            let permit = dying.force(now).unwrap();
+            dying.record(permit, false, now);
+        }
+        let _trial = dying.force(now).unwrap();
+        assert!(dying.force(now).is_err(), "it half worked, and is dead now");
+    }
+
+    #[test]
+    fn what_counts_against_the_carrier_a_part_of_it_or_nobody() {
+        let now = Instant::now();
+        let route = to(Some("SE".parse().unwrap()));
+        let sender = Part::Sender(Channel::Sms, route.sender.clone());
+        let country = Part::Country(Channel::Sms, route.country);
+        for (outcome, whole, part) in [
+            (accepted(), false, None),
+            (Outcome::Ambiguous { cause: "timeout" }, true, None),
+            (refused(Class::Transient), true, None),
+            (refused(Class::Throttled), true, None),
+            (refused(Class::PermanentConfig(Scope::Account)), true, None),
+            (refused(Class::PermanentConfig(Scope::Country)), false, Some(country)),
+            (refused(Class::PermanentConfig(Scope::Sender)), false, Some(sender)),
+            (refused(Class::MessageRejected), false, Some(Part::Channel(Channel::Sms))),
+            (refused(Class::Unknown), false, Some(Part::Channel(Channel::Sms))),
+            (refused(Class::UnreachableHere), false, None),
+            (refused(Class::PermanentDestination), false, None),
+            (refused(Class::FraudBlocked), false, None),
+            (refused(Class::MessageTooLong), false, None),
         ] {
             let mut breakers = Breakers::default();
             for _ in 0..CONSECUTIVE {
-                let passage = breakers.admit(Some(country), now).unwrap();
+                let passage = breakers.admit(&route, now).unwrap();
                 breakers.record(passage, &outcome, now);
             }
-            assert_eq!((breakers.state(now), breakers.country_state(country, now)), (whole, of_country), "{outcome:?}");
-            assert_eq!(breakers.admit(Some(country), now).is_err(), whole == open || of_country == open, "{outcome:?}");
-            assert_eq!(breakers.admit(Some("NO".parse().unwrap()), now).is_err(), whole == open, "{outcome:?}");
+            assert_eq!(breakers.state(now) == BreakerState::Open, whole, "{outcome:?}");
+            for of in route.parts() {
+                assert_eq!(
+                    breakers.part_state(&of, now) == BreakerState::Open,
+                    Some(&of) == part.as_ref(),
+                    "{outcome:?}"
+                );
+            }
+            let mut elsewhere = |route: Route| breakers.admit(&route, now).is_err();
+            assert_eq!(elsewhere(route.clone()), whole || part.is_some(), "{outcome:?}");
+            let norway = Route { country: Some("NO".parse().unwrap()), ..route.clone() };
+            assert_eq!(elsewhere(norway), whole || part.is_some_and(|part| !matches!(part, Part::Country(..))));
+            assert_eq!(elsewhere(Route { channel: Channel::Voice, ..route.clone() }), whole, "{outcome:?}");
         }
+    }
+
+    #[test]
+    fn numbers_without_a_country_are_a_part_of_their_own() {
+        let now = Instant::now();
+        let mut breakers = Breakers::default();
+        for _ in 0..CONSECUTIVE {
+            let passage = breakers.admit(&to(None), now).unwrap();
+            breakers.record(passage, &refused(Class::PermanentConfig(Scope::Country)), now);
+        }
+        assert!(breakers.admit(&to(None), now).is_err());
+        assert!(breakers.admit(&to(Some("SE".parse().unwrap())), now).is_ok());
+    }
+
+    #[test]
+    fn what_probes_alone_opened_probes_alone_close_at_once_and_a_failed_message_keeps_it_open() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        breaker.trip(now);
+        assert_eq!(breaker.state(now), BreakerState::Open);
+        breaker.relieve(now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::Closed);
+        breaker.trip(now);
+        let trial = breaker.force(now).unwrap();
+        breaker.record(trial, false, now);
+        breaker.relieve(now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::Open);
+    }
+
+    #[test]
+    fn a_part_that_is_refused_may_be_forced_by_all_and_an_accepted_message_mends_it() {
+        let (now, route) = (Instant::now(), to(None));
+        let mut breakers = Breakers::default();
+        for _ in 0..CONSECUTIVE {
+            let passage = breakers.admit(&route, now).unwrap();
+            breakers.record(passage, &refused(Class::PermanentConfig(Scope::Sender)), now);
+        }
+        let number = breakers.force(&route, now).unwrap();
+        breakers.record(number, &refused(Class::PermanentDestination), now);
+        let passages: Vec<Passage> = (0..10).map(|_| breakers.force(&route, now).unwrap()).collect();
+        assert!(breakers.admit(&route, now).is_err(), "a number that nobody reaches says nothing about the sender");
+        for passage in passages {
+            breakers.record(passage, &accepted(), now);
+        }
+        assert!(breakers.admit(&route, now).is_ok());
     }
 
     #[test]
@@ -501,7 +689,7 @@ mod tests {
         let mut breakers = Breakers::default();
         let mut attempt = |at: u32, outcome: &Outcome| {
             let now = began + second * at;
-            let passage = breakers.admit(None, now).unwrap_or_else(|_| breakers.force(None, now));
+            let passage = breakers.admit(&to(None), now).or_else(|_| breakers.force(&to(None), now)).unwrap();
             breakers.record(passage, outcome, now);
             breakers.failing_since(now).map(|since| since - began)
         };
@@ -543,19 +731,19 @@ mod tests {
     #[test]
     fn a_trial_of_the_country_is_not_spent_while_the_carrier_refuses() {
         let now = Instant::now();
-        let country = Some("SE".parse().unwrap());
+        let (sweden, norway) = (to(Some("SE".parse().unwrap())), to(Some("NO".parse().unwrap())));
         let mut breakers = Breakers::default();
         for _ in 0..CONSECUTIVE {
-            let passage = breakers.admit(country, now).unwrap();
+            let passage = breakers.admit(&sweden, now).unwrap();
             breakers.record(passage, &refused(Class::PermanentConfig(Scope::Country)), now);
         }
         let later = now + ALMOST;
         for _ in 0..CONSECUTIVE {
-            let passage = breakers.admit(None, later).unwrap();
+            let passage = breakers.admit(&norway, later).unwrap();
             breakers.record(passage, &refused(Class::Transient), later);
         }
-        assert_eq!(breakers.admit(country, now + OPEN), Err(ALMOST));
-        assert!(breakers.admit(country, later + OPEN).is_ok(), "both trials are left");
+        assert_eq!(breakers.admit(&sweden, now + OPEN), Err(ALMOST));
+        assert!(breakers.admit(&sweden, later + OPEN).is_ok(), "both trials are left");
     }
 
     fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -563,6 +751,8 @@ mod tests {
             Just(accepted()),
             Just(refused(Class::Transient)),
             Just(refused(Class::PermanentConfig(Scope::Country))),
+            Just(refused(Class::PermanentConfig(Scope::Sender))),
+            Just(refused(Class::MessageRejected)),
             Just(Outcome::Ambiguous { cause: "reset" }),
         ]
     }
@@ -580,18 +770,23 @@ mod tests {
             let mut breakers = Breakers::default();
             for (outcome, country, pause, told) in steps {
                 now += Duration::from_millis(pause);
-                let passage = match breakers.admit(country, now) {
-                    Ok(passage) => passage,
+                let route = to(country);
+                let passage = match breakers.admit(&route, now) {
+                    Ok(passage) => Some(passage),
                     Err(wait) => {
                         prop_assert!(wait > Duration::ZERO && wait <= OPEN);
-                        prop_assert!(breakers.clone().admit(country, now + wait).is_ok());
-                        breakers.force(country, now)
+                        prop_assert!(breakers.clone().admit(&route, now + wait).is_ok());
+                        let forced = breakers.force(&route, now);
+                        if let Err(wait) = forced {
+                            prop_assert!(wait <= OPEN && breakers.clone().force(&route, now + wait).is_ok());
+                        }
+                        forced.ok()
                     }
                 };
-                if told {
+                if let Some(passage) = passage.filter(|_| told) {
                     breakers.record(passage, &outcome, now);
                 }
-                prop_assert!(breakers.countries.len() <= MAX_COUNTRIES);
+                prop_assert!(breakers.parts.len() <= MAX_PARTS);
                 if let State::Closed { window, .. } = &breakers.whole.state {
                     prop_assert!(window.slices.len() <= SLICES as usize + 1);
                 }

@@ -11,15 +11,21 @@ use url::Url;
 
 use super::{
     breaker::Breakers,
-    health::{Again, CarrierHealth},
+    candidate::{Entry, Shut, Urgency},
+    codes::{self, Codes},
+    health::{Again, CarrierHealth, Refused},
+    parts::{Part, Route},
+    pause::Pauses,
+    private::{self, Private},
     probes::Subject,
+    retry,
 };
 use crate::{
     config::{
         document::{self, GatewayConfig},
-        report::{CarrierReport, ProbeState},
+        report::{BreakerState, CarrierReport, MAX_REFUSED, ProbeState, RefusedPart, RefusedScope},
     },
-    message::{CountryCode, Secret},
+    message::{Channel, CountryCode, Secret},
     net::{self, Connector, SendError},
     providers::{
         self, Adapter, CarrierAnswer, CarrierRequest, Class, MAX_ANSWER, Message, Outcome, Probed, Refusal, Scope,
@@ -56,7 +62,7 @@ pub struct Carrier {
     pub name: String,
     /// What it was made from.
     settings: document::Provider,
-    route: Route,
+    way: Way,
     adapter: Box<dyn Adapter>,
     connector: Connector,
     standing: Arc<Mutex<Standing>>,
@@ -65,7 +71,7 @@ pub struct Carrier {
 
 /// What the connections depend on: while it stays the same they are kept, warm.
 #[derive(Clone, PartialEq, Eq)]
-struct Route {
+struct Way {
     allowed_cidrs: Vec<ipnet::IpNet>,
     proxy: Option<Secret<String>>,
     ca_bundle: Option<String>,
@@ -75,6 +81,48 @@ struct Route {
 struct Standing {
     health: CarrierHealth,
     breakers: Breakers,
+    pauses: Pauses,
+    codes: Codes,
+    /// While it cannot be used: the code of the failure that showed it first.
+    because: Option<String>,
+}
+
+impl Standing {
+    fn new(probe: &document::Probe) -> Self {
+        Self {
+            health: CarrierHealth::new(probe),
+            breakers: Breakers::default(),
+            pauses: Pauses::default(),
+            codes: Codes::default(),
+            because: None,
+        }
+    }
+
+    /// Keeps the code of a failure for as long as the carrier cannot be used since.
+    fn explain(&mut self, code: Option<&str>, now: Instant) {
+        let unwell = self.health.state() == ProbeState::Down || self.breakers.state(now) != BreakerState::Closed;
+        self.because = self.because.take().or_else(|| code.map(str::to_owned)).filter(|_| unwell);
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The outcome, its code fit to be shown.
+    pub outcome: Outcome,
+    /// Whether anything left for the carrier.
+    pub left: bool,
+}
+
+/// Whether a carrier can be used for what a rule is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stance {
+    /// It can.
+    Usable,
+    /// It refuses that, or asked to be left alone.
+    Refuses,
+    /// It cannot be used at all, or not for that by its configuration.
+    Unusable,
 }
 
 impl Carrier {
@@ -92,23 +140,18 @@ impl Carrier {
     ) -> Result<Self, InvalidCarrier> {
         let adapter = providers::adapter(settings)
             .map_err(|source| InvalidCarrier::Provider { name: name.to_owned(), source })?;
-        let route = Route {
+        let way = Way {
             allowed_cidrs: config.allowed_cidrs.clone(),
             proxy: config.proxy.clone(),
             ca_bundle: settings.ca_bundle.clone(),
         };
         let same_account = before.filter(|before| before.settings.carrier == settings.carrier);
-        let connector = match same_account.filter(|before| before.route == route) {
+        let connector = match same_account.filter(|before| before.way == way) {
             Some(before) => before.connector.clone(),
-            None => connect(name, &route)?,
+            None => connect(name, &way)?,
         };
         let standing = same_account.map_or_else(
-            || {
-                Arc::new(Mutex::new(Standing {
-                    health: CarrierHealth::new(&settings.probe),
-                    breakers: Breakers::default(),
-                }))
-            },
+            || Arc::new(Mutex::new(Standing::new(&settings.probe))),
             |before| Arc::clone(&before.standing),
         );
         lock(&standing).health.reconfigure(&settings.probe);
@@ -117,7 +160,7 @@ impl Carrier {
                 || Arc::new(Semaphore::new(usize::try_from(settings.max_in_flight).unwrap_or(usize::MAX >> 4))),
                 |before| Arc::clone(&before.in_flight),
             );
-        Ok(Self { name: name.to_owned(), settings: settings.clone(), route, adapter, connector, standing, in_flight })
+        Ok(Self { name: name.to_owned(), settings: settings.clone(), way, adapter, connector, standing, in_flight })
     }
 
     /// Whether probing goes on as before: nothing that a probe depends on has changed.
@@ -125,7 +168,7 @@ impl Carrier {
     pub fn probes_like(&self, other: &Self) -> bool {
         self.settings.carrier == other.settings.carrier
             && self.settings.probe == other.settings.probe
-            && self.route == other.route
+            && self.way == other.way
     }
 
     /// The probe's settings.
@@ -134,47 +177,109 @@ impl Carrier {
         &self.settings.probe
     }
 
-    /// Whether it is worth a try for a country before those that are not.
+    /// What a message needs of it.
     #[must_use]
-    pub fn is_usable(&self, country: Option<CountryCode>) -> bool {
-        let now = Instant::now();
-        let standing = lock(&self.standing);
-        let open = |state| state == crate::config::report::BreakerState::Open;
-        standing.health.serves(country, now)
-            && !open(standing.breakers.state(now))
-            && !country.is_some_and(|country| open(standing.breakers.country_state(country, now)))
+    pub fn route(&self, message: &Message) -> Route {
+        Route::of(message, &self.settings.senders)
     }
 
-    /// Tries to send a message before `deadline`. A closed door is a refusal of class transient or throttled, unless
-    /// `force` says that there is nobody else to ask.
-    pub async fn send(&self, message: &Message, deadline: tokio::time::Instant, force: bool) -> Outcome {
-        let request = match self.adapter.request(message) {
-            Ok(request) => request,
-            Err(refusal) => return Outcome::Refused(refusal),
+    /// The request that sends a message.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot take the message.
+    pub fn request(&self, message: &Message) -> Result<CarrierRequest, Refusal> {
+        self.adapter.request(message)
+    }
+
+    /// Whether it is worth a try by a route before those that are not.
+    #[must_use]
+    pub fn serves(&self, route: &Route) -> bool {
+        let (standing, now) = (lock(&self.standing), Instant::now());
+        let is_open = |part: &Part| standing.breakers.part_state(part, now) == BreakerState::Open;
+        standing.health.serves(route, now)
+            && standing.breakers.state(now) != BreakerState::Open
+            && !route.parts().iter().any(is_open)
+            && standing.pauses.wait(route, now).is_none()
+    }
+
+    /// Whether it can be used for a channel and a country at present; that it refuses the country counts only when the country
+    /// matters.
+    #[must_use]
+    pub fn stance(&self, channel: Channel, country: Option<CountryCode>, country_matters: bool) -> Stance {
+        let (standing, now) = (lock(&self.standing), Instant::now());
+        let route = Route::new(channel, country, &self.settings.senders);
+        let down = standing.health.state() == ProbeState::Down || standing.breakers.state(now) == BreakerState::Open;
+        if down || route.sender.is_none() && self.adapter.needs_sender() {
+            return Stance::Unusable;
+        }
+        let counts = |part: &Part| country_matters || !matches!(part, Part::Country(..));
+        let unwell = route.parts().iter().any(|part| counts(part) && standing.health.is_unwell(part, now));
+        let rests = standing.pauses.wait(&route, now).is_some();
+        if unwell || rests { Stance::Refuses } else { Stance::Usable }
+    }
+
+    /// Whether [`Carrier::enter`] would let a message in now.
+    #[must_use]
+    pub fn is_open(&self, route: &Route, urgency: Urgency) -> bool {
+        let (standing, now) = (lock(&self.standing), Instant::now());
+        let waits = match urgency {
+            Urgency::Ordinary => standing.pauses.wait(route, now).or(standing.breakers.wait(route, now)),
+            Urgency::Last => standing.pauses.wait_of_last(route, now).or(standing.breakers.wait_of_last(now)),
         };
-        let Ok(_slot) = self.in_flight.try_acquire() else {
-            return refused(Class::Throttled, "in-flight");
+        waits.is_none() && self.in_flight.available_permits() > 0
+    }
+
+    /// Leave to send one message.
+    ///
+    /// # Errors
+    ///
+    /// Which door is shut.
+    pub fn enter(&self, route: &Route, urgency: Urgency) -> Result<Entry, Shut> {
+        let Ok(slot) = Arc::clone(&self.in_flight).try_acquire_owned() else { return Err(Shut::Busy) };
+        let (mut standing, now) = (lock(&self.standing), Instant::now());
+        let rests = match urgency {
+            Urgency::Ordinary => standing.pauses.wait(route, now),
+            Urgency::Last => standing.pauses.wait_of_last(route, now),
         };
-        let passage = {
-            let mut standing = lock(&self.standing);
-            match standing.breakers.admit(message.country, Instant::now()) {
-                Ok(passage) => passage,
-                Err(_) if force => standing.breakers.force(message.country, Instant::now()),
-                Err(_) => return refused(Class::Transient, "breaker"),
-            }
+        if rests.is_some() {
+            return Err(Shut::Resting);
+        }
+        let passage = match urgency {
+            Urgency::Ordinary => standing.breakers.admit(route, now),
+            Urgency::Last => standing.breakers.force(route, now),
         };
-        let outcome = match self.connector.send(&plain(request), deadline, MAX_ANSWER).await {
-            Ok(answer) => self.adapter.outcome(&carried(answer)),
+        let passage = passage.map_err(|_| Shut::Failing)?;
+        standing.pauses.try_one(route, now);
+        Ok(Entry::new(passage, now, slot))
+    }
+
+    /// Sends a message before `deadline`, and remembers what became of it.
+    pub async fn send(
+        &self,
+        entry: Entry,
+        request: CarrierRequest,
+        deadline: tokio::time::Instant,
+        private: &Private<'_>,
+    ) -> Tried {
+        let (outcome, left) = match self.connector.send(&plain(request), deadline, MAX_ANSWER).await {
+            Ok(answer) => (self.adapter.outcome(&carried(answer)), true),
             // Our own guard says no: that is a setting, not a weakness of the carrier.
-            Err(SendError::NotSent { cause: "guard" }) => refused(Class::PermanentConfig(Scope::Account), "guard"),
-            Err(SendError::NotSent { cause }) => refused(Class::Transient, cause),
-            Err(SendError::Unclear { cause }) => Outcome::Ambiguous { cause },
+            Err(SendError::NotSent { cause: "guard" }) => {
+                (refused(Class::PermanentConfig(Scope::Account), "guard"), false)
+            }
+            Err(SendError::NotSent { cause }) => (refused(Class::Transient, cause), false),
+            Err(SendError::Unclear { cause }) => (Outcome::Ambiguous { cause }, true),
         };
-        let mut standing = lock(&self.standing);
-        let now = Instant::now();
-        standing.breakers.record(passage, &outcome, now);
-        standing.health.attempted(&outcome, message.country, now);
-        outcome
+        let outcome = private.without(outcome);
+        let (mut standing, now) = (lock(&self.standing), Instant::now());
+        let route = entry.passage.route().clone();
+        standing.breakers.record(entry.passage, &outcome, now);
+        standing.health.attempted(&outcome, &route, now);
+        standing.pauses.record(&route, &outcome, entry.begun, now);
+        standing.codes.record(&outcome, now);
+        standing.explain(codes::word(&outcome), now);
+        Tried { outcome, left }
     }
 
     /// What the report says of it, but for the counters.
@@ -192,7 +297,29 @@ impl Carrier {
             failing_for_ms: failing_for
                 .map_or(0, |failing_for| u64::try_from(failing_for.as_millis()).unwrap_or(u64::MAX)),
             failing_countries: standing.health.failing_countries(now).iter().map(ToString::to_string).collect(),
+            because: standing.because.clone().unwrap_or_default(),
+            refused: standing.health.unwell(now).take(MAX_REFUSED).map(|part| told(part, now)).collect(),
+            paused_for_s: standing.pauses.told(now).map_or(0, |left| left.as_secs()),
+            codes: standing.codes.report(now),
         }
+    }
+}
+
+/// A part that refuses, for the report. A sender is not named: it may be a number.
+fn told((part, refused): (&Part, &Refused), now: Instant) -> RefusedPart {
+    let (scope, channel, country) = match part {
+        Part::Account => (RefusedScope::Account, None, None),
+        Part::Channel(channel) => (RefusedScope::Channel, Some(*channel), None),
+        Part::Sender(channel, _) => (RefusedScope::Sender, Some(*channel), None),
+        Part::Country(channel, country) => (RefusedScope::Country, Some(*channel), *country),
+    };
+    RefusedPart {
+        scope,
+        channel: channel.map(|channel| channel.label().to_owned()).unwrap_or_default(),
+        country: country.map(|country| country.to_string()).unwrap_or_default(),
+        code: refused.code.clone(),
+        in_a_row: refused.in_a_row,
+        for_s: now.saturating_duration_since(refused.since).as_secs(),
     }
 }
 
@@ -211,9 +338,18 @@ impl Subject for Carrier {
     fn tell(&self, probed: &Probed) -> Again {
         let (mut standing, now) = (lock(&self.standing), Instant::now());
         let again = standing.health.probed(probed, now);
-        if *probed == Probed::Up && standing.health.state() == ProbeState::Up {
-            standing.breakers.relieve(now);
-        }
+        let code = match (probed, standing.health.state()) {
+            (Probed::Up, ProbeState::Up) => {
+                standing.breakers.relieve(now);
+                None
+            }
+            (Probed::Down(refusal), ProbeState::Down) => {
+                standing.breakers.trip(now);
+                Some(private::shown(&refusal.code))
+            }
+            (Probed::Up | Probed::Down(_) | Probed::Unknown, _) => None,
+        };
+        standing.explain(code, now);
         again
     }
 
@@ -226,13 +362,13 @@ fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
     standing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(name: &str, route: &Route) -> Result<Connector, InvalidCarrier> {
+fn connect(name: &str, way: &Way) -> Result<Connector, InvalidCarrier> {
     let proxy =
-        route.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
+        way.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
     let policy = net::Policy {
-        allowed_cidrs: route.allowed_cidrs.clone(),
+        allowed_cidrs: way.allowed_cidrs.clone(),
         proxy,
-        extra_roots_pem: route.ca_bundle.clone(),
+        extra_roots_pem: way.ca_bundle.clone(),
         ..net::Policy::default()
     };
     Connector::new(&policy).map_err(|source| InvalidCarrier::Net { name: name.to_owned(), source })
@@ -247,7 +383,8 @@ fn plain(request: CarrierRequest) -> net::Request {
 }
 
 fn carried(answer: net::Answer) -> CarrierAnswer {
-    CarrierAnswer { status: answer.status, retry_after: answer.retry_after().map(str::to_owned), body: answer.body }
+    let retry_after = answer.retry_after().map(|asked| retry::in_seconds(asked, jiff::Timestamp::now()));
+    CarrierAnswer { status: answer.status, retry_after, body: answer.body }
 }
 
 impl fmt::Debug for Carrier {

@@ -12,14 +12,19 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    budget, compose,
+    budget,
+    candidate::{Candidate, Entry, Shut, Urgency},
+    carrier::Tried,
+    codes, compose,
     figures::{Figures, outcome_label},
+    private::Private,
     protocol::{Answer, Call},
     runtime::Runtime,
     verdict::{Attempts, Next},
 };
 use crate::{
-    providers::Message,
+    message::Channel,
+    providers::Outcome,
     routing::{self, Action, Facts},
 };
 
@@ -61,16 +66,21 @@ impl Dispatch {
         let rule = decision.rule.map(|rule| format!("{}/{}", rule.policy, rule.name)).unwrap_or_default();
         let (answer, made) = match decision.action {
             Action::Send(names) => {
-                let (candidates, usable) = self.runtime.candidates(names, placed.country);
-                if let Some(rule) = decision.rule {
-                    self.figures.ruled(rule.policy, rule.name, usable > 0);
-                }
                 match compose::message(call, &placed, jiff::Timestamp::now()) {
                     Ok(message) => {
-                        let (answer, made) = self.send(&message, &candidates).await;
+                        let (candidates, usable) = self.runtime.candidates(names, &message);
+                        if let Some(named) = decision.rule {
+                            self.figures.ruled(named.policy, named.name, usable > 0);
+                            self.figures.used(&rule, (call.channel, placed.country));
+                        }
+                        let private = Private::new(call.code.expose(), &message);
+                        let (answer, made) = self.send(message.channel, &candidates, &private).await;
                         (without_the_message(answer, call, &placed), made)
                     }
                     Err(unsendable) => {
+                        if let Some(named) = decision.rule {
+                            self.figures.ruled(named.policy, named.name, true);
+                        }
                         self.figures.unreadable(unsendable.label());
                         (Answer { metadata: Some(unsendable.to_string()), ..Answer::failed() }, String::new())
                     }
@@ -102,42 +112,100 @@ impl Dispatch {
         answer
     }
 
-    /// Tries candidates until one takes the message or the table says stop; with the answer, a line about each attempt.
-    async fn send(&self, message: &Message, candidates: &[Arc<super::carrier::Carrier>]) -> (Answer, String) {
-        let mut attempts = Attempts::default();
-        let mut made = String::new();
-        let runtime = &self.runtime;
-        let turns = candidates.len().min(usize::try_from(runtime.max_attempts).unwrap_or(usize::MAX));
-        for (turn, carrier) in candidates.iter().take(turns).enumerate() {
-            let left = self.deadline.saturating_duration_since(Instant::now()).saturating_sub(ANSWERING);
-            let to_come = u32::try_from(turns - turn - 1).unwrap_or(u32::MAX);
-            let Some(allotted) = budget::allot(left, runtime.floor, to_come) else {
-                break;
-            };
-            if attempts.is_ambiguous() {
-                self.figures.sent_after_ambiguous();
-            }
-            let begun = Instant::now();
-            self.at_risk.store(true, Ordering::Release);
-            // With nobody left to ask, a closed breaker's door is knocked at all the same.
-            let outcome = carrier.send(message, begun + allotted, to_come == 0).await;
-            let took = begun.elapsed();
-            self.figures.attempted(&carrier.name, message.channel, &outcome, took);
-            if !made.is_empty() {
-                made.push(' ');
-            }
-            let _ = write!(made, "{}:{}:{}ms", carrier.name, outcome_label(&outcome), took.as_millis());
-            let next = attempts.take(&carrier.name, &outcome, runtime.on_ambiguous);
-            self.at_risk.store(attempts.is_ambiguous(), Ordering::Release);
-            if next == Next::Stop {
-                break;
-            }
+    /// Tries candidates until one takes the message or the table says stop; with the answer, a line about each of them. Whose
+    /// door is shut for a while is knocked at again when nobody else is left.
+    async fn send(&self, channel: Channel, candidates: &[Candidate], private: &Private<'_>) -> (Answer, String) {
+        let mut sending =
+            Sending { dispatch: self, channel, private, attempts: Attempts::default(), tried: 0, line: String::new() };
+        let all: Vec<&Candidate> = candidates.iter().collect();
+        if let Progress::Left(shut) = sending.ask(&all, Urgency::Ordinary).await {
+            sending.ask(&shut, Urgency::Last).await;
         }
-        let answer = attempts.answer();
-        if answer.transaction_id.is_some() && attempts.made() > 1 {
+        let answer = sending.attempts.answer();
+        if answer.transaction_id.is_some() && sending.tried > 1 {
             self.figures.failed_over();
         }
-        (answer, made)
+        (answer, sending.line)
+    }
+}
+
+/// A message on its way from candidate to candidate.
+struct Sending<'a> {
+    dispatch: &'a Dispatch,
+    channel: Channel,
+    private: &'a Private<'a>,
+    attempts: Attempts,
+    /// How many carriers were called, whether the request left or not.
+    tried: u32,
+    line: String,
+}
+
+/// How a round of asking ended.
+enum Progress<'a> {
+    /// Nothing more is to be done.
+    Over,
+    /// Nobody took it; these were not asked, and may be when nobody else is left.
+    Left(Vec<&'a Candidate>),
+}
+
+impl Sending<'_> {
+    /// Asks candidates one after the other. Only requests that leave count as attempts, and time is kept only for those that
+    /// can be asked.
+    async fn ask<'c>(&mut self, candidates: &[&'c Candidate], urgency: Urgency) -> Progress<'c> {
+        let runtime = &self.dispatch.runtime;
+        let mut shut = Vec::new();
+        for (turn, &candidate) in candidates.iter().enumerate() {
+            let Some(left) = runtime.max_attempts.checked_sub(self.attempts.made() + 1) else { return Progress::Over };
+            let to_come = candidates[turn + 1..].iter().filter(|later| later.can_be_asked(urgency)).count();
+            let to_come = u32::try_from(to_come).unwrap_or(u32::MAX).min(left);
+            let time = self.dispatch.deadline.saturating_duration_since(Instant::now()).saturating_sub(ANSWERING);
+            let Some(allotted) = budget::allot(time, runtime.floor, to_come) else { return Progress::Over };
+            let next = match candidate.enter(urgency) {
+                Ok(entry) => self.attempt(candidate, entry, allotted).await,
+                Err(reason) if urgency == Urgency::Ordinary && reason.may_be_forced() => {
+                    shut.push(candidate);
+                    continue;
+                }
+                Err(reason) => self.pass_over(candidate, &reason),
+            };
+            if next == Next::Stop {
+                return Progress::Over;
+            }
+        }
+        Progress::Left(shut)
+    }
+
+    async fn attempt(&mut self, candidate: &Candidate, entry: Entry, allotted: Duration) -> Next {
+        let dispatch = self.dispatch;
+        if self.attempts.is_ambiguous() {
+            dispatch.figures.sent_after_ambiguous();
+        }
+        let begun = Instant::now();
+        dispatch.at_risk.store(true, Ordering::Release);
+        let Tried { outcome, left } = candidate.send(entry, allotted, self.private).await;
+        let took = begun.elapsed();
+        dispatch.figures.attempted(candidate.name(), self.channel, &outcome, took);
+        self.tried += 1;
+        let code = codes::word(&outcome).map(|code| format!("({code})")).unwrap_or_default();
+        self.note(format_args!("{}:{}{code}:{}ms", candidate.name(), outcome_label(&outcome), took.as_millis()));
+        let next = match &outcome {
+            Outcome::Refused(refusal) if !left => self.attempts.pass_over(candidate.name(), refusal),
+            outcome => self.attempts.take(candidate.name(), outcome, dispatch.runtime.on_ambiguous),
+        };
+        dispatch.at_risk.store(self.attempts.is_ambiguous(), Ordering::Release);
+        next
+    }
+
+    fn pass_over(&mut self, candidate: &Candidate, reason: &Shut) -> Next {
+        self.dispatch.figures.passed_over(candidate.name(), reason.label());
+        let refusal = reason.refusal();
+        self.note(format_args!("{}:passed-over({})", candidate.name(), refusal.code));
+        self.attempts.pass_over(candidate.name(), &refusal)
+    }
+
+    fn note(&mut self, what: std::fmt::Arguments<'_>) {
+        let space = if self.line.is_empty() { "" } else { " " };
+        let _ = write!(self.line, "{space}{what}");
     }
 }
 

@@ -15,7 +15,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
 
-use super::protocol::Status;
+use super::{
+    protocol::Status,
+    recent::{Traffic, Used},
+};
 use crate::{
     config::report::{HookReport, RuleReport},
     message::Channel,
@@ -45,6 +48,12 @@ struct AttemptLabels {
     provider: String,
     channel: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PassedOverLabels {
+    provider: String,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -80,6 +89,7 @@ pub struct Figures {
     unreadable: Family<ReasonLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     attempt_seconds: Family<ProviderLabels, Histogram, fn() -> Histogram>,
+    passed_over: Family<PassedOverLabels, Counter>,
     failovers: Counter,
     after_ambiguous: Counter,
     repeated: Counter,
@@ -100,6 +110,7 @@ struct Reported {
     hooks: BTreeMap<String, (HookReport, Option<Instant>)>,
     rules: BTreeMap<String, RuleReport>,
     attempts: BTreeMap<String, BTreeMap<String, u64>>,
+    recent: Traffic,
 }
 
 /// What Okta waits for.
@@ -116,6 +127,7 @@ impl Figures {
             unreadable: Family::default(),
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(seconds),
+            passed_over: Family::default(),
             failovers: Counter::default(),
             after_ambiguous: Counter::default(),
             repeated: Counter::default(),
@@ -146,6 +158,11 @@ impl Figures {
             );
             registry.register("attempts", "Attempts at carriers, by outcome", figures.attempts.clone());
             registry.register("attempt_seconds", "Duration of attempts at carriers", figures.attempt_seconds.clone());
+            registry.register(
+                "passed_over",
+                "Carriers that a message was not given to, by which door was shut",
+                figures.passed_over.clone(),
+            );
             registry.register(
                 "failovers",
                 "Messages that another carrier took after one had not",
@@ -243,6 +260,11 @@ impl Figures {
         *reported.attempts.entry(provider.to_owned()).or_default().entry(outcome.to_owned()).or_default() += 1;
     }
 
+    /// A carrier was not given a message; `reason` is which door was shut: `unfit`, `busy`, `breaker`, `retry-after`.
+    pub fn passed_over(&self, provider: &str, reason: &'static str) {
+        self.passed_over.get_or_create(&PassedOverLabels { provider: provider.to_owned(), reason }).inc();
+    }
+
     /// Another carrier took a message after one had not.
     pub fn failed_over(&self) {
         self.failovers.inc();
@@ -289,6 +311,17 @@ impl Figures {
         let report = reported.rules.entry(format!("{policy}/{rule}")).or_default();
         report.calls += 1;
         report.uncovered += u64::from(!covered);
+    }
+
+    /// A rule that sends decided a call of that channel and country.
+    pub fn used(&self, rule: &str, used: Used) {
+        self.reported().recent.count(rule, used, tokio::time::Instant::now());
+    }
+
+    /// What a rule was used for lately.
+    #[must_use]
+    pub fn recent(&self, rule: &str) -> Vec<(Used, u64)> {
+        self.reported().recent.of(rule, tokio::time::Instant::now())
     }
 
     /// A bound closed a connection: `limit`, `handshake`, `protocol`.

@@ -4,10 +4,14 @@
 //! call and is what the report tells; `breaker` reacts faster and forgets faster.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
+use super::{
+    breaker::CONSECUTIVE,
+    parts::{Part, Route},
+};
 use crate::{
     config::{
         document::Probe,
@@ -17,9 +21,12 @@ use crate::{
     providers::{Class, Outcome, Probed, Refusal, Scope},
 };
 
-/// How long a country counts as refused after the last refusal: long enough to span the gaps of quiet traffic, short
+/// How long a part counts as refused after the last refusal: long enough to span the gaps of quiet traffic, short
 /// enough that a permission granted at the carrier is noticed.
-pub const COUNTRY_MEMORY: Duration = Duration::from_mins(10);
+pub const MEMORY: Duration = Duration::from_mins(10);
+
+/// Parts of one carrier whose refusals are remembered.
+const MAX_PARTS: usize = 128;
 
 /// Health of one carrier.
 #[derive(Debug, Clone)]
@@ -33,7 +40,31 @@ pub struct CarrierHealth {
     failing_since: Option<Instant>,
     last_probe: Option<Instant>,
     last_success: Option<Instant>,
-    refused_countries: BTreeMap<CountryCode, Instant>,
+    refused: BTreeMap<Part, Refused>,
+}
+
+/// Refusals of one part since the last message that it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// How many, without a message taken between them.
+    pub in_a_row: u32,
+    /// The first of them.
+    pub since: Instant,
+    /// The last of them.
+    pub last: Instant,
+    /// The code of the first, so that it stays the same for as long as the refusals go on.
+    pub code: String,
+}
+
+impl Refused {
+    /// So many in a row are no accident of single messages: the part is unwell.
+    const fn is_unwell(&self) -> bool {
+        self.in_a_row >= CONSECUTIVE
+    }
+
+    fn is_remembered(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) < MEMORY
+    }
 }
 
 /// The latest probes that showed the same.
@@ -77,7 +108,7 @@ impl CarrierHealth {
             failing_since: None,
             last_probe: None,
             last_success: None,
-            refused_countries: BTreeMap::new(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -92,11 +123,13 @@ impl CarrierHealth {
     /// Down after `fall` failures in a row, or at once when the account itself is refused; up again after `rise`
     /// passes in a row, or at once when nothing was known; unknown after `fall` probes in a row that show nothing. A
     /// message that the carrier took within the last probe interval outweighs a failed probe, which then counts for
-    /// nothing.
+    /// nothing. So do refusals of the account in a row outweigh a passed one: an account without balance answers well.
     pub fn probed(&mut self, probed: &Probed, now: Instant) -> Again {
         self.last_probe = Some(now);
         let outweighed = self.outweighed_for(now);
+        let refuted = self.is_unwell(&Part::Account, now);
         match (probed, outweighed) {
+            (Probed::Up, _) if refuted => return Again::InTurn,
             (Probed::Down(_), Some(left)) => return Again::Within(left),
             (Probed::Down(refusal), None) => {
                 self.in_a_row = self.in_a_row.and(ProbeState::Down, now);
@@ -132,31 +165,31 @@ impl CarrierHealth {
         self.state = state;
     }
 
-    /// Records what became of a message that was given to the carrier for a number of a country.
+    /// Records what became of a message that was given to the carrier by a route.
     ///
-    /// An accepted one proves that the carrier works, and for that country. A refusal of the account proves that it
-    /// does not; a refusal of the country is remembered for [`COUNTRY_MEMORY`]. Anything else is for the breaker.
-    pub fn attempted(&mut self, outcome: &Outcome, country: Option<CountryCode>, now: Instant) {
+    /// An accepted one proves that the carrier works, and each part that it needed. A refusal of the account proves that it
+    /// does not; refusals of a part are remembered for [`MEMORY`]. Anything else is for the breaker.
+    pub fn attempted(&mut self, outcome: &Outcome, route: &Route, now: Instant) {
         match outcome {
             Outcome::Accepted { .. } => {
                 self.last_success = Some(now);
                 self.enter(ProbeState::Up, None);
                 self.in_a_row = InARow::NONE;
-                if let Some(country) = country {
-                    self.refused_countries.remove(&country);
+                for part in route.parts() {
+                    self.refused.remove(&part);
                 }
             }
-            Outcome::Refused(refusal) if is_about_account(refusal) => {
-                self.last_success = None;
-                self.enter(ProbeState::Down, Some(now));
-                self.in_a_row = InARow::NONE;
-            }
-            Outcome::Refused(Refusal { class: Class::PermanentConfig(Scope::Country), .. }) => {
-                if let Some(country) = country {
-                    self.country_refused(country, now);
+            Outcome::Refused(refusal) => {
+                if is_about_account(refusal) {
+                    self.last_success = None;
+                    self.enter(ProbeState::Down, Some(now));
+                    self.in_a_row = InARow::NONE;
+                }
+                if let Some(part) = Part::refused(refusal.class, route) {
+                    self.part_refused(part, &refusal.code, now);
                 }
             }
-            Outcome::Refused(_) | Outcome::Ambiguous { .. } => {}
+            Outcome::Ambiguous { .. } => {}
         }
     }
 
@@ -172,12 +205,27 @@ impl CarrierHealth {
         self.failing_since
     }
 
-    /// Whether the carrier is worth a try for a country before those that are not: it is not down and did not refuse
-    /// the country lately.
+    /// Whether the carrier is worth a try by a route before those that are not: it is not down, did not refuse the country
+    /// lately, nor another part that the route needs again and again.
     #[must_use]
-    pub fn serves(&self, country: Option<CountryCode>, now: Instant) -> bool {
-        let refused = country.and_then(|country| self.refused_countries.get(&country));
-        self.state != ProbeState::Down && !refused.is_some_and(|since| is_remembered(*since, now))
+    pub fn serves(&self, route: &Route, now: Instant) -> bool {
+        let keeps = |part: &Part| match self.refused.get(part).filter(|refused| refused.is_remembered(now)) {
+            None => true,
+            // a country is refused for everybody; what is said of a sender or a text may be about one message alone
+            Some(refused) => !matches!(part, Part::Country(..)) && !refused.is_unwell(),
+        };
+        self.state != ProbeState::Down && route.parts().iter().all(keeps)
+    }
+
+    /// Whether a part was refused so often in a row, and lately, that it is unwell.
+    #[must_use]
+    pub fn is_unwell(&self, part: &Part, now: Instant) -> bool {
+        self.refused.get(part).is_some_and(|refused| refused.is_unwell() && refused.is_remembered(now))
+    }
+
+    /// The parts that are unwell, sorted.
+    pub fn unwell(&self, now: Instant) -> impl Iterator<Item = (&Part, &Refused)> {
+        self.refused.iter().filter(move |(_, refused)| refused.is_unwell() && refused.is_remembered(now))
     }
 
     /// How long ago the last probe ended.
@@ -189,7 +237,14 @@ impl CarrierHealth {
     /// Countries that the carrier refused lately, sorted; at most [`MAX_COUNTRIES`].
     #[must_use]
     pub fn failing_countries(&self, now: Instant) -> Vec<CountryCode> {
-        self.refused_countries.iter().filter(|(_, since)| is_remembered(**since, now)).map(|(code, _)| *code).collect()
+        let remembered = self.refused.iter().filter(|(_, refused)| refused.is_remembered(now));
+        let countries: BTreeSet<CountryCode> = remembered
+            .filter_map(|(part, _)| match part {
+                Part::Country(_, country) => *country,
+                Part::Account | Part::Channel(_) | Part::Sender(..) => None,
+            })
+            .collect();
+        countries.into_iter().take(MAX_COUNTRIES).collect()
     }
 
     /// How long the last message that was taken still outweighs failed probes.
@@ -198,20 +253,19 @@ impl CarrierHealth {
         self.fresh.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    fn country_refused(&mut self, country: CountryCode, now: Instant) {
-        self.refused_countries.retain(|_, since| is_remembered(*since, now));
-        if self.refused_countries.len() >= MAX_COUNTRIES && !self.refused_countries.contains_key(&country) {
-            let oldest = self.refused_countries.iter().min_by_key(|(_, since)| **since).map(|(code, _)| *code);
+    fn part_refused(&mut self, part: Part, code: &str, now: Instant) {
+        self.refused.retain(|_, refused| refused.is_remembered(now));
+        if self.refused.len() >= MAX_PARTS && !self.refused.contains_key(&part) {
+            let oldest = self.refused.iter().min_by_key(|(_, refused)| refused.last).map(|(part, _)| part.clone());
             if let Some(oldest) = oldest {
-                self.refused_countries.remove(&oldest);
+                self.refused.remove(&oldest);
             }
         }
-        self.refused_countries.insert(country, now);
+        let first = || Refused { in_a_row: 0, since: now, last: now, code: code.to_owned() };
+        let refused = self.refused.entry(part).or_insert_with(first);
+        refused.in_a_row = refused.in_a_row.saturating_add(1);
+        refused.last = now;
     }
-}
-
-fn is_remembered(since: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(since) < COUNTRY_MEMORY
 }
 
 fn is_about_account(refusal: &Refusal) -> bool {
@@ -223,6 +277,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::Channel;
 
     const PROBE: Probe = Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 };
     const INTERVAL: Duration = Duration::from_secs(30);
@@ -247,6 +302,10 @@ mod tests {
         code.parse().unwrap()
     }
 
+    fn to(country: Option<CountryCode>) -> Route {
+        Route { channel: Channel::Sms, country, sender: Some("ACME".into()) }
+    }
+
     /// The state after each probe, an interval apart.
     fn states(probes: &[Probed]) -> Vec<ProbeState> {
         let (mut health, mut now) = (CarrierHealth::new(&PROBE), Instant::now());
@@ -262,7 +321,7 @@ mod tests {
     fn nothing_is_known_at_the_start_and_an_unknown_carrier_is_tried() {
         let health = CarrierHealth::new(&PROBE);
         assert_eq!((health.state(), health.probe_age(Instant::now())), (ProbeState::Unknown, None));
-        assert!(health.serves(Some(country("SE")), Instant::now()));
+        assert!(health.serves(&to(Some(country("SE"))), Instant::now()));
     }
 
     #[test]
@@ -287,7 +346,7 @@ mod tests {
     fn a_failure_that_a_message_outweighs_is_asked_about_again_when_the_message_is_too_old() {
         let now = Instant::now();
         let mut health = CarrierHealth::new(&PROBE);
-        health.attempted(&accepted(), None, now);
+        health.attempted(&accepted(), &to(None), now);
         let part = INTERVAL / 3;
         assert_eq!(health.probed(&down(), now + part), Again::Within(part * 2));
         assert_eq!(health.probed(&down(), now + INTERVAL), Again::ToConfirm);
@@ -307,9 +366,9 @@ mod tests {
         assert_eq!(since, [None, None, None, None, two, two, two, two], "one pass is not believed");
         health.probed(&Probed::Up, now);
         assert_eq!(health.failing_since(), None);
-        health.attempted(&refused(Class::PermanentConfig(Scope::Account)), None, now + second);
+        health.attempted(&refused(Class::PermanentConfig(Scope::Account)), &to(None), now + second);
         assert_eq!(health.failing_since(), Some(now + second));
-        health.attempted(&accepted(), None, now);
+        health.attempted(&accepted(), &to(None), now);
         assert_eq!(health.failing_since(), None);
     }
 
@@ -332,17 +391,17 @@ mod tests {
         assert_eq!(health.state(), ProbeState::Down);
 
         let mut health = CarrierHealth::new(&PROBE);
-        health.attempted(&accepted(), None, now);
-        health.attempted(&refused(account), None, now);
+        health.attempted(&accepted(), &to(None), now);
+        health.attempted(&refused(account), &to(None), now);
         assert_eq!(health.state(), ProbeState::Down);
-        assert!(!health.serves(None, now));
+        assert!(!health.serves(&to(None), now));
     }
 
     #[test]
     fn a_message_taken_within_the_interval_outweighs_failed_probes_and_an_older_one_does_not() {
         let now = Instant::now();
         let mut health = CarrierHealth::new(&PROBE);
-        health.attempted(&accepted(), None, now);
+        health.attempted(&accepted(), &to(None), now);
         for _ in 0..5 {
             health.probed(&Probed::Down(refusal(Class::PermanentConfig(Scope::Account))), now + INTERVAL / 2);
         }
@@ -351,7 +410,7 @@ mod tests {
             health.probed(&down(), now + INTERVAL);
         }
         assert_eq!(health.state(), ProbeState::Down);
-        health.attempted(&accepted(), None, now + INTERVAL);
+        health.attempted(&accepted(), &to(None), now + INTERVAL);
         assert_eq!(health.state(), ProbeState::Up);
     }
 
@@ -370,7 +429,7 @@ mod tests {
             let mut health = CarrierHealth::new(&PROBE);
             health.probed(&Probed::Up, now);
             for _ in 0..10 {
-                health.attempted(&outcome, Some(country("SE")), now);
+                health.attempted(&outcome, &to(Some(country("SE"))), now);
             }
             assert_eq!((health.state(), health.failing_countries(now)), (ProbeState::Up, vec![]), "{outcome:?}");
         }
@@ -381,14 +440,84 @@ mod tests {
         let now = Instant::now();
         let mut health = CarrierHealth::new(&PROBE);
         for code in ["SE", "NO"] {
-            health.attempted(&refused(Class::PermanentConfig(Scope::Country)), Some(country(code)), now);
+            health.attempted(&refused(Class::PermanentConfig(Scope::Country)), &to(Some(country(code))), now);
         }
+        let serves = |health: &CarrierHealth, code, now| health.serves(&to(Some(country(code))), now);
         assert_eq!(health.failing_countries(now), [country("NO"), country("SE")]);
-        assert!(!health.serves(Some(country("SE")), now) && health.serves(Some(country("DK")), now));
-        health.attempted(&accepted(), Some(country("SE")), now);
+        assert!(!serves(&health, "SE", now) && serves(&health, "DK", now));
+        health.attempted(&accepted(), &to(Some(country("SE"))), now);
         assert_eq!(health.failing_countries(now), [country("NO")]);
-        assert!(health.serves(Some(country("NO")), now + COUNTRY_MEMORY));
-        assert_eq!(health.failing_countries(now + COUNTRY_MEMORY), []);
+        assert!(serves(&health, "NO", now + MEMORY));
+        assert_eq!(health.failing_countries(now + MEMORY), []);
+    }
+
+    #[test]
+    fn refusals_of_one_part_in_a_row_make_that_part_unwell_and_no_other() {
+        let now = Instant::now();
+        let route = to(Some(country("SE")));
+        let voice = Route { channel: Channel::Voice, ..route.clone() };
+        let other = Route { sender: Some("OTHER".into()), ..route.clone() };
+        let account = Part::Account;
+        for (class, part, others) in [
+            (Class::PermanentConfig(Scope::Sender), Part::Sender(Channel::Sms, Some("ACME".into())), true),
+            (Class::PermanentConfig(Scope::Country), Part::Country(Channel::Sms, route.country), false),
+            (Class::MessageRejected, Part::Channel(Channel::Sms), false),
+            (Class::Unknown, Part::Channel(Channel::Sms), false),
+        ] {
+            let mut health = CarrierHealth::new(&PROBE);
+            health.probed(&Probed::Up, now);
+            for n in 1..CONSECUTIVE {
+                health.attempted(&refused(class), &route, now);
+                assert!(!health.is_unwell(&part, now), "{class:?}: {n} in a row");
+            }
+            // a number that nobody reaches, and a carrier in trouble, say nothing of the part
+            health.attempted(&refused(Class::PermanentDestination), &route, now);
+            health.attempted(&refused(Class::Transient), &route, now);
+            health.attempted(&refused(class), &route, now);
+            assert_eq!(health.unwell(now).map(|(part, _)| part).collect::<Vec<_>>(), [&part]);
+            assert!(!health.serves(&route, now) && health.serves(&voice, now));
+            assert_eq!(health.serves(&other, now), others, "{class:?}");
+            assert!(!health.is_unwell(&account, now));
+            assert_eq!(health.state(), ProbeState::Up, "the probe says so");
+            assert_eq!(health.unwell(now + MEMORY).count(), 0);
+            health.attempted(&accepted(), &route, now);
+            assert!(health.serves(&route, now) && health.unwell(now).count() == 0);
+        }
+    }
+
+    #[test]
+    fn one_refusal_of_a_sender_or_a_text_does_not_put_the_carrier_last() {
+        let (now, route) = (Instant::now(), to(None));
+        for class in [Class::PermanentConfig(Scope::Sender), Class::MessageRejected] {
+            let mut health = CarrierHealth::new(&PROBE);
+            health.attempted(&refused(class), &route, now);
+            assert!(health.serves(&route, now), "{class:?}");
+        }
+        let mut health = CarrierHealth::new(&PROBE);
+        health.attempted(&refused(Class::PermanentConfig(Scope::Country)), &route, now);
+        assert!(!health.serves(&route, now), "numbers without a country are refused as such");
+        assert!(health.serves(&to(Some(country("SE"))), now));
+    }
+
+    #[test]
+    fn an_account_that_is_refused_again_and_again_is_down_although_its_probe_passes() {
+        let now = Instant::now();
+        let mut health = CarrierHealth::new(&PROBE);
+        let account = refused(Class::PermanentConfig(Scope::Account));
+        health.attempted(&account, &to(None), now);
+        for _ in 0..PROBE.rise {
+            health.probed(&Probed::Up, now);
+        }
+        assert_eq!(health.state(), ProbeState::Up, "one refusal may be the message's");
+        for _ in 1..CONSECUTIVE {
+            health.attempted(&account, &to(None), now);
+        }
+        for _ in 0..PROBE.rise {
+            assert_eq!(health.probed(&Probed::Up, now), Again::InTurn);
+        }
+        assert_eq!(health.state(), ProbeState::Down);
+        health.attempted(&accepted(), &to(None), now);
+        assert_eq!(health.state(), ProbeState::Up);
     }
 
     #[test]
@@ -438,35 +567,39 @@ mod tests {
                         health.probed(probed, now);
                     }
                     Step::Attempted(outcome, country) => {
-                        health.attempted(outcome, *country, now);
+                        health.attempted(outcome, &to(*country), now);
                         account_refused |= *outcome == refused(Class::PermanentConfig(Scope::Account));
                         if matches!(outcome, Outcome::Accepted { .. }) {
                             (failures, account_refused) = (0, false);
                             prop_assert_eq!(health.state(), ProbeState::Up);
-                            prop_assert!(health.serves(*country, now));
+                            prop_assert!(health.serves(&to(*country), now));
                         }
                     }
                 }
                 if health.state() == ProbeState::Down {
                     prop_assert!(account_refused || failures >= PROBE.fall);
                 }
-                prop_assert!(health.refused_countries.len() <= MAX_COUNTRIES);
+                prop_assert!(health.refused.len() <= MAX_PARTS);
                 prop_assert!(health.failing_countries(now).is_sorted());
             }
         }
 
         #[test]
-        fn two_passes_bring_any_carrier_up(history in proptest::collection::vec(steps(), 0..100)) {
+        fn two_passes_bring_any_carrier_up_whose_account_is_not_refused_in_a_row(history in proptest::collection::vec(steps(), 0..100)) {
             let mut health = CarrierHealth::new(&PROBE);
             let now = Instant::now();
             for step in history {
                 match step {
                     Step::Probed(probed) => _ = health.probed(&probed, now),
-                    Step::Attempted(outcome, country) => health.attempted(&outcome, country, now),
+                    Step::Attempted(outcome, country) => health.attempted(&outcome, &to(country), now),
                 }
             }
-            health.probed(&Probed::Up, now);
-            health.probed(&Probed::Up, now);
+            let refused = health.is_unwell(&Part::Account, now);
+            health.probed(&Probed::Up, now + INTERVAL);
+            health.probed(&Probed::Up, now + INTERVAL);
+            prop_assert_eq!(health.state(), if refused { ProbeState::Down } else { ProbeState::Up });
+            health.probed(&Probed::Up, now + MEMORY);
+            health.probed(&Probed::Up, now + MEMORY);
             prop_assert_eq!(health.state(), ProbeState::Up);
         }
     }

@@ -7,8 +7,10 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod candidate;
 pub mod carrier;
 pub mod clocked;
+pub mod codes;
 pub mod compose;
 pub mod dispatch;
 pub mod duplicates;
@@ -16,9 +18,14 @@ pub mod figures;
 pub mod health;
 pub mod listener;
 pub mod markers;
+pub mod parts;
+pub mod pause;
+pub mod private;
 pub mod probes;
 pub mod protocol;
+pub mod recent;
 pub mod report;
+pub mod retry;
 pub mod runtime;
 pub mod serve;
 pub mod service;

@@ -193,7 +193,12 @@ mod tests {
     use tokio::{sync::Notify, time::advance};
 
     use super::*;
-    use crate::{config::report::ProbeState, gateway::health::CarrierHealth, providers::Outcome};
+    use crate::{
+        config::report::ProbeState,
+        gateway::{health::CarrierHealth, parts::Route},
+        message::Channel,
+        providers::Outcome,
+    };
 
     const PROBE: Probe = Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 };
     const INTERVAL: Duration = Duration::from_secs(30);
@@ -241,7 +246,8 @@ mod tests {
 
         fn takes_a_message(&self) {
             let accepted = Outcome::Accepted { id: "SM1".into() };
-            self.health.lock().unwrap().attempted(&accepted, None, Instant::now().into_std());
+            let route = Route::new(Channel::Sms, None, &[]);
+            self.health.lock().unwrap().attempted(&accepted, &route, Instant::now().into_std());
         }
 
         fn asked(&self) -> Vec<Duration> {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{
+    candidate::Candidate,
     carrier::{Carrier, InvalidCarrier},
     report::{Credentials, InvalidCredentials},
 };
@@ -14,6 +15,7 @@ use crate::{
         probe,
     },
     message::{CountryCode, Secret},
+    providers::Message,
     routing::{InvalidRule, Table},
 };
 
@@ -66,8 +68,6 @@ pub struct Runtime {
     pub default_region: Option<CountryCode>,
     /// The rules.
     pub table: Table,
-    /// `<policy>/<rule>` of each rule.
-    pub rules: Vec<String>,
     /// How many replicas share the probes.
     pub replicas: u32,
     /// Credentials of the report.
@@ -122,15 +122,13 @@ impl Runtime {
             let known = before.and_then(|before| before.carriers.get(name)).map(Arc::as_ref);
             carriers.insert(name.clone(), Arc::new(Carrier::new(name, config, settings, known)?));
         }
-        let mut rules = Vec::with_capacity(config.rules.len());
         for rule in &config.rules {
-            let name = format!("{}/{}", rule.policy, rule.name);
             if let Action::Send(names) = &rule.action
                 && let Some(missing) = names.iter().find(|name| !carriers.contains_key(*name))
             {
-                return Err(InvalidConfig::NoSuchCarrier { rule: name, carrier: missing.clone() });
+                let rule = format!("{}/{}", rule.policy, rule.name);
+                return Err(InvalidConfig::NoSuchCarrier { rule, carrier: missing.clone() });
             }
-            rules.push(name);
         }
         let mut hooks = BTreeMap::new();
         for (name, hook) in &config.hooks {
@@ -154,7 +152,6 @@ impl Runtime {
             on_ambiguous: config.on_ambiguous,
             default_region: config.default_region,
             table: Table::new(&config.rules)?,
-            rules,
             replicas: config.replicas,
             report: Arc::new(Credentials::new(&config.report)?),
             probe: probe::Key::of(&config.report),
@@ -179,15 +176,21 @@ impl Runtime {
         self.carriers.values()
     }
 
-    /// The candidates of a rule for a country: those worth a try first, each kind in the rule's order. Never empty
+    /// A carrier by its name.
+    #[must_use]
+    pub fn carrier(&self, name: &str) -> Option<&Arc<Carrier>> {
+        self.carriers.get(name)
+    }
+
+    /// The candidates of a rule for a message: those worth a try first, each kind in the rule's order. Never empty
     /// while the rule names a carrier. With them, how many are worth a try.
     #[must_use]
-    pub fn candidates(&self, names: &[String], country: Option<CountryCode>) -> (Vec<Arc<Carrier>>, usize) {
+    pub fn candidates(&self, names: &[String], message: &Message) -> (Vec<Candidate>, usize) {
         let (mut usable, others): (Vec<_>, Vec<_>) = names
             .iter()
             .filter_map(|name| self.carriers.get(name))
-            .cloned()
-            .partition(|carrier| carrier.is_usable(country));
+            .map(|carrier| Candidate::new(carrier, message))
+            .partition(Candidate::is_usable);
         let worth = usable.len();
         usable.extend(others);
         (usable, worth)

@@ -295,7 +295,7 @@ fn snapshot(
     report.config_hash.clone_from(&runtime.hash);
     report.generation = runtime.generation;
     report.hooks = runtime.hooks().map(|hook| (hook.to_owned(), figures.hook(hook))).collect();
-    report.rules = runtime.rules.iter().map(|rule| (rule.clone(), figures.rule(rule))).collect();
+    report.rules = runtime.rule_reports(figures);
     report.carriers = runtime
         .carriers()
         .map(|carrier| {

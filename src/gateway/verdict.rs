@@ -3,7 +3,7 @@
 use super::protocol::{Answer, Status};
 use crate::{
     config::document::OnAmbiguous,
-    providers::{Class, Outcome},
+    providers::{Class, Outcome, Refusal},
 };
 
 /// Whether another carrier is tried.
@@ -30,6 +30,15 @@ impl Attempts {
     /// Takes in what became of an attempt at a carrier, and says whether another one follows.
     pub fn take(&mut self, carrier: &str, outcome: &Outcome, on_ambiguous: OnAmbiguous) -> Next {
         self.made += 1;
+        self.judge(carrier, outcome, on_ambiguous)
+    }
+
+    /// Takes in why nothing left for a carrier: that is no attempt, and may be the last word all the same.
+    pub fn pass_over(&mut self, carrier: &str, refusal: &Refusal) -> Next {
+        self.judge(carrier, &Outcome::Refused(refusal.clone()), OnAmbiguous::Continue)
+    }
+
+    fn judge(&mut self, carrier: &str, outcome: &Outcome, on_ambiguous: OnAmbiguous) -> Next {
         match outcome {
             Outcome::Accepted { id } => {
                 self.accepted = Some((carrier.to_owned(), id.clone()));
@@ -67,7 +76,7 @@ impl Attempts {
         }
     }
 
-    /// How many were made.
+    /// How many were made: requests that left.
     #[must_use]
     pub const fn made(&self) -> u32 {
         self.made
@@ -225,6 +234,19 @@ mod tests {
             let expected = (made, status, Some(provider.to_owned()));
             assert_eq!(play(&outcomes, on_ambiguous), expected, "{sentence}");
         }
+    }
+
+    #[test]
+    fn a_carrier_that_nothing_left_for_is_no_attempt_and_has_the_last_word_when_nobody_else_has() {
+        let mut attempts = Attempts::default();
+        let refusal = |class| Refusal { class, code: "no-sender".into(), retry_after_s: None };
+        let next = attempts.pass_over("carrier-0", &refusal(Class::PermanentConfig(Scope::Sender)));
+        let answer = attempts.answer();
+        assert_eq!((next, attempts.made(), answer.status), (Next::Another, 0, Status::Failed));
+        assert_eq!(answer.metadata.as_deref(), Some("attempts=0;code=no-sender"));
+        assert_eq!(attempts.pass_over("carrier-1", &refusal(Class::MessageTooLong)), Next::Stop, "for everybody");
+        attempts.take("carrier-2", &ACCEPTED(), OnAmbiguous::Continue);
+        assert_eq!((attempts.made(), attempts.answer().status), (1, Status::Successful));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use std::{
 
 use self::door::Doors;
 use super::wake::{Kind, Target};
-use crate::config::report::{BreakerState, ProbeState, ReplicaReport};
+use crate::config::report::{BreakerState, CarrierReport, ProbeState, RefusedPart, RefusedScope, ReplicaReport};
 use crate::failover::{
-    coverage::{Rule, coverage},
+    coverage::{Refused, Rule, coverage},
     refusals::Door,
     signal::{Sight, Signal, Source},
 };
@@ -110,22 +110,33 @@ impl OfGateway {
                 critical: rule.critical,
                 recent: recent.get(&rule.name).copied().unwrap_or_default(),
                 covered: any_usable(rule.carriers.iter().map(|carrier| usable(&reports, carrier))),
+                refused: refused(&reports, &rule.name),
             })
             .collect();
         let known = (!reports.is_empty()).then(|| coverage(&rules)).flatten();
         let (sight, why) = match &known {
             None => (Sight::Unknown, "No replica can tell whether its carriers work.".to_owned()),
             Some(known) if known.percent < threshold => (Sight::Fail, without(&known.uncovered)),
-            Some(known) if known.uncovered.is_empty() => (Sight::Pass, "Every rule has a usable carrier.".to_owned()),
-            Some(known) => (Sight::Pass, format!("Degraded. {}", without(&known.uncovered))),
+            Some(known) if !known.uncovered.is_empty() => {
+                (Sight::Pass, format!("Degraded. {}", without(&known.uncovered)))
+            }
+            Some(known) if !known.partly.is_empty() => {
+                let why = lacking("Without a usable carrier for some of its messages", &known.partly);
+                (Sight::Pass, format!("Degraded. {why}"))
+            }
+            Some(_) => (Sight::Pass, "Every rule has a usable carrier.".to_owned()),
         };
         let failing_for = if sight == Sight::Fail { self.failing_for(&rules, now) } else { Duration::ZERO };
         (Signal { source: Source::Coverage, sight, why, failing_for }, known.map(|known| known.percent))
     }
 
     /// How long none of the rules without a usable carrier has had one: since the latest of the first failures of their
-    /// carriers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not shorter.
+    /// carriers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not shorter. When
+    /// it is refusals besides, nobody says since when they are too many.
     fn failing_for(&self, rules: &[Rule], now: Instant) -> Duration {
+        if rules.iter().any(|rule| rule.refused.calls > 0) {
+            return Duration::ZERO;
+        }
         let uncovered = self.rules.iter().zip(rules).filter(|(_, rule)| rule.covered == Some(false));
         let carriers: BTreeSet<&String> = uncovered.flat_map(|(rule, _)| &rule.carriers).collect();
         let told = self.replicas.values().filter(|(_, at)| now.saturating_duration_since(*at) <= FRESH);
@@ -158,10 +169,14 @@ impl OfGateway {
 }
 
 fn without(rules: &[String]) -> String {
+    lacking("Without a usable carrier", rules)
+}
+
+fn lacking(what: &str, rules: &[String]) -> String {
     let shown: Vec<&str> = rules.iter().take(5).map(String::as_str).collect();
     let more =
         if rules.len() > shown.len() { format!(" and {} more", rules.len() - shown.len()) } else { String::new() };
-    format!("Without a usable carrier: {}{more}.", shown.join(", "))
+    format!("{what}: {}{more}.", shown.join(", "))
 }
 
 /// Whether any replica can send by a carrier; nothing when none can tell.
@@ -175,6 +190,15 @@ fn usable(reports: &[&ReplicaReport], carrier: &str) -> Option<bool> {
             (ProbeState::Up, BreakerState::Closed) => Some(true),
         }
     }))
+}
+
+/// What a rule's carriers refuse of what it is used for, over all replicas.
+fn refused(reports: &[&ReplicaReport], rule: &str) -> Refused {
+    let of_rule = reports.iter().filter_map(|report| report.rules.get(rule));
+    of_rule.fold(Refused::default(), |sum, rule| Refused {
+        of: sum.of.saturating_add(rule.recent),
+        calls: sum.calls.saturating_add(rule.refused.min(rule.recent)),
+    })
 }
 
 fn any_usable(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
@@ -552,31 +576,104 @@ fn serving(known: &OfGateway, hook: &str, now: Instant) -> Serving {
     }
 }
 
-fn health<'r>(reports: impl Iterator<Item = &'r crate::config::report::CarrierReport>) -> CarrierHealth {
+/// Whether gateways can send by a carrier, as their replicas report. What is said changes when something happens, and not
+/// with each refusal.
+fn health<'r>(reports: impl Iterator<Item = &'r CarrierReport>) -> CarrierHealth {
     let (mut up, mut down, mut unknown) = (0_u32, 0_u32, 0_u32);
-    let mut countries = BTreeSet::new();
+    let (mut codes, mut said) = (BTreeSet::new(), Said::default());
     for report in reports {
-        countries.extend(report.failing_countries.iter().map(String::as_str));
+        said.hear(report);
         match (report.probe, report.breaker) {
-            (ProbeState::Down, _) | (_, BreakerState::Open) => down += 1,
+            // one that waits for its trial has not worked yet
+            (ProbeState::Down, _) | (_, BreakerState::Open | BreakerState::HalfOpen) => {
+                down += 1;
+                codes.insert(report.because.as_str());
+            }
             (ProbeState::Up, _) => up += 1,
             (ProbeState::Unknown, _) => unknown += 1,
         }
     }
+    let cannot = |of: u32| {
+        let why = listed(codes.iter().copied());
+        let why = if why.is_empty() { why } else { format!(" ({why})") };
+        format!("{down} of {of} gateway replicas cannot send by it{why}.")
+    };
     match (up, down) {
-        (0, 0) => CarrierHealth::Unknown,
-        (0, down) if unknown == 0 => {
-            CarrierHealth::Down(format!("{down} of {down} gateway replicas cannot send by it."))
-        }
-        (up, down) if down > 0 => {
-            CarrierHealth::Degraded(format!("{down} of {} gateway replicas cannot send by it.", up + down + unknown))
-        }
-        _ if !countries.is_empty() => {
-            let list = countries.into_iter().take(10).collect::<Vec<_>>().join(", ");
-            CarrierHealth::Degraded(format!("It refuses these countries: {list}."))
-        }
+        (0, 0) if !said.is_something() => CarrierHealth::Unknown,
+        (0, down) if down > 0 && unknown == 0 => CarrierHealth::Down(said.and(cannot(down))),
+        (up, down) if down > 0 => CarrierHealth::Degraded(said.and(cannot(up + down + unknown))),
+        _ if said.is_something() => CarrierHealth::Degraded(said.and(String::new())),
         _ => CarrierHealth::Up,
     }
+}
+
+/// What replicas report that a carrier refuses, each once.
+#[derive(Default)]
+struct Said<'r> {
+    parts: BTreeMap<String, BTreeSet<&'r str>>,
+    countries: BTreeSet<&'r str>,
+    of_countries: BTreeSet<&'r str>,
+    rests: bool,
+}
+
+impl<'r> Said<'r> {
+    fn hear(&mut self, report: &'r CarrierReport) {
+        self.countries.extend(report.failing_countries.iter().map(String::as_str));
+        self.rests |= report.paused_for_s > 0;
+        for part in &report.refused {
+            match part.scope {
+                RefusedScope::Country if !part.country.is_empty() => _ = self.of_countries.insert(&part.code),
+                _ => _ = self.parts.entry(called(part)).or_default().insert(&part.code),
+            }
+        }
+    }
+
+    fn is_something(&self) -> bool {
+        self.rests || !self.parts.is_empty() || !self.countries.is_empty()
+    }
+
+    /// As sentences, after that one.
+    fn and(&self, first: String) -> String {
+        let with = |what: &str, codes: &BTreeSet<&str>| {
+            let codes = listed(codes.iter().copied());
+            if codes.is_empty() { what.to_owned() } else { format!("{what} ({codes})") }
+        };
+        let mut sentences = vec![first];
+        if !self.parts.is_empty() {
+            let parts: Vec<String> = self.parts.iter().take(10).map(|(part, codes)| with(part, codes)).collect();
+            sentences.push(format!("It refuses again and again: {}.", parts.join(", ")));
+        }
+        if !self.countries.is_empty() {
+            let list = self.countries.iter().take(10).copied().collect::<Vec<_>>().join(", ");
+            sentences.push(format!("It refuses these countries: {}.", with(&list, &self.of_countries)));
+        }
+        if self.rests {
+            sentences.push("It asked to be left alone for a while (Retry-After).".to_owned());
+        }
+        sentences.retain(|sentence| !sentence.is_empty());
+        sentences.join(" ")
+    }
+}
+
+/// What a part is called for a person.
+fn called(part: &RefusedPart) -> String {
+    let by = match part.channel.as_str() {
+        "sms" => "SMS".to_owned(),
+        "voice" => "calls".to_owned(),
+        other => other.to_owned(),
+    };
+    match part.scope {
+        RefusedScope::Account => "the account".to_owned(),
+        RefusedScope::Channel => by,
+        RefusedScope::Sender => format!("{by} by a sender"),
+        RefusedScope::Country => format!("{by} to numbers of no country"),
+        RefusedScope::Unknown => "something".to_owned(),
+    }
+}
+
+/// Codes in a row, without those that nobody told.
+fn listed<'c>(codes: impl Iterator<Item = &'c str>) -> String {
+    codes.filter(|code| !code.is_empty()).take(3).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -641,7 +738,7 @@ impl Reports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::report::{CarrierReport, HookReport};
+    use crate::config::report::{CodeReport, HookReport, RuleReport};
 
     fn report(hook: bool, probe: ProbeState) -> ReplicaReport {
         let carrier = CarrierReport { probe, breaker: BreakerState::Closed, ..CarrierReport::default() };
@@ -768,6 +865,83 @@ mod tests {
     }
 
     #[test]
+    fn what_a_carrier_refuses_again_and_again_is_said_with_its_codes_and_each_once() {
+        let part = |scope, channel: &str, country: &str, code: &str| RefusedPart {
+            scope,
+            channel: channel.into(),
+            country: country.into(),
+            code: code.into(),
+            in_a_row: 25,
+            for_s: 9,
+        };
+        let of = |change: &dyn Fn(&mut CarrierReport)| {
+            let mut carrier = report(true, ProbeState::Up).carriers["c"].clone();
+            change(&mut carrier);
+            let again = CarrierReport { codes: vec![CodeReport::default()], ..carrier.clone() };
+            health([&carrier, &again].into_iter())
+        };
+        let degraded = |why: &str| CarrierHealth::Degraded(why.to_owned());
+        let sender = part(RefusedScope::Sender, "sms", "", "21660");
+        let text = part(RefusedScope::Channel, "voice", "", "http-404");
+        assert_eq!(
+            of(&|carrier| carrier.refused = vec![sender.clone(), text.clone()]),
+            degraded("It refuses again and again: SMS by a sender (21660), calls (http-404)."),
+        );
+        assert_eq!(
+            of(&|carrier| {
+                carrier.failing_countries = vec!["NO".into(), "SE".into()];
+                carrier.refused = vec![
+                    part(RefusedScope::Country, "sms", "SE", "21408"),
+                    part(RefusedScope::Country, "sms", "", "21408"),
+                ];
+            }),
+            degraded(
+                "It refuses again and again: SMS to numbers of no country (21408). It refuses these countries: NO, SE (21408)."
+            ),
+        );
+        assert_eq!(
+            of(&|carrier| carrier.paused_for_s = 900),
+            degraded("It asked to be left alone for a while (Retry-After)."),
+        );
+        for breaker in [BreakerState::Open, BreakerState::HalfOpen] {
+            let down = of(&|carrier| {
+                (carrier.breaker, carrier.because) = (breaker, "20503".into());
+            });
+            assert_eq!(down, CarrierHealth::Down("2 of 2 gateway replicas cannot send by it (20503).".into()));
+        }
+        let account = of(&|carrier| {
+            (carrier.probe, carrier.refused) = (ProbeState::Down, vec![part(RefusedScope::Account, "", "", "20003")]);
+        });
+        let why = "2 of 2 gateway replicas cannot send by it. It refuses again and again: the account (20003).";
+        assert_eq!(account, CarrierHealth::Down(why.into()));
+        assert_eq!(of(&|carrier| carrier.codes = vec![CodeReport::default()]), CarrierHealth::Up, "single refusals");
+    }
+
+    #[test]
+    fn refusals_of_the_sender_that_a_rule_is_used_by_fail_coverage_although_every_probe_passes() {
+        let covered = |replicas: &[(u64, u64)]| {
+            let reports = Reports::default();
+            let rule = SendingRule { name: "p/all".into(), critical: false, carriers: vec!["c".into()] };
+            let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), vec![rule]);
+            let of = |(recent, refused): &(u64, u64)| {
+                let rule = RuleReport { recent: *recent, refused: *refused, ..RuleReport::default() };
+                ReplicaReport { rules: [("p/all".to_owned(), rule)].into(), ..report(true, ProbeState::Up) }
+            };
+            let round = replicas.iter().enumerate().map(|(number, replica)| (number.to_string(), Some(of(replica))));
+            reports.take(&key(), round.collect());
+            let (signals, percent) = reports.signals("ns", "gw", "h", 50);
+            let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+            (coverage.sight, percent, coverage.why)
+        };
+        let without = |sight, percent, why: &str| (sight, Some(percent), why.to_owned());
+        assert_eq!(covered(&[(25, 25), (0, 0)]), without(Sight::Fail, 0, "Without a usable carrier: p/all."));
+        assert_eq!(covered(&[(25, 25), (15, 3)]), without(Sight::Fail, 30, "Without a usable carrier: p/all."));
+        let partly = "Degraded. Without a usable carrier for some of its messages: p/all.";
+        assert_eq!(covered(&[(25, 5), (25, 0)]), without(Sight::Pass, 90, partly));
+        assert_eq!(covered(&[(25, 0), (0, 0)]), without(Sight::Pass, 100, "Every rule has a usable carrier."));
+    }
+
+    #[test]
     fn only_what_shows_in_status_wakes_a_pass() {
         let reports = Reports::default();
         let mut first = report(true, ProbeState::Up);
@@ -775,6 +949,7 @@ mod tests {
         assert_eq!(woken.len(), 3, "{woken:?}");
         first.started_at += 1;
         first.hooks.get_mut("h").unwrap().unauthorised += 7;
+        first.carriers.get_mut("c").unwrap().codes = vec![CodeReport { count: 7, ..CodeReport::default() }];
         assert_eq!(reports.take(&key(), [("a".to_owned(), Some(first.clone()))].into()), BTreeSet::new());
         first.carriers.get_mut("c").unwrap().probe = ProbeState::Down;
         let woken: Vec<Kind> = reports

@@ -17,6 +17,7 @@ pub mod voice;
 pub use answer::{CarrierAnswer, MAX_ANSWER, Probed};
 pub use outcome::{Class, Outcome, Refusal, Scope};
 pub use request::{CarrierRequest, Message};
+pub use sender::sender_for;
 
 use crate::config::document::{Carrier, Provider};
 
@@ -37,6 +38,11 @@ pub trait Adapter: Send + Sync {
 
     /// What the answer to [`Adapter::probe`]'s request shows.
     fn probed(&self, answer: &CarrierAnswer) -> Probed;
+
+    /// Whether it sends only what one of the configured senders fits; else the carrier chooses.
+    fn needs_sender(&self) -> bool {
+        true
+    }
 
     /// The kind of carrier as a metric label. What Okta is told as `provider` is the `TelephonyProvider`'s name.
     fn label(&self) -> &'static str;

@@ -1,14 +1,23 @@
 //! Which sender a message leaves from.
 
 use super::request::Message;
-use crate::config::document::Sender;
+use crate::{
+    config::document::Sender,
+    message::{Channel, CountryCode},
+};
 
-/// The first sender of the message's channel that serves its country. A number without a country (a satellite phone,
-/// say) is served only by senders for all countries.
+/// The sender that a message leaves from.
 pub(super) fn choose<'a>(senders: &'a [Sender], message: &Message) -> Option<&'a Sender> {
+    sender_for(senders, message.channel, message.country)
+}
+
+/// The first sender of a channel that serves a country. A number without a country (a satellite phone, say) is served
+/// only by senders for all countries.
+#[must_use]
+pub fn sender_for(senders: &[Sender], channel: Channel, country: Option<CountryCode>) -> Option<&Sender> {
     senders.iter().find(|sender| {
         let serves_country =
-            sender.countries.is_empty() || message.country.is_some_and(|country| sender.countries.contains(&country));
-        sender.channel == message.channel && serves_country
+            sender.countries.is_empty() || country.is_some_and(|country| sender.countries.contains(&country));
+        sender.channel == channel && serves_country
     })
 }

@@ -108,6 +108,12 @@ impl Table {
         Ok(Self { rules: rules.to_vec() })
     }
 
+    /// The rules, in order.
+    #[must_use]
+    pub fn rules(&self) -> &[document::Rule] {
+        &self.rules
+    }
+
     /// The first rule that matches, and why each one before it did not.
     #[must_use]
     pub fn decide(&self, facts: &Facts<'_>) -> Decision<'_> {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
+mod canned;
 mod connections;
 mod leaks;
 mod probes;
+mod refusals;
 mod scene;

@@ -9,6 +9,7 @@ use hookswitch::config::document::{
     Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
 };
 use hookswitch::config::envelope;
+use hookswitch::config::report::{self, ReplicaReport};
 use hookswitch::gateway::serve::{Addresses, Gateway, ServeError, Settings};
 use hookswitch::sandbox::faults::{Fault, FaultKind};
 use hookswitch::sandbox::{CarrierOptions, Options, Sandbox};
@@ -131,6 +132,15 @@ impl Scene {
 
     pub fn fault(&self, carrier: &str, kind: FaultKind) {
         self.sandbox.carrier(carrier).unwrap().set_fault(Fault::always(kind)).unwrap();
+    }
+
+    /// What the operator reads.
+    pub async fn report(&self) -> ReplicaReport {
+        let pinned = reqwest::Certificate::from_pem(self.config.report.certificate.as_bytes()).unwrap();
+        let operator = reqwest::Client::builder().tls_certs_only([pinned]).resolve("report", self.at.report).no_proxy();
+        let url = format!("https://report:{}{}", self.at.report.port(), report::PATH);
+        let told = operator.build().unwrap().get(url).bearer_auth("a-token-of-the-report").send().await.unwrap();
+        ReplicaReport::read(&told.bytes().await.unwrap()).unwrap()
     }
 
     pub fn delivered(&self) -> usize {

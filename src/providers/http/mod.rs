@@ -121,6 +121,10 @@ impl Adapter for Http {
         }
     }
 
+    fn needs_sender(&self) -> bool {
+        false
+    }
+
     fn label(&self) -> &'static str {
         "http"
     }

@@ -1,0 +1,318 @@
+//! What refusals do to the next messages, and what of them is seen from outside.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use hookswitch::config::document::{Action, Carrier, GatewayConfig, Provider, Sender};
+use hookswitch::config::report::{BreakerState, ProbeState, RefusedScope, ReplicaReport};
+use hookswitch::failover::signal::{Sight, Source};
+use hookswitch::gateway::breaker::CONSECUTIVE;
+use hookswitch::message::Channel;
+use hookswitch::operator::reports::{CarrierHealth, Reports, SendingRule};
+use hookswitch::sandbox::faults::FaultKind;
+use serde_json::{Value, json};
+
+use crate::canned::Canned;
+use crate::scene::{Got, Scene, refuse, rule, sms};
+
+/// Sends by carriers in this order and no others.
+fn only(carriers: &[&str]) -> impl Fn(&mut GatewayConfig) {
+    let carriers: Vec<String> = carriers.iter().map(|name| (*name).to_owned()).collect();
+    move |config| config.rules = vec![rule(Action::Send(carriers.clone()))]
+}
+
+async fn call(scene: &Scene, turn: usize) -> Got {
+    scene.call(&sms(&format!("e-{turn}"))).await
+}
+
+fn to(number: &str, channel: &str, event: &str) -> Value {
+    let mut body = sms(event);
+    body["data"]["messageProfile"]["phoneNumber"] = json!(number);
+    body["data"]["messageProfile"]["deliveryChannel"] = json!(channel);
+    body
+}
+
+/// What a switch sees of the hook, and what is said of carrier `one`, when a replica reports that.
+fn seen(report: ReplicaReport, carriers: &[&str]) -> (Sight, String, CarrierHealth) {
+    let reports = Reports::default();
+    let carriers = carriers.iter().map(|name| (*name).to_owned()).collect();
+    let rule = SendingRule { name: "p/all".into(), critical: false, carriers };
+    let _arriving = reports.expect("ns", "gw", &report.config_hash, BTreeMap::new(), vec![rule]);
+    reports.take(&("ns".into(), "gw".into()), [("gateway-0".to_owned(), Some(report))].into());
+    let (signals, _) = reports.signals("ns", "gw", "h", 50);
+    let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+    (coverage.sight, coverage.why, reports.carrier("ns", "one"))
+}
+
+#[tokio::test]
+async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_switch_see() {
+    let degraded = |why: &str| CarrierHealth::Degraded(why.to_owned());
+    for (class, scope, told, said) in [
+        (
+            "permanent-config",
+            Some("sender"),
+            RefusedScope::Sender,
+            degraded("It refuses again and again: SMS by a sender (no)."),
+        ),
+        ("message-rejected", None, RefusedScope::Channel, degraded("It refuses again and again: SMS (no).")),
+        (
+            "permanent-config",
+            Some("account"),
+            RefusedScope::Account,
+            CarrierHealth::Down(
+                "1 of 1 gateway replicas cannot send by it (no). It refuses again and again: the account (no).".into(),
+            ),
+        ),
+    ] {
+        let scene = Scene::with(only(&["one"])).await;
+        assert_eq!(call(&scene, 0).await.answer(), ("SUCCESSFUL", Some("one")), "it is known to work");
+        scene.fault("one", refuse(class, scope));
+        for turn in 1..=25 {
+            assert_eq!(call(&scene, turn).await.answer().0, "FAILED");
+        }
+        let report = scene.report().await;
+        let carrier = report.carriers["one"].clone();
+        let part = &carrier.refused[0];
+        assert_eq!((part.scope, part.code.as_str()), (told, "no"), "{carrier:?}");
+        assert!(part.in_a_row >= CONSECUTIVE, "{carrier:?}");
+        let codes: Vec<&str> = carrier.codes.iter().map(|code| code.code.as_str()).collect();
+        assert_eq!(codes, ["no"]);
+        let (sight, why, health) = seen(report, &["one"]);
+        assert_eq!((sight, why.as_str()), (Sight::Fail, "Without a usable carrier: p/all."), "{class} {scope:?}");
+        assert_eq!(health, said);
+
+        scene.sandbox.carrier("one").unwrap().clear_faults(None);
+        for turn in 26..28 {
+            assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")), "it is asked all the same");
+        }
+        let (sight, _, health) = seen(scene.report().await, &["one"]);
+        assert_eq!((sight, health), (Sight::Pass, CarrierHealth::Up));
+    }
+}
+
+#[tokio::test]
+async fn a_country_that_is_refused_fails_a_rule_that_names_it_and_no_other() {
+    for (number, country) in [("+46701740605", "SE"), ("+881612345678", "")] {
+        for named in [true, false] {
+            let scene = Scene::with(|config| {
+                only(&["one"])(config);
+                if named {
+                    config.rules[0].matches.prefixes = vec![number[..3].to_owned()];
+                }
+            })
+            .await;
+            let got = scene.call(&to(number, "SMS", "e-works")).await;
+            assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")));
+            scene.fault("one", refuse("permanent-config", Some("country")));
+            for turn in 0..25 {
+                scene.call(&to(number, "SMS", &format!("e-{turn}"))).await.answer();
+            }
+            let report = scene.report().await;
+            let part = &report.carriers["one"].refused[0];
+            assert_eq!(
+                (part.scope, part.country.as_str(), part.channel.as_str()),
+                (RefusedScope::Country, country, "sms")
+            );
+            let probe = report.carriers["one"].probe;
+            assert_eq!((probe, report.carriers["one"].breaker), (ProbeState::Up, BreakerState::Closed));
+            let (sight, ..) = seen(report, &["one"]);
+            assert_eq!(sight, if named { Sight::Fail } else { Sight::Pass }, "{number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_is_refused_takes_nothing_from_the_other_channel_and_costs_a_rule_its_share() {
+    let scene = Scene::with(|config| {
+        only(&["one"])(config);
+        let sender = |channel, from: &str| Sender { channel, countries: vec![], from: from.into() };
+        config.providers.get_mut("one").unwrap().senders =
+            vec![sender(Channel::Sms, "ACME"), sender(Channel::Voice, "+46101234567")];
+    })
+    .await;
+    for turn in 0..20 {
+        let got = scene.call(&to("+46701740605", "VOICE CALL", &format!("v-{turn}"))).await;
+        assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")));
+    }
+    scene.fault("one", refuse("permanent-config", Some("sender")));
+    for turn in 0..8 {
+        assert_eq!(call(&scene, turn).await.answer(), ("FAILED", Some("one")));
+    }
+    let report = scene.report().await;
+    let of_rule = report.rules["p/all"];
+    assert_eq!((of_rule.recent, of_rule.refused), (28, 8));
+    let (sight, why, _) = seen(report, &["one"]);
+    assert_eq!(
+        (sight, why.as_str()),
+        (Sight::Pass, "Degraded. Without a usable carrier for some of its messages: p/all.")
+    );
+}
+
+#[tokio::test]
+async fn a_carrier_that_refuses_texts_again_and_again_is_asked_after_one_that_takes_them() {
+    let scene = Scene::new().await;
+    scene.fault("one", refuse("message-rejected", None));
+    for turn in 0..25 {
+        assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("two")));
+    }
+    assert_eq!(scene.asked("one"), usize::try_from(CONSECUTIVE).unwrap());
+    let (sight, _, health) = seen(scene.report().await, &["one", "two"]);
+    assert_eq!(sight, Sight::Pass, "the other one takes all");
+    assert!(matches!(health, CarrierHealth::Degraded(_)));
+}
+
+#[tokio::test]
+async fn of_a_dead_carrier_without_another_one_call_at_a_time_is_pending_and_the_rest_failed_unsent() {
+    let scene = Scene::with(|config| {
+        only(&["one"])(config);
+        config.timing.deadline_ms = 1_000;
+    })
+    .await;
+    scene.fault("one", FaultKind::Hang { delivered: false });
+    let first = join_all((0..5).map(|turn| call(&scene, turn))).await;
+    assert!(first.iter().all(|got| got.answer() == ("PENDING", Some("one"))), "nothing is known yet");
+    let asked = scene.asked("one");
+
+    let many = join_all((5..45).map(|turn| call(&scene, turn))).await;
+    let pending = many.iter().filter(|got| got.answer().0 == "PENDING").count();
+    let failed = many.iter().filter(|got| got.answer().0 == "FAILED").count();
+    assert_eq!((pending, failed, scene.asked("one") - asked), (1, 39, 1), "Okta sends the 39");
+
+    scene.sandbox.carrier("one").unwrap().clear_faults(None);
+    assert_eq!(call(&scene, 45).await.answer(), ("SUCCESSFUL", Some("one")), "the next trial is let through at once");
+    for turn in 46..50 {
+        assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")));
+    }
+}
+
+#[tokio::test]
+async fn of_a_carrier_that_probes_found_dead_one_call_at_a_time_is_pending_from_the_first_on() {
+    let scene = Scene::with(|config| {
+        only(&["one"])(config);
+        config.timing.deadline_ms = 1_000;
+        let probe = &mut config.providers.get_mut("one").unwrap().probe;
+        (probe.interval_ms, probe.timeout_ms, probe.fall) = (1_000, 200, 2);
+    })
+    .await;
+    scene.fault("one", FaultKind::Hang { delivered: false });
+    while scene.report().await.carriers["one"].probe != ProbeState::Down {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let many = join_all((0..40).map(|turn| call(&scene, turn))).await;
+    let pending = many.iter().filter(|got| got.answer().0 == "PENDING").count();
+    assert_eq!((pending, scene.asked("one")), (1, 1));
+}
+
+#[tokio::test]
+async fn carriers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
+    let twilio = |max_in_flight| Provider {
+        carrier: Carrier::Twilio {
+            account_sid: format!("AC{}", "0".repeat(32)),
+            auth_token: "token".into(),
+            base_url: "https://127.0.0.1:9".into(),
+        },
+        senders: vec![Sender {
+            channel: Channel::Sms,
+            countries: vec!["US".parse().unwrap()],
+            from: "+12025550123".into(),
+        }],
+        probe: hookswitch::config::document::Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
+        max_in_flight,
+        ca_bundle: None,
+    };
+    let everywhere = |max_in_flight| {
+        let mut provider = twilio(max_in_flight);
+        provider.senders[0].countries.clear();
+        provider
+    };
+    // no sender for the country; full; nobody listens there
+    for (what, others) in [
+        ("no sender", [twilio(9), twilio(9), twilio(9)]),
+        ("full", [everywhere(0), everywhere(0), everywhere(0)]),
+        ("unreachable", [everywhere(9), everywhere(9), everywhere(9)]),
+    ] {
+        let scene = Scene::with(|config| {
+            for (name, other) in ["x", "y", "z"].into_iter().zip(others) {
+                config.providers.insert(name.to_owned(), other);
+            }
+            only(&["x", "y", "z", "one"])(config);
+        })
+        .await;
+        // It has what the three do not need: two seconds.
+        scene.fault("one", FaultKind::Slow { ms: 1_600 });
+        let got = call(&scene, 0).await;
+        assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")), "{what}: {}", got.body);
+        assert_eq!(got.body["commands"][0]["value"][0]["transactionMetadata"], json!("attempts=1"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_shut_door_uses_up_no_attempt_and_is_knocked_at_when_nobody_else_takes_the_message() {
+    let scene = Scene::with(|config| config.timing.max_attempts = 2).await;
+    scene.fault("one", refuse("transient", None));
+    for turn in 0..5 {
+        assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("two")));
+    }
+    assert_eq!(scene.report().await.carriers["one"].breaker, BreakerState::Open);
+    let asked = scene.asked("one");
+    assert_eq!(call(&scene, 5).await.answer(), ("SUCCESSFUL", Some("two")));
+    assert_eq!(scene.asked("one"), asked, "left alone while another one sends");
+    scene.sandbox.carrier("one").unwrap().clear_faults(None);
+    scene.fault("two", refuse("transient", None));
+    assert_eq!(call(&scene, 6).await.answer(), ("SUCCESSFUL", Some("one")));
+}
+
+#[tokio::test]
+async fn a_carrier_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_whoever_has_nobody_else() {
+    let at = jiff::Timestamp::now() + std::time::Duration::from_hours(1);
+    let date = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for asked_for in ["3600".to_owned(), date] {
+        for (status, class) in [("429 Too Many Requests", "throttled"), ("503 Service Unavailable", "transient")] {
+            let scene = Scene::new().await;
+            let canned = Canned::new(&scene.sandbox).await;
+            let scene = Scene::with(|fresh| {
+                let two = fresh.providers["two"].clone();
+                fresh.providers = [("one".to_owned(), canned.provider()), ("two".to_owned(), two)].into();
+            })
+            .await;
+            canned.says(status, &format!("retry-after: {asked_for}\r\n"), r#"{"status":"refused","code":"limit-1"}"#);
+            for turn in 0..10 {
+                assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("two")), "{class}");
+            }
+            assert_eq!(canned.asked(), 1, "{class}: it is not asked again within the hour");
+            let report = scene.report().await;
+            let carrier = &report.carriers["one"];
+            assert!((3_500..=3_600).contains(&carrier.paused_for_s), "{carrier:?}");
+            assert_eq!((carrier.codes[0].code.as_str(), carrier.codes[0].outcome.as_str()), ("limit-1", class));
+            let (sight, _, health) = seen(report, &["one", "two"]);
+            let rests = "It asked to be left alone for a while (Retry-After).";
+            assert_eq!((sight, health), (Sight::Pass, CarrierHealth::Degraded(rests.into())));
+
+            scene.fault("two", refuse("transient", None));
+            let got = call(&scene, 10).await;
+            assert_eq!((got.answer().0, canned.asked()), ("FAILED", 1), "nor by who has nobody else, for 15 s");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_code_of_a_refusal_is_told_and_one_that_quotes_the_message_is_not() {
+    for (code, shown) in [("21660", "21660"), ("bad-493817", "withheld"), ("070-174-06-05", "withheld")] {
+        let scene = Scene::new().await;
+        let kind = FaultKind::Refuse {
+            code: code.to_owned(),
+            status: None,
+            class: Some("permanent-config".to_owned()),
+            scope: Some("account".to_owned()),
+        };
+        scene.fault("one", kind);
+        assert_eq!(call(&scene, 0).await.answer(), ("SUCCESSFUL", Some("two")));
+        let report = scene.report().await;
+        let carrier = &report.carriers["one"];
+        assert_eq!((carrier.codes[0].code.as_str(), carrier.because.as_str()), (shown, shown));
+        assert_eq!((carrier.codes[0].outcome.as_str(), carrier.codes[0].count), ("permanent-config-account", 1));
+        let (.., health) = seen(report, &["one", "two"]);
+        let why = format!("1 of 1 gateway replicas cannot send by it ({shown}).");
+        assert_eq!(health, CarrierHealth::Down(why));
+    }
+}
