@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its table must fail")]
 
 mod numbers;
+mod okta_calls;
