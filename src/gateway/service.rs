@@ -92,7 +92,8 @@ impl Service {
         };
         let mut values = head.headers.get_all(hook.header.as_str()).iter();
         let (given, second) = (values.next(), values.next());
-        if second.is_some() || !hook.admits(given.map_or(b"", HeaderValue::as_bytes)) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if second.is_some() || !hook.admits(given.map_or(b"", HeaderValue::as_bytes), now) {
             self.figures.unauthorised(&hook.name);
             return refuse(StatusCode::UNAUTHORIZED, "the secret is missing or wrong");
         }
