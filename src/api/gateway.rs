@@ -41,6 +41,7 @@ use crate::message::CountryCode;
     printcolumn(name = "Config", type_ = "string", json_path = ".status.configHash", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("duration(has(self.deadline) ? self.deadline : '2500ms') - duration(has(self.proxyAllowance) ? self.proxyAllowance : '200ms') - duration(has(self.attempts) && has(self.attempts.floor) ? self.attempts.floor : '500ms') >= duration('100ms')").message("deadline (2500ms) less proxyAllowance (200ms) must leave attempts.floor (500ms) and 100ms more, or no carrier is ever tried: raise deadline, or lower one of the others"))]
 pub struct TelephonyGatewaySpec {
     /// The policies it routes by, and nothing else.
     pub policies: PolicySource,

@@ -239,7 +239,8 @@ fn gateway() -> Value {
 fn a_gateway_answers_before_okta_gives_up() {
     accepted!(TelephonyGateway, gateway());
     for good in ["500ms", "2500ms", "2800ms"] {
-        accepted!(TelephonyGateway, with(&gateway(), json!({"deadline": good})));
+        let short = json!({"deadline": good, "proxyAllowance": "0s", "attempts": {"floor": "100ms"}});
+        accepted!(TelephonyGateway, with(&gateway(), short));
     }
     for bad in ["499ms", "2801ms", "3s", "1m"] {
         refused!(TelephonyGateway, with(&gateway(), json!({"deadline": bad})), "between 500ms and 2800ms");
@@ -250,6 +251,25 @@ fn a_gateway_answers_before_okta_gives_up() {
     for bad in ["99ms", "2001ms"] {
         refused!(TelephonyGateway, with(&gateway(), json!({"attempts": {"floor": bad}})), "between 100ms and 2s");
     }
+}
+
+#[test]
+fn a_gateways_times_leave_room_for_one_attempt() {
+    let times = |deadline: &str, allowance: &str, floor: &str| {
+        with(&gateway(), json!({"deadline": deadline, "proxyAllowance": allowance, "attempts": {"floor": floor}}))
+    };
+    accepted!(TelephonyGateway, times("600ms", "0s", "500ms"));
+    accepted!(TelephonyGateway, times("2800ms", "700ms", "2s"));
+    accepted!(TelephonyGateway, with(&gateway(), json!({"deadline": "800ms"})));
+    refused!(TelephonyGateway, times("500ms", "450ms", "100ms"), "must leave attempts.floor");
+    refused!(TelephonyGateway, times("500ms", "0s", "500ms"), "must leave attempts.floor");
+    refused!(TelephonyGateway, times("2800ms", "701ms", "2s"), "must leave attempts.floor");
+    refused!(TelephonyGateway, with(&gateway(), json!({"deadline": "799ms"})), "must leave attempts.floor");
+    refused!(
+        TelephonyGateway,
+        with(&gateway(), json!({"proxyAllowance": "1s", "attempts": {"floor": "2s"}})),
+        "must leave attempts.floor"
+    );
 }
 
 #[test]

@@ -2,13 +2,17 @@
 //!
 //! Good configuration survives bad: what an object asks for and cannot have is told as a [`Problem`] of that object, and
 //! what the previous configuration had in its place serves on. The parts that are kept or replaced whole are a carrier, a
-//! hook, and the rules of one policy; a rule is never taken apart, because half a rule routes where nobody wanted it.
+//! hook, the times, and the rules of one policy; a rule is never taken apart, because half a rule routes where nobody wanted
+//! it. What comes out is free of [`check::faults`] but for those of the report and the proxy, which no object declares.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::document::{Action, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing};
+use super::{
+    check::{self, DEFAULT_TIMING, Judges},
+    document::{ABSENT, Action, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing},
+};
 use crate::{
     api::{OnAmbiguous as Declared, RoutingPolicySpec, RoutingRule, TelephonyGatewaySpec},
     message::Secret,
@@ -57,13 +61,24 @@ pub struct Input<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
     /// The gateway itself.
-    Gateway,
+    Gateway(About),
     /// A `RoutingPolicy`.
     Policy,
     /// A `TelephonyProvider`.
     Provider,
     /// A `TelephonyHook`.
     Hook,
+}
+
+/// What of a gateway a problem is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// A policy that it names does not exist, or its selector matches none.
+    NoPolicy,
+    /// It selects more policies than it can have.
+    TooManyPolicies,
+    /// Its times do not fit together.
+    Timing,
 }
 
 /// What an object asked for and did not get.
@@ -90,24 +105,26 @@ pub struct Compiled {
 
 /// Compiles a configuration. The same input gives the same output, whatever the order in which objects were read.
 #[must_use]
-pub fn compile(previous: Option<&GatewayConfig>, input: Input<'_>) -> Compiled {
+pub fn compile(previous: Option<&GatewayConfig>, mut input: Input<'_>, judges: &Judges) -> Compiled {
     let mut problems = Vec::new();
+    let sound = previous.map(|previous| sound(previous, judges));
+    let previous = sound.as_ref();
+    for provider in input.providers.values_mut() {
+        if let Err(what) = provider.as_ref().map_or(Ok(()), judges.provider) {
+            *provider = Err(what);
+        }
+    }
     let rules = rules(previous, &input, &mut problems);
     let providers = providers(previous, &input, &rules, &mut problems);
     let hooks = hooks(previous, &input, &mut problems);
+    let timing = timing(previous, &input, &mut problems);
     problems.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
     problems.dedup();
     let spec = input.spec;
-    let attempts = spec.attempts.clone().unwrap_or_default();
     let config = GatewayConfig {
         gateway: input.gateway,
         generation: input.generation,
-        timing: Timing {
-            deadline_ms: spec.deadline.map_or(2_500, crate::api::Duration::millis),
-            proxy_allowance_ms: spec.proxy_allowance.map_or(200, crate::api::Duration::millis),
-            attempt_floor_ms: attempts.floor.map_or(500, crate::api::Duration::millis),
-            max_attempts: attempts.max.unwrap_or(3),
-        },
+        timing,
         on_ambiguous: match spec.on_ambiguous.unwrap_or_default() {
             Declared::Continue => OnAmbiguous::Continue,
             Declared::Stop => OnAmbiguous::Stop,
@@ -124,53 +141,114 @@ pub fn compile(previous: Option<&GatewayConfig>, input: Input<'_>) -> Compiled {
     Compiled { config, problems }
 }
 
+/// What of a configuration can serve on: a part that is at fault today, by whichever release it was written, cannot.
+fn sound(previous: &GatewayConfig, judges: &Judges) -> GatewayConfig {
+    let mut sound = previous.clone();
+    sound.hooks.retain(|_, hook| check::hook(hook).is_ok());
+    sound.providers.retain(|name, provider| name != ABSENT && (judges.provider)(provider).is_ok());
+    sound
+}
+
+/// The times that are declared; while they do not fit together, those that did.
+fn timing(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> Timing {
+    let (spec, millis) = (input.spec, crate::api::Duration::millis);
+    let attempts = spec.attempts.clone().unwrap_or_default();
+    let declared = Timing {
+        deadline_ms: spec.deadline.map_or(DEFAULT_TIMING.deadline_ms, millis),
+        proxy_allowance_ms: spec.proxy_allowance.map_or(DEFAULT_TIMING.proxy_allowance_ms, millis),
+        attempt_floor_ms: attempts.floor.map_or(DEFAULT_TIMING.attempt_floor_ms, millis),
+        max_attempts: attempts.max.unwrap_or(DEFAULT_TIMING.max_attempts),
+    };
+    let Err(what) = check::timing(&declared) else { return declared };
+    let before = previous.map(|previous| previous.timing).filter(|before| check::timing(before).is_ok());
+    let message = if before.is_some() { what } else { format!("{what}. Until then the defaults are in force") };
+    let at = At::Gateway(About::Timing);
+    problems.push(Problem { at, name: input.gateway.clone(), message, kept: before.is_some() });
+    before.unwrap_or(DEFAULT_TIMING)
+}
+
 /// The rules of all policies, ordered by priority and then by name.
 fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> Vec<Rule> {
-    if input.policies.len() > MAX_POLICIES {
+    let whole = if input.policies.len() > MAX_POLICIES {
         let message = format!("{} policies are selected; a gateway takes {MAX_POLICIES}", input.policies.len());
-        problems.push(Problem { at: At::Gateway, name: input.gateway.clone(), message, kept: previous.is_some() });
-        return previous.map(|previous| previous.rules.clone()).unwrap_or_default();
-    }
-    if input.policies.is_empty() {
+        Some((About::TooManyPolicies, message))
+    } else if input.policies.is_empty() {
         let message = "the selector matches no RoutingPolicy, which does not exist under these labels".to_owned();
-        problems.push(Problem { at: At::Gateway, name: input.gateway.clone(), message, kept: previous.is_some() });
-        return previous.map(|previous| previous.rules.clone()).unwrap_or_default();
+        Some((About::NoPolicy, message))
+    } else {
+        None
+    };
+    if let Some((about, message)) = whole {
+        let kept = previous.is_some();
+        problems.push(Problem { at: At::Gateway(about), name: input.gateway.clone(), message, kept });
+        let rules = previous.map(|previous| previous.rules.clone()).unwrap_or_default();
+        return as_far_as_there(rules, |carrier| remembered(previous, input, carrier));
     }
     let mut ordered: Vec<(i32, &String, Vec<Rule>)> = Vec::new();
     for (name, spec) in &input.policies {
-        let before = || rules_of(previous, name);
+        let before = rules_of(previous, name);
         let Some(spec) = spec else {
-            let kept = before();
             let message = format!("RoutingPolicy {name} does not exist");
-            problems.push(Problem { at: At::Gateway, name: input.gateway.clone(), message, kept: !kept.is_empty() });
-            let priority = kept.first().and_then(|rule| rule.priority).unwrap_or(DEFAULT_PRIORITY);
+            let at = At::Gateway(About::NoPolicy);
+            problems.push(Problem { at, name: input.gateway.clone(), message, kept: !before.is_empty() });
+            let priority = before.first().and_then(|rule| rule.priority).unwrap_or(DEFAULT_PRIORITY);
+            let kept = as_far_as_there(before, |carrier| remembered(previous, input, carrier));
             ordered.push((priority, name, kept));
             continue;
         };
         let now: Vec<Rule> = spec.rules.iter().map(|rule| translate(name, spec.priority(), rule)).collect();
-        let missing: BTreeSet<String> =
-            sent_by(&now).filter(|carrier| !available(previous, input, carrier)).map(str::to_owned).collect();
-        if missing.is_empty() {
+        let is_there = |carrier: &str| available(previous, input, carrier);
+        let Some(wrong) = wrong_with(&now, is_there) else {
             ordered.push((spec.priority(), name, now));
             continue;
-        }
-        let names = missing.iter().cloned().collect::<Vec<_>>().join(", ");
-        let kept = before();
-        let usable = !kept.is_empty() && sent_by(&kept).all(|carrier| available(previous, input, carrier));
-        let message = format!("rules send by carriers that cannot be used: {names}");
+        };
+        let usable = !before.is_empty() && wrong_with(&before, is_there).is_none();
+        let rules = if usable { before } else { as_far_as_there(now, is_there) };
+        let failing = rules.iter().filter(|rule| sent_by(std::slice::from_ref(*rule)).any(|carrier| carrier == ABSENT));
+        let failing: Vec<&str> = failing.map(|rule| rule.name.as_str()).collect();
+        let message = if failing.is_empty() {
+            wrong
+        } else {
+            format!("{wrong}; without any carrier, calls are answered FAILED by {}", failing.join(", "))
+        };
         problems.push(Problem { at: At::Policy, name: name.clone(), message, kept: usable });
-        ordered.push((spec.priority(), name, if usable { kept } else { without(now, &missing) }));
+        ordered.push((spec.priority(), name, rules));
     }
     ordered.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
     ordered.into_iter().flat_map(|(_, _, rules)| rules).collect()
 }
 
+/// What keeps rules from being served as they are.
+fn wrong_with(rules: &[Rule], is_there: impl Fn(&str) -> bool) -> Option<String> {
+    let missing: BTreeSet<&str> = sent_by(rules).filter(|carrier| !is_there(carrier)).collect();
+    if !missing.is_empty() {
+        let names = missing.into_iter().collect::<Vec<_>>().join(", ");
+        return Some(format!("rules send by carriers that cannot be used: {names}"));
+    }
+    let unfit = |rule: &&Rule| match &rule.action {
+        Action::Send(carriers) if carriers.is_empty() => true,
+        Action::Send(_) | Action::Deny => !rule.matches.prefixes.iter().all(|prefix| check::is_prefix(prefix)),
+    };
+    let unfit: Vec<&str> = rules.iter().filter(unfit).map(|rule| rule.name.as_str()).collect();
+    (!unfit.is_empty())
+        .then(|| format!("rules name no carrier or a prefix that no number begins with: {}", unfit.join(", ")))
+}
+
 /// With nothing to fall back to, rules keep the carriers that are there. One that is left with none still matches: its
-/// calls are answered FAILED, instead of going where the next rule says.
-fn without(mut rules: Vec<Rule>, missing: &BTreeSet<String>) -> Vec<Rule> {
+/// calls are answered FAILED, instead of going where the next rule says. A prefix that no number begins with is left out,
+/// and a rule with it that has no other.
+fn as_far_as_there(mut rules: Vec<Rule>, is_there: impl Fn(&str) -> bool) -> Vec<Rule> {
+    rules.retain_mut(|rule| {
+        let prefixes = &mut rule.matches.prefixes;
+        let anywhere = prefixes.is_empty();
+        prefixes.retain(|prefix| check::is_prefix(prefix));
+        anywhere || !prefixes.is_empty()
+    });
     for rule in &mut rules {
-        if let Action::Send(carriers) = &mut rule.action {
-            carriers.retain(|carrier| !missing.contains(carrier));
+        let Action::Send(carriers) = &mut rule.action else { continue };
+        carriers.retain(|carrier| is_there(carrier));
+        if carriers.is_empty() {
+            carriers.push(ABSENT.to_owned());
         }
     }
     rules
@@ -197,6 +275,11 @@ fn available(previous: Option<&GatewayConfig>, input: &Input<'_>, carrier: &str)
         Some(Err(_)) => previous.is_some_and(|previous| previous.providers.contains_key(carrier)),
         None => false,
     }
+}
+
+/// Whether rules that serve on without their policy can send by a carrier: its object may be gone too.
+fn remembered(previous: Option<&GatewayConfig>, input: &Input<'_>, carrier: &str) -> bool {
+    available(previous, input, carrier) || previous.is_some_and(|previous| previous.providers.contains_key(carrier))
 }
 
 fn translate(policy: &str, priority: i32, rule: &RoutingRule) -> Rule {
@@ -228,6 +311,10 @@ fn providers(
 ) -> BTreeMap<String, Provider> {
     let mut chosen = BTreeMap::new();
     for name in sent_by(rules).collect::<BTreeSet<_>>() {
+        if name == ABSENT {
+            chosen.insert(name.to_owned(), Provider::absent());
+            continue;
+        }
         let before = previous.and_then(|previous| previous.providers.get(name));
         let provider = match input.providers.get(name) {
             Some(Ok(provider)) => Some(provider),
@@ -253,19 +340,15 @@ fn providers(
 fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, Hook> {
     let mut chosen = BTreeMap::new();
     for (name, hook) in &input.hooks {
-        match hook {
+        let judged = hook.as_ref().map_err(Clone::clone).and_then(|hook| check::hook(hook).map(|()| hook));
+        match judged {
             Ok(hook) => {
                 let before = previous.and_then(|previous| previous.hooks.get(name));
                 chosen.insert(name.clone(), overlapping(before, hook, input.applied.contains(name), input.now));
             }
             Err(message) => {
                 let before = previous.and_then(|previous| previous.hooks.get(name));
-                problems.push(Problem {
-                    at: At::Hook,
-                    name: name.clone(),
-                    message: message.clone(),
-                    kept: before.is_some(),
-                });
+                problems.push(Problem { at: At::Hook, name: name.clone(), message, kept: before.is_some() });
                 chosen.extend(before.map(|before| (name.clone(), before.clone())));
             }
         }
@@ -364,12 +447,25 @@ mod tests {
                 hooks: self.hooks.clone(),
                 applied: self.hooks.keys().filter(|_| self.applied).cloned().collect(),
                 now: self.now,
-                report: Report { token: "t".into(), certificate: "c".into(), key: "k".into() },
+                report: Report { token: "a-token-of-the-report".into(), certificate: "c".into(), key: "k".into() },
                 allowed_cidrs: vec![],
                 proxy: None,
             };
-            compile(previous, input)
+            compile(previous, input, &JUDGES)
         }
+    }
+
+    /// Takes every carrier but those at `refused`.
+    const JUDGES: Judges = Judges {
+        provider: |provider| match &provider.carrier {
+            Carrier::Http { url, .. } if url.contains("refused") => Err("its URL is not usable".to_owned()),
+            Carrier::Http { .. } | Carrier::Twilio { .. } => Ok(()),
+        },
+        report: |_| Ok(()),
+    };
+
+    fn faults(compiled: &Compiled) -> Vec<check::Fault> {
+        check::faults(&compiled.config, &JUDGES)
     }
 
     #[test]
@@ -488,8 +584,126 @@ mod tests {
         let compiled = world.compile(None);
         assert_eq!(compiled.config.rules[0].action, Action::Send(vec!["b".into()]));
         assert_eq!(told(&compiled), [(At::Policy, "p", false)]);
-        world.providers.remove("b");
-        assert_eq!(world.compile(None).config.rules[0].action, Action::Send(vec![]));
+    }
+
+    #[test]
+    fn a_rule_that_no_carrier_is_left_for_fails_alone() {
+        let mut world = World::good();
+        let other = json!({"priority": 1, "rules": [
+            {"name": "lost", "match": {"prefixes": ["+47"]}, "send": {"providers": [{"name": "misspelt"}]}},
+            {"name": "kept", "send": {"providers": [{"name": "misspelt"}, {"name": "a"}]}},
+        ]});
+        world.policies.insert("other".into(), Some(serde_json::from_value(other).unwrap()));
+        let compiled = world.compile(None);
+        assert_eq!(faults(&compiled), []);
+        let sends: Vec<_> = compiled.config.rules.iter().map(|rule| &rule.action).collect();
+        let by = |names: &[&str]| Action::Send(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(sends, [&by(&[ABSENT]), &by(&["a"]), &by(&["a", "b"])]);
+        assert_eq!(compiled.config.providers[ABSENT], Provider::absent());
+        assert_eq!(told(&compiled), [(At::Policy, "other", false)]);
+        assert!(
+            compiled.problems[0].message.ends_with("misspelt; without any carrier, calls are answered FAILED by lost")
+        );
+        let again = world.compile(Some(&compiled.config));
+        assert_eq!(again, compiled, "what stands for nothing is nothing to fall back to");
+        world.providers.insert("misspelt".into(), Ok(provider("https://there.example")));
+        let found = world.compile(Some(&again.config));
+        assert_eq!(found.problems, []);
+        assert!(!found.config.providers.contains_key(ABSENT));
+    }
+
+    #[test]
+    fn a_deleted_carrier_that_was_the_only_one_of_a_rule_fails_it_alone() {
+        let mut world = World::good();
+        world.policies.insert("q".into(), Some(policy(1, &["a"])));
+        let before = world.compile(None).config;
+        world.providers.remove("a");
+        world.hooks.insert("h".into(), Ok(Hook { secrets: vec!["new".into()], ..hook() }));
+        let compiled = world.compile(Some(&before));
+        assert_eq!(faults(&compiled), []);
+        assert_eq!(compiled.config.rules[0].action, Action::Send(vec![ABSENT.into()]));
+        assert_eq!(compiled.config.rules[1].action, Action::Send(vec!["b".into()]));
+        assert_eq!(compiled.config.hooks["h"].secrets.len(), 2, "a rotation is not held up by it");
+    }
+
+    #[test]
+    fn a_carrier_that_its_adapter_refuses_is_treated_as_one_that_is_broken() {
+        let mut world = World::good();
+        let before = world.compile(None).config;
+        world.providers.insert("a".into(), Ok(provider("https://refused.example")));
+        let compiled = world.compile(Some(&before));
+        assert_eq!((compiled.config.providers == before.providers, faults(&compiled)), (true, vec![]));
+        assert_eq!(told(&compiled), [(At::Provider, "a", true)]);
+        let anew = world.compile(None);
+        assert_eq!((anew.config.rules[0].action.clone(), faults(&anew)), (Action::Send(vec!["b".into()]), vec![]));
+    }
+
+    #[test]
+    fn what_a_release_before_wrote_and_no_gateway_takes_is_not_kept() {
+        let mut world = World::good();
+        let mut before = world.compile(None).config;
+        before.rules[0].action = Action::Send(vec![]);
+        before.providers.insert("a".into(), provider("https://refused.example"));
+        before.hooks.get_mut("h").unwrap().secrets.clear();
+        before.timing.deadline_ms = 100;
+        world.policies.insert("p".into(), None);
+        world.providers.insert("a".into(), Err("broken".into()));
+        world.hooks.insert("h".into(), Err("no Secret".into()));
+        world.spec.deadline = "500ms".parse().ok();
+        let compiled = world.compile(Some(&before));
+        assert_eq!(faults(&compiled), []);
+        assert!(compiled.config.hooks.is_empty());
+        assert_eq!(compiled.config.timing, DEFAULT_TIMING);
+        assert_eq!(compiled.config.rules[0].action, Action::Send(vec![ABSENT.into()]));
+    }
+
+    #[test]
+    fn times_that_do_not_fit_together_leave_those_that_did() {
+        let mut world = World::good();
+        world.spec.deadline = "2s".parse().ok();
+        let before = world.compile(None).config;
+        for (deadline, allowance, floor) in
+            [("500ms", "450ms", "100ms"), ("500ms", "0s", "500ms"), ("2500ms", "1s", "2s")]
+        {
+            world.spec.deadline = deadline.parse().ok();
+            world.spec.proxy_allowance = allowance.parse().ok();
+            world.spec.attempts = serde_json::from_value(json!({"floor": floor})).ok();
+            let compiled = world.compile(Some(&before));
+            assert_eq!(compiled.config.timing, before.timing, "{deadline} {allowance} {floor}");
+            assert_eq!(told(&compiled), [(At::Gateway(About::Timing), "ns/gw", true)]);
+            let anew = world.compile(None);
+            assert_eq!((anew.config.timing, anew.problems[0].kept), (DEFAULT_TIMING, false));
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_begins_no_number_takes_no_rule_further_than_it_was_meant() {
+        let mut world = World::good();
+        let rules = json!({"rules": [
+            {"name": "gone", "match": {"prefixes": ["46"]}, "deny": {}},
+            {"name": "half", "match": {"prefixes": ["", "+47"]}, "deny": {}},
+            {"name": "rest", "send": {"providers": [{"name": "a"}]}},
+        ]});
+        world.policies.insert("p".into(), Some(serde_json::from_value(rules).unwrap()));
+        let compiled = world.compile(None);
+        assert_eq!(faults(&compiled), []);
+        let shown: Vec<_> =
+            compiled.config.rules.iter().map(|rule| (rule.name.as_str(), &rule.matches.prefixes)).collect();
+        assert_eq!(shown, [("half", &vec!["+47".to_owned()]), ("rest", &vec![])]);
+        assert_eq!(told(&compiled), [(At::Policy, "p", false)]);
+    }
+
+    #[test]
+    fn a_hook_that_nobody_could_call_is_not_served_and_is_told() {
+        let mut world = World::good();
+        let before = world.compile(None).config;
+        for broken in [Hook { header: "with space".into(), ..hook() }, Hook { secrets: vec![], ..hook() }] {
+            world.hooks.insert("h".into(), Ok(broken));
+            let compiled = world.compile(Some(&before));
+            assert_eq!(compiled.config.hooks, before.hooks);
+            assert_eq!(told(&compiled), [(At::Hook, "h", true)]);
+            assert!(world.compile(None).config.hooks.is_empty());
+        }
     }
 
     #[test]
@@ -512,7 +726,7 @@ mod tests {
         world.policies.insert("p".into(), None);
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway, "ns/gw", true)]);
+        assert_eq!(told(&compiled), [(At::Gateway(About::NoPolicy), "ns/gw", true)]);
     }
 
     #[test]
@@ -522,7 +736,7 @@ mod tests {
         world.policies = (0..17).map(|n| (format!("p{n}"), Some(policy(1, &["a"])))).collect();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway, "ns/gw", true)]);
+        assert_eq!(told(&compiled), [(At::Gateway(About::TooManyPolicies), "ns/gw", true)]);
     }
 
     #[test]
@@ -532,7 +746,7 @@ mod tests {
         world.policies.clear();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway, "ns/gw", true)]);
+        assert_eq!(told(&compiled), [(At::Gateway(About::NoPolicy), "ns/gw", true)]);
     }
 
     #[test]
@@ -548,7 +762,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_carrier_that_a_rule_names_is_configured(
+        fn no_gateway_finds_fault_with_what_is_compiled(
             steps in prop::collection::vec((0_u8..4, 0_usize..4, 0_usize..4), 1..24)
         ) {
             let names = ["a", "b", "c", "d"];
@@ -562,9 +776,7 @@ mod tests {
                     _ => { world.policies.insert("p".into(), Some(policy(1, &[names[one], names[other]]))); }
                 }
                 let compiled = world.compile(previous.as_ref());
-                for carrier in sent_by(&compiled.config.rules) {
-                    prop_assert!(compiled.config.providers.contains_key(carrier), "{carrier}");
-                }
+                prop_assert_eq!(faults(&compiled), vec![]);
                 previous = Some(compiled.config);
             }
         }

@@ -14,6 +14,10 @@ use crate::message::{Channel, CountryCode, RequestType, Secret};
 /// The version this module describes.
 pub const VERSION: u32 = 1;
 
+/// The carrier of rules that no carrier is left for, which no `TelephonyProvider` can be called: they fail alone by it. Its
+/// settings are [`Provider::absent`], so that a release that does not know this name calls nobody for it either.
+pub const ABSENT: &str = "(none)";
+
 /// The whole configuration of one gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,7 +97,8 @@ pub struct Hook {
     pub header: String,
     /// Values of that header that are valid now; several during a rotation, never none.
     pub secrets: Vec<Secret<String>>,
-    /// When all but the first of them are dropped, in seconds since 1970; `None` while Okta may still send an older one.
+    /// When all but the first of them end, in seconds since 1970, which gateways see to by their own clock; `None` while Okta
+    /// may still send an older one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retire_at: Option<i64>,
     /// Okta's id of the hook, when known: compared with the `source` of a call and counted, never trusted.
@@ -114,6 +119,25 @@ pub struct Provider {
     pub max_in_flight: u32,
     /// PEM certificates trusted besides the public ones; for carriers behind a private CA.
     pub ca_bundle: Option<String>,
+}
+
+impl Provider {
+    /// What stands for a carrier that is not there: it has no sender, so nothing is ever sent by it, and its address is one
+    /// that no name server knows.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self {
+            carrier: Carrier::Twilio {
+                account_sid: format!("AC{}", "0".repeat(32)),
+                auth_token: Secret::from("absent"),
+                base_url: "https://absent.invalid".to_owned(),
+            },
+            senders: Vec::new(),
+            probe: Probe { interval_ms: 3_600_000, timeout_ms: 1_000, fall: 1, rise: 20 },
+            max_in_flight: 1,
+            ca_bundle: None,
+        }
+    }
 }
 
 /// Which carrier, and how to reach it.

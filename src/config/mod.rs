@@ -3,6 +3,7 @@
 //! The operator writes it and gateways read it, so it is the one contract between two images that may differ by a
 //! release; the report goes the other way. Pure: no input or output here.
 
+pub mod check;
 pub mod compile;
 pub mod document;
 pub mod envelope;

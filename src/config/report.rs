@@ -56,7 +56,8 @@ pub struct ReplicaReport {
     pub replica: String,
     /// When the process started, in seconds since 1970: counters of reports that differ here cannot be compared.
     pub started_at: u64,
-    /// The newest configuration that was refused, when it is newer than the one being served.
+    /// The newest configuration that was refused, when it is newer than the one being served; or that one, when a part of it
+    /// was.
     pub refused: Option<RefusedConfig>,
     /// By name of the hook.
     #[serde(deserialize_with = "map::<_, _, MAX_HOOKS>")]

@@ -23,7 +23,7 @@ use super::{
     verdict::{Attempts, Next},
 };
 use crate::{
-    message::Channel,
+    message::{self, Channel},
     providers::Outcome,
     routing::{self, Action, Facts},
 };
@@ -212,7 +212,7 @@ impl Sending<'_> {
 /// Ids and codes are a carrier's own words, and Okta's System Log shows them: what quotes the passcode or the number is left
 /// out.
 fn without_the_message(mut answer: Answer, call: &Call, placed: &routing::Placed) -> Answer {
-    let quotes = |text: &String| text.contains(call.code.expose().as_str()) || text.contains(placed.number.digits());
+    let quotes = |text: &String| message::quotes(text, call.code.expose(), &placed.number, placed.national());
     if answer.transaction_id.as_ref().is_some_and(quotes) {
         answer.transaction_id = None;
     }
@@ -244,6 +244,10 @@ mod tests {
         };
         let shown = without_the_message(answer("id-493817", "attempts=1;code=to-46701740605"), &call, &placed);
         assert_eq!((shown.transaction_id, shown.metadata), (None, None));
+        for (id, metadata) in [("0701740605", "code=070-174 06 05"), ("msg-1740605", "code=493 817")] {
+            let shown = without_the_message(answer(id, metadata), &call, &placed);
+            assert_eq!((shown.transaction_id, shown.metadata), (None, None), "{id} {metadata}");
+        }
         let kept = answer("SM1", "attempts=1;code=21211");
         assert_eq!(without_the_message(kept.clone(), &call, &placed), kept);
     }

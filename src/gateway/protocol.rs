@@ -42,6 +42,8 @@ pub struct Call {
     pub expires: Option<jiff::Timestamp>,
     /// The inline hook's id, the last part of `source`.
     pub okta_id: Option<String>,
+    /// Whether an administrator tries the hook out in Okta's console. Nothing but Okta's word for it.
+    pub is_preview: bool,
 }
 
 /// Why a body cannot be acted on. Never holds any of it.
@@ -93,6 +95,8 @@ struct Body {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Data {
+    #[serde(default, deserialize_with = "requested_at")]
+    context: Option<String>,
     message_profile: MessageProfile,
 }
 
@@ -113,6 +117,12 @@ struct MessageProfile {
     locale: Option<Secret<String>>,
 }
 
+/// The path by which Okta itself was asked to call the hook; anything else counts as absent.
+fn requested_at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let context = serde_json::Value::deserialize(deserializer)?;
+    Ok(context.pointer("/request/url/value").and_then(|path| path.as_str()).map(str::to_owned))
+}
+
 /// A text, or a whole number as text; anything else counts as absent, so that one odd field does not lose a message.
 fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
@@ -131,12 +141,16 @@ impl Call {
     pub fn read(body: &[u8]) -> Result<Self, Unreadable> {
         let body: Body = serde_json::from_slice(body).map_err(|_| Unreadable::Shape)?;
         let profile = body.data.message_profile;
+        let source = body.source.as_ref().map(|source| source.expose().as_str());
+        let is_preview = [source, body.data.context.as_deref()].into_iter().flatten().any(is_preview);
         let channel = profile.delivery_channel.as_ref().and_then(|name| channel(name.expose()));
         let number = profile.phone_number.filter(|number| (1..=MAX_NUMBER).contains(&number.expose().trim().len()));
-        let code = profile.otp_code.filter(|code| {
+        let code = profile.otp_code.map(trimmed).filter(|code| {
             (1..=MAX_CODE).contains(&code.expose().len()) && code.expose().bytes().all(|b| b.is_ascii_graphic())
         });
-        let text = profile.msg_template.filter(|text| !text.expose().trim().is_empty());
+        // What is spoken is made from the passcode: Okta's text is for reading.
+        let is_read = channel != Some(Channel::Voice);
+        let text = profile.msg_template.filter(|text| is_read && !text.expose().trim().is_empty());
         if text.as_ref().is_some_and(|text| text.expose().chars().count() > MAX_TEXT) {
             return Err(Unreadable::Text);
         }
@@ -145,11 +159,12 @@ impl Call {
             number: number.ok_or(Unreadable::Number)?,
             code: code.ok_or(Unreadable::Code)?,
             text,
-            event_id: body.event_id.and_then(|id| id.expose().parse().ok()),
+            event_id: body.event_id.and_then(|id| id.expose().trim().parse().ok()),
             request_type: body.request_type.and_then(|name| RequestType::from_okta(name.expose())),
             locale: profile.locale.and_then(|locale| language_tag(locale.expose())),
             expires: profile.otp_expires.and_then(|time| time.expose().parse().ok()),
-            okta_id: body.source.and_then(|source| hook_id(source.expose())),
+            okta_id: source.filter(|_| !is_preview).and_then(hook_id),
+            is_preview,
         })
     }
 }
@@ -162,6 +177,16 @@ fn channel(name: &str) -> Option<Channel> {
         _ if name.contains("voice") || name.contains("call") => Some(Channel::Voice),
         _ => None,
     }
+}
+
+/// Whether Okta was asked by its console's Preview: that is where the path ends.
+fn is_preview(path: &str) -> bool {
+    path.trim_end_matches('/').rsplit('/').next() == Some("generatePreview")
+}
+
+fn trimmed(code: Secret<String>) -> Secret<String> {
+    let text = code.expose().trim();
+    if text.len() == code.expose().len() { code } else { Secret::new(text.to_owned()) }
 }
 
 fn language_tag(text: &str) -> Option<String> {
@@ -224,6 +249,12 @@ impl Answer {
     #[must_use]
     pub fn pending() -> Self {
         Self { status: Status::Pending, ..Self::failed() }
+    }
+
+    /// Whether no handset can have got anything by this answer: nobody took the message, or our rules let none out.
+    #[must_use]
+    pub fn left_nothing(&self) -> bool {
+        self.status == Status::Failed || self.provider.as_deref() == Some(BLOCKED)
     }
 
     /// A message that our rules do not let out: Okta must not send it either, so it is told that it was sent.

@@ -7,11 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
-use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use rustls::ServerConfig;
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -19,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{
+        check::MIN_REPORT_TOKEN,
         document,
         report::{PATH, ReplicaReport},
     },
     message::Secret,
+    net,
     telemetry::endpoint::{self, Answer, Bounds},
 };
 
@@ -32,9 +30,6 @@ const BOUNDS: Bounds = Bounds {
     head: Duration::from_secs(15),
     lifetime: Duration::from_mins(5),
 };
-
-/// The shortest token that is accepted from a configuration; one can be guessed that is shorter.
-const MIN_TOKEN: usize = 16;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -49,17 +44,11 @@ pub struct Credentials {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCredentials {
     /// The token is too short.
-    #[error("the report token is shorter than {MIN_TOKEN} characters")]
+    #[error("the token is shorter than {MIN_REPORT_TOKEN} characters")]
     Token,
-    /// The certificate chain is not PEM, or empty.
-    #[error("the report certificate is not a PEM certificate chain")]
-    Certificate,
-    /// The key is not PEM.
-    #[error("the report key is not a PEM private key")]
-    Key,
-    /// Key and certificate do not belong together, or are of a kind that is not supported.
-    #[error("the report certificate and key cannot be used together for TLS")]
-    Pair,
+    /// The certificate or the key.
+    #[error(transparent)]
+    Identity(#[from] net::InvalidIdentity),
 }
 
 impl Credentials {
@@ -69,22 +58,10 @@ impl Credentials {
     ///
     /// [`InvalidCredentials`].
     pub fn new(report: &document::Report) -> Result<Self, InvalidCredentials> {
-        if report.token.expose().len() < MIN_TOKEN {
+        if report.token.expose().len() < MIN_REPORT_TOKEN {
             return Err(InvalidCredentials::Token);
         }
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(report.certificate.as_bytes())
-            .collect::<Result<_, _>>()
-            .map_err(|_| InvalidCredentials::Certificate)?;
-        if chain.is_empty() {
-            return Err(InvalidCredentials::Certificate);
-        }
-        let key = PrivateKeyDer::from_pem_slice(report.key.expose().as_bytes()).map_err(|_| InvalidCredentials::Key)?;
-        let mut tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| InvalidCredentials::Pair)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(|_| InvalidCredentials::Pair)?;
+        let mut tls = net::server_identity(&report.certificate, report.key.expose())?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { token: report.token.clone(), tls: Arc::new(tls) })
     }
@@ -137,7 +114,11 @@ mod tests {
     use std::net::SocketAddr;
 
     use arc_swap::ArcSwapOption;
-    use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+    use rustls::{
+        ClientConfig, RootCertStore,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    };
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio_rustls::{TlsConnector, client};
 
@@ -262,8 +243,17 @@ mod tests {
         };
         assert_eq!(with(&|_| {}), None);
         assert_eq!(with(&|report| report.token = "short".into()), Some(InvalidCredentials::Token));
-        assert_eq!(with(&|report| report.certificate = "x".into()), Some(InvalidCredentials::Certificate));
-        assert_eq!(with(&|report| report.key = "x".into()), Some(InvalidCredentials::Key));
-        assert_eq!(with(&|report| report.key = other.key.clone()), Some(InvalidCredentials::Pair));
+        assert_eq!(
+            with(&|report| report.certificate = "x".into()),
+            Some(InvalidCredentials::Identity(net::InvalidIdentity::Certificate))
+        );
+        assert_eq!(
+            with(&|report| report.key = "x".into()),
+            Some(InvalidCredentials::Identity(net::InvalidIdentity::Key))
+        );
+        assert_eq!(
+            with(&|report| report.key = other.key.clone()),
+            Some(InvalidCredentials::Identity(net::InvalidIdentity::Pair))
+        );
     }
 }

@@ -1,53 +1,51 @@
 //! A configuration made ready to serve. Built whole or not at all, and swapped in one step.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use subtle::{Choice, ConstantTimeEq};
 
 use super::{
     candidate::Candidate,
-    carrier::{Carrier, InvalidCarrier},
+    carrier::Carrier,
     report::{Credentials, InvalidCredentials},
 };
 use crate::{
     config::{
-        document::{Action, GatewayConfig, OnAmbiguous},
+        check::{self, DEFAULT_TIMING, Fault, Judges, MAX_DEADLINE_MS, Part},
+        document::{self, ABSENT, GatewayConfig, OnAmbiguous},
         probe,
     },
     message::{CountryCode, Secret},
-    providers::Message,
-    routing::{InvalidRule, Table},
+    net,
+    providers::{self, Message},
+    routing::Table,
 };
 
-/// The longest deadline that leaves Okta's three seconds room for the way back.
-const MAX_DEADLINE: Duration = Duration::from_millis(2_800);
+/// What judges the parts of a configuration that `config` does not know itself.
+pub const JUDGES: Judges = Judges {
+    provider: |provider| {
+        providers::adapter(provider).map_err(|error| error.to_string())?;
+        provider
+            .ca_bundle
+            .as_deref()
+            .map_or(Ok(()), |pem| net::ca_bundle(pem).map(drop).map_err(|error| error.to_string()))
+    },
+    report: |report| {
+        net::server_identity(&report.certificate, report.key.expose()).map(drop).map_err(|error| error.to_string())
+    },
+};
 
-/// Why a configuration cannot be served. Holds nothing secret.
+/// Why a configuration cannot be served at all. Holds nothing secret.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
-    /// A carrier.
-    #[error(transparent)]
-    Carrier(#[from] InvalidCarrier),
-    /// A rule.
-    #[error(transparent)]
-    Rule(#[from] InvalidRule),
-    /// The report's credentials.
+    /// The report's credentials: nobody could be told what becomes of the rest.
     #[error("report: {0}")]
     Report(#[from] InvalidCredentials),
-    /// A rule sends by a carrier that is not there.
-    #[error("rule {rule}: there is no carrier {carrier}")]
-    NoSuchCarrier {
-        /// `<policy>/<rule>`.
-        rule: String,
-        /// The carrier's name.
-        carrier: String,
-    },
-    /// A hook that anybody could call.
-    #[error("hook {0}: no secret, or an empty one")]
-    NoSecret(String),
-    /// A deadline that cannot be kept or leaves no time.
-    #[error("the deadline must be between 100 ms and {} ms, the proxy allowance taken off", MAX_DEADLINE.as_millis())]
-    Deadline,
 }
 
 /// A configuration, ready to serve.
@@ -74,12 +72,15 @@ pub struct Runtime {
     pub report: Arc<Credentials>,
     /// Tells probes from calls.
     pub probe: probe::Key,
+    /// Parts that are not served as they are written: what was there before serves on in their place, if anything was.
+    pub faults: Vec<Fault>,
+    timing: document::Timing,
     hooks: BTreeMap<String, Hook>,
     carriers: BTreeMap<String, Arc<Carrier>>,
 }
 
 /// One hook that may be called.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Hook {
     /// Its name.
     pub name: Arc<str>,
@@ -88,16 +89,31 @@ pub struct Hook {
     /// Okta's id of it, when known.
     pub okta_id: Option<String>,
     secrets: Vec<Secret<String>>,
+    /// When all but the first secret end, in seconds since 1970.
+    retire_at: Option<u64>,
 }
 
 impl Hook {
-    /// Whether a header's value is one of the valid secrets. Takes as long for a wrong value as for a right one of the
-    /// same length, and looks at all secrets.
+    fn of(name: &str, hook: &document::Hook) -> Self {
+        Self {
+            name: name.into(),
+            header: hook.header.to_ascii_lowercase(),
+            okta_id: hook.okta_id.clone(),
+            secrets: hook.secrets.clone(),
+            retire_at: hook.retire_at.map(|at| u64::try_from(at).unwrap_or(0)),
+        }
+    }
+
+    /// Whether a header's value is one of the secrets that are valid at `now`, in seconds since 1970. The gateway keeps the
+    /// time itself, because the operator may not be there to take an older secret out. Takes as long for a wrong value as
+    /// for a right one of the same length, and looks at all secrets.
     #[must_use]
-    pub fn admits(&self, value: &[u8]) -> bool {
+    pub fn admits(&self, value: &[u8], now: u64) -> bool {
+        let older = Choice::from(u8::from(self.retire_at.is_none_or(|at| now < at)));
         let mut admitted = Choice::from(0);
-        for secret in &self.secrets {
-            admitted |= secret.expose().as_bytes().ct_eq(value);
+        for (at, secret) in self.secrets.iter().enumerate() {
+            let valid = older | Choice::from(u8::from(at == 0));
+            admitted |= secret.expose().as_bytes().ct_eq(value) & valid;
         }
         admitted.into()
     }
@@ -106,55 +122,68 @@ impl Hook {
 impl Runtime {
     /// Makes a configuration ready. What `before` keeps open or knows is taken over where it still applies.
     ///
+    /// A part that is at fault fails alone: what `before` had in its place serves on, else it is left out.
+    ///
     /// # Errors
     ///
     /// [`InvalidConfig`]; whatever was served before goes on being served.
     pub fn new(config: &GatewayConfig, hash: &str, before: Option<&Self>) -> Result<Self, InvalidConfig> {
-        let timing = &config.timing;
-        let deadline = Duration::from_millis(timing.deadline_ms)
-            .min(MAX_DEADLINE)
-            .saturating_sub(Duration::from_millis(timing.proxy_allowance_ms));
-        if deadline < Duration::from_millis(100) {
-            return Err(InvalidConfig::Deadline);
-        }
+        let report = Arc::new(Credentials::new(&config.report)?);
+        let mut faults = check::faults(config, &JUDGES);
+        // A carrier's part is judged once more where it is made ready: what this process lacks counts there too.
+        faults.retain(|fault| !matches!(fault.part, Part::Provider(_)));
+        let wrong: BTreeSet<Part> = faults.iter().map(|fault| fault.part.clone()).collect();
         let mut carriers = BTreeMap::new();
-        for (name, settings) in &config.providers {
-            let known = before.and_then(|before| before.carriers.get(name)).map(Arc::as_ref);
-            carriers.insert(name.clone(), Arc::new(Carrier::new(name, config, settings, known)?));
-        }
-        for rule in &config.rules {
-            if let Action::Send(names) = &rule.action
-                && let Some(missing) = names.iter().find(|name| !carriers.contains_key(*name))
-            {
-                let rule = format!("{}/{}", rule.policy, rule.name);
-                return Err(InvalidConfig::NoSuchCarrier { rule, carrier: missing.clone() });
+        for (name, settings) in config.providers.iter().filter(|(name, _)| *name != ABSENT) {
+            let known = before.and_then(|before| before.carriers.get(name));
+            match Carrier::new(name, config, settings, known.map(Arc::as_ref)) {
+                Ok(carrier) => drop(carriers.insert(name.clone(), Arc::new(carrier))),
+                Err(error) => {
+                    faults.push(Fault { part: Part::Provider(name.clone()), what: error.to_string() });
+                    carriers.extend(known.map(|known| (name.clone(), Arc::clone(known))));
+                }
             }
         }
         let mut hooks = BTreeMap::new();
         for (name, hook) in &config.hooks {
-            if hook.secrets.is_empty() || hook.secrets.iter().any(|secret| secret.expose().is_empty()) {
-                return Err(InvalidConfig::NoSecret(name.clone()));
+            if wrong.contains(&Part::Hook(name.clone())) {
+                let known = before.and_then(|before| before.hooks.get(name));
+                hooks.extend(known.map(|known| (name.clone(), known.clone())));
+            } else {
+                hooks.insert(name.clone(), Hook::of(name, hook));
             }
-            let ready = Hook {
-                name: name.as_str().into(),
-                header: hook.header.to_ascii_lowercase(),
-                okta_id: hook.okta_id.clone(),
-                secrets: hook.secrets.clone(),
-            };
-            hooks.insert(name.clone(), ready);
         }
+        let known_rules = before.filter(|_| wrong.iter().any(|part| matches!(part, Part::Rule(_))));
+        let table = match known_rules {
+            // Rules serve on all together, with the carriers that they send by: half of them route where nobody wants it.
+            Some(before) => {
+                for (name, carrier) in &before.carriers {
+                    carriers.entry(name.clone()).or_insert_with(|| Arc::clone(carrier));
+                }
+                before.table.clone()
+            }
+            None => Table::new(config.rules.clone()),
+        };
+        let timing = if wrong.contains(&Part::Timing) {
+            before.map_or(DEFAULT_TIMING, |before| before.timing)
+        } else {
+            config.timing
+        };
+        let deadline = timing.deadline_ms.min(MAX_DEADLINE_MS).saturating_sub(timing.proxy_allowance_ms);
         Ok(Self {
             hash: hash.to_owned(),
             generation: config.generation,
-            deadline,
+            deadline: Duration::from_millis(deadline),
             floor: Duration::from_millis(timing.attempt_floor_ms.max(1)),
             max_attempts: timing.max_attempts.max(1),
             on_ambiguous: config.on_ambiguous,
             default_region: config.default_region,
-            table: Table::new(&config.rules)?,
+            table,
             replicas: config.replicas,
-            report: Arc::new(Credentials::new(&config.report)?),
+            report,
             probe: probe::Key::of(&config.report),
+            faults,
+            timing,
             hooks,
             carriers,
         })
@@ -183,7 +212,7 @@ impl Runtime {
     }
 
     /// The candidates of a rule for a message: those worth a try first, each kind in the rule's order. Never empty
-    /// while the rule names a carrier. With them, how many are worth a try.
+    /// while the rule names a carrier that can be used at all. With them, how many are worth a try.
     #[must_use]
     pub fn candidates(&self, names: &[String], message: &Message) -> (Vec<Candidate>, usize) {
         let (mut usable, others): (Vec<_>, Vec<_>) = names
@@ -203,5 +232,26 @@ impl fmt::Debug for Runtime {
             .field("hash", &self.hash)
             .field("generation", &self.generation)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_secret_is_valid_until_its_time_by_the_gateways_clock() {
+        let secrets = vec!["newest".into(), "older".into(), "oldest".into()];
+        let hook = document::Hook { header: "Authorization".into(), secrets, retire_at: Some(1_000), okta_id: None };
+        let dated = Hook::of("h", &hook);
+        let open = Hook::of("h", &document::Hook { retire_at: None, ..hook.clone() });
+        let past = Hook::of("h", &document::Hook { retire_at: Some(-1), ..hook });
+        for (now, older) in [(0, true), (999, true), (1_000, false), (u64::MAX, false)] {
+            assert!(dated.admits(b"newest", now) && open.admits(b"newest", now));
+            assert_eq!((dated.admits(b"older", now), dated.admits(b"oldest", now)), (older, older), "{now}");
+            assert!(open.admits(b"oldest", now) && !past.admits(b"older", now));
+            assert!(!dated.admits(b"", now) && !dated.admits(b"newes", now) && !dated.admits(b"newestolder", now));
+        }
+        assert_eq!(dated.header, "authorization");
     }
 }

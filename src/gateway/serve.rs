@@ -26,7 +26,10 @@ use super::{
     tls::{Certificate, TlsError},
 };
 use crate::{
-    config::{envelope, report::ReplicaReport},
+    config::{
+        envelope,
+        report::{MAX_NAME, RefusedConfig, ReplicaReport},
+    },
     telemetry::{
         endpoint::{self, ListenError},
         metrics::{self, Metrics},
@@ -232,6 +235,10 @@ async fn configure(
                     replicas.send_replace(runtime.replicas);
                     probe(&mut probing, &runtime, &shared, &pod, started, &end);
                     figures.configured(runtime.generation);
+                    for fault in &runtime.faults {
+                        figures.config_refused();
+                        tracing::error!(%fault, hash = runtime.hash, "part of the configuration refused; what was there before serves on");
+                    }
                     tracing::info!(hash = runtime.hash, generation = runtime.generation, "configuration in service");
                     service.swap(Arc::new(runtime));
                 }
@@ -294,6 +301,11 @@ fn snapshot(
     let Some(runtime) = service.runtime() else { return report };
     report.config_hash.clone_from(&runtime.hash);
     report.generation = runtime.generation;
+    if let (None, Some(fault)) = (&report.refused, runtime.faults.first()) {
+        let mut reason = fault.to_string();
+        reason.truncate(reason.floor_char_boundary(MAX_NAME));
+        report.refused = Some(RefusedConfig { hash: runtime.hash.clone(), reason });
+    }
     report.hooks = runtime.hooks().map(|hook| (hook.to_owned(), figures.hook(hook))).collect();
     report.rules = runtime.rule_reports(figures);
     report.carriers = runtime

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::config::probe;
+use crate::{config::probe, message::EventId};
 
 use super::{
     dispatch::Dispatch,
@@ -92,7 +92,8 @@ impl Service {
         };
         let mut values = head.headers.get_all(hook.header.as_str()).iter();
         let (given, second) = (values.next(), values.next());
-        if second.is_some() || !hook.admits(given.map_or(b"", HeaderValue::as_bytes)) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if second.is_some() || !hook.admits(given.map_or(b"", HeaderValue::as_bytes), now) {
             self.figures.unauthorised(&hook.name);
             return refuse(StatusCode::UNAUTHORIZED, "the secret is missing or wrong");
         }
@@ -137,6 +138,12 @@ impl Service {
         Answer { metadata: Some(message.to_owned()), ..Answer::failed() }
     }
 
+    fn contradicted(&self, hook: &Hook, id: &EventId) -> Answer {
+        self.figures.contradicted();
+        tracing::warn!(hook = %hook.name, event = %id, "a known event id with another message: not sent");
+        Answer { metadata: Some("event id was used for another message".to_owned()), ..Answer::failed() }
+    }
+
     async fn handle(&self, runtime: &Arc<Runtime>, hook: &Hook, call: Call, deadline: Instant) -> Answer {
         if hook.okta_id.is_some() && call.okta_id.is_some() && hook.okta_id != call.okta_id {
             self.figures.other_source(&hook.name);
@@ -147,20 +154,21 @@ impl Service {
                 self.figures.without_id();
                 watch::channel(None)
             }
-            Some(id) => match self.duplicates.look(&hook.name, id, &call).await {
-                Sighting::First(sender, receiver) => (sender, receiver),
-                Sighting::Again(mut receiver) => {
-                    self.figures.repeated();
-                    // The first one is at work: whether a carrier has the message by then, nobody here can tell.
-                    return self.wait(&mut receiver, deadline, true, Answer::pending).await;
-                }
-                Sighting::Contradiction => {
-                    self.figures.contradicted();
-                    tracing::warn!(hook = %hook.name, event = call.event_id.as_ref().map(ToString::to_string), "a known event id with another message: not sent");
-                    return Answer {
-                        metadata: Some("event id was used for another message".to_owned()),
-                        ..Answer::failed()
-                    };
+            Some(id) => loop {
+                match self.duplicates.look(&hook.name, id, &call).await {
+                    Sighting::First(sender, receiver) => break (sender, receiver),
+                    Sighting::Again(mut receiver) => {
+                        self.figures.repeated();
+                        // The first one is at work: whether a carrier has the message by then, nobody here can tell.
+                        return self.wait(&mut receiver, deadline, true, Answer::pending).await;
+                    }
+                    Sighting::Behind(mut receiver) => {
+                        let has_ended = timeout_at(deadline, receiver.wait_for(Option::is_some)).await;
+                        if !matches!(has_ended, Ok(Ok(_))) {
+                            return self.contradicted(hook, id);
+                        }
+                    }
+                    Sighting::Contradiction => return self.contradicted(hook, id),
                 }
             },
         };

@@ -43,7 +43,7 @@ impl RequestType {
     /// Okta's `requestType`; `None` for a value that Okta has not documented.
     #[must_use]
     pub fn from_okta(value: &str) -> Option<Self> {
-        match value.strip_prefix("com.okta.user.telephony.")? {
+        match value.trim().to_ascii_lowercase().strip_prefix("com.okta.user.telephony.")? {
             "pre-enrollment" => Some(Self::PreEnrollment),
             "mfa-verification" => Some(Self::MfaVerification),
             "account-unlock" => Some(Self::AccountUnlock),

@@ -7,10 +7,12 @@ mod channel;
 mod country;
 mod event;
 mod number;
+mod quote;
 mod secret;
 
 pub use channel::{Channel, RequestType};
 pub use country::{CountryCode, InvalidCountry};
 pub use event::{EventId, InvalidEventId};
 pub use number::{E164, InvalidNumber};
+pub use quote::quotes;
 pub use secret::Secret;

@@ -36,12 +36,20 @@ fn trusted(extra_pem: Option<&str>) -> Result<Arc<RootCertStore>, NetError> {
         return if public.is_empty() { Err(NetError::NoRoots) } else { Ok(public) };
     };
     let mut roots = RootCertStore::clone(&public);
-    let mut added = 0;
+    roots.roots.extend(ca_bundle(pem)?.roots);
+    Ok(Arc::new(roots))
+}
+
+/// The certificates of a CA bundle in PEM, as whoever calls with it will trust them.
+///
+/// # Errors
+/// [`NetError::CaBundle`] when a part of it is no certificate that can sign, or there is none.
+pub fn ca_bundle(pem: &str) -> Result<RootCertStore, NetError> {
+    let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         roots.add(certificate.map_err(|_| NetError::CaBundle)?).map_err(|_| NetError::CaBundle)?;
-        added += 1;
     }
-    if added == 0 { Err(NetError::CaBundle) } else { Ok(Arc::new(roots)) }
+    if roots.is_empty() { Err(NetError::CaBundle) } else { Ok(roots) }
 }
 
 /// The system's bundle. Single certificates that cannot be read are skipped; an empty result is for the caller to judge,

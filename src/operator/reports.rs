@@ -109,7 +109,11 @@ impl OfGateway {
                 name: rule.name.clone(),
                 critical: rule.critical,
                 recent: recent.get(&rule.name).copied().unwrap_or_default(),
-                covered: any_usable(rule.carriers.iter().map(|carrier| usable(&reports, carrier))),
+                covered: if rule.carriers.is_empty() {
+                    Some(false)
+                } else {
+                    any_usable(rule.carriers.iter().map(|carrier| usable(&reports, carrier)))
+                },
                 refused: refused(&reports, &rule.name),
             })
             .collect();
@@ -221,7 +225,7 @@ pub struct SendingRule {
     pub name: String,
     /// Whether it is marked as one that counts.
     pub critical: bool,
-    /// Its carriers.
+    /// Its carriers; none when nothing that it names is there.
     pub carriers: Vec<String>,
 }
 
@@ -801,6 +805,18 @@ mod tests {
             }
             assert!(reports.is_due(&key(), &ready, ROUND * every), "{every} s");
         }
+    }
+
+    #[test]
+    fn a_rule_whose_carriers_are_not_there_is_without_a_usable_one() {
+        let reports = Reports::default();
+        let rule = SendingRule { name: "p/lost".into(), critical: true, carriers: vec![] };
+        let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), vec![rule]);
+        reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        let (signals, _) = reports.signals("ns", "gw", "h", 50);
+        let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+        assert_eq!(coverage.sight, Sight::Fail);
+        assert!(coverage.why.contains("p/lost"), "{}", coverage.why);
     }
 
     #[test]

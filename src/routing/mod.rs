@@ -7,4 +7,4 @@ mod plan;
 mod table;
 
 pub use place::{Placed, Unplaceable, place};
-pub use table::{Action, Decision, Facts, InvalidRule, RuleRef, Skipped, Table};
+pub use table::{Action, Decision, Facts, RuleRef, Skipped, Table};

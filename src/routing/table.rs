@@ -1,7 +1,7 @@
 //! The rules of a gateway, in order; the first that matches decides.
 
 use crate::{
-    config::document,
+    config::{check, document},
     message::{Channel, CountryCode, E164, RequestType},
 };
 
@@ -63,27 +63,6 @@ pub struct Decision<'a> {
     pub untraced: usize,
 }
 
-/// Why a rule cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRule {
-    /// A prefix is not the beginning of a number.
-    #[error("rule {policy}/{name}: a prefix is a plus sign and 1 to 15 digits, the first not zero")]
-    Prefix {
-        /// `RoutingPolicy`.
-        policy: String,
-        /// Rule.
-        name: String,
-    },
-    /// A rule sends by no carrier.
-    #[error("rule {policy}/{name}: sends by no carrier")]
-    NoCarrier {
-        /// `RoutingPolicy`.
-        policy: String,
-        /// Rule.
-        name: String,
-    },
-}
-
 /// All rules of a gateway.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -91,21 +70,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// Compiles rules.
-    ///
-    /// # Errors
-    /// [`InvalidRule`] for the first rule that could never do what it says.
-    pub fn new(rules: &[document::Rule]) -> Result<Self, InvalidRule> {
-        for rule in rules {
-            let (policy, name) = (|| rule.policy.clone(), || rule.name.clone());
-            if !rule.matches.prefixes.iter().all(|prefix| is_prefix(prefix)) {
-                return Err(InvalidRule::Prefix { policy: policy(), name: name() });
-            }
-            if matches!(&rule.action, document::Action::Send(carriers) if carriers.is_empty()) {
-                return Err(InvalidRule::NoCarrier { policy: policy(), name: name() });
-            }
-        }
-        Ok(Self { rules: rules.to_vec() })
+    /// The table of these rules.
+    #[must_use]
+    pub const fn new(rules: Vec<document::Rule>) -> Self {
+        Self { rules }
     }
 
     /// The rules, in order.
@@ -149,18 +117,16 @@ fn mismatch(matches: &document::Match, facts: &Facts<'_>) -> Option<&'static str
         Some("requestType")
     } else if !countries.is_empty() && !facts.country.is_some_and(|country| countries.contains(&country)) {
         Some("country")
-    } else if !prefixes.is_empty() && !prefixes.iter().any(|prefix| number.starts_with(prefix.as_str())) {
+    } else if !prefixes.is_empty() && !prefixes.iter().any(|prefix| begins(number, prefix)) {
         Some("prefix")
     } else {
         None
     }
 }
 
-/// Whether a text can begin an E.164 number.
-fn is_prefix(text: &str) -> bool {
-    text.strip_prefix('+').is_some_and(|digits| {
-        (1..=15).contains(&digits.len()) && !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
-    })
+/// Whether a number begins with a prefix. What is no prefix of any number begins none, least of all every one.
+fn begins(number: &str, prefix: &str) -> bool {
+    check::is_prefix(prefix) && number.starts_with(prefix)
 }
 
 #[cfg(test)]
@@ -197,7 +163,7 @@ mod tests {
             rule("sweden", Match { countries: vec!["SE".parse().unwrap()], ..Match::default() }, send("d")),
             rule("rest", Match::default(), send("e")),
         ];
-        let table = Table::new(&rules).unwrap();
+        let table = Table::new(rules.into());
         let number = "+46701234567".parse().unwrap();
         let decision = table.decide(&facts(&number));
         assert_eq!(decision.rule, Some(RuleRef { policy: "default", name: "sweden" }));
@@ -210,7 +176,7 @@ mod tests {
     #[test]
     fn a_number_that_no_rule_matches_is_told_from_one_that_is_denied() {
         let pagers = Match { prefixes: vec!["+4674".into()], ..Match::default() };
-        let table = Table::new(&[rule("pagers", pagers, document::Action::Deny)]).unwrap();
+        let table = Table::new(vec![rule("pagers", pagers, document::Action::Deny)]);
         for (number, action) in [("+46741234567", Action::Deny), ("+46701234567", Action::NoRule)] {
             let number = number.parse().unwrap();
             assert_eq!(table.decide(&facts(&number)).action, action);
@@ -224,26 +190,24 @@ mod tests {
             rule("placed", Match { countries: vec!["SE".parse().unwrap()], ..Match::default() }, send("b")),
             rule("rest", Match::default(), send("c")),
         ];
-        let (table, number) = (Table::new(&rules).unwrap(), "+881612345678".parse().unwrap());
+        let (table, number) = (Table::new(rules.into()), "+881612345678".parse().unwrap());
         let decision = table.decide(&Facts { country: None, request_type: None, ..facts(&number) });
         assert_eq!(decision.rule.map(|rule| rule.name), Some("rest"));
     }
 
     #[test]
-    fn a_rule_that_could_never_do_what_it_says_is_refused() {
+    fn a_prefix_that_begins_no_number_matches_none() {
+        let number = "+46701234567".parse().unwrap();
         for prefix in ["", "+", "46", "+0", "+46x", "+1234567890123456"] {
             let bad = rule("r", Match { prefixes: vec![prefix.into()], ..Match::default() }, send("a"));
-            let refused = Table::new(&[bad]).err();
-            assert_eq!(refused, Some(InvalidRule::Prefix { policy: "default".into(), name: "r".into() }), "{prefix:?}");
+            assert_eq!(Table::new(vec![bad]).decide(&facts(&number)).action, Action::NoRule, "{prefix:?}");
         }
-        let empty = rule("r", Match::default(), document::Action::Send(Vec::new()));
-        assert!(matches!(Table::new(&[empty]), Err(InvalidRule::NoCarrier { .. })));
     }
 
     #[test]
     fn a_trace_is_bounded_and_says_how_much_it_leaves_out() {
         let voice = || rule("voice", Match { channels: vec![Channel::Voice], ..Match::default() }, send("a"));
-        let table = Table::new(&(0..100).map(|_| voice()).collect::<Vec<_>>()).unwrap();
+        let table = Table::new((0..100).map(|_| voice()).collect());
         let number = "+46701234567".parse().unwrap();
         let decision = table.decide(&facts(&number));
         assert_eq!((decision.trace.len(), decision.untraced), (MAX_TRACE, 100 - MAX_TRACE));
@@ -299,7 +263,7 @@ mod tests {
             let number: E164 = number.parse().unwrap();
             let channel = if voice { Channel::Voice } else { Channel::Sms };
             let facts = Facts { number: &number, country, channel, request_type };
-            let table = Table::new(&rules).unwrap();
+            let table = Table::new(rules.clone());
             let decision = table.decide(&facts);
             let expected = naive(&rules, &facts);
             prop_assert_eq!(decision.rule.map(|rule| rule.name.to_owned()), expected.map(|at| at.to_string()));

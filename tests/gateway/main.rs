@@ -3,6 +3,7 @@
 
 mod answers;
 mod canned;
+mod configurations;
 mod connections;
 mod leaks;
 mod probes;

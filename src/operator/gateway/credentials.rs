@@ -11,7 +11,11 @@ use super::{
     build::Names,
     dereference,
 };
-use crate::{api::TelephonyGateway, config::document::Report, message};
+use crate::{
+    api::TelephonyGateway,
+    config::{check, document::Report},
+    message,
+};
 
 /// How long a generated serving certificate is good for.
 const SERVING: Duration = Duration::from_hours(365 * 24);
@@ -35,7 +39,7 @@ pub enum Serving {
     Generated,
 }
 
-/// The report's credentials; made when there are none.
+/// The report's credentials; made when there are none that a gateway takes.
 ///
 /// # Errors
 /// [`PassError`].
@@ -45,11 +49,14 @@ pub(super) async fn report(
     names: &Names,
     present: Option<&Secret>,
 ) -> Result<Report, PassError> {
-    if let Some(report) = present.and_then(dereference::report) {
+    // Ones that no gateway takes would keep it from every configuration.
+    let usable = |report: &Report| check::report(report, &super::JUDGES).is_ok();
+    if let Some(report) = present.and_then(dereference::report).filter(usable) {
         return Ok(report);
     }
     // The watch may be behind: credentials that pods use must not be replaced because of that.
-    if let Some(report) = live(gateway, ctx, &names.report).await?.as_ref().and_then(dereference::report) {
+    if let Some(report) = live(gateway, ctx, &names.report).await?.as_ref().and_then(dereference::report).filter(usable)
+    {
         return Ok(report);
     }
     let (certificate, key) = certificate(&[REPORT_NAME.to_owned()], PINNED)?;

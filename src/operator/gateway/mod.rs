@@ -27,6 +27,7 @@ use super::{
     context::Context,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
+    provider,
     reports::{FRESH, SendingRule},
     wake::{Kind, Target},
     watches,
@@ -34,11 +35,21 @@ use super::{
 use crate::{
     api::{TelephonyGateway, reason::Ready},
     config::{
+        check::{self, Judges},
         compile::{self, Compiled},
         document::{self, GatewayConfig},
         envelope, probe,
     },
+    net,
     okta::{ObjectRef, keyed::ChangeMark},
+};
+
+/// What judges the parts of a configuration that `config` does not know itself.
+pub(super) const JUDGES: Judges = Judges {
+    provider: provider::validate::judge,
+    report: |report| {
+        net::server_identity(&report.certificate, report.key.expose()).map(drop).map_err(|error| error.to_string())
+    },
 };
 
 /// How often an unchanged gateway is looked at because of its certificate.
@@ -142,8 +153,8 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     let certificate = credentials::serving(gateway, ctx, &names, facts.tls.as_deref()).await?;
 
     let Compiled { config, problems } =
-        compile::compile(facts.previous.as_ref(), facts.input(gateway, ctx, report.clone()));
-    let (sealed, too_large) = seal(&config, facts.sealed.as_deref())?;
+        compile::compile(facts.previous.as_ref(), facts.input(gateway, ctx, report.clone()), &JUDGES);
+    let (sealed, held) = seal(&config, facts.sealed.as_deref())?;
     let hash = envelope::hash(&sealed);
     apply(ctx, gateway, names.config(sealed)?).await?;
 
@@ -163,11 +174,11 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     }
     let namespace = gateway.namespace().unwrap_or_default();
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    let in_force = if too_large { facts.previous.as_ref() } else { Some(&config) };
+    let in_force = if held.is_some() { facts.previous.as_ref() } else { Some(&config) };
     let accepted = in_force.map(|config| marks(config, ctx, &namespace)).unwrap_or_default();
     let rules = in_force.map(sending).unwrap_or_default();
     let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash, accepted, rules);
-    Ok(status::Seen { problems, too_large, hash, deployment, replicas, arriving, certificate })
+    Ok(status::Seen { problems, held, hash, deployment, replicas, arriving, certificate })
 }
 
 /// The rules of a configuration that send, for the health of the hooks that point at it.
@@ -176,7 +187,7 @@ fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
         document::Action::Send(carriers) => Some(SendingRule {
             name: format!("{}/{}", rule.policy, rule.name),
             critical: rule.critical,
-            carriers: carriers.clone(),
+            carriers: carriers.iter().filter(|carrier| *carrier != document::ABSENT).cloned().collect(),
         }),
         document::Action::Deny => None,
     });
@@ -193,16 +204,33 @@ fn marks(config: &GatewayConfig, ctx: &Context, namespace: &str) -> BTreeMap<Str
     config.hooks.iter().map(of).collect()
 }
 
-/// The envelope of a configuration; of the previous one when this one does not fit, and whether that was so.
-fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, bool), Failure> {
+/// Why a configuration that was compiled is not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Held {
+    /// It does not fit into a Secret.
+    TooLarge(String),
+    /// Gateways would refuse it.
+    Refused(String),
+}
+
+/// The envelope of a configuration; of the previous one when gateways could not take this one, and why.
+fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, Option<Held>), Failure> {
     let text = serde_json::to_vec(config).map_err(|_| PassError::encoding("seal the configuration".into()))?;
-    match (envelope::seal(&[(document::VERSION, text)]), previous) {
-        (Ok(sealed), _) => Ok((sealed, false)),
-        (Err(_), Some(previous)) => Ok((previous.to_vec(), true)),
-        (Err(error), None) => {
+    let sealed = match check::faults(config, &JUDGES).first() {
+        Some(fault) => Err(Held::Refused(fault.to_string())),
+        None => envelope::seal(&[(document::VERSION, text)]).map_err(|error| Held::TooLarge(error.to_string())),
+    };
+    match (sealed, previous) {
+        (Ok(sealed), _) => Ok((sealed, None)),
+        (Err(held), Some(previous)) => Ok((previous.to_vec(), Some(held))),
+        (Err(Held::TooLarge(error)), None) => {
             let message =
                 format!("The configuration cannot be put into a Secret: {error}. Use fewer or shorter rules.");
             Err(Problem::lasting(Ready::ConfigTooLarge, message).into())
+        }
+        (Err(Held::Refused(error)), None) => {
+            let message = format!("Gateways would refuse the configuration, so none was written: {error}.");
+            Err(Problem::lasting(Ready::InvalidSpec, message).into())
         }
     }
 }
@@ -210,4 +238,45 @@ fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, boo
 /// Selects the `EndpointSlices` of gateways: they carry their Service's labels.
 pub(super) fn endpoint_slices(ctx: &Context) -> Vec<kube::Api<EndpointSlice>> {
     watches::apis::<EndpointSlice>(&ctx.client, &ctx.options.namespaces())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> GatewayConfig {
+        let text = include_str!("../../config/testdata/document.v1.json");
+        let mut config: GatewayConfig = serde_json::from_str(text).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["report".into()]).unwrap();
+        config.report.certificate = made.cert.pem();
+        config.report.key = made.signing_key.serialize_pem().as_str().into();
+        for provider in config.providers.values_mut() {
+            provider.ca_bundle = None;
+        }
+        config
+    }
+
+    #[test]
+    fn what_gateways_would_refuse_is_not_written_over_the_last_good_configuration() {
+        let good = config();
+        let Ok((sealed, None)) = seal(&good, None) else { panic!("a good configuration is held") };
+        assert_eq!(envelope::open(&sealed).unwrap(), good);
+        let proxy = GatewayConfig { proxy: Some("socks5://proxy".into()), ..good.clone() };
+        let report =
+            GatewayConfig { report: document::Report { token: "short".into(), ..good.report.clone() }, ..good };
+        for (bad, part) in [(proxy, "proxy"), (report, "report")] {
+            let Ok((kept, Some(Held::Refused(why)))) = seal(&bad, Some(&sealed)) else { panic!("{part} is written") };
+            assert!(kept == sealed && why.starts_with(part), "{why}");
+            let Err(Failure::Problem(problem)) = seal(&bad, None) else { panic!("{part} is written") };
+            assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
+        }
+    }
+
+    #[test]
+    fn a_rule_by_a_carrier_that_is_not_there_counts_as_one_without() {
+        let mut config = config();
+        config.rules.truncate(1);
+        config.rules[0].action = document::Action::Send(vec![document::ABSENT.to_owned()]);
+        assert_eq!(sending(&config)[0].carriers, Vec::<String>::new());
+    }
 }

@@ -8,6 +8,7 @@ use super::{
         problem::Problem,
         reports::Replicas,
     },
+    Held,
     build::GATEWAY_LABEL,
     credentials::Serving,
 };
@@ -16,7 +17,7 @@ use crate::{
         TelephonyGateway, TelephonyGatewayStatus,
         reason::{Healthy, PubliclyTrusted, Ready},
     },
-    config::compile::{At, Problem as Told},
+    config::compile::{About, At, Problem as Told},
 };
 
 /// What a pass saw.
@@ -24,8 +25,8 @@ use crate::{
 pub(super) struct Seen {
     /// What could not be compiled.
     pub problems: Vec<Told>,
-    /// Whether the configuration did not fit and the previous one stays.
-    pub too_large: bool,
+    /// Why the configuration is not in force and the previous one stays.
+    pub held: Option<Held>,
     /// Hash of the configuration in force.
     pub hash: String,
     /// The Deployment as the API server has it.
@@ -77,14 +78,27 @@ pub(super) fn refused(gateway: &TelephonyGateway, problem: Problem) -> Telephony
 }
 
 fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
-    if seen.too_large {
-        let message = "The compiled configuration does not fit into a Secret; the last good one serves on. Use fewer or shorter rules.";
-        return Progress::Stalled(Ready::ConfigTooLarge, message.into());
+    match &seen.held {
+        Some(Held::TooLarge(_)) => {
+            let message = "The compiled configuration does not fit into a Secret; the last good one serves on. Use fewer or shorter rules.";
+            return Progress::Stalled(Ready::ConfigTooLarge, message.into());
+        }
+        Some(Held::Refused(error)) => {
+            let message = format!("Gateways would refuse the configuration; the last good one serves on: {error}.");
+            return Progress::Stalled(Ready::InvalidSpec, message);
+        }
+        None => {}
     }
-    if let Some(told) = seen.problems.iter().find(|told| told.at == At::Gateway) {
-        let reason =
-            if told.message.contains("does not exist") { Ready::PolicyNotFound } else { Ready::TooManyPolicies };
-        return Progress::Retrying(reason, sentence(told));
+    let of_gateway = seen.problems.iter().find_map(|told| match told.at {
+        At::Gateway(about) => Some((about, told)),
+        At::Policy | At::Provider | At::Hook => None,
+    });
+    if let Some((about, told)) = of_gateway {
+        return match about {
+            About::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
+            About::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
+            About::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
+        };
     }
     if seen.certificate == Serving::Missing {
         let name = gateway.spec.tls.as_ref().map(|tls| tls.secret_ref.name.as_str()).unwrap_or_default();
@@ -97,7 +111,7 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
     if let Some(reason) = &seen.replicas.refused {
         return Progress::Retrying(
             Ready::InvalidSpec,
-            format!("A replica refused the configuration and serves the last good one: {reason}"),
+            format!("A replica refused the configuration, or a part of it, and serves the last good one: {reason}"),
         );
     }
     let wanted = u32::try_from(gateway.spec.replicas()).unwrap_or(0);
@@ -121,13 +135,12 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
 }
 
 fn sentence(told: &Told) -> String {
-    let kind = match told.at {
-        At::Gateway => "",
-        At::Policy => "RoutingPolicy ",
-        At::Provider => "TelephonyProvider ",
-        At::Hook => "TelephonyHook ",
+    let about = match told.at {
+        At::Gateway(_) => String::new(),
+        At::Policy => format!("RoutingPolicy {}: ", told.name),
+        At::Provider => format!("TelephonyProvider {}: ", told.name),
+        At::Hook => format!("TelephonyHook {}: ", told.name),
     };
-    let about = if told.at == At::Gateway { String::new() } else { format!("{kind}{}: ", told.name) };
     let kept = if told.kept { " (the last good one serves on)" } else { "" };
     format!("{about}{}{kept}.", told.message.trim_end_matches('.'))
 }
@@ -209,7 +222,7 @@ mod tests {
         });
         Seen {
             problems: vec![],
-            too_large: false,
+            held: None,
             hash: "abc".into(),
             deployment: serde_json::from_value(deployment).unwrap(),
             replicas: Replicas { reporting: 2, current: 2, usable: 2, refused: None },
@@ -237,8 +250,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
-        let rows: [(&str, Change); 5] = [
-            ("Ready False ConfigTooLarge", |seen| seen.too_large = true),
+        let rows: [(&str, Change); 6] = [
+            ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
+            ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
             ("Ready Unknown PodsNotReady", |seen| {
                 if let Some(status) = &mut seen.deployment.status {
@@ -253,9 +267,15 @@ mod tests {
             change(&mut seen);
             assert!(shown(&seen).iter().any(|line| line == expected), "{expected}: {:?}", shown(&seen));
         }
-        let mut missing = seen();
-        missing.problems = vec![told(At::Gateway, "RoutingPolicy p does not exist")];
-        assert!(shown(&missing).contains(&"Ready False PolicyNotFound".to_owned()));
+        for (about, expected) in [
+            (About::NoPolicy, "Ready False PolicyNotFound"),
+            (About::TooManyPolicies, "Ready False TooManyPolicies"),
+            (About::Timing, "Ready False InvalidSpec"),
+        ] {
+            let mut seen = seen();
+            seen.problems = vec![told(At::Gateway(about), "whatever the words are")];
+            assert!(shown(&seen).contains(&expected.to_owned()), "{expected}");
+        }
     }
 
     #[test]

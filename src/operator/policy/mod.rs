@@ -49,7 +49,8 @@ fn judge(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> Result<(),
     let missing: Vec<&str> = named.iter().copied().filter(|name| of(name).is_none()).collect();
     if !missing.is_empty() {
         let message = format!(
-            "TelephonyProvider {} does not exist. Until it does, gateways go on with the policy's last good rules.",
+            "TelephonyProvider {} does not exist. Until it does, gateways go on with the policy's last good rules; \
+             a rule that has no other provider is answered FAILED.",
             missing.join(", ")
         );
         return Err(Problem::passing(Ready::ProviderNotFound, message));

@@ -7,7 +7,7 @@ use crate::{
     api::{KeyRef, ProbeSpec, TelephonyProvider, TelephonyProviderSpec, reason::Ready},
     config::document::{Carrier, Probe, Provider, Sender},
     message::Secret,
-    providers,
+    net, providers,
 };
 
 /// The key of the carrier's credential.
@@ -73,10 +73,20 @@ fn build(
         .collect();
     let probe = probe(&spec.probe.clone().unwrap_or_default());
     let provider = Provider { carrier, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
-    match providers::adapter(&provider) {
-        Ok(_) => Ok(provider),
+    match judge(&provider) {
+        Ok(()) => Ok(provider),
         Err(error) => Err(Problem::lasting(Ready::InvalidSpec, format!("The carrier cannot be used: {error}."))),
     }
+}
+
+/// Whether a gateway will take a carrier, by the carrier's own adapter and by TLS.
+///
+/// # Errors
+/// Why not; nothing of its credential.
+pub fn judge(provider: &Provider) -> Result<(), String> {
+    providers::adapter(provider).map_err(|error| error.to_string())?;
+    let Some(pem) = &provider.ca_bundle else { return Ok(()) };
+    net::ca_bundle(pem).map(drop).map_err(|error| error.to_string())
 }
 
 fn probe(spec: &ProbeSpec) -> Probe {
@@ -133,6 +143,18 @@ mod tests {
             build(&spec(&twilio, &json!([{"channel": "Voice", "from": "ACME"}])), "token".into(), None).unwrap_err();
         assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
         assert!(problem.message.contains("sender 0"), "{}", problem.message);
+    }
+
+    #[test]
+    fn a_ca_bundle_that_tls_does_not_take_is_told_at_the_carrier() {
+        let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
+        let spec = spec(&http, &json!([{"channel": "SMS", "from": "ACME"}]));
+        let made = rcgen::generate_simple_self_signed(vec!["c.example".into()]).unwrap();
+        assert!(build(&spec, "token".into(), Some(made.cert.pem())).is_ok());
+        for bundle in [String::new(), "x".to_owned(), made.signing_key.serialize_pem()] {
+            let problem = build(&spec, "token".into(), Some(bundle)).unwrap_err();
+            assert!(problem.stalled && problem.message.contains("CA bundle"), "{}", problem.message);
+        }
     }
 
     #[test]

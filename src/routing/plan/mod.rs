@@ -1,15 +1,14 @@
 //! The world's numbering plans, cut down to what routing asks: whose number is this, and how is it written at home.
 //!
-//! The tables in `data.rs` are computed from libphonenumber's metadata (see `generate.rs`). The crates that carry the whole
-//! of it take 14 to 30 MB of memory once a few countries were parsed, more than a gateway may have in all; these tables are
-//! read-only pages of the binary and need none.
+//! The tables in `data.rs` are computed from libphonenumber's metadata by `tests/foreign/numbers.py`. The crates that carry
+//! the whole of it take 14 to 30 MB of memory once a few countries were parsed, more than a gateway may have in all; these
+//! tables are read-only pages of the binary and need none.
 //!
-//! A number is not checked to exist: new ranges are opened all the time, and the carrier knows them before a table does.
+//! A number is not checked to exist: new ranges are opened all the time, and the carrier knows them before a table does. The
+//! tables only tell which of several readings of a text is the number that its writer meant.
 
 #[rustfmt::skip]
 mod data;
-#[cfg(test)]
-mod generate;
 
 use data::{CODES, REGIONS};
 
@@ -17,15 +16,26 @@ use data::{CODES, REGIONS};
 #[derive(Debug)]
 pub(super) struct Region {
     /// ISO 3166-1 alpha-2.
-    pub(super) id: &'static str,
+    id: &'static str,
     /// Calling code.
     pub(super) code: &'static str,
-    /// Digits written before a national number at home and left out abroad; empty where there are none.
-    trunk: &'static str,
-    /// National numbers may begin with the same digits: bit `d` is set when the digit `d` may follow them there.
-    trunk_then: u16,
+    /// What may be written before a national number at home and is left out abroad, the longest first.
+    pub(super) trunks: &'static [&'static str],
     /// Bit `n` is set when national numbers may have `n` digits.
     lengths: u32,
+    /// By length: ranges of the first three digits of numbers in use.
+    starts: &'static [(u8, &'static [(u16, u16)])],
+}
+
+/// How well digits fit a region's plan as a whole national number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// No number has that many digits.
+    No,
+    /// Some number has that many digits; none that is known begins like this.
+    Length,
+    /// Numbers of that length are known to begin like this.
+    Start,
 }
 
 /// Who uses a calling code.
@@ -56,29 +66,29 @@ pub(super) fn owner(digits: &str) -> Option<(&'static str, &'static str)> {
     Some((code.digits, claimed.map_or(code.main, |(_, region)| region)))
 }
 
+/// What may be written before a national number of a calling code.
+pub(super) fn trunks(code: &str) -> &'static [&'static str] {
+    let main = CODES.binary_search_by(|known| known.digits.cmp(code)).ok().and_then(|at| CODES.get(at));
+    main.and_then(|main| region(main.main)).map_or(&[], |region| region.trunks)
+}
+
+/// How well the digits of an international number fit the plan of the region that they belong to. What belongs to no country
+/// has no plan, and fits.
+pub(super) fn fit(digits: &str) -> Fit {
+    let Some((code, owner)) = owner(digits) else { return Fit::No };
+    let national = digits.get(code.len()..).unwrap_or_default();
+    region(owner).map_or(Fit::Start, |region| region.fit(national))
+}
+
 impl Region {
-    /// A number as it is dialled from abroad, without the trunk prefix that people write at home.
-    ///
-    /// Where a number may begin with the trunk digits itself, the digit after them and its length tell whether they are one.
-    /// What remains is read the same when it is read again.
-    pub(super) fn without_trunk<'a>(&self, mut digits: &'a str) -> &'a str {
-        while let Some(rest) = digits.strip_prefix(self.trunk) {
-            if self.trunk.is_empty() || !self.may_have(rest.len()) || self.is_whole(digits, rest) {
-                break;
-            }
-            digits = rest;
+    fn fit(&self, national: &str) -> Fit {
+        let length = u8::try_from(national.len()).unwrap_or(u8::MAX);
+        if self.lengths.checked_shr(u32::from(length)).is_none_or(|bits| bits & 1 == 0) {
+            return Fit::No;
         }
-        digits
-    }
-
-    /// Whether digits that begin like a trunk prefix are a national number as they stand.
-    fn is_whole(&self, digits: &str, rest: &str) -> bool {
-        let next = rest.bytes().next().map_or(0, |digit| u32::from(digit.wrapping_sub(b'0')));
-        self.trunk_then.checked_shr(next).is_some_and(|bits| bits & 1 == 1) && self.may_have(digits.len())
-    }
-
-    /// Whether national numbers of this length exist.
-    pub(super) fn may_have(&self, len: usize) -> bool {
-        u32::try_from(len).is_ok_and(|len| self.lengths.checked_shr(len).is_some_and(|bits| bits & 1 == 1))
+        let start = national.get(..3).and_then(|start| start.parse::<u16>().ok());
+        let known = self.starts.iter().find(|(of, _)| *of == length).map_or(&[][..], |(_, ranges)| *ranges);
+        let is_known = start.is_some_and(|start| known.iter().any(|(first, last)| (*first..=*last).contains(&start)));
+        if is_known { Fit::Start } else { Fit::Length }
     }
 }

@@ -1,0 +1,341 @@
+//! What the operator compiles, a gateway serves: this one whole, and one of the release before as far as it can tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hookswitch::{
+    api::{RoutingPolicySpec, TelephonyGatewaySpec},
+    config::{
+        check,
+        compile::{Compiled, Input, compile},
+        document::{ABSENT, Action, Carrier, GatewayConfig, Hook, Probe, Provider, Report, Sender},
+    },
+    gateway::runtime::{JUDGES, Runtime},
+    message::{Channel, Secret},
+    net, providers,
+    routing::{self, Facts},
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::scene::{SECRET, Scene, got, rule, sms};
+
+fn report() -> Report {
+    let made = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
+    Report {
+        token: "a-token-of-the-report".into(),
+        certificate: made.cert.pem(),
+        key: made.signing_key.serialize_pem().as_str().into(),
+    }
+}
+
+/// Refuses what the first release refused a whole configuration for.
+fn as_the_release_before(config: &GatewayConfig) -> Result<(), String> {
+    let timing = config.timing;
+    if timing.deadline_ms.min(2_800).saturating_sub(timing.proxy_allowance_ms) < 100 {
+        return Err("deadline".to_owned());
+    }
+    for (name, provider) in &config.providers {
+        providers::adapter(provider).map_err(|error| format!("{name}: {error}"))?;
+        let policy = net::Policy { extra_roots_pem: provider.ca_bundle.clone(), ..net::Policy::default() };
+        net::Connector::new(&policy).map_err(|error| format!("{name}: {error}"))?;
+    }
+    for rule in &config.rules {
+        if let Action::Send(carriers) = &rule.action
+            && (carriers.is_empty() || carriers.iter().any(|carrier| !config.providers.contains_key(carrier)))
+        {
+            return Err(format!("{}/{}", rule.policy, rule.name));
+        }
+        if !rule.matches.prefixes.iter().all(|prefix| check::is_prefix(prefix)) {
+            return Err(format!("{}/{}: prefix", rule.policy, rule.name));
+        }
+    }
+    let unfit = config.hooks.iter().find(|(_, hook)| hook.secrets.iter().any(|secret| secret.expose().is_empty()));
+    unfit.map_or(Ok(()), |(name, _)| Err(name.clone()))
+}
+
+fn carrier() -> impl Strategy<Value = Carrier> {
+    let token = || prop::sample::select(vec!["token", "", "to\u{7f}ken", "with space", "to\nken"]);
+    let url = prop::sample::select(vec![
+        "https://a.example/x",
+        "https://",
+        "https://[::1",
+        "mailto:a@b.example",
+        "",
+        "https://a.example:99999/",
+    ]);
+    let base = prop::sample::select(vec!["https://api.twilio.com", "https://a.example:99999", "api.twilio.com"]);
+    let sid =
+        prop::sample::select(vec!["AC00000000000000000000000000000000", "AC0", "SK00000000000000000000000000000000"]);
+    prop_oneof![
+        (url, token()).prop_map(|(url, token)| Carrier::Http { url: url.to_owned(), token: token.into() }),
+        (sid, token(), base).prop_map(|(sid, token, base)| Carrier::Twilio {
+            account_sid: sid.to_owned(),
+            auth_token: token.into(),
+            base_url: base.to_owned(),
+        }),
+    ]
+}
+
+fn provider() -> impl Strategy<Value = Result<Provider, String>> {
+    let good = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+    let broken = good.replacen('M', "!", 1);
+    let bundle = prop::sample::select(vec![None, Some(good), Some(broken), Some(String::new()), Some("x".to_owned())]);
+    let from = prop::sample::select(vec!["+12025550100", "ACME", "ACME-AD", ""]);
+    let voice = any::<bool>();
+    prop_oneof![
+        1 => Just(Err("Secret otp/x does not exist.".to_owned())),
+        4 => (carrier(), bundle, from, voice).prop_map(|(carrier, ca_bundle, from, voice)| {
+            let channel = if voice { Channel::Voice } else { Channel::Sms };
+            Ok(Provider {
+                carrier,
+                senders: vec![Sender { channel, countries: vec![], from: from.to_owned() }],
+                probe: Probe { interval_ms: 1, timeout_ms: 0, fall: 0, rise: 0 },
+                max_in_flight: 0,
+                ca_bundle,
+            })
+        }),
+    ]
+}
+
+fn hook() -> impl Strategy<Value = Result<Hook, String>> {
+    let header = prop::sample::select(vec!["authorization", "auth_secret", "", "with space", "x:y", "grün"]);
+    let secret = prop::sample::select(vec!["a-good-secret-of-24-chars", "another", "", " padded", "two\nlines"]);
+    (header, prop::collection::vec(secret, 0..3)).prop_map(|(header, secrets)| {
+        let secrets = secrets.into_iter().map(Secret::from).collect();
+        Ok(Hook { header: header.to_owned(), secrets, retire_at: None, okta_id: None })
+    })
+}
+
+fn policy() -> impl Strategy<Value = Option<RoutingPolicySpec>> {
+    let prefix = prop::sample::select(vec!["+46", "46", "", "+0"]);
+    let carrier = prop::sample::select(vec!["a", "b", "misspelt"]);
+    let action = prop_oneof![
+        Just(json!({"deny": {}})),
+        prop::collection::vec(carrier, 0..3).prop_map(|names| {
+            let names: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
+            json!({"send": {"providers": names}})
+        }),
+    ];
+    let rule = (action, prop::collection::vec(prefix, 0..3));
+    let spec = prop::collection::vec(rule, 0..4).prop_map(|rules| {
+        let rules = rules.into_iter().enumerate().map(|(at, (mut rule, prefixes))| {
+            rule["name"] = json!(format!("r{at}"));
+            rule["match"] = json!({"prefixes": prefixes});
+            rule
+        });
+        serde_json::from_value(json!({"rules": rules.collect::<Vec<_>>()})).unwrap()
+    });
+    prop::option::of(spec)
+}
+
+fn gateway() -> impl Strategy<Value = TelephonyGatewaySpec> {
+    let duration = || prop::sample::select(vec!["0ms", "100ms", "450ms", "500ms", "2s", "2800ms", "999999999h"]);
+    (duration(), duration(), duration(), any::<bool>()).prop_map(|(deadline, allowance, floor, defaults)| {
+        let mut spec = json!({"publicURL": "https://otp.acme.com", "policies": {"names": ["p", "q"]}});
+        if !defaults {
+            spec["deadline"] = json!(deadline);
+            spec["proxyAllowance"] = json!(allowance);
+            spec["attempts"] = json!({"floor": floor, "max": 1});
+        }
+        serde_json::from_value(spec).unwrap()
+    })
+}
+
+#[derive(Debug, Clone)]
+struct World {
+    spec: TelephonyGatewaySpec,
+    policies: BTreeMap<String, Option<RoutingPolicySpec>>,
+    providers: BTreeMap<String, Result<Provider, String>>,
+    hooks: BTreeMap<String, Result<Hook, String>>,
+    now: i64,
+}
+
+impl World {
+    fn compile(&self, previous: Option<&GatewayConfig>, report: Report) -> Compiled {
+        let input = Input {
+            gateway: "ns/gw".into(),
+            generation: 1,
+            spec: &self.spec,
+            policies: self.policies.iter().map(|(name, spec)| (name.clone(), spec.as_ref())).collect(),
+            providers: self.providers.clone(),
+            hooks: self.hooks.clone(),
+            applied: BTreeSet::from(["h".to_owned()]),
+            now: self.now,
+            report,
+            allowed_cidrs: vec![],
+            proxy: None,
+        };
+        compile(previous, input, &JUDGES)
+    }
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let named = |names: &'static [&'static str]| prop::sample::select(names).prop_map(str::to_owned);
+    (
+        gateway(),
+        prop::collection::btree_map(named(&["p", "q"]), policy(), 0..3),
+        prop::collection::btree_map(named(&["a", "b"]), provider(), 0..3),
+        prop::collection::btree_map(named(&["h", "i"]), hook(), 0..3),
+        0..2_000_i64,
+    )
+        .prop_map(|(spec, policies, providers, hooks, now)| World { spec, policies, providers, hooks, now })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(13), ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_declared_and_whatever_was_before_a_gateway_serves_what_is_compiled(worlds in prop::collection::vec(world(), 1..5)) {
+        let report = report();
+        let mut previous: Option<GatewayConfig> = None;
+        for world in worlds {
+            let config = world.compile(previous.as_ref(), report.clone()).config;
+            prop_assert_eq!(check::faults(&config, &JUDGES), vec![]);
+            prop_assert_eq!(as_the_release_before(&config), Ok(()));
+            let runtime = Runtime::new(&config, "", None).unwrap();
+            prop_assert_eq!(runtime.faults, vec![], "a pod that restarts serves all of it");
+            previous = Some(config);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_with_faults_serves_all_the_rest_of_it() {
+    let scene = Scene::with(|config| {
+        let lost = Provider { ca_bundle: Some("no PEM".into()), ..config.providers["one"].clone() };
+        config.providers.insert("lost".into(), lost);
+        config.providers.insert(ABSENT.into(), Provider::absent());
+        config.timing.proxy_allowance_ms = 2_450;
+        let open = Hook { secrets: vec![], ..config.hooks["h"].clone() };
+        config.hooks.insert("open".into(), open);
+        let to = |prefix: &str, carriers: &[&str]| {
+            let mut rule = rule(Action::Send(carriers.iter().map(|name| (*name).to_owned()).collect()));
+            (rule.name, rule.matches.prefixes) = (prefix.replace('+', "to-"), vec![prefix.to_owned()]);
+            rule
+        };
+        config.rules = vec![
+            to("", &["one"]),
+            to("+45", &[]),
+            to("+47", &["misspelt"]),
+            to("+358", &["lost"]),
+            to("+354", &[ABSENT]),
+            to("+46", &["lost", "misspelt", "one"]),
+        ];
+    })
+    .await;
+    for (number, expected) in [
+        ("+46701740605", ("SUCCESSFUL", Some("one"))),
+        ("+4532123456", ("FAILED", None)),
+        ("+4740612345", ("FAILED", None)),
+        ("+358412345678", ("FAILED", None)),
+        ("+3546111234", ("FAILED", None)),
+    ] {
+        let mut body = sms(number);
+        body["data"]["messageProfile"]["phoneNumber"] = json!(number);
+        assert_eq!(scene.call(&body).await.answer(), expected, "{number}");
+    }
+    assert_eq!(scene.delivered(), 1);
+    for secret in ["", SECRET] {
+        let request = scene.http.post(scene.url("open")).header("authorization", secret).body(sms("x").to_string());
+        assert!([401, 404].contains(&got(request).await.status), "{secret:?}");
+    }
+}
+
+#[test]
+fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
+    let provider = Provider {
+        carrier: Carrier::Http { url: "https://a.example/".into(), token: "token".into() },
+        ..Provider::absent()
+    };
+    let spec: TelephonyGatewaySpec = serde_json::from_value(
+        json!({"publicURL": "https://otp.acme.com", "policies": {"names": ["p"]}, "deadline": "2s"}),
+    )
+    .unwrap();
+    let policy: RoutingPolicySpec =
+        serde_json::from_value(json!({"rules": [{"name": "all", "send": {"providers": [{"name": "a"}]}}]})).unwrap();
+    let hook = Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None };
+    let world = World {
+        spec,
+        policies: [("p".to_owned(), Some(policy))].into(),
+        providers: [("a".to_owned(), Ok(provider))].into(),
+        hooks: [("h".to_owned(), Ok(hook))].into(),
+        now: 0,
+    };
+    let good = world.compile(None, report()).config;
+    let before = Runtime::new(&good, "good", None).unwrap();
+    let mut bad = good.clone();
+    bad.generation = 2;
+    bad.timing.deadline_ms = 300;
+    bad.providers.get_mut("a").unwrap().carrier = Carrier::Http { url: "nowhere".into(), token: "token".into() };
+    bad.hooks.get_mut("h").unwrap().secrets.clear();
+    bad.rules = vec![rule(Action::Send(vec!["misspelt".into()]))];
+    let after = Runtime::new(&bad, "bad", Some(&before)).unwrap();
+    assert_eq!((after.faults.len(), after.generation, after.deadline), (4, 2, before.deadline));
+    let number = "+46701740605".parse().unwrap();
+    let facts = Facts { number: &number, country: None, channel: Channel::Sms, request_type: None };
+    assert_eq!(after.table.decide(&facts).action, routing::Action::Send(&["a".to_owned()]));
+    assert_eq!(after.rules, ["p/all"]);
+    assert!(after.hook("h").unwrap().admits(SECRET.as_bytes(), 0));
+    assert_eq!(after.candidates(&["a".to_owned()], None).0.len(), 1);
+    let lost = GatewayConfig { providers: BTreeMap::new(), ..bad.clone() };
+    let after = Runtime::new(&lost, "lost", Some(&after)).unwrap();
+    assert_eq!(after.candidates(&["a".to_owned()], None).0.len(), 1, "rules that serve on have their carriers");
+    let restarted = Runtime::new(&bad, "bad", None).unwrap();
+    assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], None).0.is_empty());
+    assert_eq!(restarted.deadline, std::time::Duration::from_millis(2_300), "the defaults");
+    for fault in &after.faults {
+        assert!(!fault.to_string().contains("token"), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_secret_ends_at_its_time_although_nobody_takes_it_out() {
+    let now =
+        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    let hook = |retire_at| Hook {
+        header: "authorization".into(),
+        secrets: vec!["the-newer-secret-of-24".into(), SECRET.into()],
+        retire_at,
+        okta_id: None,
+    };
+    let scene = Scene::with(|config| {
+        for (name, retire_at) in [("over", Some(now - 1)), ("soon", Some(now + 3_600)), ("open", None)] {
+            config.hooks.insert(name.into(), hook(retire_at));
+        }
+    })
+    .await;
+    for (name, older) in [("over", 401), ("soon", 200), ("open", 200)] {
+        for (secret, expected) in [("the-newer-secret-of-24", 200), (SECRET, older), ("wrong", 401)] {
+            let request = scene.http.post(scene.url(name)).header("authorization", secret);
+            let answer = got(request.body(sms(&format!("{name}-{secret}").replace(' ', "-")).to_string())).await;
+            assert_eq!(answer.status, expected, "{name} {secret}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_preview_whose_number_is_corrected_is_sent_although_its_id_is_the_same() {
+    let scene = Scene::new().await;
+    let numbered = |number: &str, path: &str| {
+        let mut body = sms("preview-1");
+        body["data"]["messageProfile"]["phoneNumber"] = json!(number);
+        body["data"]["context"]["request"]["url"] = json!({"value": path});
+        body
+    };
+    let preview = "/api/internal/v1/inlineHooks/com.okta.telephony.provider/generatePreview";
+    assert_eq!(scene.call(&numbered("9876543210", preview)).await.answer().0, "FAILED");
+    assert_eq!(scene.call(&numbered("+46701740605", preview)).await.answer().0, "SUCCESSFUL");
+    assert_eq!(scene.call(&numbered("+46701740605", preview)).await.answer().0, "SUCCESSFUL");
+    assert_eq!(scene.delivered(), 1, "the very same preview is not sent twice");
+    assert_eq!(scene.call(&numbered("+46701740606", preview)).await.answer().0, "SUCCESSFUL");
+    assert_eq!(scene.delivered(), 2);
+    let ordinary = |number: &str| {
+        let mut body = numbered(number, "/idp/idx/challenge");
+        body["eventId"] = json!("ordinary-1");
+        body
+    };
+    assert_eq!(scene.call(&ordinary("9876543210")).await.answer().0, "FAILED");
+    assert_eq!(scene.call(&ordinary("+46701740605")).await.answer().0, "SUCCESSFUL");
+    assert_eq!(scene.call(&ordinary("+46701740606")).await.answer().0, "FAILED", "the id is bound now");
+    assert_eq!(scene.delivered(), 3);
+}
