@@ -32,7 +32,7 @@ pub use policy::{
 };
 pub use provider::{
     HttpCarrier, ProbeSpec, SenderSpec, TelephonyProvider, TelephonyProviderSpec, TelephonyProviderStatus,
-    TwilioCarrier,
+    TwilioApiKey, TwilioCarrier,
 };
 pub use reference::{CaBundleRef, KeyRef, NameRef};
 pub use switch::{

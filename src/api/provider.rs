@@ -61,15 +61,20 @@ impl TelephonyProviderSpec {
 }
 
 /// A Twilio account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.authTokenRef) != has(self.apiKey)").message("exactly one of authTokenRef and apiKey is needed"))]
 pub struct TwilioCarrier {
     /// The account's SID.
-    #[schemars(regex(pattern = r"^AC[0-9a-f]{32}$"), length(max = 34))]
+    #[schemars(regex(pattern = r"^AC[0-9a-fA-F]{32}$"), length(max = 34))]
     pub account_sid: String,
-    /// The Secret's key that holds the auth token.
-    pub auth_token_ref: KeyRef,
+    /// The Secret's key that holds the account's auth token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_token_ref: Option<KeyRef>,
+    /// An API key of the account, in place of its auth token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<TwilioApiKey>,
     /// Another address of Twilio's API, such as a regional one. Absent: `https://api.twilio.com`.
     #[serde(default, rename = "baseURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255), regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"))]
@@ -82,6 +87,25 @@ impl TwilioCarrier {
     pub fn base_url(&self) -> &str {
         self.base_url.as_deref().unwrap_or("https://api.twilio.com")
     }
+
+    /// The Secret's key that holds the auth token, or the API key's secret.
+    #[must_use]
+    pub fn secret_ref(&self) -> Option<&KeyRef> {
+        self.api_key.as_ref().map(|key| &key.secret_ref).or(self.auth_token_ref.as_ref())
+    }
+}
+
+/// An API key of a Twilio account. A restricted one needs to be allowed to create messages and calls, and to list incoming
+/// phone numbers, which is what the probe does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct TwilioApiKey {
+    /// The key's SID.
+    #[schemars(regex(pattern = r"^SK[0-9a-fA-F]{32}$"), length(max = 34))]
+    pub sid: String,
+    /// The Secret's key that holds the API key's secret.
+    pub secret_ref: KeyRef,
 }
 
 /// A service that speaks the documented JSON request.
@@ -97,9 +121,11 @@ pub struct HttpCarrier {
 }
 
 /// One sender.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(r"self.channel != 'Voice' || self.from.matches('^[+][1-9][0-9]{6,14}$')").message("a call comes from a number in E.164, such as +15005550006"))]
+#[x_kube(validation = Rule::new(r"self.channel != 'SMS' || self.from.matches('^([+][1-9][0-9]{6,14}|[0-9]{3,8}|MG[0-9a-fA-F]{32})$') || (size(self.from) <= 11 && self.from.matches('[A-Za-z]'))").message("an SMS comes from a number in E.164, a short code of 3 to 8 digits, a name of at most 11 characters with a letter in it, or a Messaging Service SID"))]
 pub struct SenderSpec {
     /// What it can send.
     pub channel: Channel,
@@ -107,8 +133,9 @@ pub struct SenderSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub countries: Vec<CountryCode>,
-    /// A number in E.164, a short code, an alphanumeric sender ID, or a Messaging Service SID (`MG…`).
-    #[schemars(length(min = 3, max = 34), regex(pattern = r"^\+?[A-Za-z0-9 ]+$"))]
+    /// For SMS a number in E.164, a short code of 3 to 8 digits, an alphanumeric sender ID (at most 11 letters, digits, spaces
+    /// and `+`, `-`, `_`, `&`, with a letter among them), or a Messaging Service SID (`MG…`). For voice a number in E.164.
+    #[schemars(length(min = 1, max = 34), regex(pattern = r"^[A-Za-z0-9 +_&-]+$"))]
     pub from: String,
 }
 

@@ -1,6 +1,7 @@
 //! Every CEL rule of the CRDs, with what it takes and what it refuses. The real API server's word on the same rules is
 //! asked by the cluster suite.
 
+use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 
 use super::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
@@ -281,6 +282,53 @@ fn a_provider_is_one_carrier() {
     accepted!(TelephonyProvider, with(&provider(), json!({"http": null, "twilio": twilio})));
     refused!(TelephonyProvider, with(&provider(), json!({"twilio": twilio})), "exactly one of twilio and http");
     refused!(TelephonyProvider, with(&provider(), json!({"http": null})), "exactly one of twilio and http");
+}
+
+#[test]
+fn a_twilio_account_has_a_token_or_an_api_key() {
+    let secret = json!({"name": "t", "key": "token"});
+    let key = json!({"sid": format!("SK{}", "0".repeat(32)), "secretRef": secret});
+    let twilio = |credential: Value| {
+        let account = json!({"accountSid": format!("AC{}", "0".repeat(32))});
+        with(&provider(), json!({"http": null, "twilio": with(&account, credential)}))
+    };
+    accepted!(TelephonyProvider, twilio(json!({"authTokenRef": secret})));
+    accepted!(TelephonyProvider, twilio(json!({"apiKey": key})));
+    refused!(TelephonyProvider, twilio(json!({})), "exactly one of authTokenRef and apiKey");
+    let both = json!({"authTokenRef": secret, "apiKey": key});
+    refused!(TelephonyProvider, twilio(both), "exactly one of authTokenRef and apiKey");
+}
+
+#[test]
+fn a_sender_is_one_that_networks_take_on_its_channel() {
+    let sender =
+        |channel: &str, from: &str| with(&provider(), json!({"senders": [{"channel": channel, "from": from}]}));
+    let service = format!("MG{}", "0a".repeat(16));
+    for good in
+        ["+15005550006", "12345", "123", "ACME", "ACME-AD", "Acme & Co", "A", "a_1+2 b-c&d", "911Rescue", &service]
+    {
+        accepted!(TelephonyProvider, sender("SMS", good));
+    }
+    for bad in ["Acme Passcodes", "ACME-ADVERTS", "12", "123456789", "+0123456789", "+1", "1-2", "   ", &service[1..]] {
+        refused!(TelephonyProvider, sender("SMS", bad), "an SMS comes from");
+    }
+    accepted!(TelephonyProvider, sender("Voice", "+15005550006"));
+    for bad in ["ACME", "12345", "15005550006", "+1500555000612345", &service] {
+        refused!(TelephonyProvider, sender("Voice", bad), "a call comes from");
+    }
+    let characters = pattern(&TelephonyProvider::crd(), "/senders/items/properties/from");
+    assert!(characters.is_match("Acme & Co-1_+"));
+    for bad in ["Acme.Co", "Acmé", "A,B", "A/B", ""] {
+        assert!(!characters.is_match(bad), "{bad}");
+    }
+}
+
+/// The pattern of a field of a spec, by its path there.
+fn pattern(crd: &impl serde::Serialize, field: &str) -> regex_automata::dfa::regex::Regex {
+    let crd = serde_json::to_value(crd).unwrap();
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let pattern = crd.pointer(&format!("{spec}{field}/pattern")).and_then(Value::as_str);
+    regex_automata::dfa::regex::Regex::new(pattern.unwrap()).unwrap()
 }
 
 #[test]

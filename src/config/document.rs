@@ -124,7 +124,11 @@ pub enum Carrier {
     Twilio {
         /// Account SID, `AC…`.
         account_sid: String,
-        /// Auth token.
+        /// SID of the API key that stands in for the account, `SK…`; a reader of the release before takes the account's
+        /// own, and this carrier alone refuses it then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        api_key_sid: Option<String>,
+        /// Auth token, or the API key's secret.
         auth_token: Secret<String>,
         /// `https://api.twilio.com` unless the user gave another.
         base_url: String,

@@ -1,8 +1,10 @@
 //! Reading a carrier's answer: what all carriers share, before any of them has its say.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use super::outcome::{Class, Refusal, Scope};
+use serde_json::{Map, Value};
+
+use super::outcome::{Class, Outcome, Refusal, Scope};
 
 /// The most that is read of a carrier's answer, in bytes. The longest documented answer is under 4 KiB.
 pub const MAX_ANSWER: usize = 64 * 1024;
@@ -51,9 +53,17 @@ impl CarrierAnswer {
         matches!(self.status, 200..=299)
     }
 
-    /// The body as a JSON object, when it is one.
-    pub(super) fn object(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
-        serde_json::from_slice(&self.body).ok()
+    /// The body's fields, when it is a JSON object.
+    pub(super) fn fields(&self) -> Option<Fields> {
+        let body = self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.body);
+        serde_json::from_slice(body).ok().map(Fields)
+    }
+
+    /// What became of the message when the status alone tells.
+    pub(super) fn by_status(&self) -> Outcome {
+        class_by_status(self.status).map_or(Outcome::Ambiguous { cause: "garbage" }, |class| {
+            Outcome::Refused(self.refusal(class, self.status_code()))
+        })
     }
 
     /// The refusal of a class, with the pause that the header asks for where pausing helps.
@@ -74,18 +84,52 @@ impl CarrierAnswer {
     }
 }
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// The fields of a JSON object that somebody else wrote. Null is absent, and so is a value of a kind that makes no sense in
+/// its place; a whole number may be written as text and a text of digits as a number; what is not asked for passes.
+#[derive(Default)]
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// A text without the white space around it, or the digits of a whole number.
+    pub(super) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.0.get(name)? {
+            Value::String(text) => Some(Cow::Borrowed(text.trim())),
+            Value::Number(number) if number.is_u64() || number.is_i64() => Some(Cow::Owned(number.to_string())),
+            _ => None,
+        }
+    }
+
+    /// A number that is neither negative nor larger than 32 bits.
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// Whether there is a list of that name.
+    pub(super) fn has_list(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Value::is_array)
+    }
+}
+
+/// Whether a status is the word of somebody who stopped waiting, or who found the same message in hand already: the carrier
+/// may have sent it. Besides HTTP's own these are what common proxies answer then.
+pub(super) const fn leaves_open(status: u16) -> bool {
+    matches!(status, 408 | 409 | 460 | 499 | 502 | 504 | 520 | 522 | 524 | 598 | 599)
+}
+
 /// The class of an error status whose body says nothing; `None` for a status that leaves open whether the message was sent.
 ///
-/// A 408, 502 or 504 says that somebody on the way gave up waiting: the carrier may have sent the message, so nothing is said.
-/// Any other 5xx is the carrier's own word that it did not.
+/// A 5xx that does not leave it open is the carrier's own word that it was not. A 4xx that is nobody's in particular may
+/// be about the number, the sender, the text or the account.
 /// A redirect is never followed with a passcode in hand, so it means that the configured URL is wrong.
 pub(super) const fn class_by_status(status: u16) -> Option<Class> {
     match status {
+        _ if leaves_open(status) => None,
         300..=399 | 401..=403 => Some(Class::PermanentConfig(Scope::Account)),
-        408 | 502 | 504 => None,
-        409 | 500..=599 => Some(Class::Transient),
         429 => Some(Class::Throttled),
-        400..=499 => Some(Class::MessageRejected),
+        400..=499 => Some(Class::Unknown),
+        500..=599 => Some(Class::Transient),
         _ => None,
     }
 }

@@ -54,6 +54,9 @@ pub enum InvalidProvider {
     /// An account SID is not one.
     #[error("the account SID is not AC and 32 hexadecimal digits")]
     AccountSid,
+    /// An API key's SID is not one.
+    #[error("the API key's SID is not SK and 32 hexadecimal digits")]
+    ApiKeySid,
     /// A sender that the carrier cannot send from on its channel.
     #[error("sender {index} cannot be used on its channel: {reason}")]
     Sender {
@@ -70,8 +73,10 @@ pub enum InvalidProvider {
 /// [`InvalidProvider`] when no request could ever be built from the configuration.
 pub fn adapter(provider: &Provider) -> Result<Box<dyn Adapter>, InvalidProvider> {
     match &provider.carrier {
-        Carrier::Twilio { account_sid, auth_token, base_url } => {
-            Ok(Box::new(twilio::Twilio::new(account_sid, auth_token, base_url, &provider.senders)?))
+        Carrier::Twilio { account_sid, api_key_sid, auth_token, base_url } => {
+            let credential =
+                twilio::Credential { account_sid, api_key_sid: api_key_sid.as_deref(), secret: auth_token };
+            Ok(Box::new(twilio::Twilio::new(&credential, base_url, &provider.senders)?))
         }
         Carrier::Http { url, token } => Ok(Box::new(http::Http::new(url, token, &provider.senders)?)),
     }

@@ -8,6 +8,7 @@ use crate::config::document::Probe;
 fn adapters() -> Vec<Box<dyn Adapter>> {
     let twilio = Carrier::Twilio {
         account_sid: "AC0123456789abcdef0123456789abcdef".into(),
+        api_key_sid: None,
         auth_token: "token".into(),
         base_url: "https://api.twilio.com".into(),
     };

@@ -13,7 +13,10 @@ use crate::{
 /// The key of the carrier's credential.
 #[must_use]
 pub fn credential_key(spec: &TelephonyProviderSpec) -> Option<&KeyRef> {
-    spec.twilio.as_ref().map(|twilio| &twilio.auth_token_ref).or_else(|| spec.http.as_ref().map(|http| &http.token_ref))
+    match (&spec.twilio, &spec.http) {
+        (Some(twilio), _) => twilio.secret_ref(),
+        (None, http) => http.as_ref().map(|http| &http.token_ref),
+    }
 }
 
 /// Reads what a carrier refers to and checks it.
@@ -25,7 +28,7 @@ pub async fn settings(provider: &TelephonyProvider, ctx: &Context) -> Result<Res
     let Some(key) = credential_key(spec) else {
         return Ok(Err(Problem::lasting(
             Ready::InvalidSpec,
-            "The spec names no carrier: one of twilio and http is needed.",
+            "The spec names no carrier with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
         )));
     };
     let secret = ctx.references.secret(&namespace, &key.name).await?;
@@ -52,6 +55,7 @@ fn build(
     let carrier = match (&spec.twilio, &spec.http) {
         (Some(twilio), _) => Carrier::Twilio {
             account_sid: twilio.account_sid.clone(),
+            api_key_sid: twilio.api_key.as_ref().map(|key| key.sid.clone()),
             auth_token: credential,
             base_url: twilio.base_url().to_owned(),
         },
@@ -105,6 +109,21 @@ mod tests {
         let built = build(&spec(&http, &json!([{"channel": "SMS", "from": "ACME"}])), "token".into(), None).unwrap();
         assert_eq!(built.probe, Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 });
         assert_eq!(built.max_in_flight, 256);
+    }
+
+    #[test]
+    fn an_api_key_takes_the_place_of_the_account_and_its_token() {
+        let account = format!("AC{}", "0".repeat(32));
+        let key = format!("SK{}", "1".repeat(32));
+        let secret_ref = json!({"name": "s", "key": "secret"});
+        let twilio = json!({"twilio": {"accountSid": account, "apiKey": {"sid": key, "secretRef": secret_ref}}});
+        let spec = spec(&twilio, &json!([{"channel": "SMS", "from": "ACME"}]));
+        assert_eq!(credential_key(&spec).map(|key| key.key.as_str()), Some("secret"));
+        let Carrier::Twilio { api_key_sid, auth_token, .. } = build(&spec, "s3cret".into(), None).unwrap().carrier
+        else {
+            panic!("not Twilio");
+        };
+        assert_eq!((api_key_sid, auth_token.expose().as_str()), (Some(key), "s3cret"));
     }
 
     #[test]

@@ -86,25 +86,25 @@ impl Adapter for Http {
     }
 
     fn outcome(&self, answer: &CarrierAnswer) -> Outcome {
-        let object = answer.object();
-        let field = |name: &str| object.as_ref().and_then(|object| object.get(name)).and_then(|value| value.as_str());
-        match (field("status"), answer.is_success()) {
-            (Some("accepted"), true) => field("id")
-                .and_then(answer::id)
+        let Some(fields) = answer.fields() else { return answer.by_status() };
+        match (fields.text("status").as_deref(), answer.is_success()) {
+            (Some("accepted"), true) => fields
+                .text("id")
+                .and_then(|id| answer::id(&id))
                 .map_or(Outcome::Ambiguous { cause: "garbage" }, |id| Outcome::Accepted { id }),
             (Some("accepted"), false) => Outcome::Ambiguous { cause: "garbage" },
             (Some("unknown"), _) => Outcome::Ambiguous { cause: "unknown" },
+            // The service's own word that it did not send, whatever the status and whatever the reason.
             (Some("refused"), _) => {
-                let class = field("class")
-                    .and_then(|class| class_named(class, field("scope")))
+                let class = fields
+                    .text("class")
+                    .and_then(|class| class_named(&class, fields.text("scope").as_deref()))
                     .or_else(|| class_by_status(answer.status))
-                    .unwrap_or(Class::Transient);
-                let code = field("code").and_then(answer::code).unwrap_or_else(|| answer.status_code());
-                Outcome::Refused(answer.refusal(class, code))
+                    .unwrap_or(Class::Unknown);
+                let code = fields.text("code").and_then(|code| answer::code(&code));
+                Outcome::Refused(answer.refusal(class, code.unwrap_or_else(|| answer.status_code())))
             }
-            _ => class_by_status(answer.status).map_or(Outcome::Ambiguous { cause: "garbage" }, |class| {
-                Outcome::Refused(answer.refusal(class, answer.status_code()))
-            }),
+            _ => answer.by_status(),
         }
     }
 
@@ -130,6 +130,7 @@ impl Adapter for Http {
 fn class_named(class: &str, scope: Option<&str>) -> Option<Class> {
     Some(match class {
         "permanent-destination" => Class::PermanentDestination,
+        "unreachable-here" => Class::UnreachableHere,
         "permanent-config" => Class::PermanentConfig(match scope {
             Some("sender") => Scope::Sender,
             Some("country") => Scope::Country,
@@ -139,6 +140,7 @@ fn class_named(class: &str, scope: Option<&str>) -> Option<Class> {
         "transient" => Class::Transient,
         "fraud-blocked" => Class::FraudBlocked,
         "message-rejected" => Class::MessageRejected,
+        "unknown" => Class::Unknown,
         _ => return None,
     })
 }

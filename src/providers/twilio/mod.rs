@@ -9,13 +9,12 @@ mod tests;
 
 use ::http::{Method, header};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::Value;
 use url::Url;
 use zeroize::Zeroize;
 
 use super::{
     Adapter, CarrierAnswer, CarrierRequest, Class, InvalidProvider, Message, Outcome, Probed, Refusal, Scope,
-    answer::{self, class_by_status},
+    answer::{self, Fields, class_by_status},
     sender, voice,
 };
 use crate::{
@@ -31,27 +30,63 @@ const MAX_TWIML: usize = 4_000;
 const VALIDITY_S: (u64, u64) = (6, 36_000);
 /// Twilio's answer to most requests that are made with test credentials, the probe's among them.
 const TEST_CREDENTIALS: u32 = 20_008;
+/// Twilio's answer to an API key that is not allowed to do this one thing, among other reasons.
+const NOT_AUTHORIZED: u32 = 70_051;
+/// What a resource says of itself when it was taken: from then on it is Twilio's, whatever else stands beside it.
+const UNDER_WAY: &[&str] = &[
+    "accepted",
+    "scheduled",
+    "queued",
+    "sending",
+    "sent",
+    "delivered",
+    "initiated",
+    "ringing",
+    "in-progress",
+    "completed",
+];
+
+/// What an account is called with.
+pub(super) struct Credential<'a> {
+    /// The account, which is in every path.
+    pub(super) account_sid: &'a str,
+    /// The API key that stands in for the account in the header.
+    pub(super) api_key_sid: Option<&'a str>,
+    /// The auth token, or the API key's secret.
+    pub(super) secret: &'a Secret<String>,
+}
 
 /// A `TelephonyProvider` with a `twilio` block.
 pub(super) struct Twilio {
-    account: Url,
+    probe: Probe,
     messages: Url,
     calls: Url,
     authorization: Secret<String>,
     senders: Vec<Sender>,
 }
 
+/// What shows whether the account works.
+enum Probe {
+    /// The account itself, which tells its state.
+    Account(Url),
+    /// The account's own numbers: most API keys may not look at the account.
+    Numbers(Url),
+}
+
 impl Twilio {
     pub(super) fn new(
-        account_sid: &str,
-        auth_token: &Secret<String>,
+        credential: &Credential<'_>,
         base_url: &str,
         senders: &[Sender],
     ) -> Result<Self, InvalidProvider> {
+        let Credential { account_sid, api_key_sid, secret } = *credential;
         if !is_sid(account_sid, "AC") {
             return Err(InvalidProvider::AccountSid);
         }
-        if auth_token.expose().is_empty() || !auth_token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+        if api_key_sid.is_some_and(|sid| !is_sid(sid, "SK")) {
+            return Err(InvalidProvider::ApiKeySid);
+        }
+        if secret.expose().is_empty() || !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(InvalidProvider::Credential);
         }
         for (index, sender) in senders.iter().enumerate() {
@@ -71,11 +106,18 @@ impl Twilio {
             ));
             url
         };
-        let mut pair = format!("{account_sid}:{}", auth_token.expose());
+        let probe = if api_key_sid.is_none() {
+            Probe::Account(below(String::new()))
+        } else {
+            let mut numbers = below("/IncomingPhoneNumbers".to_owned());
+            numbers.set_query(Some("PageSize=1"));
+            Probe::Numbers(numbers)
+        };
+        let mut pair = format!("{}:{}", api_key_sid.unwrap_or(account_sid), secret.expose());
         let authorization = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(&pair)));
         pair.zeroize();
         Ok(Self {
-            account: below(String::new()),
+            probe,
             messages: below("/Messages".to_owned()),
             calls: below("/Calls".to_owned()),
             authorization,
@@ -128,33 +170,33 @@ impl Adapter for Twilio {
     }
 
     fn outcome(&self, answer: &CarrierAnswer) -> Outcome {
-        let Some(object) = answer.object() else {
-            return class_by_status(answer.status).map_or(Outcome::Ambiguous { cause: "garbage" }, |class| {
-                Outcome::Refused(answer.refusal(class, answer.status_code()))
-            });
-        };
-        let code = object.get("code").and_then(number).or_else(|| object.get("error_code").and_then(number));
-        if let Some(code) = code {
-            let class = class_of(code, error_status(answer, &object));
-            return Outcome::Refused(answer.refusal(class, code.to_string()));
+        let Some(fields) = answer.fields() else { return answer.by_status() };
+        let state = fields.text("status");
+        let id = fields.text("sid").and_then(|sid| answer::id(&sid)).filter(|_| answer.is_success());
+        if let (Some(id), true) = (&id, state.as_deref().is_some_and(|state| UNDER_WAY.contains(&state))) {
+            return Outcome::Accepted { id: id.clone() };
         }
-        if let Some(class) = class_by_status(answer.status) {
-            return Outcome::Refused(answer.refusal(class, answer.status_code()));
+        if let Some(code) = code(&fields) {
+            return refused(answer, &fields, code);
         }
-        let text = |name: &str| object.get(name).and_then(Value::as_str);
-        match (answer.is_success(), text("status"), text("sid").and_then(answer::id)) {
-            (true, Some(status @ ("failed" | "undelivered" | "canceled")), _) => {
-                Outcome::Refused(answer.refusal(Class::Transient, format!("status-{status}")))
+        match (answer.is_success(), state.as_deref(), id) {
+            (false, _, _) => match class_by_status(answer.status) {
+                Some(class) => Outcome::Refused(answer.refusal(class, shown_code(answer, &fields))),
+                None => Outcome::Ambiguous { cause: "garbage" },
+            },
+            (true, Some(state @ ("failed" | "undelivered" | "canceled")), _) => {
+                Outcome::Refused(answer.refusal(Class::Transient, format!("status-{state}")))
             }
             (true, _, Some(id)) => Outcome::Accepted { id },
-            _ => Outcome::Ambiguous { cause: "garbage" },
+            (true, _, None) => Outcome::Ambiguous { cause: "garbage" },
         }
     }
 
     fn probe(&self) -> CarrierRequest {
+        let (Probe::Account(url) | Probe::Numbers(url)) = &self.probe;
         CarrierRequest {
             method: Method::GET,
-            url: self.account.clone(),
+            url: url.clone(),
             headers: vec![
                 (header::AUTHORIZATION, self.authorization.clone()),
                 (header::ACCEPT, Secret::from("application/json")),
@@ -164,23 +206,21 @@ impl Adapter for Twilio {
     }
 
     fn probed(&self, answer: &CarrierAnswer) -> Probed {
-        let object = answer.object().unwrap_or_default();
+        let fields = answer.fields().unwrap_or_default();
         let account = Class::PermanentConfig(Scope::Account);
-        let code = object.get("code").and_then(number);
-        match answer.status {
-            200 => match object.get("status").and_then(Value::as_str) {
+        match (answer.status, &self.probe, code(&fields)) {
+            (200, Probe::Account(_), _) => match fields.text("status").as_deref() {
                 Some("active") => Probed::Up,
-                Some(status @ ("suspended" | "closed")) => {
-                    Probed::Down(answer.refusal(account, format!("status-{status}")))
+                Some(state @ ("suspended" | "closed")) => {
+                    Probed::Down(answer.refusal(account, format!("status-{state}")))
                 }
                 _ => Probed::Unknown,
             },
-            403 if code == Some(TEST_CREDENTIALS) => Probed::Unknown,
-            401 | 403 => {
-                let code = code.map_or_else(|| answer.status_code(), |code| code.to_string());
-                Probed::Down(answer.refusal(account, code))
-            }
-            500..=599 => Probed::Down(answer.refusal(Class::Transient, answer.status_code())),
+            (200, Probe::Numbers(_), _) if fields.has_list("incoming_phone_numbers") => Probed::Up,
+            // It may send all the same: these credentials are not for looking.
+            (403, _, Some(TEST_CREDENTIALS)) | (401 | 403, Probe::Numbers(_), Some(NOT_AUTHORIZED)) => Probed::Unknown,
+            (401 | 403, _, _) => Probed::Down(answer.refusal(account, shown_code(answer, &fields))),
+            (500..=599, _, _) => Probed::Down(answer.refusal(Class::Transient, shown_code(answer, &fields))),
             _ => Probed::Unknown,
         }
     }
@@ -200,30 +240,38 @@ fn is_sid(text: &str, kind: &str) -> bool {
     text.strip_prefix(kind).is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// A code that is not null or zero, given as a number or as its digits.
-fn number(value: &Value) -> Option<u32> {
-    let code = match value {
-        Value::Number(number) => number.as_u64().and_then(|code| u32::try_from(code).ok()),
-        Value::String(digits) => digits.parse().ok(),
-        _ => None,
-    };
-    code.filter(|code| *code != 0)
+/// The code of an error, or the one that a resource carries; zero is none.
+fn code(fields: &Fields) -> Option<u32> {
+    ["code", "error_code"].into_iter().find_map(|name| fields.number(name).filter(|code| *code != 0))
+}
+
+/// What is shown for a code: Twilio's own, even one that is no number, else the status.
+fn shown_code(answer: &CarrierAnswer, fields: &Fields) -> String {
+    let own = fields.text("code").filter(|code| code != "0").and_then(|code| answer::code(&code));
+    own.unwrap_or_else(|| answer.status_code())
+}
+
+/// What a code says of the message. Who stopped waiting for Twilio does not know Twilio's reasons, so a status that leaves
+/// the message open outweighs a code that says no more than that something went wrong.
+fn refused(answer: &CarrierAnswer, fields: &Fields, code: u32) -> Outcome {
+    let class = codes::class(code).unwrap_or_else(|| class_of_unlisted(error_status(answer, fields)));
+    let says_little = matches!(class, Class::Transient | Class::Unknown);
+    if codes::leaves_open(code) || (says_little && answer::leaves_open(answer.status)) {
+        return Outcome::Ambiguous { cause: "unknown" };
+    }
+    Outcome::Refused(answer.refusal(class, code.to_string()))
 }
 
 /// The error status of an answer: its own, or for a refusal inside a 200 the one that the body repeats.
-fn error_status(answer: &CarrierAnswer, object: &serde_json::Map<String, Value>) -> u16 {
-    if answer.is_success() {
-        object.get("status").and_then(number).and_then(|status| u16::try_from(status).ok()).unwrap_or(answer.status)
-    } else {
-        answer.status
-    }
+fn error_status(answer: &CarrierAnswer, fields: &Fields) -> u16 {
+    let repeated = fields.number("status").and_then(|status| u16::try_from(status).ok());
+    repeated.filter(|_| answer.is_success()).unwrap_or(answer.status)
 }
 
-/// The class of a code. Twilio adds codes for kinds of numbers it cannot reach, all of them 21xxx with a 400, so an
-/// unknown one of those is about the number; any other unknown code is as good as its status.
-fn class_of(code: u32, status: u16) -> Class {
-    codes::class(code).unwrap_or_else(|| match (code, status) {
-        (21_000..=21_999, 400) => Class::PermanentDestination,
-        _ => class_by_status(status).unwrap_or(Class::Transient),
-    })
+/// The class of a code that is not in the table. With 403 Twilio refuses accounts, countries and numbers alike.
+fn class_of_unlisted(status: u16) -> Class {
+    match status {
+        403 => Class::Unknown,
+        _ => class_by_status(status).unwrap_or(Class::Unknown),
+    }
 }

@@ -1,0 +1,5 @@
+//! What comes from outside: bodies and inputs that were not written for this project, read by tables. Each file of data
+//! notes its source.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod providers;
