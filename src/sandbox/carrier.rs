@@ -31,6 +31,8 @@ pub(crate) struct Asked {
     pub(crate) channel: Channel,
     pub(crate) to: String,
     pub(crate) from: Option<String>,
+    /// The pool of senders that the vendor is to choose from.
+    pub(crate) service: Option<String>,
     pub(crate) text: String,
     pub(crate) said: u32,
     /// The caller's own id of the message, where the vendor knows one.
@@ -41,8 +43,8 @@ pub(crate) struct Asked {
 pub(crate) enum Reading {
     /// A message to be sent.
     Send(Asked),
-    /// A look at the account.
-    Probe,
+    /// A look at the account, and what it shows.
+    Probe(Answer),
     /// The answer to a message that was accepted before.
     Repeat(Answer),
     /// Something the vendor refuses.
@@ -57,8 +59,6 @@ pub(crate) trait Vendor: Send + Sync + 'static {
     fn new_id(&self, asked: &Asked) -> String;
     /// The answer to an accepted message.
     fn accepted(&self, asked: &Asked, id: &str) -> Answer;
-    /// The answer to a look at the account.
-    fn account(&self) -> Answer;
     /// A refusal on demand.
     fn refusal(&self, code: &str, status: Option<u16>, class: Option<&str>, scope: Option<&str>) -> Answer;
     /// The answer of a vendor that does not know what became of the message.
@@ -265,19 +265,18 @@ impl Carrier {
         }
     }
 
-    async fn probe(&self, fault: Option<&FaultKind>) -> Reply {
-        let account = self.vendor.account();
+    async fn probe(&self, shown: Answer, fault: Option<&FaultKind>) -> Reply {
         match fault {
-            None | Some(FaultKind::Unknown { .. }) => account.into(),
+            None | Some(FaultKind::Unknown { .. }) => shown.into(),
             Some(FaultKind::Slow { ms }) => {
                 tokio::time::sleep(pause(*ms)).await;
-                account.into()
+                shown.into()
             }
             Some(FaultKind::Down) => Self::unavailable().into(),
             Some(FaultKind::Hang { .. }) => Reply::Hang,
             Some(FaultKind::Reset { .. }) => Reply::Reset,
             Some(FaultKind::Garbage { .. }) => garbage().into(),
-            Some(FaultKind::Trickle { ms, .. }) => Reply::Trickle(account, pause(*ms)),
+            Some(FaultKind::Trickle { ms, .. }) => Reply::Trickle(shown, pause(*ms)),
             Some(FaultKind::Refuse { code, status, class, scope }) => {
                 self.vendor.refusal(code, *status, class.as_deref(), scope.as_deref()).into()
             }
@@ -298,10 +297,10 @@ impl Carrier {
         };
         let reply = match self.vendor.read(&request) {
             Reading::Refused(answer) | Reading::Repeat(answer) => answer.into(),
-            Reading::Probe => {
+            Reading::Probe(shown) => {
                 "probe".clone_into(&mut call.what);
                 call.fault = self.faults.for_probe();
-                self.probe(call.fault.as_ref()).await
+                self.probe(shown, call.fault.as_ref()).await
             }
             Reading::Send(asked) => {
                 call.what = match asked.channel {

@@ -107,6 +107,7 @@ impl JsonAccount {
             channel: body.channel,
             to: body.to,
             from: body.from,
+            service: None,
             text: body.text,
             said: 1,
             key: Some(body.message_id),
@@ -125,7 +126,7 @@ impl Vendor for JsonAccount {
             ));
         }
         if request.method == Method::GET {
-            return Reading::Probe;
+            return Reading::Probe(Answer::json(StatusCode::OK, &json!({"status": "ok"})));
         }
         if request.method != Method::POST {
             return Reading::Refused(rejected(StatusCode::METHOD_NOT_ALLOWED, "method"));
@@ -139,10 +140,6 @@ impl Vendor for JsonAccount {
 
     fn accepted(&self, _: &Asked, id: &str) -> Answer {
         Answer::json(StatusCode::OK, &json!({"status": "accepted", "id": id}))
-    }
-
-    fn account(&self) -> Answer {
-        Answer::json(StatusCode::OK, &json!({"status": "ok"}))
     }
 
     fn refusal(&self, code: &str, status: Option<u16>, class: Option<&str>, scope: Option<&str>) -> Answer {

@@ -62,6 +62,8 @@ pub enum VendorOptions {
         account_sid: String,
         /// The Basic password.
         auth_token: Secret,
+        /// The account's standard API keys: SID (`SK` and 32 hexadecimal digits) and secret.
+        api_keys: Vec<(String, Secret)>,
         /// The senders the account owns; any well-formed one when empty.
         senders: Vec<String>,
     },
@@ -75,8 +77,8 @@ pub enum VendorOptions {
 impl VendorOptions {
     fn build(self) -> Box<dyn Vendor> {
         match self {
-            Self::Twilio { account_sid, auth_token, senders } => {
-                Box::new(twilio::TwilioAccount::new(account_sid, auth_token, senders))
+            Self::Twilio { account_sid, auth_token, api_keys, senders } => {
+                Box::new(twilio::TwilioAccount::new(account_sid, auth_token, api_keys, senders))
             }
             Self::Json { token } => Box::new(json_carrier::JsonAccount::new(token)),
         }
@@ -93,6 +95,7 @@ impl CarrierOptions {
             vendor: VendorOptions::Twilio {
                 account_sid: account_sid.into(),
                 auth_token: Secret::new(auth_token),
+                api_keys: Vec::new(),
                 senders: Vec::new(),
             },
         }

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use hookswitch::config::document::{Carrier, Probe, Provider, Sender};
+use hookswitch::message::Channel as Sends;
+use hookswitch::providers::{self, CarrierAnswer, CarrierRequest, Outcome, Probed, adapter};
 use hookswitch::sandbox::carrier::Moment;
 use hookswitch::sandbox::faults::{Fault, FaultKind};
 use hookswitch::sandbox::inbox::Channel;
 use serde_json::{Value, json};
 
-use crate::scene::{Got, HANDSET, JSON_TOKEN, SENDER, SID, Scene, TWILIO_TOKEN, got};
+use crate::scene::{API_KEY, Got, HANDSET, JSON_TOKEN, SENDER, SID, Scene, TWILIO_TOKEN, got};
 
 impl Scene {
     fn twilio(&self, resource: &str) -> String {
@@ -107,6 +110,68 @@ async fn twilio_accepts_a_messaging_service_and_every_documented_parameter_type(
         ])
         .await;
     assert_eq!((sent.status.as_u16(), &sent.body["status"]), (201, &json!("accepted")));
+    assert_eq!(sent.body["messaging_service_sid"], "MG0123456789abcdef0123456789abcdef");
+    assert_eq!(sent.body["from"], Value::Null);
+}
+
+#[tokio::test]
+async fn twilio_takes_an_api_key_for_everything_but_a_look_at_the_account() {
+    let scene = Scene::new().await;
+    let signed = |request: reqwest::RequestBuilder, secret| got(request.basic_auth(API_KEY.0, Some(secret)));
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(GOOD).finish();
+    let sent = scene.http.post(scene.twilio(&format!("{SID}/Messages.json"))).body(body);
+    let sent = sent.header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(signed(sent, API_KEY.1).await.unwrap().status, 201);
+    let account = signed(scene.http.get(scene.twilio(&format!("{SID}.json"))), API_KEY.1).await.unwrap();
+    assert_eq!((account.status.as_u16(), &account.body["code"]), (401, &json!(20003)));
+    let list = format!("{SID}/IncomingPhoneNumbers.json?PageSize=1");
+    let numbers = signed(scene.http.get(scene.twilio(&list)), API_KEY.1).await.unwrap();
+    assert_eq!((numbers.status.as_u16(), &numbers.body["page_size"]), (200, &json!(1)));
+    assert_eq!(numbers.body["incoming_phone_numbers"][0]["phone_number"], SENDER);
+    let wrong = signed(scene.http.get(scene.twilio(&list)), "wrong").await.unwrap();
+    assert_eq!((wrong.status.as_u16(), &wrong.body["code"]), (401, &json!(20003)));
+}
+
+/// The adapter's own requests, sent as they are, and what it makes of the answers.
+async fn spoken(scene: &Scene, request: CarrierRequest) -> CarrierAnswer {
+    let mut sent = scene.http.request(request.method, request.url).body(request.body.expose().clone());
+    for (name, value) in request.headers {
+        sent = sent.header(name, value.expose());
+    }
+    let answer = sent.send().await.unwrap();
+    let status = answer.status().as_u16();
+    CarrierAnswer { status, retry_after: None, body: answer.bytes().await.unwrap().to_vec() }
+}
+
+#[tokio::test]
+async fn the_gateways_adapter_is_understood_with_a_token_and_with_an_api_key() {
+    let scene = Scene::new().await;
+    for (api_key_sid, secret) in [(None, TWILIO_TOKEN), (Some(API_KEY.0.to_owned()), API_KEY.1)] {
+        let base_url = format!("https://{}", scene.sandbox.carrier("twilio").unwrap().addr());
+        let sender = |channel, from: &str| Sender { channel, countries: Vec::new(), from: from.to_owned() };
+        let twilio = adapter(&Provider {
+            carrier: Carrier::Twilio { account_sid: SID.to_owned(), api_key_sid, auth_token: secret.into(), base_url },
+            senders: vec![sender(Sends::Sms, SENDER), sender(Sends::Voice, SENDER)],
+            probe: Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 },
+            max_in_flight: 1,
+            ca_bundle: None,
+        })
+        .unwrap();
+        assert_eq!(twilio.probed(&spoken(&scene, twilio.probe()).await), Probed::Up);
+        for channel in [Sends::Sms, Sends::Voice] {
+            let message = providers::Message {
+                id: "m-1".into(),
+                channel,
+                to: HANDSET.parse().unwrap(),
+                country: None,
+                text: TEXT.into(),
+                locale: None,
+                ttl: Some(Duration::ZERO),
+            };
+            let outcome = twilio.outcome(&spoken(&scene, twilio.request(&message).unwrap()).await);
+            assert!(matches!(outcome, Outcome::Accepted { .. }), "{channel:?}: {outcome:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -212,7 +277,7 @@ async fn twilio_refuses_a_missing_or_too_long_body() {
 async fn twilio_refuses_a_missing_malformed_or_foreign_sender() {
     sms_refused(&[GOOD[0], GOOD[2]], 400, 21603).await;
     sms_refused(&[GOOD[0], GOOD[2], ("From", "A name far too long")], 400, 21212).await;
-    sms_refused(&[GOOD[0], GOOD[2], ("From", "+15005550007")], 400, 21606).await;
+    sms_refused(&[GOOD[0], GOOD[2], ("From", "+15005550007")], 400, 21660).await;
 }
 
 #[tokio::test]

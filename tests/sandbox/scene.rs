@@ -18,6 +18,7 @@ pub(crate) const TOKEN: &str = "token-of-the-org";
 pub(crate) const POWERLESS: &str = "token-without-permission";
 pub(crate) const SID: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TWILIO_TOKEN: &str = "token-of-twilio";
+pub(crate) const API_KEY: (&str, &str) = ("SK0123456789abcdef0123456789abcdef", "secret-of-the-key");
 pub(crate) const JSON_TOKEN: &str = "token-of-the-json-carrier";
 pub(crate) const SECRET: &str = "Basic aG9vazpzZWNyZXQ=";
 pub(crate) const SENDER: &str = "+15005550006";
@@ -54,8 +55,9 @@ impl Scene {
         org.powerless_tokens = vec![hookswitch::sandbox::secret::Secret::new(POWERLESS)];
         change(&mut org);
         let mut twilio = CarrierOptions::twilio("twilio", SID, TWILIO_TOKEN);
-        if let hookswitch::sandbox::VendorOptions::Twilio { senders, .. } = &mut twilio.vendor {
+        if let hookswitch::sandbox::VendorOptions::Twilio { senders, api_keys, .. } = &mut twilio.vendor {
             senders.push(SENDER.to_owned());
+            api_keys.push((API_KEY.0.to_owned(), hookswitch::sandbox::secret::Secret::new(API_KEY.1)));
         }
         let sandbox = Sandbox::start(Options {
             orgs: vec![org],

@@ -33,6 +33,9 @@ pub struct Serve {
     /// A Twilio account as [NAME=]SID:TOKEN.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_ACCOUNTS", value_delimiter = ',', hide_env_values = true)]
     twilio_account: Vec<String>,
+    /// An API key of a Twilio account as NAME=SID:SECRET.
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_API_KEYS", value_delimiter = ',', hide_env_values = true)]
+    twilio_api_key: Vec<String>,
     /// A sender a Twilio account owns as NAME=SENDER; any when none is given.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_SENDERS", value_delimiter = ',')]
     twilio_sender: Vec<String>,
@@ -147,6 +150,14 @@ impl Serve {
             .iter()
             .map(|word| pair(word, '=', "--twilio-sender is NAME=SENDER"))
             .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut api_keys = self
+            .twilio_api_key
+            .iter()
+            .map(|word| {
+                let (name, key) = pair(word, '=', API_KEY)?;
+                Ok((name, pair(&key, ':', API_KEY)?))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let mut carriers = Vec::new();
         for (at, word) in self.twilio_account.iter().enumerate() {
             let (account, token) = pair(word, ':', "--twilio-account is [NAME=]SID:TOKEN")?;
@@ -156,11 +167,23 @@ impl Serve {
                 None => (account.clone(), account),
             };
             let own = senders.extract_if(.., |(of, _)| *of == name).map(|(_, sender)| sender).collect();
+            let keys = api_keys
+                .extract_if(.., |(of, _)| *of == name)
+                .map(|(_, (sid, secret))| (sid, Secret::new(secret)))
+                .collect();
             carriers.push(CarrierOptions {
                 name,
                 listen: self.carrier_listen,
-                vendor: VendorOptions::Twilio { account_sid: sid, auth_token: Secret::new(token), senders: own },
+                vendor: VendorOptions::Twilio {
+                    account_sid: sid,
+                    auth_token: Secret::new(token),
+                    api_keys: keys,
+                    senders: own,
+                },
             });
+        }
+        if let Some((name, _)) = api_keys.first() {
+            bail!("--twilio-api-key names {name}, which is no Twilio account");
         }
         if let Some((name, _)) = senders.first() {
             bail!("--twilio-sender names {name}, which is no Twilio account");
@@ -175,6 +198,9 @@ impl Serve {
         Ok(carriers)
     }
 }
+
+/// How an API key is given.
+const API_KEY: &str = "--twilio-api-key is NAME=SID:SECRET";
 
 /// Splits at the first separator; the word itself is never in the error, it may hold a token.
 fn pair(word: &str, at: char, usage: &'static str) -> anyhow::Result<(String, String)> {
@@ -225,15 +251,16 @@ mod tests {
     #[test]
     fn accounts_take_ports_in_order_and_the_first_twilio_account_is_called_twilio() {
         let serve = parsed(&format!(
-            "--twilio-account {SID}:a --twilio-account second={SID}:b --json-account acme:c --twilio-sender second=+15005550006"
+            "--twilio-account {SID}:a --twilio-account second={SID}:b --json-account acme:c --twilio-sender second=+15005550006 --twilio-api-key second=SK1:d"
         ));
         let carriers = serve.carriers().unwrap();
         let seen: Vec<_> = carriers.iter().map(|c| (c.name.as_str(), c.listen.port())).collect();
         assert_eq!(seen, [("twilio", 8450), ("second", 8451), ("acme", 8452)]);
-        let VendorOptions::Twilio { senders, .. } = &carriers[1].vendor else {
+        let VendorOptions::Twilio { senders, api_keys, .. } = &carriers[1].vendor else {
             panic!("not Twilio");
         };
         assert_eq!(senders, &["+15005550006"]);
+        assert_eq!(api_keys.iter().map(|(sid, _)| sid.as_str()).collect::<Vec<_>>(), ["SK1"]);
     }
 
     #[test]
@@ -260,5 +287,9 @@ mod tests {
         }
         assert!(parsed("--json-account name").carriers().is_err());
         assert!(parsed("--twilio-sender x=+1500").carriers().is_err());
+        for line in ["--twilio-api-key x=SK1:secretalone", "--twilio-api-key secretalone"] {
+            let error = format!("{:#}", parsed(line).carriers().unwrap_err());
+            assert!(!error.contains("secretalone"), "{error}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::exchange::{Answer, Request};
 use super::inbox::Channel;
 use super::phone::is_e164;
 use super::secret::Secret;
-use params::{CALL, Form, MESSAGE};
+use params::{CALL, Form, MESSAGE, NUMBERS};
 
 /// The longest `Body`, in characters.
 const MAX_BODY: usize = 1_600;
@@ -28,27 +28,35 @@ const MAX_TWIML: usize = 4_000;
 pub(crate) struct TwilioAccount {
     sid: String,
     token: Secret,
+    api_keys: Vec<(String, Secret)>,
     senders: Vec<String>,
     made: Timestamp,
 }
 
+/// Whom a request's credentials stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// The account itself.
+    Account,
+    /// One of its standard API keys, which may do everything but look at accounts.
+    ApiKey,
+}
+
 impl TwilioAccount {
-    pub(crate) fn new(sid: String, token: Secret, senders: Vec<String>) -> Self {
-        Self { sid, token, senders, made: Timestamp::now() }
+    pub(crate) fn new(sid: String, token: Secret, api_keys: Vec<(String, Secret)>, senders: Vec<String>) -> Self {
+        Self { sid, token, api_keys, senders, made: Timestamp::now() }
     }
 
-    fn is_authorized(&self, request: &Request) -> bool {
+    fn caller(&self, request: &Request) -> Option<Caller> {
         use base64::Engine as _;
-        let Some(encoded) = request.header("authorization").and_then(|value| value.strip_prefix("Basic ")) else {
-            return false;
-        };
-        let Ok(decoded) = base64::engine::general_purpose::STANDARD.decode(encoded) else {
-            return false;
-        };
-        let Ok(pair) = String::from_utf8(decoded) else {
-            return false;
-        };
-        pair.split_once(':').is_some_and(|(user, password)| user == self.sid && self.token.is(password))
+        let encoded = request.header("authorization")?.strip_prefix("Basic ")?;
+        let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+        let pair = String::from_utf8(decoded).ok()?;
+        let (user, password) = pair.split_once(':')?;
+        if user == self.sid && self.token.is(password) {
+            return Some(Caller::Account);
+        }
+        self.api_keys.iter().any(|(sid, secret)| user == sid && secret.is(password)).then_some(Caller::ApiKey)
     }
 
     fn owns(&self, sender: &str) -> bool {
@@ -91,11 +99,7 @@ impl TwilioAccount {
                 return Err(error(400, 21212, "Invalid 'From' Phone Number"));
             }
             if !self.owns(from) {
-                return Err(error(
-                    400,
-                    21606,
-                    "The 'From' phone number provided is not a valid message-capable phone number for this account",
-                ));
+                return Err(error(400, 21660, "Mismatch between the 'From' number and the account"));
             }
         } else if form.get("MessagingServiceSid").is_none() {
             return Err(error(400, 21603, "A 'From' phone number or a MessagingServiceSid is required."));
@@ -104,6 +108,7 @@ impl TwilioAccount {
             channel: Channel::Sms,
             to,
             from: from.map(str::to_owned),
+            service: form.get("MessagingServiceSid").map(str::to_owned),
             text: text.to_owned(),
             said: 1,
             key: None,
@@ -139,6 +144,7 @@ impl TwilioAccount {
             channel: Channel::Voice,
             to,
             from: Some(from.to_owned()),
+            service: None,
             text: speech.text,
             said: speech.times,
             key: None,
@@ -152,14 +158,13 @@ impl Vendor for TwilioAccount {
         let ["2010-04-01", "Accounts", rest @ ..] = segments.as_slice() else {
             return Reading::Refused(not_found());
         };
-        if !self.is_authorized(request) {
-            return Reading::Refused(
-                error(401, 20003, "Authenticate").with("www-authenticate", "Basic realm=\"Twilio API\""),
-            );
-        }
+        let Some(caller) = self.caller(request) else {
+            return Reading::Refused(not_authenticated());
+        };
         let own = format!("{}.json", self.sid);
         let (method, resource) = match rest {
             [account] if *account == own => (Method::GET, "account"),
+            [sid, "IncomingPhoneNumbers.json"] if *sid == self.sid => (Method::GET, "numbers"),
             [sid, "Messages.json"] if *sid == self.sid => (Method::POST, "message"),
             [sid, "Calls.json"] if *sid == self.sid => (Method::POST, "call"),
             _ => return Reading::Refused(not_found()),
@@ -168,8 +173,13 @@ impl Vendor for TwilioAccount {
             return Reading::Refused(error(405, 20004, "Method not allowed"));
         }
         let asked = match resource {
-            "account" if request.query.is_empty() => return Reading::Probe,
+            "account" if caller == Caller::ApiKey => Err(not_authenticated()),
+            "account" if request.query.is_empty() => return Reading::Probe(self.account()),
             "account" => Err(error(400, 20001, "Unknown parameters")),
+            "numbers" => match params::read(request.query.as_bytes(), NUMBERS) {
+                Ok(query) => return Reading::Probe(self.numbers(&query)),
+                Err(refused) => Err(refused),
+            },
             "message" => self.message(request),
             _ => self.call(request),
         };
@@ -192,6 +202,31 @@ impl Vendor for TwilioAccount {
         Answer::json(StatusCode::CREATED, &body)
     }
 
+    fn refusal(&self, code: &str, status: Option<u16>, _class: Option<&str>, _scope: Option<&str>) -> Answer {
+        let code: u32 = code.parse().unwrap_or(20500);
+        let usual = match code {
+            20003 | 70051 => 401,
+            10001 | 20005 | 20006 | 20008 | 20403 | 60205 | 60410 | 60605 => 403,
+            20404 => 404,
+            20409 => 409,
+            20429 | 60203 | 60212 | 63038 => 429,
+            20500 => 500,
+            20503 => 503,
+            _ => 400,
+        };
+        error(status.unwrap_or(usual), code, "Refused on demand")
+    }
+
+    fn unknown(&self) -> Answer {
+        error(500, 20500, "Internal Server Error")
+    }
+
+    fn remember(&self, _: &Asked, _: &Answer) {
+        // Twilio has no idempotency key: the same request again is a second message.
+    }
+}
+
+impl TwilioAccount {
     fn account(&self) -> Answer {
         let uri = format!("/2010-04-01/Accounts/{}", self.sid);
         Answer::json(
@@ -214,30 +249,32 @@ impl Vendor for TwilioAccount {
         )
     }
 
-    fn refusal(&self, code: &str, status: Option<u16>, _class: Option<&str>, _scope: Option<&str>) -> Answer {
-        let code: u32 = code.parse().unwrap_or(20500);
-        let usual = match code {
-            20003 => 401,
-            20403 | 20005 | 10001 => 403,
-            20404 => 404,
-            20429 => 429,
-            20500 => 500,
-            20503 => 503,
-            _ => 400,
-        };
-        error(status.unwrap_or(usual), code, "Refused on demand")
+    fn numbers(&self, query: &Form) -> Answer {
+        let size: usize = query.get("PageSize").and_then(|size| size.parse().ok()).unwrap_or(50);
+        let uri = format!("/2010-04-01/Accounts/{}/IncomingPhoneNumbers.json", self.sid);
+        let numbers: Vec<_> = self
+            .senders
+            .iter()
+            .filter(|sender| is_e164(sender))
+            .take(size)
+            .map(|number| json!({"account_sid": self.sid, "phone_number": number, "friendly_name": number}))
+            .collect();
+        Answer::json(
+            StatusCode::OK,
+            &json!({
+                "end": numbers.len().saturating_sub(1),
+                "first_page_uri": format!("{uri}?PageSize={size}&Page=0"),
+                "incoming_phone_numbers": numbers,
+                "next_page_uri": null,
+                "page": 0,
+                "page_size": size,
+                "previous_page_uri": null,
+                "start": 0,
+                "uri": format!("{uri}?PageSize={size}&Page=0"),
+            }),
+        )
     }
 
-    fn unknown(&self) -> Answer {
-        error(500, 20500, "Internal Server Error")
-    }
-
-    fn remember(&self, _: &Asked, _: &Answer) {
-        // Twilio has no idempotency key: the same request again is a second message.
-    }
-}
-
-impl TwilioAccount {
     fn message_resource(&self, asked: &Asked, id: &str) -> Value {
         let now = twilio_time(Timestamp::now());
         let uri = format!("/2010-04-01/Accounts/{}/Messages/{id}", self.sid);
@@ -252,7 +289,7 @@ impl TwilioAccount {
             "error_code": null,
             "error_message": null,
             "from": asked.from,
-            "messaging_service_sid": null,
+            "messaging_service_sid": asked.service,
             "num_media": "0",
             "num_segments": segments(&asked.text).to_string(),
             "price": null,
@@ -302,11 +339,11 @@ impl TwilioAccount {
     }
 }
 
-/// A long code or short code in digits, or up to eleven letters, digits and spaces with a letter.
+/// A long code or short code in digits, or up to eleven letters, digits, spaces, and `+`, `-`, `_`, `&` with a letter.
 fn is_sms_sender(from: &str) -> bool {
     let is_short_code = (3..=8).contains(&from.len()) && from.bytes().all(|b| b.is_ascii_digit());
     let is_name = (1..=11).contains(&from.len())
-        && from.bytes().all(|b| b.is_ascii_alphanumeric() || b" -_&.+".contains(&b))
+        && from.bytes().all(|b| b.is_ascii_alphanumeric() || b" -_&+".contains(&b))
         && from.bytes().any(|b| b.is_ascii_alphabetic());
     is_e164(from) || is_short_code || is_name
 }
@@ -316,6 +353,10 @@ fn segments(text: &str) -> usize {
     let (units, one, each) =
         if text.is_ascii() { (text.len(), 160, 153) } else { (text.encode_utf16().count(), 70, 67) };
     if units <= one { 1 } else { units.div_ceil(each) }
+}
+
+fn not_authenticated() -> Answer {
+    error(401, 20003, "Authenticate").with("www-authenticate", "Basic realm=\"Twilio API\"")
 }
 
 fn not_found() -> Answer {

@@ -68,6 +68,17 @@ pub(super) const MESSAGE: &[Param] = &[
     one("Tags", Kind::Text),
 ];
 
+/// `ListIncomingPhoneNumber`.
+pub(super) const NUMBERS: &[Param] = &[
+    one("PageSize", Kind::Int { min: 1, max: 1_000 }),
+    one("Page", ANY_INT),
+    one("PageToken", Kind::Text),
+    one("PhoneNumber", Kind::Text),
+    one("FriendlyName", Kind::Text),
+    one("Beta", Kind::Bool),
+    one("Origin", Kind::Text),
+];
+
 /// `CreateCallRequest`.
 pub(super) const CALL: &[Param] = &[
     one("To", Kind::Text),
