@@ -93,9 +93,10 @@ pub struct HookAuth {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 pub struct HeaderAuth {
-    /// The header. Absent: `Authorization`.
+    /// The header. Absent: `Authorization`. Some proxies drop names with an underscore, nginx among them unless it is told
+    /// not to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9-]+$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'user-agent', 'x-hookswitch-owner'])").message("this header cannot carry the secret: it is reserved"))]
     pub name: Option<String>,
     /// The Secret's key that holds the header's whole value, at least 16 characters. Absent: a value is generated and
@@ -109,7 +110,7 @@ pub struct HeaderAuth {
 #[schemars(inline)]
 pub struct HookHeader {
     /// Its name.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9-]+$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'user-agent', 'authorization', 'x-hookswitch-owner'])").message("this header is reserved"))]
     pub name: String,
     /// Its value, which Okta's API shows in clear.

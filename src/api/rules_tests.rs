@@ -332,6 +332,19 @@ fn pattern(crd: &impl serde::Serialize, field: &str) -> regex_automata::dfa::reg
 }
 
 #[test]
+fn a_header_may_have_any_name_that_http_allows() {
+    for field in ["/auth/properties/header/properties/name", "/headers/items/properties/name"] {
+        let name = pattern(&TelephonyHook::crd(), field);
+        for good in ["auth_secret", "X-Secret", "x.y", "!#$%&'*+-.^_`|~1a"] {
+            assert!(name.is_match(good), "{good}");
+        }
+        for bad in ["", "a b", "a:b", "a(b)", "a\tb", "a\"b", "a/b", "ä"] {
+            assert!(!name.is_match(bad), "{bad}");
+        }
+    }
+}
+
+#[test]
 fn a_carrier_is_probed_within_bounds() {
     accepted!(TelephonyProvider, with(&provider(), json!({"probe": {"interval": "1s", "timeout": "100ms"}})));
     for bad in ["999ms", "2h"] {
