@@ -106,13 +106,12 @@ impl Twilio {
             ));
             url
         };
-        let probe = match api_key_sid {
-            None => Probe::Account(below(String::new())),
-            Some(_) => {
-                let mut numbers = below("/IncomingPhoneNumbers".to_owned());
-                numbers.set_query(Some("PageSize=1"));
-                Probe::Numbers(numbers)
-            }
+        let probe = if api_key_sid.is_none() {
+            Probe::Account(below(String::new()))
+        } else {
+            let mut numbers = below("/IncomingPhoneNumbers".to_owned());
+            numbers.set_query(Some("PageSize=1"));
+            Probe::Numbers(numbers)
         };
         let mut pair = format!("{}:{}", api_key_sid.unwrap_or(account_sid), secret.expose());
         let authorization = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(&pair)));

@@ -150,7 +150,6 @@ impl Serve {
             .iter()
             .map(|word| pair(word, '=', "--twilio-sender is NAME=SENDER"))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        const API_KEY: &str = "--twilio-api-key is NAME=SID:SECRET";
         let mut api_keys = self
             .twilio_api_key
             .iter()
@@ -199,6 +198,9 @@ impl Serve {
         Ok(carriers)
     }
 }
+
+/// How an API key is given.
+const API_KEY: &str = "--twilio-api-key is NAME=SID:SECRET";
 
 /// Splits at the first separator; the word itself is never in the error, it may hold a token.
 fn pair(word: &str, at: char, usage: &'static str) -> anyhow::Result<(String, String)> {
