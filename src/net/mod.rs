@@ -6,14 +6,17 @@
 
 mod body;
 mod connector;
+mod dial;
 mod failure;
 mod guard;
+mod leave;
 mod policy;
-mod reach;
+mod pool;
 mod resolver;
 mod roots;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use connector::{Answer, Connector, Request, client, permits};
 pub use failure::SendError;
