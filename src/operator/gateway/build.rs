@@ -88,7 +88,7 @@ impl Names {
         hosts
     }
 
-    fn selector(&self) -> Value {
+    pub(super) fn selector(&self) -> Value {
         json!({
             "app.kubernetes.io/name": "hookswitch",
             "app.kubernetes.io/component": "gateway",
@@ -102,7 +102,7 @@ impl Names {
         labels
     }
 
-    fn meta(&self, name: &str) -> Value {
+    pub(super) fn meta(&self, name: &str) -> Value {
         json!({"name": name, "namespace": self.namespace, "labels": self.labels()})
     }
 
@@ -163,7 +163,7 @@ pub struct Workload<'a> {
     pub options: &'a Options,
 }
 
-fn typed<T: DeserializeOwned>(value: Value, what: &str) -> Result<T, PassError> {
+pub(super) fn typed<T: DeserializeOwned>(value: Value, what: &str) -> Result<T, PassError> {
     serde_json::from_value(value).map_err(|_| PassError::encoding(format!("build {what}")))
 }
 
@@ -371,7 +371,7 @@ impl Workload<'_> {
 mod tests {
     use clap::Parser as _;
 
-    use super::*;
+    use super::{super::network_policy, *};
 
     #[derive(clap::Parser)]
     struct Line {
@@ -418,6 +418,7 @@ mod tests {
             "deployment": workload.deployment().unwrap(),
             "disruptionBudget": workload.disruption_budget().unwrap(),
             "ingress": workload.ingress().unwrap(),
+            "networkPolicy": network_policy::build(&names, &options).unwrap(),
         })
     }
 
