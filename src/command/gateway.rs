@@ -23,14 +23,14 @@ pub(super) struct Gateway {
     /// Name of the configuration Secret; watched when there is an API server, since mounts follow late.
     #[arg(long)]
     secret_name: Option<String>,
-    /// Where Okta is served.
-    #[arg(long, default_value = "0.0.0.0:8443")]
+    /// Where Okta is served. `[::]` is every address, of IPv4 too, also on a node without IPv6.
+    #[arg(long, default_value = "[::]:8443")]
     listen: SocketAddr,
     /// Where the operator reads the report.
-    #[arg(long, default_value = "0.0.0.0:9443")]
+    #[arg(long, default_value = "[::]:9443")]
     report: SocketAddr,
     /// Where metrics and health are served.
-    #[arg(long, default_value = "0.0.0.0:9090")]
+    #[arg(long, default_value = "[::]:9090")]
     metrics: SocketAddr,
     /// Name of the pod; spreads the probes of replicas.
     #[arg(long, env = "POD_NAME", default_value = "gateway")]
