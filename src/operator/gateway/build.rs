@@ -267,6 +267,9 @@ impl Workload<'_> {
                 {"name": "tls", "mountPath": "/etc/hookswitch/tls", "readOnly": true},
             ],
         });
+        if let (Some(keep_alive), Some(args)) = (&self.spec.keep_alive, container["args"].as_array_mut()) {
+            args.extend([json!("--keep-alive"), json!(keep_alive)]);
+        }
         if let Some(resources) = &self.spec.resources {
             container["resources"] = json!(resources);
         }
@@ -431,6 +434,7 @@ mod tests {
     fn a_gateway_with_everything_is_built_as_it_always_was() {
         insta::assert_yaml_snapshot!(built(&json!({
             "replicas": 3,
+            "keepAlive": "650s",
             "tls": {"secretRef": {"name": "otp-tls"}},
             "service": {"type": "LoadBalancer", "port": 8443, "annotations": {"lb": "internal"}},
             "ingress": {"className": "nginx", "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}},
