@@ -52,7 +52,7 @@ async fn main() {
         metrics: any,
         pod: "bench".to_owned(),
         lame_duck: Duration::ZERO,
-        connections: listener::CONNECTIONS,
+        bounds: listener::Bounds { connections: listener::CONNECTIONS, keep_alive: listener::KEEP_ALIVE },
     };
     let gateway = Gateway::open(settings).await.unwrap();
     let at = gateway.addresses().hooks;

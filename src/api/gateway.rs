@@ -64,6 +64,11 @@ pub struct TelephonyGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('1s')").message("proxyAllowance must be at most 1s"))]
     pub proxy_allowance: Option<Duration>,
+    /// How long a connection without a request is kept open: longer than the proxy or load balancer in front keeps its own,
+    /// such as 650s behind Google's. Absent: 75s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('5s') && duration(self) <= duration('1h')").message("keepAlive must be between 5s and 1h"))]
+    pub keep_alive: Option<Duration>,
     /// How the deadline is shared among carriers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<AttemptsSpec>,

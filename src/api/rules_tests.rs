@@ -247,6 +247,10 @@ fn a_gateway_answers_before_okta_gives_up() {
     }
     accepted!(TelephonyGateway, with(&gateway(), json!({"proxyAllowance": "1s"})));
     refused!(TelephonyGateway, with(&gateway(), json!({"proxyAllowance": "1001ms"})), "at most 1s");
+    accepted!(TelephonyGateway, with(&gateway(), json!({"keepAlive": "650s"})));
+    for bad in ["4999ms", "2h"] {
+        refused!(TelephonyGateway, with(&gateway(), json!({"keepAlive": bad})), "between 5s and 1h");
+    }
     accepted!(TelephonyGateway, with(&gateway(), json!({"attempts": {"floor": "100ms"}})));
     for bad in ["99ms", "2001ms"] {
         refused!(TelephonyGateway, with(&gateway(), json!({"attempts": {"floor": bad}})), "between 100ms and 2s");

@@ -23,14 +23,14 @@ pub(super) struct Gateway {
     /// Name of the configuration Secret; watched when there is an API server, since mounts follow late.
     #[arg(long)]
     secret_name: Option<String>,
-    /// Where Okta is served.
-    #[arg(long, default_value = "0.0.0.0:8443")]
+    /// Where Okta is served. `[::]` is every address, of IPv4 too, also on a node without IPv6.
+    #[arg(long, default_value = "[::]:8443")]
     listen: SocketAddr,
     /// Where the operator reads the report.
-    #[arg(long, default_value = "0.0.0.0:9443")]
+    #[arg(long, default_value = "[::]:9443")]
     report: SocketAddr,
     /// Where metrics and health are served.
-    #[arg(long, default_value = "0.0.0.0:9090")]
+    #[arg(long, default_value = "[::]:9090")]
     metrics: SocketAddr,
     /// Name of the pod; spreads the probes of replicas.
     #[arg(long, env = "POD_NAME", default_value = "gateway")]
@@ -38,6 +38,9 @@ pub(super) struct Gateway {
     /// How long to serve on after SIGTERM, until nobody sends here any more.
     #[arg(long, default_value = "10s")]
     lame_duck: Duration,
+    /// How long a connection without a request is kept open: longer than the proxy in front keeps its own. Absent: 75s.
+    #[arg(long)]
+    keep_alive: Option<Duration>,
     /// Log filter: a level, or target=level pairs separated by commas.
     #[arg(long, env = "HOOKSWITCH_LOG", default_value = "info")]
     log: String,
@@ -55,7 +58,10 @@ impl Gateway {
             metrics: self.metrics,
             pod: self.pod_name,
             lame_duck: self.lame_duck.get(),
-            connections: listener::CONNECTIONS,
+            bounds: listener::Bounds {
+                connections: listener::CONNECTIONS,
+                keep_alive: self.keep_alive.map_or(listener::KEEP_ALIVE, Duration::get),
+            },
         };
         let stop = super::asked_to_stop()?;
         Process::open(settings).await?.run(stop).await?;

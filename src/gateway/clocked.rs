@@ -8,41 +8,79 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
     time::Instant,
 };
 
+/// How soon after TLS was made the first request must begin for the connection to have been made for it. Okta sends at
+/// once, and one lost packet costs up to a second; a proxy that opens connections ahead lets them lie longer.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// When the present request began, shared by a connection and its service.
 #[derive(Debug, Clone)]
-pub struct Beginning(Arc<Mutex<Option<Instant>>>);
+pub struct Beginning(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    clock: Mutex<Clock>,
+    first: Notify,
+}
+
+#[derive(Debug)]
+struct Clock {
+    /// When the connection was accepted, and when TLS was made, until the first request begins.
+    made: Option<(Instant, Instant)>,
+    present: Option<Instant>,
+}
 
 impl Beginning {
-    /// Of a connection's first request: when the connection was accepted.
+    /// Of a connection that was accepted then, and whose TLS was made now. Its first request began when it was accepted,
+    /// if it follows soon, and else with its first byte.
     #[must_use]
-    pub fn at(accepted: Instant) -> Self {
-        Self(Arc::new(Mutex::new(Some(accepted))))
+    pub fn accepted(at: Instant) -> Self {
+        let clock = Mutex::new(Clock { made: Some((at, Instant::now())), present: None });
+        Self(Arc::new(Shared { clock, first: Notify::new() }))
     }
 
     /// When the present request began; now, when no byte of it has been seen.
     #[must_use]
     pub fn get(&self) -> Instant {
-        self.lock().unwrap_or_else(Instant::now)
+        self.lock().present.unwrap_or_else(Instant::now)
     }
 
     /// The present request is answered: the next byte begins another.
     pub fn finish(&self) {
-        *self.lock() = None;
+        self.lock().present = None;
     }
 
-    fn see(&self) {
-        self.lock().get_or_insert_with(Instant::now);
+    /// Ends with the first byte of the first request. For one who waits.
+    pub async fn first_byte(&self) {
+        self.0.first.notified().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn see(&self, bytes: &[u8]) {
+        let mut clock = self.lock();
+        // some senders end a body with a line's end too many, which belongs to no request (RFC 9112, section 2.2)
+        if clock.present.is_some() || bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            return;
+        }
+        let now = Instant::now();
+        clock.present = Some(match clock.made.take() {
+            Some((accepted, secured)) => {
+                self.0.first.notify_one();
+                if now.duration_since(secured) < FRESH { accepted } else { now }
+            }
+            None => now,
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Clock> {
+        self.0.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,9 +105,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Clocked<I> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.beginning.see();
-        }
+        self.beginning.see(buffer.filled().get(before..).unwrap_or_default());
         result
     }
 }
@@ -90,36 +126,64 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Clocked<I> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
         time::advance,
     };
 
     use super::*;
 
+    struct Scene {
+        client: DuplexStream,
+        server: Clocked<DuplexStream>,
+        beginning: Beginning,
+    }
+
+    impl Scene {
+        fn accepted(at: Instant) -> Self {
+            let beginning = Beginning::accepted(at);
+            let (client, server) = tokio::io::duplex(64);
+            Self { client, server: Clocked::new(server, beginning.clone()), beginning }
+        }
+
+        /// When the present request began, once these bytes were read some time from now.
+        async fn reads(&mut self, after_ms: u64, bytes: &[u8]) -> Instant {
+            advance(Duration::from_millis(after_ms)).await;
+            self.client.write_all(bytes).await.unwrap();
+            let _ = self.server.read(&mut [0; 64]).await.unwrap();
+            self.beginning.get()
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_request_begins_with_its_first_byte_and_the_first_one_with_the_connection() {
         let accepted = Instant::now();
-        let beginning = Beginning::at(accepted);
-        let (mut client, server) = tokio::io::duplex(64);
-        let mut server = Clocked::new(server, beginning.clone());
-        let mut buffer = [0; 8];
+        advance(Duration::from_millis(200)).await;
+        let mut scene = Scene::accepted(accepted);
+        assert_eq!(scene.reads(999, b"a").await, accepted);
+        assert_eq!(scene.reads(500, b"b").await, accepted, "the same request");
+        scene.beginning.finish();
+        let second = scene.reads(5_000, b"c").await;
+        assert_eq!(second, Instant::now());
+        assert_eq!(scene.reads(300, b"d").await, second);
+    }
 
-        advance(Duration::from_millis(100)).await;
-        client.write_all(b"a").await.unwrap();
-        let _ = server.read(&mut buffer).await.unwrap();
-        assert_eq!(beginning.get(), accepted);
+    #[tokio::test(start_paused = true)]
+    async fn over_a_connection_that_was_opened_ahead_the_first_request_begins_with_its_first_byte() {
+        let mut scene = Scene::accepted(Instant::now());
+        assert_eq!(scene.reads(1_000, b"a").await, Instant::now());
+        tokio::time::timeout(Duration::ZERO, scene.beginning.first_byte()).await.unwrap();
+    }
 
-        beginning.finish();
-        advance(Duration::from_secs(5)).await;
-        client.write_all(b"b").await.unwrap();
-        let _ = server.read(&mut buffer).await.unwrap();
-        let second = Instant::now();
-        advance(Duration::from_millis(300)).await;
-        client.write_all(b"c").await.unwrap();
-        let _ = server.read(&mut buffer).await.unwrap();
-        assert_eq!(beginning.get(), second);
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_line_between_two_requests_begins_nothing() {
+        let mut scene = Scene::accepted(Instant::now());
+        scene.reads(0, b"POST / HTTP/1.1\r\n\r\n").await;
+        scene.beginning.finish();
+        scene.reads(10, b"\r\n").await;
+        assert_eq!(scene.reads(2_000, b"\r").await, Instant::now(), "nothing began");
+        assert_eq!(scene.reads(2_000, b"\r\nPOST").await, Instant::now());
+        let begun = Instant::now();
+        assert_eq!(scene.reads(100, b"\r\n").await, begun, "within a head it is part of it");
     }
 }

@@ -55,8 +55,8 @@ pub struct Settings {
     pub pod: String,
     /// How long the process serves on after it was asked to stop, so that nobody is sent to it any more when it goes.
     pub lame_duck: Duration,
-    /// Connections of callers open at once.
-    pub connections: usize,
+    /// What callers may use up.
+    pub bounds: listener::Bounds,
 }
 
 /// Why a gateway cannot run.
@@ -180,7 +180,7 @@ impl Gateway {
             certificate.listener()?,
             Arc::clone(&service),
             Arc::clone(&figures),
-            self.settings.connections,
+            self.settings.bounds,
             close.clone(),
         ));
         tracing::info!(pod = self.settings.pod, "serving");

@@ -1,55 +1,46 @@
-//! A request body that tells whether sending it was begun.
+//! A request body that leaves only while somebody still waits for its answer.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// Whether a body was begun; shared by the body and the one who waits.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Begun(Arc<AtomicBool>);
+use super::leave::Leave;
 
-impl Begun {
-    /// Whether any byte of the body was asked for. No connection was in a state to send the request while it was not.
-    pub(super) fn is_true(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// A whole body, handed over in one piece on first demand.
+/// A whole body, handed over in one piece on first demand, unless it was given up by then.
 ///
-/// HTTP clients ask for the body only once a connection stands and the request's head was accepted, so a body that nobody
-/// asked for is the proof that a message was not sent, whatever error was reported and however the wait ended.
+/// HTTP clients ask for the body only once a connection stands and the request's head was accepted. All that makes a
+/// message (number and text) is in the body, so one that was given up before it was asked for was not sent, although an
+/// HTTP/2 server may have seen the head by itself: what follows that head is a reset, never a message.
 pub(super) struct Watched {
     bytes: Option<Bytes>,
-    begun: Begun,
+    leave: Leave,
 }
 
 impl Watched {
-    pub(super) fn new(bytes: Bytes, begun: Begun) -> Self {
-        Self { bytes: Some(bytes), begun }
+    pub(super) const fn new(bytes: Bytes, leave: Leave) -> Self {
+        Self { bytes: Some(bytes), leave }
     }
 }
 
 impl Body for Watched {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.begun.0.store(true, Ordering::Release);
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let Some(bytes) = self.bytes.take_if(|bytes| !bytes.is_empty()) else { return Poll::Ready(None) };
+        if !self.leave.begin() {
+            return Poll::Ready(Some(Err(io::Error::other("given up before it was sent"))));
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
+        self.bytes.as_ref().is_none_or(Bytes::is_empty)
     }
 
     fn size_hint(&self) -> SizeHint {

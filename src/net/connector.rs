@@ -3,35 +3,43 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use tokio::time::{Instant, timeout_at};
-use url::Url;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
+use http_body_util::BodyExt as _;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::{Position, Url};
 
 use super::{
-    body::{Begun, Watched},
-    failure::{SendError, verdict},
+    body::Watched,
+    dial::{CONNECT_TIMEOUT, Dialer, UNACKNOWLEDGED},
+    failure::{SendError, after_sending, is_refused},
     guard::{Forbidden, Guard},
+    leave::Leave,
     policy::{NetError, Policy},
-    reach::Bare,
+    pool::{Connection, Line, Origin, Pool},
     resolver::{Guarded, Lookup, System},
     roots,
 };
 use crate::message::Secret;
 
-/// Name, TCP and TLS together. Long enough for one lost SYN (sent again after 1 s) and the round trips of TLS, short enough
-/// to leave another carrier its turn within one hook call.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// How long an idle connection is kept: three carrier probes at their default interval, so that probes keep it warm.
+/// How long an idle connection of [`client`] is kept. Okta is called over HTTP/2, whose close names what was not looked at.
 const IDLE: Duration = Duration::from_secs(90);
-/// Idle connections kept per host.
+/// Idle connections kept per host by [`client`].
 const MAX_IDLE: usize = 32;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take. One dead connection would
 /// otherwise fail every message that is put on it.
 const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
-/// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// Headers of one answer: their number in HTTP/1.1, their size in HTTP/2.
 const MAX_HEADERS: (usize, u32) = (64, 16 * 1024);
+/// The most of an answer that is read ahead.
+const READ_AHEAD: usize = 64 * 1024;
+/// How long a connection may take to be ready again after an answer; it needs no more than to be looked at.
+const SETTLE: Duration = Duration::from_millis(100);
+const USER_AGENT: &str = concat!("hookswitch/", env!("CARGO_PKG_VERSION"));
 
 /// A request. `Debug` shows the method and the host alone, because the rest carries credentials, numbers and passcodes.
 #[derive(Clone)]
@@ -86,9 +94,17 @@ impl fmt::Debug for Answer {
 /// A pool of connections under one policy. One per carrier: what hangs in one pool takes nothing from another.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    client: reqwest::Client,
     guard: Guard,
-    bare: Bare,
+    dialer: Dialer,
+    pool: Option<Pool>,
+}
+
+/// Why a request got no answer over one connection.
+enum Failure {
+    /// It was not looked at, and another connection may do better.
+    Unsent,
+    /// That is the last word.
+    Final(SendError),
 }
 
 impl Connector {
@@ -101,9 +117,10 @@ impl Connector {
     }
 
     pub(super) fn resolving_by(policy: &Policy, lookup: Arc<dyn Lookup>) -> Result<Self, NetError> {
-        let (guard, tls) = (Guard::new(&policy.allowed_cidrs), roots::tls(policy.extra_roots_pem.as_deref())?);
-        let bare = Bare::new(guard.clone(), Arc::clone(&lookup), tls.clone(), policy.proxy.is_some());
-        Ok(Self { client: build(policy, lookup, tls)?, guard, bare })
+        let tls = roots::tls(policy.extra_roots_pem.as_deref())?;
+        let dialer = Dialer::new(policy, &lookup, tls)?;
+        let pool = (!policy.keep_no_connection).then(Pool::default);
+        Ok(Self { guard: Guard::new(&policy.allowed_cidrs), dialer, pool })
     }
 
     /// Makes a connection as for a request (name, TCP, TLS and the server's certificate), sends nothing over it and closes
@@ -113,63 +130,228 @@ impl Connector {
     /// [`SendError::NotSent`], always. Its cause is `proxy` when calls leave by one: what lies behind it cannot be told
     /// without a request.
     pub async fn reach(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
+        self.may_be_called(url, deadline)?;
+        self.dialer.reach(url, deadline).await
+    }
+
+    /// Sends a request once and reads the whole answer, up to `max_body` bytes, before `deadline`. Nothing that may have
+    /// been received is repeated and no redirect is followed.
+    ///
+    /// # Errors
+    /// [`SendError`], which tells whether the request may have been received. A request without a body counts as
+    /// received over HTTP/2 as soon as there was a connection.
+    pub async fn send(&self, request: &Request, deadline: Instant, max_body: usize) -> Result<Answer, SendError> {
+        self.may_be_called(&request.url, deadline)?;
+        let (origin, outgoing) = (Origin::of(&request.url), Outgoing::of(request)?);
+        loop {
+            let kept = self.pool.as_ref().and_then(|pool| pool.take(&origin));
+            let used_before = kept.is_some();
+            let connection = match kept {
+                Some(connection) => connection,
+                None => self.connect(&request.url, &origin, deadline).await?,
+            };
+            let sent = match connection {
+                Connection::Http1(line) => {
+                    let idle = line.idle;
+                    let sent = self.over_line(line, &outgoing, &origin, deadline, max_body).await;
+                    let is_lost =
+                        matches!(sent, Err(Failure::Unsent | Failure::Final(SendError::Unclear { cause: "reset" })));
+                    if let (Some(pool), Some(idle), true) = (&self.pool, idle, is_lost) {
+                        pool.was_closed(&origin, idle);
+                    }
+                    sent
+                }
+                Connection::Http2(shared) => self.over_shared(shared, &outgoing, &origin, deadline, max_body).await,
+            };
+            match sent {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                // each turn uses up a kept connection, and a new one has no second turn
+                Err(Failure::Unsent) if used_before => {}
+                Err(Failure::Unsent) => return Err(SendError::NotSent { cause: "connect" }),
+            }
+        }
+    }
+
+    fn may_be_called(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
         self.guard.permits(url).map_err(|_| SendError::NotSent { cause: "guard" })?;
         if deadline <= Instant::now() {
             return Err(SendError::NotSent { cause: "timeout-connect" });
         }
-        self.bare.reach(url, deadline).await
+        Ok(())
     }
 
-    /// Sends a request once and reads the whole answer, up to `max_body` bytes, before `deadline`. Nothing is repeated and
-    /// no redirect is followed.
-    ///
-    /// # Errors
-    /// [`SendError`], which tells whether the request may have been received. A request without a body counts as
-    /// received as soon as there was a connection or the deadline passed.
-    pub async fn send(&self, request: &Request, deadline: Instant, max_body: usize) -> Result<Answer, SendError> {
-        self.guard.permits(&request.url).map_err(|_| SendError::NotSent { cause: "guard" })?;
-        if deadline <= Instant::now() {
-            return Err(SendError::NotSent { cause: "timeout-connect" });
+    async fn connect(&self, url: &Url, origin: &Origin, deadline: Instant) -> Result<Connection, SendError> {
+        let not_sent = |_| SendError::NotSent { cause: "connect" };
+        let (stream, gate) = self.dialer.connect(url, deadline).await?;
+        let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = TokioIo::new(stream);
+        if speaks_http2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_header_list_size(MAX_HEADERS.1)
+                .keep_alive_interval(PING.0)
+                .keep_alive_timeout(PING.1)
+                .keep_alive_while_idle(true);
+            let made = timeout_at(deadline, builder.handshake(stream)).await;
+            let (shared, connection) =
+                made.map_err(|_| SendError::NotSent { cause: "timeout-connect" })?.map_err(not_sent)?;
+            tokio::spawn(connection);
+            if let Some(pool) = &self.pool {
+                pool.share(origin.clone(), shared.clone());
+            }
+            return Ok(Connection::Http2(shared));
         }
-        let begun = Begun::default();
-        let has_body = !request.body.expose().is_empty();
-        let begun_now = || has_body.then(|| begun.is_true());
+        let mut builder = http1::Builder::new();
+        builder.max_headers(MAX_HEADERS.0).max_buf_size(READ_AHEAD);
+        let (sender, connection) = builder.handshake(stream).await.map_err(not_sent)?;
+        tokio::spawn(connection);
+        Ok(Connection::Http1(Line { sender, gate, idle: None }))
+    }
 
-        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
-        for (name, value) in &request.headers {
-            let mut value =
-                HeaderValue::from_str(value.expose()).map_err(|_| SendError::NotSent { cause: "connect" })?;
-            value.set_sensitive(true);
-            outgoing.headers_mut().append(name, value);
+    /// Over a connection that carries one request at a time: what was not written to it was not sent.
+    async fn over_line(
+        &self,
+        mut line: Line,
+        outgoing: &Outgoing<'_>,
+        origin: &Origin,
+        deadline: Instant,
+        max_body: usize,
+    ) -> Result<Answer, Failure> {
+        if line.idle.is_some() && !matches!(timeout(SETTLE, line.sender.ready()).await, Ok(Ok(()))) {
+            return Err(Failure::Unsent);
         }
-        if has_body {
-            let body = Watched::new(Bytes::copy_from_slice(request.body.expose()), begun.clone());
-            *outgoing.body_mut() = Some(reqwest::Body::wrap(body));
-        }
-
-        let exchange = async {
-            let response = self.client.execute(outgoing).await.map_err(|error| verdict(&error, begun_now()))?;
-            read(response, max_body).await
+        let leave = line.gate.next(line.idle.is_some());
+        let sending = line.sender.try_send_request(outgoing.http1(Leave::begun()));
+        let response = match timeout_at(deadline, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(failed)) => return Err(of_failed(failed, &leave)),
+            Err(_) => return Err(Failure::Final(late(&leave))),
         };
-        match timeout_at(deadline, exchange).await {
-            Ok(result) => result,
-            Err(_) if begun_now() == Some(false) => Err(SendError::NotSent { cause: "timeout-connect" }),
-            Err(_) => Err(SendError::Unclear { cause: "timeout" }),
+        let answer = read(response, deadline, max_body).await.map_err(Failure::Final)?;
+        if let Some(pool) = &self.pool {
+            pool.keep(origin.clone(), line, &answer.headers);
         }
+        Ok(answer)
+    }
+
+    /// Over a connection that carries many requests: what is in a body that was not begun was not sent.
+    async fn over_shared(
+        &self,
+        mut shared: http2::SendRequest<Watched>,
+        outgoing: &Outgoing<'_>,
+        origin: &Origin,
+        deadline: Instant,
+        max_body: usize,
+    ) -> Result<Answer, Failure> {
+        let leave = if outgoing.body.is_empty() { Leave::begun() } else { Leave::default() };
+        let sending = shared.try_send_request(outgoing.http2(leave.clone()));
+        let failure = match timeout_at(deadline, sending).await {
+            Ok(Ok(response)) => return read(response, deadline, max_body).await.map_err(Failure::Final),
+            Ok(Err(failed)) if is_refused(failed.error()) => Failure::Unsent,
+            Ok(Err(failed)) => of_failed(failed, &leave),
+            Err(_) => Failure::Final(late(&leave)),
+        };
+        // Where one could not be sent the next one would wait in vain too.
+        if let (Some(pool), Failure::Unsent | Failure::Final(SendError::NotSent { .. })) = (&self.pool, &failure) {
+            pool.forget(origin);
+        }
+        Err(failure)
+    }
+}
+
+/// The verdict on a request that came back with an error.
+fn of_failed<B>(mut failed: TrySendError<B>, leave: &Leave) -> Failure {
+    if failed.take_message().is_some() || leave.give_up() {
+        Failure::Unsent
+    } else {
+        Failure::Final(after_sending(failed.error()))
+    }
+}
+
+/// The verdict on a request whose time is up.
+fn late(leave: &Leave) -> SendError {
+    if leave.give_up() {
+        SendError::NotSent { cause: "timeout-connect" }
+    } else {
+        SendError::Unclear { cause: "timeout" }
+    }
+}
+
+/// A request as HTTP has it; a new one is made of it for each connection that is tried.
+struct Outgoing<'a> {
+    method: &'a Method,
+    absolute: Uri,
+    path: Uri,
+    host: HeaderValue,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl<'a> Outgoing<'a> {
+    fn of(request: &'a Request) -> Result<Self, SendError> {
+        let Request { method, url, headers: given, body } = request;
+        let unusable = || SendError::NotSent { cause: "connect" };
+        let authority = &url[Position::BeforeHost..Position::AfterPort];
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        for (name, _) in given {
+            headers.remove(name);
+        }
+        for (name, value) in given {
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unusable())?;
+            value.set_sensitive(true);
+            headers.append(name, value);
+        }
+        Ok(Self {
+            method,
+            absolute: format!("{}://{authority}{path}", url.scheme()).parse().map_err(|_| unusable())?,
+            path: path.parse().map_err(|_| unusable())?,
+            host: HeaderValue::from_str(authority).map_err(|_| unusable())?,
+            headers,
+            body: Bytes::copy_from_slice(body.expose()),
+        })
+    }
+
+    fn http1(&self, leave: Leave) -> http::Request<Watched> {
+        let mut request = self.with(&self.path, leave);
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        request
+    }
+
+    fn http2(&self, leave: Leave) -> http::Request<Watched> {
+        self.with(&self.absolute, leave)
+    }
+
+    fn with(&self, uri: &Uri, leave: Leave) -> http::Request<Watched> {
+        let mut request = http::Request::new(Watched::new(self.body.clone(), leave));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
     }
 }
 
 /// Reads an answer's body piece by piece, so that one that never ends costs `max_body` bytes and no more.
-async fn read(mut response: reqwest::Response, max_body: usize) -> Result<Answer, SendError> {
-    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+async fn read(response: Response<Incoming>, deadline: Instant, max_body: usize) -> Result<Answer, SendError> {
+    let (head, mut incoming) = response.into_parts();
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| verdict(&error, Some(true)))? {
-        if body.len() + piece.len() > max_body {
-            return Err(SendError::Unclear { cause: "too-large" });
+    let whole = async {
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| after_sending(&error))?;
+            let Some(piece) = frame.data_ref() else { continue };
+            if body.len() + piece.len() > max_body {
+                return Err(SendError::Unclear { cause: "too-large" });
+            }
+            body.extend_from_slice(piece);
         }
-        body.extend_from_slice(&piece);
-    }
-    Ok(Answer { status, headers, body })
+        Ok(())
+    };
+    timeout_at(deadline, whole).await.unwrap_or(Err(SendError::Unclear { cause: "timeout" }))?;
+    Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }
 
 /// A client under the same policy, for callers that build requests of their own (Okta's management API). It guards names
@@ -199,7 +381,7 @@ fn build(policy: &Policy, lookup: Arc<dyn Lookup>, tls: rustls::ClientConfig) ->
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .user_agent(concat!("hookswitch/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .tls_backend_preconfigured(tls)
         .dns_resolver(Guarded::new(lookup, guard, proxy_host))
         .connect_timeout(CONNECT_TIMEOUT)

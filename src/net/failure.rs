@@ -2,12 +2,11 @@
 
 use std::{error::Error, io};
 
-use super::resolver::Unresolved;
-
 /// Why no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The request definitely did not leave: another carrier may have the message without a duplicate.
+    /// The request definitely did not leave, or was definitely not looked at: another carrier may have the message without
+    /// a duplicate.
     #[error("not sent: {cause}")]
     NotSent {
         /// `connect` (refused, unreachable, or closed before the request), `dns`, `tls`, `guard`, `proxy` (it alone could
@@ -22,42 +21,32 @@ pub enum SendError {
     },
 }
 
-/// The verdict on a call that failed. `begun` tells whether the body was begun; `None` for a request without one.
-pub(super) fn verdict(error: &reqwest::Error, begun: Option<bool>) -> SendError {
-    let sent = begun.unwrap_or(!error.is_connect());
-    if sent {
-        SendError::Unclear { cause: after_sending(error) }
-    } else {
-        SendError::NotSent { cause: before_sending(error) }
-    }
+/// Whether the server says that it did not look at a request: a stream refused, or one beyond the last that a closing
+/// connection takes (RFC 9113, sections 6.8 and 8.7).
+pub(super) fn is_refused(error: &hyper::Error) -> bool {
+    let found = chain(error).find_map(|cause| cause.downcast_ref::<h2::Error>());
+    found.is_some_and(|error| {
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (refused || error.is_go_away())
+    })
 }
 
-fn before_sending(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        return "timeout-connect";
+/// Why there is no whole answer to a request that may have been received.
+pub(super) fn after_sending(error: &hyper::Error) -> SendError {
+    let is_late = error.is_timeout()
+        || chain(error).any(|cause| {
+            cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+        });
+    let is_garbage = error.is_parse() || error.is_parse_status();
+    SendError::Unclear {
+        cause: if is_late {
+            "timeout"
+        } else if is_garbage {
+            "garbage"
+        } else {
+            "reset"
+        },
     }
-    for cause in chain(error) {
-        if let Some(unresolved) = cause.downcast_ref::<Unresolved>() {
-            return unresolved.word();
-        }
-        if cause.is::<rustls::Error>() {
-            return "tls";
-        }
-        if cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut) {
-            return "timeout-connect";
-        }
-    }
-    "connect"
-}
-
-fn after_sending(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        return "timeout";
-    }
-    let is_garbage = chain(error).any(|cause| {
-        cause.downcast_ref::<hyper::Error>().is_some_and(|cause| cause.is_parse() || cause.is_parse_status())
-    });
-    if is_garbage { "garbage" } else { "reset" }
 }
 
 /// An error and its causes. An [`io::Error`] hides the error it wraps from `source`, so that one is looked for by hand.

@@ -6,15 +6,18 @@
 
 mod body;
 mod connector;
+mod dial;
 mod failure;
 mod guard;
 mod identity;
+mod leave;
 mod policy;
-mod reach;
+mod pool;
 mod resolver;
 mod roots;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 pub use connector::{Answer, Connector, Request, client, permits};
 pub use failure::SendError;

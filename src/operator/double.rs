@@ -802,6 +802,8 @@ fn options() -> Options {
         operator_namespace: "hookswitch".into(),
         identity: "test".into(),
         metrics_address: ([127, 0, 0, 1], 0).into(),
+        network_policy: true,
+        metrics_namespaces: Vec::new(),
         log: "info".into(),
         ca_file: None,
     }

@@ -38,6 +38,12 @@ pub struct Options {
     /// Where metrics and health are served.
     #[arg(long, env = "HOOKSWITCH_METRICS_ADDRESS", default_value = "[::]:9090")]
     pub metrics_address: SocketAddr,
+    /// Whether each gateway gets a `NetworkPolicy` that fits its ports.
+    #[arg(long, env = "HOOKSWITCH_NETWORK_POLICY", default_value_t = true, action = clap::ArgAction::Set)]
+    pub network_policy: bool,
+    /// Namespaces whose pods may read a gateway's metrics under that policy, separated by commas. Absent: all.
+    #[arg(long, env = "HOOKSWITCH_METRICS_NAMESPACES", value_delimiter = ',', num_args = 0..)]
+    pub metrics_namespaces: Vec<String>,
     /// Log filter: a level, or `target=level` pairs.
     #[arg(long, env = "HOOKSWITCH_LOG", default_value = "info")]
     pub log: String,

@@ -3,26 +3,35 @@
 //! Answers are rendered in memory by a plain function of the request's head; bodies are never read. Connections, time
 //! and the size of a request's head are bounded, so that whoever reaches the port can cost little.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header, request};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
+use super::room::{Place, Room};
+
 /// What a caller may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections open at once; the next one waits in the kernel's queue.
+    /// Connections open at once; for the next one the oldest is closed, of those from the source that holds most.
     pub connections: usize,
     /// Time for a handshake before HTTP, such as TLS.
     pub handshake: Duration,
@@ -70,15 +79,20 @@ where
     A: Fn(&request::Parts) -> Answer + Send + Sync + 'static,
 {
     let (wrap, answer) = (Arc::new(wrap), Arc::new(answer));
-    let slots = Arc::new(Semaphore::new(bounds.connections));
+    let room = Room::of(bounds.connections);
     let mut connections = JoinSet::new();
-    while let Some((stream, slot)) = accept(&listener, &slots, &stop).await {
+    while let Some((stream, place)) = accept(&listener, &room, &stop).await {
         let (wrap, answer, stop) = (Arc::clone(&wrap), Arc::clone(&answer), stop.clone());
         connections.spawn(async move {
-            if let Ok(Some(stream)) = timeout(bounds.handshake, wrap(stream)).await {
-                let _ = timeout(bounds.lifetime, converse(stream, bounds.head, answer, stop)).await;
+            let exchange = async {
+                if let Ok(Some(stream)) = timeout(bounds.handshake, wrap(stream)).await {
+                    let _ = timeout(bounds.lifetime, converse(stream, bounds.head, answer, stop)).await;
+                }
+            };
+            tokio::select! {
+                () = exchange => {}
+                () = place.evicted() => {}
             }
-            drop(slot);
         });
         while connections.try_join_next().is_some() {}
     }
@@ -92,13 +106,41 @@ pub async fn plain(stream: TcpStream) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Binds a listener, saying which address it was when that fails.
+/// Connections that wait in the kernel until they are accepted.
+const QUEUE: i32 = 1_024;
+
+/// Binds a listener, saying which address it was when that fails. At `[::]` it takes IPv4 as well as IPv6, whatever the
+/// system's default, and IPv4 alone on a system that knows no IPv6.
 ///
 /// # Errors
 ///
 /// The address is taken, not ours, or may not be listened on.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
+    if address.ip() != Ipv6Addr::UNSPECIFIED {
+        return TcpListener::bind(address).await.map_err(|source| ListenError { address, source });
+    }
+    match dual_stack(address) {
+        Err(error) if knows_no_ipv6(&error) => {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
+        }
+        listening => listening.map_err(|source| ListenError { address, source }),
+    }
+}
+
+fn dual_stack(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_only_v6(false)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(QUEUE)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Whether an error says that the kernel was built or started without IPv6, or that no interface may have an address of it.
+fn knows_no_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 /// An address could not be listened on.
@@ -111,19 +153,20 @@ pub struct ListenError {
     pub source: std::io::Error,
 }
 
-type Slot = tokio::sync::OwnedSemaphorePermit;
-
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, stop: &CancellationToken) -> Option<(TcpStream, Slot)> {
+async fn accept(listener: &TcpListener, room: &Room, stop: &CancellationToken) -> Option<(TcpStream, Place)> {
     let accepting = async {
-        let slot = Arc::clone(slots).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, slot)),
+                Ok((stream, from)) => {
+                    if let Some(place) = room.enter(from.ip()) {
+                        return (stream, place);
+                    }
+                }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             }
         }
     };
-    stop.run_until_cancelled(accepting).await.flatten()
+    stop.run_until_cancelled(accepting).await
 }
 
 async fn converse<I, A>(stream: I, head: Duration, answer: Arc<A>, stop: CancellationToken)
@@ -212,15 +255,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_above_the_cap_waits_for_one_to_end() {
-        let (address, stop, _) = start(Bounds { head: SOON, ..BOUNDS }).await;
-        let idle = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let mut third = TcpStream::connect(address).await.unwrap();
-        third.write_all(b"GET /third HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        assert!(timeout(SHORT, third.readable()).await.is_err(), "answered above the cap");
-        drop(idle);
-        assert!(read(&mut third).await.ends_with("/third"));
+    async fn idle_half_said_and_unread_connections_make_room_for_one_more() {
+        let (address, stop, _) = start(Bounds { connections: 3, head: SOON, handshake: SOON, ..BOUNDS }).await;
+        let (idle, mut half, mut unread) = (
+            TcpStream::connect(address).await.unwrap(),
+            TcpStream::connect(address).await.unwrap(),
+            TcpStream::connect(address).await.unwrap(),
+        );
+        half.write_all(b"GET / HT").await.unwrap();
+        unread.write_all(b"GET /unread HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut asking = [(); 3].map(|()| None);
+        for (asking, path) in asking.iter_mut().zip(["/livez", "/readyz", "/metrics"]) {
+            let asking = asking.insert(TcpStream::connect(address).await.unwrap());
+            asking.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+            assert!(read(asking).await.ends_with(path));
+        }
+        for held in [idle, half, unread] {
+            assert!(closed(held).await < SOON / 2, "the oldest are closed");
+        }
         stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn who_listens_at_every_address_is_reached_by_ipv4_and_ipv6() {
+        let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("by IPv4");
+        let has_ipv6 = std::fs::read_to_string("/proc/net/if_inet6").is_ok_and(|interfaces| !interfaces.is_empty());
+        assert_eq!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.is_ok(), has_ipv6, "by IPv6");
+        let again = listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await;
+        assert_eq!(
+            again.unwrap_err().source.kind(),
+            io::ErrorKind::AddrInUse,
+            "a port that is taken is no want of IPv6"
+        );
+    }
+
+    #[test]
+    fn only_a_want_of_ipv6_leads_to_ipv4_alone() {
+        for (errno, alone) in [
+            (rustix::io::Errno::AFNOSUPPORT, true),
+            (rustix::io::Errno::ADDRNOTAVAIL, true),
+            (rustix::io::Errno::ADDRINUSE, false),
+            (rustix::io::Errno::ACCESS, false),
+            (rustix::io::Errno::MFILE, false),
+        ] {
+            assert_eq!(knows_no_ipv6(&io::Error::from_raw_os_error(errno.raw_os_error())), alone, "{errno}");
+        }
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 const BOUNDS: Bounds = Bounds {
-    connections: 16,
+    connections: 64,
     handshake: Duration::from_secs(1),
     head: Duration::from_secs(10),
     lifetime: Duration::from_mins(10),

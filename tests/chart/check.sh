@@ -35,6 +35,7 @@ podLabels: {team: identity}
 podAnnotations: {example: "1"}
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: spot, operator: Exists}]
+networkPolicy: {metricsNamespaces: [monitoring]}
 alerts: {enabled: true, labels: {release: prometheus}, runbookBase: "https://docs.example/alerts"}
 V
 declare -A cases=([defaults]="" [cluster]="--set rbac.scope=Cluster" [single]="--set replicas=1" [all]="--values $work/values.yaml")
@@ -51,6 +52,10 @@ holds "a digest wins over the tag" grep -q 'image: "registry.example:5000/team/h
 holds "the pull secret is used" grep -q 'name: pull' "$work/all.yaml"
 holds "one replica has no disruption budget" bash -c "! grep -q PodDisruptionBudget '$work/single.yaml'"
 holds "CRDs are kept when the chart goes" test "$(grep -c 'helm.sh/resource-policy: keep' "$work/defaults.yaml")" = 6
+holds "a NetworkPolicy lets any pod read the metrics" grep -q -- '- namespaceSelector: {}' "$work/defaults.yaml"
+holds "or those of the namespaces that are named" grep -q 'values: \["monitoring"\]' "$work/all.yaml"
+render --set networkPolicy.enabled=false >"$work/open.yaml"
+holds "no NetworkPolicy is made when none is wanted, by the operator neither" bash -c "! grep -q 'kind: NetworkPolicy' '$work/open.yaml' && grep -q 'HOOKSWITCH_NETWORK_POLICY, value: \"false\"' '$work/open.yaml'"
 for line in 'runAsNonRoot: true' 'readOnlyRootFilesystem: true' 'allowPrivilegeEscalation: false' 'drop: \[ALL\]' 'type: RuntimeDefault'; do
   holds "the operator's pod says ${line//\\/}" grep -q "$line" "$work/defaults.yaml"
 done

@@ -27,31 +27,166 @@ async fn silent(scene: &Scene) -> TcpStream {
     TcpStream::connect(scene.at.hooks).await.unwrap()
 }
 
+/// A client that connects anew for each call, trusting the sandbox's authority.
+fn fresh(scene: &Scene) -> reqwest::Client {
+    reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(scene.sandbox.authority().cert_pem().as_bytes()).unwrap()])
+        .resolve("localhost", scene.at.hooks)
+        .pool_max_idle_per_host(0)
+        .no_proxy()
+        .build()
+        .unwrap()
+}
+
+/// Lets this much time pass at once.
+async fn pass(seconds: f64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs_f64(seconds)).await;
+    tokio::time::resume();
+}
+
 #[tokio::test]
-async fn strangers_who_hold_every_connection_lose_them_in_time_for_okta_to_be_served() {
+async fn strangers_who_hold_every_connection_lose_the_oldest_and_okta_is_served_at_once() {
     let scene = Scene::new().await;
-    // What this test opened itself to see that the gateway serves counts too.
-    assert_eq!(scene.call(&sms("e-before")).await.answer(), ("SUCCESSFUL", Some("one")));
-    let begun = Instant::now();
+    let mut known = scene.connect().await;
+    assert_eq!(known.call(&sms("e-before")).await.unwrap().answer(), ("SUCCESSFUL", Some("one")));
     let mut held = join_all((0..CONNECTIONS).map(|_| silent(&scene))).await;
-    let mut over = silent(&scene).await;
-    let closed = tokio::time::timeout(Duration::from_secs(1), over.read(&mut [0; 1])).await;
-    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "one more than there are is closed at once: {closed:?}");
+    let asked = fresh(&scene).post(scene.url("h")).header("authorization", SECRET).body(sms("e-fresh").to_string());
+    assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")), "a new connection is served");
+    assert_eq!(
+        known.call(&sms("e-open")).await.unwrap().answer(),
+        ("SUCCESSFUL", Some("one")),
+        "and one that is known"
+    );
+    let closed = tokio::time::timeout(Duration::from_secs(1), held[0].read(&mut [0; 1])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "the oldest made room: {closed:?}");
     assert!(counted(&scene, "hookswitch_gateway_connections_closed_total{reason=\"limit\"}").await >= 1);
-    assert_eq!(scene.call(&sms("e-open")).await.answer(), ("SUCCESSFUL", Some("one")), "an open connection serves on");
+    let begun = Instant::now();
     for stream in &mut held {
         let ended = tokio::time::timeout(Duration::from_secs(6), stream.read(&mut [0; 1])).await;
         assert!(matches!(ended, Ok(Ok(0) | Err(_))), "silence is not held open: {ended:?}");
     }
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    let fresh = reqwest::Client::builder()
-        .tls_certs_only([reqwest::Certificate::from_pem(scene.sandbox.authority().cert_pem().as_bytes()).unwrap()])
-        .resolve("localhost", scene.at.hooks)
-        .no_proxy()
-        .build()
-        .unwrap();
-    let asked = fresh.post(scene.url("h")).header("authorization", SECRET).body(sms("e-after").to_string());
-    assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")), "a new connection is served again");
+}
+
+#[tokio::test]
+async fn a_host_that_connects_without_end_fails_no_fresh_call_of_another() {
+    let scene = Scene::new().await;
+    let (at, stop) = (scene.at.hooks, tokio_util::sync::CancellationToken::new());
+    let flooding = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            let (mut held, mut opened) = (std::collections::VecDeque::new(), 0);
+            while !stop.is_cancelled() {
+                let socket = tokio::net::TcpSocket::new_v4().unwrap();
+                socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+                if let Ok(stream) = socket.connect(at).await {
+                    held.push_back(stream);
+                    opened += 1;
+                }
+                if held.len() > 400 {
+                    held.pop_front();
+                }
+                tokio::time::sleep(Duration::from_micros(2_500)).await;
+            }
+            opened
+        }
+    });
+    let client = fresh(&scene);
+    for turn in 0..40 {
+        let body = sms(&format!("e-{turn}")).to_string();
+        let asked = client.post(scene.url("h")).header("authorization", SECRET).body(body);
+        assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")), "call {turn}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    assert!(flooding.await.unwrap() > CONNECTIONS, "more than there is room for");
+}
+
+#[tokio::test]
+async fn a_connection_that_a_proxy_opened_ahead_has_the_whole_time_for_its_first_call() {
+    for ahead in [0.5, 2.3, 5.0, 60.0] {
+        let scene = Scene::new().await;
+        scene.fault("one", FaultKind::Slow { ms: 900 });
+        let mut line = scene.connect().await;
+        // the gateway ends the handshake a moment after the client
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        pass(ahead).await;
+        let got = line.call(&sms("e-1")).await.expect("still open");
+        assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")), "opened {ahead} s ahead");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_outlives_those_of_proxies_and_is_closed_then() {
+    let scene = Scene::new().await;
+    let mut line = scene.connect().await;
+    assert_eq!(line.call(&sms("e-1")).await.unwrap().answer(), ("SUCCESSFUL", Some("one")));
+    pass(70.0).await;
+    let second = line.call(&sms("e-2")).await.expect("still open after 70 s");
+    assert_eq!(second.answer(), ("SUCCESSFUL", Some("one")));
+    pass(76.0).await;
+    tokio::time::timeout(Duration::from_secs(2), line.closed()).await.expect("closed after 76 s");
+    let protocol = "hookswitch_gateway_connections_closed_total{reason=\"protocol\"}";
+    assert_eq!(counted(&scene, protocol).await, 0, "which is nobody's fault");
+}
+
+#[tokio::test]
+async fn the_end_of_a_line_after_a_call_does_not_start_the_clock_of_the_next() {
+    let scene = Scene::new().await;
+    let mut line = scene.connect().await;
+    assert_eq!(line.call(&sms("e-1")).await.unwrap().answer(), ("SUCCESSFUL", Some("one")));
+    line.write("\r\n").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    pass(20.0).await;
+    let second = line.call(&sms("e-2")).await.expect("still open");
+    assert_eq!(second.answer(), ("SUCCESSFUL", Some("one")));
+}
+
+#[tokio::test]
+async fn half_a_head_is_closed_in_time_and_does_not_delay_the_stop() {
+    let mut scene = Scene::new().await;
+    let mut slow = scene.connect().await;
+    slow.write("POST /hooks/h HTTP/1.1\r\nhost: ").await;
+    tokio::time::timeout(Duration::from_secs(5), slow.closed()).await.expect("closed after 4 s");
+    let (mut fresh, mut known, plain) = (scene.connect().await, scene.connect().await, silent(&scene).await);
+    fresh.write("POST /hooks/h HTTP/1.1\r\nhost: ").await;
+    assert_eq!(known.call(&sms("e-1")).await.unwrap().answer(), ("SUCCESSFUL", Some("one")));
+    known.write("POST /hooks/h HTTP/1.1\r\nhost: ").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    scene.stop.cancel();
+    (&mut scene.running).await.unwrap().unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
+    drop(plain);
+}
+
+#[tokio::test]
+async fn a_call_under_way_is_answered_although_the_gateway_stops() {
+    let scene = Scene::new().await;
+    scene.fault("one", FaultKind::Slow { ms: 1_200 });
+    let mut line = scene.connect().await;
+    let body = sms("e-1");
+    let calling = line.call(&body);
+    let stopping = async {
+        while scene.asked("one") == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        scene.stop.cancel();
+    };
+    let (got, ()) = tokio::join!(calling, stopping);
+    assert_eq!(got.unwrap().answer(), ("SUCCESSFUL", Some("one")));
+}
+
+#[tokio::test]
+async fn idle_sockets_at_the_metrics_port_keep_nobody_from_asking_for_health() {
+    let scene = Scene::new().await;
+    let held = join_all((0..200).map(|_| async { TcpStream::connect(scene.at.metrics).await.unwrap() })).await;
+    for path in ["livez", "readyz"] {
+        let asked = reqwest::Client::new().get(format!("http://{}/{path}", scene.at.metrics));
+        assert_eq!(asked.timeout(Duration::from_secs(1)).send().await.unwrap().status(), 200, "{path}");
+    }
+    drop(held);
 }
 
 #[tokio::test]

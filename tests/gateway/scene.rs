@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,19 @@ use hookswitch::config::document::{
 };
 use hookswitch::config::envelope;
 use hookswitch::config::report::{self, ReplicaReport};
+use hookswitch::gateway::listener::{Bounds, KEEP_ALIVE};
 use hookswitch::gateway::serve::{Addresses, Gateway, ServeError, Settings};
 use hookswitch::sandbox::faults::{Fault, FaultKind};
 use hookswitch::sandbox::{CarrierOptions, Options, Sandbox};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 pub const SECRET: &str = "Bearer 0123456789abcdef";
@@ -94,7 +103,7 @@ impl Scene {
             metrics: any,
             pod: "gateway-0".to_owned(),
             lame_duck: Duration::ZERO,
-            connections: CONNECTIONS,
+            bounds: Bounds { connections: CONNECTIONS, keep_alive: KEEP_ALIVE },
         };
         std::fs::write(folder.join("config").join(envelope::KEY), sealed(&config)).unwrap();
         let gateway = Gateway::open(settings).await.unwrap();
@@ -130,6 +139,21 @@ impl Scene {
         got(self.post(body.to_string()).header("authorization", SECRET)).await
     }
 
+    /// A connection of one's own, with TLS made, and nothing said yet.
+    pub async fn connect(&self) -> Line {
+        let authority = CertificateDer::from_pem_slice(self.sandbox.authority().cert_pem().as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).unwrap();
+        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tcp = TcpStream::connect(self.at.hooks).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        Line(TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap())
+    }
+
     pub fn fault(&self, carrier: &str, kind: FaultKind) {
         self.sandbox.carrier(carrier).unwrap().set_fault(Fault::always(kind)).unwrap();
     }
@@ -151,6 +175,45 @@ impl Scene {
     pub fn asked(&self, carrier: &str) -> usize {
         let calls = self.sandbox.carrier(carrier).unwrap().calls();
         calls.iter().filter(|call| call.what == "sms").count()
+    }
+}
+
+/// One connection to the gateway.
+pub struct Line(pub TlsStream<TcpStream>);
+
+impl Line {
+    pub async fn write(&mut self, bytes: &str) {
+        self.0.write_all(bytes.as_bytes()).await.unwrap();
+        self.0.flush().await.unwrap();
+    }
+
+    /// A call over this connection; nothing when it is closed.
+    pub async fn call(&mut self, body: &Value) -> Option<Got> {
+        let begun = Instant::now();
+        let body = body.to_string();
+        let head = format!(
+            "POST /hooks/h HTTP/1.1\r\nhost: localhost\r\nauthorization: {SECRET}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.0.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
+        let mut seen = Vec::new();
+        loop {
+            if self.0.read_buf(&mut seen).await.ok()? == 0 {
+                return None;
+            }
+            let text = String::from_utf8(seen.clone()).unwrap();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            if body.len() == length.parse::<usize>().unwrap() {
+                let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+                return Some(Got { status, body: serde_json::from_str(body).unwrap(), took: begun.elapsed() });
+            }
+        }
+    }
+
+    /// Waits until the other side closes it.
+    pub async fn closed(&mut self) {
+        while self.0.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
     }
 }
 

@@ -1,13 +1,12 @@
 //! The connector against servers on this machine that misbehave in one way each.
 
+mod http2;
+mod idle;
 mod server;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -18,7 +17,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, sleep},
 };
-use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use super::{Connector, NetError, Policy, Request, SendError};
@@ -146,7 +144,7 @@ async fn connecting_has_a_time_limit_of_its_own_within_the_deadline() {
     let (connector, begun) = (server.connector(), Instant::now());
     let sent = connector.send(&post(silent.local_addr().unwrap().port()), within(10_000), 1024).await;
     assert_eq!(sent.map(|answer| answer.status), not_sent("timeout-connect"));
-    assert_eq!(begun.elapsed().as_millis() / 100, super::connector::CONNECT_TIMEOUT.as_millis() / 100);
+    assert_eq!(begun.elapsed().as_millis() / 100, super::dial::CONNECT_TIMEOUT.as_millis() / 100);
 }
 
 #[tokio::test]
@@ -331,44 +329,6 @@ async fn what_a_proxy_refuses_is_definitely_not_sent() {
     let policy = Policy { proxy: Some(url), ..server.policy() };
     let connector = Connector::resolving_by(&policy, Fixed::to(&[])).unwrap();
     assert_eq!(outcome(&connector, &post(server.address.port())).await, not_sent("connect"));
-}
-
-#[tokio::test]
-async fn http2_is_spoken_where_the_carrier_offers_it_over_one_connection() {
-    let (mut config, ca) = certificate();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let stream = acceptor.accept(stream).await.unwrap();
-            let service = hyper::service::service_fn(async |request: http::Request<hyper::body::Incoming>| {
-                use http_body_util::BodyExt;
-                let version = request.version();
-                let body = request.into_body().collect().await?.to_bytes();
-                let text = format!("{version:?} {}", String::from_utf8_lossy(&body));
-                Ok::<_, hyper::Error>(http::Response::new(text))
-            });
-            let executor = hyper_util::rt::TokioExecutor::new();
-            let stream = hyper_util::rt::TokioIo::new(stream);
-            tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(stream, service));
-        }
-    });
-    let policy = Policy {
-        allowed_cidrs: vec!["127.0.0.1/32".parse().unwrap()],
-        proxy: None,
-        extra_roots_pem: Some(ca),
-        keep_no_connection: false,
-    };
-    let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();
-    for _ in 0..2 {
-        assert_eq!(outcome(&connector, &post(port)).await, Ok((200, b"HTTP/2.0 code=1234".to_vec())));
-    }
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

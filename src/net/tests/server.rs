@@ -33,6 +33,10 @@ use crate::net::{Connector, Policy, resolver::Lookup};
 pub(super) enum Then {
     Answer(String),
     AnswerAndClose(String),
+    /// As that, but the close comes a little later, as from a machine that has other things to do.
+    AnswerAndCloseSoon(String),
+    /// Answers the first request, reads the second and closes.
+    AnswerThenRead(String),
     Hang,
     Close,
     Trickle,
@@ -44,6 +48,7 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) ca: String,
     connections: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     pub(super) requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -89,6 +94,18 @@ async fn behave(mut stream: impl AsyncRead + AsyncWrite + Unpin, then: Then, req
                 let _ = stream.shutdown().await;
                 return;
             }
+            Then::AnswerAndCloseSoon(answer) => {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                sleep(Duration::from_millis(1)).await;
+                return;
+            }
+            Then::AnswerThenRead(answer) => {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                if let Some(second) = read_request(&mut stream).await {
+                    requests.lock().unwrap().push(second);
+                }
+                return;
+            }
             Then::Hang => pending::<()>().await,
             Then::Close => return,
             Then::Trickle => {
@@ -109,18 +126,27 @@ impl Server {
     pub(super) async fn on(address: (Ipv4Addr, u16), then: Then) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let (config, ca) = certificate();
-        let server =
-            Self { address: listener.local_addr().unwrap(), ca, connections: Arc::default(), requests: Arc::default() };
-        let (connections, requests) = (Arc::clone(&server.connections), Arc::clone(&server.requests));
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            ca,
+            connections: Arc::default(),
+            open: Arc::default(),
+            requests: Arc::default(),
+        };
+        let (connections, open, requests) =
+            (Arc::clone(&server.connections), Arc::clone(&server.open), Arc::clone(&server.requests));
         let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (acceptor, then, requests) = (acceptor.clone(), then.clone(), Arc::clone(&requests));
+                let open = Arc::clone(&open);
+                open.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
                         behave(stream, then, &requests).await;
                     }
+                    open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -146,6 +172,11 @@ impl Server {
 
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections open now.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     pub(super) fn requests(&self) -> usize {

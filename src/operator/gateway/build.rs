@@ -88,7 +88,7 @@ impl Names {
         hosts
     }
 
-    fn selector(&self) -> Value {
+    pub(super) fn selector(&self) -> Value {
         json!({
             "app.kubernetes.io/name": "hookswitch",
             "app.kubernetes.io/component": "gateway",
@@ -102,7 +102,7 @@ impl Names {
         labels
     }
 
-    fn meta(&self, name: &str) -> Value {
+    pub(super) fn meta(&self, name: &str) -> Value {
         json!({"name": name, "namespace": self.namespace, "labels": self.labels()})
     }
 
@@ -163,7 +163,7 @@ pub struct Workload<'a> {
     pub options: &'a Options,
 }
 
-fn typed<T: DeserializeOwned>(value: Value, what: &str) -> Result<T, PassError> {
+pub(super) fn typed<T: DeserializeOwned>(value: Value, what: &str) -> Result<T, PassError> {
     serde_json::from_value(value).map_err(|_| PassError::encoding(format!("build {what}")))
 }
 
@@ -267,6 +267,9 @@ impl Workload<'_> {
                 {"name": "tls", "mountPath": "/etc/hookswitch/tls", "readOnly": true},
             ],
         });
+        if let (Some(keep_alive), Some(args)) = (&self.spec.keep_alive, container["args"].as_array_mut()) {
+            args.extend([json!("--keep-alive"), json!(keep_alive)]);
+        }
         if let Some(resources) = &self.spec.resources {
             container["resources"] = json!(resources);
         }
@@ -371,7 +374,7 @@ impl Workload<'_> {
 mod tests {
     use clap::Parser as _;
 
-    use super::*;
+    use super::{super::network_policy, *};
 
     #[derive(clap::Parser)]
     struct Line {
@@ -418,6 +421,7 @@ mod tests {
             "deployment": workload.deployment().unwrap(),
             "disruptionBudget": workload.disruption_budget().unwrap(),
             "ingress": workload.ingress().unwrap(),
+            "networkPolicy": network_policy::build(&names, &options).unwrap(),
         })
     }
 
@@ -430,6 +434,7 @@ mod tests {
     fn a_gateway_with_everything_is_built_as_it_always_was() {
         insta::assert_yaml_snapshot!(built(&json!({
             "replicas": 3,
+            "keepAlive": "650s",
             "tls": {"secretRef": {"name": "otp-tls"}},
             "service": {"type": "LoadBalancer", "port": 8443, "annotations": {"lb": "internal"}},
             "ingress": {"className": "nginx", "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}},

@@ -4,7 +4,8 @@ pub mod build;
 pub mod credentials;
 mod deletion;
 mod dereference;
-pub mod poll;
+pub mod network_policy;
+mod poll;
 mod status;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -14,7 +15,7 @@ use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Secret, Service, ServiceAccount},
     discovery::v1::EndpointSlice,
-    networking::v1::Ingress,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
     rbac::v1::{Role, RoleBinding},
 };
@@ -90,6 +91,7 @@ impl Reconcile for TelephonyGateway {
             watches::owned::<RoleBinding>(ctx, Kind::TelephonyGateway, owned),
             watches::owned::<PodDisruptionBudget>(ctx, Kind::TelephonyGateway, owned),
             watches::owned::<Ingress>(ctx, Kind::TelephonyGateway, owned),
+            watches::owned::<NetworkPolicy>(ctx, Kind::TelephonyGateway, owned),
             Box::pin(poll::run(Arc::clone(ctx))),
         ]
     }
@@ -171,6 +173,10 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     match workload.ingress()? {
         Some(ingress) => drop(apply(ctx, gateway, ingress).await?),
         None => drop(prune::<_, Ingress>(ctx, gateway, &names.workload).await?),
+    }
+    match network_policy::build(&names, &ctx.options)? {
+        Some(policy) => drop(apply(ctx, gateway, policy).await?),
+        None => drop(prune::<_, NetworkPolicy>(ctx, gateway, &names.workload).await?),
     }
     let namespace = gateway.namespace().unwrap_or_default();
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);

@@ -12,7 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::{
+    StreamExt as _,
+    stream::{self, FuturesUnordered},
+};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -80,12 +83,12 @@ pub async fn run(ctx: Arc<Context>) {
     tokio::join!(following, polling);
 }
 
-/// A ready pod: its name and address.
-type Pod = (String, IpAddr);
+/// Ready pods by their names, each with its addresses: one for each IP family of the Service.
+type Pods = BTreeMap<String, BTreeSet<IpAddr>>;
 
 /// The ready pods of each gateway.
-fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey, BTreeSet<Pod>> {
-    let mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>> = BTreeMap::new();
+fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey, Pods> {
+    let mut pods: BTreeMap<GatewayKey, Pods> = BTreeMap::new();
     for slice in slices {
         let Some(gateway) = slice.labels().get(GATEWAY_LABEL) else { continue };
         let known = pods.entry((slice.namespace().unwrap_or_default(), gateway.clone())).or_default();
@@ -94,14 +97,14 @@ fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey
             let name = endpoint.target_ref.as_ref().and_then(|target| target.name.clone());
             let address = endpoint.addresses.first().and_then(|address| address.parse().ok());
             if let (true, Some(name), Some(address)) = (ready, name, address) {
-                known.insert((name, address));
+                known.entry(name).or_default().insert(address);
             }
         }
     }
     pods
 }
 
-async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
+async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, Pods>) {
     let gateways = ctx.caches.gateways.all();
     let keys: BTreeSet<GatewayKey> =
         gateways.iter().map(|gateway| (gateway.namespace().unwrap_or_default(), gateway.name_any())).collect();
@@ -110,7 +113,7 @@ async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
         let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
         let every = intervals.get(&key).map_or(POLL, |interval| (*interval).clamp(ROUND, POLL));
         let pods = pods.remove(&key).unwrap_or_default();
-        let names = pods.iter().map(|(name, _)| name.as_str()).collect();
+        let names = pods.keys().map(String::as_str).collect();
         ctx.reports.is_due(&key, &names, every).then_some((gateway, pods))
     });
     // one gateway's silence must not age what the others report
@@ -121,16 +124,16 @@ async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, BTreeSet<Pod>>) {
     ctx.reports.keep(&keys);
 }
 
-async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: BTreeSet<Pod>, places: &Semaphore) {
+async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: Pods, places: &Semaphore) {
     let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
     let Ok(names) = Names::of(gateway) else { return };
     let Ok(Some(secret)) = ctx.references.secret(&key.0, &names.report).await else { return };
     let Some(asking) = dereference::report(&secret).and_then(|report| Asking::new(&report)) else { return };
     let asking = &asking;
     let reports: BTreeMap<_, _> = stream::iter(pods)
-        .map(|(pod, address)| async move {
+        .map(|(pod, addresses)| async move {
             let _place = places.acquire().await;
-            (pod, asking.ask(SocketAddr::new(address, REPORT_PORT)).await)
+            (pod, asking.ask(&addresses).await)
         })
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -177,9 +180,20 @@ impl Asking {
         Some(Self { tls: TlsConnector::from(Arc::new(config)), token: report.token.clone() })
     }
 
-    /// The report of the pod at an address; nothing when it does not answer in time, or not with a report.
-    async fn ask(&self, address: SocketAddr) -> Option<ReplicaReport> {
-        timeout(PATIENCE, self.exchange(address)).await.ok().flatten()
+    /// The report of the pod at these addresses, from the first that answers; nothing when none does in time, or not with
+    /// a report.
+    async fn ask(&self, addresses: &BTreeSet<IpAddr>) -> Option<ReplicaReport> {
+        let mut asking: FuturesUnordered<_> =
+            addresses.iter().map(|address| self.exchange(SocketAddr::new(*address, REPORT_PORT))).collect();
+        let first = async {
+            while let Some(report) = asking.next().await {
+                if report.is_some() {
+                    return report;
+                }
+            }
+            None
+        };
+        timeout(PATIENCE, first).await.ok().flatten()
     }
 
     async fn exchange(&self, address: SocketAddr) -> Option<ReplicaReport> {
@@ -251,5 +265,39 @@ impl ServerCertVerifier for Pinned {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn slice(address_type: &str, address: &str, ready: bool) -> Arc<EndpointSlice> {
+        let object = json!({
+            "metadata": {"name": "otp-gateway-x", "namespace": "ns", "labels": {GATEWAY_LABEL: "otp"}},
+            "addressType": address_type,
+            "endpoints": [{
+                "addresses": [address], "conditions": {"ready": ready}, "targetRef": {"kind": "Pod", "name": "otp-1"},
+            }],
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn a_pod_of_two_ip_families_is_one_pod_with_two_addresses() {
+        let slices =
+            [slice("IPv4", "10.0.0.7", true), slice("IPv6", "fd00::7", true), slice("FQDN", "otp.example", true)];
+        let pods = pods(slices.into_iter());
+        let of_gateway = &pods[&("ns".to_owned(), "otp".to_owned())];
+        let addresses = BTreeSet::from(["10.0.0.7".parse().unwrap(), "fd00::7".parse().unwrap()]);
+        assert_eq!(*of_gateway, Pods::from([("otp-1".to_owned(), addresses)]));
+    }
+
+    #[test]
+    fn a_pod_that_is_not_ready_is_not_asked() {
+        let pods = pods([slice("IPv6", "fd00::7", false)].into_iter());
+        assert_eq!(pods[&("ns".to_owned(), "otp".to_owned())], Pods::new());
     }
 }

@@ -1,0 +1,105 @@
+//! Who may reach which port of a gateway's pods. Pure.
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde_json::{Value, json};
+
+use super::{
+    super::{options::Options, pass::PassError},
+    build::{Names, REPORT_PORT, typed},
+};
+
+/// The label by which a namespace is found by its name; every cluster sets it.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// The `NetworkPolicy` of a gateway's pods; none when the installation makes none.
+///
+/// Calls come from anywhere, the report is the operator's alone, metrics and health are for pods of the cluster. What pods
+/// may call is left open: carriers are anywhere. A node reaches its own pods in any case, so probes of health need no rule.
+///
+/// # Errors
+/// [`PassError::Encoding`], which does not happen.
+pub fn build(names: &Names, options: &Options) -> Result<Option<NetworkPolicy>, PassError> {
+    if !options.network_policy {
+        return Ok(None);
+    }
+    let operator = json!({
+        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: options.operator_namespace}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "hookswitch", "app.kubernetes.io/component": "operator"}},
+    });
+    let policy = json!({
+        "metadata": names.meta(&names.workload),
+        "spec": {
+            "podSelector": {"matchLabels": names.selector()},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"ports": [port(json!("https"))]},
+                {"ports": [port(json!(REPORT_PORT))], "from": [operator]},
+                {"ports": [port(json!("metrics"))], "from": scrapers(&options.metrics_namespaces)},
+            ],
+        },
+    });
+    typed(policy, "the NetworkPolicy").map(Some)
+}
+
+fn port(port: Value) -> Value {
+    json!({"protocol": "TCP", "port": port})
+}
+
+fn scrapers(namespaces: &[String]) -> Value {
+    let named: Vec<&String> = namespaces.iter().filter(|name| !name.is_empty()).collect();
+    if named.is_empty() {
+        return json!([{"namespaceSelector": {}}]);
+    }
+    json!([{"namespaceSelector": {"matchExpressions": [{"key": NAMESPACE_NAME, "operator": "In", "values": named}]}}])
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::api::TelephonyGateway;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn built(more: &[&str]) -> Option<Value> {
+        let line = ["x", "--image", "i", "--operator-namespace", "system", "--identity", "i"];
+        let options = Line::parse_from(line.iter().chain(more)).options;
+        let gateway: TelephonyGateway = serde_json::from_value(json!({
+            "apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway",
+            "metadata": {"name": "otp", "namespace": "ns"},
+            "spec": {"publicURL": "https://otp.acme.com", "policies": {"names": ["p"]}},
+        }))
+        .unwrap();
+        let policy = build(&Names::of(&gateway).unwrap(), &options).unwrap()?;
+        Some(serde_json::to_value(policy).unwrap()["spec"]["ingress"].clone())
+    }
+
+    #[test]
+    fn calls_come_from_anywhere_and_the_report_is_the_operators_alone() {
+        let ingress = built(&[]).unwrap();
+        assert_eq!(ingress[0], json!({"ports": [{"protocol": "TCP", "port": "https"}]}));
+        assert_eq!(ingress[1]["ports"], json!([{"protocol": "TCP", "port": 9443}]));
+        let [operator] = ingress[1]["from"].as_array().unwrap().as_slice() else { panic!("{ingress}") };
+        assert_eq!(operator["namespaceSelector"]["matchLabels"], json!({"kubernetes.io/metadata.name": "system"}));
+        assert_eq!(operator["podSelector"]["matchLabels"]["app.kubernetes.io/component"], "operator");
+        assert_eq!(ingress.as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn metrics_are_for_all_pods_or_for_those_of_the_namespaces_that_are_named() {
+        assert_eq!(built(&[]).unwrap()[2]["from"], json!([{"namespaceSelector": {}}]));
+        let named = built(&["--metrics-namespaces", "monitoring,ops"]).unwrap();
+        let values = &named[2]["from"][0]["namespaceSelector"]["matchExpressions"][0]["values"];
+        assert_eq!(*values, json!(["monitoring", "ops"]));
+    }
+
+    #[test]
+    fn an_installation_may_want_no_network_policy() {
+        assert_eq!(built(&["--network-policy", "false"]), None);
+    }
+}

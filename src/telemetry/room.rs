@@ -1,0 +1,205 @@
+//! Who may be connected when there is not room for all: bounds that a stranger cannot turn against others.
+//!
+//! Every connection comes as a stranger. When all places are taken, the next one gets the place of the oldest stranger,
+//! of those from the source that holds most. So who opens many connections loses his own, a source that everybody comes
+//! from (a load balancer) loses its oldest, and a fresh connection has a place as long as it takes to say who it is.
+//! Who has shown that is kept, whoever comes after.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+/// Places for connections; clones share them.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<Mutex<Guests>>);
+
+#[derive(Debug)]
+struct Guests {
+    places: usize,
+    arrivals: u64,
+    strangers: BTreeMap<u64, Guest>,
+    kept: BTreeMap<u64, Guest>,
+    /// Strangers of each source.
+    held: HashMap<IpAddr, usize>,
+}
+
+#[derive(Debug)]
+struct Guest {
+    source: IpAddr,
+    evicted: CancellationToken,
+}
+
+/// One connection's place, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    room: Room,
+    arrival: u64,
+    evicted: CancellationToken,
+}
+
+impl Room {
+    /// A room with this many places.
+    #[must_use]
+    pub fn of(places: usize) -> Self {
+        Self(Arc::new(Mutex::new(Guests {
+            places,
+            arrivals: 0,
+            strangers: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            held: HashMap::new(),
+        })))
+    }
+
+    /// A place for a connection from an address; none when all are taken by those who are kept.
+    #[must_use]
+    pub fn enter(&self, from: IpAddr) -> Option<Place> {
+        let mut guests = self.lock();
+        if guests.strangers.len() + guests.kept.len() >= guests.places {
+            guests.evict()?;
+        }
+        guests.arrivals += 1;
+        let (arrival, evicted) = (guests.arrivals, CancellationToken::new());
+        guests.add_stranger(arrival, Guest { source: source(from), evicted: evicted.clone() });
+        Some(Place { room: self.clone(), arrival, evicted })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Guests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guests {
+    fn evict(&mut self) -> Option<()> {
+        let most = self.held.values().copied().max()?;
+        let of_most = |(_, guest): &(&u64, &Guest)| self.held.get(&guest.source) == Some(&most);
+        let oldest = self.strangers.iter().find(of_most).map(|(arrival, _)| *arrival)?;
+        self.remove_stranger(oldest)?.evicted.cancel();
+        Some(())
+    }
+
+    fn add_stranger(&mut self, arrival: u64, guest: Guest) {
+        *self.held.entry(guest.source).or_default() += 1;
+        self.strangers.insert(arrival, guest);
+    }
+
+    fn remove_stranger(&mut self, arrival: u64) -> Option<Guest> {
+        let guest = self.strangers.remove(&arrival)?;
+        if let Some(count) = self.held.get_mut(&guest.source) {
+            *count -= 1;
+            if *count == 0 {
+                self.held.remove(&guest.source);
+            }
+        }
+        Some(guest)
+    }
+}
+
+impl Place {
+    /// Ends when the place has been given to somebody else: the connection is to be closed.
+    pub fn evicted(&self) -> WaitForCancellationFuture<'_> {
+        self.evicted.cancelled()
+    }
+
+    /// From now on the place is given to nobody else.
+    pub fn keep(&self) {
+        let mut guests = self.room.lock();
+        if let Some(guest) = guests.remove_stranger(self.arrival) {
+            guests.kept.insert(self.arrival, guest);
+        }
+    }
+
+    /// A stranger again, as old as it is.
+    pub fn expose(&self) {
+        let mut guests = self.room.lock();
+        if let Some(guest) = guests.kept.remove(&self.arrival) {
+            guests.add_stranger(self.arrival, guest);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut guests = self.room.lock();
+        guests.kept.remove(&self.arrival);
+        guests.remove_stranger(self.arrival);
+    }
+}
+
+/// What counts as one source: an IPv4 address, or the /64 that one IPv6 host may take its addresses from.
+fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(room: &Room, from: &str) -> Option<Place> {
+        room.enter(from.parse().unwrap())
+    }
+
+    fn is_evicted(place: &Place) -> bool {
+        place.evicted.is_cancelled()
+    }
+
+    #[test]
+    fn who_holds_most_loses_the_oldest_and_nobody_else_loses_any() {
+        let room = Room::of(8);
+        let honest = enter(&room, "192.0.2.1").unwrap();
+        let flood: Vec<_> = (0..7).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();
+        let more: Vec<_> = (0..5).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();
+        let fresh = enter(&room, "198.51.100.4").unwrap();
+        assert!(!is_evicted(&honest) && !is_evicted(&fresh));
+        assert_eq!(flood.iter().map(is_evicted).collect::<Vec<_>>(), [true, true, true, true, true, true, false]);
+        assert!(!more.iter().any(is_evicted));
+    }
+
+    #[test]
+    fn from_one_source_the_oldest_stranger_makes_room_and_those_who_are_known_stay() {
+        let room = Room::of(3);
+        let known = enter(&room, "192.0.2.1").unwrap();
+        known.keep();
+        let mut strangers = Vec::new();
+        for _ in 0..4 {
+            strangers.push(enter(&room, "192.0.2.1").unwrap());
+        }
+        assert!(!is_evicted(&known));
+        assert_eq!(strangers.iter().map(is_evicted).collect::<Vec<_>>(), [true, true, false, false]);
+        known.expose();
+        let last = enter(&room, "192.0.2.1").unwrap();
+        assert!(is_evicted(&known) && !is_evicted(&last), "a stranger again, and the oldest");
+    }
+
+    #[test]
+    fn where_all_are_known_nobody_gets_in_until_one_leaves() {
+        let room = Room::of(2);
+        let known = [enter(&room, "192.0.2.1").unwrap(), enter(&room, "192.0.2.2").unwrap()];
+        known.iter().for_each(Place::keep);
+        assert!(enter(&room, "192.0.2.3").is_none());
+        let [first, _second] = known;
+        drop(first);
+        let third = enter(&room, "192.0.2.3").unwrap();
+        drop(third);
+        let guests = room.lock();
+        assert_eq!((guests.strangers.len(), guests.kept.len(), guests.held.len()), (0, 1, 0), "nothing is left behind");
+    }
+
+    #[test]
+    fn one_host_is_one_source_whatever_address_of_its_network_it_takes() {
+        for (one, other, same) in [
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            assert_eq!(source(one.parse().unwrap()) == source(other.parse().unwrap()), same, "{one} {other}");
+        }
+    }
+}
