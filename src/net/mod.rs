@@ -6,6 +6,7 @@
 
 mod body;
 mod connector;
+mod exception;
 mod failure;
 mod guard;
 mod policy;
@@ -16,6 +17,7 @@ mod roots;
 mod tests;
 
 pub use connector::{Answer, Connector, Request, client, permits};
+pub use exception::{Exception, InvalidException};
 pub use failure::SendError;
 pub use guard::Forbidden;
 pub use policy::{NetError, Policy};

@@ -17,8 +17,10 @@ use url::{Host, Url};
 
 use super::{
     connector::CONNECT_TIMEOUT,
+    exception::Exception,
     failure::SendError,
     guard::Guard,
+    policy::Policy,
     resolver::{Guarded, Lookup},
 };
 
@@ -30,18 +32,20 @@ const MOST_ADDRESSES: usize = 4;
 pub(super) struct Bare {
     resolver: Guarded,
     tls: TlsConnector,
-    by_proxy: bool,
+    /// What is called without the proxy; `None` without a proxy.
+    by_proxy_but: Option<Vec<Exception>>,
 }
 
 impl fmt::Debug for Bare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bare").field("by_proxy", &self.by_proxy).finish_non_exhaustive()
+        f.debug_struct("Bare").field("by_proxy_but", &self.by_proxy_but).finish_non_exhaustive()
     }
 }
 
 impl Bare {
-    pub(super) fn new(guard: Guard, lookup: Arc<dyn Lookup>, tls: ClientConfig, by_proxy: bool) -> Self {
-        Self { resolver: Guarded::new(lookup, guard, None), tls: TlsConnector::from(Arc::new(tls)), by_proxy }
+    pub(super) fn new(guard: Guard, lookup: Arc<dyn Lookup>, tls: ClientConfig, policy: &Policy) -> Self {
+        let by_proxy_but = policy.proxy.is_some().then(|| policy.proxy_exceptions.clone());
+        Self { resolver: Guarded::new(lookup, guard, None), tls: TlsConnector::from(Arc::new(tls)), by_proxy_but }
     }
 
     /// Connects and closes.
@@ -50,7 +54,7 @@ impl Bare {
     /// [`SendError::NotSent`].
     pub(super) async fn reach(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
         let not_sent = |cause| SendError::NotSent { cause };
-        if self.by_proxy {
+        if self.by_proxy_but.as_ref().is_some_and(|but| !but.iter().any(|exception| exception.covers(url))) {
             return Err(not_sent("proxy"));
         }
         let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);

@@ -76,7 +76,9 @@ impl Facts {
             now: Timestamp::now().as_second(),
             report,
             allowed_cidrs: ctx.options.allowed_cidrs.clone(),
-            proxy: ctx.options.proxy.as_ref().map(|proxy| proxy.as_str().into()),
+            proxy: ctx.options.proxy().map(|proxy| proxy.as_str().into()),
+            proxy_exceptions: ctx.options.no_proxy.iter().map(ToString::to_string).collect(),
+            extra_roots: ctx.extra_roots.clone(),
         }
     }
 }
