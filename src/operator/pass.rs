@@ -134,6 +134,12 @@ impl PassError {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_conflict()))
     }
 
+    /// Whether the API server read an object of ours and refused it as invalid: what it was built from is at fault.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 422))
+    }
+
     /// Whether the API server denied it to us.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {

@@ -6,6 +6,8 @@ mod deletion;
 mod dereference;
 pub mod poll;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -113,9 +115,19 @@ impl Reconcile for TelephonyGateway {
                 .await?;
                 Ok(Requeue::Retry)
             }
+            Err(Failure::Pass(error)) if error.is_refusal() => {
+                let message = format!("The API server does not take what the spec asks for: {error}");
+                let problem = Problem::lasting(Ready::InvalidSpec, message);
+                super::status::write(&ctx, &*object, status::refused(&object, problem)).await?;
+                Ok(Requeue::Retry)
+            }
             Err(Failure::Pass(error)) => Err(error),
         }
     }
+}
+
+fn is_same(one: &TelephonyGateway, other: &TelephonyGateway) -> bool {
+    one.metadata.name == other.metadata.name
 }
 
 enum Failure {
@@ -137,6 +149,11 @@ impl From<Problem> for Failure {
 
 async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen, Failure> {
     let names = build::Names::of(gateway)?;
+    let all = ctx.caches.gateways.in_namespace(&gateway.namespace().unwrap_or_default());
+    build::Names::check_secrets(
+        gateway,
+        all.iter().map(AsRef::as_ref).filter(|other| !is_same(other, gateway)).chain([gateway]),
+    )?;
     let facts = dereference::dereference(gateway, ctx, &names).await?;
     let report = credentials::report(gateway, ctx, &names, facts.report.as_deref()).await?;
     let certificate = credentials::serving(gateway, ctx, &names, facts.tls.as_deref()).await?;
