@@ -19,9 +19,11 @@ use super::{
     cache::{Caches, Index},
     conditions::bounded,
     context::Context,
+    problem::Problem,
     wake::{Kind, Target, Woken},
     watches::target,
 };
+use crate::api::reason::Ready;
 
 /// How long a pass may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -134,10 +136,19 @@ impl PassError {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_conflict()))
     }
 
-    /// Whether the API server read an object of ours and refused it as invalid: what it was built from is at fault.
+    /// What a person has to be told when the API server understood a call and refused it: a field is at fault, or the
+    /// cluster's own rules are.
     #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 422))
+    pub fn refusal(&self) -> Option<Problem> {
+        let Self::Api { source, .. } = self else { return None };
+        let kube::Error::Api(status) = &**source else { return None };
+        let message = || format!("The API server refuses what the spec asks for: {self}");
+        match status.code {
+            422 => Some(Problem::lasting(Ready::InvalidSpec, message())),
+            // admission policies answer with either
+            400 | 403 => Some(Problem::passing(Ready::Refused, message())),
+            _ => None,
+        }
     }
 
     /// Whether the API server denied it to us.

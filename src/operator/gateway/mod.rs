@@ -115,13 +115,11 @@ impl Reconcile for TelephonyGateway {
                 .await?;
                 Ok(Requeue::Retry)
             }
-            Err(Failure::Pass(error)) if error.is_refusal() => {
-                let message = format!("The API server does not take what the spec asks for: {error}");
-                let problem = Problem::lasting(Ready::InvalidSpec, message);
+            Err(Failure::Pass(error)) => {
+                let Some(problem) = error.refusal() else { return Err(error) };
                 super::status::write(&ctx, &*object, status::refused(&object, problem)).await?;
                 Ok(Requeue::Retry)
             }
-            Err(Failure::Pass(error)) => Err(error),
         }
     }
 }

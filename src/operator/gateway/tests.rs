@@ -118,27 +118,40 @@ async fn a_generated_certificate_is_not_taken_for_the_users() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_refuses_as_invalid_is_told_at_the_gateway() {
-    let world = world(&json!({}));
-    world.server.fail_next_write(StatusCode::UNPROCESSABLE_ENTITY);
-    let next = TelephonyGateway::reconcile(gateway(&world), Arc::clone(&world.ctx)).await.unwrap();
-    assert_eq!(next, Requeue::Retry);
+async fn what_the_api_server_refuses_is_told_at_the_gateway() {
+    let rows = [
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("InvalidSpec")),
+        (StatusCode::FORBIDDEN, Some("Refused")),
+        (StatusCode::BAD_REQUEST, Some("Refused")),
+        (StatusCode::INTERNAL_SERVER_ERROR, None),
+    ];
+    for (code, reason) in rows {
+        let world = world(&json!({}));
+        world.server.fail_next_write(code);
+        let ended = TelephonyGateway::reconcile(gateway(&world), Arc::clone(&world.ctx)).await;
+        let ready = ready(&world);
+        let Some(reason) = reason else {
+            assert!(ended.is_err() && ready.is_null(), "it passes, and says nothing of the gateway");
+            continue;
+        };
+        assert_eq!(ended.unwrap(), Requeue::Retry);
+        assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!(reason)));
+        let expected = format!("could not apply Secret otp/main-gateway-report: {}", code.as_u16());
+        assert!(ready["message"].as_str().unwrap().contains(&expected), "{ready}");
+    }
+}
+
+fn ready(world: &World) -> Value {
     let status = world.server.get(&format!("{GATEWAYS}/main")).unwrap()["status"].clone();
-    let ready = status["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == "Ready").unwrap();
-    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("InvalidSpec")));
-    assert!(
-        ready["message"].as_str().unwrap().contains("could not apply Secret otp/main-gateway-report: 422"),
-        "{ready}"
-    );
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.find(|condition| condition["type"] == "Ready").cloned().unwrap_or_default()
 }
 
 #[tokio::test]
 async fn an_ingress_that_names_the_generated_certificates_secret_is_refused() {
     let world = world(&json!({"ingress": {"tlsSecretRef": {"name": "main-gateway-tls"}}}));
     TelephonyGateway::reconcile(gateway(&world), Arc::clone(&world.ctx)).await.unwrap();
-    let status = world.server.get(&format!("{GATEWAYS}/main")).unwrap()["status"].clone();
-    let ready = status["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == "Ready").unwrap();
-    assert_eq!(ready["reason"], "InvalidSpec");
+    assert_eq!(ready(&world)["reason"], "InvalidSpec");
     let writes = world.server.writes();
     assert!(writes.iter().all(|write| write.ends_with("/main/status")), "{writes:?}");
 }
