@@ -8,9 +8,17 @@ MAKEFLAGS += --no-print-directory
 # Where cargo builds; another folder may be given to share builds among checkouts.
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
-TRIPLE := x86_64-unknown-linux-gnu
+HOST_ARCH := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+# What images are built for: amd64 or arm64. The other one than this machine's is built across, into a folder of its own.
+ARCH ?= $(HOST_ARCH)
+CPU_amd64 := x86_64
+CPU_arm64 := aarch64
+TRIPLE := $(CPU_$(ARCH))-unknown-linux-gnu
 STATIC := $(CARGO_TARGET_DIR)/$(TRIPLE)/release
-IMAGES := $(CURDIR)/.images
+IMAGES := $(CURDIR)/.images$(if $(filter $(HOST_ARCH),$(ARCH)),,/$(ARCH))
+# The C compiler and linker for building across, from Debian's gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu.
+CROSS_CC ?= $(CPU_$(ARCH))-linux-gnu-gcc
+CROSS := $(if $(filter $(HOST_ARCH),$(ARCH)),,CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_LINKER=$(CROSS_CC) CC_$(subst -,_,$(TRIPLE))=$(CROSS_CC))
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 IMAGE ?= hookswitch/hookswitch:$(VERSION)
@@ -57,13 +65,14 @@ generate: ## Write everything that is made from code: CRDs, reference pages
 
 .PHONY: static
 static: ## Build the static binaries for the images
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(TRIPLE) --bin hookswitch --bin hookswitch-sandbox
+	@test -n "$(CPU_$(ARCH))" || { echo "make: ARCH must be amd64 or arm64, not $(ARCH)" >&2; exit 2; }
+	$(CROSS) RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(TRIPLE) --bin hookswitch --bin hookswitch-sandbox
 
 .PHONY: images
-images: static ## Build the images as archives, without a container engine
+images: static ## Build the images as archives, without a container engine (ARCH=arm64 or amd64: across)
 	@mkdir -p $(IMAGES)
-	@CA_BUNDLE=$(CA_BUNDLE) tests/cluster/image.sh $(IMAGES)/hookswitch.tar $(IMAGE) '["/hookswitch"]' $(STATIC)/hookswitch=/hookswitch
-	@tests/cluster/image.sh $(IMAGES)/sandbox.tar $(SANDBOX_IMAGE) '["/hookswitch-sandbox"]' $(STATIC)/hookswitch-sandbox=/hookswitch-sandbox
+	@ARCH=$(ARCH) CA_BUNDLE=$(CA_BUNDLE) tests/cluster/image.sh $(IMAGES)/hookswitch.tar $(IMAGE) '["/hookswitch"]' $(STATIC)/hookswitch=/hookswitch
+	@ARCH=$(ARCH) tests/cluster/image.sh $(IMAGES)/sandbox.tar $(SANDBOX_IMAGE) '["/hookswitch-sandbox"]' $(STATIC)/hookswitch-sandbox=/hookswitch-sandbox
 
 .PHONY: cluster-tools
 cluster-tools: ## Build the programs of the test cluster into the cache

@@ -1,7 +1,8 @@
 //! The resources of `hookswitch.dev/v1alpha1`: one file per kind, and what kinds share.
 //!
 //! Types and their validation only: no client. Specs are never changed by us, so defaults are not written into the schema;
-//! each optional field says what its absence means and has a method that gives the value in force.
+//! each optional field says what its absence means and has a method that gives the value in force. A gateway's `replicas` is
+//! the exception, because the scale subresource reads it.
 
 mod duration;
 mod gateway;
@@ -19,8 +20,8 @@ mod target;
 
 pub use duration::{Duration, InvalidDuration};
 pub use gateway::{
-    AttemptsSpec, IngressSpec, OnAmbiguous, PolicySource, ServiceSpec, ServiceType, TelephonyGateway,
-    TelephonyGatewaySpec, TelephonyGatewayStatus, TlsSpec,
+    AttemptsSpec, IngressSpec, IpFamily, IpFamilyPolicy, OnAmbiguous, PolicySource, ServiceSpec, ServiceType,
+    TelephonyGateway, TelephonyGatewaySpec, TelephonyGatewayStatus, TlsSpec, TrafficPolicy,
 };
 pub use hook::{
     HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, OktaHook, Repointed,

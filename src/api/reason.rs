@@ -89,6 +89,8 @@ reasons! {
         ConfigUnreadable,
         /// An object of the name needed exists and belongs to somebody else.
         NameTaken,
+        /// A policy, a quota or missing rights of the cluster keep an object from being made; the message has its words.
+        Refused,
         /// Fewer pods than wanted are ready.
         PodsNotReady,
         /// It is being deleted and held, because Okta uses a hook that points at it.

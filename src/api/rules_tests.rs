@@ -285,6 +285,128 @@ fn a_gateways_policies_come_by_name_or_by_label() {
 }
 
 #[test]
+fn a_certificate_that_an_ingress_asks_for_has_a_secret_of_its_own() {
+    let asks = |annotation: &str| json!({"ingress": {"annotations": {annotation: "letsencrypt"}}});
+    for annotation in ["cert-manager.io/issuer", "cert-manager.io/cluster-issuer", "kubernetes.io/tls-acme"] {
+        let asks = with(&gateway(), asks(annotation));
+        refused!(TelephonyGateway, asks.clone(), "ingress.tlsSecretRef");
+        accepted!(TelephonyGateway, with(&asks, json!({"ingress": {"tlsSecretRef": {"name": "otp-acme-com"}}})));
+        accepted!(TelephonyGateway, with(&asks, json!({"tls": {"secretRef": {"name": "otp-acme-com"}}})));
+    }
+    accepted!(TelephonyGateway, with(&gateway(), json!({"ingress": {}})));
+    accepted!(TelephonyGateway, with(&gateway(), asks("nginx.ingress.kubernetes.io/backend-protocol")));
+}
+
+#[test]
+fn an_ingress_is_for_a_name() {
+    for (url, taken) in [
+        ("https://203.0.113.5", false),
+        ("https://203.0.113.5:8443/in", false),
+        ("https://otp.acme.com/in", true),
+        ("https://5.acme.com:8443", true),
+    ] {
+        accepted!(TelephonyGateway, with(&gateway(), json!({"publicURL": url})));
+        let spec = with(&gateway(), json!({"publicURL": url, "ingress": {}}));
+        if taken {
+            accepted!(TelephonyGateway, spec);
+        } else {
+            refused!(TelephonyGateway, spec, "for a host name");
+        }
+    }
+}
+
+#[test]
+fn what_a_load_balancer_is_told_needs_one() {
+    let service = |service: Value| with(&gateway(), json!({"service": service}));
+    for field in [json!({"loadBalancerClass": "x/nlb"}), json!({"loadBalancerSourceRanges": ["192.0.2.0/24"]})] {
+        accepted!(TelephonyGateway, service(with(&json!({"type": "LoadBalancer"}), field.clone())));
+        for kind in [json!({}), json!({"type": "NodePort"})] {
+            refused!(TelephonyGateway, service(with(&kind, field.clone())), "need type LoadBalancer");
+        }
+    }
+    for kind in ["LoadBalancer", "NodePort"] {
+        accepted!(TelephonyGateway, service(json!({"type": kind, "externalTrafficPolicy": "Local"})));
+    }
+    refused!(TelephonyGateway, service(json!({"externalTrafficPolicy": "Local"})), "LoadBalancer or NodePort");
+    let class = |class: &str| service(json!({"type": "LoadBalancer", "loadBalancerClass": class}));
+    change_refused!(TelephonyGateway, class("a"), class("b"), "loadBalancerClass cannot be changed");
+    let without = service(json!({"type": "LoadBalancer"}));
+    change_refused!(TelephonyGateway, without.clone(), class("b"), "loadBalancerClass cannot be changed");
+    change_refused!(TelephonyGateway, class("b"), without, "loadBalancerClass cannot be changed");
+}
+
+#[test]
+fn two_ip_families_differ_and_are_asked_for() {
+    let service = |service: Value| with(&gateway(), json!({"service": service}));
+    let both = json!({"ipFamilies": ["IPv6", "IPv4"]});
+    for policy in ["PreferDualStack", "RequireDualStack"] {
+        accepted!(TelephonyGateway, service(with(&both, json!({"ipFamilyPolicy": policy}))));
+        let twice = json!({"ipFamilies": ["IPv6", "IPv6"], "ipFamilyPolicy": policy});
+        refused!(TelephonyGateway, service(twice), "must differ");
+    }
+    refused!(TelephonyGateway, service(both.clone()), "need ipFamilyPolicy");
+    refused!(TelephonyGateway, service(with(&both, json!({"ipFamilyPolicy": "SingleStack"}))), "need ipFamilyPolicy");
+    accepted!(TelephonyGateway, service(json!({"ipFamilies": ["IPv6"]})));
+    let one = |family: &str| service(json!({"ipFamilies": [family]}));
+    change_refused!(TelephonyGateway, one("IPv4"), one("IPv6"), "a Service keeps it");
+}
+
+#[test]
+fn labels_by_which_pods_are_found_cannot_be_set() {
+    accepted!(
+        TelephonyGateway,
+        with(&gateway(), json!({"podLabels": {"team": "iam", "app.kubernetes.io/part-of": "otp"}}))
+    );
+    for label in ["app.kubernetes.io/name", "app.kubernetes.io/component", "hookswitch.dev/gateway"] {
+        refused!(TelephonyGateway, with(&gateway(), json!({"podLabels": {label: "x"}})), "the pods are found by them");
+    }
+}
+
+#[test]
+fn a_pod_does_not_take_for_ever_to_stop() {
+    for good in ["0s", "90s", "10m"] {
+        accepted!(TelephonyGateway, with(&gateway(), json!({"lameDuck": good})));
+    }
+    refused!(TelephonyGateway, with(&gateway(), json!({"lameDuck": "601s"})), "at most 10m");
+}
+
+/// Without a value at its path the API server answers reads of the scale subresource with an error, and no autoscaler works.
+#[test]
+fn the_scale_subresource_finds_its_replicas_in_a_gateway_that_does_not_say_them() {
+    let crd = serde_json::to_value(<TelephonyGateway as kube::CustomResourceExt>::crd()).unwrap();
+    let version = &crd["spec"]["versions"][0];
+    assert_eq!(version["subresources"]["scale"]["specReplicasPath"], ".spec.replicas");
+    let spec = &version["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let declared: super::TelephonyGatewaySpec = serde_json::from_value(gateway()).unwrap();
+    assert_eq!(spec["properties"]["replicas"]["default"], declared.replicas(), "and as many as the operator makes");
+}
+
+/// A default that the API server writes shows as a difference to GitOps tools, and stays when a release changes it.
+#[test]
+fn no_other_field_has_a_default_in_the_schema() {
+    fn defaults(schema: &Value, path: &str, found: &mut Vec<String>) {
+        match schema {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    if key == "default" {
+                        found.push(path.to_owned());
+                    }
+                    defaults(value, &format!("{path}/{key}"), found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| defaults(item, path, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    for crd in super::crds() {
+        let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
+        defaults(&schema, &crd.spec.names.kind, &mut found);
+    }
+    assert_eq!(found, ["TelephonyGateway/openAPIV3Schema/properties/spec/properties/replicas"]);
+}
+
+#[test]
 fn a_rule_either_sends_or_denies() {
     let policy = |rule: Value| json!({"rules": [with(&json!({"name": "all"}), rule)]});
     accepted!(RoutingPolicy, policy(json!({"send": {"providers": [{"name": "twilio"}]}})));

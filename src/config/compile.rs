@@ -55,6 +55,10 @@ pub struct Input<'a> {
     pub allowed_cidrs: Vec<IpNet>,
     /// The installation's proxy.
     pub proxy: Option<Secret<String>>,
+    /// What is called without it.
+    pub proxy_exceptions: Vec<String>,
+    /// PEM certificates that the installation trusts besides the public ones.
+    pub extra_roots: Option<String>,
 }
 
 /// The kind of object a problem is about.
@@ -132,6 +136,8 @@ pub fn compile(previous: Option<&GatewayConfig>, mut input: Input<'_>, judges: &
         default_region: spec.default_region,
         allowed_cidrs: input.allowed_cidrs,
         proxy: input.proxy,
+        proxy_exceptions: input.proxy_exceptions,
+        extra_roots: input.extra_roots,
         replicas: u32::try_from(spec.replicas()).unwrap_or(1).max(1),
         report: input.report,
         hooks,
@@ -450,6 +456,8 @@ mod tests {
                 report: Report { token: "a-token-of-the-report".into(), certificate: "c".into(), key: "k".into() },
                 allowed_cidrs: vec![],
                 proxy: None,
+                proxy_exceptions: Vec::new(),
+                extra_roots: None,
             };
             compile(previous, input, &JUDGES)
         }

@@ -37,6 +37,12 @@ pub struct GatewayConfig {
     /// URL of an HTTP proxy that calls to carriers go through; it may hold a password.
     #[serde(default)]
     pub proxy: Option<Secret<String>>,
+    /// What is called without the proxy: a host and all below it, `.domain`, an address or a CIDR.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxy_exceptions: Vec<String>,
+    /// PEM certificates trusted for every carrier besides the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_roots: Option<String>,
     /// Replicas that share the work of probing.
     #[serde(default = "one")]
     pub replicas: u32,

@@ -54,6 +54,9 @@ pub enum InvalidCarrier {
     /// The proxy's URL.
     #[error("the proxy's URL does not parse")]
     Proxy,
+    /// An exception to the proxy.
+    #[error(transparent)]
+    ProxyException(#[from] net::InvalidException),
 }
 
 /// One carrier.
@@ -74,6 +77,8 @@ pub struct Carrier {
 struct Way {
     allowed_cidrs: Vec<ipnet::IpNet>,
     proxy: Option<Secret<String>>,
+    proxy_exceptions: Vec<String>,
+    extra_roots: Option<String>,
     ca_bundle: Option<String>,
 }
 
@@ -143,6 +148,8 @@ impl Carrier {
         let way = Way {
             allowed_cidrs: config.allowed_cidrs.clone(),
             proxy: config.proxy.clone(),
+            proxy_exceptions: config.proxy_exceptions.clone(),
+            extra_roots: config.extra_roots.clone(),
             ca_bundle: settings.ca_bundle.clone(),
         };
         let same_account = before.filter(|before| before.settings.carrier == settings.carrier);
@@ -365,10 +372,13 @@ fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
 fn connect(name: &str, way: &Way) -> Result<Connector, InvalidCarrier> {
     let proxy =
         way.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
+    let proxy_exceptions = way.proxy_exceptions.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let roots: Vec<&str> = [&way.extra_roots, &way.ca_bundle].into_iter().flatten().map(String::as_str).collect();
     let policy = net::Policy {
         allowed_cidrs: way.allowed_cidrs.clone(),
         proxy,
-        extra_roots_pem: way.ca_bundle.clone(),
+        proxy_exceptions,
+        extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
         ..net::Policy::default()
     };
     Connector::new(&policy).map_err(|source| InvalidCarrier::Net { name: name.to_owned(), source })

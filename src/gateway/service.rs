@@ -87,7 +87,9 @@ impl Service {
         let Some(runtime) = self.runtime() else {
             return refuse(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet");
         };
-        let Some(hook) = head.uri.path().strip_prefix("/hooks/").and_then(|name| runtime.hook(name)) else {
+        // what stands before it is the path of the public URL, which a proxy in front may have left
+        let name = head.uri.path().rsplit_once("/hooks/").map(|(_, name)| name);
+        let Some(hook) = name.and_then(|name| runtime.hook(name)) else {
             return refuse(StatusCode::NOT_FOUND, "no such hook");
         };
         let mut values = head.headers.get_all(hook.header.as_str()).iter();

@@ -127,7 +127,7 @@ impl Connector {
     /// it, before `deadline`.
     ///
     /// # Errors
-    /// [`SendError::NotSent`], always. Its cause is `proxy` when calls leave by one: what lies behind it cannot be told
+    /// [`SendError::NotSent`], always. Its cause is `proxy` when calls there leave by one: what lies behind it cannot be told
     /// without a request.
     pub async fn reach(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
         self.may_be_called(url, deadline)?;
@@ -398,7 +398,11 @@ fn build(policy: &Policy, lookup: Arc<dyn Lookup>, tls: rustls::ClientConfig) ->
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(NetError::Proxy);
         }
-        builder = builder.proxy(reqwest::Proxy::all(url.clone()).map_err(|_| NetError::Proxy)?);
+        // what is malformed is told here, not when the first call is made
+        reqwest::Proxy::all(url.clone()).map_err(|_| NetError::Proxy)?;
+        let (url, but) = (url.clone(), policy.proxy_exceptions.clone());
+        let proxy = move |to: &Url| (!but.iter().any(|exception| exception.covers(to))).then(|| url.clone());
+        builder = builder.proxy(reqwest::Proxy::custom(proxy));
     }
     builder.build().map_err(NetError::Client)
 }

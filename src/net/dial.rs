@@ -21,6 +21,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use url::{Host, Position, Url};
 
 use super::{
+    exception::Exception,
     failure::SendError,
     guard::Guard,
     policy::{NetError, Policy},
@@ -54,6 +55,8 @@ pub(super) struct Dialer {
 
 struct Proxy {
     url: Url,
+    /// What is called without it.
+    exceptions: Vec<Exception>,
     resolver: Guarded,
     /// For a proxy that is spoken to over TLS; it offers no HTTP/2.
     tls: TlsConnector,
@@ -70,7 +73,9 @@ impl fmt::Debug for Dialer {
 impl Dialer {
     pub(super) fn new(policy: &Policy, lookup: &Arc<dyn Lookup>, tls: ClientConfig) -> Result<Self, NetError> {
         let guard = Guard::new(&policy.allowed_cidrs);
-        let proxy = policy.proxy.as_ref().map(|url| Proxy::at(url, lookup, &guard, tls.clone())).transpose()?;
+        let exceptions = &policy.proxy_exceptions;
+        let at = |url| Proxy::at(url, exceptions.clone(), lookup, &guard, tls.clone());
+        let proxy = policy.proxy.as_ref().map(at).transpose()?;
         Ok(Self {
             resolver: Guarded::new(Arc::clone(lookup), guard, None),
             tls: TlsConnector::from(Arc::new(tls)),
@@ -78,12 +83,17 @@ impl Dialer {
         })
     }
 
+    /// The proxy that a URL is called by.
+    fn proxy_for(&self, url: &Url) -> Option<&Proxy> {
+        self.proxy.as_deref().filter(|proxy| !proxy.exceptions.iter().any(|exception| exception.covers(url)))
+    }
+
     /// Connects, and closes again.
     ///
     /// # Errors
     /// [`SendError::NotSent`].
     pub(super) async fn reach(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
-        if self.proxy.is_some() {
+        if self.proxy_for(url).is_some() {
             return Err(SendError::NotSent { cause: "proxy" });
         }
         let (mut stream, _) = self.connect(url, deadline).await?;
@@ -103,7 +113,7 @@ impl Dialer {
     }
 
     async fn through(&self, url: &Url) -> Result<Connected, &'static str> {
-        let transport = match &self.proxy {
+        let transport = match self.proxy_for(url) {
             None => Transport::Plain(tcp(url, &self.resolver).await?),
             Some(proxy) => proxy.tunnel(url).await?,
         };
@@ -114,7 +124,13 @@ impl Dialer {
 }
 
 impl Proxy {
-    fn at(url: &Url, lookup: &Arc<dyn Lookup>, guard: &Guard, mut tls: ClientConfig) -> Result<Self, NetError> {
+    fn at(
+        url: &Url,
+        exceptions: Vec<Exception>,
+        lookup: &Arc<dyn Lookup>,
+        guard: &Guard,
+        mut tls: ClientConfig,
+    ) -> Result<Self, NetError> {
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(NetError::Proxy);
         }
@@ -129,6 +145,7 @@ impl Proxy {
         Ok(Self {
             resolver: Guarded::new(Arc::clone(lookup), guard.clone(), url.host_str().map(str::to_owned)),
             url: url.clone(),
+            exceptions,
             tls: TlsConnector::from(Arc::new(tls)),
             authorization,
         })

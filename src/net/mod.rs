@@ -7,6 +7,7 @@
 mod body;
 mod connector;
 mod dial;
+mod exception;
 mod failure;
 mod guard;
 mod identity;
@@ -20,6 +21,7 @@ mod tests;
 mod wire;
 
 pub use connector::{Answer, Connector, Request, client, permits};
+pub use exception::{Exception, InvalidException};
 pub use failure::SendError;
 pub use guard::Forbidden;
 pub use identity::{InvalidIdentity, server_identity};

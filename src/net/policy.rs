@@ -5,17 +5,21 @@ use std::fmt;
 use ipnet::IpNet;
 use url::Url;
 
+use super::exception::Exception;
+
 /// How calls leave this process.
 #[derive(Clone, Default)]
 pub struct Policy {
     /// Ranges that may be called although they are private or local.
     pub allowed_cidrs: Vec<IpNet>,
-    /// A proxy (`http` or `https`, with user and password in the URL if it wants them) that every call goes through.
+    /// A proxy (`http` or `https`, with user and password in the URL if it wants them) that calls go through.
     ///
-    /// Only this field decides: environment variables such as `HTTPS_PROXY` and `NO_PROXY` are not read, and there is no
-    /// list of exceptions. The proxy's own address is exempt from the guard. Names are resolved by the proxy, so the guard
-    /// cannot see where they lead; addresses written in a URL are still checked.
+    /// Only this field and the next one decide: environment variables such as `HTTPS_PROXY` and `NO_PROXY` are not read. The
+    /// proxy's own address is exempt from the guard. Names are resolved by the proxy, so the guard cannot see where they
+    /// lead; addresses written in a URL are still checked.
     pub proxy: Option<Url>,
+    /// What is called directly although there is a proxy, and under the guard like every direct call.
+    pub proxy_exceptions: Vec<Exception>,
     /// PEM certificates trusted besides the public ones.
     pub extra_roots_pem: Option<String>,
     /// Every request makes a connection of its own: name, TCP and TLS are asked anew each time.
@@ -27,6 +31,7 @@ impl fmt::Debug for Policy {
         f.debug_struct("Policy")
             .field("allowed_cidrs", &self.allowed_cidrs)
             .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
+            .field("proxy_exceptions", &self.proxy_exceptions)
             .field("extra_roots", &self.extra_roots_pem.is_some())
             .field("keep_no_connection", &self.keep_no_connection)
             .finish()

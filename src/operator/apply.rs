@@ -127,6 +127,11 @@ fn controller<O: Resource<DynamicType = ()>>(owner: &O) -> Result<OwnerReference
     owner.controller_owner_ref(&()).ok_or_else(|| PassError::encoding(format!("name the owner {}", O::kind(&()))))
 }
 
+/// Whether `owner` controls an object.
+pub fn controls<O: Resource<DynamicType = ()>, K: Resource>(owner: &O, object: &K) -> bool {
+    controller(owner).is_ok_and(|reference| is_controlled_by(object, &reference))
+}
+
 fn is_controlled_by<K: Resource>(object: &K, owner: &OwnerReference) -> bool {
     let owners = object.meta().owner_references.iter().flatten();
     owners.filter(|known| known.controller == Some(true)).any(|known| known.uid == owner.uid)

@@ -43,6 +43,8 @@ pub struct Context {
     pub switches: Switches,
     /// Whether calls arrive at hooks.
     pub probes: Probes,
+    /// PEM certificates that the installation trusts besides the public ones.
+    pub extra_roots: Option<String>,
     /// How orgs and hooks are reached.
     pub dial: Arc<dyn Dial>,
     /// Asks for passes over other objects.

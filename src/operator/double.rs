@@ -749,6 +749,7 @@ impl World {
             switches: Switches::default(),
             probes: Probes::default(),
             dial,
+            extra_roots: None,
             options: options(),
             installation: Installation {
                 mark: mark::Installation::new("test").unwrap(),
@@ -791,20 +792,12 @@ where
 }
 
 fn options() -> Options {
-    Options {
-        namespaces: vec!["otp".into()],
-        image: "hookswitch/hookswitch:test".into(),
-        image_pull_policy: None,
-        image_pull_secrets: Vec::new(),
-        allowed_cidrs: Vec::new(),
-        proxy: None,
-        installation: Some("test".into()),
-        operator_namespace: "hookswitch".into(),
-        identity: "test".into(),
-        metrics_address: ([127, 0, 0, 1], 0).into(),
-        network_policy: true,
-        metrics_namespaces: Vec::new(),
-        log: "info".into(),
-        ca_file: None,
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
     }
+    let line = "x --namespaces otp --image hookswitch/hookswitch:test --installation test --operator-namespace hookswitch \
+                --identity test --metrics-address 127.0.0.1:0";
+    <Line as clap::Parser>::parse_from(line.split_whitespace()).options
 }

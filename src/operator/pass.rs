@@ -19,9 +19,11 @@ use super::{
     cache::{Caches, Index},
     conditions::bounded,
     context::Context,
+    problem::Problem,
     wake::{Kind, Target, Woken},
     watches::target,
 };
+use crate::api::reason::Ready;
 
 /// How long a pass may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -132,6 +134,21 @@ impl PassError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_conflict()))
+    }
+
+    /// What a person has to be told when the API server understood a call and refused it: a field is at fault, or the
+    /// cluster's own rules are.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Problem> {
+        let Self::Api { source, .. } = self else { return None };
+        let kube::Error::Api(status) = &**source else { return None };
+        let message = || format!("The API server refuses what the spec asks for: {self}");
+        match status.code {
+            422 => Some(Problem::lasting(Ready::InvalidSpec, message())),
+            // admission policies answer with either
+            400 | 403 => Some(Problem::passing(Ready::Refused, message())),
+            _ => None,
+        }
     }
 
     /// Whether the API server denied it to us.

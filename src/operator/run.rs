@@ -11,7 +11,7 @@ use std::{
 };
 
 use kube::{Client, Config, runtime::reflector::store::Writer};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{io::AsyncReadExt as _, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,7 +23,10 @@ use super::{
     lease::{self, Holder, Lost},
     metrics::OperatorMetrics,
     options::Options,
-    org::{Orgs, dial::Network},
+    org::{
+        Orgs,
+        dial::{Dial as _, Network},
+    },
     pass::{self, Reconcile},
     probe::Probes,
     references::References,
@@ -34,6 +37,7 @@ use super::{
 };
 use crate::{
     api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
+    net::NetError,
     telemetry::{
         endpoint::{self, ListenError},
         metrics::{self, Metrics, Readiness},
@@ -49,6 +53,9 @@ const WRITE: Duration = Duration::from_secs(10);
 /// How long passes under way may go on after the stop: a pass's deadline.
 const DRAIN: Duration = pass::DEADLINE;
 
+/// The most bytes of the CA file; gateways are given it within their configuration.
+const LARGEST_CA_FILE: u64 = 512 * 1_024;
+
 /// Why the operator ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -62,13 +69,16 @@ pub enum RunError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The CA file cannot be read.
-    #[error("read the CA file {path}")]
+    #[error("read the CA file {path}: {source}")]
     CaFile {
         /// The file.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
+    /// The proxy or the certificates of the CA file cannot be used.
+    #[error(transparent)]
+    Net(#[from] NetError),
     /// It cannot be told who this installation is.
     #[error(transparent)]
     Installation(#[from] InstallationError),
@@ -88,7 +98,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let metrics = OperatorMetrics::default();
     let answered = Arc::new(AtomicBool::new(false));
     let served = serve(&options, &metrics, &answered, &stop).await?;
-    let dial = dial(&options).await?;
+    let extra_roots = extra_roots(&options).await?;
+    let dial = dial(&options, extra_roots.clone())?;
     let client = client().await?;
 
     let handle = lease::Handle::default();
@@ -100,7 +111,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         Some(Ok(installation)) if holder.acquire(&stop).await => {
             tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
             metrics.leads(true);
-            let ended = lead(client, options, installation, handle, metrics.clone(), dial, &mut holder, &stop).await;
+            let ended =
+                lead(client, options, installation, handle, metrics.clone(), dial, extra_roots, &mut holder, &stop)
+                    .await;
             metrics.leads(false);
             holder.release().await;
             ended
@@ -122,15 +135,24 @@ pub(super) async fn client() -> Result<Client, RunError> {
     Client::try_from(config).map_err(RunError::Client)
 }
 
-async fn dial(options: &Options) -> Result<Network, RunError> {
-    let extra_roots = match &options.ca_file {
-        None => None,
-        Some(path) => {
-            let read = tokio::fs::read_to_string(path).await;
-            Some(read.map_err(|source| RunError::CaFile { path: path.clone(), source })?)
-        }
-    };
-    Ok(Network::new(options.allowed_cidrs.clone(), options.proxy.clone(), extra_roots))
+async fn extra_roots(options: &Options) -> Result<Option<String>, RunError> {
+    let Some(path) = &options.ca_file else { return Ok(None) };
+    let failed = |source| RunError::CaFile { path: path.clone(), source };
+    let mut text = String::new();
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    file.take(LARGEST_CA_FILE + 1).read_to_string(&mut text).await.map_err(failed)?;
+    if text.len() as u64 > LARGEST_CA_FILE {
+        return Err(failed(io::Error::other("it is larger than 512 KiB")));
+    }
+    Ok(Some(text))
+}
+
+/// How orgs are reached. Proxy and CA file are tried here: every gateway is given them too, and would refuse its
+/// configuration because of them.
+fn dial(options: &Options, extra_roots: Option<String>) -> Result<Network, RunError> {
+    let network = Network::new(options, extra_roots);
+    network.caller(None)?;
+    Ok(network)
 }
 
 async fn serve(
@@ -185,6 +207,7 @@ async fn lead(
     lease: lease::Handle,
     metrics: OperatorMetrics,
     dial: Network,
+    extra_roots: Option<String>,
     holder: &mut Holder,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
@@ -198,6 +221,7 @@ async fn lead(
         switches: Switches::default(),
         probes: Probes::default(),
         dial: Arc::new(dial),
+        extra_roots,
         client,
         options,
         installation,

@@ -18,6 +18,15 @@ holds() { local sentence=$1 out; shift; if out=$("$@" 2>&1); then ok "$sentence"
 refused() { local sentence=$1 out; shift; if out=$("$@" 2>&1); then no "$sentence" "$out"; else ok "$sentence"; fi; }
 render() { helm template hookswitch "$chart" --namespace telephony-system --kube-version 1.33.0 "$@"; }
 
+each() { # COMMAND…: true when it is for each line of the input, and there is one; says for which it is not
+  local line lines=0 wrong=0
+  while read -r line; do
+    lines=$((lines + 1))
+    "$@" "$line" || { printf 'not so: %s\n' "$line"; wrong=$((wrong + 1)); }
+  done
+  [ $lines -gt 0 ] && [ $wrong = 0 ]
+}
+
 schemas=$(tests/cluster/schemas.sh "$work/schemas" crds/*.yaml)
 # The Prometheus operator's kinds have no schema here; promtool judges what is in them.
 conform() { kubeconform -strict -summary -skip PrometheusRule -schema-location "$schemas" "$@"; }
@@ -30,15 +39,24 @@ installation: prod-eu
 image: {repository: "registry.example:5000/team/hookswitch", digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
 imagePullSecrets: [pull]
 watchNamespaces: [a, b]
-network: {allowedCIDRs: ["10.20.0.0/16", "fd00::/8"], proxy: "http://proxy.internal:3128"}
-podLabels: {team: identity}
+network:
+  allowedCIDRs: ["10.20.0.0/16", "fd00::/8"]
+  proxy: "http://proxy.internal:3128"
+  proxyCredentials: {secretName: proxy, passwordKey: pass}
+  noProxy: [sms.corp, .svc, "10.20.0.0/16"]
+  caBundle: {configMapName: corp-ca, key: bundle.pem}
+priorityClassName: login
+podSecurityContext: {runAsUser: 1000700000, fsGroup: 1000700001}
+affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: pool, operator: In, values: [login]}]}]}}}
+topologySpreadConstraints: [{maxSkew: 1, topologyKey: rack, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app.kubernetes.io/name: hookswitch}}}]
+podLabels: {team: identity, app.kubernetes.io/name: other, app.kubernetes.io/component: other}
 podAnnotations: {example: "1"}
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: spot, operator: Exists}]
 networkPolicy: {metricsNamespaces: [monitoring]}
 alerts: {enabled: true, labels: {release: prometheus}, runbookBase: "https://docs.example/alerts"}
 V
-declare -A cases=([defaults]="" [cluster]="--set rbac.scope=Cluster" [single]="--set replicas=1" [all]="--values $work/values.yaml")
+declare -A cases=([defaults]="" [secret-ca]="--set network.caBundle.secretName=corp-ca" [cluster]="--set rbac.scope=Cluster" [single]="--set replicas=1" [all]="--values $work/values.yaml")
 for name in "${!cases[@]}"; do
   # shellcheck disable=SC2086 # arguments of a case
   render ${cases[$name]} >"$work/$name.yaml"
@@ -59,7 +77,57 @@ holds "no NetworkPolicy is made when none is wanted, by the operator neither" ba
 for line in 'runAsNonRoot: true' 'readOnlyRootFilesystem: true' 'allowPrivilegeEscalation: false' 'drop: \[ALL\]' 'type: RuntimeDefault'; do
   holds "the operator's pod says ${line//\\/}" grep -q "$line" "$work/defaults.yaml"
 done
+# What the values say of pods is said of every pod of the chart.
+pods() { awk '/^kind: (Deployment|Job)$/ {on = 1; n++; next} /^---/ {on = 0} on {print > out n}' out="$1.pod" "$1"; }
+pods "$work/all.yaml"
+pods "$work/defaults.yaml"
+for line in 'team: identity' 'example: "1"' '- name: pull' 'priorityClassName: login' 'key: spot' 'kubernetes.io/os: linux' 'key: pool' \
+  'runAsUser: 1000700000' 'fsGroup: 1000700001' 'runAsNonRoot: true'; do
+  holds "the operator's pod says $line" grep -qF -- "$line" "$work/all.yaml.pod1"
+  holds "… and the Job's" grep -qF -- "$line" "$work/all.yaml.pod2"
+done
+holds "labels by which pods are found win over those of the values" bash -c "! grep -q 'app.kubernetes.io/\(name\|component\): other' '$work/all.yaml'"
+holds "the Job's pod is no pod of the operator's Service" grep -q 'app.kubernetes.io/component: release' "$work/all.yaml.pod2"
+holds "no pod asks for a user unless the values say one" bash -c "! grep -q 'runAs\(User\|Group\)\|fsGroup' '$work/defaults.yaml'"
+holds "gateways run as whom the values say" grep -q 'HOOKSWITCH_RUN_AS_USER, value: "1000700000"' "$work/all.yaml"
+holds "the proxy's password comes from a Secret" grep -q 'HOOKSWITCH_PROXY_PASSWORD, valueFrom: {secretKeyRef: {name: "proxy", key: "pass"}}' "$work/all.yaml"
+holds "exceptions to the proxy reach the operator" grep -q 'HOOKSWITCH_NO_PROXY, value: "sms.corp,.svc,10.20.0.0/16"' "$work/all.yaml"
+holds "the CA bundle is mounted where the operator reads it" bash -c "grep -q 'HOOKSWITCH_CA_FILE, value: /etc/hookswitch/ca/bundle.pem' '$work/all.yaml' && grep -q 'configMap: {name: \"corp-ca\"}' '$work/all.yaml'"
+holds "… also out of a Secret" grep -q 'secret: {secretName: "corp-ca"}' "$work/secret-ca.yaml"
+
+# A version may have a build after a plus sign, which neither a label nor a tag can have, and be longer than a label.
+cp -r "$chart" "$work/built"
+sed -i 's/^version:.*/version: 0.1.0-rc.1+build.20261130.0123456789abcdef0123456789abcdef01234567/; s/^appVersion:.*/appVersion: 0.1.0+g0123/' "$work/built/Chart.yaml"
+helm template hookswitch "$work/built" --kube-version 1.33.0 >"$work/built.yaml"
+labels() { sed -nE 's/^ +(helm.sh\/chart|app.kubernetes.io\/version): "?([^"]*)"?$/\2/p' "$1" | sort -u; }
+is_label() { grep -qxE '[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?' <<<"$1"; }
+holds "a version with a build makes labels that Kubernetes takes" each is_label < <(labels "$work/built.yaml")
+holds "… and a tag that registries take" grep -q 'image: "hookswitch/hookswitch:0.1.0_g0123"' "$work/built.yaml"
+
+# An upgrade with --reuse-values brings the values of the release before, which had fewer.
+holds "values of the release before, which lack the newest ones, still render" render --set network.caBundle=null --set network.proxyCredentials=null \
+  --set podSecurityContext=null --set topologySpreadConstraints=null --set priorityClassName=null
+
+# CustomResourceDefinitions that somebody else applied are left to them.
+render --set crds.install=false >"$work/without.yaml"
+holds "crds.install=false leaves the CRDs to others" bash -c "! grep -q 'kind: CustomResourceDefinition' '$work/without.yaml'"
+holds "… and nothing else" diff <(grep -c '^kind: ' "$work/without.yaml") <(grep '^kind: ' "$work/defaults.yaml" | grep -vc CustomResourceDefinition)
+
+# Argo CD renders the chart anew and compares; it maps Helm's hooks only where there is none of its own.
+holds "the chart renders the same each time" diff <(render --values "$work/values.yaml") "$work/all.yaml"
+holds "no template asks the cluster, which Argo CD's rendering cannot" bash -c "! grep -rq 'lookup \|randAlpha\|genSelfSigned\|now ' '$chart/templates'"
+holds "the Job before an uninstall is the one hook, and Helm's" bash -c "[ \$(grep -c 'helm.sh/hook: ' '$work/all.yaml') = 1 ] && grep -q 'helm.sh/hook: pre-delete' '$work/all.yaml' && ! grep -q argocd.argoproj.io '$work/all.yaml'"
+holds "… and is made anew each time" grep -q 'helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded' "$work/all.yaml"
+
+# The Dockerfile's context: what cargo needs, and nothing that is large or secret.
+mkdir "$work/context"
+sed -n 's/^!//p' .dockerignore | xargs -I{} cp -r --parents {} "$work/context"
+holds "cargo finds its whole package in the Dockerfile's context" cargo metadata --quiet --locked --offline --no-deps --format-version 1 --manifest-path "$work/context/Cargo.toml"
+holds "nothing else is in it" test "$(grep -v '^!' .dockerignore)" = '*'
+
 for bad in nonsense=1 replicas=-1 rbac.scope=Galaxy image.digest=latest 'network.allowedCIDRs={10.0.0.0}' 'watchNamespaces={Upper}' installation=-x \
+  'network.proxy=http://user:password@proxy.internal:3128' 'network.noProxy={.corp}' network.proxyCredentials.secretName=proxy \
+  'network.noProxy={sms.corp:8443}' podSecurityContext.runAsUser=0 podSecurityContext.privileged=true network.caBundle.key=a/b \
   alerts.enabled=yes 'alerts.runbookBase=a page'; do
   refused "the value $bad is refused" render --set "$bad"
 done
@@ -72,6 +140,9 @@ holds "examples/standby over examples/sandbox fits the schemas" conform "$work/s
 holds "examples/sandbox fits the schemas" conform "$work/overlay.yaml" examples/sandbox/sandbox.yaml
 kubectl kustomize examples/foreign-standby >"$work/foreign.yaml"
 holds "examples/foreign-standby over examples/acme fits the schemas" conform "$work/foreign.yaml"
+kubectl kustomize examples/ingress >"$work/ingress.yaml"
+holds "examples/ingress over examples/acme fits the schemas" conform "$work/ingress.yaml"
+holds "… and its gateway has no certificate of its own" bash -c "! grep -q 'name: otp-tls' '$work/ingress.yaml' && grep -q 'name: otp-acme-com' '$work/ingress.yaml'"
 sed 's/publicURL/publicUrl/' "$work/acme.yaml" >"$work/typo.yaml"
 refused "a misspelt field does not fit the schemas" conform "$work/typo.yaml"
 
@@ -82,14 +153,6 @@ metric_names() {
   awk '/^    expr:/ {on = 1; sub(/^    expr:( *\|-)?/, "")} /^    (for|labels|annotations):/ {on = 0} on' "$1" |
     sed -E 's/"[^"]*"//g; s/\{[^}]*\}//g; s/\[[^]]*\]//g; s/\<(by|on) *\([^)]*\)//g' |
     grep -oE '\<[a-z_][a-z0-9_]*' | grep -vxE 'absent|sum|min|max|count|increase|and|or|unless|offset' | sort -u
-}
-each() { # COMMAND…: true when it is for each line of the input, and there is one; says for which it is not
-  local line lines=0 wrong=0
-  while read -r line; do
-    lines=$((lines + 1))
-    "$@" "$line" || { printf 'not so: %s\n' "$line"; wrong=$((wrong + 1)); }
-  done
-  [ $lines -gt 0 ] && [ $wrong = 0 ]
 }
 is_metric() { grep -qF "\`${1#hookswitch_gateway_}\`" docs/metrics.md; }
 has_section() { grep -qx "## $1" docs/alerts.md && grep -qx "      runbook_url: docs/alerts.md#${1,,}" "$alerts"; }

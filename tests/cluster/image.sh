@@ -3,7 +3,7 @@
 # Makes a container image (docker-archive, one layer) without a container engine. SOURCE is a file, a folder, or
 # `link:TARGET` for a symbolic link. The image runs as 65532:65532 in /, has a /tmp anybody may write, and with
 # CA_BUNDLE=FILE the certificates of that file where Go, OpenSSL and rustls look for them. The same input gives the same
-# image id. Prints the reference, the image id and the bytes.
+# image id. It is for linux on ARCH (amd64). Prints the reference, the image id and the bytes.
 set -euo pipefail
 if [ $# -lt 4 ]; then
   sed -n '2,6s/^# //p' "$0" >&2
@@ -41,8 +41,8 @@ pack() { tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --format
 mapfile -t entries <"$work/entries"
 pack "$work/root" "$work/layer.tar" "${entries[@]}"
 layer=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
-printf '{"architecture":"amd64","os":"linux","created":"1970-01-01T00:00:00Z","config":{"Entrypoint":%s,"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/","User":"65532:65532"},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]},"history":[{"created":"1970-01-01T00:00:00Z"}]}' \
-  "$entrypoint" "$layer" >"$work/config"
+printf '{"architecture":"%s","os":"linux","created":"1970-01-01T00:00:00Z","config":{"Entrypoint":%s,"Env":["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],"WorkingDir":"/","User":"65532:65532"},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]},"history":[{"created":"1970-01-01T00:00:00Z"}]}' \
+  "${ARCH:-amd64}" "$entrypoint" "$layer" >"$work/config"
 config=$(sha256sum "$work/config" | cut -d' ' -f1)
 mkdir "$work/image/$layer"
 mv "$work/layer.tar" "$work/image/$layer/layer.tar"

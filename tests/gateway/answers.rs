@@ -128,6 +128,23 @@ async fn copies_of_a_call_that_failed_get_its_answer_and_send_nothing() {
     assert_eq!(scene.delivered(), 0);
 }
 
+/// A proxy in front may take the path of the public URL off, or leave it.
+#[tokio::test]
+async fn a_hook_is_found_below_any_path_that_a_proxy_leaves() {
+    let scene = Scene::new().await;
+    for (id, path) in [("e-1", "/hooks/h"), ("e-2", "/in/hooks/h"), ("e-3", "/a/b/hooks/h")] {
+        let url = scene.url("h").replace("/hooks/h", path);
+        let asked = scene.http.post(url).header("authorization", SECRET).body(sms(id).to_string());
+        assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")), "{path}");
+    }
+    for path in ["/in/h", "/hooks/h/in", "/in/hooks/other", "/inhooks/h", "/hooks/x/h"] {
+        let url = scene.url("h").replace("/hooks/h", path);
+        let asked = scene.http.post(url).header("authorization", SECRET).body(sms("e-4").to_string());
+        assert_eq!(got(asked).await.status, 404, "{path}");
+    }
+    assert_eq!(scene.delivered(), 3);
+}
+
 #[tokio::test]
 async fn who_is_not_okta_is_turned_away_before_the_body_is_read() {
     let scene = Scene::new().await;

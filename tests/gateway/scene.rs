@@ -250,6 +250,8 @@ pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
         default_region: None,
         allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
         proxy: None,
+        proxy_exceptions: Vec::new(),
+        extra_roots: None,
         replicas: 1,
         report: Report {
             token: "a-token-of-the-report".into(),

@@ -8,20 +8,70 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
-{{- define "hookswitch.labels" -}}
-{{ include "hookswitch.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{/* A text as the value of a label: without the + of a version's build, at most 63 characters, ending in a letter or digit. */}}
+{{- define "hookswitch.label" -}}
+{{- regexReplaceAll "[^A-Za-z0-9]+$" (. | replace "+" "_" | trunc 63) "" | quote }}
 {{- end }}
 
+{{- define "hookswitch.labels" -}}
+{{ include "hookswitch.selector" . }}
+app.kubernetes.io/version: {{ include "hookswitch.label" .Chart.AppVersion }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ include "hookswitch.label" (printf "%s-%s" .Chart.Name .Chart.Version) }}
+{{- end }}
+
+{{/* An image's tag cannot have the + of a version's build either. */}}
 {{- define "hookswitch.image" -}}
-{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default (.Chart.AppVersion | replace "+" "_") }}{{ end }}
 {{- end }}
 
 {{/* Namespaces the operator works in; empty means all. */}}
 {{- define "hookswitch.namespaces" -}}
 {{- if eq .Values.rbac.scope "Namespace" }}{{ join "," (.Values.watchNamespaces | default (list .Release.Namespace)) }}{{ end }}
+{{- end }}
+
+{{/* Metadata of a pod, from (dict "root" $ "labels" those that the values cannot change). */}}
+{{- define "hookswitch.podMetadata" -}}
+labels: {{- merge (dict) .labels .root.Values.podLabels (include "hookswitch.labels" .root | fromYaml) | toYaml | nindent 2 }}
+{{- with .root.Values.podAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What every pod of the chart is told, wherever it runs. */}}
+{{- define "hookswitch.pod" -}}
+serviceAccountName: {{ include "hookswitch.name" . }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . }}
+{{- end }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+securityContext: {{- merge (dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault")) (include "hookswitch.runAs" . | fromYaml) | toYaml | nindent 2 }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* As whom pods run, when the values say it. */}}
+{{- define "hookswitch.runAs" -}}
+{{- range $field, $value := .Values.podSecurityContext }}
+{{- if not (kindIs "invalid" $value) }}
+{{ $field }}: {{ int64 $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "hookswitch.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
 {{- end }}
 
 {{/* What the operator needs wherever its resources are. It must itself hold what the gateways' Roles grant. */}}

@@ -323,6 +323,35 @@ async fn a_named_proxy_is_resolved_although_its_address_is_private() {
 }
 
 #[tokio::test]
+async fn what_is_excepted_from_the_proxy_is_called_directly_and_under_the_guard() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let (url, seen) = proxy(None).await;
+    let policy = Policy { proxy: Some(url), proxy_exceptions: vec![NAME.parse().unwrap()], ..server.policy() };
+    let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();
+    let request = post(server.address.port());
+    assert_eq!(outcome(&connector, &request).await, Ok((200, b"hi".to_vec())));
+    assert_eq!(connector.reach(&request.url, within(5_000)).await, Ok(()), "nothing hides it from a bare connection");
+    assert!(seen.lock().unwrap().is_empty());
+    let guarded = Policy { allowed_cidrs: Vec::new(), ..policy };
+    let guarded = Connector::resolving_by(&guarded, Fixed::to(&["127.0.0.1"])).unwrap();
+    assert_eq!(outcome(&guarded, &request).await, not_sent("guard"));
+}
+
+#[tokio::test]
+async fn a_proxys_password_arrives_as_it_is_whatever_is_in_it() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let (mut url, seen) = proxy(Some(server.address)).await;
+    url.set_username("svc@corp").unwrap();
+    url.set_password(Some("p:a/s s%w@rd?#")).unwrap();
+    let policy = Policy { proxy: Some(url), ..server.policy() };
+    let connector = Connector::resolving_by(&policy, Fixed::to(&[])).unwrap();
+    assert_eq!(outcome(&connector, &post(server.address.port())).await, Ok((200, b"hi".to_vec())));
+    let connect = seen.lock().unwrap()[0].to_lowercase();
+    let expected = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "svc@corp:p:a/s s%w@rd?#");
+    assert!(connect.contains(&format!("proxy-authorization: basic {}", expected.to_lowercase())), "{connect}");
+}
+
+#[tokio::test]
 async fn what_a_proxy_refuses_is_definitely_not_sent() {
     let server = Server::that(Then::Answer(OK.into())).await;
     let (url, _) = proxy(None).await;
@@ -368,6 +397,7 @@ fn a_policy_that_cannot_be_followed_is_refused() {
     let policy = |roots: &str, proxy: Option<&str>| Policy {
         extra_roots_pem: Some(roots.into()),
         proxy: proxy.map(|proxy| Url::parse(proxy).unwrap()),
+        proxy_exceptions: Vec::new(),
         ..Policy::default()
     };
     let (_, ca) = certificate();

@@ -161,6 +161,7 @@ impl Server {
         Policy {
             allowed_cidrs: vec!["127.0.0.1/32".parse().unwrap()],
             proxy: None,
+            proxy_exceptions: Vec::new(),
             extra_roots_pem: Some(self.ca.clone()),
             keep_no_connection: false,
         }

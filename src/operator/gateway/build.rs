@@ -1,6 +1,6 @@
 //! The objects that a gateway is made of. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     ByteString,
@@ -13,12 +13,12 @@ use k8s_openapi::{
     },
 };
 use kube::{ResourceExt as _, api::ObjectMeta};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::super::{options::Options, pass::PassError, problem::Problem};
 use crate::{
-    api::{ServiceType, TelephonyGateway, TelephonyGatewaySpec, reason::Ready},
+    api::{IngressSpec, ServiceSpec, ServiceType, TelephonyGateway, TelephonyGatewaySpec, reason::Ready},
     config::{document::Report, envelope},
     message,
 };
@@ -37,6 +37,11 @@ pub const REPORT_KEY: &str = "tls.key";
 pub const REPORT_PORT: u16 = 9_443;
 /// The longest name of a gateway: a Service's name has at most 63 characters.
 const LONGEST_NAME: usize = 48;
+/// Time to end that a pod has after its lame duck: the last calls, and some for a slow node.
+const TO_END: Duration = Duration::from_secs(20);
+/// Mode of mounted Secrets. Any user may read them: which one the container runs as is the platform's choice, and nobody
+/// else is in the pod.
+const MODE: u32 = 0o444;
 
 /// Names of a gateway's objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +91,39 @@ impl Names {
         let mut hosts = vec![public.clone()];
         hosts.extend(inside);
         hosts
+    }
+
+    /// Secrets that the operator writes for a gateway.
+    fn written(&self, spec: &TelephonyGatewaySpec) -> Vec<&str> {
+        let tls = spec.tls.is_none().then_some(self.tls.as_str());
+        [self.config.as_str(), self.report.as_str()].into_iter().chain(tls).collect()
+    }
+
+    /// Whether a gateway names a Secret of the user's where the operator writes one of its own, for this gateway or another of
+    /// the namespace. Whoever fills it, such as cert-manager, would write against the operator.
+    ///
+    /// # Errors
+    /// [`Problem`] that names the field.
+    pub fn check_secrets<'g>(
+        gateway: &TelephonyGateway,
+        all: impl IntoIterator<Item = &'g TelephonyGateway>,
+    ) -> Result<(), Problem> {
+        let tls = gateway.spec.tls.as_ref().map(|tls| ("spec.tls.secretRef", &tls.secret_ref.name));
+        let ingress = gateway.spec.ingress.as_ref().and_then(|ingress| ingress.tls_secret_ref.as_ref());
+        let ingress = ingress.map(|secret| ("spec.ingress.tlsSecretRef", &secret.name));
+        let given: Vec<_> = tls.into_iter().chain(ingress).collect();
+        for other in all {
+            let Ok(names) = Self::of(other) else { continue };
+            let written = names.written(&other.spec);
+            if let Some((field, secret)) = given.iter().find(|(_, secret)| written.contains(&secret.as_str())) {
+                let message = format!(
+                    "{field} names Secret {secret}, which the operator writes itself for TelephonyGateway {}. Name another one.",
+                    names.gateway
+                );
+                return Err(Problem::lasting(Ready::InvalidSpec, message));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn selector(&self) -> Value {
@@ -153,6 +191,13 @@ pub fn public_host(spec: &TelephonyGatewaySpec) -> String {
     rest.split(['/', ':']).next().unwrap_or_default().to_ascii_lowercase()
 }
 
+/// The path under which Okta calls the hooks, which begins with that of `publicURL`.
+fn hooks_path(spec: &TelephonyGatewaySpec) -> String {
+    let url = spec.hook_url("");
+    let rest = url.strip_prefix("https://").unwrap_or(&url);
+    rest.find('/').map_or_else(|| "/hooks/".to_owned(), |at| rest[at..].to_owned())
+}
+
 /// Builds the objects that run and expose a gateway.
 pub struct Workload<'a> {
     /// Their names.
@@ -218,20 +263,22 @@ impl Workload<'_> {
             ServiceType::LoadBalancer => "LoadBalancer",
         };
         let mut meta = self.names.meta(&self.names.workload);
-        if let Some(annotations) = wanted.annotations.as_ref().filter(|annotations| !annotations.is_empty()) {
-            meta["annotations"] = json!(annotations);
-        }
-        typed(
-            json!({
-                "metadata": meta,
-                "spec": {
-                    "type": kind,
-                    "selector": self.names.selector(),
-                    "ports": [{"name": "https", "port": wanted.port(), "targetPort": "https", "protocol": "TCP"}],
-                },
-            }),
-            "the Service",
-        )
+        put(&mut meta, "annotations", wanted.annotations.as_ref().filter(|annotations| !annotations.is_empty()));
+        let mut spec = json!({
+            "type": kind,
+            "selector": self.names.selector(),
+            "ports": [{"name": "https", "port": wanted.port(), "targetPort": "https", "protocol": "TCP"}],
+        });
+        put(&mut spec, "loadBalancerClass", wanted.load_balancer_class);
+        put(
+            &mut spec,
+            "loadBalancerSourceRanges",
+            wanted.load_balancer_source_ranges.filter(|ranges| !ranges.is_empty()),
+        );
+        put(&mut spec, "externalTrafficPolicy", wanted.external_traffic_policy);
+        put(&mut spec, "ipFamilyPolicy", wanted.ip_family_policy);
+        put(&mut spec, "ipFamilies", wanted.ip_families);
+        typed(json!({"metadata": meta, "spec": spec}), "the Service")
     }
 
     /// The pods. A changed configuration or certificate does not restart them: they follow both.
@@ -245,7 +292,7 @@ impl Workload<'_> {
         let mut container = json!({
             "name": "gateway",
             "image": self.options.image,
-            "args": ["gateway", "--secret-name", names.config, "--lame-duck", "10s"],
+            "args": ["gateway", "--secret-name", names.config, "--lame-duck", self.spec.lame_duck().to_string()],
             "env": [
                 {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
                 {"name": "HOOKSWITCH_LOG", "value": self.options.log},
@@ -270,50 +317,29 @@ impl Workload<'_> {
         if let (Some(keep_alive), Some(args)) = (&self.spec.keep_alive, container["args"].as_array_mut()) {
             args.extend([json!("--keep-alive"), json!(keep_alive)]);
         }
-        if let Some(resources) = &self.spec.resources {
-            container["resources"] = json!(resources);
-        }
-        if let Some(policy) = &self.options.image_pull_policy {
-            container["imagePullPolicy"] = json!(policy);
-        }
-        let spread = |key: &str| {
-            json!({
-                "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": names.selector()},
-            })
-        };
+        put(&mut container, "resources", self.spec.resources.as_ref());
+        put(&mut container, "imagePullPolicy", self.options.image_pull_policy.as_ref());
         let mut pod = json!({
             "serviceAccountName": names.workload,
             "automountServiceAccountToken": true,
             "enableServiceLinks": false,
-            "terminationGracePeriodSeconds": 30,
-            "securityContext": {
-                "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "terminationGracePeriodSeconds": (self.spec.lame_duck().get() + TO_END).as_secs(),
+            "securityContext": self.security_context(),
             "containers": [container],
-            "topologySpreadConstraints": [spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")],
+            "topologySpreadConstraints": self.spread(),
             "volumes": [
-                {"name": "config", "secret": {"secretName": names.config, "defaultMode": 0o440}},
-                {"name": "tls", "secret": {"secretName": tls, "defaultMode": 0o440}},
+                {"name": "config", "secret": {"secretName": names.config, "defaultMode": MODE}},
+                {"name": "tls", "secret": {"secretName": tls, "defaultMode": MODE}},
             ],
         });
-        let secrets: Vec<_> = self
-            .options
-            .image_pull_secrets
-            .iter()
-            .filter(|name| !name.is_empty())
-            .map(|name| json!({"name": name}))
-            .collect();
-        if !secrets.is_empty() {
-            pod["imagePullSecrets"] = json!(secrets);
-        }
-        if let Some(selector) = self.spec.node_selector.as_ref().filter(|selector| !selector.is_empty()) {
-            pod["nodeSelector"] = json!(selector);
-        }
-        if let Some(tolerations) = self.spec.tolerations.as_ref().filter(|tolerations| !tolerations.is_empty()) {
-            pod["tolerations"] = json!(tolerations);
-        }
+        put(&mut pod, "imagePullSecrets", Some(self.pull_secrets()).filter(|secrets| !secrets.is_empty()));
+        put(&mut pod, "nodeSelector", self.spec.node_selector.as_ref().filter(|selector| !selector.is_empty()));
+        put(&mut pod, "tolerations", self.spec.tolerations.as_ref().filter(|tolerations| !tolerations.is_empty()));
+        put(&mut pod, "affinity", self.spec.affinity.as_ref());
+        put(&mut pod, "priorityClassName", self.spec.priority_class_name.as_ref());
+        let mut meta = json!({"labels": self.spec.pod_labels.clone().unwrap_or_default()});
+        merge(&mut meta["labels"], names.labels());
+        put(&mut meta, "annotations", self.spec.pod_annotations.as_ref().filter(|annotations| !annotations.is_empty()));
         typed(
             json!({
                 "metadata": names.meta(&names.workload),
@@ -322,11 +348,47 @@ impl Workload<'_> {
                     "selector": {"matchLabels": names.selector()},
                     "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
                     "progressDeadlineSeconds": 120,
-                    "template": {"metadata": {"labels": names.labels()}, "spec": pod},
+                    "template": {"metadata": meta, "spec": pod},
                 },
             }),
             "the Deployment",
         )
+    }
+
+    /// What the pods may do. As whom they run is said only when the installation says it: the image has a user of its own,
+    /// and some platforms give each namespace another.
+    fn security_context(&self) -> Value {
+        let mut context = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+        put(&mut context, "runAsUser", self.options.run_as_user);
+        put(&mut context, "runAsGroup", self.options.run_as_group);
+        put(&mut context, "fsGroup", self.options.fs_group);
+        context
+    }
+
+    /// How the pods are spread: as declared, else over nodes and zones as far as there are any.
+    fn spread(&self) -> Value {
+        let ours = json!({"matchLabels": self.names.selector()});
+        if let Some(declared) = self.spec.topology_spread_constraints.as_ref().filter(|declared| !declared.is_empty()) {
+            let mut declared = json!(declared);
+            for constraint in declared.as_array_mut().into_iter().flatten() {
+                if constraint["labelSelector"].is_null() {
+                    constraint["labelSelector"] = ours.clone();
+                }
+            }
+            return declared;
+        }
+        let spread = |key: &str| json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": ours});
+        json!([spread("kubernetes.io/hostname"), spread("topology.kubernetes.io/zone")])
+    }
+
+    fn pull_secrets(&self) -> Vec<Value> {
+        let named = |name: &str| json!({"name": name});
+        match &self.spec.image_pull_secrets {
+            Some(secrets) => secrets.iter().map(|secret| named(&secret.name)).collect(),
+            None => {
+                self.options.image_pull_secrets.iter().filter(|name| !name.is_empty()).map(|name| named(name)).collect()
+            }
+        }
     }
 
     /// Keeps drains from taking more than one pod at once; none for a single pod, which it would keep from ever moving.
@@ -344,29 +406,43 @@ impl Workload<'_> {
         typed(budget, "the PodDisruptionBudget").map(Some)
     }
 
-    /// The Ingress for the host of `publicURL`, when one is asked for.
+    /// The Ingress for the host of `publicURL`, when one is asked for. It never names the Secret of the generated certificate:
+    /// cert-manager fills the Secret that an Ingress names.
     ///
     /// # Errors
     /// As [`Self::service_account`].
     pub fn ingress(&self) -> Result<Option<Ingress>, PassError> {
         let Some(wanted) = &self.spec.ingress else { return Ok(None) };
+        let IngressSpec { class_name, annotations, tls_secret_ref } = wanted;
         let host = public_host(self.spec);
         let mut meta = self.names.meta(&self.names.workload);
-        if let Some(annotations) = wanted.annotations.as_ref().filter(|annotations| !annotations.is_empty()) {
-            meta["annotations"] = json!(annotations);
-        }
-        let given = wanted.tls_secret_ref.as_ref().or(self.spec.tls.as_ref().map(|tls| &tls.secret_ref));
-        let tls = given.map_or(&self.names.tls, |secret| &secret.name);
-        let port = self.spec.service.clone().unwrap_or_default().port();
+        put(&mut meta, "annotations", annotations.as_ref().filter(|annotations| !annotations.is_empty()));
+        let mut tls = json!({"hosts": [host]});
+        let given = tls_secret_ref.as_ref().or(self.spec.tls.as_ref().map(|tls| &tls.secret_ref));
+        put(&mut tls, "secretName", given.map(|secret| &secret.name));
+        let port = self.spec.service.as_ref().map_or_else(|| ServiceSpec::default().port(), ServiceSpec::port);
         let backend = json!({"service": {"name": self.names.workload, "port": {"number": port}}});
+        let path = hooks_path(self.spec);
         let mut spec = json!({
-            "rules": [{"host": host, "http": {"paths": [{"path": "/hooks/", "pathType": "Prefix", "backend": backend}]}}],
-            "tls": [{"hosts": [host], "secretName": tls}],
+            "rules": [{"host": host, "http": {"paths": [{"path": path, "pathType": "Prefix", "backend": backend}]}}],
+            "tls": [tls],
         });
-        if let Some(class) = &wanted.class_name {
-            spec["ingressClassName"] = json!(class);
-        }
+        put(&mut spec, "ingressClassName", class_name.as_ref());
         typed(json!({"metadata": meta, "spec": spec}), "the Ingress").map(Some)
+    }
+}
+
+/// Sets a field when there is a value for it.
+fn put(object: &mut Value, field: &str, value: Option<impl Serialize>) {
+    if let Some(value) = value {
+        object[field] = json!(value);
+    }
+}
+
+/// Puts the fields of one object into another, over those it has.
+fn merge(object: &mut Value, over: Value) {
+    if let (Value::Object(object), Value::Object(over)) = (object, over) {
+        object.extend(over);
     }
 }
 
@@ -441,7 +517,134 @@ mod tests {
             "resources": {"limits": {"memory": "64Mi"}},
             "nodeSelector": {"disk": "ssd"},
             "tolerations": [{"key": "spot", "operator": "Exists"}],
+            "podLabels": {"team": "iam"},
+            "podAnnotations": {"sidecar.istio.io/inject": "false"},
+            "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+                "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"team": "iam"}},
+            }]}},
+            "topologySpreadConstraints": [
+                {"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"},
+                {"maxSkew": 1, "topologyKey": "room", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"team": "iam"}}},
+            ],
+            "priorityClassName": "login",
+            "imagePullSecrets": [{"name": "own"}],
+            "lameDuck": "90s",
         })));
+    }
+
+    #[test]
+    fn a_service_says_what_its_load_balancer_and_its_network_are_told() {
+        let service = built(&json!({"service": {
+            "type": "LoadBalancer", "loadBalancerClass": "service.k8s.aws/nlb", "loadBalancerSourceRanges": ["192.0.2.0/24"],
+            "externalTrafficPolicy": "Local", "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"],
+        }}))["service"]["spec"]
+            .clone();
+        assert_eq!(service["loadBalancerClass"], "service.k8s.aws/nlb");
+        assert_eq!(service["loadBalancerSourceRanges"], json!(["192.0.2.0/24"]));
+        assert_eq!(
+            (&service["externalTrafficPolicy"], &service["ipFamilyPolicy"]),
+            (&json!("Local"), &json!("PreferDualStack"))
+        );
+        assert_eq!(service["ipFamilies"], json!(["IPv6", "IPv4"]));
+    }
+
+    /// cert-manager makes a certificate for each Secret that an annotated Ingress names, and writes it there.
+    #[test]
+    fn an_ingress_never_names_a_secret_that_the_operator_writes() {
+        let secret = |spec: Value| built(&spec)["ingress"]["spec"]["tls"][0]["secretName"].clone();
+        assert_eq!(secret(json!({"ingress": {}})), Value::Null);
+        assert_eq!(secret(json!({"ingress": {"tlsSecretRef": {"name": "public"}}})), "public");
+        assert_eq!(secret(json!({"ingress": {}, "tls": {"secretRef": {"name": "otp-tls"}}})), "otp-tls");
+        let both = json!({"ingress": {"tlsSecretRef": {"name": "public"}}, "tls": {"secretRef": {"name": "inside"}}});
+        assert_eq!(secret(both.clone()), "public");
+        let volumes = built(&both)["deployment"]["spec"]["template"]["spec"]["volumes"].clone();
+        assert_eq!(volumes[1]["secret"]["secretName"], "inside");
+    }
+
+    #[test]
+    fn a_secret_that_the_operator_writes_is_no_secret_of_the_users() {
+        let named = |name: &str, spec: Value| {
+            let mut gateway = gateway(&spec);
+            gateway.metadata.name = Some(name.to_owned());
+            gateway
+        };
+        let ingress = |secret: &str| json!({"ingress": {"tlsSecretRef": {"name": secret}}});
+        let tls = |secret: &str| json!({"tls": {"secretRef": {"name": secret}}});
+        let other = named("other", json!({}));
+        let refused = [
+            ("spec.ingress.tlsSecretRef", ingress("otp-gateway-tls")),
+            ("spec.ingress.tlsSecretRef", ingress("otp-gateway-config")),
+            ("spec.ingress.tlsSecretRef", ingress("other-gateway-tls")),
+            ("spec.tls.secretRef", tls("otp-gateway-report")),
+            ("spec.tls.secretRef", tls("other-gateway-tls")),
+        ];
+        for (field, spec) in refused {
+            let gateway = named("otp", spec);
+            let problem = Names::check_secrets(&gateway, [&other, &gateway]).unwrap_err();
+            assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
+            assert!(problem.message.starts_with(field), "{}", problem.message);
+        }
+        // with a certificate of the user's none is generated, and the name is free
+        for spec in [tls("otp-gateway-tls"), tls("otp-tls"), ingress("otp-acme-com"), json!({})] {
+            let gateway = named("otp", spec);
+            assert_eq!(Names::check_secrets(&gateway, [&other, &gateway]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_path_that_an_ingress_routes_is_the_one_that_okta_calls() {
+        for (url, path) in [
+            ("https://otp.acme.com", "/hooks/"),
+            ("https://otp.acme.com/", "/hooks/"),
+            ("https://otp.acme.com:8443/in", "/in/hooks/"),
+            ("https://OTP.acme.com/a/b/", "/a/b/hooks/"),
+        ] {
+            let spec = json!({"publicURL": url, "ingress": {}});
+            let rule = built(&spec)["ingress"]["spec"]["rules"][0].clone();
+            assert_eq!((&rule["host"], &rule["http"]["paths"][0]["path"]), (&json!("otp.acme.com"), &json!(path)));
+            let called = gateway(&spec).spec.hook_url("acme");
+            assert!(called.ends_with(&format!("{path}acme")), "{called}");
+        }
+    }
+
+    #[test]
+    fn labels_by_which_pods_are_found_win_over_declared_ones() {
+        let labels = built(&json!({"podLabels": {"app.kubernetes.io/name": "x", "team": "iam"}}))["deployment"]["spec"]
+            ["template"]["metadata"]["labels"]
+            .clone();
+        assert_eq!((&labels["app.kubernetes.io/name"], &labels["team"]), (&json!("hookswitch"), &json!("iam")));
+    }
+
+    #[test]
+    fn a_pod_has_time_to_end_after_its_lame_duck() {
+        for (declared, told, grace) in [(None, "10s", 30), (Some("90s"), "90s", 110), (Some("0s"), "0s", 20)] {
+            let built = built(&declared.map_or_else(|| json!({}), |duck| json!({"lameDuck": duck})));
+            let pod = &built["deployment"]["spec"]["template"]["spec"];
+            assert_eq!(
+                (&pod["containers"][0]["args"][4], &pod["terminationGracePeriodSeconds"]),
+                (&json!(told), &json!(grace))
+            );
+        }
+    }
+
+    #[test]
+    fn pods_run_as_whom_the_platform_says_unless_the_installation_says_it() {
+        // OpenShift's restricted-v2 gives each namespace users of its own and refuses pods that ask for another
+        let context = |options: &Options| {
+            let gateway = gateway(&json!({}));
+            let names = Names::of(&gateway).unwrap();
+            let deployment = Workload { names: &names, spec: &gateway.spec, options }.deployment().unwrap();
+            let pod = deployment.spec.unwrap().template.spec.unwrap();
+            for volume in pod.volumes.unwrap() {
+                assert_eq!(volume.secret.unwrap().default_mode, Some(0o444), "whoever it is must be able to read it");
+            }
+            let context = pod.security_context.unwrap();
+            (context.run_as_non_root, context.run_as_user, context.run_as_group, context.fs_group)
+        };
+        assert_eq!(context(&options()), (Some(true), None, None, None));
+        let mut said = options();
+        (said.run_as_user, said.run_as_group, said.fs_group) = (Some(1), Some(2), Some(3));
+        assert_eq!(context(&said), (Some(true), Some(1), Some(2), Some(3)));
     }
 
     #[test]

@@ -7,7 +7,11 @@ use kube::{Api, ResourceExt as _};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 
 use super::{
-    super::{apply::apply, context::Context, pass::PassError},
+    super::{
+        apply::{MANAGER, apply, controls},
+        context::Context,
+        pass::PassError,
+    },
     build::Names,
     dereference,
 };
@@ -27,7 +31,7 @@ const PINNED: Duration = Duration::from_hours(20 * 365 * 24);
 pub const REPORT_NAME: &str = "gateway.hookswitch.internal";
 
 /// What is known of the serving certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Serving {
     /// The user's, and it fits.
     Given,
@@ -37,12 +41,20 @@ pub enum Serving {
     Unfit,
     /// Generated.
     Generated,
+    /// Generated for this gateway once, and named by `spec.tls` as if it were the user's.
+    Leftover,
+    /// Another one than the generated one, which somebody else wrote into the generated one's Secret. It is not written
+    /// over: whoever it was would do it again, and a certificate authority has limits.
+    Overwritten {
+        /// The field manager that wrote it.
+        by: String,
+    },
 }
 
 /// The report's credentials; made when there are none that a gateway takes.
 ///
 /// # Errors
-/// [`PassError`].
+/// [`PassError`], [`PassError::NameTaken`] when the Secret is not this gateway's.
 pub(super) async fn report(
     gateway: &TelephonyGateway,
     ctx: &Context,
@@ -51,11 +63,12 @@ pub(super) async fn report(
 ) -> Result<Report, PassError> {
     // Ones that no gateway takes would keep it from every configuration.
     let usable = |report: &Report| check::report(report, &super::JUDGES).is_ok();
+    let present = present.filter(|secret| controls(gateway, *secret));
     if let Some(report) = present.and_then(dereference::report).filter(usable) {
         return Ok(report);
     }
     // The watch may be behind: credentials that pods use must not be replaced because of that.
-    if let Some(report) = live(gateway, ctx, &names.report).await?.as_ref().and_then(dereference::report).filter(usable)
+    if let Some(report) = own(gateway, ctx, &names.report).await?.as_ref().and_then(dereference::report).filter(usable)
     {
         return Ok(report);
     }
@@ -68,7 +81,7 @@ pub(super) async fn report(
 /// Sees to the serving certificate: looks at the user's, or makes one and renews it.
 ///
 /// # Errors
-/// [`PassError`].
+/// [`PassError`], [`PassError::NameTaken`] when the Secret is not this gateway's.
 pub(super) async fn serving(
     gateway: &TelephonyGateway,
     ctx: &Context,
@@ -79,23 +92,51 @@ pub(super) async fn serving(
     if gateway.spec.tls.is_some() {
         return Ok(match present.and_then(chain) {
             None => Serving::Missing,
+            Some(_) if present.is_some_and(|secret| is_leftover(gateway, secret)) => Serving::Leftover,
             Some(pem) if fits(&pem, &hosts[0], Duration::ZERO) => Serving::Given,
             Some(_) => Serving::Unfit,
         });
     }
-    let good = |secret: &Secret| chain(secret).is_some_and(|pem| fits(&pem, &hosts[0], RENEWAL));
-    if present.is_some_and(good) || live(gateway, ctx, &names.tls).await?.as_ref().is_some_and(good) {
-        return Ok(Serving::Generated);
+    let told = |secret: &Secret| match other_writer(secret) {
+        Some(by) => Some(Serving::Overwritten { by }),
+        None => chain(secret).is_some_and(|pem| fits(&pem, &hosts[0], RENEWAL)).then_some(Serving::Generated),
+    };
+    if let Some(told) = present.filter(|secret| controls(gateway, *secret)).and_then(told) {
+        return Ok(told);
+    }
+    if let Some(told) = own(gateway, ctx, &names.tls).await?.as_ref().and_then(told) {
+        return Ok(told);
     }
     let (certificate, key) = certificate(&hosts, SERVING)?;
     apply(ctx, gateway, names.tls(&certificate, &key)?).await?;
     Ok(Serving::Generated)
 }
 
-async fn live(gateway: &TelephonyGateway, ctx: &Context, name: &str) -> Result<Option<Secret>, PassError> {
+/// The gateway's Secret of that name as the API server has it now.
+async fn own(gateway: &TelephonyGateway, ctx: &Context, name: &str) -> Result<Option<Secret>, PassError> {
     let namespace = gateway.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
-    api.get_opt(name).await.map_err(PassError::api(format!("read Secret {namespace}/{name}")))
+    let found = api.get_opt(name).await.map_err(PassError::api(format!("read Secret {namespace}/{name}")))?;
+    match found {
+        Some(secret) if !controls(gateway, &secret) => Err(PassError::taken::<Secret>(&namespace, name)),
+        found => Ok(found),
+    }
+}
+
+/// Whether a Secret that the user names is one that was generated for the gateway when none was named.
+fn is_leftover(gateway: &TelephonyGateway, secret: &Secret) -> bool {
+    controls(gateway, secret) && other_writer(secret).is_none()
+}
+
+/// Who else has written certificate or key into a Secret, as the API server remembers it.
+fn other_writer(secret: &Secret) -> Option<String> {
+    let entries = secret.metadata.managed_fields.iter().flatten();
+    let theirs = entries.filter(|entry| entry.manager.as_deref() != Some(MANAGER));
+    let mut wrote = theirs.filter(|entry| {
+        let data = entry.fields_v1.as_ref().map(|fields| &fields.0["f:data"]);
+        data.is_some_and(|data| ["f:tls.crt", "f:tls.key"].iter().any(|key| data.get(key).is_some()))
+    });
+    wrote.next().map(|entry| entry.manager.clone().unwrap_or_else(|| "somebody".to_owned()))
 }
 
 fn chain(secret: &Secret) -> Option<Vec<u8>> {

@@ -13,8 +13,8 @@ use kube::{
 
 use super::{
     super::{
-        context::Context, hook, pass::PassError, problem::Problem, provider, references::Reference, secret_value,
-        switch::ruling, wake::Kind, watches,
+        apply::controls, context::Context, hook, pass::PassError, problem::Problem, provider, references::Reference,
+        secret_value, switch::ruling, wake::Kind, watches,
     },
     build::{Names, REPORT_CERTIFICATE, REPORT_KEY, REPORT_TOKEN},
 };
@@ -76,7 +76,9 @@ impl Facts {
             now: Timestamp::now().as_second(),
             report,
             allowed_cidrs: ctx.options.allowed_cidrs.clone(),
-            proxy: ctx.options.proxy.as_ref().map(|proxy| proxy.as_str().into()),
+            proxy: ctx.options.proxy().map(|proxy| proxy.as_str().into()),
+            proxy_exceptions: ctx.options.no_proxy.iter().map(ToString::to_string).collect(),
+            extra_roots: ctx.extra_roots.clone(),
         }
     }
 }
@@ -126,6 +128,9 @@ pub(super) async fn dereference(
     let configs: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
     let config = configs.get_opt(&names.config).await;
     let config = config.map_err(PassError::api(format!("read Secret {namespace}/{}", names.config)))?;
+    if config.as_ref().is_some_and(|secret| !controls(gateway, secret)) {
+        return Err(PassError::taken::<Secret>(&namespace, &names.config).into());
+    }
     let sealed = config.and_then(|secret| secret.data?.remove(envelope::KEY)).map(|bytes| bytes.0);
     let previous = sealed.as_deref().map(envelope::open).transpose().map_err(|error| {
         let message = format!(

@@ -7,6 +7,8 @@ mod dereference;
 pub mod network_policy;
 mod poll;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -126,9 +128,17 @@ impl Reconcile for TelephonyGateway {
                 .await?;
                 Ok(Requeue::Retry)
             }
-            Err(Failure::Pass(error)) => Err(error),
+            Err(Failure::Pass(error)) => {
+                let Some(problem) = error.refusal() else { return Err(error) };
+                super::status::write(&ctx, &*object, status::refused(&object, problem)).await?;
+                Ok(Requeue::Retry)
+            }
         }
     }
+}
+
+fn is_same(one: &TelephonyGateway, other: &TelephonyGateway) -> bool {
+    one.metadata.name == other.metadata.name
 }
 
 enum Failure {
@@ -150,6 +160,11 @@ impl From<Problem> for Failure {
 
 async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen, Failure> {
     let names = build::Names::of(gateway)?;
+    let all = ctx.caches.gateways.in_namespace(&gateway.namespace().unwrap_or_default());
+    build::Names::check_secrets(
+        gateway,
+        all.iter().map(AsRef::as_ref).filter(|other| !is_same(other, gateway)).chain([gateway]),
+    )?;
     let facts = dereference::dereference(gateway, ctx, &names).await?;
     let report = credentials::report(gateway, ctx, &names, facts.report.as_deref()).await?;
     let certificate = credentials::serving(gateway, ctx, &names, facts.tls.as_deref()).await?;

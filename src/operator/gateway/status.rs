@@ -51,7 +51,7 @@ pub(super) fn build(gateway: &TelephonyGateway, seen: &Seen) -> TelephonyGateway
         let (is, reason, message) = health(&seen.replicas);
         conditions::set(&mut status.conditions, is, reason, message, generation);
     }
-    let (is, reason, message) = trust(seen.certificate);
+    let (is, reason, message) = trust(&seen.certificate);
     conditions::set(&mut status.conditions, is, reason, message, generation);
 
     let deployment = seen.deployment.status.clone().unwrap_or_default();
@@ -104,6 +104,14 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         let name = gateway.spec.tls.as_ref().map(|tls| tls.secret_ref.name.as_str()).unwrap_or_default();
         let message = format!("Secret {name} does not exist or has no tls.crt and tls.key; pods start once it does.");
         return Progress::Retrying(Ready::SecretNotFound, message);
+    }
+    if let Serving::Overwritten { by } = &seen.certificate {
+        return Progress::Retrying(Ready::NameTaken, overwritten(gateway, by));
+    }
+    if seen.certificate == Serving::Leftover {
+        let message = "spec.tls.secretRef names the Secret whose certificate was generated when none was named. Name another Secret, \
+                       or delete this one and have it made by whoever provides your certificates.";
+        return Progress::Stalled(Ready::InvalidSpec, message.into());
     }
     if let Some(problem) = rollout(gateway, &seen.deployment) {
         return problem;
@@ -181,10 +189,19 @@ fn health(replicas: &Replicas) -> (Is, Healthy, String) {
     }
 }
 
-fn trust(certificate: Serving) -> (Is, PubliclyTrusted, &'static str) {
+fn overwritten(gateway: &TelephonyGateway, by: &str) -> String {
+    let name = gateway.metadata.name.as_deref().unwrap_or_default();
+    format!(
+        "Secret {name}-gateway-tls is for the generated certificate, and {by} has written another one into it, which is left alone. \
+         Give {by} a Secret of its own and name it in spec.tls.secretRef (for the pods) or spec.ingress.tlsSecretRef (for an Ingress), \
+         then delete this one."
+    )
+}
+
+fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
     match certificate {
         Serving::Given => (Is::True, PubliclyTrusted::CertificateGiven, "The certificate of spec.tls is served."),
-        Serving::Generated => (
+        Serving::Generated | Serving::Leftover => (
             Is::False,
             PubliclyTrusted::CertificateGenerated,
             "A generated certificate is served, which Okta does not trust. Give one in spec.tls, or end TLS at a proxy in front.",
@@ -193,6 +210,11 @@ fn trust(certificate: Serving) -> (Is, PubliclyTrusted, &'static str) {
             Is::False,
             PubliclyTrusted::CertificateUnfit,
             "The certificate of spec.tls has expired or does not name the host of publicURL; Okta will not call.",
+        ),
+        Serving::Overwritten { .. } => (
+            Is::Unknown,
+            PubliclyTrusted::CertificateUnfit,
+            "Somebody else has written a certificate into the generated one's Secret; the pods serve that.",
         ),
         Serving::Missing => {
             (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate of spec.tls cannot be read.")
@@ -250,10 +272,12 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
-        let rows: [(&str, Change); 6] = [
+        let rows: [(&str, Change); 8] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
+            ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
+            ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
             ("Ready Unknown PodsNotReady", |seen| {
                 if let Some(status) = &mut seen.deployment.status {
                     status.ready_replicas = Some(1);

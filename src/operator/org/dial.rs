@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::{
-    net::{self, Answer, Connector, NetError, Policy, Request, SendError},
+    net::{self, Answer, Connector, Exception, NetError, Policy, Request, SendError},
     okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, log, types::OrgIdentity},
+    operator::options::Options,
 };
 
 /// One org's management API.
@@ -92,8 +93,10 @@ pub trait Dial: Send + Sync {
 pub struct Network {
     /// Private ranges that orgs may live in.
     pub allowed_cidrs: Vec<IpNet>,
-    /// Proxy for all calls.
+    /// Proxy for all calls but the excepted ones.
     pub proxy: Option<Url>,
+    /// What is called without it.
+    pub proxy_exceptions: Vec<Exception>,
     /// PEM certificates trusted for all orgs besides the public ones.
     pub extra_roots: Option<String>,
     /// What calls hooks' addresses, by the CA bundle it trusts: to read certificates takes longer than a call.
@@ -128,8 +131,14 @@ impl Dial for Network {
 impl Network {
     /// Nothing is opened yet.
     #[must_use]
-    pub fn new(allowed_cidrs: Vec<IpNet>, proxy: Option<Url>, extra_roots: Option<String>) -> Self {
-        Self { allowed_cidrs, proxy, extra_roots, callers: Arc::default() }
+    pub fn new(options: &Options, extra_roots: Option<String>) -> Self {
+        Self {
+            allowed_cidrs: options.allowed_cidrs.clone(),
+            proxy: options.proxy(),
+            proxy_exceptions: options.no_proxy.clone(),
+            extra_roots,
+            callers: Arc::default(),
+        }
     }
 
     fn policy(&self, ca_bundle: Option<&str>) -> Policy {
@@ -137,6 +146,7 @@ impl Network {
         Policy {
             allowed_cidrs: self.allowed_cidrs.clone(),
             proxy: self.proxy.clone(),
+            proxy_exceptions: self.proxy_exceptions.clone(),
             extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
             keep_no_connection: false,
         }

@@ -1,0 +1,157 @@
+//! Passes over a gateway whose Secrets others write too, between the operator and an API server.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::StatusCode;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+use rcgen::{CertificateParams, KeyPair};
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        double::{GATEWAYS, SECRETS, World},
+        flow_tests,
+        pass::{PassError, Reconcile as _, Requeue},
+    },
+    build::Names,
+    credentials::{self, Serving},
+};
+use crate::api::TelephonyGateway;
+
+fn world(spec: &Value) -> World {
+    let mut world = World::new();
+    let mut gateway = flow_tests::gateway();
+    for (field, value) in spec.as_object().unwrap() {
+        gateway["spec"][field] = value.clone();
+    }
+    world.server.put(&format!("{GATEWAYS}/main"), gateway);
+    world.sync();
+    world
+}
+
+fn gateway(world: &World) -> Arc<TelephonyGateway> {
+    world.ctx.caches.gateways.get("otp", "main").unwrap()
+}
+
+async fn serving(world: &World) -> Result<Serving, PassError> {
+    let gateway = gateway(world);
+    let names = Names::of(&gateway).unwrap();
+    let name = gateway.spec.tls.as_ref().map_or(&names.tls, |tls| &tls.secret_ref.name).clone();
+    let present = world.server.get(&format!("{SECRETS}/{name}"));
+    let present: Option<Secret> = present.map(|secret| serde_json::from_value(secret).unwrap());
+    credentials::serving(&gateway, &world.ctx, &names, present.as_ref()).await
+}
+
+/// A certificate for the gateway's host as an authority gives them: for 90 days.
+fn of_90_days() -> Value {
+    let mut params = CertificateParams::new(vec!["otp.acme.com".to_owned()]).unwrap();
+    params.not_after = (std::time::SystemTime::now() + std::time::Duration::from_hours(90 * 24)).into();
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    json!({"tls.crt": STANDARD.encode(certificate.pem()), "tls.key": STANDARD.encode(key.serialize_pem())})
+}
+
+fn field(manager: &str) -> Value {
+    let keys = json!({".": {}, "f:tls.crt": {}, "f:tls.key": {}});
+    json!({"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": keys}})
+}
+
+fn tls_secret(world: &World, owner: Option<&str>, managers: &[&str], data: &Value) -> Value {
+    let uid = owner.map_or_else(|| gateway(world).uid().unwrap(), str::to_owned);
+    let owner = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway", "name": "main", "uid": uid, "controller": true});
+    let fields: Vec<_> = managers.iter().map(|manager| field(manager)).collect();
+    json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data,
+        "metadata": {"name": "main-gateway-tls", "namespace": "otp", "ownerReferences": [owner], "managedFields": fields}})
+}
+
+fn put_tls(world: &World, secret: Value) {
+    world.server.put(&format!("{SECRETS}/main-gateway-tls"), secret);
+}
+
+/// Each certificate written over is one more order at an authority that counts them.
+#[tokio::test]
+async fn a_certificate_that_cert_manager_wrote_is_not_written_over() {
+    let world = world(&json!({}));
+    put_tls(&world, tls_secret(&world, None, &["hookswitch", "cert-manager-certificates-issuing"], &of_90_days()));
+    let by = "cert-manager-certificates-issuing".to_owned();
+    assert_eq!(serving(&world).await.unwrap(), Serving::Overwritten { by });
+    assert_eq!(world.server.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_generated_certificate_that_is_about_to_expire_is_made_anew() {
+    let world = world(&json!({}));
+    put_tls(&world, tls_secret(&world, None, &["hookswitch"], &of_90_days()));
+    assert_eq!(serving(&world).await.unwrap(), Serving::Generated);
+    assert_eq!(world.server.writes(), [format!("PATCH {SECRETS}/main-gateway-tls")]);
+    assert_eq!(serving(&world).await.unwrap(), Serving::Generated);
+    assert_eq!(world.server.writes(), [""; 0], "and then is good");
+}
+
+#[tokio::test]
+async fn a_secret_of_the_name_needed_that_is_not_the_gateways_is_neither_used_nor_written() {
+    let world = world(&json!({}));
+    put_tls(&world, tls_secret(&world, Some("another"), &["hookswitch"], &of_90_days()));
+    assert!(matches!(serving(&world).await, Err(PassError::NameTaken { .. })));
+    let report = json!({"token": "dG9rZW4=", "tls.crt": "eA==", "tls.key": "eA=="});
+    let path = format!("{SECRETS}/main-gateway-report");
+    let metadata = json!({"name": "main-gateway-report", "namespace": "otp"});
+    world.server.put(&path, json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": report}));
+    let present: Secret = serde_json::from_value(world.server.get(&path).unwrap()).unwrap();
+    let gateway = gateway(&world);
+    let names = Names::of(&gateway).unwrap();
+    let taken = credentials::report(&gateway, &world.ctx, &names, Some(&present)).await;
+    assert!(matches!(taken, Err(PassError::NameTaken { .. })), "whoever made it knows the report's token");
+    assert_eq!(world.server.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_generated_certificate_is_not_taken_for_the_users() {
+    let world = world(&json!({"tls": {"secretRef": {"name": "main-gateway-tls"}}}));
+    put_tls(&world, tls_secret(&world, None, &["hookswitch"], &of_90_days()));
+    assert_eq!(serving(&world).await.unwrap(), Serving::Leftover);
+    put_tls(&world, tls_secret(&world, None, &["cert-manager-certificates-issuing"], &of_90_days()));
+    assert_eq!(serving(&world).await.unwrap(), Serving::Given, "somebody else sees to it now");
+    assert_eq!(world.server.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_is_told_at_the_gateway() {
+    let rows = [
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("InvalidSpec")),
+        (StatusCode::FORBIDDEN, Some("Refused")),
+        (StatusCode::BAD_REQUEST, Some("Refused")),
+        (StatusCode::INTERNAL_SERVER_ERROR, None),
+    ];
+    for (code, reason) in rows {
+        let world = world(&json!({}));
+        world.server.fail_next_write(code);
+        let ended = TelephonyGateway::reconcile(gateway(&world), Arc::clone(&world.ctx)).await;
+        let ready = ready(&world);
+        let Some(reason) = reason else {
+            assert!(ended.is_err() && ready.is_null(), "it passes, and says nothing of the gateway");
+            continue;
+        };
+        assert_eq!(ended.unwrap(), Requeue::Retry);
+        assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!(reason)));
+        let expected = format!("could not apply Secret otp/main-gateway-report: {}", code.as_u16());
+        assert!(ready["message"].as_str().unwrap().contains(&expected), "{ready}");
+    }
+}
+
+fn ready(world: &World) -> Value {
+    let status = world.server.get(&format!("{GATEWAYS}/main")).unwrap()["status"].clone();
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.find(|condition| condition["type"] == "Ready").cloned().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_ingress_that_names_the_generated_certificates_secret_is_refused() {
+    let world = world(&json!({"ingress": {"tlsSecretRef": {"name": "main-gateway-tls"}}}));
+    TelephonyGateway::reconcile(gateway(&world), Arc::clone(&world.ctx)).await.unwrap();
+    assert_eq!(ready(&world)["reason"], "InvalidSpec");
+    let writes = world.server.writes();
+    assert!(writes.iter().all(|write| write.ends_with("/main/status")), "{writes:?}");
+}
