@@ -27,7 +27,7 @@ export IMAGE SANDBOX_IMAGE IMAGES
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Show Hookswitch at work on a real cluster (CLUSTER=current: your kubeconfig context; KEEP=1: leave it running)
@@ -62,6 +62,10 @@ generate: ## Write everything that is made from code: CRDs, reference pages
 	cargo run --quiet --locked -- crds --dir crds
 	rm -rf charts/hookswitch/files/crds && mkdir -p charts/hookswitch/files && cp -r crds charts/hookswitch/files/crds
 	cargo run --quiet --locked -- reference --dir docs/reference
+
+.PHONY: foreign-clients
+foreign-clients: ## Let Okta's own clients, in pinned versions, manage a hook of the sandbox (needs their registries and port 443)
+	@tests/foreign/clients/run.sh
 
 .PHONY: static
 static: ## Build the static binaries for the images
