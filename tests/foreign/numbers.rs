@@ -34,13 +34,16 @@ fn numbers() -> Vec<Number> {
     all
 }
 
+/// A text, and the default region that it is read with.
+type Written = (String, Option<CountryCode>);
+
 /// One way of writing a number: how many of the table's numbers are refused when they are written like that, and how many
 /// texts are another number in E.164 as they stand.
 struct Form {
     name: &'static str,
     refused: usize,
     as_it_stands: usize,
-    write: fn(&Number) -> Option<(String, Option<CountryCode>)>,
+    write: fn(&Number) -> Option<Written>,
 }
 
 const FORMS: [Form; 9] = [
