@@ -135,6 +135,7 @@ impl Provider {
         Self {
             carrier: Carrier::Twilio {
                 account_sid: format!("AC{}", "0".repeat(32)),
+                api_key_sid: None,
                 auth_token: Secret::from("absent"),
                 base_url: "https://absent.invalid".to_owned(),
             },

@@ -65,27 +65,25 @@ impl Dispatch {
         let decision = self.runtime.table.decide(&facts);
         let rule = decision.rule.map(|rule| format!("{}/{}", rule.policy, rule.name)).unwrap_or_default();
         let (answer, made) = match decision.action {
-            Action::Send(names) => {
-                match compose::message(call, &placed, jiff::Timestamp::now()) {
-                    Ok(message) => {
-                        let (candidates, usable) = self.runtime.candidates(names, &message);
-                        if let Some(named) = decision.rule {
-                            self.figures.ruled(named.policy, named.name, usable > 0);
-                            self.figures.used(&rule, (call.channel, placed.country));
-                        }
-                        let private = Private::new(call.code.expose(), &message);
-                        let (answer, made) = self.send(message.channel, &candidates, &private).await;
-                        (without_the_message(answer, call, &placed), made)
+            Action::Send(names) => match compose::message(call, &placed, jiff::Timestamp::now()) {
+                Ok(message) => {
+                    let (candidates, usable) = self.runtime.candidates(names, &message);
+                    if let Some(named) = decision.rule {
+                        self.figures.ruled(named.policy, named.name, usable > 0);
+                        self.figures.used(&rule, (call.channel, placed.country));
                     }
-                    Err(unsendable) => {
-                        if let Some(named) = decision.rule {
-                            self.figures.ruled(named.policy, named.name, true);
-                        }
-                        self.figures.unreadable(unsendable.label());
-                        (Answer { metadata: Some(unsendable.to_string()), ..Answer::failed() }, String::new())
-                    }
+                    let private = Private::new(call.code.expose(), &message);
+                    let (answer, made) = self.send(message.channel, &candidates, &private).await;
+                    (without_the_message(answer, call, &placed), made)
                 }
-            }
+                Err(unsendable) => {
+                    if let Some(named) = decision.rule {
+                        self.figures.ruled(named.policy, named.name, true);
+                    }
+                    self.figures.unreadable(unsendable.label());
+                    (Answer { metadata: Some(unsendable.to_string()), ..Answer::failed() }, String::new())
+                }
+            },
             Action::Deny => {
                 if let Some(rule) = decision.rule {
                     self.figures.ruled(rule.policy, rule.name, true);

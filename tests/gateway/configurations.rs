@@ -66,10 +66,12 @@ fn carrier() -> impl Strategy<Value = Carrier> {
     let base = prop::sample::select(vec!["https://api.twilio.com", "https://a.example:99999", "api.twilio.com"]);
     let sid =
         prop::sample::select(vec!["AC00000000000000000000000000000000", "AC0", "SK00000000000000000000000000000000"]);
+    let key = prop::option::of(sid.clone());
     prop_oneof![
         (url, token()).prop_map(|(url, token)| Carrier::Http { url: url.to_owned(), token: token.into() }),
-        (sid, token(), base).prop_map(|(sid, token, base)| Carrier::Twilio {
+        (sid, key, token(), base).prop_map(|(sid, key, token, base)| Carrier::Twilio {
             account_sid: sid.to_owned(),
+            api_key_sid: key.map(str::to_owned),
             auth_token: token.into(),
             base_url: base.to_owned(),
         }),

@@ -208,6 +208,7 @@ async fn carriers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
     let twilio = |max_in_flight| Provider {
         carrier: Carrier::Twilio {
             account_sid: format!("AC{}", "0".repeat(32)),
+            api_key_sid: None,
             auth_token: "token".into(),
             base_url: "https://127.0.0.1:9".into(),
         },

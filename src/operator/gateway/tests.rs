@@ -1,4 +1,5 @@
-//! Passes over a gateway whose Secrets others write too, between the operator and an API server.
+//! Passes over a gateway whose Secrets others write too, between the operator and an API server; and which configuration is
+//! written.
 
 use std::sync::Arc;
 
@@ -15,10 +16,12 @@ use super::{
         flow_tests,
         pass::{PassError, Reconcile as _, Requeue},
     },
+    Held,
     build::Names,
     credentials::{self, Serving},
+    document, envelope, seal,
 };
-use crate::api::TelephonyGateway;
+use crate::{api::TelephonyGateway, config::document::GatewayConfig};
 
 fn world(spec: &Value) -> World {
     let mut world = World::new();
@@ -154,4 +157,39 @@ async fn an_ingress_that_names_the_generated_certificates_secret_is_refused() {
     assert_eq!(ready(&world)["reason"], "InvalidSpec");
     let writes = world.server.writes();
     assert!(writes.iter().all(|write| write.ends_with("/main/status")), "{writes:?}");
+}
+
+fn config() -> GatewayConfig {
+    let text = include_str!("../../config/testdata/document.v1.json");
+    let mut config: GatewayConfig = serde_json::from_str(text).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["report".into()]).unwrap();
+    config.report.certificate = made.cert.pem();
+    config.report.key = made.signing_key.serialize_pem().as_str().into();
+    for provider in config.providers.values_mut() {
+        provider.ca_bundle = None;
+    }
+    config
+}
+
+#[test]
+fn what_gateways_would_refuse_is_not_written_over_the_last_good_configuration() {
+    let good = config();
+    let Ok((sealed, None)) = seal(&good, None) else { panic!("a good configuration is held") };
+    assert_eq!(envelope::open(&sealed).unwrap(), good);
+    let proxy = GatewayConfig { proxy: Some("socks5://proxy".into()), ..good.clone() };
+    let report = GatewayConfig { report: document::Report { token: "short".into(), ..good.report.clone() }, ..good };
+    for (bad, part) in [(proxy, "proxy"), (report, "report")] {
+        let Ok((kept, Some(Held::Refused(why)))) = seal(&bad, Some(&sealed)) else { panic!("{part} is written") };
+        assert!(kept == sealed && why.starts_with(part), "{why}");
+        let Err(Failure::Problem(problem)) = seal(&bad, None) else { panic!("{part} is written") };
+        assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
+    }
+}
+
+#[test]
+fn a_rule_by_a_carrier_that_is_not_there_counts_as_one_without() {
+    let mut config = config();
+    config.rules.truncate(1);
+    config.rules[0].action = document::Action::Send(vec![document::ABSENT.to_owned()]);
+    assert_eq!(sending(&config)[0].carriers, Vec::<String>::new());
 }
