@@ -68,11 +68,11 @@ impl fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(policy: &Policy, lookup: &Arc<dyn Lookup>, tls: ClientConfig) -> Result<Self, NetError> {
+    pub(super) fn new(policy: &Policy, lookup: Arc<dyn Lookup>, tls: ClientConfig) -> Result<Self, NetError> {
         let guard = Guard::new(&policy.allowed_cidrs);
-        let proxy = policy.proxy.as_ref().map(|url| Proxy::at(url, lookup, &guard, tls.clone())).transpose()?;
+        let proxy = policy.proxy.as_ref().map(|url| Proxy::at(url, &lookup, &guard, tls.clone())).transpose()?;
         Ok(Self {
-            resolver: Guarded::new(Arc::clone(lookup), guard, None),
+            resolver: Guarded::new(lookup, guard, None),
             tls: TlsConnector::from(Arc::new(tls)),
             proxy: proxy.map(Arc::new),
         })
