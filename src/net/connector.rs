@@ -118,7 +118,7 @@ impl Connector {
 
     pub(super) fn resolving_by(policy: &Policy, lookup: Arc<dyn Lookup>) -> Result<Self, NetError> {
         let tls = roots::tls(policy.extra_roots_pem.as_deref())?;
-        let dialer = Dialer::new(policy, &lookup, tls)?;
+        let dialer = Dialer::new(policy, lookup, tls)?;
         let pool = (!policy.keep_no_connection).then(Pool::default);
         Ok(Self { guard: Guard::new(&policy.allowed_cidrs), dialer, pool })
     }

@@ -71,13 +71,13 @@ impl fmt::Debug for Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(policy: &Policy, lookup: &Arc<dyn Lookup>, tls: ClientConfig) -> Result<Self, NetError> {
+    pub(super) fn new(policy: &Policy, lookup: Arc<dyn Lookup>, tls: ClientConfig) -> Result<Self, NetError> {
         let guard = Guard::new(&policy.allowed_cidrs);
         let exceptions = &policy.proxy_exceptions;
-        let at = |url| Proxy::at(url, exceptions.clone(), lookup, &guard, tls.clone());
+        let at = |url| Proxy::at(url, exceptions.clone(), &lookup, &guard, tls.clone());
         let proxy = policy.proxy.as_ref().map(at).transpose()?;
         Ok(Self {
-            resolver: Guarded::new(Arc::clone(lookup), guard, None),
+            resolver: Guarded::new(lookup, guard, None),
             tls: TlsConnector::from(Arc::new(tls)),
             proxy: proxy.map(Arc::new),
         })

@@ -176,9 +176,9 @@ mod tests {
             wire.write_all(b"first").await.unwrap();
             // nothing here yields to the runtime, which therefore cannot know of it
             if end {
-                drop(far)
+                drop(far);
             } else {
-                thread::spawn(move || (far.write_all(b"408"), far)).join().map(drop).unwrap()
+                thread::spawn(move || (far.write_all(b"408"), far)).join().map(drop).unwrap();
             }
             let leave = gate.next(true);
             assert_eq!(wire.write_all(b"second").await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);

@@ -88,7 +88,7 @@ pub fn target<K: Reconcile>(object: &K) -> Target {
     Target::new(K::KIND, object.namespace().unwrap_or_default(), object.name_any())
 }
 
-async fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
+fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
     let listed = matches!(event, Event::InitApply(_));
     let deleted = matches!(event, Event::Delete(_));
     let (guarded, rebuild): (_, fn(K) -> Event<K>) = match event {

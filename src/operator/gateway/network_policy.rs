@@ -32,16 +32,16 @@ pub fn build(names: &Names, options: &Options) -> Result<Option<NetworkPolicy>, 
             "podSelector": {"matchLabels": names.selector()},
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"ports": [port(json!("https"))]},
-                {"ports": [port(json!(REPORT_PORT))], "from": [operator]},
-                {"ports": [port(json!("metrics"))], "from": scrapers(&options.metrics_namespaces)},
+                {"ports": [port(&json!("https"))]},
+                {"ports": [port(&json!(REPORT_PORT))], "from": [operator]},
+                {"ports": [port(&json!("metrics"))], "from": scrapers(&options.metrics_namespaces)},
             ],
         },
     });
     typed(policy, "the NetworkPolicy").map(Some)
 }
 
-fn port(port: Value) -> Value {
+fn port(port: &Value) -> Value {
     json!({"protocol": "TCP", "port": port})
 }
 

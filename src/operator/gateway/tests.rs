@@ -16,10 +16,10 @@ use super::{
         flow_tests,
         pass::{PassError, Reconcile as _, Requeue},
     },
-    Held,
+    Failure, Held, Ready,
     build::Names,
     credentials::{self, Serving},
-    document, envelope, seal,
+    document, envelope, seal, sending,
 };
 use crate::{api::TelephonyGateway, config::document::GatewayConfig};
 
