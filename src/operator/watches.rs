@@ -53,7 +53,7 @@ pub fn resources<K: Reconcile>(ctx: Arc<Context>, writer: Writer<K>) -> BoxFutur
         while let Some((number, event)) = events.next().await {
             match event {
                 Ok(event) => {
-                    let Some(event) = readable(&ctx, event).await else { continue };
+                    let Some(event) = readable(&ctx, event) else { continue };
                     let changes = merge.take(number, event);
                     if merge.is_filled() {
                         ctx.caches.mark_filled(K::KIND);

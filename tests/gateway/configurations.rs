@@ -12,6 +12,7 @@ use hookswitch::{
     gateway::runtime::{JUDGES, Runtime},
     message::{Channel, Secret},
     net, providers,
+    providers::Message,
     routing::{self, Facts},
 };
 use proptest::prelude::*;
@@ -166,6 +167,8 @@ impl World {
             report,
             allowed_cidrs: vec![],
             proxy: None,
+            proxy_exceptions: vec![],
+            extra_roots: None,
         };
         compile(previous, input, &JUDGES)
     }
@@ -276,14 +279,24 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
     let number = "+46701740605".parse().unwrap();
     let facts = Facts { number: &number, country: None, channel: Channel::Sms, request_type: None };
     assert_eq!(after.table.decide(&facts).action, routing::Action::Send(&["a".to_owned()]));
-    assert_eq!(after.rules, ["p/all"]);
+    let rules: Vec<&str> = after.table.rules().iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(rules, ["all"]);
+    let message = Message {
+        id: "id".into(),
+        channel: Channel::Sms,
+        to: number.clone(),
+        country: None,
+        text: Secret::from("Your code is 1234"),
+        locale: None,
+        ttl: None,
+    };
     assert!(after.hook("h").unwrap().admits(SECRET.as_bytes(), 0));
-    assert_eq!(after.candidates(&["a".to_owned()], None).0.len(), 1);
+    assert_eq!(after.candidates(&["a".to_owned()], &message).0.len(), 1);
     let lost = GatewayConfig { providers: BTreeMap::new(), ..bad.clone() };
     let after = Runtime::new(&lost, "lost", Some(&after)).unwrap();
-    assert_eq!(after.candidates(&["a".to_owned()], None).0.len(), 1, "rules that serve on have their carriers");
+    assert_eq!(after.candidates(&["a".to_owned()], &message).0.len(), 1, "rules that serve on have their carriers");
     let restarted = Runtime::new(&bad, "bad", None).unwrap();
-    assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], None).0.is_empty());
+    assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], &message).0.is_empty());
     assert_eq!(restarted.deadline, std::time::Duration::from_millis(2_300), "the defaults");
     for fault in &after.faults {
         assert!(!fault.to_string().contains("token"), "{fault}");
