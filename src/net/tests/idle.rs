@@ -15,7 +15,7 @@ use super::{
     server::{Fixed, Server, Then, certificate, read_request},
     unclear,
 };
-use crate::net::{Connector, Policy, SendError};
+use crate::net::{Connector, Policy};
 
 #[tokio::test]
 async fn what_the_carrier_closed_before_the_request_was_written_is_sent_over_another_connection() {
@@ -125,33 +125,21 @@ async fn more_connections_than_a_burst_needs_are_not_reopened() {
     assert_eq!((server.connections(), server.requests()), (64, 192));
 }
 
-/// Of 400 requests to a carrier that closes soon after each answer, how many are unclear.
-async fn unclear_of_400(pause: Duration) -> usize {
-    let server = Server::that(Then::AnswerAndCloseSoon(OK.into())).await;
-    let (connector, port) = (server.connector(), server.address.port());
-    let workers = (0..4).map(|_| {
-        let connector = connector.clone();
-        tokio::spawn(async move {
-            let mut unclear = 0;
-            for _ in 0..100 {
-                match outcome(&connector, &post(port)).await {
-                    Ok(_) => {}
-                    Err(SendError::Unclear { .. }) => unclear += 1,
-                    Err(error) => panic!("{error}"),
-                }
-                sleep(pause).await;
-            }
-            unclear
-        })
-    });
-    let unclear: usize = futures::future::join_all(workers).await.into_iter().map(Result::unwrap).sum();
-    unclear
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_carrier_that_closes_soon_after_each_answer_leaves_next_to_nothing_unclear() {
-    for pause in [Duration::ZERO, Duration::from_millis(1), Duration::from_millis(5)] {
-        let unclear = unclear_of_400(pause).await;
-        assert!(unclear <= 8, "{unclear} of 400 after a pause of {pause:?}");
+#[tokio::test]
+async fn a_carrier_that_closed_a_connection_early_gets_the_next_ones_for_half_the_time() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let (connector, request) = (server.connector(), post(server.address.port()));
+    let idle = async |millis| {
+        time::pause();
+        time::advance(Duration::from_millis(millis)).await;
+        time::resume();
+    };
+    assert!(outcome(&connector, &request).await.is_ok());
+    idle(2_000).await;
+    server.close_all().await;
+    for (waited, connections) in [(0, 2), (900, 2), (1_100, 3)] {
+        idle(waited).await;
+        assert!(outcome(&connector, &request).await.is_ok());
+        assert_eq!(server.connections(), connections, "after {waited} ms");
     }
 }

@@ -21,6 +21,7 @@ use rustls::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
+    sync::Notify,
     time::sleep,
 };
 use tokio_rustls::TlsAcceptor;
@@ -33,8 +34,6 @@ use crate::net::{Connector, Policy, resolver::Lookup};
 pub(super) enum Then {
     Answer(String),
     AnswerAndClose(String),
-    /// As that, but the close comes a little later, as from a machine that has other things to do.
-    AnswerAndCloseSoon(String),
     /// Answers the first request, reads the second and closes.
     AnswerThenRead(String),
     Hang,
@@ -49,6 +48,7 @@ pub(super) struct Server {
     pub(super) ca: String,
     connections: Arc<AtomicUsize>,
     open: Arc<AtomicUsize>,
+    closing: Arc<Notify>,
     pub(super) requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -94,11 +94,6 @@ async fn behave(mut stream: impl AsyncRead + AsyncWrite + Unpin, then: Then, req
                 let _ = stream.shutdown().await;
                 return;
             }
-            Then::AnswerAndCloseSoon(answer) => {
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                sleep(Duration::from_millis(1)).await;
-                return;
-            }
             Then::AnswerThenRead(answer) => {
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 if let Some(second) = read_request(&mut stream).await {
@@ -131,8 +126,10 @@ impl Server {
             ca,
             connections: Arc::default(),
             open: Arc::default(),
+            closing: Arc::default(),
             requests: Arc::default(),
         };
+        let closing = Arc::clone(&server.closing);
         let (connections, open, requests) =
             (Arc::clone(&server.connections), Arc::clone(&server.open), Arc::clone(&server.requests));
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -140,11 +137,14 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let (acceptor, then, requests) = (acceptor.clone(), then.clone(), Arc::clone(&requests));
-                let open = Arc::clone(&open);
+                let (open, closing) = (Arc::clone(&open), Arc::clone(&closing));
                 open.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        behave(stream, then, &requests).await;
+                        tokio::select! {
+                            () = behave(stream, then, &requests) => {}
+                            () = closing.notified() => {}
+                        }
                     }
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
@@ -173,6 +173,14 @@ impl Server {
 
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Closes every connection; it is done when this returns.
+    pub(super) async fn close_all(&self) {
+        self.closing.notify_waiters();
+        while self.open() > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Connections open now.
