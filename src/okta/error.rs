@@ -117,10 +117,13 @@ impl Denied {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Permission => {
-                "give the API token's admin the Super Admin role, or a custom role with okta.inlinehooks.manage; if it has it, let the                  token be used from the operator's address (Security > API > Tokens); if other changes are allowed, the org does not                  allow this one now: see in Workflow > Inline Hooks which telephony hook is active"
+                "give the API token's admin the Super Admin role, or a custom role with okta.inlinehooks.manage; if it has it, \
+                 let the token be used from the operator's address (Security > API > Tokens); if other changes are allowed, \
+                 the org does not allow this one now: see in Workflow > Inline Hooks which telephony hook is active"
             }
             Self::BeforeOkta => {
-                "the answer is not of Okta's API: take the operator's address out of the blocked zones (Security > Networks), and see                  whether a proxy or firewall refuses the call"
+                "the answer is not of Okta's API: take the operator's address out of the blocked zones (Security > Networks), \
+                 and see whether a proxy or firewall refuses the call"
             }
             Self::Service => "have Okta Support turn it on for the org, or raise its limit",
             Self::AsTold => AS_TOLD,
@@ -248,6 +251,13 @@ mod tests {
             (Some("E0000038"), Denied::AsTold),
         ] {
             assert_eq!(Denied::by(code), denied, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn advice_reads_as_one_line() {
+        for denied in [Denied::Permission, Denied::BeforeOkta, Denied::Service, Denied::AsTold] {
+            assert!(!denied.advice().contains("  ") && !denied.advice().contains('\n'), "{}", denied.advice());
         }
     }
 
