@@ -185,23 +185,15 @@ pub fn okta_away(stage: &Stage) {
     patch(stage, &json!({"budget": {"switches": 20}}));
     stage.calm();
     back(stage, "okta-away");
-    // the way back is the same switch: the best of some is what it takes on a machine with nothing else to do
+    // the way back is the same switch: the better of both is what it takes on a machine that does two things at once
     let most = ROUND_TRIP * 4 + Duration::from_millis(100);
-    let mut all = vec![switched.confirmed, confirmed(&last_record(stage))];
-    while all.iter().all(|took| *took > most) && all.len() < 6 {
-        annotate(stage, &format!("hookswitch.dev/promote=acme-standby/{}", all.len()));
-        stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
-        stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
-        all.push(confirmed(&last_record(stage)));
-        back(stage, &format!("okta-away/{}", all.len()));
-        all.push(confirmed(&last_record(stage)));
-    }
-    println!("     four calls of 80 ms, from the decision to the confirmation: {all:?}");
+    let both = [switched.confirmed, confirmed(&last_record(stage))];
+    println!("     four calls of 80 ms, from the decision to the confirmation: {both:?}");
     stage.behave(&json!({"latencyMs": 0}));
     watch.all_ready();
     let longest = SignedDuration::try_from(ROUND_TRIP * 2 + Duration::from_millis(50)).expect("a short time");
     assert!(switched.gap.is_some_and(|gap| gap <= longest), "two round trips and 50 ms: {:?}", switched.gap);
-    assert!(all.iter().any(|took| *took <= most), "four calls and 100 ms: {all:?}");
+    assert!(both.iter().any(|took| *took <= most), "four calls and 100 ms: {both:?}");
 }
 
 /// The same two hooks with one of them in Okta: the other's okta block goes, and Okta's hook with it.
