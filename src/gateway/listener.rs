@@ -28,7 +28,7 @@ use super::{
 };
 use crate::telemetry::room::{Place, Room};
 
-/// Connections open at once. For one more, one is closed that has not shown a hook's secret.
+/// Connections open at once. For one more, one is closed that has not shown a hook's secret, or one without a request.
 pub const CONNECTIONS: usize = 1_024;
 /// Time for TLS.
 const HANDSHAKE: Duration = Duration::from_secs(3);
@@ -128,16 +128,22 @@ impl Door {
             let service = Arc::clone(&self.service);
             service_fn(move |request| {
                 // Until it is known who asks, which takes no time, nobody else may have the place.
-                place.keep();
+                let is_in_time = place.keep();
                 asked.store(true, Ordering::Relaxed);
                 under_way.store(true, Ordering::Relaxed);
                 let (service, clock, place) = (Arc::clone(&service), clock.clone(), Arc::clone(&place));
                 let under_way = Arc::clone(&under_way);
                 async move {
+                    if !is_in_time {
+                        // somebody else has the place, and this connection is closed now: nothing may be sent for it
+                        std::future::pending::<()>().await;
+                    }
                     let response = service.answer(request, clock.get()).await;
                     clock.finish();
                     // Whoever shows a hook's secret is answered 200, and nobody else is.
-                    if response.status() != StatusCode::OK {
+                    if response.status() == StatusCode::OK {
+                        place.rest();
+                    } else {
                         place.expose();
                     }
                     under_way.store(false, Ordering::Relaxed);

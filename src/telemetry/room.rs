@@ -3,7 +3,8 @@
 //! Every connection comes as a stranger. When all places are taken, the next one gets the place of the oldest stranger,
 //! of those from the source that holds most. So who opens many connections loses his own, a source that everybody comes
 //! from (a load balancer) loses its oldest, and a fresh connection has a place as long as it takes to say who it is.
-//! Who has shown that is kept, whoever comes after.
+//! Who has shown that is kept, whoever comes after, while at work; between two requests he goes while strangers hold less than a
+//! quarter of the places, the one who has rested longest first.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,6 +24,8 @@ struct Guests {
     arrivals: u64,
     strangers: BTreeMap<u64, Guest>,
     kept: BTreeMap<u64, Guest>,
+    /// Those of the kept that rest, by when they began to.
+    resting: BTreeMap<u64, u64>,
     /// Strangers of each source.
     held: HashMap<IpAddr, usize>,
 }
@@ -31,6 +34,7 @@ struct Guests {
 struct Guest {
     source: IpAddr,
     evicted: CancellationToken,
+    resting: Option<u64>,
 }
 
 /// One connection's place, given back when it is dropped.
@@ -50,11 +54,12 @@ impl Room {
             arrivals: 0,
             strangers: BTreeMap::new(),
             kept: BTreeMap::new(),
+            resting: BTreeMap::new(),
             held: HashMap::new(),
         })))
     }
 
-    /// A place for a connection from an address; none when all are taken by those who are kept.
+    /// A place for a connection from an address; none when all are taken by those who are kept and at work.
     #[must_use]
     pub fn enter(&self, from: IpAddr) -> Option<Place> {
         let mut guests = self.lock();
@@ -63,7 +68,7 @@ impl Room {
         }
         guests.arrivals += 1;
         let (arrival, evicted) = (guests.arrivals, CancellationToken::new());
-        guests.add_stranger(arrival, Guest { source: source(from), evicted: evicted.clone() });
+        guests.add_stranger(arrival, Guest { source: source(from), evicted: evicted.clone(), resting: None });
         Some(Place { room: self.clone(), arrival, evicted })
     }
 
@@ -74,11 +79,31 @@ impl Room {
 
 impl Guests {
     fn evict(&mut self) -> Option<()> {
-        let most = self.held.values().copied().max()?;
-        let of_most = |(_, guest): &(&u64, &Guest)| self.held.get(&guest.source) == Some(&most);
-        let oldest = self.strangers.iter().find(of_most).map(|(arrival, _)| *arrival)?;
-        self.remove_stranger(oldest)?.evicted.cancel();
+        // a few strangers have time to say who they are, while others rest
+        let are_few = self.strangers.len() * 4 < self.places;
+        let evicted = match self.resting.first_key_value().map(|(since, arrival)| (*since, *arrival)) {
+            Some((since, arrival)) if are_few => {
+                self.resting.remove(&since);
+                self.kept.remove(&arrival)?
+            }
+            _ => {
+                let most = self.held.values().copied().max()?;
+                let of_most = |(_, guest): &(&u64, &Guest)| self.held.get(&guest.source) == Some(&most);
+                let oldest = self.strangers.iter().find(of_most).map(|(arrival, _)| *arrival)?;
+                self.remove_stranger(oldest)?
+            }
+        };
+        evicted.evicted.cancel();
         Some(())
+    }
+
+    /// Takes one of the kept out of those that rest; false when he is not kept.
+    fn wake(&mut self, arrival: u64) -> bool {
+        let Some(guest) = self.kept.get_mut(&arrival) else { return false };
+        if let Some(since) = guest.resting.take() {
+            self.resting.remove(&since);
+        }
+        true
     }
 
     fn add_stranger(&mut self, arrival: u64, guest: Guest) {
@@ -104,17 +129,32 @@ impl Place {
         self.evicted.cancelled()
     }
 
-    /// From now on the place is given to nobody else.
-    pub fn keep(&self) {
+    /// From now on the place is given to nobody else; false when it has been already.
+    #[must_use]
+    pub fn keep(&self) -> bool {
         let mut guests = self.room.lock();
         if let Some(guest) = guests.remove_stranger(self.arrival) {
             guests.kept.insert(self.arrival, guest);
+            return true;
+        }
+        guests.wake(self.arrival)
+    }
+
+    /// Known, and with nothing to do: the place is given away while strangers hold few.
+    pub fn rest(&self) {
+        let mut guests = self.room.lock();
+        guests.arrivals += 1;
+        let since = guests.arrivals;
+        if let Some(guest) = guests.kept.get_mut(&self.arrival) {
+            guest.resting = Some(since);
+            guests.resting.insert(since, self.arrival);
         }
     }
 
     /// A stranger again, as old as it is.
     pub fn expose(&self) {
         let mut guests = self.room.lock();
+        guests.wake(self.arrival);
         if let Some(guest) = guests.kept.remove(&self.arrival) {
             guests.add_stranger(self.arrival, guest);
         }
@@ -124,6 +164,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut guests = self.room.lock();
+        guests.wake(self.arrival);
         guests.kept.remove(&self.arrival);
         guests.remove_stranger(self.arrival);
     }
@@ -165,7 +206,7 @@ mod tests {
     fn from_one_source_the_oldest_stranger_makes_room_and_those_who_are_known_stay() {
         let room = Room::of(3);
         let known = enter(&room, "192.0.2.1").unwrap();
-        known.keep();
+        assert!(known.keep());
         let mut strangers = Vec::new();
         for _ in 0..4 {
             strangers.push(enter(&room, "192.0.2.1").unwrap());
@@ -181,7 +222,7 @@ mod tests {
     fn where_all_are_known_nobody_gets_in_until_one_leaves() {
         let room = Room::of(2);
         let known = [enter(&room, "192.0.2.1").unwrap(), enter(&room, "192.0.2.2").unwrap()];
-        known.iter().for_each(Place::keep);
+        assert!(known.iter().all(Place::keep));
         assert!(enter(&room, "192.0.2.3").is_none());
         let [first, _second] = known;
         drop(first);
@@ -189,6 +230,36 @@ mod tests {
         drop(third);
         let guests = room.lock();
         assert_eq!((guests.strangers.len(), guests.kept.len(), guests.held.len()), (0, 1, 0), "nothing is left behind");
+    }
+
+    #[test]
+    fn where_all_are_known_the_one_that_rested_longest_makes_room_and_none_at_work() {
+        let room = Room::of(3);
+        let known = [(); 3].map(|()| enter(&room, "192.0.2.1").unwrap());
+        assert!(known.iter().all(Place::keep));
+        known[2].rest();
+        known[0].rest();
+        let fresh = enter(&room, "192.0.2.2").unwrap();
+        assert_eq!([0, 1, 2].map(|at| is_evicted(&known[at])), [false, false, true]);
+        assert!(!known[2].keep(), "too late");
+        assert!(known[0].keep() && fresh.keep(), "at work again");
+        assert!(enter(&room, "192.0.2.3").is_none());
+        drop((known, fresh));
+        let guests = room.lock();
+        assert_eq!((guests.kept.len(), guests.resting.len()), (0, 0), "nothing is left behind");
+    }
+
+    #[test]
+    fn fresh_ones_do_not_fight_for_one_place_while_others_rest() {
+        let room = Room::of(8);
+        let known = [(); 8].map(|()| enter(&room, "192.0.2.1").unwrap());
+        assert!(known.iter().all(Place::keep));
+        known.iter().for_each(Place::rest);
+        let fresh = [(); 2].map(|()| enter(&room, "192.0.2.1").unwrap());
+        assert!(!fresh.iter().any(is_evicted));
+        let flood: Vec<_> = (0..20).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();
+        assert_eq!(known.iter().filter(|known| !is_evicted(known)).count(), 6, "a flood takes no more of theirs");
+        drop(flood);
     }
 
     #[test]

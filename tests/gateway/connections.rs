@@ -307,3 +307,18 @@ async fn a_renewed_certificate_serves_new_connections_and_a_broken_one_changes_n
     assert!(!is_served(known).await, "a session of the old one is not gone on with");
     assert_eq!(scene.call(&sms("e-2")).await.answer(), ("SUCCESSFUL", Some("one")), "an open connection goes on");
 }
+
+#[tokio::test]
+async fn known_connections_without_a_request_make_room_for_a_fresh_call() {
+    let scene = Scene::new().await;
+    let mut known = Vec::new();
+    for turn in 0..CONNECTIONS {
+        let mut line = scene.connect().await;
+        assert_eq!(line.call(&sms(&format!("e-{turn}"))).await.unwrap().status, 200);
+        known.push(line);
+    }
+    let asked = fresh(&scene).post(scene.url("h")).header("authorization", SECRET).body(sms("e-fresh").to_string());
+    assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")));
+    let last = known.last_mut().unwrap();
+    assert_eq!(last.call(&sms("e-last")).await.expect("the last is open").answer(), ("SUCCESSFUL", Some("one")));
+}
