@@ -160,11 +160,6 @@ impl From<Problem> for Failure {
 
 async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen, Failure> {
     let names = build::Names::of(gateway)?;
-    let all = ctx.caches.gateways.in_namespace(&gateway.namespace().unwrap_or_default());
-    build::Names::check_secrets(
-        gateway,
-        all.iter().map(AsRef::as_ref).filter(|other| !is_same(other, gateway)).chain([gateway]),
-    )?;
     let facts = dereference::dereference(gateway, ctx, &names).await?;
     let report = credentials::report(gateway, ctx, &names, facts.report.as_deref()).await?;
     let certificate = credentials::serving(gateway, ctx, &names, facts.tls.as_deref()).await?;
@@ -174,6 +169,12 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     let (sealed, held) = seal(&config, facts.sealed.as_deref())?;
     let hash = envelope::hash(&sealed);
     apply(ctx, gateway, names.config(sealed)?).await?;
+    // configuration reaches the pods whatever is named wrongly beside it
+    let all = ctx.caches.gateways.in_namespace(&gateway.namespace().unwrap_or_default());
+    build::Names::check_secrets(
+        gateway,
+        all.iter().map(AsRef::as_ref).filter(|other| !is_same(other, gateway)).chain([gateway]),
+    )?;
 
     let workload = build::Workload { names: &names, spec: &gateway.spec, options: &ctx.options };
     apply(ctx, gateway, workload.service_account()?).await?;

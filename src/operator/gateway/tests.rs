@@ -156,7 +156,9 @@ async fn an_ingress_that_names_the_generated_certificates_secret_is_refused() {
     TelephonyGateway::reconcile(gateway(&world), Arc::clone(&world.ctx)).await.unwrap();
     assert_eq!(ready(&world)["reason"], "InvalidSpec");
     let writes = world.server.writes();
-    assert!(writes.iter().all(|write| write.ends_with("/main/status")), "{writes:?}");
+    assert!(writes.contains(&format!("PATCH {SECRETS}/main-gateway-config")), "configuration goes on: {writes:?}");
+    let exposes = |write: &&String| write.contains("/ingresses/") || write.contains("/deployments/");
+    assert_eq!(writes.iter().find(exposes), None);
 }
 
 fn config() -> GatewayConfig {
