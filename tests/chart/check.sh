@@ -70,7 +70,8 @@ holds "a digest wins over the tag" grep -q 'image: "registry.example:5000/team/h
 holds "the pull secret is used" grep -q 'name: pull' "$work/all.yaml"
 holds "one replica has no disruption budget" bash -c "! grep -q PodDisruptionBudget '$work/single.yaml'"
 holds "CRDs are kept when the chart goes" test "$(grep -c 'helm.sh/resource-policy: keep' "$work/defaults.yaml")" = 6
-holds "a NetworkPolicy lets any pod read the metrics" grep -q -- '- namespaceSelector: {}' "$work/defaults.yaml"
+holds "a NetworkPolicy lets everybody read the metrics" grep -q 'kind: NetworkPolicy' "$work/defaults.yaml"
+holds "and names no source for that" test "$(grep -c '^    - namespaceSelector:$' "$work/defaults.yaml")" = 0
 holds "or those of the namespaces that are named" grep -q 'values: \["monitoring"\]' "$work/all.yaml"
 render --set networkPolicy.enabled=false >"$work/open.yaml"
 holds "no NetworkPolicy is made when none is wanted, by the operator neither" bash -c "! grep -q 'kind: NetworkPolicy' '$work/open.yaml' && grep -q 'HOOKSWITCH_NETWORK_POLICY, value: \"false\"' '$work/open.yaml'"
@@ -106,7 +107,7 @@ holds "… and a tag that registries take" grep -q 'image: "hookswitch/hookswitc
 
 # An upgrade with --reuse-values brings the values of the release before, which had fewer.
 holds "values of the release before, which lack the newest ones, still render" render --set network.caBundle=null --set network.proxyCredentials=null \
-  --set podSecurityContext=null --set topologySpreadConstraints=null --set priorityClassName=null
+  --set networkPolicy=null --set podSecurityContext=null --set topologySpreadConstraints=null --set priorityClassName=null
 
 # CustomResourceDefinitions that somebody else applied are left to them.
 render --set crds.install=false >"$work/without.yaml"

@@ -13,8 +13,9 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// The `NetworkPolicy` of a gateway's pods; none when the installation makes none.
 ///
-/// Calls come from anywhere, the report is the operator's alone, metrics and health are for pods of the cluster. What pods
-/// may call is left open: carriers are anywhere. A node reaches its own pods in any case, so probes of health need no rule.
+/// Calls come from anywhere, the report is the operator's alone. Metrics and health are for everybody, since scrapers and load
+/// balancers that ask a pod for its health need not be pods, or for pods of the namespaces that the installation names. What
+/// pods may call is left open: carriers are anywhere.
 ///
 /// # Errors
 /// [`PassError::Encoding`], which does not happen.
@@ -26,6 +27,10 @@ pub fn build(names: &Names, options: &Options) -> Result<Option<NetworkPolicy>, 
         "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: options.operator_namespace}},
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "hookswitch", "app.kubernetes.io/component": "operator"}},
     });
+    let mut metrics = json!({"ports": [port(&json!("metrics"))]});
+    if let Some(from) = scrapers(&options.metrics_namespaces) {
+        metrics["from"] = from;
+    }
     let policy = json!({
         "metadata": names.meta(&names.workload),
         "spec": {
@@ -34,7 +39,7 @@ pub fn build(names: &Names, options: &Options) -> Result<Option<NetworkPolicy>, 
             "ingress": [
                 {"ports": [port(&json!("https"))]},
                 {"ports": [port(&json!(REPORT_PORT))], "from": [operator]},
-                {"ports": [port(&json!("metrics"))], "from": scrapers(&options.metrics_namespaces)},
+                metrics,
             ],
         },
     });
@@ -45,12 +50,11 @@ fn port(port: &Value) -> Value {
     json!({"protocol": "TCP", "port": port})
 }
 
-fn scrapers(namespaces: &[String]) -> Value {
+/// Who may read metrics; nothing when everybody may.
+fn scrapers(namespaces: &[String]) -> Option<Value> {
     let named: Vec<&String> = namespaces.iter().filter(|name| !name.is_empty()).collect();
-    if named.is_empty() {
-        return json!([{"namespaceSelector": {}}]);
-    }
-    json!([{"namespaceSelector": {"matchExpressions": [{"key": NAMESPACE_NAME, "operator": "In", "values": named}]}}])
+    let among = json!([{"key": NAMESPACE_NAME, "operator": "In", "values": named}]);
+    (!named.is_empty()).then(|| json!([{"namespaceSelector": {"matchExpressions": among}}]))
 }
 
 #[cfg(test)]
@@ -91,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_for_all_pods_or_for_those_of_the_namespaces_that_are_named() {
-        assert_eq!(built(&[]).unwrap()[2]["from"], json!([{"namespaceSelector": {}}]));
+    fn metrics_are_for_all_or_for_pods_of_the_namespaces_that_are_named() {
+        assert_eq!(built(&[]).unwrap()[2], json!({"ports": [{"protocol": "TCP", "port": "metrics"}]}));
         let named = built(&["--metrics-namespaces", "monitoring,ops"]).unwrap();
         let values = &named[2]["from"][0]["namespaceSelector"]["matchExpressions"][0]["values"];
         assert_eq!(*values, json!(["monitoring", "ops"]));
