@@ -53,6 +53,9 @@ const WRITE: Duration = Duration::from_secs(10);
 /// How long passes under way may go on after the stop: a pass's deadline.
 const DRAIN: Duration = pass::DEADLINE;
 
+/// How long events that wait may still be told after the stop.
+const FLUSH: Duration = Duration::from_secs(3);
+
 /// The most bytes of the CA file; gateways are given it within their configuration.
 const LARGEST_CA_FILE: u64 = 512 * 1_024;
 
@@ -255,7 +258,8 @@ async fn lead(
             tracing::info!("stopping: passes under way are let finish");
             let drained = async {
                 while controllers.join_next().await.is_some() {}
-                ctx.recorder.flush().await;
+                // the lease is held meanwhile: what the API server does not take soon is not worth the next leader's time
+                let _ = tokio::time::timeout(FLUSH, ctx.recorder.flush()).await;
             };
             tokio::select! {
                 _ = tokio::time::timeout(DRAIN, drained) => {}
