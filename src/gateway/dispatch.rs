@@ -190,7 +190,7 @@ impl Sending<'_> {
             Outcome::Refused(refusal) if !left => self.attempts.pass_over(candidate.name(), refusal),
             outcome => self.attempts.take(candidate.name(), outcome, dispatch.runtime.on_ambiguous),
         };
-        dispatch.at_risk.store(self.attempts.is_ambiguous(), Ordering::Release);
+        dispatch.at_risk.store(self.attempts.may_have_left(), Ordering::Release);
         next
     }
 

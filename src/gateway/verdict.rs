@@ -88,6 +88,12 @@ impl Attempts {
         self.ambiguous.is_some()
     }
 
+    /// Whether a carrier has the message, or may have it: FAILED would be a lie.
+    #[must_use]
+    pub const fn may_have_left(&self) -> bool {
+        self.accepted.is_some() || self.ambiguous.is_some()
+    }
+
     /// What Okta is told: the truth, and never FAILED while a carrier may have the message.
     #[must_use]
     pub fn answer(&self) -> Answer {
@@ -247,6 +253,22 @@ mod tests {
         assert_eq!(attempts.pass_over("carrier-1", &refusal(Class::MessageTooLong)), Next::Stop, "for everybody");
         attempts.take("carrier-2", &ACCEPTED(), OnAmbiguous::Continue);
         assert_eq!((attempts.made(), attempts.answer().status), (1, Status::Successful));
+    }
+
+    #[test]
+    fn a_message_that_a_carrier_has_or_may_have_is_never_called_unsent() {
+        for (outcome, may_have_left) in [
+            (ACCEPTED(), true),
+            (AMBIGUOUS, true),
+            (refused(Class::Transient), false),
+            (refused(Class::Unknown), false),
+        ] {
+            let mut attempts = Attempts::default();
+            attempts.take("one", &outcome, OnAmbiguous::Continue);
+            assert_eq!(attempts.may_have_left(), may_have_left, "{outcome:?}");
+            attempts.take("two", &refused(Class::Transient), OnAmbiguous::Continue);
+            assert_eq!(attempts.may_have_left(), may_have_left, "{outcome:?}, whatever comes after it");
+        }
     }
 
     #[test]
