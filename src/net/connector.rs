@@ -253,8 +253,8 @@ impl Connector {
             Ok(Err(failed)) => of_failed(failed, &leave),
             Err(_) => Failure::Final(late(&leave)),
         };
-        // Where one could not be sent the next one would wait in vain too.
-        if let (Some(pool), Failure::Unsent | Failure::Final(SendError::NotSent { .. })) = (&self.pool, &failure) {
+        // Where one could not be sent or was not answered the next one would wait in vain too.
+        if let Some(pool) = &self.pool {
             pool.forget(origin);
         }
         Err(failure)

@@ -130,6 +130,18 @@ async fn http2_is_spoken_where_the_carrier_offers_it_over_one_connection() {
 }
 
 #[tokio::test]
+async fn a_shared_connection_that_did_not_answer_is_not_used_again() {
+    let carrier = Carrier::taking(100).await;
+    let (connector, port) = (carrier.connector(), carrier.at.port());
+    let silent = connector.send(&message(port, "first"), within(300), 1024).await;
+    assert_eq!(silent.map(|answer| answer.status), unclear("timeout"));
+    // one for each, so that the first cannot take the second's
+    carrier.turns.add_permits(2);
+    assert!(outcome(&connector, &message(port, "second")).await.is_ok());
+    assert_eq!(carrier.connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn a_request_that_waited_for_its_turn_until_time_was_up_never_leaves() {
     let carrier = Carrier::taking(1).await;
     let (connector, port) = (carrier.connector(), carrier.at.port());
