@@ -157,11 +157,12 @@ impl Breaker {
     /// waits for, too: without traffic there would be none; one that probes alone opened waits for nothing else. The next
     /// failure opens it again.
     pub fn relieve(&mut self, now: Instant) {
-        let state = self.state(now);
-        if state == BreakerState::HalfOpen || self.tripped {
+        // while a message is the trial, it is the better one: a carrier can answer probes and no message
+        let waits_for_a_trial = self.wait(now).is_none() && !matches!(self.state, State::Closed { .. });
+        if waits_for_a_trial || self.tripped {
             self.enter(State::Closed { in_a_row: CONSECUTIVE - 1, window: Window::default() });
         }
-        if state != BreakerState::Open {
+        if self.wait(now).is_none() {
             self.outage = None;
         }
     }
@@ -330,6 +331,12 @@ impl Breakers {
         self.whole.wait(now).max(parts)
     }
 
+    /// Whether nothing is let in to the whole carrier now, unless nobody else is left.
+    #[must_use]
+    pub fn is_shut(&self, now: Instant) -> bool {
+        self.whole.wait(now).is_some()
+    }
+
     /// How long it is until a call may ask that has no carrier left.
     #[must_use]
     pub fn wait_of_last(&self, now: Instant) -> Option<Duration> {
@@ -443,7 +450,7 @@ mod tests {
     }
 
     fn to(country: Option<CountryCode>) -> Route {
-        Route { channel: Channel::Sms, country, sender: Some("ACME".into()) }
+        Route { channel: Channel::Sms, country, sender: Some("ACME".into()), recipient: None }
     }
 
     fn fail(breaker: &mut Breaker, times: u32, now: Instant) {
@@ -555,6 +562,19 @@ mod tests {
         let forced = breaker.force(now + SECOND).unwrap();
         breaker.record(forced, true, now + SECOND);
         assert_eq!(breaker.state(now + SECOND), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_passed_probe_does_not_take_the_place_of_a_trial_that_is_under_way() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let trial = breaker.force(now).unwrap();
+        breaker.relieve(now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::HalfOpen);
+        assert_eq!(breaker.failing_since(now + SECOND), Some(now), "the outage goes on");
+        assert!(breaker.force(now + SECOND).is_err(), "nobody else is let in");
+        breaker.record(trial, false, now + SECOND);
+        assert_eq!(breaker.state(now + SECOND), BreakerState::Open, "what became of the trial counts");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -88,6 +89,8 @@ struct Standing {
     breakers: Breakers,
     pauses: Pauses,
     codes: Codes,
+    /// Tells numbers apart without keeping them: its key never leaves the process.
+    recipients: RandomState,
     /// While it cannot be used: the code of the failure that showed it first.
     because: Option<String>,
 }
@@ -99,6 +102,7 @@ impl Standing {
             breakers: Breakers::default(),
             pauses: Pauses::default(),
             codes: Codes::default(),
+            recipients: RandomState::new(),
             because: None,
         }
     }
@@ -187,7 +191,8 @@ impl Carrier {
     /// What a message needs of it.
     #[must_use]
     pub fn route(&self, message: &Message) -> Route {
-        Route::of(message, &self.settings.senders)
+        let recipient = lock(&self.standing).recipients.hash_one(message.to.as_str());
+        Route { recipient: Some(recipient), ..Route::of(message, &self.settings.senders) }
     }
 
     /// The request that sends a message.
@@ -203,10 +208,8 @@ impl Carrier {
     #[must_use]
     pub fn serves(&self, route: &Route) -> bool {
         let (standing, now) = (lock(&self.standing), Instant::now());
-        let is_open = |part: &Part| standing.breakers.part_state(part, now) == BreakerState::Open;
         standing.health.serves(route, now)
-            && standing.breakers.state(now) != BreakerState::Open
-            && !route.parts().iter().any(is_open)
+            && standing.breakers.wait(route, now).is_none()
             && standing.pauses.wait(route, now).is_none()
     }
 
@@ -216,12 +219,12 @@ impl Carrier {
     pub fn stance(&self, channel: Channel, country: Option<CountryCode>, country_matters: bool) -> Stance {
         let (standing, now) = (lock(&self.standing), Instant::now());
         let route = Route::new(channel, country, &self.settings.senders);
-        let down = standing.health.state() == ProbeState::Down || standing.breakers.state(now) == BreakerState::Open;
+        let down = standing.health.state() == ProbeState::Down || standing.breakers.is_shut(now);
         if down || route.sender.is_none() && self.adapter.needs_sender() {
             return Stance::Unusable;
         }
         let counts = |part: &Part| country_matters || !matches!(part, Part::Country(..));
-        let unwell = route.parts().iter().any(|part| counts(part) && standing.health.is_unwell(part, now));
+        let unwell = route.parts().iter().any(|part| counts(part) && standing.health.refuses_many(part, now));
         let rests = standing.pauses.wait(&route, now).is_some();
         if unwell || rests { Stance::Refuses } else { Stance::Usable }
     }

@@ -25,6 +25,9 @@ use crate::{
 /// enough that a permission granted at the carrier is noticed.
 pub const MEMORY: Duration = Duration::from_mins(10);
 
+/// So many different numbers in a row make refusals of a part those of everybody.
+const RECIPIENTS: usize = CONSECUTIVE as usize;
+
 /// Parts of one carrier whose refusals are remembered.
 const MAX_PARTS: usize = 128;
 
@@ -52,6 +55,8 @@ pub struct Refused {
     pub since: Instant,
     /// The last of them.
     pub last: Instant,
+    /// Whom they were to, as many as tell many from one.
+    recipients: BTreeSet<Option<u64>>,
     /// The code of the first, so that it stays the same for as long as the refusals go on.
     pub code: String,
 }
@@ -60,6 +65,11 @@ impl Refused {
     /// So many in a row are no accident of single messages: the part is unwell.
     const fn is_unwell(&self) -> bool {
         self.in_a_row >= CONSECUTIVE
+    }
+
+    /// So many people in a row are not one who tries again and again: whoever chooses a number can have that refused.
+    fn is_widespread(&self) -> bool {
+        self.is_unwell() && self.recipients.len() >= RECIPIENTS
     }
 
     fn is_remembered(&self, now: Instant) -> bool {
@@ -186,7 +196,7 @@ impl CarrierHealth {
                     self.in_a_row = InARow::NONE;
                 }
                 if let Some(part) = Part::refused(refusal.class, route) {
-                    self.part_refused(part, &refusal.code, now);
+                    self.part_refused(part, route.recipient, &refusal.code, now);
                 }
             }
             Outcome::Ambiguous { .. } => {}
@@ -223,6 +233,12 @@ impl CarrierHealth {
         self.refused.get(part).is_some_and(|refused| refused.is_unwell() && refused.is_remembered(now))
     }
 
+    /// Whether a part was refused so often in a row, and lately, to so many numbers, that nobody gets messages by it.
+    #[must_use]
+    pub fn refuses_many(&self, part: &Part, now: Instant) -> bool {
+        self.refused.get(part).is_some_and(|refused| refused.is_widespread() && refused.is_remembered(now))
+    }
+
     /// The parts that are unwell, sorted.
     pub fn unwell(&self, now: Instant) -> impl Iterator<Item = (&Part, &Refused)> {
         self.refused.iter().filter(move |(_, refused)| refused.is_unwell() && refused.is_remembered(now))
@@ -253,7 +269,7 @@ impl CarrierHealth {
         self.fresh.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    fn part_refused(&mut self, part: Part, code: &str, now: Instant) {
+    fn part_refused(&mut self, part: Part, recipient: Option<u64>, code: &str, now: Instant) {
         self.refused.retain(|_, refused| refused.is_remembered(now));
         if self.refused.len() >= MAX_PARTS && !self.refused.contains_key(&part) {
             let oldest = self.refused.iter().min_by_key(|(_, refused)| refused.last).map(|(part, _)| part.clone());
@@ -261,10 +277,14 @@ impl CarrierHealth {
                 self.refused.remove(&oldest);
             }
         }
-        let first = || Refused { in_a_row: 0, since: now, last: now, code: code.to_owned() };
+        let first =
+            || Refused { in_a_row: 0, since: now, last: now, recipients: BTreeSet::new(), code: code.to_owned() };
         let refused = self.refused.entry(part).or_insert_with(first);
         refused.in_a_row = refused.in_a_row.saturating_add(1);
         refused.last = now;
+        if refused.recipients.len() < RECIPIENTS {
+            refused.recipients.insert(recipient);
+        }
     }
 }
 
@@ -303,7 +323,7 @@ mod tests {
     }
 
     fn to(country: Option<CountryCode>) -> Route {
-        Route { channel: Channel::Sms, country, sender: Some("ACME".into()) }
+        Route { channel: Channel::Sms, country, sender: Some("ACME".into()), recipient: None }
     }
 
     /// The state after each probe, an interval apart.

@@ -20,6 +20,8 @@ pub struct Route {
     pub country: Option<CountryCode>,
     /// The sender it leaves from, when one fits.
     pub sender: Option<Arc<str>>,
+    /// A keyed hash of the number, when there is one: whether refusals are about one number or about many.
+    pub recipient: Option<u64>,
 }
 
 impl Route {
@@ -33,7 +35,7 @@ impl Route {
     #[must_use]
     pub fn new(channel: Channel, country: Option<CountryCode>, senders: &[Sender]) -> Self {
         let sender = providers::sender_for(senders, channel, country).map(|sender| Arc::from(sender.from.as_str()));
-        Self { channel, country, sender }
+        Self { channel, country, sender, recipient: None }
     }
 
     /// The parts that the message needs.

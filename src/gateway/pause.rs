@@ -118,7 +118,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn route(channel: Channel, sender: &str) -> Route {
-        Route { channel, country: None, sender: Some(sender.into()) }
+        Route { channel, country: None, sender: Some(sender.into()), recipient: None }
     }
 
     fn refused(class: Class, seconds: u64) -> Outcome {

@@ -189,6 +189,8 @@ fn usable(reports: &[&ReplicaReport], carrier: &str) -> Option<bool> {
         let carrier = report.carriers.get(carrier)?;
         match (carrier.probe, carrier.breaker) {
             (ProbeState::Down, _) | (_, BreakerState::Open) => Some(false),
+            // it is tried again and again, and nothing has worked since it began to fail
+            (_, BreakerState::HalfOpen) if carrier.failing_for_ms > 0 => Some(false),
             // it is being tried: neither well nor unwell
             (_, BreakerState::HalfOpen | BreakerState::Unknown) | (ProbeState::Unknown, _) => None,
             (ProbeState::Up, BreakerState::Closed) => Some(true),
@@ -757,6 +759,21 @@ mod tests {
 
     fn key() -> GatewayKey {
         ("ns".into(), "gw".into())
+    }
+
+    #[test]
+    fn a_carrier_that_is_tried_again_is_unusable_for_as_long_as_it_fails() {
+        for (breaker, failing_for_ms, expected) in [
+            (BreakerState::Closed, 0, Some(true)),
+            (BreakerState::Open, 3_000, Some(false)),
+            (BreakerState::HalfOpen, 3_000, Some(false)),
+            (BreakerState::HalfOpen, 0, None),
+        ] {
+            let mut told = report(true, ProbeState::Up);
+            let carrier = told.carriers.get_mut("c").unwrap();
+            (carrier.breaker, carrier.failing_for_ms) = (breaker, failing_for_ms);
+            assert_eq!(usable(&[&told], "c"), expected, "{breaker:?} and failing for {failing_for_ms} ms");
+        }
     }
 
     #[test]

@@ -22,7 +22,12 @@ fn only(carriers: &[&str]) -> impl Fn(&mut GatewayConfig) {
 }
 
 async fn call(scene: &Scene, turn: usize) -> Got {
-    scene.call(&sms(&format!("e-{turn}"))).await
+    scene.call(&to(&someone("+467017", turn), "SMS", &format!("e-{turn}"))).await
+}
+
+/// A number of its own for each turn.
+fn someone(begins: &str, turn: usize) -> String {
+    format!("{begins}{:05}", 40_605 + turn)
 }
 
 fn to(number: &str, channel: &str, event: &str) -> Value {
@@ -91,6 +96,26 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
 }
 
 #[tokio::test]
+async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_hook() {
+    for (class, scope) in [("permanent-config", Some("sender")), ("message-rejected", None), ("unknown", None)] {
+        let scene = Scene::with(only(&["one"])).await;
+        for turn in 0..10 {
+            assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")));
+        }
+        scene.fault("one", refuse(class, scope));
+        for turn in 0..25 {
+            let got = scene.call(&to("+46701740605", "SMS", &format!("again-{turn}"))).await;
+            assert_eq!(got.answer().0, "FAILED", "{}", got.body);
+        }
+        let report = scene.report().await;
+        assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (35, 0), "{class}");
+        let (sight, _, health) = seen(report, &["one"]);
+        assert_eq!(sight, Sight::Pass, "{class}");
+        assert!(matches!(health, CarrierHealth::Degraded(_)), "and it is told: {health:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_country_that_is_refused_fails_a_rule_that_names_it_and_no_other() {
     for (number, country) in [("+46701740605", "SE"), ("+881612345678", "")] {
         for named in [true, false] {
@@ -105,7 +130,8 @@ async fn a_country_that_is_refused_fails_a_rule_that_names_it_and_no_other() {
             assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")));
             scene.fault("one", refuse("permanent-config", Some("country")));
             for turn in 0..25 {
-                scene.call(&to(number, "SMS", &format!("e-{turn}"))).await.answer();
+                let number = someone(&number[..number.len() - 5], turn);
+                scene.call(&to(&number, "SMS", &format!("e-{turn}"))).await.answer();
             }
             let report = scene.report().await;
             let part = &report.carriers["one"].refused[0];
@@ -177,6 +203,7 @@ async fn of_a_dead_carrier_without_another_one_call_at_a_time_is_pending_and_the
     let pending = many.iter().filter(|got| got.answer().0 == "PENDING").count();
     let failed = many.iter().filter(|got| got.answer().0 == "FAILED").count();
     assert_eq!((pending, failed, scene.asked("one") - asked), (1, 39, 1), "Okta sends the 39");
+    assert!(scene.report().await.rules["p/all"].uncovered >= 39, "whoever cannot be sent has no usable carrier");
 
     scene.sandbox.carrier("one").unwrap().clear_faults(None);
     assert_eq!(call(&scene, 45).await.answer(), ("SUCCESSFUL", Some("one")), "the next trial is let through at once");
