@@ -133,13 +133,14 @@ impl CarrierHealth {
     /// Down after `fall` failures in a row, or at once when the account itself is refused; up again after `rise`
     /// passes in a row, or at once when nothing was known; unknown after `fall` probes in a row that show nothing. A
     /// message that the carrier took within the last probe interval outweighs a failed probe, which then counts for
-    /// nothing. So do refusals of the account in a row outweigh a passed one: an account without balance answers well.
+    /// nothing. So do refusals of the account in a row outweigh one that passed or shows nothing: an account without balance
+    /// answers well.
     pub fn probed(&mut self, probed: &Probed, now: Instant) -> Again {
         self.last_probe = Some(now);
         let outweighed = self.outweighed_for(now);
         let refuted = self.is_unwell(&Part::Account, now);
         match (probed, outweighed) {
-            (Probed::Up, _) if refuted => return Again::InTurn,
+            (Probed::Up | Probed::Unknown, _) if refuted => return Again::InTurn,
             (Probed::Down(_), Some(left)) => return Again::Within(left),
             (Probed::Down(refusal), None) => {
                 self.in_a_row = self.in_a_row.and(ProbeState::Down, now);
@@ -532,10 +533,12 @@ mod tests {
         for _ in 1..CONSECUTIVE {
             health.attempted(&account, &to(None), now);
         }
-        for _ in 0..PROBE.rise {
-            assert_eq!(health.probed(&Probed::Up, now), Again::InTurn);
+        for probed in [Probed::Up, Probed::Unknown] {
+            for _ in 0..PROBE.fall.max(PROBE.rise) {
+                assert_eq!(health.probed(&probed, now), Again::InTurn);
+            }
+            assert_eq!(health.state(), ProbeState::Down, "{probed:?}");
         }
-        assert_eq!(health.state(), ProbeState::Down);
         health.attempted(&accepted(), &to(None), now);
         assert_eq!(health.state(), ProbeState::Up);
     }
