@@ -2,6 +2,7 @@
 # Makes small wrong edits, one at a time, and lists those that no unit test notices. Some hours on two cores for all of them.
 #   FILES=src/okta/run.rs   only these files (a glob)
 #   SHARD=0/10              only the first of ten parts
+#   IN_PLACE=1              edits this checkout instead of a copy of it, and builds only what changed since the last build
 # The program that does it is built into the cache first.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,9 +15,14 @@ tool=$cache/cargo-mutants-$version
 args=(--baseline=skip --timeout=300 --output "${OUTPUT:-$PWD/target}")
 [ -z "${FILES:-}" ] || args+=(--file "$FILES")
 [ -z "${SHARD:-}" ] || args+=(--shard "$SHARD" --sharding=round-robin)
+# The first test that fails has noticed the edit; only the test binaries are told that they may stop there.
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="env RUSTC_BOOTSTRAP=1"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER
 # Debug information is of no use here and takes a third of the time; fewer cases find most of what more would.
 export CARGO_PROFILE_DEV_DEBUG=0 PROPTEST_CASES=${PROPTEST_CASES:-400}
 status=0
-PATH=$tool/bin:$PATH env -u CARGO_TARGET_DIR cargo mutants "${args[@]}" || status=$?
+unset=(-u CARGO_TARGET_DIR)
+[ -z "${IN_PLACE:-}" ] || { args+=(--in-place) unset=(); }
+PATH=$tool/bin:$PATH env "${unset[@]}" cargo mutants "${args[@]}" || status=$?
 # 2: some edits were not noticed; they are listed above and in mutants.out/missed.txt
 [ "$status" = 0 ] || [ "$status" = 2 ] || [ "$status" = 3 ]
