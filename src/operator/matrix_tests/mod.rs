@@ -3,7 +3,7 @@
 //!
 //! The org is the planner's model of one, the API server is in memory; a killed operator is followed by one that remembers
 //! nothing. A sample of the combinations runs by default; `HOOKSWITCH_TESTS=full` runs all of them, and with
-//! `HOOKSWITCH_SHARD=3/40` the third of forty parts.
+//! `HOOKSWITCH_SHARD=3/40` the third of forty parts. `HOOKSWITCH_COMBINATION` repeats the one of that number.
 
 mod held;
 mod run;
@@ -179,6 +179,11 @@ fn seed() -> u64 {
     std::env::var("HOOKSWITCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED)
 }
 
+/// The number of the one combination that `HOOKSWITCH_COMBINATION` names, as a failure tells it.
+fn one() -> Option<usize> {
+    Some(std::env::var("HOOKSWITCH_COMBINATION").ok()?.parse().expect("HOOKSWITCH_COMBINATION is a number"))
+}
+
 /// The numbers of the part that `HOOKSWITCH_SHARD` names; all without it.
 fn shard(all: usize) -> Vec<usize> {
     let Ok(named) = std::env::var("HOOKSWITCH_SHARD") else { return (0..all).collect() };
@@ -213,7 +218,13 @@ fn sample(all: usize, wanted: usize, seed: u64) -> Vec<usize> {
 fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_never_does_harm() {
     let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
     let (seed, all) = (seed(), block(combinations().boxed()));
-    let chosen = if full { shard(all.len()) } else { sample(all.len(), sample_size(SAMPLE), seed) };
+    let chosen = if let Some(one) = one() {
+        vec![one]
+    } else if full {
+        shard(all.len())
+    } else {
+        sample(all.len(), sample_size(SAMPLE), seed)
+    };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = chosen.len().div_ceil(threads);
     let all = &all;
@@ -242,5 +253,5 @@ fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_ne
         failed.len(),
         failed[..failed.len().min(12)].join("\n")
     );
-    assert!(kills * 2 > chosen.len(), "the operator was hardly ever killed: {kills}");
+    assert!(kills * 2 > chosen.len() || one().is_some(), "the operator was hardly ever killed: {kills}");
 }

@@ -298,17 +298,16 @@ impl Run {
     /// Passes over everything; an operator that is killed, or frozen at a call, is followed by another.
     async fn round(&mut self) {
         let (model, server) = (Arc::clone(&self.model), self.world.server.clone());
-        let (killed, frozen) = tokio::select! {
-            () = passes(&mut self.world) => (false, false),
-            () = model.crashed.notified() => (true, false),
-            () = server.died.notified() => (true, false),
-            () = model.holds.notified() => (true, true),
+        let killed = tokio::select! {
+            () = passes(&mut self.world) => false,
+            () = model.crashed.notified() => true,
+            () = server.died.notified() => true,
+            () = model.holds.notified() => true,
         };
-        if frozen {
-            // when it goes on it finds that its lease ran out
-            self.world.ctx.lease.lost();
-        }
         if killed {
+            // one that was frozen goes on, and finds that its lease ran out; a run of one that is dead is to write no more either
+            self.world.ctx.lease.lost();
+
             self.kills += 1;
             self.world = begin(&server, &model, self.gateway_there);
         }
