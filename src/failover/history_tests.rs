@@ -57,6 +57,8 @@ struct World {
     /// How many looks each was seen to fail for, or told to have failed for, since so many did not that it was forgotten.
     worth: [u32; 3],
     active: Option<String>,
+    /// Which one was active when Okta last said so.
+    seen: Option<String>,
     speaks: bool,
     lag: u8,
     waited: u8,
@@ -100,6 +102,9 @@ impl World {
             (Some(active), true) => InOkta::Ours(active.clone()),
             (None, true) => InOkta::Nobody,
         };
+        if self.speaks {
+            self.seen.clone_from(&self.active);
+        }
         let seen = Seen { hooks: hooks.collect(), okta, paused: self.paused, request, acknowledged };
         let before = self.machine.clone();
         let told = self.machine.step(&seen, &self.settings, Moment::at(self.now));
@@ -170,8 +175,10 @@ impl World {
             _ => None,
         };
         let suspect = *self.machine.phase() == Phase::Suspect;
+        let target = self.machine.target().map(str::to_owned);
         let restored = Restored {
-            target: self.machine.target().map(str::to_owned),
+            confirmed: failing_over.is_none() && target.is_some() && self.seen == target,
+            target,
             failing_over,
             suspect_for: suspect.then(|| self.machine.since().age(now)),
             switches: self.machine.switches(now),
@@ -221,6 +228,7 @@ proptest! {
             unfailed: [0; 3],
             worth: [0; 3],
             active: None,
+            seen: None,
             speaks: true,
             lag: 0,
             waited: 0,

@@ -340,6 +340,8 @@ pub struct Restored {
     pub target: Option<String>,
     /// The hook it was being switched from, and why, if a switch was under way.
     pub failing_over: Option<(Option<String>, Cause)>,
+    /// Whether that hook was seen to be active, with no switch under way.
+    pub confirmed: bool,
     /// How long the active hook had been suspect, if it was.
     pub suspect_for: Option<Duration>,
     /// How long ago switches by the machine were.
@@ -369,7 +371,7 @@ impl Machine {
     #[must_use]
     pub fn restore(restored: Restored, now: Moment) -> Self {
         let mut machine = Self::new(now);
-        machine.target = restored.target;
+        (machine.target, machine.confirmed) = (restored.target, restored.confirmed);
         machine.switches = restored.switches.into_iter().map(|age| now.before(age)).collect();
         machine.switches.sort_unstable();
         if let Some((from, cause)) = restored.failing_over {

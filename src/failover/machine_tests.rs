@@ -393,6 +393,7 @@ fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() 
     let restored = Restored {
         target: Some("b".into()),
         failing_over: Some((Some("a".into()), Cause::Failed)),
+        confirmed: false,
         suspect_for: None,
         switches: vec![Duration::from_secs(20)],
         budget_spent: false,
@@ -410,6 +411,7 @@ fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() 
     let suspect = |age| Restored {
         target: Some("a".into()),
         failing_over: None,
+        confirmed: true,
         suspect_for: Some(Duration::from_secs(age)),
         switches: Vec::new(),
         budget_spent: false,
@@ -423,6 +425,27 @@ fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() 
         play.looks(1, Pass, Pass).contains(&Told::Cleared("a".into())),
         "one good look ends what was only inherited"
     );
+}
+
+#[test]
+fn after_a_restart_another_active_hook_is_somebodys_word_when_the_one_to_be_active_was_seen_so_before() {
+    for (confirmed, target) in [(true, "b"), (false, "a")] {
+        let mut play = Play::new(|_| {});
+        let restored = Restored {
+            target: Some("a".into()),
+            failing_over: None,
+            confirmed,
+            suspect_for: None,
+            switches: Vec::new(),
+            budget_spent: false,
+        };
+        play.machine = Machine::restore(restored, Moment::at(play.now));
+        (play.okta, play.follows) = (InOkta::Ours("b".into()), false);
+        let told = play.looks(1, Pass, Fail);
+        assert_eq!(play.target(), target);
+        let adopted = |told: &Told| matches!(told, Told::Switched { cause: Cause::InOkta, .. });
+        assert_eq!(told.iter().any(adopted), confirmed);
+    }
 }
 
 #[test]

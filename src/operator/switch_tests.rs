@@ -326,11 +326,7 @@ async fn a_switch_that_is_deleted_changes_nothing_in_okta() {
 async fn whoever_switches_in_okta_between_the_hooks_is_not_fought_and_who_switches_all_off_is_mended() {
     let mut world = scene(|_| {});
     looks(&mut world, 6).await;
-    world.org.edit(|hooks| {
-        for hook in hooks {
-            hook.status = if hook.name == "Acme b" { HookStatus::Active } else { HookStatus::Inactive };
-        }
-    });
+    in_console(&world, "Acme b");
     tokio::time::advance(Duration::from_secs(61)).await;
     world.org.calls();
     looks(&mut world, 6).await;
@@ -344,6 +340,43 @@ async fn whoever_switches_in_okta_between_the_hooks_is_not_fought_and_who_switch
     tokio::time::advance(Duration::from_secs(61)).await;
     looks(&mut world, 2).await;
     assert_eq!(active(&world), ["Acme b"], "none active is repaired at the next poll");
+}
+
+/// A person exchanges the active hook in Okta.
+fn in_console(world: &World, name: &str) {
+    world.org.edit(|hooks| {
+        for hook in hooks {
+            hook.status = if hook.name == name { HookStatus::Active } else { HookStatus::Inactive };
+        }
+    });
+}
+
+/// An operator that remembers nothing but what is in the API server.
+fn next_leader(world: &World) -> World {
+    let (server, org) = (world.server.clone(), world.org.clone());
+    let next = World::between(server, org.clone(), Arc::new(org));
+    for name in ["a", "b"] {
+        serve(&next, name, true);
+    }
+    next
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_switches_in_okta_while_nobody_leads_is_not_fought_by_the_next_leader() {
+    for b_is_well in [true, false] {
+        let mut world = scene(|_| {});
+        looks(&mut world, 4).await;
+        assert_eq!(active(&world), ["Acme a"]);
+        in_console(&world, "Acme b");
+        world.org.calls();
+        let mut next = next_leader(&world);
+        serve(&next, "b", b_is_well);
+        looks(&mut next, 2).await;
+        assert_eq!(active(&next), ["Acme b"], "a person's word, whatever is known of the hook");
+        let shown = status(&next);
+        assert_eq!((&shown["target"], &shown["history"][0]["cause"]), (&json!("b"), &json!("ChangedInOkta")));
+        assert!(next.org.calls().iter().all(|call| ["identify", "list"].contains(call)), "nothing is changed in Okta");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -374,10 +407,7 @@ async fn a_decision_that_was_recorded_is_carried_out_by_the_next_leader() {
     switch_pass(&mut world).await;
     assert_eq!((status(&world)["target"].clone(), active(&world)), (json!("b"), vec!["Acme a".to_owned()]));
     // this operator is gone before Okta hears of it
-    let (server, org) = (world.server.clone(), world.org.clone());
-    let mut next = World::between(server, org.clone(), Arc::new(org));
-    serve(&next, "a", true);
-    serve(&next, "b", true);
+    let mut next = next_leader(&world);
     looks(&mut next, 2).await;
     assert_eq!(active(&next), ["Acme b"]);
     assert_eq!(status(&next)["history"][0]["cause"], "Promoted");
@@ -671,8 +701,7 @@ async fn what_a_person_acknowledged_the_next_leader_knows_too() {
     annotate(&world, "hookswitch.dev/acknowledge", "seen");
     looks(&mut world, 1).await;
     assert_eq!(status(&world)["automatic"], Value::Null, "nothing of it counts any more");
-    let (server, org) = (world.server.clone(), world.org.clone());
-    let mut next = World::between(server, org.clone(), Arc::new(org));
+    let mut next = next_leader(&world);
     for _ in 0..12 {
         serve(&next, "a", true);
         serve(&next, "b", false);

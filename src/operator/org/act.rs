@@ -96,7 +96,7 @@ pub async fn act(
 
 fn take_in(ctx: &Context, report: &Report, task: &Task, begun: Instant, state: &mut State) {
     let (desired, host) = (&task.desired, task.host.as_str());
-    state.rested = false;
+    state.rested = Some(false);
     let now = Instant::now();
     let active = ours_active(ctx, state);
     let done = Done { begun, before: &task.steps, active: &active, audit: &report.audit };

@@ -72,12 +72,20 @@ pub struct Desired {
     pub hashes: BTreeMap<ObjectRef, u64>,
 }
 
+/// What the org's status says, which outlives processes.
+pub struct Recorded<'s> {
+    /// The recorded plan.
+    pub unfinished: Option<PlanIntent>,
+    /// `<namespace>/<name>` of the active hook that was seen last, when it was ours.
+    pub active: Option<&'s str>,
+}
+
 /// Puts together what is declared.
 pub fn desired(
     installation: &Installation,
     key: &MarkKey,
     declared: &[Declared],
-    unfinished: Option<PlanIntent>,
+    recorded: Recorded<'_>,
     state: &mut State,
     now: Instant,
 ) -> Desired {
@@ -91,9 +99,11 @@ pub fn desired(
         None => (None, None),
     };
     // only what was in place and is not any more is somebody's doing: what our own plan left half done is finished
+    let Recorded { unfinished, active: last_active } = recorded;
     let under_way = unfinished.as_ref().is_some_and(PlanIntent::is_under_way);
     let settled = !under_way && plan::is_settled(observed, state.promised(now).as_ref());
-    let moved = if settled && state.rested { moved_by_hand(declared, active.as_ref()) } else { BTreeSet::new() };
+    let rested = *state.rested.get_or_insert_with(|| last_active.is_some_and(|owner| is_to_be_active(declared, owner)));
+    let moved = if settled && rested { moved_by_hand(declared, active.as_ref()) } else { BTreeSet::new() };
     for one in declared {
         let object = one.object();
         let mark = match &one.endpoint {
@@ -185,6 +195,14 @@ fn moved_by_hand(declared: &[Declared], active: Option<&ObjectRef>) -> BTreeSet<
         Some(Ruling::Switch { name, state: Some(HookState::Inactive), switching: false }) => [name.clone()].into(),
         _ => BTreeSet::new(),
     }
+}
+
+/// Whether a switch wants the hook of `owner` active, and is not on its way there.
+fn is_to_be_active(declared: &[Declared], owner: &str) -> bool {
+    declared.iter().any(|one| {
+        let wanted = matches!(one.ruling, Ruling::Switch { state: Some(HookState::Active), switching: false, .. });
+        wanted && one.object().to_string() == owner
+    })
 }
 
 /// The state that a hook is to have.

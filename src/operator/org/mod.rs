@@ -26,7 +26,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use self::{
     act::NotNow,
     carried::Step,
-    desired::{Declared, Desired},
+    desired::{Declared, Desired, Recorded},
     dial::OrgApi,
     observe::Unlisted,
     session::{Session, State},
@@ -332,7 +332,7 @@ impl<'c> Pass<'c> {
         let views = self.views(&plan, &declared)?;
         let idle = plan.moves.is_empty();
         if idle && is_in_place(&plan, &declared) {
-            self.state_mut()?.rested = true;
+            self.state_mut()?.rested = Some(true);
         }
         Ok((self.found(identity, !plan.changes_place())?, Some(views), wait))
     }
@@ -420,9 +420,11 @@ impl<'c> Pass<'c> {
     fn plan(&mut self, declared: &[Declared]) -> Result<(Desired, Plan), PassError> {
         let unfinished = self.record.clone();
         let installation = &self.ctx.installation;
+        let last_seen = self.org.status.as_ref().and_then(|status| status.active_hook.as_ref()?.owner.clone());
         let state = self.state.as_deref_mut().ok_or(PassError::Panicked)?;
         let (mark, key) = (&installation.mark, &installation.key);
-        let desired = desired::desired(mark, key, declared, unfinished, state, Instant::now());
+        let recorded = Recorded { unfinished, active: last_seen.as_deref() };
+        let desired = desired::desired(mark, key, declared, recorded, state, Instant::now());
         let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
         let plan = plan::plan(observed, &desired.org);
         Ok((desired, plan))

@@ -138,9 +138,9 @@ pub struct State {
     pub rate: RateState,
     /// Who answers at the address, and since when that is known.
     pub identity: Option<(OrgIdentity, Instant)>,
-    /// Since the last run nothing was left to do, and the hook that is to be active was: what is otherwise from then on is
-    /// somebody's doing.
-    pub rested: bool,
+    /// Whether, since the last run, nothing was left to do and the hook that is to be active was: what is otherwise from then
+    /// on is somebody's doing. `None` before this process ran or rested: status says then what the one before it saw last.
+    pub rested: Option<bool>,
     /// What Okta last listed, and when.
     pub observed: Option<(Vec<ObservedHook>, Instant)>,
     /// What is declared, as a hash, and since when.

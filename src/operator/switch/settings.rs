@@ -150,6 +150,7 @@ pub fn restored(status: Option<&HookSwitchStatus>, now: Moment, wall: Timestamp)
     let restored = Restored {
         target: status.target.clone(),
         failing_over: status.switching.as_ref().map(|switching| (switching.from.clone(), cause(&switching.cause))),
+        confirmed: status.switching.is_none() && status.active.is_some() && status.active == status.target,
         suspect_for: suspect_for.filter(|age| *age < OLDEST_SUSPICION),
         switches: status.automatic.iter().filter_map(age).collect(),
         budget_spent: held("BudgetSpent"),
