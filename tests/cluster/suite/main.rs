@@ -4,6 +4,7 @@
 //! perhaps a filter. The scenarios of a lane share a stage and run one after the other, so each leaves it as it was. A scenario
 //! fails by panicking; all are run and counted.
 
+mod changes;
 mod hooks;
 mod leaks;
 mod ready;

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    hooks, leaks, record,
+    changes, hooks, leaks, record,
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
     switch,
 };
@@ -35,6 +35,12 @@ pub const LANES: &[Lane] = &[
             ("an invalid change is told to its author and the last good configuration serves on", bad_change),
             ("a carrier that is down shows as unhealthy and comes back", carrier_health),
             ("a changed rule reaches the pods within seconds and without a restart", reload),
+            (
+                "a rule that lost its only carrier fails alone: a new secret and a new pod serve everybody else",
+                changes::rule_lost,
+            ),
+            ("a gateway is scaled by kubectl scale, and its pods have no user that is written down", changes::scaled),
+            ("a Twilio API key takes the place of a token that is revoked, and back", changes::api_key),
             ("deleting the leading operator changes nothing for those who log in", operator_gone),
             ("the gateway serves while the API server is away", api_server_gone),
             ("no object is written but leases when nothing changes, and nobody else's hook in Okta is touched", quiet),
@@ -64,6 +70,10 @@ pub const LANES: &[Lane] = &[
             EXAMPLES,
             ("a switch over two hooks keeps the first active and proves the standby", switch::set_up),
             ("when every carrier of the active hook fails, the standby is active", switch::faults::carriers_fail),
+            (
+                "when every carrier refuses the sender of every message and every probe passes, the standby is active",
+                switch::faults::senders_refused,
+            ),
             ("when the active hook's gateway is gone, the standby is active", switch::faults::gateway_gone),
             ("when the name of the active hook's host is gone, the standby is active", switch::faults::name_gone),
             (
@@ -129,7 +139,9 @@ const CREDENTIALS: &[&str] = &[
     "sandbox-backup-token",
     "sandbox-nordic-token",
     "sandbox-reserve-token",
+    "sandbox-twilio-key",
     "what-the-partner-expects",
+    "a-value-that-was-set-afterwards",
 ];
 
 fn delivered_once(stage: &Stage, number: &str, code: &str, carrier: &str) {

@@ -49,6 +49,36 @@ pub fn carriers_fail(stage: &Stage) {
     watch.all_ready();
 }
 
+/// Every carrier refuses the sender of every message, and each of their probes passes: nobody gets a passcode all the same.
+pub fn senders_refused(stage: &Stage) {
+    let refused = [
+        ("twilio", json!({"kind": "refuse", "code": "21660", "status": 400})),
+        ("backup", json!({"kind": "refuse", "code": "sender-unknown", "class": "permanent-config", "scope": "sender"})),
+    ];
+    for (carrier, fault) in refused {
+        stage.control("POST", &format!("/v1/carriers/{carrier}/faults"), &json!({ "fault": fault }));
+    }
+    let outage = Timestamp::now();
+    for person in 0..25 {
+        let sent = stage.send(&format!("+120255501{person:02}"), json!({}));
+        assert_eq!(sent.text("status"), "FAILED", "{}", sent.0);
+    }
+    let took = taken_over(stage, outage);
+    println!(
+        "     the standby was active {:.1} s after the first of 25 messages with a refused sender",
+        took.as_secs_f64()
+    );
+    delivers(stage, "reserve");
+    let (result, why) = signal(stage, "acme", "Coverage");
+    assert_eq!(result, "Fail", "{why}");
+    let told = stage.get("telephonyprovider", "twilio")["status"].to_string();
+    assert!(told.contains("21660"), "whoever is on call learns why: {told}");
+    stage.calm();
+    // a sender that was refused is asked again by a pod that knows nothing of it, or in ten minutes
+    stage.kubectl(&["delete", "pods", "-n", TELEPHONY, "-l", "hookswitch.dev/gateway=otp", "--wait=false"]);
+    back(stage, "senders");
+}
+
 pub fn gateway_gone(stage: &Stage) {
     let watch = Watch::begin(stage);
     let node = stage.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]);
