@@ -9,6 +9,7 @@ use hookswitch::{
         listener,
         serve::{Gateway as Process, Settings},
     },
+    telemetry::files,
 };
 
 /// Serve Okta's hook calls by a configuration that the operator compiled.
@@ -58,10 +59,10 @@ impl Gateway {
             metrics: self.metrics,
             pod: self.pod_name,
             lame_duck: self.lame_duck.get(),
-            bounds: listener::Bounds {
-                connections: listener::CONNECTIONS,
-                keep_alive: self.keep_alive.map_or(listener::KEEP_ALIVE, Duration::get),
-            },
+            bounds: listener::Bounds::within(
+                files::as_many_as_allowed(),
+                self.keep_alive.map_or(listener::KEEP_ALIVE, Duration::get),
+            ),
         };
         let stop = super::asked_to_stop()?;
         Process::open(settings).await?.run(stop).await?;

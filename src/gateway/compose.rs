@@ -75,9 +75,9 @@ fn ttl(expires: Timestamp, now: Timestamp) -> Result<Duration, Unsendable> {
 }
 
 /// The carrier's idempotency key: Okta's id where there is one, so that a replica that sees the same call sends the same
-/// key.
+/// key. Previews that differ share an id of Okta's, and one that failed is tried again, so each has a key of its own.
 fn id(call: &Call) -> String {
-    let okta = call.event_id.as_ref().map(EventId::as_str);
+    let okta = call.event_id.as_ref().filter(|_| !call.is_preview).map(EventId::as_str);
     okta.map_or_else(|| format!("hs-{:032x}", rand::random::<u128>()), str::to_owned)
 }
 

@@ -57,6 +57,22 @@ pub struct Bounds {
     pub keep_alive: Duration,
 }
 
+impl Bounds {
+    /// Of a process that may have so many files open. Half of them are for others than callers: for carriers before all.
+    #[must_use]
+    pub fn within(files: usize, keep_alive: Duration) -> Self {
+        let connections = CONNECTIONS.min(files / 2);
+        if connections < CONNECTIONS {
+            tracing::warn!(
+                files,
+                connections,
+                "few files may be open, so few connections are taken: raise the limit (ulimit -n)"
+            );
+        }
+        Self { connections, keep_alive }
+    }
+}
+
 /// Serves until `stop`, then lets the requests under way finish and closes all other connections.
 pub async fn serve(
     listener: TcpListener,

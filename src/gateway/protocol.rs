@@ -161,8 +161,8 @@ impl Call {
             text,
             event_id: body.event_id.and_then(|id| id.expose().trim().parse().ok()),
             request_type: body.request_type.and_then(|name| RequestType::from_okta(name.expose())),
-            locale: profile.locale.and_then(|locale| language_tag(locale.expose())),
-            expires: profile.otp_expires.and_then(|time| time.expose().parse().ok()),
+            locale: profile.locale.and_then(|locale| language_tag(locale.expose().trim())),
+            expires: profile.otp_expires.and_then(|time| time.expose().trim().parse().ok()),
             okta_id: source.filter(|_| !is_preview).and_then(hook_id),
             is_preview,
         })

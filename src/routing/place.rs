@@ -42,14 +42,18 @@ pub enum Unplaceable {
     /// It has an extension, which neither a message nor a call of ours can reach.
     #[error("a number with an extension, which cannot be reached")]
     Extension,
+    /// It has no plus sign, and read as a number of its region it begins like none in use.
+    #[error("a number without a plus sign that begins like none of its region; write it in E.164, as in +46701234567")]
+    Unfamiliar,
     /// It can be read as more than one number.
     #[error("it can be read as more than one number; write it in E.164, as in +46701234567")]
     Uncertain,
 }
 
 /// Reads a phone number: international with its plus sign, or national of `default_region` when there is none. Spaces,
-/// dashes, dots, slashes and parentheses may stand between the digits. An international number that is written with `00`
-/// is refused, because which digits mean "international" depends on where one is.
+/// dashes, dots, slashes and parentheses may stand between the digits, `tel:` before them. An international number that is
+/// written with `00` is refused, because which digits mean "international" depends on where one is. Without a plus sign only a
+/// number that begins like numbers in use is taken: what is written so may as well be another country's.
 ///
 /// A trunk prefix may be written where it does not belong, and the calling code where it is not needed. When that leaves more
 /// than one number that could be meant, none is taken: a passcode goes to nobody rather than to a stranger.
@@ -112,7 +116,9 @@ fn national(written: &Written, region: &Region) -> Result<String, Unplaceable> {
             readings = with(readings, own);
         }
     }
-    the_best(readings)
+    // The plus sign that is not there may belong to another country's number; what numbers in use begin like is no accident.
+    let best = the_best(readings)?;
+    if plan::fit(&best) == Fit::Start { Ok(best) } else { Err(Unplaceable::Unfamiliar) }
 }
 
 /// Readings of national digits that begin with a trunk prefix, each without it.
@@ -153,8 +159,11 @@ impl Written {
             return Err(Unplaceable::NotANumber);
         }
         let text = raw.trim_matches(is_invisible);
-        let (plus, text) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
-        let end = text.find(|c: char| !c.is_ascii_digit() && !is_separator(c)).unwrap_or(text.len());
+        let is_uri = text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
+        let text = text.get(4..).filter(|_| is_uri).map_or(text, |rest| rest.trim_start_matches(is_invisible));
+        let text = text.strip_prefix('(').filter(|rest| rest.starts_with(is_plus)).unwrap_or(text);
+        let (plus, text) = text.strip_prefix(is_plus).map_or((false, text), |rest| (true, rest));
+        let end = text.find(|c| digit(c).is_none() && !is_separator(c)).unwrap_or(text.len());
         let (text, rest) = text.split_at(end);
         if !rest.is_empty() {
             return Err(if is_extension(rest) { Unplaceable::Extension } else { Unplaceable::NotANumber });
@@ -162,10 +171,9 @@ impl Written {
         let (mut digits, mut opened, mut apart) = (String::new(), None, None);
         for c in text.chars() {
             match c {
-                '(' => opened = opened.or(Some(digits.len())),
-                ')' => apart = apart.or(opened.map(|at| at..digits.len())),
-                c if c.is_ascii_digit() => digits.push(c),
-                _ => {}
+                '(' | '[' | '（' | '［' => opened = opened.or(Some(digits.len())),
+                ')' | ']' | '）' | '］' => apart = apart.or(opened.map(|at| at..digits.len())),
+                c => digits.extend(digit(c)),
             }
         }
         Ok(Self { plus, digits, apart })
@@ -183,16 +191,35 @@ impl Written {
     }
 }
 
-/// Whether a character shows nothing: a blank, or a mark of the direction of writing.
+/// Whether a character shows nothing: a blank, a mark of the direction of writing, or a place where a line may break.
 const fn is_invisible(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+const fn is_plus(c: char) -> bool {
+    matches!(c, '+' | '＋')
+}
+
+/// The decimal digit that a character is: as in ASCII, as wide as a Chinese character, or in one of the two Arabic forms.
+fn digit(c: char) -> Option<char> {
+    let zero = match c {
+        '0'..='9' => '0',
+        '０'..='９' => '０',
+        '٠'..='٩' => '٠',
+        '۰'..='۹' => '۰',
+        _ => return None,
+    };
+    char::from_digit(u32::from(c) - u32::from(zero), 10)
 }
 
 /// Whether a character may stand between digits and means nothing. Numbers that were copied from a document bring dashes and
 /// blanks of their own.
 const fn is_separator(c: char) -> bool {
-    matches!(c, ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' | '\u{2009}' | '\u{202f}' | '\u{2010}'..='\u{2015}')
-        || (is_invisible(c) && !c.is_whitespace())
+    let is_bracket = matches!(c, '(' | ')' | '[' | ']' | '（' | '）' | '［' | '］');
+    let is_dash = matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | 'ー' | '－');
+    let is_blank = matches!(c, ' ' | '\t' | '\u{a0}' | '\u{2009}' | '\u{202f}' | '\u{3000}');
+    is_bracket || is_dash || is_blank || matches!(c, '.' | '/') || (is_invisible(c) && !c.is_whitespace())
 }
 
 /// Whether what follows a number is an extension of it, in the ways that people and RFC 3966 write one.
@@ -288,10 +315,11 @@ mod tests {
             "+0701234567",
             "46+701234567",
             "+4670123456x",
-            "+٤٦٧٠١٢٣٤٥٦٧",
+            "+४६७०१२३४५६७",
             "+467012345678901234",
             "0046701234567",
-            "tel:+46701234567",
+            "tel:0701234567;phone-context=+46",
+            "(++46) 701234567",
             "07",
             "070123456789012",
             "+46 70 123 45 67                                                          ",
@@ -323,6 +351,14 @@ mod tests {
             ("44 (0)20 7946 0018", Some("GB"), "+442079460018"),
             ("+1\u{a0}(415)\u{a0}555\u{2011}2671", None, "+14155552671"),
             ("\u{202a}+46 70 123 45 67\u{202c}", None, "+46701234567"),
+            ("\u{2066}+46\u{200b}70\u{ad}1234567\u{2069}\u{feff}", None, "+46701234567"),
+            ("(+44) (0)20 7946 0018", None, "+442079460018"),
+            ("(+46)70\u{2212}123\u{3000}45\t67", None, "+46701234567"),
+            ("＋４６７０１２３４５６７", None, "+46701234567"),
+            ("+٤٦٧٠١٢٣٤٥٦٧", None, "+46701234567"),
+            ("۰۷۰۱۲۳۴۵۶۷", Some("SE"), "+46701234567"),
+            ("tel:+46-70-123-45-67", None, "+46701234567"),
+            ("TEL:070-1234567", Some("SE"), "+46701234567"),
             ("800 123 45 67", Some("RU"), "+78001234567"),
             ("06 698 12345", Some("IT"), "+390669812345"),
             ("090-1234-5678", Some("JP"), "+819012345678"),
@@ -335,6 +371,21 @@ mod tests {
     fn a_national_number_needs_a_region_with_a_numbering_plan() {
         assert_eq!(placed("9876543210", None), Err(Unplaceable::NoRegion));
         assert_eq!(placed("9876543210", Some("XX")), Err(Unplaceable::NoRegion));
+    }
+
+    #[test]
+    fn a_number_without_a_plus_sign_is_taken_only_when_numbers_in_use_begin_like_it() {
+        for (text, region) in [
+            ("0114359996", "US"),
+            ("0685800738", "WS"),
+            ("447911123456", "SE"),
+            ("9876543210", "US"),
+            ("9876543210", "GB"),
+        ] {
+            assert_eq!(placed(text, Some(region)), Err(Unplaceable::Unfamiliar), "{text} in {region}");
+        }
+        let international = placed("+1 987 654 3210", Some("US")).map(|(number, _)| number);
+        assert_eq!(international, Ok("+19876543210".into()), "with a plus sign it is what it says");
     }
 
     proptest! {

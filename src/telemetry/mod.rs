@@ -4,6 +4,7 @@
 //! the connections at all doors, the one for Okta's calls too.
 
 pub mod endpoint;
+pub mod files;
 pub mod logs;
 pub mod metrics;
 mod process;

@@ -156,7 +156,7 @@ fn ids_may_be_numbers_and_blanks_and_case_make_no_difference() {
         ("/requestType", json!("com.okta.user.telephony.MFA-verification")),
         ("/data/messageProfile/otpCode", json!(" 493817\n")),
         ("/data/messageProfile/deliveryChannel", json!("sms ")),
-        ("/data/messageProfile/locale", json!("en_us")),
+        ("/data/messageProfile/locale", json!(" en_us ")),
     ]))
     .unwrap();
     assert_eq!(call.event_id.unwrap().as_str(), "4711");
@@ -187,4 +187,20 @@ fn a_voice_call_is_not_lost_for_the_length_of_a_text_that_it_does_not_use() {
     assert_eq!(read(&with(std::slice::from_ref(&long))).unwrap_err(), Unreadable::Text);
     let voice = ("/data/messageProfile/deliveryChannel", json!("voice"));
     assert!(read(&with(&[long, voice])).unwrap().text.is_none());
+}
+
+#[test]
+fn the_end_of_a_passcode_is_read_however_iso_8601_writes_it() {
+    for text in [
+        "2022-01-28T21:48:34.321Z",
+        "2022-01-28T21:48:34.321+00:00",
+        "2022-01-28T21:48:34.321+0000",
+        "2022-01-28T22:48:34.321+01",
+        "20220128T214834.321Z",
+        " 2022-01-28T21:48:34.321Z\n",
+        "2022-01-28t21:48:34,321z",
+    ] {
+        let call = read(&with(&[("/data/messageProfile/otpExpires", json!(text))])).unwrap();
+        assert_eq!(call.expires.map(|at| at.to_string()).as_deref(), Some("2022-01-28T21:48:34.321Z"), "{text:?}");
+    }
 }

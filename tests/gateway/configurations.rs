@@ -342,7 +342,8 @@ async fn a_preview_whose_number_is_corrected_is_sent_although_its_id_is_the_same
     assert_eq!(scene.call(&numbered("+46701740605", preview)).await.answer().0, "SUCCESSFUL");
     assert_eq!(scene.call(&numbered("+46701740605", preview)).await.answer().0, "SUCCESSFUL");
     assert_eq!(scene.delivered(), 1, "the very same preview is not sent twice");
-    assert_eq!(scene.call(&numbered("+46701740606", preview)).await.answer().0, "SUCCESSFUL");
+    let corrected = scene.call(&numbered("+46701740606", preview)).await;
+    assert_eq!(corrected.answer(), ("SUCCESSFUL", Some("one")), "to the carrier, too, it is another message");
     assert_eq!(scene.delivered(), 2);
     let ordinary = |number: &str| {
         let mut body = numbered(number, "/idp/idx/challenge");

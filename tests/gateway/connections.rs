@@ -1,5 +1,7 @@
 //! Connections: those that strangers open, those that break, and what changes under those that are open.
 
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -28,10 +30,10 @@ async fn silent(scene: &Scene) -> TcpStream {
 }
 
 /// A client that connects anew for each call, trusting the sandbox's authority.
-fn fresh(scene: &Scene) -> reqwest::Client {
+fn fresh(scene: &Scene, at: SocketAddr) -> reqwest::Client {
     reqwest::Client::builder()
         .tls_certs_only([reqwest::Certificate::from_pem(scene.sandbox.authority().cert_pem().as_bytes()).unwrap()])
-        .resolve("localhost", scene.at.hooks)
+        .resolve("localhost", at)
         .pool_max_idle_per_host(0)
         .no_proxy()
         .build()
@@ -51,7 +53,10 @@ async fn strangers_who_hold_every_connection_lose_the_oldest_and_okta_is_served_
     let mut known = scene.connect().await;
     assert_eq!(known.call(&sms("e-before")).await.unwrap().answer(), ("SUCCESSFUL", Some("one")));
     let mut held = join_all((0..CONNECTIONS).map(|_| silent(&scene))).await;
-    let asked = fresh(&scene).post(scene.url("h")).header("authorization", SECRET).body(sms("e-fresh").to_string());
+    let asked = fresh(&scene, scene.at.hooks)
+        .post(scene.url("h"))
+        .header("authorization", SECRET)
+        .body(sms("e-fresh").to_string());
     assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")), "a new connection is served");
     assert_eq!(
         known.call(&sms("e-open")).await.unwrap().answer(),
@@ -92,7 +97,7 @@ async fn a_host_that_connects_without_end_fails_no_fresh_call_of_another() {
             opened
         }
     });
-    let client = fresh(&scene);
+    let client = fresh(&scene, scene.at.hooks);
     for turn in 0..40 {
         let body = sms(&format!("e-{turn}")).to_string();
         let asked = client.post(scene.url("h")).header("authorization", SECRET).body(body);
@@ -317,8 +322,48 @@ async fn known_connections_without_a_request_make_room_for_a_fresh_call() {
         assert_eq!(line.call(&sms(&format!("e-{turn}"))).await.unwrap().status, 200);
         known.push(line);
     }
-    let asked = fresh(&scene).post(scene.url("h")).header("authorization", SECRET).body(sms("e-fresh").to_string());
+    let asked = fresh(&scene, scene.at.hooks)
+        .post(scene.url("h"))
+        .header("authorization", SECRET)
+        .body(sms("e-fresh").to_string());
     assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")));
     let last = known.last_mut().unwrap();
     assert_eq!(last.call(&sms("e-last")).await.expect("the last is open").answer(), ("SUCCESSFUL", Some("one")));
+}
+
+/// A gateway in a process of its own, which may have as many files open as `limit` says, started for the files of a scene.
+async fn limited(scene: &Scene, limit: &str) -> (SocketAddr, tokio::process::Child) {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+    let [hooks, report, metrics] = [free(), free(), free()].map(|address| address.to_string());
+    let mut gateway = tokio::process::Command::new("sh");
+    gateway.args(["-c", &format!("{limit} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_hookswitch"), "gateway"]);
+    gateway.arg("--config-dir").arg(scene.folder.join("config")).arg("--tls-dir").arg(scene.folder.join("tls"));
+    gateway.args(["--listen", &hooks, "--report", &report, "--metrics", &metrics]);
+    let gateway = gateway.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    for _ in 0..200 {
+        let ready = reqwest::get(format!("http://{metrics}/readyz")).await;
+        if ready.is_ok_and(|answer| answer.status() == 200) {
+            return (hooks.parse().unwrap(), gateway);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the gateway does not serve");
+}
+
+#[tokio::test]
+async fn strangers_who_hold_as_many_connections_as_a_process_may_have_files_fail_no_call() {
+    for limit in ["ulimit -Sn 96", "ulimit -Sn 96 && ulimit -Hn 96"] {
+        let scene = Scene::new().await;
+        let (at, gateway) = limited(&scene, limit).await;
+        let held = join_all((0..150).map(|_| async { TcpStream::connect(at).await.unwrap() })).await;
+        let client = fresh(&scene, at);
+        for turn in 0..5 {
+            let asked = client.post(format!("https://localhost:{}/hooks/h", at.port())).header("authorization", SECRET);
+            let answered =
+                asked.body(sms(&format!("e-{turn}")).to_string()).timeout(Duration::from_secs(3)).send().await;
+            let body = answered.expect("answered in time").text().await.unwrap();
+            assert!(body.contains("SUCCESSFUL"), "{limit}: {body}");
+        }
+        drop((held, gateway));
+    }
 }

@@ -29,9 +29,9 @@ const CODES: &[(u32, u32, Class)] = &[
     (14_111, 14_111, Class::UnreachableHere),   // trial account, number not verified
     (20_003, 20_003, ACCOUNT),                  // credentials refused
     (20_005, 20_005, ACCOUNT),                  // account not active
-    (20_006, 20_006, ACCOUNT),                  // access denied
+    (20_006, 20_006, SENDER),                   // no privilege for this resource; there may be for others
     (20_008, 20_008, ACCOUNT),                  // test credentials
-    (20_010, 20_010, ACCOUNT),                  // action disabled for the account
+    (20_010, 20_010, SENDER),                   // this action is disabled for the account; others may not be
     (20_101, 20_107, ACCOUNT),                  // access token refused
     (20_151, 20_160, ACCOUNT),                  // authentication failed
     (20_403, 20_403, ACCOUNT),                  // account suspended or closed
@@ -120,7 +120,7 @@ const CODES: &[(u32, u32, Class)] = &[
     (63_017, 63_018, Class::Throttled),         // rate
     (63_035, 63_036, Class::UnreachableHere),   // cannot be reached by RCS
     (63_038, 63_038, Class::Throttled),         // daily cap
-    (70_051, 70_051, ACCOUNT),                  // credentials not authorised
+    (70_051, 70_051, SENDER),                   // also a restricted API key that may not do this one thing
     (572_002, 572_002, Class::UnreachableHere), // trial account, sender not the number's
     (572_005, 572_005, Class::UnreachableHere), // trial account, number not verified
     (573_002, 573_002, Class::UnreachableHere), // trial account, sender not the number's

@@ -38,14 +38,21 @@ pub(super) struct Entry {
 
 struct Written {
     number: u64,
-    at: Timestamp,
+    times: Times,
     event: Value,
+}
+
+/// When an event happened, and when the log had it.
+#[derive(Clone, Copy)]
+struct Times {
+    published: Timestamp,
+    persisted: Timestamp,
 }
 
 /// An event that happened and does not show yet.
 struct Coming {
     due: Instant,
-    at: Timestamp,
+    times: Times,
     event: Value,
 }
 
@@ -69,11 +76,11 @@ impl Events {
         let (mut due, rest): (Vec<_>, Vec<_>) = self.coming.drain(..).partition(|coming| coming.due <= now);
         self.coming = rest;
         due.sort_by_key(|coming| coming.due);
-        for Coming { at, event, .. } in due {
+        for Coming { times, event, .. } in due {
             if self.kept.len() == CAPACITY {
                 self.kept.pop_front();
             }
-            self.kept.push_back(Written { number: self.next, at, event });
+            self.kept.push_back(Written { number: self.next, times, event });
             self.next += 1;
         }
     }
@@ -150,9 +157,16 @@ impl Query {
         Ok(query)
     }
 
+    /// Whether it follows what is new: in the order of arrival, and without an end.
+    fn polls(&self) -> bool {
+        !self.descending && self.until.is_none()
+    }
+
     fn takes(&self, written: &Written) -> bool {
-        self.since.is_none_or(|since| written.at >= since)
-            && self.until.is_none_or(|until| written.at < until)
+        // Okta looks at when it had an event where a client follows the log, so that what came late is not passed over
+        let at = if self.polls() { written.times.persisted } else { written.times.published };
+        self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at < until)
             && self.filter.as_ref().is_none_or(|filter| filter.passes(&written.event))
             && (self.words.is_empty() || {
                 let text = written.event.to_string().to_lowercase();
@@ -199,7 +213,9 @@ impl SystemLog {
         if events.coming.len() == CAPACITY {
             events.coming.remove(0);
         }
-        events.coming.push(Coming { due: now + Duration::from_millis(pause), at, event });
+        let pause = Duration::from_millis(pause);
+        let times = Times { published: at, persisted: at.checked_add(pause).unwrap_or(at) };
+        events.coming.push(Coming { due: now + pause, times, event });
         events.settle(now);
     }
 
@@ -226,11 +242,10 @@ impl SystemLog {
             page.push(written.event.clone());
             last = Some(written.number);
         }
-        let polls = !query.descending && query.until.is_none();
         let next = match (last, more) {
             (Some(last), true) if query.descending => Some(last),
             (Some(last), true) => Some(last + 1),
-            _ if polls && limit > 0 => Some(events.next),
+            _ if query.polls() && limit > 0 => Some(events.next),
             _ => None,
         };
         Page { events: page, next: next.map(as_cursor) }
@@ -313,6 +328,19 @@ mod tests {
         assert!(log.page(&query(&[("after", &cursor)])).events.is_empty());
         log.write(entry("d"), &Behaviour::default());
         assert_eq!(kinds(&log.page(&query(&[("after", &cursor)]))), ["d"]);
+    }
+
+    #[test]
+    fn who_follows_the_log_is_told_what_came_late_and_who_asks_for_a_span_is_not() {
+        let log = SystemLog::default();
+        log.write(entry("late"), &Behaviour { log_delay_ms: 20, ..Behaviour::default() });
+        let since = Timestamp::now().to_string();
+        while log.page(&query(&[])).events.is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(kinds(&log.page(&query(&[("since", &since)]))), ["late"]);
+        let span = query(&[("since", &since), ("until", "2100-01-01T00:00:00Z")]);
+        assert!(log.page(&span).events.is_empty());
     }
 
     #[test]
