@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::{
     check::{self, DEFAULT_TIMING, Judges},
-    document::{ABSENT, Action, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing},
+    document::{ABSENT, Action, Credential, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing},
 };
 use crate::{
     api::{OnAmbiguous as Declared, RoutingPolicySpec, RoutingRule, TelephonyGatewaySpec},
@@ -24,8 +24,9 @@ pub const MAX_POLICIES: usize = 16;
 /// The place of rules whose policy is gone, when the release that wrote them did not say theirs.
 const DEFAULT_PRIORITY: i32 = 100;
 
-/// The most secrets of one hook that are valid at once.
-pub const MAX_SECRETS: usize = 3;
+/// The most secrets of one hook that are valid at once: what is declared, what Okta has, and what was between. A call to Okta
+/// without a clear end may have brought any of these there.
+pub const MAX_SECRETS: usize = 8;
 
 /// How long an older secret stays valid once Okta has the new one.
 pub const OVERLAP_S: i64 = 600;
@@ -45,8 +46,8 @@ pub struct Input<'a> {
     pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Hooks that target the gateway, or what is wrong with them. Each has the one secret that is declared now.
     pub hooks: BTreeMap<String, Result<Hook, String>>,
-    /// Hooks whose declared secret Okta is known to have, or that are not in Okta.
-    pub applied: BTreeSet<String>,
+    /// What Okta has of them; of one that is not here that is not known.
+    pub in_okta: BTreeMap<String, InOkta>,
     /// Seconds since 1970.
     pub now: i64,
     /// Credentials of the report.
@@ -59,6 +60,15 @@ pub struct Input<'a> {
     pub proxy_exceptions: Vec<String>,
     /// PEM certificates that the installation trusts besides the public ones.
     pub extra_roots: Option<String>,
+}
+
+/// What Okta calls a hook with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InOkta {
+    /// Nothing: the hook is not in Okta, and whoever else calls it is told by its declaration.
+    Nothing,
+    /// This, by Okta's last definite answer.
+    Has(Credential),
 }
 
 /// The kind of object a problem is about.
@@ -350,7 +360,7 @@ fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         match judged {
             Ok(hook) => {
                 let before = previous.and_then(|previous| previous.hooks.get(name));
-                chosen.insert(name.clone(), overlapping(before, hook, input.applied.contains(name), input.now));
+                chosen.insert(name.clone(), overlapping(before, hook, input.in_okta.get(name), input.now));
             }
             Err(message) => {
                 let before = previous.and_then(|previous| previous.hooks.get(name));
@@ -362,27 +372,34 @@ fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
     chosen
 }
 
-/// A hook with the secrets that Okta may still send: the older ones stay until [`OVERLAP_S`] after Okta took the new one.
-fn overlapping(before: Option<&Hook>, declared: &Hook, applied: bool, now: i64) -> Hook {
-    let mut hook = declared.clone();
-    let Some(before) = before.filter(|before| before.header == declared.header) else { return hook };
-    let older: Vec<_> = before
-        .secrets
-        .iter()
-        .filter(|secret| !declared.secrets.contains(secret))
-        .take(MAX_SECRETS - 1)
-        .cloned()
-        .collect();
+/// A hook with what Okta may still send beside what is declared: another secret, or one by another header. It stays until
+/// [`OVERLAP_S`] after Okta took what is declared. What Okta was last known to have is never among those that are left out.
+fn overlapping(before: Option<&Hook>, declared: &Hook, in_okta: Option<&InOkta>, now: i64) -> Hook {
+    let (Some(before), Some(first)) = (before, declared.credentials().next()) else { return declared.clone() };
+    let mut older: Vec<Credential> = before.credentials().filter(|one| *one != first).collect();
     if older.is_empty() {
-        return hook;
+        return declared.clone();
     }
-    let known = before.secrets.first() == declared.secrets.first();
+    let (pinned, applied) = match in_okta {
+        Some(InOkta::Nothing) => (None, true),
+        Some(InOkta::Has(one)) => (Some(one.clone()), *one == first),
+        None => (before.credentials().nth(before.pinned), false),
+    };
+    let known = before.credentials().next().as_ref() == Some(&first);
     let retire_at = applied.then(|| before.retire_at.filter(|_| known).unwrap_or(now + OVERLAP_S));
     if retire_at.is_some_and(|at| at <= now) {
-        return hook;
+        return declared.clone();
     }
-    hook.secrets.extend(older);
-    hook.retire_at = retire_at;
+    while older.len() >= MAX_SECRETS
+        && let Some(oldest) = older.iter().rposition(|one| Some(one) != pinned.as_ref())
+    {
+        older.remove(oldest);
+    }
+    let (of_header, former): (Vec<_>, Vec<_>) = older.into_iter().partition(|one| one.header == first.header);
+    let secrets = std::iter::once(first).chain(of_header).map(|one| one.secret).collect();
+    let mut hook = Hook { secrets, former, retire_at, ..declared.clone() };
+    let place = hook.credentials().position(|one| Some(one) == pinned).unwrap_or_default();
+    hook.pinned = place;
     hook
 }
 
@@ -405,7 +422,7 @@ mod tests {
     }
 
     fn hook() -> Hook {
-        Hook { header: "authorization".into(), secrets: vec!["secret".into()], retire_at: None, okta_id: None }
+        Hook::new("authorization".into(), vec!["secret".into()])
     }
 
     fn spec() -> TelephonyGatewaySpec {
@@ -425,8 +442,18 @@ mod tests {
         policies: BTreeMap<String, Option<RoutingPolicySpec>>,
         providers: BTreeMap<String, Result<Provider, String>>,
         hooks: BTreeMap<String, Result<Hook, String>>,
-        applied: bool,
+        okta: Okta,
         now: i64,
+    }
+
+    /// What Okta has of every hook.
+    enum Okta {
+        /// What is declared.
+        All,
+        /// Nobody knows.
+        Unknown,
+        /// This.
+        Has(Credential),
     }
 
     impl World {
@@ -438,9 +465,21 @@ mod tests {
                     .map(|name| (name.to_owned(), Ok(provider(&format!("https://{name}.example")))))
                     .into(),
                 hooks: [("h".to_owned(), Ok(hook()))].into(),
-                applied: true,
+                okta: Okta::All,
                 now: 0,
             }
+        }
+
+        fn has(&self, hook: &Result<Hook, String>) -> Option<InOkta> {
+            match &self.okta {
+                Okta::All => hook.as_ref().ok()?.credentials().next().map(InOkta::Has),
+                Okta::Unknown => None,
+                Okta::Has(one) => Some(InOkta::Has(one.clone())),
+            }
+        }
+
+        fn declare(&mut self, header: &str, secret: &str) {
+            self.hooks.insert("h".into(), Ok(Hook::new(header.into(), vec![secret.into()])));
         }
 
         fn compile(&self, previous: Option<&GatewayConfig>) -> Compiled {
@@ -451,7 +490,7 @@ mod tests {
                 policies: self.policies.iter().map(|(name, spec)| (name.clone(), spec.as_ref())).collect(),
                 providers: self.providers.clone(),
                 hooks: self.hooks.clone(),
-                applied: self.hooks.keys().filter(|_| self.applied).cloned().collect(),
+                in_okta: self.hooks.iter().filter_map(|(name, hook)| Some((name.clone(), self.has(hook)?))).collect(),
                 now: self.now,
                 report: Report { token: "a-token-of-the-report".into(), certificate: "c".into(), key: "k".into() },
                 allowed_cidrs: vec![],
@@ -484,7 +523,7 @@ mod tests {
         let secrets = |config: &GatewayConfig| {
             config.hooks["h"].secrets.iter().map(|secret| secret.expose().clone()).collect::<Vec<_>>()
         };
-        (world.applied, world.now) = (false, 1_000);
+        (world.okta, world.now) = (Okta::Unknown, 1_000);
         let both = world.compile(Some(&before)).config;
         assert_eq!(secrets(&both), ["new", "secret"]);
         world.now = 100_000;
@@ -494,7 +533,7 @@ mod tests {
             (vec!["new".to_owned(), "secret".to_owned()], None),
             "Okta may not have it yet"
         );
-        world.applied = true;
+        world.okta = Okta::All;
         let dated = world.compile(Some(&still)).config;
         assert_eq!(dated.hooks["h"].retire_at, Some(100_600));
         world.now = 100_599;
@@ -504,17 +543,65 @@ mod tests {
         assert_eq!((secrets(&over), over.hooks["h"].retire_at), (vec!["new".to_owned()], None));
     }
 
+    /// What the hook takes, as `header secret`.
+    fn taken(config: &GatewayConfig) -> Vec<String> {
+        config.hooks["h"].credentials().map(|one| format!("{} {}", one.header, one.secret.expose())).collect()
+    }
+
+    fn credential(header: &str, secret: &str) -> Credential {
+        Credential { header: header.into(), secret: secret.into() }
+    }
+
     #[test]
-    fn one_secret_after_another_leaves_the_last_three() {
+    fn a_secret_stays_valid_by_its_older_header_until_okta_has_had_the_new_one_for_ten_minutes() {
         let mut world = World::good();
-        let mut config = world.compile(None).config;
-        world.applied = false;
-        for secret in ["b", "c", "d", "e"] {
-            world.hooks.insert("h".into(), Ok(Hook { secrets: vec![secret.into()], ..hook() }));
-            config = world.compile(Some(&config)).config;
+        let before = world.compile(None).config;
+        world.declare("x-secret", "secret");
+        (world.okta, world.now) = (Okta::Has(credential("authorization", "secret")), 1_000);
+        let both = world.compile(Some(&before)).config;
+        assert_eq!(taken(&both), ["x-secret secret", "authorization secret"]);
+        assert_eq!((both.hooks["h"].retire_at, world.compile(Some(&both)).config == both), (None, true));
+        world.okta = Okta::All;
+        let dated = world.compile(Some(&both)).config;
+        assert_eq!((taken(&dated), dated.hooks["h"].retire_at), (taken(&both), Some(1_600)));
+        world.now = 1_600;
+        assert_eq!(taken(&world.compile(Some(&dated)).config), ["x-secret secret"]);
+    }
+
+    #[test]
+    fn a_header_that_is_changed_back_is_accepted_all_the_time() {
+        let mut world = World::good();
+        let before = world.compile(None).config;
+        world.okta = Okta::Has(credential("authorization", "secret"));
+        world.declare("x-secret", "secret");
+        let there = world.compile(Some(&before)).config;
+        world.declare("authorization", "secret");
+        let back = world.compile(Some(&there)).config;
+        assert_eq!(taken(&back), ["authorization secret", "x-secret secret"]);
+    }
+
+    #[test]
+    fn what_okta_has_is_accepted_however_many_changes_follow() {
+        // by a definite answer, and when the last one was not clear
+        for unclear in [false, true] {
+            let mut world = World::good();
+            let mut config = world.compile(None).config;
+            world.okta = Okta::Has(credential("authorization", "secret"));
+            for change in 0..30 {
+                let header = if change % 3 == 0 { "authorization" } else { "x-secret" };
+                world.declare(header, &format!("secret-{change}"));
+                config = world.compile(Some(&config)).config;
+                assert_eq!(world.compile(Some(&config)).config, config, "{change}: it is written once");
+                let taken = taken(&config);
+                assert!(taken[0] == format!("{header} secret-{change}") && taken.len() <= MAX_SECRETS, "{taken:?}");
+                assert!(taken.contains(&"authorization secret".to_owned()), "{change}: {taken:?}");
+                assert_eq!(faults(&Compiled { config: config.clone(), problems: vec![] }), []);
+                if unclear {
+                    world.okta = Okta::Unknown;
+                }
+            }
+            assert_eq!(taken(&config).len(), MAX_SECRETS, "{:?}", taken(&config));
         }
-        let secrets: Vec<&str> = config.hooks["h"].secrets.iter().map(|secret| secret.expose().as_str()).collect();
-        assert_eq!(secrets, ["e", "d", "c"]);
     }
 
     #[test]

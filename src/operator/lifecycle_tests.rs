@@ -311,9 +311,25 @@ async fn a_rotated_secret_reaches_okta_only_when_the_replicas_take_it() {
     settle(&mut world, &["main"]).await;
     assert!(world.org.content(&id).unwrap().secret.expose().starts_with("the first"));
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, "GatewayNotServing");
-    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), next);
+    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "Authorization", next);
     let _arriving = world.ctx.reports.expect("otp", "main", "", [("main".to_owned(), vec![mark])].into(), Vec::new());
     settle(&mut world, &["main"]).await;
     assert_eq!(world.org.content(&id).unwrap().secret.expose(), next);
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_header_for_the_secret_reaches_okta_only_when_the_replicas_take_it() {
+    let mut world = settled(&[("main", "Active")]).await;
+    let id = world.org.hooks()[0].id.clone();
+    change(&world, "main", |spec| spec["auth"] = json!({"header": {"name": "X-Secret"}}));
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.content(&id).unwrap().auth_header, "Authorization", "no replica takes the other one yet");
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, "GatewayNotServing");
+    let secret = world.org.content(&id).unwrap().secret;
+    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "X-Secret", secret.expose());
+    let _arriving = world.ctx.reports.expect("otp", "main", "", [("main".to_owned(), vec![mark])].into(), Vec::new());
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.content(&id).unwrap().auth_header, "X-Secret");
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
 }

@@ -220,7 +220,7 @@ fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
 fn marks(config: &GatewayConfig, ctx: &Context, namespace: &str) -> BTreeMap<String, Vec<ChangeMark>> {
     let of = |(name, hook): (&String, &document::Hook)| {
         let object = ObjectRef::new(namespace, name);
-        let marks = hook.secrets.iter().map(|secret| ctx.installation.key.secret(&object, secret.expose()));
+        let marks = hook.credentials().map(|one| dereference::mark(ctx, &object, &one));
         (name.clone(), marks.collect())
     };
     config.hooks.iter().map(of).collect()
