@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        double::{GATEWAYS, HOOKS, SECRETS, World},
+        double::{GATEWAYS, HOOKS, SECRETS, Trouble, World},
         flow_tests,
         pass::{PassError, Reconcile as _, Requeue},
     },
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     api::TelephonyGateway,
-    config::document::GatewayConfig,
+    config::{document::GatewayConfig, report::ReplicaReport},
     okta::{Failure as OktaFailure, ObjectRef},
 };
 
@@ -247,4 +247,27 @@ async fn what_okta_has_is_accepted_however_often_the_hook_changes_while_okta_can
         assert_eq!(taken[0], format!("{}: the secret of number {number}", header.to_lowercase()));
         assert!(taken.contains(&in_okta.to_owned()), "{number}: {taken:?}");
     }
+}
+
+/// A secret that is to be rotated waits for the replicas to report the configuration that has it.
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_written_counts_although_what_follows_it_fails() {
+    let mut world = flow_tests::world(&[]);
+    declare(&world, 1, "Authorization");
+    world.ctx.reports.serve("otp", "main", &["main"]);
+    flow_tests::settle(&mut world, &["main"]).await;
+    gateway_pass(&mut world).await.unwrap();
+    declare(&world, 2, "Authorization");
+    flow_tests::hook_pass(&mut world, "main").await;
+    // the configuration is the first write of the pass, and this the second
+    world.server.delete("/apis/apps/v1/namespaces/otp/deployments/main-gateway");
+    world.server.trouble(Some((1, Trouble::Fails)));
+    assert!(gateway_pass(&mut world).await.is_err());
+    let stored = world.server.get(&format!("{SECRETS}/main-gateway-config")).unwrap();
+    let sealed = STANDARD.decode(stored["data"][envelope::KEY].as_str().unwrap()).unwrap();
+    let report = ReplicaReport { config_hash: envelope::hash(&sealed), ..ReplicaReport::default() };
+    world.ctx.reports.take(&("otp".to_owned(), "main".to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    let mark =
+        world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "Authorization", "the secret of number 2");
+    assert!(world.ctx.reports.accepts("otp", "main", "main", &mark));
 }

@@ -121,13 +121,16 @@ impl Reconcile for OktaOrg {
         let changed = session.show(view);
         // a switch sees the view at once; what is written of it meanwhile is for the next leader
         ctx.wake.wake_all(switches);
+        // what was shown is shown once: the hooks hear of it however the writes before their passes end
+        let _woken = ctx
+            .wake
+            .at_the_end(changed.iter().map(|hook| Target::new(Kind::TelephonyHook, &hook.namespace, &hook.name)));
         pass.remember(&changed).await?;
         let made = pass.state_mut()?.changes.clone();
         let status = status::build(&pass.org, &ctx.installation.mark, &found, &made);
         super::status::write(&ctx, &pass.org, status).await?;
         pass.state_mut()?.changes.clear();
         drop(pass);
-        ctx.wake.wake_all(changed.into_iter().map(|hook| Target::new(Kind::TelephonyHook, hook.namespace, hook.name)));
         Ok(Requeue::After(if leaving { wait.min(deletion::GRACE) } else { wait }))
     }
 }
