@@ -557,7 +557,7 @@ impl Api for Org {
         self.call("activate", |org| {
             if org.hooks.iter().any(|hook| hook.status == HookStatus::Active && hook.headers.is_empty()) {
                 let summary = "another is active".into();
-                return Err(Failure::Refused { status: 400, code: None, summary, causes: Vec::new() });
+                return Err(Failure::Refused { status: 400, code: "E0000001".into(), summary, causes: Vec::new() });
             }
             Self::set(org, id, HookStatus::Active)
         })
@@ -608,7 +608,7 @@ impl OrgApi for Org {
             org.sent.push(Sent { how, url: uri.clone(), headers, body: body.clone() });
             org.answer(&uri, body).filter(|_| !refused).ok_or_else(|| {
                 let summary = "the hook does not answer".into();
-                Failure::Refused { status: 400, code: Some("E0000135".into()), summary, causes: Vec::new() }
+                Failure::Refused { status: 400, code: "E0000135".into(), summary, causes: Vec::new() }
             })
         })
     }

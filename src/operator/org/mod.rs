@@ -317,7 +317,7 @@ impl<'c> Pass<'c> {
             _ if plan.moves.is_empty() => self.keep_record(&plan, true),
             None => {}
             Some(Err(NotNow::Lease)) => wait = SOON,
-            Some(Err(NotNow::RateLimit(until))) => wait = until.clamp(SOON, poll),
+            Some(Err(NotNow::Later(until))) => wait = until.clamp(SOON, poll),
             Some(Ok(desired)) => {
                 self.record(&plan).await?;
                 let (steps, session) = (std::mem::take(&mut self.steps), Arc::clone(&self.session));

@@ -151,6 +151,8 @@ pub struct State {
     met: bool,
     /// When a plan was left whose end nobody saw.
     left: Option<Instant>,
+    /// How many runs in a row had a change whose end is not clear, and when the last of them ended.
+    unclear: Option<(u32, Instant)>,
     /// The last failed call, unless one went well since.
     pub trouble: Option<Trouble>,
     /// Marks of secrets that runs applied; status may not have them yet.
@@ -302,6 +304,21 @@ impl State {
         self.left = if finished { before } else { Some(now) };
     }
 
+    /// Takes note of a run that ended, with what became of each change or not.
+    pub fn ended(&mut self, unclear: bool, now: Instant) {
+        let before = self.unclear.take().map_or(0, |(runs, _)| runs);
+        self.unclear = unclear.then(|| (before.saturating_add(1), now));
+    }
+
+    /// How long to stay away after runs without a clear end: the first is gone on with at once, since a gap may be open.
+    #[must_use]
+    pub fn must_pause(&self, priority: Priority, now: Instant) -> Option<Duration> {
+        let (runs, since) = self.unclear.filter(|(runs, _)| *runs > 1)?;
+        let own = backoff::after(runs - 1);
+        let pause = if priority > Priority::Routine { own.min(PATIENCE) } else { own };
+        pause.checked_sub(now.duration_since(since)).filter(|left| !left.is_zero())
+    }
+
     /// How long before the last list a plan was left whose end nobody saw.
     #[must_use]
     pub fn unseen(&self) -> Option<Duration> {
@@ -388,5 +405,31 @@ impl Orgs {
     pub fn forget(&self, namespace: &str, name: &str) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_never_has_a_clear_end_is_tried_less_and_less_often() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let pause = |state: &State, priority, after| state.must_pause(priority, now + Duration::from_secs(after));
+        let secs = |seconds| Some(Duration::from_secs(seconds));
+        for (runs, routine, urgent) in
+            [(1, None, None), (2, secs(1), secs(1)), (3, secs(2), secs(2)), (4, secs(4), secs(4))]
+        {
+            state.ended(true, now);
+            assert_eq!(pause(&state, Priority::Routine, 0), routine, "{runs}");
+            assert_eq!(pause(&state, Priority::Failover, 0), urgent, "{runs}");
+        }
+        for _ in 0..20 {
+            state.ended(true, now);
+        }
+        assert_eq!((pause(&state, Priority::Routine, 0), pause(&state, Priority::Routine, 300)), (secs(300), None));
+        assert_eq!((pause(&state, Priority::Failover, 0), pause(&state, Priority::Failover, 8)), (secs(8), None));
+        state.ended(false, now);
+        assert_eq!(pause(&state, Priority::Routine, 0), None);
     }
 }
