@@ -83,6 +83,10 @@ reasons! {
         PolicyNotReady,
         /// More policies are selected than a gateway can have.
         TooManyPolicies,
+        /// More hooks point at a gateway than it can have; those that it served before are served on.
+        TooManyHooks,
+        /// A gateway's rules send by more carriers than it can have; those that it had before serve on.
+        TooManyCarriers,
         /// The compiled configuration does not fit into a Secret; the last good one stays in force.
         ConfigTooLarge,
         /// The configuration in its Secret cannot be read by this release; it is left alone.

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::{
     check::{self, DEFAULT_TIMING, Judges},
     document::{ABSENT, Action, Credential, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing},
+    report::{MAX_CARRIERS, MAX_HOOKS},
 };
 use crate::{
     api::{OnAmbiguous as Declared, RoutingPolicySpec, RoutingRule, TelephonyGatewaySpec},
@@ -91,6 +92,10 @@ pub enum About {
     NoPolicy,
     /// It selects more policies than it can have.
     TooManyPolicies,
+    /// More hooks point at it than it can have.
+    TooManyHooks,
+    /// Its rules send by more carriers than it can have.
+    TooManyCarriers,
     /// Its times do not fit together.
     Timing,
 }
@@ -183,6 +188,44 @@ fn timing(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Ve
     before.unwrap_or(DEFAULT_TIMING)
 }
 
+/// The carriers that there is no room for. Those that serve already have theirs; others by the order of the rules that send
+/// by them.
+fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeSet<String> {
+    let mut policies: Vec<_> = input.policies.iter().filter_map(|(name, spec)| Some(((*spec)?, name))).collect();
+    policies.sort_by_key(|(spec, name)| (spec.priority(), *name));
+    let sends = policies.iter().flat_map(|(spec, _)| &spec.rules).filter_map(|rule| rule.send.as_ref());
+    let named = sends.flat_map(|send| &send.providers).map(|provider| &provider.name);
+    let wanted: Vec<&String> = named.filter(|name| available(previous, input, name)).collect();
+    let serves = |name: &String| previous.is_some_and(|previous| previous.providers.contains_key(name));
+    let mut within: BTreeSet<&String> = wanted.iter().copied().filter(|name| serves(name)).collect();
+    let mut left_out = BTreeSet::new();
+    for name in wanted {
+        if within.len() < MAX_CARRIERS {
+            within.insert(name);
+        } else if !within.contains(name) {
+            left_out.insert(name.clone());
+        }
+    }
+    if !left_out.is_empty() {
+        let message = format!(
+            "its rules send by {} carriers; a gateway takes {MAX_CARRIERS}. Without {}: name fewer, or move some of its \
+             policies to another TelephonyGateway",
+            within.len() + left_out.len(),
+            listed(&left_out)
+        );
+        let at = At::Gateway(About::TooManyCarriers);
+        problems.push(Problem { at, name: input.gateway.clone(), message, kept: false });
+    }
+    left_out
+}
+
+/// Some names, for people.
+fn listed(names: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
 /// The rules of all policies, ordered by priority and then by name.
 fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> Vec<Rule> {
     let whole = if input.policies.len() > MAX_POLICIES {
@@ -200,6 +243,7 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         let rules = previous.map(|previous| previous.rules.clone()).unwrap_or_default();
         return as_far_as_there(rules, |carrier| remembered(previous, input, carrier));
     }
+    let left_out = left_out(previous, input, problems);
     let mut ordered: Vec<(i32, &String, Vec<Rule>)> = Vec::new();
     for (name, spec) in &input.policies {
         let before = rules_of(previous, name);
@@ -213,7 +257,7 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
             continue;
         };
         let now: Vec<Rule> = spec.rules.iter().map(|rule| translate(name, spec.priority(), rule)).collect();
-        let is_there = |carrier: &str| available(previous, input, carrier);
+        let is_there = |carrier: &str| available(previous, input, carrier) && !left_out.contains(carrier);
         let Some(wrong) = wrong_with(&now, is_there) else {
             ordered.push((spec.priority(), name, now));
             continue;
@@ -353,21 +397,35 @@ fn providers(
     chosen
 }
 
+/// The hooks that point at the gateway. Those that are served already have their place; others while there is room.
 fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, Hook> {
-    let mut chosen = BTreeMap::new();
+    let known = |name: &String| previous.and_then(|previous| previous.hooks.get(name));
+    let (mut chosen, mut left_out) = (BTreeMap::new(), BTreeSet::new());
+    let mut room = MAX_HOOKS.saturating_sub(input.hooks.keys().filter(|name| known(name).is_some()).count());
     for (name, hook) in &input.hooks {
+        let before = known(name);
         let judged = hook.as_ref().map_err(Clone::clone).and_then(|hook| check::hook(hook).map(|()| hook));
         match judged {
+            Ok(_) if before.is_none() && room == 0 => _ = left_out.insert(name.clone()),
             Ok(hook) => {
-                let before = previous.and_then(|previous| previous.hooks.get(name));
+                room -= usize::from(before.is_none());
                 chosen.insert(name.clone(), overlapping(before, hook, input.in_okta.get(name), input.now));
             }
             Err(message) => {
-                let before = previous.and_then(|previous| previous.hooks.get(name));
                 problems.push(Problem { at: At::Hook, name: name.clone(), message, kept: before.is_some() });
                 chosen.extend(before.map(|before| (name.clone(), before.clone())));
             }
         }
+    }
+    if !left_out.is_empty() {
+        let message = format!(
+            "{} hooks point at it; a gateway serves {MAX_HOOKS}. Not served: {}. Delete hooks, or point them at another \
+             TelephonyGateway",
+            chosen.len() + left_out.len(),
+            listed(&left_out)
+        );
+        let at = At::Gateway(About::TooManyHooks);
+        problems.push(Problem { at, name: input.gateway.clone(), message, kept: false });
     }
     chosen
 }
@@ -822,6 +880,63 @@ mod tests {
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
         assert_eq!(told(&compiled), [(At::Gateway(About::NoPolicy), "ns/gw", true)]);
+    }
+
+    #[test]
+    fn a_gateway_has_as_many_hooks_as_it_can_report_and_says_which_it_has_not() {
+        let mut world = World::good();
+        world.hooks = (1..=MAX_HOOKS).map(|number| (format!("h{number:03}"), Ok(hook()))).collect();
+        let full = world.compile(None);
+        assert_eq!((full.problems.len(), full.config.hooks.len()), (0, MAX_HOOKS));
+        // by its name it would be the first
+        world.hooks.insert("a".into(), Ok(hook()));
+        let more = world.compile(Some(&full.config));
+        assert_eq!(more.config.hooks, full.config.hooks, "nothing is lost for those that are served");
+        assert_eq!(told(&more), [(At::Gateway(About::TooManyHooks), "ns/gw", false)]);
+        let message = &more.problems[0].message;
+        assert!(message.starts_with("257 hooks") && message.contains("Not served: a. "), "{message}");
+        world.hooks.remove("h001");
+        let room = world.compile(Some(&more.config));
+        assert!(room.config.hooks.contains_key("a") && room.problems.is_empty());
+        // one of a release that knew no bound serves on
+        let mut beyond = full.config;
+        beyond.hooks.insert("a".into(), hook());
+        world.hooks.insert("h001".into(), Ok(hook()));
+        assert_eq!(world.compile(Some(&beyond)).config.hooks.len(), MAX_HOOKS + 1);
+    }
+
+    #[test]
+    fn a_gateway_has_as_many_carriers_as_it_can_report_and_says_which_it_has_not() {
+        let mut world = World::good();
+        let names: Vec<String> = (1..=MAX_CARRIERS).map(|number| format!("c{number:03}")).collect();
+        let one_each = |names: &[String]| -> RoutingPolicySpec {
+            let rules = names.iter().map(|name| json!({"name": name, "send": {"providers": [{"name": name}]}}));
+            serde_json::from_value(json!({"priority": 100, "rules": rules.collect::<Vec<_>>()})).unwrap()
+        };
+        world.providers.extend(names.iter().map(|name| (name.clone(), Ok(provider("https://c.example")))));
+        world.policies.insert("p".into(), Some(one_each(&names)));
+        let full = world.compile(None);
+        assert_eq!((full.problems.len(), full.config.providers.len()), (0, MAX_CARRIERS));
+        // tried before all others
+        let first = json!({"priority": 1, "rules": [{"name": "new", "send": {"providers": [{"name": "a"}, {"name": "c001"}]}}]});
+        world.policies.insert("q".into(), Some(serde_json::from_value(first).unwrap()));
+        let more = world.compile(Some(&full.config));
+        assert_eq!(more.config.providers, full.config.providers, "nothing is lost for those that serve");
+        assert_eq!(more.config.rules[0].action, Action::Send(vec!["c001".into()]));
+        let expected = [(At::Gateway(About::TooManyCarriers), "ns/gw", false), (At::Policy, "q", false)];
+        assert_eq!(told(&more), expected);
+        assert!(more.problems[0].message.starts_with("its rules send by 257 carriers"), "{:?}", more.problems[0]);
+        assert_eq!(faults(&more), []);
+        world.policies.insert("p".into(), Some(one_each(&names[..8])));
+        let room = world.compile(Some(&more.config));
+        assert_eq!((room.problems.len(), room.config.providers.len()), (0, 9));
+        // others in the place of all
+        let others: Vec<String> = (1..=MAX_CARRIERS).map(|number| format!("d{number:03}")).collect();
+        world.providers.extend(others.iter().map(|name| (name.clone(), Ok(provider("https://d.example")))));
+        world.policies.remove("q");
+        world.policies.insert("p".into(), Some(one_each(&others)));
+        let moved = world.compile(Some(&full.config));
+        assert_eq!((moved.problems.len(), moved.config.providers.len()), (0, MAX_CARRIERS));
     }
 
     #[test]

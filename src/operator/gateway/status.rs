@@ -97,6 +97,8 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         return match about {
             About::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
             About::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
+            About::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(told)),
+            About::TooManyCarriers => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
             About::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
         };
     }
@@ -305,6 +307,8 @@ mod tests {
         for (about, expected) in [
             (About::NoPolicy, "Ready False PolicyNotFound"),
             (About::TooManyPolicies, "Ready False TooManyPolicies"),
+            (About::TooManyHooks, "Ready False TooManyHooks"),
+            (About::TooManyCarriers, "Ready False TooManyCarriers"),
             (About::Timing, "Ready False InvalidSpec"),
         ] {
             let mut seen = seen();
