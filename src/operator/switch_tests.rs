@@ -658,6 +658,30 @@ async fn an_outage_that_okta_confirms_and_the_standby_shares_is_not_taken_for_bl
 }
 
 #[tokio::test(start_paused = true)]
+async fn cooldown_and_budget_are_the_same_for_the_next_leader() {
+    for (budget, cooldown, window, reason) in
+        [(1, "10s", "1h", "BudgetSpent"), (9, "1h", "1h", "Cooldown"), (9, "1h", "1m", "Cooldown")]
+    {
+        let mut world = scene(|switch| {
+            switch["spec"]["budget"] = json!({"switches": budget, "window": window});
+            switch["spec"]["cooldown"] = json!(cooldown);
+        });
+        looks(&mut world, 6).await;
+        serve(&world, "a", false);
+        looks(&mut world, 8).await;
+        assert_eq!(active(&world), ["Acme b"]);
+        let (server, org) = (world.server.clone(), world.org.clone());
+        let mut next = World::between(server, org.clone(), Arc::new(org));
+        for _ in 0..20 {
+            serve(&next, "a", true);
+            serve(&next, "b", false);
+            looks(&mut next, 1).await;
+        }
+        assert_eq!((active(&next), condition(&next, PATH, "Held")), (vec!["Acme b".to_owned()], is("True", reason)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_person_acknowledged_the_next_leader_knows_too() {
     let mut world = scene(|switch| {
         switch["spec"]["budget"] = json!({"switches": 1});
