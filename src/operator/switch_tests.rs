@@ -682,6 +682,46 @@ async fn cooldown_and_budget_are_the_same_for_the_next_leader() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_annotation_that_came_with_a_restored_switch_switches_nothing() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 6).await;
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 2).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    annotate(&world, "hookswitch.dev/promote", "a/back");
+    looks(&mut world, 2).await;
+    // a backup of the time before, by a tool that leaves status out; and one that was found unfit first
+    for unfit in [false, true] {
+        let mut restored = world.server.get(PATH).unwrap();
+        restored["metadata"]["annotations"] = json!({"hookswitch.dev/promote": "b", "hookswitch.dev/failback": "1"});
+        restored.as_object_mut().unwrap().remove("status");
+        let hooks = restored["spec"]["hooks"].clone();
+        if unfit {
+            restored["spec"]["hooks"] = json!([{"name": "a"}, {"name": "misspelt"}]);
+        }
+        world.server.delete(PATH);
+        world.server.put(PATH, restored);
+        let (server, org) = (world.server.clone(), world.org.clone());
+        let mut next = World::between(server, org.clone(), Arc::new(org));
+        serve(&next, "a", true);
+        serve(&next, "b", true);
+        looks(&mut next, 1).await;
+        let mut object = next.server.get(PATH).unwrap();
+        object["spec"]["hooks"] = hooks;
+        next.server.put(PATH, object);
+        looks(&mut next, 6).await;
+        assert_eq!(active(&next), ["Acme a"], "unfit: {unfit}");
+        assert_eq!(status(&next)["handled"], json!({"promote": "b", "failback": "1"}));
+        annotate(&next, "hookswitch.dev/promote", "b/now");
+        looks(&mut next, 2).await;
+        assert_eq!(active(&next), ["Acme b"], "another value is asked now");
+        annotate(&next, "hookswitch.dev/promote", "a/again");
+        looks(&mut next, 2).await;
+        world = next;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_person_acknowledged_the_next_leader_knows_too() {
     let mut world = scene(|switch| {
         switch["spec"]["budget"] = json!({"switches": 1});
