@@ -117,6 +117,8 @@ reasons! {
         OktaRefused,
         /// Okta did not give an answer that can be believed; its state is read back and the call tried again.
         OktaUnclear,
+        /// Something answers in the place of Okta's API: a proxy, a firewall, or Okta's own block of an address.
+        NotOkta,
         /// Okta does not accept the API token.
         TokenRejected,
         /// The token's admin may not do what is needed.

@@ -93,6 +93,9 @@ pub(crate) const INVALID_SESSION: &str = "E0000005";
 /// E0000015, with 401: the org has not the feature.
 pub(crate) const FEATURE_NOT_ENABLED: &str = "E0000015";
 
+/// The stable word for an answer that is not Okta's.
+pub const NOT_OKTA: &str = "NotOkta";
+
 /// What a 403 is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
@@ -200,7 +203,8 @@ impl Failure {
             Self::Forbidden { .. } => "OktaForbidden",
             Self::NotFound => "OktaNotFound",
             Self::Server { .. } => "OktaServerError",
-            Self::NotOkta { .. } | Self::Unclear { .. } => "OktaAnswerUnclear",
+            Self::NotOkta { .. } => NOT_OKTA,
+            Self::Unclear { .. } => "OktaAnswerUnclear",
             Self::Unreachable { .. } => "OktaUnreachable",
         }
     }

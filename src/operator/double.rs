@@ -324,6 +324,8 @@ struct OrgStored {
     contents: Vec<(HookId, HookContent)>,
     calls: Vec<&'static str>,
     failure: Option<Failure>,
+    /// Calls that a firewall refuses in its place.
+    intercepted: &'static [&'static str],
     /// How long its answers take.
     slow: std::time::Duration,
     /// The org's id, when it is another than `00o1`.
@@ -458,6 +460,11 @@ impl Org {
     }
 
     /// Fails every call from now on.
+    /// Lets a firewall refuse these calls in the org's place.
+    pub fn intercept(&self, calls: &'static [&'static str]) {
+        self.inner.lock().unwrap().intercepted = calls;
+    }
+
     pub fn fail(&self, failure: Option<Failure>) {
         self.inner.lock().unwrap().failure = failure;
     }
@@ -482,6 +489,7 @@ impl Org {
         let (rate, outcome) = match (spent, org.failure.clone()) {
             (Err((failure, rate)), _) => (Some(rate), Err(failure)),
             (Ok(rate), Some(failure)) => (rate, Err(failure)),
+            (Ok(rate), None) if org.intercepted.contains(&verb) => (rate, Err(Failure::NotOkta { status: 403 })),
             (Ok(rate), None) => (rate, act(&mut org)),
         };
         let outcome = outcome.map(|value| Answer { value, request_id: None, rate });

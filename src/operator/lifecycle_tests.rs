@@ -263,6 +263,37 @@ async fn with_the_token_gone_a_deletion_gives_up_after_some_minutes_and_says_so(
 }
 
 #[tokio::test(start_paused = true)]
+async fn changes_that_a_firewall_refuses_are_told_at_the_org_tried_seldom_and_hold_no_deletion_for_ever() {
+    let mut world = owed(&[("main", "Active")]).await;
+    let ready = |world: &World| condition(world, &format!("{ORGS}/acme"), "Ready");
+    world.org.intercept(&["replace", "deactivate", "delete"]);
+    change(&world, "main", |spec| spec["headers"] = json!([{"name": "X-Env", "value": "prod"}]));
+    world.org.calls();
+    for _ in 0..60 {
+        settle_once(&mut world, "main").await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let tried = world.org.calls().iter().filter(|call| **call == "replace").count();
+    assert!((5..=9).contains(&tried), "{tried} times in a minute");
+    assert_eq!(ready(&world), is("False", "NotOkta"));
+    world.org.intercept(&["deactivate", "delete"]);
+    for _ in 0..60 {
+        settle_once(&mut world, "main").await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(ready(&world), is("True", "Ready"));
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::from_secs(301));
+    for _ in 0..90 {
+        if exists(&world, "main") {
+            settle_once(&mut world, "main").await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+    assert!(!exists(&world, "main"), "it would be held for as long as the firewall is there");
+    assert_eq!(active(&world), ["Acme main"], "it is left in Okta, and that is told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_namespace_that_goes_is_never_held() {
     let mut world = owed(&[("main", "Active")]).await;
     let path = "/api/v1/namespaces/otp";

@@ -88,7 +88,7 @@ pub async fn act(
         let before = state.run(begun);
         let report = run::run(&task.plan, &task.desired.org, calls, Budget::default(), &may_write).await;
         state.ran(before, report.finished, Instant::now());
-        state.ended(report.audit.iter().any(is_unclear), Instant::now());
+        state.ended(report.audit.iter().rev().find_map(unclear), Instant::now());
         take_in(&ctx, &report, &task, begun, &mut state);
         settle(&ctx, &report, &task);
         (report, state)
@@ -96,9 +96,14 @@ pub async fn act(
     running.await.ok()
 }
 
-/// Whether it is not known what became of a change.
-fn is_unclear(entry: &AuditEntry) -> bool {
-    matches!(entry.result, AuditResult::Unclear(_)) && !matches!(entry.verb, Verb::Read | Verb::ReadBack)
+/// What was said of a change of which it is not known what became.
+fn unclear(entry: &AuditEntry) -> Option<(&'static str, String)> {
+    match entry.result {
+        AuditResult::Unclear(reason) if !matches!(entry.verb, Verb::Read | Verb::ReadBack) => {
+            Some((reason, entry.message.clone().unwrap_or_default()))
+        }
+        _ => None,
+    }
 }
 
 fn take_in(ctx: &Context, report: &Report, task: &Task, begun: Instant, state: &mut State) {

@@ -101,7 +101,7 @@ impl Reconcile for OktaOrg {
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
         let state = Arc::clone(&session.state).lock_owned().await;
         let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
-        let (found, hooks, wait) = pass.look(access).await?;
+        let (mut found, hooks, wait) = pass.look(access).await?;
 
         // what is not known now is not forgotten: hooks keep what was last said of them
         let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
@@ -113,6 +113,7 @@ impl Reconcile for OktaOrg {
             switches_of(&ctx, &object, &hooks)
         };
         let state = pass.state_mut()?;
+        found.problem = found.problem.or_else(|| state.hindrance());
         if let (InUse::Ours(active), Some((_, at))) = (&in_use, &state.observed) {
             carried::seen(&mut state.carried, active, *at);
         }
@@ -334,6 +335,9 @@ impl<'c> Pass<'c> {
         }
         let views = self.views(&plan, &declared)?;
         let idle = plan.moves.is_empty();
+        if idle {
+            self.state_mut()?.idle();
+        }
         if idle && is_in_place(&plan, &declared) {
             self.state_mut()?.rested = true;
         }

@@ -15,9 +15,8 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
     let key = &org.spec.auth.api_token.secret_ref;
     match &error.failure {
         Failure::Unreachable { .. } => Problem::passing(Ready::OktaUnreachable, error.to_string()),
-        Failure::NotOkta { .. } | Failure::Server { .. } | Failure::Unclear { .. } => {
-            Problem::passing(Ready::OktaUnclear, error.to_string())
-        }
+        Failure::Server { .. } | Failure::Unclear { .. } => Problem::passing(Ready::OktaUnclear, error.to_string()),
+        Failure::NotOkta { .. } => Problem::passing(Ready::NotOkta, error.to_string()),
         Failure::RateLimited { .. } => rate_limited(),
         Failure::Unauthorized => Problem::lasting(
             Ready::TokenRejected,
@@ -73,7 +72,7 @@ mod tests {
         let org = OktaOrg::new("acme", serde_json::from_value(spec).unwrap());
         for (code, reason) in [
             (Some("E0000006"), Ready::PermissionDenied),
-            (None, Ready::OktaUnclear),
+            (None, Ready::NotOkta),
             (Some("E0000247"), Ready::OktaRefused),
             (Some("E0000038"), Ready::OktaRefused),
         ] {
