@@ -153,10 +153,7 @@ fn configuration(sandbox: &Sandbox) -> GatewayConfig {
             certificate: report.cert.pem(),
             key: report.signing_key.serialize_pem().as_str().into(),
         },
-        hooks: BTreeMap::from([(
-            "h".to_owned(),
-            Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None },
-        )]),
+        hooks: BTreeMap::from([("h".to_owned(), Hook::new("authorization".into(), vec![SECRET.into()]))]),
         providers: ["one", "two"].map(|name| (name.to_owned(), provider(name))).into(),
         rules: vec![Rule {
             policy: "p".into(),

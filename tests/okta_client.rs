@@ -100,7 +100,6 @@ async fn each_status_is_the_failure_it_means() {
     let cases = [
         (400, "OktaRefused", TookEffect::No),
         (409, "OktaRefused", TookEffect::No),
-        (302, "OktaRefused", TookEffect::No),
         (401, "OktaUnauthorized", TookEffect::No),
         (403, "OktaForbidden", TookEffect::No),
         (404, "OktaNotFound", TookEffect::No),
@@ -109,9 +108,47 @@ async fn each_status_is_the_failure_it_means() {
         (503, "OktaServerError", TookEffect::Unknown),
     ];
     for (status, reason, took_effect) in cases {
-        let error = failed_create(answer(status, "X-Okta-Request-Id: req1\r\n", "not json at all")).await;
+        let error = failed_create(answer(status, "X-Okta-Request-Id: req1\r\n", r#"{"errorCode":"E0000001"}"#)).await;
         assert_eq!((error.reason(), error.took_effect()), (reason, took_effect), "{status}");
         assert_eq!(error.request_id.as_ref().map(RequestId::as_str), Some("req1"));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_without_oktas_own_error_is_nobodys_word() {
+    let bodies = [
+        "not json at all",
+        "",
+        "<html>\r\n<head><title>403 Forbidden</title></head>\r\n<body></body></html>",
+        r#"{"message":"Forbidden"}"#,
+        r#"{"errorCode":"ACCESS_DENIED","errorSummary":"blocked by policy"}"#,
+        r#"{"error":{"errorCode":"E0000006"}}"#,
+    ];
+    for status in [302, 400, 401, 403, 404, 405, 407, 409, 451] {
+        for body in bodies {
+            let error = failed_create(answer(status, "", body)).await;
+            assert_eq!(error.failure, Failure::NotOkta { status }, "{status} {body}");
+            assert_eq!(error.took_effect(), TookEffect::Unknown);
+        }
+        let cut = format!("HTTP/1.1 {status} X\r\ncontent-length: 99\r\n\r\n{{\"errorCode\":").into_bytes();
+        assert_eq!(failed_create(Reply::Bytes(cut)).await.failure, Failure::NotOkta { status }, "{status} cut off");
+    }
+    let server = serve(vec![answer(404, "", "<html>no such page</html>"), answer(204, "", "")]).await;
+    let deleted = server.client.delete(&id()).await.map(drop).map_err(|error| error.failure);
+    assert_eq!(deleted, Err(Failure::NotOkta { status: 404 }), "what a proxy does not find may be in Okta");
+}
+
+#[tokio::test]
+async fn who_limits_the_rate_before_okta_is_heeded_for_a_minute_at_most() {
+    for (headers, body, seconds) in [
+        ("Retry-After: 3600\r\n", "<html>429 Too Many Requests</html>", 60),
+        ("Retry-After: 7\r\n", "", 7),
+        ("", "", 60),
+        ("Retry-After: 3600\r\n", r#"{"errorCode":"E0000047"}"#, 3_600),
+    ] {
+        let error = failed_create(answer(429, headers, body)).await;
+        let wait = Duration::from_secs(seconds);
+        assert_eq!(error.failure, Failure::RateLimited { wait, concurrency: false }, "{headers} {body}");
     }
 }
 
@@ -122,7 +159,7 @@ async fn a_refusal_tells_code_summary_and_causes_bounded_and_without_what_was_se
     let body = format!(r#"{{"errorCode":"E0000001","errorSummary":"{summary}","errorCauses":{causes}}}"#);
     let error = failed_create(answer(400, "", &body)).await;
     let Failure::Refused { status, code, summary, causes } = error.failure else { panic!("{error}") };
-    assert_eq!((status, code.as_deref()), (400, Some("E0000001")));
+    assert_eq!((status, &*code), (400, "E0000001"));
     assert!(summary.starts_with("Api validation failed: [secret] xxx"), "{summary}");
     assert_eq!(summary.chars().count(), 300);
     assert_eq!(causes, ["SSWS [secret] bad", "[secret]"]);
@@ -208,7 +245,7 @@ async fn what_was_never_sent_is_unreachable() {
 async fn a_redirect_is_not_followed() {
     let server = serve(vec![answer(302, "Location: /elsewhere\r\n", ""), answer(200, "", "[]")]).await;
     let error = server.client.list_hooks().await.unwrap_err();
-    assert_eq!(error.reason(), "OktaRefused");
+    assert_eq!(error.failure, Failure::NotOkta { status: 302 });
     assert!(error.to_string().contains("redirect"));
     assert_eq!(server.requests().len(), 1);
 }
@@ -267,7 +304,7 @@ async fn execute_sends_the_body_and_returns_what_the_hook_said() {
     let request = &server.requests()[0];
     assert!(request.starts_with("POST /api/v1/inlineHooks/cal1/execute ") && request.ends_with(r#"{"eventId":"e1"}"#));
     let error = server.client.execute(&id(), &body, Duration::from_secs(7)).await.unwrap_err();
-    assert!(matches!(error.failure, Failure::Refused { code: Some(code), .. } if *code == *"E0000135"));
+    assert!(matches!(error.failure, Failure::Refused { code, .. } if *code == *"E0000135"));
 }
 
 #[tokio::test]

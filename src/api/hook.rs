@@ -203,7 +203,7 @@ pub struct TelephonyHookStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub url: Option<String>,
-    /// Keyed hash of the secret that was last applied in Okta; Okta never returns the secret itself.
+    /// Keyed hash of the secret that was last applied in Okta and of its header; Okta never returns the secret itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub applied_secret_mark: Option<String>,

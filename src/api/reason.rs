@@ -83,6 +83,10 @@ reasons! {
         PolicyNotReady,
         /// More policies are selected than a gateway can have.
         TooManyPolicies,
+        /// More hooks point at a gateway than it can have; those that it served before are served on.
+        TooManyHooks,
+        /// A gateway's rules send by more carriers than it can have; those that it had before serve on.
+        TooManyCarriers,
         /// The compiled configuration does not fit into a Secret; the last good one stays in force.
         ConfigTooLarge,
         /// The configuration in its Secret cannot be read by this release; it is left alone.
@@ -113,6 +117,8 @@ reasons! {
         OktaRefused,
         /// Okta did not give an answer that can be believed; its state is read back and the call tried again.
         OktaUnclear,
+        /// Something answers in the place of Okta's API: a proxy, a firewall, or Okta's own block of an address.
+        NotOkta,
         /// Okta does not accept the API token.
         TokenRejected,
         /// The token's admin may not do what is needed.

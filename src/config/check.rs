@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt};
 use http::HeaderName;
 use url::Url;
 
-use super::document::{Action, GatewayConfig, Hook, Provider, Report, Rule, Timing};
+use super::document::{Action, Credential, GatewayConfig, Hook, Provider, Report, Rule, Timing};
 use crate::message::Secret;
 
 /// The longest deadline that leaves Okta's three seconds room for the way back.
@@ -131,14 +131,15 @@ pub fn timing(timing: &Timing) -> Result<(), String> {
 /// # Errors
 /// What is wrong; never the secret.
 pub fn hook(hook: &Hook) -> Result<(), String> {
-    let can_be_sent = |secret: &Secret<String>| {
-        let text = secret.expose();
+    let can_be_sent = |credential: Credential| {
+        let text = credential.secret.expose();
         !text.is_empty() && text.trim() == text && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
     };
-    if HeaderName::from_bytes(hook.header.as_bytes()).is_err() {
+    let is_name = |credential: Credential| HeaderName::from_bytes(credential.header.as_bytes()).is_ok();
+    if HeaderName::from_bytes(hook.header.as_bytes()).is_err() || !hook.credentials().all(is_name) {
         return Err("the name of the secret's header is not one that HTTP allows".to_owned());
     }
-    if hook.secrets.is_empty() || !hook.secrets.iter().all(can_be_sent) {
+    if hook.secrets.is_empty() || !hook.credentials().all(can_be_sent) {
         return Err("no secret, or one that no header can carry".to_owned());
     }
     Ok(())
@@ -206,8 +207,13 @@ mod tests {
     fn a_hook_that_nobody_or_anybody_could_call_is_at_fault() {
         let of = |header: &str, secrets: &[&str]| {
             let secrets = secrets.iter().map(|secret| Secret::from(*secret)).collect();
-            hook(&Hook { header: header.to_owned(), secrets, retire_at: None, okta_id: None }).is_ok()
+            hook(&Hook::new(header.to_owned(), secrets)).is_ok()
         };
+        let formerly = |header: &str, secret: &str| {
+            let former = vec![Credential { header: header.to_owned(), secret: secret.into() }];
+            hook(&Hook { former, ..Hook::new("authorization".to_owned(), vec!["a secret".into()]) }).is_ok()
+        };
+        assert!(formerly("x-secret", "before") && !formerly("x-secret", "") && !formerly("x secret", "before"));
         assert!(of("authorization", &["Bearer secret"]) && of("auth_secret", &["a", "b"]));
         for (header, secrets) in [
             ("authorization", &[][..]),

@@ -11,7 +11,8 @@ use ipnet::IpNet;
 
 use super::{
     check::{self, DEFAULT_TIMING, Judges},
-    document::{ABSENT, Action, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing},
+    document::{ABSENT, Action, Credential, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing},
+    report::{MAX_CARRIERS, MAX_HOOKS},
 };
 use crate::{
     api::{OnAmbiguous as Declared, RoutingPolicySpec, RoutingRule, TelephonyGatewaySpec},
@@ -24,8 +25,9 @@ pub const MAX_POLICIES: usize = 16;
 /// The place of rules whose policy is gone, when the release that wrote them did not say theirs.
 const DEFAULT_PRIORITY: i32 = 100;
 
-/// The most secrets of one hook that are valid at once.
-pub const MAX_SECRETS: usize = 3;
+/// The most secrets of one hook that are valid at once: what is declared, what Okta has, and what was between. A call to Okta
+/// without a clear end may have brought any of these there.
+pub const MAX_SECRETS: usize = 8;
 
 /// How long an older secret stays valid once Okta has the new one.
 pub const OVERLAP_S: i64 = 600;
@@ -45,8 +47,8 @@ pub struct Input<'a> {
     pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Hooks that target the gateway, or what is wrong with them. Each has the one secret that is declared now.
     pub hooks: BTreeMap<String, Result<Hook, String>>,
-    /// Hooks whose declared secret Okta is known to have, or that are not in Okta.
-    pub applied: BTreeSet<String>,
+    /// What Okta has of them; of one that is not here that is not known.
+    pub in_okta: BTreeMap<String, InOkta>,
     /// Seconds since 1970.
     pub now: i64,
     /// Credentials of the report.
@@ -59,6 +61,15 @@ pub struct Input<'a> {
     pub proxy_exceptions: Vec<String>,
     /// PEM certificates that the installation trusts besides the public ones.
     pub extra_roots: Option<String>,
+}
+
+/// What Okta calls a hook with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InOkta {
+    /// Nothing: the hook is not in Okta, and whoever else calls it is told by its declaration.
+    Nothing,
+    /// This, by Okta's last definite answer.
+    Has(Credential),
 }
 
 /// The kind of object a problem is about.
@@ -81,6 +92,10 @@ pub enum About {
     NoPolicy,
     /// It selects more policies than it can have.
     TooManyPolicies,
+    /// More hooks point at it than it can have.
+    TooManyHooks,
+    /// Its rules send by more carriers than it can have.
+    TooManyCarriers,
     /// Its times do not fit together.
     Timing,
 }
@@ -173,6 +188,44 @@ fn timing(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Ve
     before.unwrap_or(DEFAULT_TIMING)
 }
 
+/// The carriers that there is no room for. Those that serve already have theirs; others by the order of the rules that send
+/// by them.
+fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeSet<String> {
+    let mut policies: Vec<_> = input.policies.iter().filter_map(|(name, spec)| Some(((*spec)?, name))).collect();
+    policies.sort_by_key(|(spec, name)| (spec.priority(), *name));
+    let sends = policies.iter().flat_map(|(spec, _)| &spec.rules).filter_map(|rule| rule.send.as_ref());
+    let named = sends.flat_map(|send| &send.providers).map(|provider| &provider.name);
+    let wanted: Vec<&String> = named.filter(|name| available(previous, input, name)).collect();
+    let serves = |name: &String| previous.is_some_and(|previous| previous.providers.contains_key(name));
+    let mut within: BTreeSet<&String> = wanted.iter().copied().filter(|name| serves(name)).collect();
+    let mut left_out = BTreeSet::new();
+    for name in wanted {
+        if within.len() < MAX_CARRIERS {
+            within.insert(name);
+        } else if !within.contains(name) {
+            left_out.insert(name.clone());
+        }
+    }
+    if !left_out.is_empty() {
+        let message = format!(
+            "its rules send by {} carriers; a gateway takes {MAX_CARRIERS}. Without {}: name fewer, or move some of its \
+             policies to another TelephonyGateway",
+            within.len() + left_out.len(),
+            listed(&left_out)
+        );
+        let at = At::Gateway(About::TooManyCarriers);
+        problems.push(Problem { at, name: input.gateway.clone(), message, kept: false });
+    }
+    left_out
+}
+
+/// Some names, for people.
+fn listed(names: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
 /// The rules of all policies, ordered by priority and then by name.
 fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> Vec<Rule> {
     let whole = if input.policies.len() > MAX_POLICIES {
@@ -190,6 +243,7 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         let rules = previous.map(|previous| previous.rules.clone()).unwrap_or_default();
         return as_far_as_there(rules, |carrier| remembered(previous, input, carrier));
     }
+    let left_out = left_out(previous, input, problems);
     let mut ordered: Vec<(i32, &String, Vec<Rule>)> = Vec::new();
     for (name, spec) in &input.policies {
         let before = rules_of(previous, name);
@@ -203,7 +257,7 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
             continue;
         };
         let now: Vec<Rule> = spec.rules.iter().map(|rule| translate(name, spec.priority(), rule)).collect();
-        let is_there = |carrier: &str| available(previous, input, carrier);
+        let is_there = |carrier: &str| available(previous, input, carrier) && !left_out.contains(carrier);
         let Some(wrong) = wrong_with(&now, is_there) else {
             ordered.push((spec.priority(), name, now));
             continue;
@@ -343,46 +397,67 @@ fn providers(
     chosen
 }
 
+/// The hooks that point at the gateway. Those that are served already have their place; others while there is room.
 fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, Hook> {
-    let mut chosen = BTreeMap::new();
+    let known = |name: &String| previous.and_then(|previous| previous.hooks.get(name));
+    let (mut chosen, mut left_out) = (BTreeMap::new(), BTreeSet::new());
+    let mut room = MAX_HOOKS.saturating_sub(input.hooks.keys().filter(|name| known(name).is_some()).count());
     for (name, hook) in &input.hooks {
+        let before = known(name);
         let judged = hook.as_ref().map_err(Clone::clone).and_then(|hook| check::hook(hook).map(|()| hook));
         match judged {
+            Ok(_) if before.is_none() && room == 0 => _ = left_out.insert(name.clone()),
             Ok(hook) => {
-                let before = previous.and_then(|previous| previous.hooks.get(name));
-                chosen.insert(name.clone(), overlapping(before, hook, input.applied.contains(name), input.now));
+                room -= usize::from(before.is_none());
+                chosen.insert(name.clone(), overlapping(before, hook, input.in_okta.get(name), input.now));
             }
             Err(message) => {
-                let before = previous.and_then(|previous| previous.hooks.get(name));
                 problems.push(Problem { at: At::Hook, name: name.clone(), message, kept: before.is_some() });
                 chosen.extend(before.map(|before| (name.clone(), before.clone())));
             }
         }
     }
+    if !left_out.is_empty() {
+        let message = format!(
+            "{} hooks point at it; a gateway serves {MAX_HOOKS}. Not served: {}. Delete hooks, or point them at another \
+             TelephonyGateway",
+            chosen.len() + left_out.len(),
+            listed(&left_out)
+        );
+        let at = At::Gateway(About::TooManyHooks);
+        problems.push(Problem { at, name: input.gateway.clone(), message, kept: false });
+    }
     chosen
 }
 
-/// A hook with the secrets that Okta may still send: the older ones stay until [`OVERLAP_S`] after Okta took the new one.
-fn overlapping(before: Option<&Hook>, declared: &Hook, applied: bool, now: i64) -> Hook {
-    let mut hook = declared.clone();
-    let Some(before) = before.filter(|before| before.header == declared.header) else { return hook };
-    let older: Vec<_> = before
-        .secrets
-        .iter()
-        .filter(|secret| !declared.secrets.contains(secret))
-        .take(MAX_SECRETS - 1)
-        .cloned()
-        .collect();
+/// A hook with what Okta may still send beside what is declared: another secret, or one by another header. It stays until
+/// [`OVERLAP_S`] after Okta took what is declared. What Okta was last known to have is never among those that are left out.
+fn overlapping(before: Option<&Hook>, declared: &Hook, in_okta: Option<&InOkta>, now: i64) -> Hook {
+    let (Some(before), Some(first)) = (before, declared.credentials().next()) else { return declared.clone() };
+    let mut older: Vec<Credential> = before.credentials().filter(|one| *one != first).collect();
     if older.is_empty() {
-        return hook;
+        return declared.clone();
     }
-    let known = before.secrets.first() == declared.secrets.first();
+    let (pinned, applied) = match in_okta {
+        Some(InOkta::Nothing) => (None, true),
+        Some(InOkta::Has(one)) => (Some(one.clone()), *one == first),
+        None => (before.credentials().nth(before.pinned), false),
+    };
+    let known = before.credentials().next().as_ref() == Some(&first);
     let retire_at = applied.then(|| before.retire_at.filter(|_| known).unwrap_or(now + OVERLAP_S));
     if retire_at.is_some_and(|at| at <= now) {
-        return hook;
+        return declared.clone();
     }
-    hook.secrets.extend(older);
-    hook.retire_at = retire_at;
+    while older.len() >= MAX_SECRETS
+        && let Some(oldest) = older.iter().rposition(|one| Some(one) != pinned.as_ref())
+    {
+        older.remove(oldest);
+    }
+    let (of_header, former): (Vec<_>, Vec<_>) = older.into_iter().partition(|one| one.header == first.header);
+    let secrets = std::iter::once(first).chain(of_header).map(|one| one.secret).collect();
+    let mut hook = Hook { secrets, former, retire_at, ..declared.clone() };
+    let place = hook.credentials().position(|one| Some(one) == pinned).unwrap_or_default();
+    hook.pinned = place;
     hook
 }
 
@@ -405,7 +480,7 @@ mod tests {
     }
 
     fn hook() -> Hook {
-        Hook { header: "authorization".into(), secrets: vec!["secret".into()], retire_at: None, okta_id: None }
+        Hook::new("authorization".into(), vec!["secret".into()])
     }
 
     fn spec() -> TelephonyGatewaySpec {
@@ -425,8 +500,18 @@ mod tests {
         policies: BTreeMap<String, Option<RoutingPolicySpec>>,
         providers: BTreeMap<String, Result<Provider, String>>,
         hooks: BTreeMap<String, Result<Hook, String>>,
-        applied: bool,
+        okta: Okta,
         now: i64,
+    }
+
+    /// What Okta has of every hook.
+    enum Okta {
+        /// What is declared.
+        All,
+        /// Nobody knows.
+        Unknown,
+        /// This.
+        Has(Credential),
     }
 
     impl World {
@@ -438,9 +523,21 @@ mod tests {
                     .map(|name| (name.to_owned(), Ok(provider(&format!("https://{name}.example")))))
                     .into(),
                 hooks: [("h".to_owned(), Ok(hook()))].into(),
-                applied: true,
+                okta: Okta::All,
                 now: 0,
             }
+        }
+
+        fn has(&self, hook: &Result<Hook, String>) -> Option<InOkta> {
+            match &self.okta {
+                Okta::All => hook.as_ref().ok()?.credentials().next().map(InOkta::Has),
+                Okta::Unknown => None,
+                Okta::Has(one) => Some(InOkta::Has(one.clone())),
+            }
+        }
+
+        fn declare(&mut self, header: &str, secret: &str) {
+            self.hooks.insert("h".into(), Ok(Hook::new(header.into(), vec![secret.into()])));
         }
 
         fn compile(&self, previous: Option<&GatewayConfig>) -> Compiled {
@@ -451,7 +548,7 @@ mod tests {
                 policies: self.policies.iter().map(|(name, spec)| (name.clone(), spec.as_ref())).collect(),
                 providers: self.providers.clone(),
                 hooks: self.hooks.clone(),
-                applied: self.hooks.keys().filter(|_| self.applied).cloned().collect(),
+                in_okta: self.hooks.iter().filter_map(|(name, hook)| Some((name.clone(), self.has(hook)?))).collect(),
                 now: self.now,
                 report: Report { token: "a-token-of-the-report".into(), certificate: "c".into(), key: "k".into() },
                 allowed_cidrs: vec![],
@@ -484,7 +581,7 @@ mod tests {
         let secrets = |config: &GatewayConfig| {
             config.hooks["h"].secrets.iter().map(|secret| secret.expose().clone()).collect::<Vec<_>>()
         };
-        (world.applied, world.now) = (false, 1_000);
+        (world.okta, world.now) = (Okta::Unknown, 1_000);
         let both = world.compile(Some(&before)).config;
         assert_eq!(secrets(&both), ["new", "secret"]);
         world.now = 100_000;
@@ -494,7 +591,7 @@ mod tests {
             (vec!["new".to_owned(), "secret".to_owned()], None),
             "Okta may not have it yet"
         );
-        world.applied = true;
+        world.okta = Okta::All;
         let dated = world.compile(Some(&still)).config;
         assert_eq!(dated.hooks["h"].retire_at, Some(100_600));
         world.now = 100_599;
@@ -504,17 +601,65 @@ mod tests {
         assert_eq!((secrets(&over), over.hooks["h"].retire_at), (vec!["new".to_owned()], None));
     }
 
+    /// What the hook takes, as `header secret`.
+    fn taken(config: &GatewayConfig) -> Vec<String> {
+        config.hooks["h"].credentials().map(|one| format!("{} {}", one.header, one.secret.expose())).collect()
+    }
+
+    fn credential(header: &str, secret: &str) -> Credential {
+        Credential { header: header.into(), secret: secret.into() }
+    }
+
     #[test]
-    fn one_secret_after_another_leaves_the_last_three() {
+    fn a_secret_stays_valid_by_its_older_header_until_okta_has_had_the_new_one_for_ten_minutes() {
         let mut world = World::good();
-        let mut config = world.compile(None).config;
-        world.applied = false;
-        for secret in ["b", "c", "d", "e"] {
-            world.hooks.insert("h".into(), Ok(Hook { secrets: vec![secret.into()], ..hook() }));
-            config = world.compile(Some(&config)).config;
+        let before = world.compile(None).config;
+        world.declare("x-secret", "secret");
+        (world.okta, world.now) = (Okta::Has(credential("authorization", "secret")), 1_000);
+        let both = world.compile(Some(&before)).config;
+        assert_eq!(taken(&both), ["x-secret secret", "authorization secret"]);
+        assert_eq!((both.hooks["h"].retire_at, world.compile(Some(&both)).config == both), (None, true));
+        world.okta = Okta::All;
+        let dated = world.compile(Some(&both)).config;
+        assert_eq!((taken(&dated), dated.hooks["h"].retire_at), (taken(&both), Some(1_600)));
+        world.now = 1_600;
+        assert_eq!(taken(&world.compile(Some(&dated)).config), ["x-secret secret"]);
+    }
+
+    #[test]
+    fn a_header_that_is_changed_back_is_accepted_all_the_time() {
+        let mut world = World::good();
+        let before = world.compile(None).config;
+        world.okta = Okta::Has(credential("authorization", "secret"));
+        world.declare("x-secret", "secret");
+        let there = world.compile(Some(&before)).config;
+        world.declare("authorization", "secret");
+        let back = world.compile(Some(&there)).config;
+        assert_eq!(taken(&back), ["authorization secret", "x-secret secret"]);
+    }
+
+    #[test]
+    fn what_okta_has_is_accepted_however_many_changes_follow() {
+        // by a definite answer, and when the last one was not clear
+        for unclear in [false, true] {
+            let mut world = World::good();
+            let mut config = world.compile(None).config;
+            world.okta = Okta::Has(credential("authorization", "secret"));
+            for change in 0..30 {
+                let header = if change % 3 == 0 { "authorization" } else { "x-secret" };
+                world.declare(header, &format!("secret-{change}"));
+                config = world.compile(Some(&config)).config;
+                assert_eq!(world.compile(Some(&config)).config, config, "{change}: it is written once");
+                let taken = taken(&config);
+                assert!(taken[0] == format!("{header} secret-{change}") && taken.len() <= MAX_SECRETS, "{taken:?}");
+                assert!(taken.contains(&"authorization secret".to_owned()), "{change}: {taken:?}");
+                assert_eq!(faults(&Compiled { config: config.clone(), problems: vec![] }), []);
+                if unclear {
+                    world.okta = Okta::Unknown;
+                }
+            }
+            assert_eq!(taken(&config).len(), MAX_SECRETS, "{:?}", taken(&config));
         }
-        let secrets: Vec<&str> = config.hooks["h"].secrets.iter().map(|secret| secret.expose().as_str()).collect();
-        assert_eq!(secrets, ["e", "d", "c"]);
     }
 
     #[test]
@@ -735,6 +880,63 @@ mod tests {
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
         assert_eq!(told(&compiled), [(At::Gateway(About::NoPolicy), "ns/gw", true)]);
+    }
+
+    #[test]
+    fn a_gateway_has_as_many_hooks_as_it_can_report_and_says_which_it_has_not() {
+        let mut world = World::good();
+        world.hooks = (1..=MAX_HOOKS).map(|number| (format!("h{number:03}"), Ok(hook()))).collect();
+        let full = world.compile(None);
+        assert_eq!((full.problems.len(), full.config.hooks.len()), (0, MAX_HOOKS));
+        // by its name it would be the first
+        world.hooks.insert("a".into(), Ok(hook()));
+        let more = world.compile(Some(&full.config));
+        assert_eq!(more.config.hooks, full.config.hooks, "nothing is lost for those that are served");
+        assert_eq!(told(&more), [(At::Gateway(About::TooManyHooks), "ns/gw", false)]);
+        let message = &more.problems[0].message;
+        assert!(message.starts_with("257 hooks") && message.contains("Not served: a. "), "{message}");
+        world.hooks.remove("h001");
+        let room = world.compile(Some(&more.config));
+        assert!(room.config.hooks.contains_key("a") && room.problems.is_empty());
+        // one of a release that knew no bound serves on
+        let mut beyond = full.config;
+        beyond.hooks.insert("a".into(), hook());
+        world.hooks.insert("h001".into(), Ok(hook()));
+        assert_eq!(world.compile(Some(&beyond)).config.hooks.len(), MAX_HOOKS + 1);
+    }
+
+    #[test]
+    fn a_gateway_has_as_many_carriers_as_it_can_report_and_says_which_it_has_not() {
+        let mut world = World::good();
+        let names: Vec<String> = (1..=MAX_CARRIERS).map(|number| format!("c{number:03}")).collect();
+        let one_each = |names: &[String]| -> RoutingPolicySpec {
+            let rules = names.iter().map(|name| json!({"name": name, "send": {"providers": [{"name": name}]}}));
+            serde_json::from_value(json!({"priority": 100, "rules": rules.collect::<Vec<_>>()})).unwrap()
+        };
+        world.providers.extend(names.iter().map(|name| (name.clone(), Ok(provider("https://c.example")))));
+        world.policies.insert("p".into(), Some(one_each(&names)));
+        let full = world.compile(None);
+        assert_eq!((full.problems.len(), full.config.providers.len()), (0, MAX_CARRIERS));
+        // tried before all others
+        let first = json!({"priority": 1, "rules": [{"name": "new", "send": {"providers": [{"name": "a"}, {"name": "c001"}]}}]});
+        world.policies.insert("q".into(), Some(serde_json::from_value(first).unwrap()));
+        let more = world.compile(Some(&full.config));
+        assert_eq!(more.config.providers, full.config.providers, "nothing is lost for those that serve");
+        assert_eq!(more.config.rules[0].action, Action::Send(vec!["c001".into()]));
+        let expected = [(At::Gateway(About::TooManyCarriers), "ns/gw", false), (At::Policy, "q", false)];
+        assert_eq!(told(&more), expected);
+        assert!(more.problems[0].message.starts_with("its rules send by 257 carriers"), "{:?}", more.problems[0]);
+        assert_eq!(faults(&more), []);
+        world.policies.insert("p".into(), Some(one_each(&names[..8])));
+        let room = world.compile(Some(&more.config));
+        assert_eq!((room.problems.len(), room.config.providers.len()), (0, 9));
+        // others in the place of all
+        let others: Vec<String> = (1..=MAX_CARRIERS).map(|number| format!("d{number:03}")).collect();
+        world.providers.extend(others.iter().map(|name| (name.clone(), Ok(provider("https://d.example")))));
+        world.policies.remove("q");
+        world.policies.insert("p".into(), Some(one_each(&others)));
+        let moved = world.compile(Some(&full.config));
+        assert_eq!((moved.problems.len(), moved.config.providers.len()), (0, MAX_CARRIERS));
     }
 
     #[test]

@@ -103,12 +103,49 @@ pub struct Hook {
     pub header: String,
     /// Values of that header that are valid now; several during a rotation, never none.
     pub secrets: Vec<Secret<String>>,
+    /// What was declared before with another header, and is valid like the older ones of `secrets`. A gateway of the release
+    /// before takes none of it: its calls are refused until Okta has what is declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Credential>,
+    /// Which of [`Hook::credentials`] Okta was last known to have, however long ago; for the operator alone.
+    #[serde(default, skip_serializing_if = "is_declared")]
+    pub pinned: usize,
     /// When all but the first of them end, in seconds since 1970, which gateways see to by their own clock; `None` while Okta
     /// may still send an older one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retire_at: Option<i64>,
     /// Okta's id of the hook, when known: compared with the `source` of a call and counted, never trusted.
     pub okta_id: Option<String>,
+}
+
+impl Hook {
+    /// A hook that takes these values of a header, the declared one first.
+    #[must_use]
+    pub const fn new(header: String, secrets: Vec<Secret<String>>) -> Self {
+        Self { header, secrets, former: Vec::new(), pinned: 0, retire_at: None, okta_id: None }
+    }
+
+    /// All that the hook takes: what is declared, then what was before.
+    pub fn credentials(&self) -> impl Iterator<Item = Credential> {
+        let of_header = |secret: &Secret<String>| Credential { header: self.header.clone(), secret: secret.clone() };
+        self.secrets.iter().map(of_header).chain(self.former.iter().cloned())
+    }
+}
+
+/// Whether it is what is declared that Okta has.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_declared(at: &usize) -> bool {
+    *at == 0
+}
+
+/// A header and the value by which Okta shows that it is Okta.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credential {
+    /// The header, in lower case.
+    pub header: String,
+    /// Its whole value.
+    pub secret: Secret<String>,
 }
 
 /// One carrier account.

@@ -39,6 +39,9 @@ pub const MAX_REFUSED: usize = 8;
 /// The most codes of one carrier that are told.
 pub const MAX_CODES: usize = 8;
 
+/// The most faults of a configuration that are told.
+pub const MAX_FAULTS: usize = 16;
+
 /// The most bytes of a name or a label: two Kubernetes names and the slash between them.
 pub const MAX_NAME: usize = 2 * 253 + 1;
 
@@ -59,6 +62,13 @@ pub struct ReplicaReport {
     /// The newest configuration that was refused, when it is newer than the one being served; or that one, when a part of it
     /// was.
     pub refused: Option<RefusedConfig>,
+    /// What of the configuration that is being served is left out, or is served as it was before: the first
+    /// [`MAX_FAULTS`], each for people and without anything secret. A replica of the release before tells the first one alone,
+    /// as `refused`.
+    #[serde(deserialize_with = "list::<_, MAX_FAULTS>")]
+    pub faults: Vec<String>,
+    /// How many those are in all.
+    pub faults_in_all: u64,
     /// By name of the hook.
     #[serde(deserialize_with = "map::<_, _, MAX_HOOKS>")]
     pub hooks: BTreeMap<String, HookReport>,
@@ -363,6 +373,8 @@ mod tests {
             replica: "main-abc".into(),
             started_at: 1_700_000_000,
             refused: Some(RefusedConfig { hash: "0000000000000000".into(), reason: "no".into() }),
+            faults: vec!["hook a: no".into(), "timing: no".into()],
+            faults_in_all: 20,
             hooks: BTreeMap::from([(
                 "main".into(),
                 HookReport {
@@ -414,6 +426,8 @@ mod tests {
             "replica": "main-abc",
             "startedAt": 1_700_000_000,
             "refused": {"hash": "0000000000000000", "reason": "no"},
+            "faults": ["hook a: no", "timing: no"],
+            "faultsInAll": 20,
             "hooks": {"main": {"answers": {"SUCCESSFUL": 3}, "unauthorised": 1, "lastCallAgeS": 2}},
             "carriers": {"twilio-eu": {
                 "probe": "up", "probeAgeS": 4, "outcomes": {"accepted": 3, "throttled": 1},

@@ -410,7 +410,7 @@ impl Machine {
         self.since
     }
 
-    /// Ages of the switches that the machine made within the window.
+    /// Ages of the switches by the machine that still count for anything.
     #[must_use]
     pub fn switches(&self, now: Moment) -> Vec<Duration> {
         self.switches.iter().map(|at| at.age(now)).collect()
@@ -434,7 +434,7 @@ impl Machine {
             self.count(seen, settings);
             self.counted = Some(now);
         }
-        self.switches.retain(|at| at.age(now) < settings.window);
+        self.switches.retain(|at| at.age(now) < settings.remembered());
         if seen.acknowledged {
             self.switches.clear();
         }
@@ -663,8 +663,13 @@ impl Machine {
     }
 
     /// A return that nobody asked for leaves one switch of the budget for a failure.
-    fn may_come_back(&self, settings: &Settings) -> bool {
-        self.switches.len() + 1 < usize::try_from(settings.budget).unwrap_or(usize::MAX)
+    fn may_come_back(&self, settings: &Settings, now: Moment) -> bool {
+        self.spent(settings, now) + 1 < usize::try_from(settings.budget).unwrap_or(usize::MAX)
+    }
+
+    /// How much of the budget is spent.
+    fn spent(&self, settings: &Settings, now: Moment) -> usize {
+        self.switches.iter().filter(|at| at.age(now) < settings.window).count()
     }
 
     /// What forbids any switch by the machine now.
@@ -680,7 +685,7 @@ impl Machine {
         if seen.paused {
             return Some(Hold::Paused);
         }
-        if self.switches.len() >= usize::try_from(settings.budget).unwrap_or(usize::MAX)
+        if self.spent(settings, now) >= usize::try_from(settings.budget).unwrap_or(usize::MAX)
             || self.phase == Phase::Held(Hold::BudgetSpent) && !seen.acknowledged
         {
             return Some(Hold::BudgetSpent);
@@ -728,7 +733,7 @@ impl Machine {
                     && standing == Standing::Proven
                     && !first.refused
                     && self.may_not(seen, settings, now).is_none()
-                    && self.may_come_back(settings)
+                    && self.may_come_back(settings, now)
                 {
                     self.switch(first.name.clone(), Cause::Recovered, now, told);
                 }

@@ -324,6 +324,22 @@ fn flapping_ends_at_the_budget_until_somebody_acknowledges_it() {
 }
 
 #[test]
+fn a_cooldown_longer_than_the_budgets_window_lasts_its_whole_time() {
+    let mut play = Play::new(|settings| {
+        (settings.cooldown, settings.window) = (Duration::from_mins(10), Duration::from_mins(1));
+    });
+    assert_eq!(started(&play.looks(10, Fail, Pass)), 1);
+    // five seconds apart, and ten minutes are not over
+    assert_eq!(started(&play.looks(100, Pass, Fail)), 0);
+    assert_eq!(
+        play.machine.phase(),
+        &Phase::Held(Hold::Cooldown),
+        "the budget's window is over, and so is what it counts"
+    );
+    assert_eq!(started(&play.looks(30, Pass, Fail)), 1);
+}
+
+#[test]
 fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_told() {
     for mode in [Mode::Automatic, Mode::Observe, Mode::Manual] {
         let mut play = Play::new(|settings| settings.mode = mode);

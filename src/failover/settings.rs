@@ -60,6 +60,14 @@ pub struct Settings {
     pub failback: Failback,
 }
 
+impl Settings {
+    /// How long a switch by the machine counts for something: the cooldown may be longer than the budget's window.
+    #[must_use]
+    pub fn remembered(&self) -> Duration {
+        self.window.max(self.cooldown)
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

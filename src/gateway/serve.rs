@@ -27,8 +27,9 @@ use super::{
 };
 use crate::{
     config::{
+        check::Fault,
         envelope,
-        report::{MAX_NAME, RefusedConfig, ReplicaReport},
+        report::{MAX_CARRIERS, MAX_FAULTS, MAX_HOOKS, MAX_NAME, RefusedConfig, ReplicaReport},
     },
     telemetry::{
         endpoint::{self, ListenError},
@@ -301,15 +302,17 @@ fn snapshot(
     let Some(runtime) = service.runtime() else { return report };
     report.config_hash.clone_from(&runtime.hash);
     report.generation = runtime.generation;
-    if let (None, Some(fault)) = (&report.refused, runtime.faults.first()) {
-        let mut reason = fault.to_string();
-        reason.truncate(reason.floor_char_boundary(MAX_NAME));
+    report.faults = runtime.faults.iter().take(MAX_FAULTS).map(told).collect();
+    report.faults_in_all = u64::try_from(runtime.faults.len()).unwrap_or(u64::MAX);
+    if let (None, Some(reason)) = (&report.refused, report.faults.first().cloned()) {
         report.refused = Some(RefusedConfig { hash: runtime.hash.clone(), reason });
     }
-    report.hooks = runtime.hooks().map(|hook| (hook.to_owned(), figures.hook(hook))).collect();
+    // a report of more than its reader takes would tell nothing of any
+    report.hooks = runtime.hooks().take(MAX_HOOKS).map(|hook| (hook.to_owned(), figures.hook(hook))).collect();
     report.rules = runtime.rule_reports(figures);
     report.carriers = runtime
         .carriers()
+        .take(MAX_CARRIERS)
         .map(|carrier| {
             let mut of_carrier = carrier.report();
             of_carrier.outcomes = figures.outcomes(&carrier.name);
@@ -317,4 +320,77 @@ fn snapshot(
         })
         .collect();
     report
+}
+
+/// A fault as far as a report has room for it.
+fn told(fault: &Fault) -> String {
+    let mut text = fault.to_string();
+    text.truncate(text.floor_char_boundary(MAX_NAME));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{
+        check,
+        document::{Carrier, Credential, GatewayConfig, Hook, Provider},
+    };
+
+    fn config() -> GatewayConfig {
+        let made = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
+        let mut config: GatewayConfig =
+            serde_json::from_slice(include_bytes!("../config/testdata/document.v1.json")).unwrap();
+        config.report.certificate = made.cert.pem();
+        config.report.key = made.signing_key.serialize_pem().as_str().into();
+        config.rules.clear();
+        config.providers.clear();
+        config
+    }
+
+    /// The report of a replica that serves a configuration, as the operator reads it.
+    fn reported(config: &GatewayConfig) -> ReplicaReport {
+        let metrics = Metrics::new("gateway");
+        let figures = Arc::new(Figures::new(&metrics));
+        let service = Service::new(Arc::clone(&figures));
+        service.swap(Arc::new(Runtime::new(config, "hash", None).unwrap()));
+        let (_, sight) = watch::channel(Sight::default());
+        let written = serde_json::to_vec(&snapshot(&service, &figures, &sight, "pod", 0)).unwrap();
+        ReplicaReport::read(&written).unwrap()
+    }
+
+    #[test]
+    fn every_part_at_fault_is_reported_up_to_a_bound_and_how_many_there_are() {
+        let mut config = config();
+        config.hooks.get_mut("main").unwrap().header = "with space".into();
+        config.hooks.get_mut("spare").unwrap().former =
+            vec![Credential { header: "x-before".into(), secret: "two\nlines".into() }];
+        config.timing.deadline_ms = 100;
+        let report = reported(&config);
+        assert_eq!(report.faults_in_all, 3);
+        for part in ["timing: ", "hook main: ", "hook spare: "] {
+            assert!(report.faults.iter().any(|fault| fault.starts_with(part)), "{part} {:?}", report.faults);
+        }
+        assert_eq!(report.refused.unwrap().reason, report.faults[0], "for an operator of the release before");
+        for number in 0..40 {
+            config.hooks.insert(format!("hook-{number}"), Hook::new(String::new(), vec!["secret".into()]));
+        }
+        let report = reported(&config);
+        assert_eq!((report.faults.len(), report.faults_in_all), (MAX_FAULTS, 43));
+        assert!(check::faults(&config, &super::super::runtime::JUDGES).len() == 43);
+    }
+
+    #[test]
+    fn a_report_of_more_hooks_and_carriers_than_it_has_room_for_can_be_read() {
+        let mut config = config();
+        for number in 0..=MAX_HOOKS {
+            config.hooks.insert(format!("h{number}"), Hook::new("authorization".into(), vec!["a secret".into()]));
+        }
+        for number in 0..=MAX_CARRIERS {
+            let carrier = Carrier::Http { url: "https://a.example/".into(), token: "token".into() };
+            config.providers.insert(format!("p{number}"), Provider { carrier, ..Provider::absent() });
+        }
+        let report = reported(&config);
+        assert_eq!((report.hooks.len(), report.carriers.len()), (MAX_HOOKS, MAX_CARRIERS));
+    }
 }

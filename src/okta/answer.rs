@@ -7,7 +7,7 @@ use http::header::{DATE, HeaderMap, LINK, RETRY_AFTER};
 use jiff::Timestamp;
 use url::Url;
 
-use crate::okta::error::{CallError, FEATURE_NOT_ENABLED, Failure, INVALID_SESSION};
+use crate::okta::error::{self, CallError, FEATURE_NOT_ENABLED, Failure, INVALID_SESSION};
 use crate::okta::text::without_secrets;
 use crate::okta::types::{Answer, RateLimit, RequestId};
 use crate::okta::wire;
@@ -106,7 +106,7 @@ pub(crate) fn next_page(headers: &HeaderMap, here: &Url) -> Option<Url> {
     })
 }
 
-/// A failure whose status came but whose body did not come whole. A refusal stays one: the status alone says it.
+/// A failure whose status came but whose body did not come whole: whose word it is nobody can tell.
 pub(crate) fn unfinished(status: StatusCode, headers: &HeaderMap, detail: &str) -> Failure {
     if status.is_success() {
         Failure::Unclear { detail: detail.to_owned() }
@@ -117,23 +117,32 @@ pub(crate) fn unfinished(status: StatusCode, headers: &HeaderMap, detail: &str) 
 
 /// Sorts an answer that is not 2xx. `hidden` is blanked out of whatever text is kept.
 pub(crate) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], hidden: &[&str]) -> Failure {
-    let error = wire::read_error(body);
+    let said = wire::read_error(body);
     let clean = |text: &str, max| without_secrets(text, hidden, max);
-    let summary = error.summary.as_deref().map(|text| clean(text, 300)).filter(|text| !text.is_empty());
+    let summary = said.summary.as_deref().map(|text| clean(text, 300)).filter(|text| !text.is_empty());
     let summary: Box<str> = summary.map_or_else(|| "no reason given".into(), Into::into);
     let code: Option<Box<str>> =
-        error.code.as_deref().map(|code| clean(code, 32)).filter(|code| !code.is_empty()).map(Into::into);
-    match (status.as_u16(), code.as_deref()) {
-        // the token's own end has one code with 401 and one with 403, and 401 has one that is not about the token
-        (401, Some(FEATURE_NOT_ENABLED)) => {
-            Failure::Refused { status: 401, code, summary, causes: causes(&error.causes, hidden) }
+        said.code.as_deref().map(|code| clean(code, 32)).filter(|code| error::is_oktas(code)).map(Into::into);
+    match (status.as_u16(), code) {
+        (429, Some(_)) => Failure::RateLimited { wait: wait(headers), concurrency: is_for_concurrency(headers) },
+        // whoever limits the rate before Okta keeps a failover waiting no longer than Okta would
+        (429, None) => {
+            Failure::RateLimited { wait: wait(headers).min(UNTOLD_WAIT), concurrency: is_for_concurrency(headers) }
         }
-        (401, _) | (403, Some(INVALID_SESSION)) => Failure::Unauthorized,
-        (403, _) => Failure::Forbidden { code, summary },
-        (404, _) => Failure::NotFound,
-        (429, _) => Failure::RateLimited { wait: wait(headers), concurrency: is_for_concurrency(headers) },
-        (status @ 300..=499, _) => Failure::Refused { status, code, summary, causes: causes(&error.causes, hidden) },
-        (status @ 500..=599, _) => Failure::Server { status, code },
+        (status @ 500..=599, code) => Failure::Server { status, code },
+        // a refusal is Okta's only in Okta's own words
+        (status @ 300..=499, None) => Failure::NotOkta { status },
+        // the token's own end has one code with 401 and one with 403, and 401 has one that is not about the token
+        (401, Some(code)) if *code == *FEATURE_NOT_ENABLED => {
+            Failure::Refused { status: 401, code, summary, causes: causes(&said.causes, hidden) }
+        }
+        (401, Some(_)) => Failure::Unauthorized,
+        (403, Some(code)) if *code == *INVALID_SESSION => Failure::Unauthorized,
+        (403, Some(code)) => Failure::Forbidden { code, summary },
+        (404, Some(_)) => Failure::NotFound,
+        (status @ 300..=499, Some(code)) => {
+            Failure::Refused { status, code, summary, causes: causes(&said.causes, hidden) }
+        }
         (other, _) => Failure::Unclear { detail: format!("status {other}") },
     }
 }

@@ -147,7 +147,7 @@ mod tests {
             headers: Vec::new(),
             auth_header: "Authorization".into(),
             secret: Secret::from(secret),
-            secret_mark: key.secret(&object, secret),
+            secret_mark: key.secret(&object, "authorization", secret),
             applied_mark: None,
             doubted: false,
             state: None,

@@ -87,7 +87,10 @@ impl Client {
         let url = self.org.at("/.well-known/okta-organization");
         let request = Call { doing, method: Method::GET, url, body: None, secret: None, public: true };
         let received = match self.call(request, self.deadline).await {
-            Err(CallError { failure: Failure::NotFound, request_id, rate, .. }) => {
+            // a document that an org does not have is no call of the API's, and its absence may be told by a page
+            Err(CallError {
+                failure: Failure::NotFound | Failure::NotOkta { status: 404 }, request_id, rate, ..
+            }) => {
                 return Ok(Answer { value: OrgIdentity::HostName(self.org.host().to_owned()), request_id, rate });
             }
             other => other?,

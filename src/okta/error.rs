@@ -17,16 +17,13 @@ pub enum TookEffect {
 /// How a call failed. Texts from Okta are bounded, on one line, and free of the token and of the secret that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// A definite 4xx (or a redirect, which is not followed).
-    #[error(
-        "Okta refused it with {status}{}: {summary}{}; {}",
-        shown_code(code.as_deref()), shown_causes(causes), advice(*status, code.as_deref())
-    )]
+    /// A definite 4xx, in Okta's own words.
+    #[error("Okta refused it with {status} {code}: {summary}{}; {}", shown_causes(causes), advice(*status, code))]
     Refused {
         /// HTTP status.
         status: u16,
         /// Okta's `E…` code.
-        code: Option<Box<str>>,
+        code: Box<str>,
         /// Okta's summary, at most 300 characters.
         summary: Box<str>,
         /// Okta's causes, at most 5 of 200 characters.
@@ -45,13 +42,23 @@ pub enum Failure {
         "Okta does not accept the API token: it was revoked, has expired (30 days without use) or is of another org; put a new one in the Secret"
     )]
     Unauthorized,
-    /// 403.
-    #[error("Okta denies it with 403{}: {summary}; {}", shown_code(code.as_deref()), Denied::by(code.as_deref()).advice())]
+    /// 403, in Okta's own words.
+    #[error("Okta denies it with 403 {code}: {summary}; {}", Denied::by(code).advice())]
     Forbidden {
-        /// Okta's `E…` code, when it is Okta's API that answers and not something before it.
-        code: Option<Box<str>>,
+        /// Okta's `E…` code.
+        code: Box<str>,
         /// Okta's summary, at most 300 characters.
         summary: Box<str>,
+    },
+    /// A 4xx or a redirect, which is not followed, without Okta's own error: of a proxy, a firewall or a page before the API.
+    /// It says nothing of what Okta would have answered, nor whether the call came there.
+    #[error(
+        "the answer {status} is not of Okta's API, so whether the call took effect is not known; it is read back and tried again; {}",
+        before_okta(*status)
+    )]
+    NotOkta {
+        /// HTTP status.
+        status: u16,
     },
     /// 404.
     #[error("Okta has no such object: it was deleted, or the org's address is wrong; check spec.url of the OktaOrg")]
@@ -86,13 +93,14 @@ pub(crate) const INVALID_SESSION: &str = "E0000005";
 /// E0000015, with 401: the org has not the feature.
 pub(crate) const FEATURE_NOT_ENABLED: &str = "E0000015";
 
+/// The stable word for an answer that is not Okta's.
+pub const NOT_OKTA: &str = "NotOkta";
+
 /// What a 403 is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
     /// The rights of the token's admin, or where the token may be used from.
     Permission,
-    /// It was not Okta's API that answered: the address is blocked, or something between refuses the call.
-    BeforeOkta,
     /// What the org has of Okta's services.
     Service,
     /// What Okta's words say.
@@ -102,13 +110,12 @@ pub enum Denied {
 impl Denied {
     /// What a 403 with this code is about.
     #[must_use]
-    pub fn by(code: Option<&str>) -> Self {
+    pub fn by(code: &str) -> Self {
         match code {
-            None => Self::BeforeOkta,
-            Some("E0000006") => Self::Permission,
+            "E0000006" => Self::Permission,
             // SMS limit, message template, no SMS and voice; the feature itself
-            Some("E0000150" | "E0000228" | "E0000247" | FEATURE_NOT_ENABLED) => Self::Service,
-            Some(_) => Self::AsTold,
+            "E0000150" | "E0000228" | "E0000247" | FEATURE_NOT_ENABLED => Self::Service,
+            _ => Self::AsTold,
         }
     }
 
@@ -121,10 +128,6 @@ impl Denied {
                  let the token be used from the operator's address (Security > API > Tokens); if other changes are allowed, \
                  the org does not allow this one now: see in Workflow > Inline Hooks which telephony hook is active"
             }
-            Self::BeforeOkta => {
-                "the answer is not of Okta's API: take the operator's address out of the blocked zones (Security > Networks), \
-                 and see whether a proxy or firewall refuses the call"
-            }
             Self::Service => "have Okta Support turn it on for the org, or raise its limit",
             Self::AsTold => AS_TOLD,
         }
@@ -133,17 +136,35 @@ impl Denied {
 
 const AS_TOLD: &str = "change what Okta names, or ask Okta Support with the request's id";
 
+/// Whether a text is a code of Okta's: an E and digits. Others' errors have codes, too.
+pub(crate) fn is_oktas(code: &str) -> bool {
+    code.strip_prefix('E').is_some_and(|digits| digits.len() >= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What to do about an answer that is not Okta's.
+const fn before_okta(status: u16) -> &'static str {
+    match status {
+        300..=399 => {
+            "a redirect is not followed: set spec.url of the OktaOrg to the org's own address, and see whether a proxy or \
+             firewall wants a login"
+        }
+        404 | 410 => "check spec.url of the OktaOrg, and see whether a proxy or firewall answers in Okta's place",
+        407 => "give the operator the proxy's user and password (network.proxyCredentials)",
+        _ => {
+            "take the operator's address out of the blocked zones (Security > Networks), and see whether a proxy or firewall \
+             refuses the call"
+        }
+    }
+}
+
 /// What to do about a refusal.
-fn advice(status: u16, code: Option<&str>) -> &'static str {
+fn advice(status: u16, code: &str) -> &'static str {
     match (status, code) {
-        (300..=399, _) => "a redirect is not followed: set spec.url of the OktaOrg to the org's own address",
-        (_, Some(FEATURE_NOT_ENABLED)) => "have Okta Support turn the feature on for the org",
-        (_, Some("E0000226" | "E0000264")) => {
+        (_, FEATURE_NOT_ENABLED) => "have Okta Support turn the feature on for the org",
+        (_, "E0000226" | "E0000264") => {
             "make another hook active first, or take the Phone authenticator out of use in the org"
         }
-        (_, Some("E0000134" | "E0000135" | "E0000137")) => {
-            "see whether the hook's own server answers Okta as it should"
-        }
+        (_, "E0000134" | "E0000135" | "E0000137") => "see whether the hook's own server answers Okta as it should",
         (405..=407 | 411..=417 | 431, _) => {
             "what Okta got is not what was sent: see whether a proxy changes or refuses the calls, and check spec.url of the OktaOrg"
         }
@@ -157,7 +178,7 @@ impl Failure {
     #[must_use]
     pub const fn took_effect(&self) -> TookEffect {
         match self {
-            Self::Server { .. } | Self::Unclear { .. } => TookEffect::Unknown,
+            Self::NotOkta { .. } | Self::Server { .. } | Self::Unclear { .. } => TookEffect::Unknown,
             _ => TookEffect::No,
         }
     }
@@ -166,7 +187,8 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused { code, .. } | Self::Forbidden { code, .. } | Self::Server { code, .. } => code.as_deref(),
+            Self::Refused { code, .. } | Self::Forbidden { code, .. } => Some(code),
+            Self::Server { code, .. } => code.as_deref(),
             _ => None,
         }
     }
@@ -181,6 +203,7 @@ impl Failure {
             Self::Forbidden { .. } => "OktaForbidden",
             Self::NotFound => "OktaNotFound",
             Self::Server { .. } => "OktaServerError",
+            Self::NotOkta { .. } => NOT_OKTA,
             Self::Unclear { .. } => "OktaAnswerUnclear",
             Self::Unreachable { .. } => "OktaUnreachable",
         }
@@ -244,19 +267,18 @@ mod tests {
     #[test]
     fn a_403_is_about_permissions_only_where_okta_says_so() {
         for (code, denied) in [
-            (Some("E0000006"), Denied::Permission),
-            (None, Denied::BeforeOkta),
-            (Some("E0000247"), Denied::Service),
-            (Some("E0000150"), Denied::Service),
-            (Some("E0000038"), Denied::AsTold),
+            ("E0000006", Denied::Permission),
+            ("E0000247", Denied::Service),
+            ("E0000150", Denied::Service),
+            ("E0000038", Denied::AsTold),
         ] {
-            assert_eq!(Denied::by(code), denied, "{code:?}");
+            assert_eq!(Denied::by(code), denied, "{code}");
         }
     }
 
     #[test]
     fn advice_reads_as_one_line() {
-        for denied in [Denied::Permission, Denied::BeforeOkta, Denied::Service, Denied::AsTold] {
+        for denied in [Denied::Permission, Denied::Service, Denied::AsTold] {
             assert!(!denied.advice().contains("  ") && !denied.advice().contains('\n'), "{}", denied.advice());
         }
     }
@@ -264,13 +286,34 @@ mod tests {
     #[test]
     fn whatever_okta_refuses_with_a_person_is_told_what_to_do() {
         for status in 300..500 {
-            for code in [None, Some("E0000001"), Some("E0000226"), Some("E0000135"), Some(FEATURE_NOT_ENABLED)] {
-                let said = advice(status, code);
+            let oktas = ["E0000001", "E0000226", "E0000135", FEATURE_NOT_ENABLED].map(|code| advice(status, code));
+            for said in oktas.into_iter().chain([before_okta(status)]) {
                 assert!(
-                    ["set ", "change ", "have ", "make ", "see ", "ask "].iter().any(|do_it| said.contains(do_it)),
+                    ["set ", "change ", "have ", "make ", "see ", "ask ", "give "]
+                        .iter()
+                        .any(|do_it| said.contains(do_it)),
                     "{said}"
                 );
+                assert!(!said.contains("  ") && !said.contains('\n'), "{said}");
             }
+        }
+    }
+
+    #[test]
+    fn a_code_of_oktas_is_an_e_and_digits() {
+        for (code, is) in [
+            ("E0000006", true),
+            ("E0000", true),
+            ("E", false),
+            ("E1", false),
+            ("", false),
+            ("17", false),
+            ("e0000006", false),
+            ("E00000x6", false),
+            ("ACCESS_DENIED", false),
+            ("EACCES", false),
+        ] {
+            assert_eq!(is_oktas(code), is, "{code}");
         }
     }
 }

@@ -35,10 +35,11 @@ impl MarkKey {
         if bytes.len() < SHORTEST_KEY { Err(KeyTooShort) } else { Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))) }
     }
 
-    /// The mark of a hook's secret. Two objects with the same secret have different marks.
+    /// The mark of a hook's secret and of the header that carries it, since neither is of use without the other. Two objects
+    /// with the same secret have different marks.
     #[must_use]
-    pub fn secret(&self, object: &ObjectRef, secret: &str) -> ChangeMark {
-        self.over("secret", &[&object.namespace, &object.name, secret])
+    pub fn secret(&self, object: &ObjectRef, header: &str, secret: &str) -> ChangeMark {
+        self.over("secret", &[&object.namespace, &object.name, &header.to_ascii_lowercase(), secret])
     }
 
     /// The mark of everything that is known of a hook, for the audit's before and after. Header order is ignored; `secret` is
@@ -97,13 +98,14 @@ mod tests {
     fn a_mark_depends_on_key_object_and_secret_and_on_their_borders() {
         let key = MarkKey::new(&[7; 32]).unwrap();
         let object = ObjectRef::new("ns", "a");
-        let mark = key.secret(&object, "s3cret");
-        assert_eq!(mark, key.secret(&object, "s3cret"));
+        let mark = key.secret(&object, "x-auth", "s3cret");
+        assert_eq!(mark, key.secret(&object, "X-Auth", "s3cret"), "the name of a header has no case");
         assert_eq!(mark.as_str().len(), 43);
-        assert_ne!(mark, key.secret(&object, "s3cret2"));
-        assert_ne!(mark, key.secret(&ObjectRef::new("ns", "b"), "s3cret"));
-        assert_ne!(key.secret(&object, "bc"), key.secret(&ObjectRef::new("ns", "ab"), "c"));
-        assert_ne!(mark, MarkKey::new(&[8; 32]).unwrap().secret(&object, "s3cret"));
+        assert_ne!(mark, key.secret(&object, "x-auth", "s3cret2"));
+        assert_ne!(mark, key.secret(&object, "x-other", "s3cret"));
+        assert_ne!(mark, key.secret(&ObjectRef::new("ns", "b"), "x-auth", "s3cret"));
+        assert_ne!(key.secret(&object, "a", "bc"), key.secret(&object, "ab", "c"));
+        assert_ne!(mark, MarkKey::new(&[8; 32]).unwrap().secret(&object, "x-auth", "s3cret"));
         assert!(!mark.as_str().contains("s3cret"));
     }
 

@@ -280,7 +280,7 @@ impl Runner<'_> {
             Failure::NotFound => Went::Gone,
             Failure::Refused { .. } | Failure::Forbidden { .. } => Went::Refused,
             Failure::RateLimited { wait, .. } => Went::Limited(wait),
-            Failure::Server { .. } | Failure::Unclear { .. } => {
+            Failure::NotOkta { .. } | Failure::Server { .. } | Failure::Unclear { .. } => {
                 if matches!(verb, Verb::Create | Verb::Replace) {
                     // The secret may or may not have arrived.
                     self.report.applied.push(Applied { object: object.clone(), hook: hook.cloned(), secret: None });

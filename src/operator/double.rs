@@ -324,6 +324,8 @@ struct OrgStored {
     contents: Vec<(HookId, HookContent)>,
     calls: Vec<&'static str>,
     failure: Option<Failure>,
+    /// Calls that a firewall refuses in its place.
+    intercepted: &'static [&'static str],
     /// How long its answers take.
     slow: std::time::Duration,
     /// The org's id, when it is another than `00o1`.
@@ -458,6 +460,11 @@ impl Org {
     }
 
     /// Fails every call from now on.
+    /// Lets a firewall refuse these calls in the org's place.
+    pub fn intercept(&self, calls: &'static [&'static str]) {
+        self.inner.lock().unwrap().intercepted = calls;
+    }
+
     pub fn fail(&self, failure: Option<Failure>) {
         self.inner.lock().unwrap().failure = failure;
     }
@@ -482,6 +489,7 @@ impl Org {
         let (rate, outcome) = match (spent, org.failure.clone()) {
             (Err((failure, rate)), _) => (Some(rate), Err(failure)),
             (Ok(rate), Some(failure)) => (rate, Err(failure)),
+            (Ok(rate), None) if org.intercepted.contains(&verb) => (rate, Err(Failure::NotOkta { status: 403 })),
             (Ok(rate), None) => (rate, act(&mut org)),
         };
         let outcome = outcome.map(|value| Answer { value, request_id: None, rate });
@@ -557,7 +565,7 @@ impl Api for Org {
         self.call("activate", |org| {
             if org.hooks.iter().any(|hook| hook.status == HookStatus::Active && hook.headers.is_empty()) {
                 let summary = "another is active".into();
-                return Err(Failure::Refused { status: 400, code: None, summary, causes: Vec::new() });
+                return Err(Failure::Refused { status: 400, code: "E0000001".into(), summary, causes: Vec::new() });
             }
             Self::set(org, id, HookStatus::Active)
         })
@@ -608,7 +616,7 @@ impl OrgApi for Org {
             org.sent.push(Sent { how, url: uri.clone(), headers, body: body.clone() });
             org.answer(&uri, body).filter(|_| !refused).ok_or_else(|| {
                 let summary = "the hook does not answer".into();
-                Failure::Refused { status: 400, code: Some("E0000135".into()), summary, causes: Vec::new() }
+                Failure::Refused { status: 400, code: "E0000135".into(), summary, causes: Vec::new() }
             })
         })
     }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures::{FutureExt as _, StreamExt as _};
 use serde_json::{Value, json};
 
 use super::{
     Requeue,
-    double::{GATEWAYS, HOOKS, ORGS, SECRETS, World},
+    double::{GATEWAYS, HOOKS, ORGS, SECRETS, Trouble, World},
     pass::Reconcile as _,
     reports::Serving,
+    wake::{Kind, Target, Woken},
 };
 use crate::{
     api::{OktaOrg, TelephonyHook},
@@ -222,6 +224,28 @@ async fn a_deleted_hook_object_leaves_okta_as_it_is() {
     settle(&mut world, &[]).await;
     assert_eq!(world.org.hooks()[0].status, HookStatus::Active);
     assert!(world.org.calls().iter().all(|call| *call == "list"));
+}
+
+/// What a pass showed differs from what is shown only once, so nobody would wake the hooks again.
+#[tokio::test(start_paused = true)]
+async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
+    // the hook's own status, and the org's
+    for write in [1, 2] {
+        for trouble in [Trouble::Fails, Trouble::LostAnswer] {
+            let mut world = world(&[("main", "Active")]);
+            world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+            settle(&mut world, &["main"]).await;
+            world.org.edit(|hooks| hooks[0].uri = Some("https://elsewhere.test".into()));
+            tokio::time::advance(std::time::Duration::from_secs(61)).await;
+            world.sync();
+            let mut woken = std::pin::pin!(world.ctx.wake.listen(Kind::TelephonyHook));
+            world.server.trouble(Some((write, trouble)));
+            let org = world.ctx.caches.orgs.get("otp", "acme").unwrap();
+            assert!(OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await.is_err(), "{write} {trouble:?}");
+            let main = Woken::One(Target::new(Kind::TelephonyHook, "otp", "main"));
+            assert_eq!(woken.next().now_or_never(), Some(Some(main)), "{write} {trouble:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -263,6 +263,37 @@ async fn with_the_token_gone_a_deletion_gives_up_after_some_minutes_and_says_so(
 }
 
 #[tokio::test(start_paused = true)]
+async fn changes_that_a_firewall_refuses_are_told_at_the_org_tried_seldom_and_hold_no_deletion_for_ever() {
+    let mut world = owed(&[("main", "Active")]).await;
+    let ready = |world: &World| condition(world, &format!("{ORGS}/acme"), "Ready");
+    world.org.intercept(&["replace", "deactivate", "delete"]);
+    change(&world, "main", |spec| spec["headers"] = json!([{"name": "X-Env", "value": "prod"}]));
+    world.org.calls();
+    for _ in 0..60 {
+        settle_once(&mut world, "main").await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let tried = world.org.calls().iter().filter(|call| **call == "replace").count();
+    assert!((5..=9).contains(&tried), "{tried} times in a minute");
+    assert_eq!(ready(&world), is("False", "NotOkta"));
+    world.org.intercept(&["deactivate", "delete"]);
+    for _ in 0..60 {
+        settle_once(&mut world, "main").await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(ready(&world), is("True", "Ready"));
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::from_secs(301));
+    for _ in 0..90 {
+        if exists(&world, "main") {
+            settle_once(&mut world, "main").await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+    assert!(!exists(&world, "main"), "it would be held for as long as the firewall is there");
+    assert_eq!(active(&world), ["Acme main"], "it is left in Okta, and that is told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_namespace_that_goes_is_never_held() {
     let mut world = owed(&[("main", "Active")]).await;
     let path = "/api/v1/namespaces/otp";
@@ -311,9 +342,25 @@ async fn a_rotated_secret_reaches_okta_only_when_the_replicas_take_it() {
     settle(&mut world, &["main"]).await;
     assert!(world.org.content(&id).unwrap().secret.expose().starts_with("the first"));
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, "GatewayNotServing");
-    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), next);
+    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "Authorization", next);
     let _arriving = world.ctx.reports.expect("otp", "main", "", [("main".to_owned(), vec![mark])].into(), Vec::new());
     settle(&mut world, &["main"]).await;
     assert_eq!(world.org.content(&id).unwrap().secret.expose(), next);
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_header_for_the_secret_reaches_okta_only_when_the_replicas_take_it() {
+    let mut world = settled(&[("main", "Active")]).await;
+    let id = world.org.hooks()[0].id.clone();
+    change(&world, "main", |spec| spec["auth"] = json!({"header": {"name": "X-Secret"}}));
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.content(&id).unwrap().auth_header, "Authorization", "no replica takes the other one yet");
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, "GatewayNotServing");
+    let secret = world.org.content(&id).unwrap().secret;
+    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "X-Secret", secret.expose());
+    let _arriving = world.ctx.reports.expect("otp", "main", "", [("main".to_owned(), vec![mark])].into(), Vec::new());
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.content(&id).unwrap().auth_header, "X-Secret");
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
 }

@@ -104,8 +104,10 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use serde_json::Value;
 
     use super::*;
+    use crate::okta::mark;
 
     #[derive(Debug, clap::Parser)]
     struct Line {
@@ -134,6 +136,118 @@ mod tests {
         let options = read(&["--no-proxy", ".corp,10.0.0.0/8"]).unwrap();
         assert_eq!(options.no_proxy.iter().map(ToString::to_string).collect::<Vec<_>>(), [".corp", "10.0.0.0/8"]);
         assert!(read(&["--no-proxy", "sms.corp:8443"]).is_err());
+    }
+
+    /// Whether the chart's schema takes a value: the bound on its length, and its pattern or one of several.
+    fn chart_takes(value: &str, at: &str) -> bool {
+        fn takes(whole: &Value, schema: &Value, value: &str) -> bool {
+            if let Some(place) = schema["$ref"].as_str() {
+                return takes(whole, whole.pointer(place.trim_start_matches('#')).unwrap(), value);
+            }
+            if let Some(all) = schema["anyOf"].as_array() {
+                return all.iter().any(|one| takes(whole, one, value));
+            }
+            let pattern = regex_automata::dfa::regex::Regex::new(schema["pattern"].as_str().unwrap()).unwrap();
+            let longest = schema["maxLength"].as_u64().unwrap_or(u64::MAX);
+            u64::try_from(value.chars().count()).unwrap() <= longest && pattern.is_match(value)
+        }
+        let whole: Value = serde_json::from_str(include_str!("../../charts/hookswitch/values.schema.json")).unwrap();
+        takes(&whole, whole.pointer(at).unwrap(), value)
+    }
+
+    /// What the chart takes and the operator does not, ends the operator at start, again and again.
+    #[test]
+    fn the_charts_schema_takes_what_the_operator_takes_at_start() {
+        let ranges = [
+            ("10.0.0.0/8", true),
+            ("10.1.2.3/32", true),
+            ("0.0.0.0/0", true),
+            ("255.255.255.255/0", true),
+            ("fd00::/8", true),
+            ("::/0", true),
+            ("::1/128", true),
+            ("1:2:3:4:5:6:7:8/64", true),
+            ("1:2:3:4:5:6:7::/64", true),
+            ("::2:3:4:5:6:7:8/64", true),
+            ("1::3:4:5:6:7:8/64", true),
+            ("::ffff:10.0.0.0/104", true),
+            ("64:ff9b::192.0.2.0/120", true),
+            ("1:2:3:4:5:6:1.2.3.4/128", true),
+            ("10.0.0.0/33", false),
+            ("10.0.0.0/99", false),
+            ("10.0.0.0/", false),
+            ("10.0.0/8", false),
+            ("10.0.0.256/8", false),
+            ("10.0.0.0.0/8", false),
+            ("fd00::/129", false),
+            ("fd00::/999", false),
+            ("fd00:/8", false),
+            ("1:2:3:4:5:6:7/64", false),
+            ("1:2:3:4:5:6:7:8:9/64", false),
+            ("1::2::3/64", false),
+            ("12345::/16", false),
+            (":::/0", false),
+            ("::1.2.3/96", false),
+        ];
+        for (text, taken) in ranges {
+            assert_eq!(read(&["--allowed-cidrs", text]).is_ok(), taken, "the operator: {text}");
+            assert_eq!(chart_takes(text, "/properties/network/properties/allowedCIDRs/items"), taken, "{text}");
+        }
+        let long = format!("{}.corp", vec!["a".repeat(60); 5].join("."));
+        let exceptions = [
+            ("sms.corp", true),
+            (".corp", true),
+            ("*.corp", true),
+            ("svc", true),
+            ("a_b.corp-1", true),
+            ("10.1.2.3", true),
+            ("999.1.1.1", true),
+            ("fd00::1", true),
+            ("::", true),
+            ("::ffff:1.2.3.4", true),
+            ("*foo", false),
+            ("*", false),
+            (".", false),
+            ("*.", false),
+            ("..corp", false),
+            ("a..b", false),
+            ("corp.", false),
+            ("sms.corp:8443", false),
+            ("https://sms.corp", false),
+            ("10.0.0.0:80", false),
+            ("[fd00::1]", false),
+            ("fd00:::1", false),
+            ("a b", false),
+            (&long, false),
+        ];
+        for (text, taken) in exceptions.into_iter().chain(ranges) {
+            assert_eq!(read(&["--no-proxy", text]).is_ok(), taken, "the operator: {text}");
+            assert_eq!(chart_takes(text, "/properties/network/properties/noProxy/items"), taken, "{text}");
+        }
+        for (text, taken) in [
+            ("http://proxy.internal:3128", true),
+            ("https://proxy/", true),
+            ("http://3proxy.corp.", true),
+            ("http://10.0.0.7:65535", true),
+            ("http://[fd00::7]:3128", true),
+            ("http://proxy:65536", false),
+            ("http://proxy:99999", false),
+            ("http://10.0.0.256:3128", false),
+            ("http://[fd00:::7]:3128", false),
+            ("http://:3128", false),
+            ("http://", false),
+            ("http://a b", false),
+        ] {
+            let operator = read(&["--proxy", text]).is_ok_and(|options| options.proxy().is_some());
+            assert_eq!(operator, taken, "the operator: {text}");
+            assert_eq!(chart_takes(text, "/properties/network/properties/proxy"), taken, "{text}");
+        }
+        for (text, taken) in
+            [("prod", true), ("a.b_c-d", true), ("a/b", false), (&"a".repeat(63), true), (&"a".repeat(64), false)]
+        {
+            assert_eq!(mark::Installation::new(text).is_ok(), taken, "the operator: {text}");
+            assert_eq!(chart_takes(text, "/properties/installation"), taken, "{text}");
+        }
     }
 
     #[test]

@@ -355,7 +355,8 @@ impl Reports {
             seen.reporting += 1;
             seen.current += u32::from(report.config_hash == hash);
             seen.usable += u32::from(has_usable_carrier(report));
-            seen.refused = seen.refused.or_else(|| report.refused.as_ref().map(|refused| refused.reason.clone()));
+            seen.refused.extend(refusals(report).cloned());
+            seen.untold = seen.untold.max(untold(report));
         }
         seen
     }
@@ -506,14 +507,16 @@ pub struct Replicas {
     pub current: u32,
     /// How many of them have a carrier that is not down.
     pub usable: u32,
-    /// Why one of them refused a configuration.
-    pub refused: Option<String>,
+    /// Why they refused configurations or parts of them.
+    pub refused: BTreeSet<String>,
+    /// How many more parts one of them refused.
+    pub untold: u64,
 }
 
 /// What shows in the status of objects.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shown {
-    gateway: Vec<(String, bool, Option<String>)>,
+    gateway: Vec<(String, bool, Vec<String>, u64)>,
     /// How many replicas have a hook, and whether they refuse its calls.
     hooks: BTreeMap<String, (u32, bool)>,
     carriers: BTreeMap<String, CarrierHealth>,
@@ -536,7 +539,8 @@ impl Shown {
                     (
                         report.config_hash.clone(),
                         has_usable_carrier(report),
-                        report.refused.as_ref().map(|refused| refused.reason.clone()),
+                        refusals(report).cloned().collect(),
+                        untold(report),
                     )
                 })
                 .collect(),
@@ -560,6 +564,16 @@ impl Shown {
         differing(Kind::TelephonyProvider, carriers, &|name| self.carriers.get(name) != before.carriers.get(name));
         targets
     }
+}
+
+/// What a replica says that it refused: a whole configuration, and parts of the one that it serves.
+fn refusals(report: &ReplicaReport) -> impl Iterator<Item = &String> {
+    report.refused.iter().map(|refused| &refused.reason).chain(&report.faults)
+}
+
+/// How many parts a replica refused beside those that it names.
+fn untold(report: &ReplicaReport) -> u64 {
+    report.faults_in_all.saturating_sub(u64::try_from(report.faults.len()).unwrap_or(u64::MAX))
 }
 
 /// Whether a replica can send by some carrier; one that has none to send by lacks nothing.
@@ -788,7 +802,7 @@ mod tests {
         assert_eq!(reports.serving("ns", "gw", "h"), Serving::Yes { replicas: 1 });
         assert_eq!(
             reports.replicas("ns", "gw", "one"),
-            Replicas { reporting: 2, current: 2, usable: 2, refused: None }
+            Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() }
         );
     }
 

@@ -106,6 +106,13 @@ impl Wake {
         targets.into_iter().for_each(|target| self.wake(target));
     }
 
+    /// Asks for passes over objects when what is given back goes: at the end of the work that those passes are to see, however
+    /// that ends.
+    #[must_use]
+    pub fn at_the_end(&self, targets: impl IntoIterator<Item = Target>) -> AtTheEnd<'_> {
+        AtTheEnd { wake: self, targets: targets.into_iter().collect() }
+    }
+
     /// Wake-ups of one kind from now on. Ends when the board is gone.
     pub fn listen(&self, kind: Kind) -> impl futures::Stream<Item = Woken> + Send + use<> {
         let heard = self.board.subscribe();
@@ -119,6 +126,19 @@ impl Wake {
                 }
             }
         })
+    }
+}
+
+/// Wake-ups that are still to come.
+#[derive(Debug)]
+pub struct AtTheEnd<'w> {
+    wake: &'w Wake,
+    targets: Vec<Target>,
+}
+
+impl Drop for AtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.wake.wake_all(std::mem::take(&mut self.targets));
     }
 }
 

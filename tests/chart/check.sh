@@ -128,7 +128,9 @@ holds "nothing else is in it" test "$(grep -v '^!' .dockerignore)" = '*'
 
 for bad in nonsense=1 replicas=-1 rbac.scope=Galaxy image.digest=latest 'network.allowedCIDRs={10.0.0.0}' 'watchNamespaces={Upper}' installation=-x \
   'network.proxy=http://user:password@proxy.internal:3128' 'network.noProxy={.corp}' network.proxyCredentials.secretName=proxy \
-  'network.noProxy={sms.corp:8443}' podSecurityContext.runAsUser=0 podSecurityContext.privileged=true network.caBundle.key=a/b \
+  'network.allowedCIDRs={10.0.0.0/33}' network.proxy=http://proxy:99999 "installation=$(printf '%064d' 0)" \
+  network.proxy=http://proxy:3128,'network.noProxy={sms.corp:8443}' network.proxy=http://proxy:3128,'network.noProxy={*corp}' \
+  network.proxy=http://proxy:3128,'network.noProxy={10.0.0.0/99}' podSecurityContext.runAsUser=0 podSecurityContext.privileged=true network.caBundle.key=a/b \
   alerts.enabled=yes 'alerts.runbookBase=a page'; do
   refused "the value $bad is refused" render --set "$bad"
 done

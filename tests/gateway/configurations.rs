@@ -1,13 +1,13 @@
 //! What the operator compiles, a gateway serves: this one whole, and one of the release before as far as it can tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hookswitch::{
     api::{RoutingPolicySpec, TelephonyGatewaySpec},
     config::{
         check,
-        compile::{Compiled, Input, compile},
-        document::{ABSENT, Action, Carrier, GatewayConfig, Hook, Probe, Provider, Report, Sender},
+        compile::{Compiled, InOkta, Input, compile},
+        document::{ABSENT, Action, Carrier, Credential, GatewayConfig, Hook, Probe, Provider, Report, Sender},
     },
     gateway::runtime::{JUDGES, Runtime},
     message::{Channel, Secret},
@@ -105,7 +105,7 @@ fn hook() -> impl Strategy<Value = Result<Hook, String>> {
     let secret = prop::sample::select(vec!["a-good-secret-of-24-chars", "another", "", " padded", "two\nlines"]);
     (header, prop::collection::vec(secret, 0..3)).prop_map(|(header, secrets)| {
         let secrets = secrets.into_iter().map(Secret::from).collect();
-        Ok(Hook { header: header.to_owned(), secrets, retire_at: None, okta_id: None })
+        Ok(Hook::new(header.to_owned(), secrets))
     })
 }
 
@@ -162,7 +162,7 @@ impl World {
             policies: self.policies.iter().map(|(name, spec)| (name.clone(), spec.as_ref())).collect(),
             providers: self.providers.clone(),
             hooks: self.hooks.clone(),
-            applied: BTreeSet::from(["h".to_owned()]),
+            in_okta: self.hooks.keys().map(|name| (name.clone(), InOkta::Nothing)).collect(),
             now: self.now,
             report,
             allowed_cidrs: vec![],
@@ -258,7 +258,7 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
     .unwrap();
     let policy: RoutingPolicySpec =
         serde_json::from_value(json!({"rules": [{"name": "all", "send": {"providers": [{"name": "a"}]}}]})).unwrap();
-    let hook = Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None };
+    let hook = Hook::new("authorization".into(), vec![SECRET.into()]);
     let world = World {
         spec,
         policies: [("p".to_owned(), Some(policy))].into(),
@@ -290,7 +290,8 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
         locale: None,
         ttl: None,
     };
-    assert!(after.hook("h").unwrap().admits(SECRET.as_bytes(), 0));
+    let by_secret = [(http::header::AUTHORIZATION, SECRET.parse().unwrap())].into_iter().collect();
+    assert!(after.hook("h").unwrap().admits(&by_secret, 0));
     assert_eq!(after.candidates(&["a".to_owned()], &message).0.len(), 1);
     let lost = GatewayConfig { providers: BTreeMap::new(), ..bad.clone() };
     let after = Runtime::new(&lost, "lost", Some(&after)).unwrap();
@@ -307,12 +308,10 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
 async fn an_older_secret_ends_at_its_time_although_nobody_takes_it_out() {
     let now =
         i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
-    let hook = |retire_at| Hook {
-        header: "authorization".into(),
-        secrets: vec!["the-newer-secret-of-24".into(), SECRET.into()],
-        retire_at,
-        okta_id: None,
-    };
+    let former = vec![Credential { header: "x-former".into(), secret: SECRET.into() }];
+    let secrets = vec!["the-newer-secret-of-24".into(), SECRET.into()];
+    let hook =
+        |retire_at| Hook { former: former.clone(), retire_at, ..Hook::new("authorization".into(), secrets.clone()) };
     let scene = Scene::with(|config| {
         for (name, retire_at) in [("over", Some(now - 1)), ("soon", Some(now + 3_600)), ("open", None)] {
             config.hooks.insert(name.into(), hook(retire_at));
@@ -325,6 +324,8 @@ async fn an_older_secret_ends_at_its_time_although_nobody_takes_it_out() {
             let answer = got(request.body(sms(&format!("{name}-{secret}").replace(' ', "-")).to_string())).await;
             assert_eq!(answer.status, expected, "{name} {secret}");
         }
+        let request = scene.http.post(scene.url(name)).header("x-former", SECRET);
+        assert_eq!(got(request.body(sms(&format!("{name}-former")).to_string())).await.status, older, "{name}");
     }
 }
 

@@ -241,7 +241,7 @@ pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
         ca_bundle: Some(sandbox.authority().cert_pem().to_owned()),
     };
     let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    let hook = Hook { header: "authorization".into(), secrets: vec![SECRET.into()], retire_at: None, okta_id: None };
+    let hook = Hook::new("authorization".into(), vec![SECRET.into()]);
     GatewayConfig {
         gateway: "ns/gateway".into(),
         generation: 1,

@@ -59,6 +59,8 @@ pub(crate) enum Fault {
     RateLimited,
     /// The credential is not accepted for this once.
     Unauthorized,
+    /// A firewall refuses the call in Okta's place, for this once.
+    NotOkta,
     /// The caller dies before Okta hears the call.
     CrashBefore,
     /// The caller dies after it took effect.
@@ -257,6 +259,7 @@ impl Model {
             Fault::Unreachable => return Err(error(Failure::Unreachable { detail: "test".into() })),
             Fault::LostCall => return Err(error(lost)),
             Fault::Unauthorized => return Err(error(Failure::Unauthorized)),
+            Fault::NotOkta => return Err(error(Failure::NotOkta { status: 403 })),
             Fault::ServerError => return Err(error(out_of_service())),
             Fault::RateLimited => {
                 return Err(error(Failure::RateLimited { wait: Duration::from_secs(1), concurrency: false }));
@@ -470,7 +473,7 @@ fn find(state: &State, id: &HookId) -> Result<ObservedHook, Failure> {
 }
 
 fn refused(summary: &str) -> Failure {
-    Failure::Refused { status: 400, code: Some("E0000001".into()), summary: summary.into(), causes: Vec::new() }
+    Failure::Refused { status: 400, code: "E0000001".into(), summary: summary.into(), causes: Vec::new() }
 }
 
 fn error(failure: Failure) -> CallError {

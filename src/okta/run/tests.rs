@@ -208,6 +208,7 @@ fn scene() -> impl Strategy<Value = Scene> {
     let fault = prop_oneof![
         8 => Just(Fault::None), 1 => Just(Fault::Unreachable), 1 => Just(Fault::LostCall), 2 => Just(Fault::LostAnswer),
         1 => Just(Fault::ServerError), 1 => Just(Fault::LateServerError), 1 => Just(Fault::RateLimited),
+        1 => Just(Fault::NotOkta),
         2 => Just(Fault::CrashBefore), 2 => Just(Fault::CrashAfter)
     ];
     let foreign = prop::collection::vec(prop::bool::weighted(0.2), 0..2);
@@ -453,6 +454,23 @@ async fn a_rate_limit_inside_the_gap_is_waited_out_and_tried_again() {
     let (mut keeper, model) = handing_over(behaviour(), true, vec![Fault::None, Fault::RateLimited]);
     keeper.pass(&model).await;
     assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Activate, Verb::ReadBack]);
+    assert_eq!(status(&model, "b"), Some(HookStatus::Active));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_refuses_a_call_in_oktas_place_refuses_neither_hook() {
+    // at the first call: the other one is not switched on beside the active one, and nothing is held against either
+    let (mut keeper, model) = handing_over(behaviour(), true, vec![Fault::NotOkta]);
+    let (_, report) = keeper.pass(&model).await;
+    assert_eq!(model.calls(), [Verb::Deactivate, Verb::Read, Verb::ReadBack]);
+    assert!(report.unwrap().refused.is_empty());
+    keeper.until_rest(&model).await;
+    assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Inactive), Some(HookStatus::Active)));
+    // inside the gap: it is tried again
+    let (mut keeper, model) = handing_over(behaviour(), true, vec![Fault::None, Fault::NotOkta]);
+    let (_, report) = keeper.pass(&model).await;
+    assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Activate, Verb::ReadBack]);
+    assert!(report.unwrap().refused.is_empty());
     assert_eq!(status(&model, "b"), Some(HookStatus::Active));
 }
 

@@ -21,12 +21,12 @@ use super::{
 use crate::{
     api::{RoutingPolicy, TelephonyGateway, reason::Ready},
     config::{
-        compile::Input,
-        document::{self, GatewayConfig, Provider},
+        compile::{InOkta, Input},
+        document::{self, Credential, GatewayConfig, Provider},
         envelope,
     },
     message,
-    okta::ObjectRef,
+    okta::{ObjectRef, keyed::ChangeMark},
 };
 
 /// What is said of an object that exists and cannot be read.
@@ -41,8 +41,8 @@ pub struct Facts {
     pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Hooks that target it.
     pub hooks: BTreeMap<String, Result<document::Hook, String>>,
-    /// Hooks whose declared secret Okta has, or that are not in Okta.
-    pub applied: BTreeSet<String>,
+    /// What Okta has of them, as far as is known.
+    pub in_okta: BTreeMap<String, InOkta>,
     /// Its configuration's envelope as it is now.
     pub sealed: Option<Vec<u8>>,
     /// What is in it.
@@ -72,7 +72,7 @@ impl Facts {
                 .collect(),
             providers: self.providers.clone(),
             hooks: self.hooks.clone(),
-            applied: self.applied.clone(),
+            in_okta: self.in_okta.clone(),
             now: Timestamp::now().as_second(),
             report,
             allowed_cidrs: ctx.options.allowed_cidrs.clone(),
@@ -116,14 +116,6 @@ pub(super) async fn dereference(
     for name in ctx.caches.unreadable(Kind::TelephonyProvider, &namespace) {
         providers.entry(name).or_insert_with(|| Err(UNREADABLE.to_owned()));
     }
-    let (mut of_hooks, mut applied) = (BTreeMap::new(), BTreeSet::new());
-    for hook in &hooks {
-        let entry = hook_entry(hook, ctx, &namespace).await?.map_err(|problem| problem.message);
-        if entry.as_ref().is_ok_and(|entry| is_applied(hook, ctx, entry)) {
-            applied.insert(hook.name_any());
-        }
-        of_hooks.insert(hook.name_any(), entry);
-    }
     // read afresh: what serves on is taken from it, and a watch may lag behind our own last write
     let configs: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
     let config = configs.get_opt(&names.config).await;
@@ -141,6 +133,14 @@ pub(super) async fn dereference(
         Problem::lasting(Ready::ConfigUnreadable, message)
     })?;
     let known_hooks = previous.as_ref().map(|previous: &GatewayConfig| &previous.hooks);
+    let (mut of_hooks, mut in_okta) = (BTreeMap::new(), BTreeMap::new());
+    for hook in &hooks {
+        let entry = hook_entry(hook, ctx, &namespace).await?.map_err(|problem| problem.message);
+        let before = known_hooks.and_then(|known| known.get(&hook.name_any()));
+        let has = entry.as_ref().ok().and_then(|entry| self::in_okta(hook, ctx, entry, before));
+        in_okta.extend(has.map(|has| (hook.name_any(), has)));
+        of_hooks.insert(hook.name_any(), entry);
+    }
     for name in ctx.caches.unreadable(Kind::TelephonyHook, &namespace) {
         if known_hooks.is_some_and(|hooks| hooks.contains_key(&name)) {
             of_hooks.entry(name).or_insert_with(|| Err(UNREADABLE.to_owned()));
@@ -151,7 +151,7 @@ pub(super) async fn dereference(
         providers,
         hooks: of_hooks,
         previous,
-        applied,
+        in_okta,
         sealed,
         report: ctx.references.secret(&namespace, &names.report).await?,
         tls: ctx.references.secret(&namespace, tls).await?,
@@ -166,28 +166,35 @@ async fn hook_entry(
     let key = hook::secret_key(hook);
     let secret = ctx.references.secret(namespace, &key.name).await?;
     Ok(secret_value::hook_secret(secret.as_deref(), namespace, &key).map(|value| document::Hook {
-        header: hook.spec.auth_header().to_ascii_lowercase(),
-        secrets: vec![value],
-        retire_at: None,
         okta_id: hook.status.as_ref().and_then(|status| status.okta_id.clone()),
+        ..document::Hook::new(hook.spec.auth_header().to_ascii_lowercase(), vec![value])
     }))
 }
 
-/// Whether Okta has the secret that is declared, or is not to have it. A hook in Okta that is pointed at another's place has
-/// that one's secret.
-fn is_applied(hook: &crate::api::TelephonyHook, ctx: &Context, entry: &document::Hook) -> bool {
+/// What Okta has of a hook, as far as is known. One in Okta that is pointed at another's place has that one's secret.
+fn in_okta(
+    hook: &crate::api::TelephonyHook,
+    ctx: &Context,
+    declared: &document::Hook,
+    before: Option<&document::Hook>,
+) -> Option<InOkta> {
     let namespace = hook.namespace().unwrap_or_default();
     let hooks = ctx.caches.hooks.in_namespace(&namespace);
     let is_elsewhere = hook.status.as_ref().is_some_and(|status| status.repointed.is_some());
     let holder = match ruling::pointed_here(hook, &hooks) {
         Some(other) => other,
-        None if hook.spec.okta.is_none() || is_elsewhere => return true,
+        None if hook.spec.okta.is_none() || is_elsewhere => return Some(InOkta::Nothing),
         None => hook,
     };
     let object = ObjectRef::new(namespace, holder.name_any());
-    let applied = holder.status.as_ref().and_then(|status| status.applied_secret_mark.as_deref());
-    let mark = |secret: &message::Secret<String>| ctx.installation.key.secret(&object, secret.expose());
-    entry.secrets.first().is_some_and(|secret| Some(mark(secret).as_str()) == applied)
+    let applied = holder.status.as_ref()?.applied_secret_mark.as_deref()?;
+    let known = declared.credentials().chain(before.into_iter().flat_map(document::Hook::credentials));
+    known.into_iter().find(|one| mark(ctx, &object, one).as_str() == applied).map(InOkta::Has)
+}
+
+/// The mark of what a hook is called with.
+pub(super) fn mark(ctx: &Context, object: &ObjectRef, credential: &Credential) -> ChangeMark {
+    ctx.installation.key.secret(object, &credential.header, credential.secret.expose())
 }
 
 fn policies(

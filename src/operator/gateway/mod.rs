@@ -169,6 +169,12 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     let (sealed, held) = seal(&config, facts.sealed.as_deref())?;
     let hash = envelope::hash(&sealed);
     apply(ctx, gateway, names.config(sealed)?).await?;
+    // it is in force from now on, whatever becomes of the rest: a secret that Okta is to have waits for it
+    let namespace = gateway.namespace().unwrap_or_default();
+    let in_force = if held.is_some() { facts.previous.as_ref() } else { Some(&config) };
+    let accepted = in_force.map(|config| marks(config, ctx, &namespace)).unwrap_or_default();
+    let rules = in_force.map(sending).unwrap_or_default();
+    let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash, accepted, rules);
     // configuration reaches the pods whatever is named wrongly beside it
     let all = ctx.caches.gateways.in_namespace(&gateway.namespace().unwrap_or_default());
     build::Names::check_secrets(
@@ -194,12 +200,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         Some(policy) => drop(apply(ctx, gateway, policy).await?),
         None => drop(prune::<_, NetworkPolicy>(ctx, gateway, &names.workload).await?),
     }
-    let namespace = gateway.namespace().unwrap_or_default();
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    let in_force = if held.is_some() { facts.previous.as_ref() } else { Some(&config) };
-    let accepted = in_force.map(|config| marks(config, ctx, &namespace)).unwrap_or_default();
-    let rules = in_force.map(sending).unwrap_or_default();
-    let arriving = ctx.reports.expect(&namespace, &gateway.name_any(), &hash, accepted, rules);
     Ok(status::Seen { problems, held, hash, deployment, replicas, arriving, certificate })
 }
 
@@ -220,7 +221,7 @@ fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
 fn marks(config: &GatewayConfig, ctx: &Context, namespace: &str) -> BTreeMap<String, Vec<ChangeMark>> {
     let of = |(name, hook): (&String, &document::Hook)| {
         let object = ObjectRef::new(namespace, name);
-        let marks = hook.secrets.iter().map(|secret| ctx.installation.key.secret(&object, secret.expose()));
+        let marks = hook.credentials().map(|one| dereference::mark(ctx, &object, &one));
         (name.clone(), marks.collect())
     };
     config.hooks.iter().map(of).collect()

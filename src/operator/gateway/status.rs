@@ -97,6 +97,8 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         return match about {
             About::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
             About::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
+            About::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(told)),
+            About::TooManyCarriers => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
             About::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
         };
     }
@@ -116,11 +118,8 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
     if let Some(problem) = rollout(gateway, &seen.deployment) {
         return problem;
     }
-    if let Some(reason) = &seen.replicas.refused {
-        return Progress::Retrying(
-            Ready::InvalidSpec,
-            format!("A replica refused the configuration, or a part of it, and serves the last good one: {reason}"),
-        );
+    if !seen.replicas.refused.is_empty() {
+        return Progress::Retrying(Ready::InvalidSpec, refusals(&seen.replicas));
     }
     let wanted = u32::try_from(gateway.spec.replicas()).unwrap_or(0);
     // What the gateway refers to changes without a change of the gateway: that is no reason to leave Ready for the seconds
@@ -140,6 +139,20 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         format!("All {wanted} replicas serve the configuration. Not as declared: {told}")
     };
     Progress::Done(message)
+}
+
+/// The most refusals of replicas that are told.
+const MOST_REFUSALS: usize = 5;
+
+fn refusals(replicas: &Replicas) -> String {
+    let reasons = &replicas.refused;
+    let shown = reasons.iter().take(MOST_REFUSALS).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let left = u64::try_from(reasons.len().saturating_sub(MOST_REFUSALS)).unwrap_or(u64::MAX);
+    let more = match left.saturating_add(replicas.untold) {
+        0 => String::new(),
+        more => format!("; and {more} more, see the logs of its pods"),
+    };
+    format!("A replica refused the configuration, or a part of it, and serves the last good one: {shown}{more}")
 }
 
 fn sentence(told: &Told) -> String {
@@ -247,7 +260,7 @@ mod tests {
             held: None,
             hash: "abc".into(),
             deployment: serde_json::from_value(deployment).unwrap(),
-            replicas: Replicas { reporting: 2, current: 2, usable: 2, refused: None },
+            replicas: Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() },
             arriving: false,
             certificate: Serving::Given,
         }
@@ -284,7 +297,7 @@ mod tests {
                 }
             }),
             ("Ready Unknown Progressing", |seen| seen.replicas.current = 1),
-            ("Ready False InvalidSpec", |seen| seen.replicas.refused = Some("no".into())),
+            ("Ready False InvalidSpec", |seen| _ = seen.replicas.refused.insert("no".into())),
         ];
         for (expected, change) in rows {
             let mut seen = seen();
@@ -294,12 +307,28 @@ mod tests {
         for (about, expected) in [
             (About::NoPolicy, "Ready False PolicyNotFound"),
             (About::TooManyPolicies, "Ready False TooManyPolicies"),
+            (About::TooManyHooks, "Ready False TooManyHooks"),
+            (About::TooManyCarriers, "Ready False TooManyCarriers"),
             (About::Timing, "Ready False InvalidSpec"),
         ] {
             let mut seen = seen();
             seen.problems = vec![told(At::Gateway(about), "whatever the words are")];
             assert!(shown(&seen).contains(&expected.to_owned()), "{expected}");
         }
+    }
+
+    #[test]
+    fn all_that_replicas_refused_is_said_up_to_a_bound() {
+        let mut seen = seen();
+        let said = |seen: &Seen| {
+            let status = build(&gateway(), seen);
+            conditions::get(&status.conditions, "Ready").unwrap().message.clone()
+        };
+        seen.replicas.refused = ["hook a: no secret", "timing: too short"].map(str::to_owned).into();
+        assert!(said(&seen).ends_with(": hook a: no secret; timing: too short"), "{}", said(&seen));
+        seen.replicas.refused.extend((0..5).map(|number| format!("hook b{number}: no secret")));
+        seen.replicas.untold = 3;
+        assert!(said(&seen).ends_with("hook b3: no secret; and 5 more, see the logs of its pods"), "{}", said(&seen));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        double::{GATEWAYS, SECRETS, World},
+        double::{GATEWAYS, HOOKS, SECRETS, Trouble, World},
         flow_tests,
         pass::{PassError, Reconcile as _, Requeue},
     },
@@ -21,7 +21,11 @@ use super::{
     credentials::{self, Serving},
     document, envelope, seal, sending,
 };
-use crate::{api::TelephonyGateway, config::document::GatewayConfig};
+use crate::{
+    api::TelephonyGateway,
+    config::{document::GatewayConfig, report::ReplicaReport},
+    okta::{Failure as OktaFailure, ObjectRef},
+};
 
 fn world(spec: &Value) -> World {
     let mut world = World::new();
@@ -194,4 +198,76 @@ fn a_rule_by_a_carrier_that_is_not_there_counts_as_one_without() {
     config.rules.truncate(1);
     config.rules[0].action = document::Action::Send(vec![document::ABSENT.to_owned()]);
     assert_eq!(sending(&config)[0].carriers, Vec::<String>::new());
+}
+
+/// What a hook takes by the configuration that is written, as `header: secret`.
+fn taken(world: &World, hook: &str) -> Vec<String> {
+    let stored = world.server.get(&format!("{SECRETS}/main-gateway-config")).unwrap();
+    let sealed = STANDARD.decode(stored["data"][envelope::KEY].as_str().unwrap()).unwrap();
+    let config = envelope::open(&sealed).unwrap();
+    config.hooks[hook].credentials().map(|one| format!("{}: {}", one.header, one.secret.expose())).collect()
+}
+
+async fn gateway_pass(world: &mut World) -> Result<Requeue, PassError> {
+    world.sync();
+    TelephonyGateway::reconcile(gateway(world), Arc::clone(&world.ctx)).await
+}
+
+/// Declares another secret of a hook, by a header; another name is another watch.
+fn declare(world: &World, number: u32, header: &str) {
+    let path = format!("{HOOKS}/main");
+    let mut hook = world.server.get(&path).unwrap_or_else(|| flow_tests::hook("main", "Active"));
+    let name = format!("own-{number}");
+    hook["spec"]["auth"] = json!({"header": {"name": header, "secretRef": {"name": name, "key": "value"}}});
+    hook["metadata"]["generation"] = json!(number);
+    world.server.put(
+        &format!("{SECRETS}/{name}"),
+        flow_tests::secret(&name, "value", &format!("the secret of number {number}")),
+    );
+    world.server.put(&path, hook);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_okta_has_is_accepted_however_often_the_hook_changes_while_okta_cannot_be_told() {
+    let mut world = flow_tests::world(&[]);
+    declare(&world, 1, "Authorization");
+    world.ctx.reports.serve("otp", "main", &["main"]);
+    flow_tests::settle(&mut world, &["main"]).await;
+    gateway_pass(&mut world).await.unwrap();
+    let in_okta = "authorization: the secret of number 1";
+    assert_eq!(taken(&world, "main"), [in_okta]);
+    world.org.fail(Some(OktaFailure::Server { status: 503, code: None }));
+    for number in 2..=12 {
+        let header = if number % 3 == 0 { "Authorization" } else { "X-Secret" };
+        declare(&world, number, header);
+        flow_tests::hook_pass(&mut world, "main").await;
+        flow_tests::org_pass(&mut world).await;
+        gateway_pass(&mut world).await.unwrap();
+        let taken = taken(&world, "main");
+        assert_eq!(taken[0], format!("{}: the secret of number {number}", header.to_lowercase()));
+        assert!(taken.contains(&in_okta.to_owned()), "{number}: {taken:?}");
+    }
+}
+
+/// A secret that is to be rotated waits for the replicas to report the configuration that has it.
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_written_counts_although_what_follows_it_fails() {
+    let mut world = flow_tests::world(&[]);
+    declare(&world, 1, "Authorization");
+    world.ctx.reports.serve("otp", "main", &["main"]);
+    flow_tests::settle(&mut world, &["main"]).await;
+    gateway_pass(&mut world).await.unwrap();
+    declare(&world, 2, "Authorization");
+    flow_tests::hook_pass(&mut world, "main").await;
+    // the configuration is the first write of the pass, and this the second
+    world.server.delete("/apis/apps/v1/namespaces/otp/deployments/main-gateway");
+    world.server.trouble(Some((1, Trouble::Fails)));
+    assert!(gateway_pass(&mut world).await.is_err());
+    let stored = world.server.get(&format!("{SECRETS}/main-gateway-config")).unwrap();
+    let sealed = STANDARD.decode(stored["data"][envelope::KEY].as_str().unwrap()).unwrap();
+    let report = ReplicaReport { config_hash: envelope::hash(&sealed), ..ReplicaReport::default() };
+    world.ctx.reports.take(&("otp".to_owned(), "main".to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    let mark =
+        world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "Authorization", "the secret of number 2");
+    assert!(world.ctx.reports.accepts("otp", "main", "main", &mark));
 }

@@ -74,8 +74,10 @@ fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Dur
     let outcome = view.hooks.get(&object).map(|seen| &seen.verdict.outcome);
     let spent = waited >= PATIENCE;
     match (&view.problem, outcome) {
-        // Okta's own trouble passes; what is wrong with a credential may not
-        (Some(problem), _) if spent && (problem.stalled || problem.reason == Ready::SecretNotFound) => {
+        // Okta's own trouble passes; what is wrong with a credential, or in front of Okta, may not
+        (Some(problem), _)
+            if spent && (problem.stalled || matches!(problem.reason, Ready::SecretNotFound | Ready::NotOkta)) =>
+        {
             Owed::Lost(format!("Okta could not be called: {}", problem.message.trim_end_matches('.')))
         }
         (None, Some(Outcome::Released)) => Owed::Nothing,
@@ -119,6 +121,7 @@ mod tests {
     fn a_deletion_waits_for_okta_and_gives_up_only_what_a_person_has_to_put_right() {
         let rejected = || Some(Problem::lasting(Ready::TokenRejected, "no"));
         let silent = || Some(Problem::passing(Ready::OktaUnreachable, "no"));
+        let intercepted = || Some(Problem::passing(Ready::NotOkta, "no"));
         let refused = || Outcome::Blocked(Blocked::DeletionRefused);
         let late = PATIENCE * 100;
         let rows = [
@@ -127,6 +130,8 @@ mod tests {
             (Outcome::Released, None, Duration::ZERO, "Nothing"),
             (Outcome::Released, silent(), Duration::ZERO, "Call"),
             (Outcome::Changing, silent(), late, "Call"),
+            (Outcome::Changing, intercepted(), Duration::ZERO, "Call"),
+            (Outcome::Changing, intercepted(), late, "Lost"),
             (Outcome::Changing, rejected(), Duration::ZERO, "Call"),
             (Outcome::Changing, rejected(), late, "Lost"),
             (refused(), None, Duration::ZERO, "Call"),

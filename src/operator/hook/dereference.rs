@@ -65,7 +65,8 @@ pub async fn dereference(hook: &TelephonyHook, ctx: &Context) -> Result<Facts, P
     let (gateway, place, accepted) = match &hook.spec.target {
         HookTarget::Gateway(gateway) => {
             let value = secret_value::hook_secret(secret.as_deref(), &namespace, &key).ok();
-            let mark = value.map(|value| ctx.installation.key.secret(&object, value.expose()));
+            let header = hook.spec.auth_header();
+            let mark = value.map(|value| ctx.installation.key.secret(&object, header, value.expose()));
             let accepts = |mark| ctx.reports.accepts(&namespace, &gateway.name, &name, &mark);
             let known = ctx.caches.gateways.get(&namespace, &gateway.name);
             let serving = ctx.reports.serving(&namespace, &gateway.name, &name);

@@ -415,7 +415,7 @@ fn begin(server: &Server, model: &Arc<Model>, gateway_there: bool) -> World {
     world.ctx.reports.serve("otp", "reserve", &["other"]);
     for (gateway, name) in [("main", "main"), ("reserve", "other")] {
         let value = format!("a value of enough characters for {name}");
-        let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), &value);
+        let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value);
         world.ctx.reports.set_accepted("otp", gateway, name, mark);
     }
     world

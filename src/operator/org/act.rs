@@ -38,8 +38,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(1);
 pub enum NotNow {
     /// The lease has too little left; its next renewal brings more.
     Lease,
-    /// The rate limit has too little left for a whole plan.
-    RateLimit(Duration),
+    /// The rate limit has too little left for a whole plan, or runs had no clear end lately.
+    Later(Duration),
 }
 
 /// Whether a plan may be begun, after `more` other calls.
@@ -50,8 +50,9 @@ pub fn may_begin(ctx: &Context, state: &State, plan: &Plan, more: u32, priority:
     if ctx.lease.remaining(BootInstant::now()) < LEASE_NEEDED {
         return Err(NotNow::Lease);
     }
-    let calls = u32::try_from(plan.most_calls()).unwrap_or(u32::MAX).saturating_add(more);
-    state.must_wait(calls, priority, Instant::now()).map_or(Ok(()), |wait| Err(NotNow::RateLimit(wait)))
+    let (calls, now) = (u32::try_from(plan.most_calls()).unwrap_or(u32::MAX).saturating_add(more), Instant::now());
+    let wait = state.must_wait(calls, priority, now).max(state.must_pause(priority, now));
+    wait.map_or(Ok(()), |wait| Err(NotNow::Later(wait)))
 }
 
 /// A plan that is to be carried out.
@@ -87,11 +88,22 @@ pub async fn act(
         let before = state.run(begun);
         let report = run::run(&task.plan, &task.desired.org, calls, Budget::default(), &may_write).await;
         state.ran(before, report.finished, Instant::now());
+        state.ended(report.audit.iter().rev().find_map(unclear), Instant::now());
         take_in(&ctx, &report, &task, begun, &mut state);
         settle(&ctx, &report, &task);
         (report, state)
     });
     running.await.ok()
+}
+
+/// What was said of a change of which it is not known what became.
+fn unclear(entry: &AuditEntry) -> Option<(&'static str, String)> {
+    match entry.result {
+        AuditResult::Unclear(reason) if !matches!(entry.verb, Verb::Read | Verb::ReadBack) => {
+            Some((reason, entry.message.clone().unwrap_or_default()))
+        }
+        _ => None,
+    }
 }
 
 fn take_in(ctx: &Context, report: &Report, task: &Task, begun: Instant, state: &mut State) {

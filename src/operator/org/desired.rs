@@ -107,7 +107,7 @@ pub fn desired(
     for one in declared {
         let object = one.object();
         let mark = match &one.endpoint {
-            Ok(endpoint) => key.secret(&object, endpoint.secret.expose()),
+            Ok(endpoint) => key.secret(&object, &endpoint.auth_header, endpoint.secret.expose()),
             Err(_) => applied_mark(&one.hook, &object, state).unwrap_or_else(|| ChangeMark::stored("")),
         };
         let hash = one.hash(&mark, in_the_way.as_ref());

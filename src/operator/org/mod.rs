@@ -101,7 +101,7 @@ impl Reconcile for OktaOrg {
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
         let state = Arc::clone(&session.state).lock_owned().await;
         let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
-        let (found, hooks, wait) = pass.look(access).await?;
+        let (mut found, hooks, wait) = pass.look(access).await?;
 
         // what is not known now is not forgotten: hooks keep what was last said of them
         let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
@@ -113,6 +113,7 @@ impl Reconcile for OktaOrg {
             switches_of(&ctx, &object, &hooks)
         };
         let state = pass.state_mut()?;
+        found.problem = found.problem.or_else(|| state.hindrance());
         if let (InUse::Ours(active), Some((_, at))) = (&in_use, &state.observed) {
             carried::seen(&mut state.carried, active, *at);
         }
@@ -121,13 +122,16 @@ impl Reconcile for OktaOrg {
         let changed = session.show(view);
         // a switch sees the view at once; what is written of it meanwhile is for the next leader
         ctx.wake.wake_all(switches);
+        // what was shown is shown once: the hooks hear of it however the writes before their passes end
+        let _woken = ctx
+            .wake
+            .at_the_end(changed.iter().map(|hook| Target::new(Kind::TelephonyHook, &hook.namespace, &hook.name)));
         pass.remember(&changed).await?;
         let made = pass.state_mut()?.changes.clone();
         let status = status::build(&pass.org, &ctx.installation.mark, &found, &made);
         super::status::write(&ctx, &pass.org, status).await?;
         pass.state_mut()?.changes.clear();
         drop(pass);
-        ctx.wake.wake_all(changed.into_iter().map(|hook| Target::new(Kind::TelephonyHook, hook.namespace, hook.name)));
         Ok(Requeue::After(if leaving { wait.min(deletion::GRACE) } else { wait }))
     }
 }
@@ -314,7 +318,7 @@ impl<'c> Pass<'c> {
             _ if plan.moves.is_empty() => self.keep_record(&plan, true),
             None => {}
             Some(Err(NotNow::Lease)) => wait = SOON,
-            Some(Err(NotNow::RateLimit(until))) => wait = until.clamp(SOON, poll),
+            Some(Err(NotNow::Later(until))) => wait = until.clamp(SOON, poll),
             Some(Ok(desired)) => {
                 self.record(&plan).await?;
                 let (steps, session) = (std::mem::take(&mut self.steps), Arc::clone(&self.session));
@@ -331,6 +335,9 @@ impl<'c> Pass<'c> {
         }
         let views = self.views(&plan, &declared)?;
         let idle = plan.moves.is_empty();
+        if idle {
+            self.state_mut()?.idle();
+        }
         if idle && is_in_place(&plan, &declared) {
             self.state_mut()?.rested = Some(true);
         }

@@ -17,10 +17,11 @@ use super::{
     dial::OrgApi,
     doubt::Doubts,
 };
-use crate::api::{HookDrift, OktaChange, OktaOrgStatus};
+use crate::api::{HookDrift, OktaChange, OktaOrgStatus, reason::Ready};
 use crate::okta::{
     CallError, Failure, ObjectRef, ObservedHook,
     client::CallResult,
+    error::NOT_OKTA,
     intent::PlanIntent,
     keyed::ChangeMark,
     limits::{MayCall, Priority, RateState},
@@ -103,6 +104,17 @@ struct Refusal {
 /// ten seconds.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// Runs in a row that had a change whose end is not clear.
+#[derive(Debug)]
+struct Unclear {
+    runs: u32,
+    /// When the last of them ended.
+    since: Instant,
+    /// The stable reason that it gave.
+    reason: &'static str,
+    words: String,
+}
+
 /// The last failed call.
 #[derive(Debug, Clone)]
 pub struct Trouble {
@@ -151,6 +163,8 @@ pub struct State {
     met: bool,
     /// When a plan was left whose end nobody saw.
     left: Option<Instant>,
+    /// Runs in a row that had a change whose end is not clear.
+    unclear: Option<Unclear>,
     /// The last failed call, unless one went well since.
     pub trouble: Option<Trouble>,
     /// Marks of secrets that runs applied; status may not have them yet.
@@ -302,6 +316,35 @@ impl State {
         self.left = if finished { before } else { Some(now) };
     }
 
+    /// Takes note of a run that ended, and of what was said of a change whose end is not clear: the stable reason and the words.
+    pub fn ended(&mut self, unclear: Option<(&'static str, String)>, now: Instant) {
+        let before = self.unclear.take().map_or(0, |unclear| unclear.runs);
+        self.unclear =
+            unclear.map(|(reason, words)| Unclear { runs: before.saturating_add(1), since: now, reason, words });
+    }
+
+    /// Nothing is left to do, whatever became of it.
+    pub fn idle(&mut self) {
+        self.unclear = None;
+    }
+
+    /// What keeps changes from being made, although Okta can be asked.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<Problem> {
+        let unclear = self.unclear.as_ref().filter(|unclear| unclear.runs > 1)?;
+        let reason = if unclear.reason == NOT_OKTA { Ready::NotOkta } else { Ready::OktaUnclear };
+        Some(Problem::passing(reason, format!("A hook could not be changed: {}", unclear.words)))
+    }
+
+    /// How long to stay away after runs without a clear end: the first is gone on with at once, since a gap may be open.
+    #[must_use]
+    pub fn must_pause(&self, priority: Priority, now: Instant) -> Option<Duration> {
+        let unclear = self.unclear.as_ref().filter(|unclear| unclear.runs > 1)?;
+        let own = backoff::after(unclear.runs - 1);
+        let pause = if priority > Priority::Routine { own.min(PATIENCE) } else { own };
+        pause.checked_sub(now.duration_since(unclear.since)).filter(|left| !left.is_zero())
+    }
+
     /// How long before the last list a plan was left whose end nobody saw.
     #[must_use]
     pub fn unseen(&self) -> Option<Duration> {
@@ -388,5 +431,33 @@ impl Orgs {
     pub fn forget(&self, namespace: &str, name: &str) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_never_has_a_clear_end_is_tried_less_and_less_often() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let pause = |state: &State, priority, after| state.must_pause(priority, now + Duration::from_secs(after));
+        let secs = |seconds| Some(Duration::from_secs(seconds));
+        let unclear = || Some(("OktaServerError", "Okta answered 503".to_owned()));
+        for (runs, routine, urgent) in
+            [(1, None, None), (2, secs(1), secs(1)), (3, secs(2), secs(2)), (4, secs(4), secs(4))]
+        {
+            state.ended(unclear(), now);
+            assert_eq!(state.hindrance().is_some(), runs > 1, "{runs}");
+            assert_eq!(pause(&state, Priority::Routine, 0), routine, "{runs}");
+            assert_eq!(pause(&state, Priority::Failover, 0), urgent, "{runs}");
+        }
+        for _ in 0..20 {
+            state.ended(unclear(), now);
+        }
+        assert_eq!((pause(&state, Priority::Routine, 0), pause(&state, Priority::Routine, 300)), (secs(300), None));
+        assert_eq!((pause(&state, Priority::Failover, 0), pause(&state, Priority::Failover, 8)), (secs(8), None));
+        state.ended(None, now);
+        assert_eq!((pause(&state, Priority::Routine, 0), state.hindrance()), (None, None));
     }
 }

@@ -16,12 +16,13 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
     match &error.failure {
         Failure::Unreachable { .. } => Problem::passing(Ready::OktaUnreachable, error.to_string()),
         Failure::Server { .. } | Failure::Unclear { .. } => Problem::passing(Ready::OktaUnclear, error.to_string()),
+        Failure::NotOkta { .. } => Problem::passing(Ready::NotOkta, error.to_string()),
         Failure::RateLimited { .. } => rate_limited(),
         Failure::Unauthorized => Problem::lasting(
             Ready::TokenRejected,
             format!("{error}: Secret {} key {} (Admin Console: Security > API > Tokens).", key.name, key.key),
         ),
-        Failure::Forbidden { code, .. } if Denied::by(code.as_deref()) == Denied::Permission => {
+        Failure::Forbidden { code, .. } if Denied::by(code) == Denied::Permission => {
             Problem::lasting(Ready::PermissionDenied, error.to_string())
         }
         Failure::Forbidden { .. } | Failure::Refused { .. } => Problem::lasting(Ready::OktaRefused, error.to_string()),
@@ -50,7 +51,7 @@ pub fn reachable(error: &CallError) -> (Is, Reachable, String) {
     match &error.failure {
         Failure::Unreachable { .. } => (Is::False, Reachable::Unreachable, message),
         Failure::Unauthorized => (Is::False, Reachable::TokenRejected, message),
-        Failure::Server { .. } | Failure::Unclear { .. } | Failure::NotFound => {
+        Failure::NotOkta { .. } | Failure::Server { .. } | Failure::Unclear { .. } | Failure::NotFound => {
             (Is::False, Reachable::BadAnswer, message)
         }
         Failure::RateLimited { .. } | Failure::Forbidden { .. } | Failure::Refused { .. } => {
@@ -71,14 +72,17 @@ mod tests {
         let org = OktaOrg::new("acme", serde_json::from_value(spec).unwrap());
         for (code, reason) in [
             (Some("E0000006"), Ready::PermissionDenied),
-            (None, Ready::OktaRefused),
+            (None, Ready::NotOkta),
             (Some("E0000247"), Ready::OktaRefused),
             (Some("E0000038"), Ready::OktaRefused),
         ] {
-            let failure = Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
+            let failure = code.map_or(Failure::NotOkta { status: 403 }, |code| Failure::Forbidden {
+                code: code.into(),
+                summary: "no".into(),
+            });
             let problem =
                 problem(&CallError { doing: "list telephony hooks", failure, request_id: None, rate: None }, &org);
-            assert!(problem.reason == reason && problem.stalled, "{code:?}: {}", problem.message);
+            assert!(problem.reason == reason && problem.stalled == code.is_some(), "{code:?}: {}", problem.message);
         }
     }
 }

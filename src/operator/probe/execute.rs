@@ -141,17 +141,17 @@ mod tests {
 
     #[test]
     fn an_okta_that_cannot_be_asked_is_told_with_what_to_do() {
-        let forbidden = |code: Option<&str>| Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
+        let forbidden = |code: &str| Failure::Forbidden { code: code.into(), summary: "no".into() };
         let refused = |status, code: &str| Failure::Refused {
             status,
-            code: Some(code.into()),
+            code: code.into(),
             summary: "no".into(),
             causes: Vec::new(),
         };
         for (failure, says) in [
-            (forbidden(Some("E0000006")), "okta.inlinehooks.manage"),
-            (forbidden(None), "Security > Networks"),
-            (forbidden(Some("E0000247")), "Okta Support"),
+            (forbidden("E0000006"), "okta.inlinehooks.manage"),
+            (Failure::NotOkta { status: 403 }, "Security > Networks"),
+            (forbidden("E0000247"), "Okta Support"),
             (refused(401, "E0000015"), "Okta Support"),
             (refused(400, "E0000001"), "change what Okta names"),
             (Failure::Unauthorized, "put a new one in the Secret"),
@@ -173,7 +173,7 @@ mod tests {
         };
         let failed = |failure| Err(CallError { doing: "execute a hook", failure, request_id: None, rate: None });
         let refused = |code: &str| {
-            failed(Failure::Refused { status: 400, code: Some(code.into()), summary: "no".into(), causes: Vec::new() })
+            failed(Failure::Refused { status: 400, code: code.into(), summary: "no".into(), causes: Vec::new() })
         };
         let server = |code: Option<&str>| failed(Failure::Server { status: 502, code: code.map(Into::into) });
         let question = Question::Probe(json!({}), "proof".into());
@@ -189,9 +189,9 @@ mod tests {
             (server(None), Sight::Unknown),
             (failed(Failure::Unclear { detail: "none".into() }), Sight::Unknown),
             (failed(Failure::Unauthorized), Sight::Unknown),
-            (failed(Failure::Forbidden { code: Some("E0000006".into()), summary: "no".into() }), Sight::Unknown),
-            (failed(Failure::Forbidden { code: Some("E0000135".into()), summary: "no".into() }), Sight::Fail),
-            (failed(Failure::Forbidden { code: None, summary: "no".into() }), Sight::Unknown),
+            (failed(Failure::Forbidden { code: "E0000006".into(), summary: "no".into() }), Sight::Unknown),
+            (failed(Failure::Forbidden { code: "E0000135".into(), summary: "no".into() }), Sight::Fail),
+            (failed(Failure::NotOkta { status: 403 }), Sight::Unknown),
             (failed(Failure::RateLimited { wait: DEADLINE, concurrency: false }), Sight::Unknown),
         ] {
             let shown = format!("{result:?}");

@@ -150,7 +150,7 @@ fn said(sight: Sight) -> Finding {
 
 fn failed(failure: &Failure) -> Finding {
     let why = match failure {
-        Failure::Forbidden { code, .. } if Denied::by(code.as_deref()) == Denied::Permission => {
+        Failure::Forbidden { code, .. } if Denied::by(code) == Denied::Permission => {
             "The API token's admin may not read the System Log: give it the Super Admin role, or a custom role with okta.logs.read."
                 .to_owned()
         }
@@ -167,10 +167,10 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_read_is_told_with_what_to_do() {
-        let forbidden = |code: Option<&str>| Failure::Forbidden { code: code.map(Into::into), summary: "no".into() };
+        let forbidden = |code: &str| Failure::Forbidden { code: code.into(), summary: "no".into() };
         for (failure, says) in [
-            (forbidden(Some("E0000006")), "okta.logs.read"),
-            (forbidden(None), "Security > Networks"),
+            (forbidden("E0000006"), "okta.logs.read"),
+            (Failure::NotOkta { status: 403 }, "Security > Networks"),
             (Failure::Unauthorized, "put a new one in the Secret"),
             (Failure::Unclear { detail: "none within 2000 ms".into() }, "check the org's address"),
             (Failure::RateLimited { wait: WINDOW, concurrency: false }, "rate limit"),

@@ -1,4 +1,5 @@
-//! What people ask for by annotation: acted on once per value, and echoed in status.
+//! What people ask for by annotation: acted on once per value, and echoed in status. What stands there before the first look is
+//! not acted on: it came with a backup or a manifest.
 
 use kube::ResourceExt as _;
 
@@ -31,7 +32,9 @@ pub fn read(switch: &HookSwitch) -> Asked {
     };
     let handled =
         HandledRequests { promote: value(PROMOTE), failback: value(FAILBACK), acknowledge: value(ACKNOWLEDGE) };
-    let fresh = |now: &Option<String>, before: &Option<String>| now.clone().filter(|_| now != before);
+    // one that nobody decided for yet was restored or applied with what was asked of another one, long ago perhaps
+    let decides = switch.status.as_ref().is_some_and(|status| status.phase.is_some());
+    let fresh = |now: &Option<String>, before: &Option<String>| now.clone().filter(|_| decides && now != before);
     let promote = fresh(&handled.promote, &known.promote).map(|value| {
         let hook = value.split_once('/').map_or(value.as_str(), |(hook, _)| hook);
         Request::Promote(hook.to_owned())
@@ -53,8 +56,20 @@ mod tests {
 
     fn asked(annotations: &Value, handled: &Value) -> Asked {
         let switch = json!({"metadata": {"name": "main", "annotations": annotations},
-            "spec": {"hooks": [{"name": "a"}, {"name": "b"}]}, "status": {"handled": handled}});
+            "spec": {"hooks": [{"name": "a"}, {"name": "b"}]}, "status": {"phase": "Healthy", "handled": handled}});
         read(&serde_json::from_value(switch).unwrap())
+    }
+
+    #[test]
+    fn what_stands_there_before_the_first_look_is_not_asked_for() {
+        let annotations = json!({(PROMOTE): "b", (FAILBACK): "1", (ACKNOWLEDGE): "ann"});
+        for status in [json!(null), json!({}), json!({"conditions": []})] {
+            let switch = json!({"metadata": {"name": "main", "annotations": annotations},
+                "spec": {"hooks": [{"name": "a"}, {"name": "b"}]}, "status": status});
+            let asked = read(&serde_json::from_value(switch).unwrap());
+            assert_eq!((asked.request, asked.acknowledged), (None, false), "{status}");
+            assert_eq!(asked.handled.promote.as_deref(), Some("b"));
+        }
     }
 
     #[test]

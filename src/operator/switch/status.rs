@@ -143,7 +143,7 @@ fn hooks(
 fn automatic(status: &mut HookSwitchStatus, told: &[Told], settings: &Settings, now: Timestamp) {
     let began = told.iter().filter(|told| matches!(told, Told::Started { cause, .. } if cause.is_automatic()));
     status.automatic.extend(began.map(|_| now.round(Unit::Millisecond).unwrap_or(now).to_string()));
-    let window = SignedDuration::try_from(settings.window).unwrap_or(SignedDuration::MAX);
+    let window = SignedDuration::try_from(settings.remembered()).unwrap_or(SignedDuration::MAX);
     let counts = |at: &String| at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at) < window);
     // entries leave when there is something else to write, so that a window that ends writes nothing by itself
     if !told.is_empty() {
