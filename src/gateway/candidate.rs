@@ -27,7 +27,7 @@ pub struct Candidate {
 pub enum Shut {
     /// It cannot take this message: no sender fits, say.
     Unfit(Refusal),
-    /// As many messages are under way to it as may be.
+    /// As many messages are under way to it as may be, or as its connections take.
     Busy,
     /// It failed again and again, and is left alone.
     Failing,
@@ -128,10 +128,14 @@ impl Candidate {
     }
 
     /// Sends the message within that time.
-    pub async fn send(&self, entry: Entry, within: Duration, private: &Private<'_>) -> Tried {
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be sent, although the carrier could be asked; nothing has left then.
+    pub async fn send(&self, entry: Entry, within: Duration, private: &Private<'_>) -> Result<Tried, Shut> {
         match &self.request {
             Ok(request) => self.carrier.send(entry, request.clone(), Instant::now() + within, private).await,
-            Err(refusal) => Tried { outcome: crate::providers::Outcome::Refused(refusal.clone()), left: false },
+            Err(refusal) => Err(Shut::Unfit(refusal.clone())),
         }
     }
 }

@@ -265,15 +265,27 @@ impl Carrier {
     }
 
     /// Sends a message before `deadline`, and remembers what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Shut::Busy`] when the message found no room on the connections to it until then; nothing has left.
     pub async fn send(
         &self,
         entry: Entry,
         request: CarrierRequest,
         deadline: tokio::time::Instant,
         private: &Private<'_>,
-    ) -> Tried {
-        let (outcome, left) = match self.connector.send(&plain(request), deadline, MAX_ANSWER).await {
+    ) -> Result<Tried, Shut> {
+        let sent = self.connector.send(&plain(request), deadline, MAX_ANSWER).await;
+        self.learn(entry, sent, private)
+    }
+
+    /// What became of an attempt. One that waited for room all the time is none: what the carrier does is told by those that
+    /// filled the connections.
+    fn learn(&self, entry: Entry, sent: Result<net::Answer, SendError>, private: &Private<'_>) -> Result<Tried, Shut> {
+        let (outcome, left) = match sent {
             Ok(answer) => (self.adapter.outcome(&carried(answer)), true),
+            Err(SendError::Full) => return Err(Shut::Busy),
             // Our own guard says no: that is a setting, not a weakness of the carrier.
             Err(SendError::NotSent { cause: "guard" }) => {
                 (refused(Class::PermanentConfig(Scope::Account), "guard"), false)
@@ -289,7 +301,7 @@ impl Carrier {
         standing.pauses.record(&route, &outcome, entry.begun, now);
         standing.codes.record(&outcome, now);
         standing.explain(codes::word(&outcome), now);
-        Tried { outcome, left }
+        Ok(Tried { outcome, left })
     }
 
     /// What the report says of it, but for the counters.
@@ -338,6 +350,7 @@ impl Subject for Carrier {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
             Ok(answer) => self.adapter.probed(&carried(answer)),
+            Err(SendError::Full) => Probed::Unknown,
             // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
             Err(SendError::NotSent { cause } | SendError::Unclear { cause }) => {
                 Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
@@ -403,5 +416,52 @@ fn carried(answer: net::Answer) -> CarrierAnswer {
 impl fmt::Debug for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Carrier").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::gateway::breaker::CONSECUTIVE;
+
+    fn carrier() -> Carrier {
+        let config: GatewayConfig = serde_json::from_value(json!({
+            "gateway": "ns/gw", "generation": 1, "replicas": 1,
+            "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
+            "onAmbiguous": "Continue", "allowedCidrs": [], "hooks": {}, "rules": [],
+            "report": {"token": "t", "certificate": "c", "key": "k"},
+            "providers": {"one": {
+                "carrier": {"http": {"url": "https://carrier.example/send", "token": "token"}},
+                "senders": [],
+                "probe": {"intervalMs": 30_000, "timeoutMs": 5_000, "fall": 3, "rise": 2},
+                "maxInFlight": 256,
+            }},
+        }))
+        .unwrap();
+        Carrier::new("one", &config, &config.providers["one"], None).unwrap()
+    }
+
+    #[test]
+    fn what_waited_for_room_all_the_time_says_nothing_about_the_carrier_and_what_was_not_connected_to_does() {
+        let (to, text) = ("+46701740605".parse().unwrap(), Secret::from("Your code is 1234"));
+        let message =
+            Message { id: "id".into(), channel: Channel::Sms, to, country: None, text, locale: None, ttl: None };
+        let private = Private::new("1234", &message);
+        for (sent, breaker) in [
+            (SendError::Full, BreakerState::Closed),
+            (SendError::NotSent { cause: "timeout-connect" }, BreakerState::Open),
+            (SendError::Unclear { cause: "timeout" }, BreakerState::Open),
+        ] {
+            let carrier = carrier();
+            for _ in 0..CONSECUTIVE {
+                let entry = carrier.enter(&carrier.route(&message), Urgency::Ordinary).unwrap();
+                let learnt = carrier.learn(entry, Err(sent), &private);
+                assert_eq!(learnt.err(), (sent == SendError::Full).then_some(Shut::Busy));
+            }
+            let report = carrier.report();
+            assert_eq!((report.breaker, report.codes.is_empty()), (breaker, sent == SendError::Full), "{sent:?}");
+        }
     }
 }

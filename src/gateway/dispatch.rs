@@ -180,8 +180,15 @@ impl Sending<'_> {
         }
         let begun = Instant::now();
         dispatch.at_risk.store(true, Ordering::Release);
-        let Tried { outcome, left } = candidate.send(entry, allotted, self.private).await;
+        let sent = candidate.send(entry, allotted, self.private).await;
         let took = begun.elapsed();
+        let Tried { outcome, left } = match sent {
+            Ok(tried) => tried,
+            Err(reason) => {
+                dispatch.at_risk.store(self.attempts.may_have_left(), Ordering::Release);
+                return self.pass_over(candidate, &reason);
+            }
+        };
         dispatch.figures.attempted(candidate.name(), self.channel, &outcome, took);
         self.tried += 1;
         let code = codes::word(&outcome).map(|code| format!("({code})")).unwrap_or_default();

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use hookswitch::config::document::Action;
 use hookswitch::config::envelope;
+use hookswitch::config::report::BreakerState;
 use hookswitch::sandbox::certs::Authority;
 use hookswitch::sandbox::faults::FaultKind;
 use http_body_util::StreamBody;
@@ -13,6 +14,7 @@ use hyper::body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::canned;
 use crate::scene::{CONNECTIONS, SECRET, Scene, got, rule, sealed, sms};
 
 /// The value of a counter with these labels, 0 while it has none.
@@ -321,4 +323,24 @@ async fn known_connections_without_a_request_make_room_for_a_fresh_call() {
     assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("one")));
     let last = known.last_mut().unwrap();
     assert_eq!(last.call(&sms("e-last")).await.expect("the last is open").answer(), ("SUCCESSFUL", Some("one")));
+}
+
+#[tokio::test]
+async fn a_carrier_that_takes_one_message_a_connection_gets_as_many_connections_as_there_are_messages() {
+    let scene = Scene::new().await;
+    let one = canned::of_one_stream(&scene.sandbox, Duration::from_millis(300)).await;
+    let scene = Scene::with(|config| {
+        config.providers = [("one".to_owned(), one.clone())].into();
+        config.rules = vec![rule(Action::Send(vec!["one".into()]))];
+    })
+    .await;
+    assert_eq!(scene.call(&sms("e-first")).await.answer(), ("SUCCESSFUL", Some("one")));
+    for burst in 0..3 {
+        let bodies: Vec<_> = (0..12).map(|turn| sms(&format!("e-{burst}-{turn}"))).collect();
+        let calls = bodies.iter().map(|body| scene.call(body));
+        for got in join_all(calls).await {
+            assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")), "{}", got.body);
+        }
+    }
+    assert_eq!(scene.report().await.carriers["one"].breaker, BreakerState::Closed);
 }
