@@ -128,7 +128,7 @@ pub struct Tried {
 pub enum Stance {
     /// It can.
     Usable,
-    /// It refuses that, or asked to be left alone.
+    /// It refuses that, or asked to be left alone for more than a moment.
     Refuses,
     /// It cannot be used at all, or not for that by its configuration.
     Unusable,
@@ -225,8 +225,7 @@ impl Carrier {
         }
         let counts = |part: &Part| country_matters || !matches!(part, Part::Country(..));
         let unwell = route.parts().iter().any(|part| counts(part) && standing.health.refuses_many(part, now));
-        let rests = standing.pauses.wait(&route, now).is_some();
-        if unwell || rests { Stance::Refuses } else { Stance::Usable }
+        if unwell || standing.pauses.lasts(&route, now) { Stance::Refuses } else { Stance::Usable }
     }
 
     /// Whether [`Carrier::enter`] would let a message in now.

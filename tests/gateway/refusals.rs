@@ -116,6 +116,25 @@ async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_ho
 }
 
 #[tokio::test]
+async fn a_pause_that_is_over_before_a_switch_is_decided_is_no_reason_to_leave_the_hook() {
+    for (asked_for, refused) in [("1", 0), ("29", 0), ("30", 1), ("3600", 1)] {
+        let scene = Scene::new().await;
+        let canned = Canned::new(&scene.sandbox).await;
+        let scene = Scene::with(|fresh| {
+            fresh.providers = [("one".to_owned(), canned.provider())].into();
+            only(&["one"])(fresh);
+        })
+        .await;
+        let refusal = r#"{"status":"refused","code":"limit-1"}"#;
+        canned.says("429 Too Many Requests", &format!("retry-after: {asked_for}\r\n"), refusal);
+        assert_eq!(call(&scene, 0).await.answer(), ("FAILED", Some("one")));
+        let report = scene.report().await;
+        assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (1, refused), "{asked_for}");
+        assert_eq!(report.carriers["one"].breaker, BreakerState::Closed);
+    }
+}
+
+#[tokio::test]
 async fn a_country_that_is_refused_fails_a_rule_that_names_it_and_no_other() {
     for (number, country) in [("+46701740605", "SE"), ("+881612345678", "")] {
         for named in [true, false] {
