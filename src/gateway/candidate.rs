@@ -13,7 +13,10 @@ use super::{
     parts::Route,
     private::Private,
 };
-use crate::providers::{CarrierRequest, Class, Message, Refusal};
+use crate::{
+    message::Secret,
+    providers::{CarrierRequest, Class, Message, Refusal},
+};
 
 /// A carrier for one message.
 pub struct Candidate {
@@ -91,10 +94,10 @@ impl Entry {
 }
 
 impl Candidate {
-    /// A carrier for a message.
+    /// A carrier for a message, to a person where it is known who it is.
     #[must_use]
-    pub fn new(carrier: &Arc<Carrier>, message: &Message) -> Self {
-        Self { carrier: Arc::clone(carrier), route: carrier.route(message), request: carrier.request(message) }
+    pub fn new(carrier: &Arc<Carrier>, message: &Message, person: Option<&Secret<String>>) -> Self {
+        Self { carrier: Arc::clone(carrier), route: carrier.route(message, person), request: carrier.request(message) }
     }
 
     /// The carrier's name.

@@ -15,7 +15,7 @@ use super::{
     candidate::{Entry, Shut, Urgency},
     codes::{self, Codes},
     health::{Again, CarrierHealth, Refused},
-    parts::{Part, Route},
+    parts::{Part, Recipient, Route},
     pause::Pauses,
     private::{self, Private},
     probes::Subject,
@@ -89,7 +89,7 @@ struct Standing {
     breakers: Breakers,
     pauses: Pauses,
     codes: Codes,
-    /// Tells numbers apart without keeping them: its key never leaves the process.
+    /// Tells numbers and people apart without keeping them: its key never leaves the process.
     recipients: RandomState,
     /// While it cannot be used: the code of the failure that showed it first.
     because: Option<String>,
@@ -188,11 +188,13 @@ impl Carrier {
         &self.settings.probe
     }
 
-    /// What a message needs of it.
+    /// What a message needs of it, for a person where it is known who it is.
     #[must_use]
-    pub fn route(&self, message: &Message) -> Route {
-        let recipient = lock(&self.standing).recipients.hash_one(message.to.as_str());
-        Route { recipient: Some(recipient), ..Route::of(message, &self.settings.senders) }
+    pub fn route(&self, message: &Message, person: Option<&Secret<String>>) -> Route {
+        let standing = lock(&self.standing);
+        let number = standing.recipients.hash_one(message.to.as_str());
+        let person = person.map_or(number, |person| standing.recipients.hash_one(person.expose()));
+        Route { recipient: Some(Recipient { number, person }), ..Route::of(message, &self.settings.senders) }
     }
 
     /// The request that sends a message.
@@ -455,7 +457,7 @@ mod tests {
         ] {
             let carrier = carrier();
             for _ in 0..CONSECUTIVE {
-                let entry = carrier.enter(&carrier.route(&message), Urgency::Ordinary).unwrap();
+                let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
                 let learnt = carrier.learn(entry, Err(sent), &private);
                 assert_eq!(learnt.err(), (sent == SendError::Full).then_some(Shut::Busy));
             }

@@ -67,7 +67,7 @@ impl Dispatch {
         let (answer, made) = match decision.action {
             Action::Send(names) => match compose::message(call, &placed, jiff::Timestamp::now()) {
                 Ok(message) => {
-                    let (candidates, usable) = self.runtime.candidates(names, &message);
+                    let (candidates, usable) = self.runtime.candidates(names, &message, call.person.as_ref());
                     if let Some(named) = decision.rule {
                         self.figures.ruled(named.policy, named.name, usable > 0);
                         self.figures.used(&rule, (call.channel, placed.country));

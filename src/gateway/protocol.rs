@@ -42,6 +42,8 @@ pub struct Call {
     pub expires: Option<jiff::Timestamp>,
     /// The inline hook's id, the last part of `source`.
     pub okta_id: Option<String>,
+    /// Who it is for, by what Okta calls them; `None` when it does not say.
+    pub person: Option<Secret<String>>,
     /// Whether an administrator tries the hook out in Okta's console. Nothing but Okta's word for it.
     pub is_preview: bool,
 }
@@ -107,6 +109,8 @@ struct MessageProfile {
     msg_template: Option<Secret<String>>,
     #[serde(default, deserialize_with = "lenient")]
     phone_number: Option<Secret<String>>,
+    #[serde(default, deserialize_with = "named")]
+    user_profile: Option<Secret<String>>,
     #[serde(default, deserialize_with = "lenient")]
     otp_expires: Option<Secret<String>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -133,6 +137,17 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<S
 }
 
 impl Call {
+/// What Okta calls a person: its own id, or the login; anything else counts as absent.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
+    let profile = serde_json::Value::deserialize(deserializer)?;
+    let name = |field| match profile.get(field)? {
+        serde_json::Value::String(text) => Some(text.trim().to_owned()).filter(|name| !name.is_empty()),
+        serde_json::Value::Number(number) if number.is_u64() => Some(number.to_string()),
+        _ => None,
+    };
+    Ok(name("userId").or_else(|| name("login")).map(Secret::new))
+}
+
     /// Reads the body of a call.
     ///
     /// # Errors
@@ -180,6 +195,7 @@ fn channel(name: &str) -> Option<Channel> {
 }
 
 /// Whether Okta was asked by its console's Preview: that is where the path ends.
+            person: body.data.user_profile,
 fn is_preview(path: &str) -> bool {
     path.trim_end_matches('/').rsplit('/').next() == Some("generatePreview")
 }
@@ -402,7 +418,7 @@ mod tests {
     #[test]
     fn nothing_of_a_call_shows_in_debug_output() {
         let shown = format!("{:?}", Call::read(sample().to_string().as_bytes()).unwrap());
-        assert!(!shown.contains("11111") && !shown.contains("701740605"), "{shown}");
+        assert!(!shown.contains("11111") && !shown.contains("701740605") && !shown.contains("example"), "{shown}");
     }
 
     proptest! {

@@ -291,12 +291,16 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
         ttl: None,
     };
     assert!(after.hook("h").unwrap().admits(SECRET.as_bytes(), 0));
-    assert_eq!(after.candidates(&["a".to_owned()], &message).0.len(), 1);
+    assert_eq!(after.candidates(&["a".to_owned()], &message, None).0.len(), 1);
     let lost = GatewayConfig { providers: BTreeMap::new(), ..bad.clone() };
     let after = Runtime::new(&lost, "lost", Some(&after)).unwrap();
-    assert_eq!(after.candidates(&["a".to_owned()], &message).0.len(), 1, "rules that serve on have their carriers");
+    assert_eq!(
+        after.candidates(&["a".to_owned()], &message, None).0.len(),
+        1,
+        "rules that serve on have their carriers"
+    );
     let restarted = Runtime::new(&bad, "bad", None).unwrap();
-    assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], &message).0.is_empty());
+    assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], &message, None).0.is_empty());
     assert_eq!(restarted.deadline, std::time::Duration::from_millis(2_300), "the defaults");
     for fault in &after.faults {
         assert!(!fault.to_string().contains("token"), "{fault}");
