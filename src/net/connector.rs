@@ -1,6 +1,12 @@
 //! Sending one request and reading the whole answer, in time and in bounds.
 
-use std::{fmt, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
@@ -10,7 +16,10 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
 use url::{Position, Url};
 
 use super::{
@@ -103,6 +112,9 @@ pub struct Connector {
     pub(super) pool: Option<Pool>,
 }
 
+/// A connection that is being made.
+type Coming = JoinHandle<Result<Connection, SendError>>;
+
 /// Why a request got no answer over one connection.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -148,17 +160,18 @@ impl Connector {
     pub async fn send(&self, request: &Request, deadline: Instant, max_body: usize) -> Result<Answer, SendError> {
         self.may_be_called(&request.url, deadline)?;
         let (origin, outgoing) = (Origin::of(&request.url), Outgoing::of(request)?);
+        let mut coming = None;
         loop {
-            let way = self.pool.as_ref().map_or(Way::New(None), |pool| pool.way(&origin));
+            let way = self.pool.as_ref().map_or(Way::New, |pool| pool.way(&origin, coming.is_some()));
             let (connection, used_before) = match way {
                 Way::Kept(connection) => (connection, true),
-                Way::New(place) => (self.connect(&request.url, &origin, place, deadline).await?, false),
-                Way::Wait(freed) => {
-                    let _ = timeout_at(deadline.min(Instant::now() + PATIENCE), freed).await;
-                    if deadline <= Instant::now() {
-                        return Err(SendError::Full);
+                Way::New => (self.connect(&request.url, &origin, None, deadline).await?, false),
+                Way::Full(place, freed) => {
+                    coming = coming.or_else(|| Some(self.one_more(&request.url, &origin, place?, deadline)));
+                    match self.room(&mut coming, freed, &origin, deadline).await? {
+                        Some(connection) => (connection, false),
+                        None => continue,
                     }
-                    continue;
                 }
             };
             let sent = match connection {
@@ -184,6 +197,44 @@ impl Connector {
             return Err(SendError::NotSent { cause: "timeout-connect" });
         }
         Ok(())
+    }
+
+    /// Begins one more connection of HTTP/2. It comes for others when this request has found room by then.
+    fn one_more(&self, url: &Url, origin: &Origin, place: Place, deadline: Instant) -> Coming {
+        let (connector, url, origin) = (self.clone(), url.clone(), origin.clone());
+        tokio::spawn(async move { connector.connect(&url, &origin, Some(place), deadline).await })
+    }
+
+    /// Waits for the connection that comes, or until there may be room on another one. One that does not come is no matter
+    /// while others are there: they are waited for.
+    async fn room(
+        &self,
+        coming: &mut Option<Coming>,
+        freed: impl Future<Output = ()>,
+        origin: &Origin,
+        deadline: Instant,
+    ) -> Result<Option<Connection>, SendError> {
+        let until = deadline.min(Instant::now() + PATIENCE);
+        let come = async {
+            match coming.as_mut() {
+                Some(coming) => coming.await,
+                None => pending().await,
+            }
+        };
+        let come = tokio::select! {
+            come = come => Some(come),
+            _ = timeout_at(until, freed) => None,
+        };
+        if let Some(come) = come {
+            *coming = None;
+            let is_crowded = || self.pool.as_ref().is_some_and(|pool| pool.is_crowded(origin));
+            match come.unwrap_or(Err(SendError::NotSent { cause: "connect" })) {
+                Ok(connection) => return Ok(Some(connection)),
+                Err(error) if !is_crowded() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if deadline <= Instant::now() { Err(SendError::Full) } else { Ok(None) }
     }
 
     /// A new connection. Its place, where it was given one, is kept free until it is there to be shared.

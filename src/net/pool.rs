@@ -39,6 +39,8 @@ const SURPLUS: Duration = Duration::from_secs(10);
 const MOST: usize = 128;
 /// Connections of HTTP/2 to one place.
 pub(super) const MOST_SHARED: usize = 32;
+/// How long no more of them are tried after one did not come although others are there: some servers take few of each client.
+const CROWDED: Duration = Duration::from_secs(5);
 /// The shortest time that is worth keeping a connection for.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Time between two looks for connections to close.
@@ -74,10 +76,11 @@ pub(super) enum Connection {
 pub(super) enum Way {
     /// Over one that is kept.
     Kept(Connection),
-    /// Over a new one, which has its place among those of HTTP/2 where these are spoken.
-    New(Option<Place>),
-    /// Over none yet: all that may be are full. It ends when that may have changed.
-    Wait(OwnedNotified),
+    /// Over a new one: there is none.
+    New,
+    /// Over one of those of HTTP/2, which are all full: one more may be made, where there is a place for it. The rest ends when
+    /// there may be room.
+    Full(Option<Place>, OwnedNotified),
 }
 
 /// Connections kept; clones share them.
@@ -95,6 +98,8 @@ struct Kept {
     shared: Vec<Open>,
     /// Where connections are being made for want of room.
     coming: Vec<Origin>,
+    /// Where no more of them are tried, until then.
+    crowded: Vec<(Origin, Instant)>,
     wary: Wary,
     is_swept: bool,
 }
@@ -141,12 +146,18 @@ impl Kept {
             stays
         });
         self.wary.sweep(now);
+        self.crowded.retain(|(_, until)| now < *until);
+    }
+
+    fn leads_to(&self, origin: &Origin) -> bool {
+        self.shared.iter().any(|open| open.origin == *origin && !open.shared.is_closed())
     }
 
     fn may_have_more(&self, origin: &Origin) -> bool {
         let open = self.shared.iter().map(|open| &open.origin);
         let of_it = open.chain(&self.coming).filter(|of| *of == origin).count();
-        of_it < MOST_SHARED && self.shared.len() + self.coming.len() < MOST
+        let is_crowded = self.crowded.iter().any(|(of, _)| of == origin);
+        !is_crowded && of_it < MOST_SHARED && self.shared.len() + self.coming.len() < MOST
     }
 }
 
@@ -167,22 +178,25 @@ impl Drop for Place {
 }
 
 impl Pool {
-    /// The way of a request to an origin: of the connections kept, one of HTTP/2 that has room, or the one used last.
-    pub(super) fn way(&self, origin: &Origin) -> Way {
+    /// The way of a request to an origin: of the connections kept, one of HTTP/2 that has room, or the one used last. Whoever
+    /// has one coming already needs no place for another.
+    pub(super) fn way(&self, origin: &Origin, has_one_coming: bool) -> Way {
+        // from here on it is told of room, also of what comes while it looks
+        let freed = Arc::clone(&self.freed).notified_owned();
         let (mut kept, now) = (self.lock(), Instant::now());
         kept.sweep(now);
         if let Some(open) = kept.shared.iter_mut().find(|open| open.origin == *origin && open.shared.has_room()) {
             open.used = now;
             return Way::Kept(Connection::Http2(open.shared.turn()));
         }
-        if kept.shared.iter().any(|open| open.origin == *origin) {
-            if !kept.may_have_more(origin) {
-                return Way::Wait(Arc::clone(&self.freed).notified_owned());
-            }
-            kept.coming.push(origin.clone());
-            return Way::New(Some(Place { pool: self.clone(), origin: origin.clone() }));
+        if kept.leads_to(origin) {
+            let place = (!has_one_coming && kept.may_have_more(origin)).then(|| {
+                kept.coming.push(origin.clone());
+                Place { pool: self.clone(), origin: origin.clone() }
+            });
+            return Way::Full(place, freed);
         }
-        let Some(at) = kept.lines.iter().rposition(|idle| idle.origin == *origin) else { return Way::New(None) };
+        let Some(at) = kept.lines.iter().rposition(|idle| idle.origin == *origin) else { return Way::New };
         let Idle { since, mut line, .. } = kept.lines.remove(at);
         line.rest = Some(Rest { since, time: now - since });
         Way::Kept(Connection::Http1(line))
@@ -225,6 +239,17 @@ impl Pool {
             self.swept(&mut kept);
         }
         turn
+    }
+
+    /// One more connection to an origin did not come. Whether others are there, to be waited for; no more are tried for a while
+    /// then.
+    pub(super) fn is_crowded(&self, origin: &Origin) -> bool {
+        let mut kept = self.lock();
+        let leads_to = kept.leads_to(origin);
+        if leads_to && kept.crowded.len() < MOST {
+            kept.crowded.push((origin.clone(), Instant::now() + CROWDED));
+        }
+        leads_to
     }
 
     /// A connection has brought a whole answer.

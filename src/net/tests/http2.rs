@@ -46,6 +46,11 @@ struct Carrier {
 
 impl Carrier {
     async fn taking(streams: u32) -> Self {
+        Self::taking_over(streams, usize::MAX).await
+    }
+
+    /// One that closes connections beyond so many at once.
+    async fn taking_over(streams: u32, most: usize) -> Self {
         let (mut config, ca) = certificate();
         config.alpn_protocols = vec![b"h2".to_vec()];
         let (acceptor, listener) =
@@ -64,6 +69,9 @@ impl Carrier {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
+                if open.load(Ordering::SeqCst) >= most {
+                    continue;
+                }
                 let Ok(stream) = acceptor.accept(stream).await else { continue };
                 let (messages, turns) = (Arc::clone(&messages), Arc::clone(&turns));
                 let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
@@ -295,6 +303,19 @@ async fn connections_to_one_carrier_are_bounded_and_who_finds_none_waits_for_roo
 }
 
 #[tokio::test]
+async fn a_carrier_that_takes_few_connections_is_sent_all_messages_over_those_and_asked_for_no_more() {
+    let carrier = Carrier::taking_over(1, 2).await;
+    let connector = carrier.connector();
+    assert_eq!(carrier.burst(&connector, 1, 1).await, 1);
+    assert_eq!(carrier.burst(&connector, 2, 2).await, 2);
+    assert_eq!(carrier.burst(&connector, 12, 2).await, 12);
+    let tried = carrier.connections();
+    assert_eq!(carrier.burst(&connector, 12, 2).await, 12);
+    assert_eq!((carrier.connections(), carrier.open.load(Ordering::SeqCst)), (tried, 2));
+    assert_eq!(carrier.messages().len(), 27);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_first_go_away_when_they_are_idle() {
     let carrier = Carrier::taking(1).await;
     let connector = carrier.connector();
@@ -395,7 +416,9 @@ async fn a_message_that_waits_on_a_kept_connection_is_taken_back_for_another_one
     assert_eq!(carrier.burst(&connector, 1, 1).await, 1);
     let first = message(port, "first");
     let origin = Origin::of(&first.url);
-    let Way::Kept(Connection::Http2(turn)) = connector.pool.as_ref().unwrap().way(&origin) else { panic!("not kept") };
+    let Way::Kept(Connection::Http2(turn)) = connector.pool.as_ref().unwrap().way(&origin, false) else {
+        panic!("not kept")
+    };
     // one more than the carrier takes, as when it takes fewer from one moment to the next
     let beyond = turn.connection().turn();
     let second = message(port, "second");
