@@ -13,7 +13,10 @@ use hookswitch::{
         machine::{Cause, Machine, Moment, Phase},
         signal::{Sight, Signal, Source},
     },
-    gateway::{figures::Figures, protocol::Status},
+    gateway::{
+        figures::{Asked, Figures},
+        protocol::Status,
+    },
     message::Channel,
     operator::metrics::OperatorMetrics,
     providers::{Class, Outcome, Refusal},
@@ -72,7 +75,7 @@ fn exposed() -> BTreeSet<Series> {
         (Channel::Sms, Status::Failed),
         (Channel::Voice, Status::Failed),
     ] {
-        figures.answered("a", Some(channel), status, second);
+        figures.answered("a", Asked::Call(channel), status, second);
     }
     figures.unauthorised("a");
     let refused = Refusal { class: Class::Transient, code: "x".into(), retry_after_s: None };

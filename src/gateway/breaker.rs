@@ -390,12 +390,6 @@ impl Breakers {
         self.whole.failing_since(now)
     }
 
-    /// State of the breaker of a part, the carrier's own aside.
-    #[must_use]
-    pub fn part_state(&self, part: &Part, now: Instant) -> BreakerState {
-        self.parts.get(part).map_or(BreakerState::Closed, |(breaker, _)| breaker.state(now))
-    }
-
     fn part_failed(&mut self, part: Part, permit: Option<Permit>, now: Instant) {
         if !self.parts.contains_key(&part) && self.parts.len() >= MAX_PARTS {
             let oldest = self.parts.iter().min_by_key(|(_, (_, failed))| *failed).map(|(part, _)| part.clone());
@@ -643,11 +637,9 @@ mod tests {
             }
             assert_eq!(breakers.state(now) == BreakerState::Open, whole, "{outcome:?}");
             for of in route.parts() {
-                assert_eq!(
-                    breakers.part_state(&of, now) == BreakerState::Open,
-                    Some(&of) == part.as_ref(),
-                    "{outcome:?}"
-                );
+                let is_open =
+                    breakers.parts.get(&of).is_some_and(|(breaker, _)| breaker.state(now) == BreakerState::Open);
+                assert_eq!(is_open, Some(&of) == part.as_ref(), "{outcome:?}");
             }
             let mut elsewhere = |route: Route| breakers.admit(&route, now).is_err();
             assert_eq!(elsewhere(route.clone()), whole || part.is_some(), "{outcome:?}");

@@ -13,7 +13,10 @@ use super::{
     parts::Route,
     private::Private,
 };
-use crate::providers::{CarrierRequest, Class, Message, Refusal};
+use crate::{
+    message::Secret,
+    providers::{CarrierRequest, Class, Message, Refusal},
+};
 
 /// A carrier for one message.
 pub struct Candidate {
@@ -27,7 +30,7 @@ pub struct Candidate {
 pub enum Shut {
     /// It cannot take this message: no sender fits, say.
     Unfit(Refusal),
-    /// As many messages are under way to it as may be.
+    /// As many messages are under way to it as may be, or as its connections take.
     Busy,
     /// It failed again and again, and is left alone.
     Failing,
@@ -91,10 +94,10 @@ impl Entry {
 }
 
 impl Candidate {
-    /// A carrier for a message.
+    /// A carrier for a message, to a person where it is known who it is.
     #[must_use]
-    pub fn new(carrier: &Arc<Carrier>, message: &Message) -> Self {
-        Self { carrier: Arc::clone(carrier), route: carrier.route(message), request: carrier.request(message) }
+    pub fn new(carrier: &Arc<Carrier>, message: &Message, person: Option<&Secret<String>>) -> Self {
+        Self { carrier: Arc::clone(carrier), route: carrier.route(message, person), request: carrier.request(message) }
     }
 
     /// The carrier's name.
@@ -128,10 +131,14 @@ impl Candidate {
     }
 
     /// Sends the message within that time.
-    pub async fn send(&self, entry: Entry, within: Duration, private: &Private<'_>) -> Tried {
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be sent, although the carrier could be asked; nothing has left then.
+    pub async fn send(&self, entry: Entry, within: Duration, private: &Private<'_>) -> Result<Tried, Shut> {
         match &self.request {
             Ok(request) => self.carrier.send(entry, request.clone(), Instant::now() + within, private).await,
-            Err(refusal) => Tried { outcome: crate::providers::Outcome::Refused(refusal.clone()), left: false },
+            Err(refusal) => Err(Shut::Unfit(refusal.clone())),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     candidate::{Entry, Shut, Urgency},
     codes::{self, Codes},
     health::{Again, CarrierHealth, Refused},
-    parts::{Part, Route},
+    parts::{Part, Recipient, Route},
     pause::Pauses,
     private::{self, Private},
     probes::Subject,
@@ -89,7 +89,7 @@ struct Standing {
     breakers: Breakers,
     pauses: Pauses,
     codes: Codes,
-    /// Tells numbers apart without keeping them: its key never leaves the process.
+    /// Tells numbers and people apart without keeping them: its key never leaves the process.
     recipients: RandomState,
     /// While it cannot be used: the code of the failure that showed it first.
     because: Option<String>,
@@ -128,7 +128,7 @@ pub struct Tried {
 pub enum Stance {
     /// It can.
     Usable,
-    /// It refuses that, or asked to be left alone.
+    /// It refuses that, or asked to be left alone for more than a moment.
     Refuses,
     /// It cannot be used at all, or not for that by its configuration.
     Unusable,
@@ -188,11 +188,13 @@ impl Carrier {
         &self.settings.probe
     }
 
-    /// What a message needs of it.
+    /// What a message needs of it, for a person where it is known who it is.
     #[must_use]
-    pub fn route(&self, message: &Message) -> Route {
-        let recipient = lock(&self.standing).recipients.hash_one(message.to.as_str());
-        Route { recipient: Some(recipient), ..Route::of(message, &self.settings.senders) }
+    pub fn route(&self, message: &Message, person: Option<&Secret<String>>) -> Route {
+        let standing = lock(&self.standing);
+        let number = standing.recipients.hash_one(message.to.as_str());
+        let person = person.map_or(number, |person| standing.recipients.hash_one(person.expose()));
+        Route { recipient: Some(Recipient { number, person }), ..Route::of(message, &self.settings.senders) }
     }
 
     /// The request that sends a message.
@@ -225,8 +227,7 @@ impl Carrier {
         }
         let counts = |part: &Part| country_matters || !matches!(part, Part::Country(..));
         let unwell = route.parts().iter().any(|part| counts(part) && standing.health.refuses_many(part, now));
-        let rests = standing.pauses.wait(&route, now).is_some();
-        if unwell || rests { Stance::Refuses } else { Stance::Usable }
+        if unwell || standing.pauses.lasts(&route, now) { Stance::Refuses } else { Stance::Usable }
     }
 
     /// Whether [`Carrier::enter`] would let a message in now.
@@ -265,15 +266,27 @@ impl Carrier {
     }
 
     /// Sends a message before `deadline`, and remembers what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Shut::Busy`] when the message found no room on the connections to it until then; nothing has left.
     pub async fn send(
         &self,
         entry: Entry,
         request: CarrierRequest,
         deadline: tokio::time::Instant,
         private: &Private<'_>,
-    ) -> Tried {
-        let (outcome, left) = match self.connector.send(&plain(request), deadline, MAX_ANSWER).await {
+    ) -> Result<Tried, Shut> {
+        let sent = self.connector.send(&plain(request), deadline, MAX_ANSWER).await;
+        self.learn(entry, sent, private)
+    }
+
+    /// What became of an attempt. One that waited for room all the time is none: what the carrier does is told by those that
+    /// filled the connections.
+    fn learn(&self, entry: Entry, sent: Result<net::Answer, SendError>, private: &Private<'_>) -> Result<Tried, Shut> {
+        let (outcome, left) = match sent {
             Ok(answer) => (self.adapter.outcome(&carried(answer)), true),
+            Err(SendError::Full) => return Err(Shut::Busy),
             // Our own guard says no: that is a setting, not a weakness of the carrier.
             Err(SendError::NotSent { cause: "guard" }) => {
                 (refused(Class::PermanentConfig(Scope::Account), "guard"), false)
@@ -289,7 +302,7 @@ impl Carrier {
         standing.pauses.record(&route, &outcome, entry.begun, now);
         standing.codes.record(&outcome, now);
         standing.explain(codes::word(&outcome), now);
-        Tried { outcome, left }
+        Ok(Tried { outcome, left })
     }
 
     /// What the report says of it, but for the counters.
@@ -338,6 +351,7 @@ impl Subject for Carrier {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
             Ok(answer) => self.adapter.probed(&carried(answer)),
+            Err(SendError::Full) => Probed::Unknown,
             // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
             Err(SendError::NotSent { cause } | SendError::Unclear { cause }) => {
                 Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
@@ -403,5 +417,52 @@ fn carried(answer: net::Answer) -> CarrierAnswer {
 impl fmt::Debug for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Carrier").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::gateway::breaker::CONSECUTIVE;
+
+    fn carrier() -> Carrier {
+        let config: GatewayConfig = serde_json::from_value(json!({
+            "gateway": "ns/gw", "generation": 1, "replicas": 1,
+            "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
+            "onAmbiguous": "Continue", "allowedCidrs": [], "hooks": {}, "rules": [],
+            "report": {"token": "t", "certificate": "c", "key": "k"},
+            "providers": {"one": {
+                "carrier": {"http": {"url": "https://carrier.example/send", "token": "token"}},
+                "senders": [],
+                "probe": {"intervalMs": 30_000, "timeoutMs": 5_000, "fall": 3, "rise": 2},
+                "maxInFlight": 256,
+            }},
+        }))
+        .unwrap();
+        Carrier::new("one", &config, &config.providers["one"], None).unwrap()
+    }
+
+    #[test]
+    fn what_waited_for_room_all_the_time_says_nothing_about_the_carrier_and_what_was_not_connected_to_does() {
+        let (to, text) = ("+46701740605".parse().unwrap(), Secret::from("Your code is 1234"));
+        let message =
+            Message { id: "id".into(), channel: Channel::Sms, to, country: None, text, locale: None, ttl: None };
+        let private = Private::new("1234", &message);
+        for (sent, breaker) in [
+            (SendError::Full, BreakerState::Closed),
+            (SendError::NotSent { cause: "timeout-connect" }, BreakerState::Open),
+            (SendError::Unclear { cause: "timeout" }, BreakerState::Open),
+        ] {
+            let carrier = carrier();
+            for _ in 0..CONSECUTIVE {
+                let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
+                let learnt = carrier.learn(entry, Err(sent), &private);
+                assert_eq!(learnt.err(), (sent == SendError::Full).then_some(Shut::Busy));
+            }
+            let report = carrier.report();
+            assert_eq!((report.breaker, report.codes.is_empty()), (breaker, sent == SendError::Full), "{sent:?}");
+        }
     }
 }

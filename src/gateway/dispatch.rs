@@ -64,11 +64,13 @@ impl Dispatch {
         };
         let decision = self.runtime.table.decide(&facts);
         let rule = decision.rule.map(|rule| format!("{}/{}", rule.policy, rule.name)).unwrap_or_default();
+        // what an administrator tries out is no traffic of the rule's
+        let counting = decision.rule.filter(|_| !call.is_preview);
         let (answer, made) = match decision.action {
             Action::Send(names) => match compose::message(call, &placed, jiff::Timestamp::now()) {
                 Ok(message) => {
-                    let (candidates, usable) = self.runtime.candidates(names, &message);
-                    if let Some(named) = decision.rule {
+                    let (candidates, usable) = self.runtime.candidates(names, &message, call.person.as_ref());
+                    if let Some(named) = counting {
                         self.figures.ruled(named.policy, named.name, usable > 0);
                         self.figures.used(&rule, (call.channel, placed.country));
                     }
@@ -77,7 +79,7 @@ impl Dispatch {
                     (without_the_message(answer, call, &placed), made)
                 }
                 Err(unsendable) => {
-                    if let Some(named) = decision.rule {
+                    if let Some(named) = counting {
                         self.figures.ruled(named.policy, named.name, true);
                     }
                     self.figures.unreadable(unsendable.label());
@@ -85,7 +87,7 @@ impl Dispatch {
                 }
             },
             Action::Deny => {
-                if let Some(rule) = decision.rule {
+                if let Some(rule) = counting {
                     self.figures.ruled(rule.policy, rule.name, true);
                 }
                 (Answer { metadata: Some(format!("rule={rule}")), ..Answer::blocked() }, String::new())
@@ -180,8 +182,15 @@ impl Sending<'_> {
         }
         let begun = Instant::now();
         dispatch.at_risk.store(true, Ordering::Release);
-        let Tried { outcome, left } = candidate.send(entry, allotted, self.private).await;
+        let sent = candidate.send(entry, allotted, self.private).await;
         let took = begun.elapsed();
+        let Tried { outcome, left } = match sent {
+            Ok(tried) => tried,
+            Err(reason) => {
+                dispatch.at_risk.store(self.attempts.may_have_left(), Ordering::Release);
+                return self.pass_over(candidate, &reason);
+            }
+        };
         dispatch.figures.attempted(candidate.name(), self.channel, &outcome, took);
         self.tried += 1;
         let code = codes::word(&outcome).map(|code| format!("({code})")).unwrap_or_default();

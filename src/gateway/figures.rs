@@ -34,6 +34,12 @@ struct CallLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PreviewLabels {
+    hook: String,
+    status: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HookLabels {
     hook: String,
 }
@@ -67,6 +73,17 @@ struct RuleLabels {
     rule: String,
 }
 
+/// What an authenticated call asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A passcode for somebody.
+    Call(Channel),
+    /// Nobody can tell.
+    Unreadable,
+    /// An administrator tried the hook out: nobody waits for that passcode, and nobody else sends it.
+    Preview,
+}
+
 /// What became of an attempt, as the value of the label `outcome`.
 #[must_use]
 pub const fn outcome_label(outcome: &Outcome) -> &'static str {
@@ -84,6 +101,7 @@ fn seconds() -> Histogram {
 /// All counters of a gateway.
 pub struct Figures {
     calls: Family<CallLabels, Counter>,
+    previews: Family<PreviewLabels, Counter>,
     call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
     unauthorised: Family<HookLabels, Counter>,
     unreadable: Family<ReasonLabels, Counter>,
@@ -122,6 +140,7 @@ impl Figures {
     pub fn new(metrics: &Metrics) -> Self {
         let figures = Self {
             calls: Family::default(),
+            previews: Family::default(),
             call_seconds: Family::new_with_constructor(seconds),
             unauthorised: Family::default(),
             unreadable: Family::default(),
@@ -145,6 +164,11 @@ impl Figures {
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("gateway");
             registry.register("calls", "Authenticated calls answered, by what Okta was told", figures.calls.clone());
+            registry.register(
+                "previews",
+                "Calls of the Preview in Okta's console answered, by what Okta was told",
+                figures.previews.clone(),
+            );
             registry.register(
                 "call_seconds",
                 "From the beginning of a call to its answer",
@@ -219,20 +243,25 @@ impl Figures {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An authenticated call was answered.
-    pub fn answered(&self, hook: &str, channel: Option<Channel>, status: Status, took: Duration) {
-        let labels = CallLabels {
-            hook: hook.to_owned(),
-            channel: channel.map_or("unknown", Channel::label),
-            status: status.label(),
+    /// An authenticated call was answered. A preview is told apart: it is no traffic, and a switch must not take it for some.
+    pub fn answered(&self, hook: &str, asked: Asked, status: Status, took: Duration) {
+        let channel = match asked {
+            Asked::Call(channel) => channel.label(),
+            Asked::Unreadable => "unknown",
+            Asked::Preview => {
+                let labels = PreviewLabels { hook: hook.to_owned(), status: status.label() };
+                self.previews.get_or_create(&labels).inc();
+                return;
+            }
         };
+        let labels = CallLabels { hook: hook.to_owned(), channel, status: status.label() };
         self.calls.get_or_create(&labels).inc();
         self.call_seconds.get_or_create(&HookLabels { hook: hook.to_owned() }).observe(took.as_secs_f64());
         let mut reported = self.reported();
         let (report, last) = reported.hooks.entry(hook.to_owned()).or_default();
         *report.answers.entry(status.label().to_owned()).or_default() += 1;
         // what the report calls the last call is evidence that Okta's calls arrive and are answered in time
-        if channel.is_some() && took < IN_TIME {
+        if asked != Asked::Unreadable && took < IN_TIME {
             *last = Some(Instant::now());
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     breaker::CONSECUTIVE,
-    parts::{Part, Route},
+    parts::{Part, Recipient, Route},
 };
 use crate::{
     config::{
@@ -25,7 +25,7 @@ use crate::{
 /// enough that a permission granted at the carrier is noticed.
 pub const MEMORY: Duration = Duration::from_mins(10);
 
-/// So many different numbers in a row make refusals of a part those of everybody.
+/// So many different numbers of as many people in a row make refusals of a part those of everybody.
 const RECIPIENTS: usize = CONSECUTIVE as usize;
 
 /// Parts of one carrier whose refusals are remembered.
@@ -56,7 +56,8 @@ pub struct Refused {
     /// The last of them.
     pub last: Instant,
     /// Whom they were to, as many as tell many from one.
-    recipients: BTreeSet<Option<u64>>,
+    numbers: BTreeSet<u64>,
+    people: BTreeSet<u64>,
     /// The code of the first, so that it stays the same for as long as the refusals go on.
     pub code: String,
 }
@@ -67,9 +68,18 @@ impl Refused {
         self.in_a_row >= CONSECUTIVE
     }
 
-    /// So many people in a row are not one who tries again and again: whoever chooses a number can have that refused.
+    /// So many people in a row are not one who tries again and again: whoever chooses a number can have that refused, and one
+    /// person can choose many.
     fn is_widespread(&self) -> bool {
-        self.is_unwell() && self.recipients.len() >= RECIPIENTS
+        self.is_unwell() && self.numbers.len() >= RECIPIENTS && self.people.len() >= RECIPIENTS
+    }
+
+    fn of(&mut self, recipient: Recipient) {
+        for (known, one) in [(&mut self.numbers, recipient.number), (&mut self.people, recipient.person)] {
+            if known.len() < RECIPIENTS {
+                known.insert(one);
+            }
+        }
     }
 
     fn is_remembered(&self, now: Instant) -> bool {
@@ -234,7 +244,7 @@ impl CarrierHealth {
         self.refused.get(part).is_some_and(|refused| refused.is_unwell() && refused.is_remembered(now))
     }
 
-    /// Whether a part was refused so often in a row, and lately, to so many numbers, that nobody gets messages by it.
+    /// Whether a part was refused so often in a row, and lately, to so many people, that nobody gets messages by it.
     #[must_use]
     pub fn refuses_many(&self, part: &Part, now: Instant) -> bool {
         self.refused.get(part).is_some_and(|refused| refused.is_widespread() && refused.is_remembered(now))
@@ -270,7 +280,7 @@ impl CarrierHealth {
         self.fresh.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    fn part_refused(&mut self, part: Part, recipient: Option<u64>, code: &str, now: Instant) {
+    fn part_refused(&mut self, part: Part, recipient: Option<Recipient>, code: &str, now: Instant) {
         self.refused.retain(|_, refused| refused.is_remembered(now));
         if self.refused.len() >= MAX_PARTS && !self.refused.contains_key(&part) {
             let oldest = self.refused.iter().min_by_key(|(_, refused)| refused.last).map(|(part, _)| part.clone());
@@ -278,13 +288,19 @@ impl CarrierHealth {
                 self.refused.remove(&oldest);
             }
         }
-        let first =
-            || Refused { in_a_row: 0, since: now, last: now, recipients: BTreeSet::new(), code: code.to_owned() };
+        let first = || Refused {
+            in_a_row: 0,
+            since: now,
+            last: now,
+            numbers: BTreeSet::new(),
+            people: BTreeSet::new(),
+            code: code.to_owned(),
+        };
         let refused = self.refused.entry(part).or_insert_with(first);
         refused.in_a_row = refused.in_a_row.saturating_add(1);
         refused.last = now;
-        if refused.recipients.len() < RECIPIENTS {
-            refused.recipients.insert(recipient);
+        if let Some(recipient) = recipient {
+            refused.of(recipient);
         }
     }
 }

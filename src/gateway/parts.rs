@@ -20,8 +20,17 @@ pub struct Route {
     pub country: Option<CountryCode>,
     /// The sender it leaves from, when one fits.
     pub sender: Option<Arc<str>>,
-    /// A keyed hash of the number, when there is one: whether refusals are about one number or about many.
-    pub recipient: Option<u64>,
+    /// Whom it is for, when it is a message: whether refusals are about one or about many.
+    pub recipient: Option<Recipient>,
+}
+
+/// Whom a message is for, in keyed hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipient {
+    /// The number.
+    pub number: u64,
+    /// The person, by what Okta calls them; by the number where it does not say.
+    pub person: u64,
 }
 
 impl Route {

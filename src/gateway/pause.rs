@@ -22,6 +22,10 @@ pub const LONGEST: Duration = Duration::from_hours(24);
 /// How long at most nobody is let through where no other carrier is left.
 pub const TRIAL: Duration = Duration::from_secs(15);
 
+/// A pause of so long is a reason to leave the hook: at its defaults a switch takes 25 s to be sure of a failure, so a shorter
+/// one is over before anything is decided. Pauses one after the other, with nothing taken between, are one.
+pub const LASTING: Duration = Duration::from_secs(30);
+
 /// Pauses kept of one carrier: each channel and sender has one at most.
 const MAX: usize = 64;
 
@@ -36,6 +40,8 @@ pub struct Pauses {
 
 #[derive(Debug, Clone, Copy)]
 struct Pause {
+    /// When the first of those was asked for that follow one another, the last of which this is.
+    first: Instant,
     since: Instant,
     until: Instant,
     /// From when on one may be let through for want of another carrier.
@@ -65,12 +71,22 @@ impl Pauses {
     }
 
     fn ask(&mut self, rests: Rests, asked: Duration, now: Instant) {
-        self.all.retain(|_, pause| pause.until > now);
+        self.all.retain(|_, pause| pause.until + TRIAL > now);
+        if self.all.len() >= MAX {
+            self.all.retain(|_, pause| pause.until > now);
+        }
         if asked.is_zero() || self.all.len() >= MAX && !self.all.contains_key(&rests) {
             return;
         }
-        let until = now + asked;
-        self.all.insert(rests, Pause { since: now, until, trial: until.min(now + TRIAL), asked });
+        let (first, until) = (self.all.get(&rests).map_or(now, |before| before.first), now + asked);
+        self.all.insert(rests, Pause { first, since: now, until, trial: until.min(now + TRIAL), asked });
+    }
+
+    /// Whether messages of that route have to wait, and for so long from the first of them on that it is no matter of moments.
+    #[must_use]
+    pub fn lasts(&self, route: &Route, now: Instant) -> bool {
+        let mut pauses = of(route).into_iter().filter_map(|rests| self.all.get(&rests));
+        pauses.any(|pause| pause.until > now && pause.until.saturating_duration_since(pause.first) >= LASTING)
     }
 
     /// How long a message of that route has to wait; `None` when it need not.
@@ -180,6 +196,37 @@ mod tests {
     }
 
     #[test]
+    fn a_short_pause_does_not_last_and_short_ones_without_end_do() {
+        let (began, sms) = (Instant::now(), route(Channel::Sms, "A"));
+        let accepted = Outcome::Accepted { id: "SM1".into() };
+        // asked for, a moment after the last one ended, so many times; when it lasts first
+        for (asked, gap, expected) in [
+            (1, 0, Some(29)),
+            (10, 5, Some(30)),
+            (10, 15, None),
+            (29, 1, Some(30)),
+            (30, 0, Some(0)),
+            (86_400, 0, Some(0)),
+        ] {
+            let (mut pauses, mut at) = (Pauses::default(), 0);
+            let mut lasts = None;
+            while at < 100 && lasts.is_none() {
+                let now = began + SECOND * at;
+                pauses.record(&sms, &refused(Class::Throttled, asked), now, now);
+                lasts = pauses.lasts(&sms, now).then_some(at);
+                at += u32::try_from(asked).unwrap() + gap;
+            }
+            assert_eq!(lasts, expected, "{asked} s, {gap} s after the last one");
+            let now = began + SECOND * 200_000;
+            assert!(!pauses.lasts(&sms, now), "it is over");
+            pauses.record(&sms, &refused(Class::Throttled, 20), now, now);
+            pauses.record(&sms, &accepted, now, now + SECOND);
+            pauses.record(&sms, &refused(Class::Throttled, 20), now + SECOND, now + SECOND);
+            assert!(!pauses.lasts(&sms, now + SECOND), "something was taken between");
+        }
+    }
+
+    #[test]
     fn pauses_are_bounded() {
         let now = Instant::now();
         let mut pauses = Pauses::default();
@@ -189,7 +236,8 @@ mod tests {
         assert_eq!(pauses.all.len(), MAX);
         let later = now + 61 * SECOND;
         pauses.record(&route(Channel::Sms, "new"), &refused(Class::Throttled, 30), later, later);
-        assert_eq!(pauses.all.len(), 1, "what is over makes room");
+        assert!(pauses.wait(&route(Channel::Sms, "new"), later).is_some(), "what is over makes room");
+        assert_eq!(pauses.all.len(), 1);
         assert_eq!(pauses.told(later), None, "half a minute is not told");
     }
 }

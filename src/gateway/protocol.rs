@@ -42,7 +42,19 @@ pub struct Call {
     pub expires: Option<jiff::Timestamp>,
     /// The inline hook's id, the last part of `source`.
     pub okta_id: Option<String>,
+    /// Who it is for, by what Okta calls them; `None` when it does not say.
+    pub person: Option<Secret<String>>,
     /// Whether an administrator tries the hook out in Okta's console. Nothing but Okta's word for it.
+    pub is_preview: bool,
+}
+
+/// A body that cannot be acted on. Never holds any of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// Why.
+    pub reason: Unreadable,
+    /// See [`Call::is_preview`].
     pub is_preview: bool,
 }
 
@@ -97,6 +109,8 @@ struct Body {
 struct Data {
     #[serde(default, deserialize_with = "requested_at")]
     context: Option<String>,
+    #[serde(default, deserialize_with = "named")]
+    user_profile: Option<Secret<String>>,
     message_profile: MessageProfile,
 }
 
@@ -123,6 +137,17 @@ fn requested_at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Str
     Ok(context.pointer("/request/url/value").and_then(|path| path.as_str()).map(str::to_owned))
 }
 
+/// What Okta calls a person: its own id, or the login; anything else counts as absent.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
+    let profile = serde_json::Value::deserialize(deserializer)?;
+    let name = |field| match profile.get(field)? {
+        serde_json::Value::String(text) => Some(text.trim().to_owned()).filter(|name| !name.is_empty()),
+        serde_json::Value::Number(number) if number.is_u64() => Some(number.to_string()),
+        _ => None,
+    };
+    Ok(name("userId").or_else(|| name("login")).map(Secret::new))
+}
+
 /// A text, or a whole number as text; anything else counts as absent, so that one odd field does not lose a message.
 fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
@@ -137,12 +162,18 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Unreadable`]; Okta is answered FAILED then.
-    pub fn read(body: &[u8]) -> Result<Self, Unreadable> {
-        let body: Body = serde_json::from_slice(body).map_err(|_| Unreadable::Shape)?;
-        let profile = body.data.message_profile;
+    /// [`Refused`]; Okta is answered FAILED then.
+    pub fn read(body: &[u8]) -> Result<Self, Refused> {
+        let refused = |is_preview| move |reason| Refused { reason, is_preview };
+        let body: Body = serde_json::from_slice(body).map_err(|_| refused(false)(Unreadable::Shape))?;
         let source = body.source.as_ref().map(|source| source.expose().as_str());
         let is_preview = [source, body.data.context.as_deref()].into_iter().flatten().any(is_preview);
+        Self::of(body, is_preview).map_err(refused(is_preview))
+    }
+
+    fn of(body: Body, is_preview: bool) -> Result<Self, Unreadable> {
+        let profile = body.data.message_profile;
+        let source = body.source.as_ref().map(|source| source.expose().as_str());
         let channel = profile.delivery_channel.as_ref().and_then(|name| channel(name.expose()));
         let number = profile.phone_number.filter(|number| (1..=MAX_NUMBER).contains(&number.expose().trim().len()));
         let code = profile.otp_code.map(trimmed).filter(|code| {
@@ -164,6 +195,7 @@ impl Call {
             locale: profile.locale.and_then(|locale| language_tag(locale.expose().trim())),
             expires: profile.otp_expires.and_then(|time| time.expose().trim().parse().ok()),
             okta_id: source.filter(|_| !is_preview).and_then(hook_id),
+            person: body.data.user_profile,
             is_preview,
         })
     }
@@ -314,7 +346,7 @@ mod tests {
         })
     }
 
-    fn with(pointer: &str, value: serde_json::Value) -> Result<Call, Unreadable> {
+    fn with(pointer: &str, value: serde_json::Value) -> Result<Call, Refused> {
         let mut body = sample();
         let (parent, field) = pointer.rsplit_once('/').unwrap();
         body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(field.into(), value);
@@ -375,13 +407,13 @@ mod tests {
             ("otpCode", json!("1\n2"), Unreadable::Code),
             ("msgTemplate", json!("x".repeat(1_601)), Unreadable::Text),
         ] {
-            assert_eq!(with(&format!("{profile}{field}"), value).unwrap_err(), reason, "{field}");
+            assert_eq!(with(&format!("{profile}{field}"), value).unwrap_err().reason, reason, "{field}");
         }
         for body in ["", "{}", "[]", "null", "{\"data\":{}}", "{\"data\":{\"messageProfile\":1}}", "\u{0}"] {
-            assert_eq!(Call::read(body.as_bytes()).unwrap_err(), Unreadable::Shape, "{body:?}");
+            assert_eq!(Call::read(body.as_bytes()).unwrap_err().reason, Unreadable::Shape, "{body:?}");
         }
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(Call::read(deep.as_bytes()).unwrap_err(), Unreadable::Shape);
+        assert_eq!(Call::read(deep.as_bytes()).unwrap_err().reason, Unreadable::Shape);
     }
 
     #[test]
@@ -402,7 +434,7 @@ mod tests {
     #[test]
     fn nothing_of_a_call_shows_in_debug_output() {
         let shown = format!("{:?}", Call::read(sample().to_string().as_bytes()).unwrap());
-        assert!(!shown.contains("11111") && !shown.contains("701740605"), "{shown}");
+        assert!(!shown.contains("11111") && !shown.contains("701740605") && !shown.contains("example"), "{shown}");
     }
 
     proptest! {

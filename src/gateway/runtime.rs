@@ -21,7 +21,7 @@ use crate::{
         document::{self, ABSENT, Credential, GatewayConfig, OnAmbiguous},
         probe,
     },
-    message::CountryCode,
+    message::{CountryCode, Secret},
     net,
     providers::{self, Message},
     routing::Table,
@@ -212,14 +212,19 @@ impl Runtime {
         self.carriers.get(name)
     }
 
-    /// The candidates of a rule for a message: those worth a try first, each kind in the rule's order. Never empty
+    /// The candidates of a rule for a message to a person, where it is known who it is: those worth a try first, each kind in the rule's order. Never empty
     /// while the rule names a carrier that can be used at all. With them, how many are worth a try.
     #[must_use]
-    pub fn candidates(&self, names: &[String], message: &Message) -> (Vec<Candidate>, usize) {
+    pub fn candidates(
+        &self,
+        names: &[String],
+        message: &Message,
+        person: Option<&Secret<String>>,
+    ) -> (Vec<Candidate>, usize) {
         let (mut usable, others): (Vec<_>, Vec<_>) = names
             .iter()
             .filter_map(|name| self.carriers.get(name))
-            .map(|carrier| Candidate::new(carrier, message))
+            .map(|carrier| Candidate::new(carrier, message, person))
             .partition(Candidate::is_usable);
         let worth = usable.len();
         usable.extend(others);

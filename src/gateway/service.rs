@@ -27,7 +27,7 @@ use crate::{config::probe, message::EventId};
 use super::{
     dispatch::Dispatch,
     duplicates::{Duplicates, Sighting},
-    figures::Figures,
+    figures::{Asked, Figures},
     markers::Markers,
     protocol::{Answer, Call},
     runtime::{Hook, Runtime},
@@ -102,20 +102,23 @@ impl Service {
         }
 
         let deadline = begun + runtime.deadline;
-        let (answer, channel) = match read(body, deadline.min(Instant::now() + BODY_TIME)).await {
+        let (answer, asked) = match read(body, deadline.min(Instant::now() + BODY_TIME)).await {
             Some(body) => match Call::read(&body) {
                 Ok(call) => {
                     if let Some(proof) = self.probed(&runtime, hook, &call) {
                         return respond(&proof);
                     }
-                    let channel = call.channel;
-                    (self.handle(&runtime, hook, call, deadline).await, Some(channel))
+                    let asked = if call.is_preview { Asked::Preview } else { Asked::Call(call.channel) };
+                    (self.handle(&runtime, hook, call, deadline).await, asked)
                 }
-                Err(error) => (self.unreadable(hook, error.label(), &error.to_string()), None),
+                Err(refused) => {
+                    let asked = if refused.is_preview { Asked::Preview } else { Asked::Unreadable };
+                    (self.unreadable(hook, refused.reason.label(), &refused.to_string()), asked)
+                }
             },
-            None => (self.unreadable(hook, "body", "the body is too large or did not come in time"), None),
+            None => (self.unreadable(hook, "body", "the body is too large or did not come in time"), Asked::Unreadable),
         };
-        self.figures.answered(&hook.name, channel, answer.status, begun.elapsed());
+        self.figures.answered(&hook.name, asked, answer.status, begun.elapsed());
         respond(&answer)
     }
 

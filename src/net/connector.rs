@@ -1,6 +1,12 @@
 //! Sending one request and reading the whole answer, in time and in bounds.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, pending},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
@@ -10,7 +16,10 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
 use url::{Position, Url};
 
 use super::{
@@ -20,9 +29,10 @@ use super::{
     guard::{Forbidden, Guard},
     leave::Leave,
     policy::{NetError, Policy},
-    pool::{Connection, Line, Origin, Pool},
+    pool::{Connection, Line, Origin, Place, Pool, Way},
     resolver::{Guarded, Lookup, System},
     roots,
+    shared::{Turn, UNTOLD},
 };
 use crate::message::Secret;
 
@@ -39,6 +49,9 @@ const MAX_HEADERS: (usize, u32) = (64, 16 * 1024);
 const READ_AHEAD: usize = 64 * 1024;
 /// How long a connection may take to be ready again after an answer; it needs no more than to be looked at.
 const SETTLE: Duration = Duration::from_millis(100);
+/// How long a request may wait for its turn on a kept connection of HTTP/2 that has room for it, before it is given to another
+/// one; and how long it waits for room before it looks again by itself.
+const PATIENCE: Duration = Duration::from_millis(250);
 const USER_AGENT: &str = concat!("hookswitch/", env!("CARGO_PKG_VERSION"));
 
 /// A request. `Debug` shows the method and the host alone, because the rest carries credentials, numbers and passcodes.
@@ -96,11 +109,15 @@ impl fmt::Debug for Answer {
 pub struct Connector {
     guard: Guard,
     dialer: Dialer,
-    pool: Option<Pool>,
+    pub(super) pool: Option<Pool>,
 }
 
+/// A connection that is being made.
+type Coming = JoinHandle<Result<Connection, SendError>>;
+
 /// Why a request got no answer over one connection.
-enum Failure {
+#[derive(Debug)]
+pub(super) enum Failure {
     /// It was not looked at, and another connection may do better.
     Unsent,
     /// That is the last word.
@@ -143,25 +160,26 @@ impl Connector {
     pub async fn send(&self, request: &Request, deadline: Instant, max_body: usize) -> Result<Answer, SendError> {
         self.may_be_called(&request.url, deadline)?;
         let (origin, outgoing) = (Origin::of(&request.url), Outgoing::of(request)?);
+        let mut coming = None;
         loop {
-            let kept = self.pool.as_ref().and_then(|pool| pool.take(&origin));
-            let used_before = kept.is_some();
-            let connection = match kept {
-                Some(connection) => connection,
-                None => self.connect(&request.url, &origin, deadline).await?,
+            let way = self.pool.as_ref().map_or(Way::New, |pool| pool.way(&origin, coming.is_some()));
+            let (connection, used_before) = match way {
+                Way::Kept(connection) => (connection, true),
+                Way::New => (self.connect(&request.url, &origin, None, deadline).await?, false),
+                Way::Full(place, freed) => {
+                    coming = coming.or_else(|| Some(self.one_more(&request.url, &origin, place?, deadline)));
+                    match self.room(&mut coming, freed, &origin, deadline).await? {
+                        Some(connection) => (connection, false),
+                        None => continue,
+                    }
+                }
             };
             let sent = match connection {
-                Connection::Http1(line) => {
-                    let idle = line.idle;
-                    let sent = self.over_line(line, &outgoing, &origin, deadline, max_body).await;
-                    let is_lost =
-                        matches!(sent, Err(Failure::Unsent | Failure::Final(SendError::Unclear { cause: "reset" })));
-                    if let (Some(pool), Some(idle), true) = (&self.pool, idle, is_lost) {
-                        pool.was_closed(&origin, idle);
-                    }
-                    sent
+                Connection::Http1(line) => self.over_line(line, &outgoing, &origin, deadline, max_body).await,
+                Connection::Http2(turn) => {
+                    let patience = if used_before { PATIENCE } else { Duration::MAX };
+                    self.over_shared(turn, &outgoing, &origin, (patience, deadline), max_body).await
                 }
-                Connection::Http2(shared) => self.over_shared(shared, &outgoing, &origin, deadline, max_body).await,
             };
             match sent {
                 Ok(answer) => return Ok(answer),
@@ -181,7 +199,52 @@ impl Connector {
         Ok(())
     }
 
-    async fn connect(&self, url: &Url, origin: &Origin, deadline: Instant) -> Result<Connection, SendError> {
+    /// Begins one more connection of HTTP/2. It comes for others when this request has found room by then.
+    fn one_more(&self, url: &Url, origin: &Origin, place: Place, deadline: Instant) -> Coming {
+        let (connector, url, origin) = (self.clone(), url.clone(), origin.clone());
+        tokio::spawn(async move { connector.connect(&url, &origin, Some(place), deadline).await })
+    }
+
+    /// Waits for the connection that comes, or until there may be room on another one. One that does not come is no matter
+    /// while others are there: they are waited for.
+    async fn room(
+        &self,
+        coming: &mut Option<Coming>,
+        freed: impl Future<Output = ()>,
+        origin: &Origin,
+        deadline: Instant,
+    ) -> Result<Option<Connection>, SendError> {
+        let until = deadline.min(Instant::now() + PATIENCE);
+        let come = async {
+            match coming.as_mut() {
+                Some(coming) => coming.await,
+                None => pending().await,
+            }
+        };
+        let come = tokio::select! {
+            come = come => Some(come),
+            _ = timeout_at(until, freed) => None,
+        };
+        if let Some(come) = come {
+            *coming = None;
+            let is_crowded = || self.pool.as_ref().is_some_and(|pool| pool.is_crowded(origin));
+            match come.unwrap_or(Err(SendError::NotSent { cause: "connect" })) {
+                Ok(connection) => return Ok(Some(connection)),
+                Err(error) if !is_crowded() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if deadline <= Instant::now() { Err(SendError::Full) } else { Ok(None) }
+    }
+
+    /// A new connection. Its place, where it was given one, is kept free until it is there to be shared.
+    async fn connect(
+        &self,
+        url: &Url,
+        origin: &Origin,
+        place: Option<Place>,
+        deadline: Instant,
+    ) -> Result<Connection, SendError> {
         let not_sent = |_| SendError::NotSent { cause: "connect" };
         let (stream, gate) = self.dialer.connect(url, deadline).await?;
         let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -190,24 +253,25 @@ impl Connector {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
                 .timer(TokioTimer::new())
+                .initial_max_send_streams(UNTOLD)
                 .max_header_list_size(MAX_HEADERS.1)
                 .keep_alive_interval(PING.0)
                 .keep_alive_timeout(PING.1)
                 .keep_alive_while_idle(true);
             let made = timeout_at(deadline, builder.handshake(stream)).await;
-            let (shared, connection) =
+            let (sender, driver) =
                 made.map_err(|_| SendError::NotSent { cause: "timeout-connect" })?.map_err(not_sent)?;
-            tokio::spawn(connection);
-            if let Some(pool) = &self.pool {
-                pool.share(origin.clone(), shared.clone());
-            }
-            return Ok(Connection::Http2(shared));
+            // where nothing is kept it is shared with nobody
+            let pool = self.pool.clone().unwrap_or_default();
+            let turn = pool.share(origin.clone(), sender, driver);
+            drop(place);
+            return Ok(Connection::Http2(turn));
         }
         let mut builder = http1::Builder::new();
         builder.max_headers(MAX_HEADERS.0).max_buf_size(READ_AHEAD);
         let (sender, connection) = builder.handshake(stream).await.map_err(not_sent)?;
         tokio::spawn(connection);
-        Ok(Connection::Http1(Line { sender, gate, idle: None }))
+        Ok(Connection::Http1(Line { sender, gate, rest: None }))
     }
 
     /// Over a connection that carries one request at a time: what was not written to it was not sent.
@@ -219,45 +283,72 @@ impl Connector {
         deadline: Instant,
         max_body: usize,
     ) -> Result<Answer, Failure> {
-        if line.idle.is_some() && !matches!(timeout(SETTLE, line.sender.ready()).await, Ok(Ok(()))) {
-            return Err(Failure::Unsent);
+        let rest = line.rest;
+        let sent = Self::exchange(&mut line, outgoing, deadline, max_body).await;
+        let is_lost = matches!(sent, Err(Failure::Unsent | Failure::Final(SendError::Unclear { cause: "reset" })));
+        match (&self.pool, &sent, rest) {
+            (Some(pool), Ok(answer), _) => pool.keep(origin.clone(), line, &answer.headers),
+            (Some(pool), Err(_), Some(rest)) if is_lost => pool.was_closed(origin, rest),
+            _ => {}
         }
-        let leave = line.gate.next(line.idle.is_some());
-        let sending = line.sender.try_send_request(outgoing.http1(Leave::begun()));
-        let response = match timeout_at(deadline, sending).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(failed)) => return Err(of_failed(failed, &leave)),
-            Err(_) => return Err(Failure::Final(late(&leave))),
-        };
-        let answer = read(response, deadline, max_body).await.map_err(Failure::Final)?;
-        if let Some(pool) = &self.pool {
-            pool.keep(origin.clone(), line, &answer.headers);
-        }
-        Ok(answer)
+        sent
     }
 
-    /// Over a connection that carries many requests: what is in a body that was not begun was not sent.
-    async fn over_shared(
-        &self,
-        mut shared: http2::SendRequest<Watched>,
+    async fn exchange(
+        line: &mut Line,
         outgoing: &Outgoing<'_>,
-        origin: &Origin,
         deadline: Instant,
         max_body: usize,
     ) -> Result<Answer, Failure> {
-        let leave = if outgoing.body.is_empty() { Leave::begun() } else { Leave::default() };
-        let sending = shared.try_send_request(outgoing.http2(leave.clone()));
-        let failure = match timeout_at(deadline, sending).await {
-            Ok(Ok(response)) => return read(response, deadline, max_body).await.map_err(Failure::Final),
-            Ok(Err(failed)) if is_refused(failed.error()) => Failure::Unsent,
-            Ok(Err(failed)) => of_failed(failed, &leave),
-            Err(_) => Failure::Final(late(&leave)),
-        };
-        // Where one could not be sent or was not answered the next one would wait in vain too.
-        if let Some(pool) = &self.pool {
-            pool.forget(origin);
+        if line.rest.is_some() && !matches!(timeout(SETTLE, line.sender.ready()).await, Ok(Ok(()))) {
+            return Err(Failure::Unsent);
         }
-        Err(failure)
+        let leave = line.gate.next(line.rest.is_some());
+        let sending = line.sender.try_send_request(outgoing.http1(Leave::begun()));
+        match timeout_at(deadline, sending).await {
+            Ok(Ok(response)) => read(response, deadline, max_body).await.map_err(Failure::Final),
+            Ok(Err(failed)) => Err(of_failed(failed, &leave)),
+            Err(_) => Err(Failure::Final(late(&leave))),
+        }
+    }
+
+    /// Over a connection that carries many requests: what is in a body that was not begun was not sent. One that is not begun
+    /// for longer than a patience is taken back.
+    pub(super) async fn over_shared(
+        &self,
+        turn: Turn,
+        outgoing: &Outgoing<'_>,
+        origin: &Origin,
+        (patience, deadline): (Duration, Instant),
+        max_body: usize,
+    ) -> Result<Answer, Failure> {
+        let (begun, mut sender) = (Instant::now(), turn.sender());
+        let leave = if outgoing.body.is_empty() { Leave::begun() } else { Leave::default() };
+        let mut sending = pin!(sender.try_send_request(outgoing.http2(leave.clone())));
+        let until = begun.checked_add(patience).map_or(deadline, |until| until.min(deadline));
+        let mut response = timeout_at(until, &mut sending).await;
+        if response.is_err() && until < deadline && !leave.give_up() {
+            response = timeout_at(deadline, sending).await;
+        }
+        let sent = match response {
+            Ok(Ok(response)) => read(response, deadline, max_body).await.map_err(Failure::Final),
+            Ok(Err(failed)) if is_refused(failed.error()) => Err(Failure::Unsent),
+            Ok(Err(failed)) => Err(of_failed(failed, &leave)),
+            Err(_) if Instant::now() < deadline => Err(Failure::Unsent),
+            Err(_) => Err(Failure::Final(late(&leave))),
+        };
+        let Some(pool) = &self.pool else { return sent };
+        match &sent {
+            Ok(_) | Err(Failure::Final(SendError::Unclear { cause: "too-large" })) => pool.heard(turn.connection()),
+            // where one could not be sent or was not answered the next one would wait in vain too
+            Err(failure) => {
+                pool.forget(turn.connection());
+                if matches!(failure, Failure::Final(SendError::Unclear { cause: "timeout" })) {
+                    pool.forget_silent(origin, begun);
+                }
+            }
+        }
+        sent
     }
 }
 
@@ -280,7 +371,7 @@ fn late(leave: &Leave) -> SendError {
 }
 
 /// A request as HTTP has it; a new one is made of it for each connection that is tried.
-struct Outgoing<'a> {
+pub(super) struct Outgoing<'a> {
     method: &'a Method,
     absolute: Uri,
     path: Uri,
@@ -290,7 +381,7 @@ struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    fn of(request: &'a Request) -> Result<Self, SendError> {
+    pub(super) fn of(request: &'a Request) -> Result<Self, SendError> {
         let Request { method, url, headers: given, body } = request;
         let unusable = || SendError::NotSent { cause: "connect" };
         let authority = &url[Position::BeforeHost..Position::AfterPort];

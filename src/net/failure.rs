@@ -13,6 +13,10 @@ pub enum SendError {
         /// tell) or `timeout-connect`.
         cause: &'static str,
     },
+    /// The request definitely did not leave, and that is nobody's fault: all connections that there may be to the server
+    /// carried as many requests as it takes at once, until time was up.
+    #[error("not sent: all connections are full")]
+    Full,
     /// The request may have been received.
     #[error("may have been received: {cause}")]
     Unclear {

@@ -16,8 +16,10 @@ mod policy;
 mod pool;
 mod resolver;
 mod roots;
+mod shared;
 #[cfg(test)]
 mod tests;
+mod wary;
 mod wire;
 
 pub use connector::{Answer, Connector, Request, client, permits};

@@ -2,8 +2,9 @@
 //!
 //! A connection of HTTP/1.1 carries one request at a time and says nothing before it is closed, so a request may meet the
 //! close half way: nobody can tell then whether it was received. It is therefore given up well before servers close it.
-//! A server that closes earlier all the same is remembered, so that this happens to few requests.
-//! One of HTTP/2 carries many, and its close names the requests that were not looked at, so it is kept longer.
+//! A server that closes earlier all the same is remembered ([`super::wary`]), so that this happens to few requests.
+//! One of HTTP/2 carries many, and its close names the requests that were not looked at, so it is kept longer. It carries no
+//! more than the server takes at once; what is beyond gets another one, up to a bound, and waits for room then.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -12,10 +13,18 @@ use std::{
 
 use http::{HeaderMap, header};
 use hyper::client::conn::{http1, http2};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::{Notify, futures::OwnedNotified},
+    time::{Instant, sleep},
+};
 use url::Url;
 
-use super::{body::Watched, wire::Gate};
+use super::{
+    body::Watched,
+    shared::{Driver, Shared, Turn},
+    wary::{Rest, Wary},
+    wire::Gate,
+};
 
 /// How long an idle connection of HTTP/1.1 is kept when the server does not say how long it keeps it: less than the 5 s
 /// that are the shortest usual time (Node, Apache, uvicorn).
@@ -24,10 +33,14 @@ const IDLE: Duration = Duration::from_secs(4);
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long any idle connection is kept: three carrier probes at their default interval, which keep it in use.
 const LONGEST: Duration = Duration::from_secs(90);
-/// Idle connections kept; as many may be needed again at once.
+/// How long one of HTTP/2 is kept idle beside another one that leads to the same place.
+const SURPLUS: Duration = Duration::from_secs(10);
+/// Connections kept of each kind; as many may be needed again at once.
 const MOST: usize = 128;
-/// How long a server is remembered that closed a connection earlier than it was given up.
-const WARY: Duration = Duration::from_mins(5);
+/// Connections of HTTP/2 to one place.
+pub(super) const MOST_SHARED: usize = 32;
+/// How long no more of them are tried after one did not come although others are there: some servers take few of each client.
+const CROWDED: Duration = Duration::from_secs(5);
 /// The shortest time that is worth keeping a connection for.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Time between two looks for connections to close.
@@ -48,26 +61,46 @@ impl Origin {
 pub(super) struct Line {
     pub(super) sender: http1::SendRequest<Watched>,
     pub(super) gate: Gate,
-    /// How long it lay idle before this request; `None` for its first.
-    pub(super) idle: Option<Duration>,
+    /// Its rest before this request; `None` for its first.
+    pub(super) rest: Option<Rest>,
 }
 
 /// A connection, ready for a request.
 #[derive(Debug)]
 pub(super) enum Connection {
     Http1(Line),
-    Http2(http2::SendRequest<Watched>),
+    Http2(Turn),
+}
+
+/// How a request gets its connection.
+pub(super) enum Way {
+    /// Over one that is kept.
+    Kept(Connection),
+    /// Over a new one: there is none.
+    New,
+    /// Over one of those of HTTP/2, which are all full: one more may be made, where there is a place for it. The rest ends when
+    /// there may be room.
+    Full(Option<Place>, OwnedNotified),
 }
 
 /// Connections kept; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pool(Arc<Mutex<Kept>>);
+pub(super) struct Pool {
+    kept: Arc<Mutex<Kept>>,
+    /// Told when there may be room for one more request.
+    freed: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
     lines: Vec<Idle>,
-    shared: Vec<(Origin, Instant, http2::SendRequest<Watched>)>,
-    wary: Vec<(Origin, Instant, Duration)>,
+    /// The first of those to one place with room is used, so that the others become idle when they are not needed.
+    shared: Vec<Open>,
+    /// Where connections are being made for want of room.
+    coming: Vec<Origin>,
+    /// Where no more of them are tried, until then.
+    crowded: Vec<(Origin, Instant)>,
+    wary: Wary,
     is_swept: bool,
 }
 
@@ -79,6 +112,15 @@ struct Idle {
     line: Line,
 }
 
+#[derive(Debug)]
+struct Open {
+    origin: Origin,
+    shared: Shared,
+    /// When it was given a request last, and when it brought an answer last.
+    used: Instant,
+    heard: Option<Instant>,
+}
+
 impl Kept {
     fn sweep(&mut self, now: Instant) {
         let before = std::mem::take(&mut self.lines);
@@ -87,47 +129,88 @@ impl Kept {
                 continue;
             }
             if idle.line.sender.is_closed() {
-                self.learn(&idle.origin, now - idle.since, now);
+                let rest = Rest { since: idle.since, time: now - idle.since };
+                self.wary.closed(&idle.origin, rest, now);
             } else {
                 self.lines.push(idle);
             }
         }
-        self.shared.retain(|(_, until, sender)| now < *until && !sender.is_closed());
-        self.wary.retain(|(_, until, _)| now < *until);
+        let mut firsts: Vec<Origin> = Vec::new();
+        self.shared.retain(|open| {
+            let is_first = !firsts.contains(&open.origin);
+            let time = if is_first { LONGEST } else { SURPLUS };
+            let stays = !open.shared.is_closed() && (open.shared.is_busy() || now < open.used + time);
+            if stays && is_first {
+                firsts.push(open.origin.clone());
+            }
+            stays
+        });
+        self.wary.sweep(now);
+        self.crowded.retain(|(_, until)| now < *until);
     }
 
-    /// The server closed a connection that was idle for so long: from now on they are given up in half that time.
-    fn learn(&mut self, origin: &Origin, idle: Duration, now: Instant) {
-        let (until, limit) = (now + WARY, idle / 2);
-        if let Some((_, known_until, known)) = self.wary.iter_mut().find(|(of, ..)| of == origin) {
-            (*known_until, *known) = (until, limit.min(*known));
-        } else if self.wary.len() < MOST {
-            self.wary.push((origin.clone(), until, limit));
+    fn leads_to(&self, origin: &Origin) -> bool {
+        self.shared.iter().any(|open| open.origin == *origin && !open.shared.is_closed())
+    }
+
+    fn may_have_more(&self, origin: &Origin) -> bool {
+        let open = self.shared.iter().map(|open| &open.origin);
+        let of_it = open.chain(&self.coming).filter(|of| *of == origin).count();
+        let is_crowded = self.crowded.iter().any(|(of, _)| of == origin);
+        !is_crowded && of_it < MOST_SHARED && self.shared.len() + self.coming.len() < MOST
+    }
+}
+
+/// A place among the connections of HTTP/2 for one that is being made, until this is dropped.
+pub(super) struct Place {
+    pool: Pool,
+    origin: Origin,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut kept = self.pool.lock();
+        if let Some(at) = kept.coming.iter().position(|of| *of == self.origin) {
+            kept.coming.swap_remove(at);
         }
+        self.pool.freed.notify_waiters();
     }
 }
 
 impl Pool {
-    /// A kept connection to an origin, the one used last first.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Connection> {
+    /// The way of a request to an origin: of the connections kept, one of HTTP/2 that has room, or the one used last. Whoever
+    /// has one coming already needs no place for another.
+    pub(super) fn way(&self, origin: &Origin, has_one_coming: bool) -> Way {
+        // from here on it is told of room, also of what comes while it looks
+        let freed = Arc::clone(&self.freed).notified_owned();
         let (mut kept, now) = (self.lock(), Instant::now());
         kept.sweep(now);
-        if let Some((_, until, sender)) = kept.shared.iter_mut().find(|(of, ..)| of == origin) {
-            *until = now + LONGEST;
-            return Some(Connection::Http2(sender.clone()));
+        if let Some(open) = kept.shared.iter_mut().find(|open| open.origin == *origin && open.shared.has_room()) {
+            open.used = now;
+            return Way::Kept(Connection::Http2(open.shared.turn()));
         }
-        let at = kept.lines.iter().rposition(|idle| idle.origin == *origin)?;
+        if kept.leads_to(origin) {
+            let place = (!has_one_coming && kept.may_have_more(origin)).then(|| {
+                kept.coming.push(origin.clone());
+                Place { pool: self.clone(), origin: origin.clone() }
+            });
+            return Way::Full(place, freed);
+        }
+        let Some(at) = kept.lines.iter().rposition(|idle| idle.origin == *origin) else { return Way::New };
         let Idle { since, mut line, .. } = kept.lines.remove(at);
-        line.idle = Some(now - since);
-        Some(Connection::Http1(line))
+        line.rest = Some(Rest { since, time: now - since });
+        Way::Kept(Connection::Http1(line))
     }
 
     /// Keeps a connection that has just carried a whole answer with these headers.
     pub(super) fn keep(&self, origin: Origin, line: Line, answer: &HeaderMap) {
         let (mut kept, since) = (self.lock(), Instant::now());
+        if let Some(rest) = line.rest {
+            kept.wary.lasted(&origin, rest);
+        }
         let mut time = keeping_time(answer);
-        if let Some((.., limit)) = kept.wary.iter().find(|(of, until, _)| *of == origin && since < *until) {
-            time = time.min(*limit);
+        if let Some(limit) = kept.wary.limit(&origin, since) {
+            time = time.min(limit);
         }
         if time < SHORTEST || line.sender.is_closed() {
             return;
@@ -139,35 +222,64 @@ impl Pool {
         self.swept(&mut kept);
     }
 
-    /// The server closed a connection that was idle for so long, before or while the next request was sent over it.
-    pub(super) fn was_closed(&self, origin: &Origin, idle: Duration) {
-        self.lock().learn(origin, idle, Instant::now());
+    /// The server closed a connection that rested, before or while the next request was sent over it.
+    pub(super) fn was_closed(&self, origin: &Origin, rest: Rest) {
+        self.lock().wary.closed(origin, rest, Instant::now());
     }
 
-    /// Lets others use a connection too, unless there is one already.
-    pub(super) fn share(&self, origin: Origin, sender: http2::SendRequest<Watched>) {
-        let mut kept = self.lock();
-        if kept.shared.iter().any(|(of, ..)| *of == origin) || kept.shared.len() >= MOST {
-            return;
+    /// Opens a connection of HTTP/2 for its first request. Others may use it too, unless there is room for them already.
+    pub(super) fn share(&self, origin: Origin, sender: http2::SendRequest<Watched>, driver: Driver) -> Turn {
+        let (mut kept, now) = (self.lock(), Instant::now());
+        let shared = Shared::open(sender, driver, Arc::clone(&self.freed));
+        let turn = shared.turn();
+        let to_it: Vec<&Open> = kept.shared.iter().filter(|open| open.origin == origin).collect();
+        let is_full = to_it.len() >= MOST_SHARED || kept.shared.len() >= MOST;
+        if !is_full && !to_it.iter().any(|open| open.shared.has_room()) {
+            kept.shared.push(Open { origin, shared, used: now, heard: None });
+            self.swept(&mut kept);
         }
-        kept.shared.push((origin, Instant::now() + LONGEST, sender));
-        self.swept(&mut kept);
+        turn
     }
 
-    /// Takes the shared connection to an origin away from those who come next.
-    pub(super) fn forget(&self, origin: &Origin) {
-        self.lock().shared.retain(|(of, ..)| of != origin);
+    /// One more connection to an origin did not come. Whether others are there, to be waited for; no more are tried for a while
+    /// then.
+    pub(super) fn is_crowded(&self, origin: &Origin) -> bool {
+        let mut kept = self.lock();
+        let leads_to = kept.leads_to(origin);
+        if leads_to && kept.crowded.len() < MOST {
+            kept.crowded.push((origin.clone(), Instant::now() + CROWDED));
+        }
+        leads_to
+    }
+
+    /// A connection has brought a whole answer.
+    pub(super) fn heard(&self, shared: &Shared) {
+        if let Some(open) = self.lock().shared.iter_mut().find(|open| open.shared.is(shared)) {
+            open.heard = Some(Instant::now());
+        }
+    }
+
+    /// Takes a connection away from those who come next.
+    pub(super) fn forget(&self, shared: &Shared) {
+        self.lock().shared.retain(|open| !open.shared.is(shared));
+        self.freed.notify_waiters();
+    }
+
+    /// Takes the connections to an origin away that have brought no answer since then.
+    pub(super) fn forget_silent(&self, origin: &Origin, since: Instant) {
+        self.lock().shared.retain(|open| open.origin != *origin || open.heard.is_some_and(|heard| heard > since));
+        self.freed.notify_waiters();
     }
 
     /// Sees to it that what is idle too long is closed although nobody asks for a connection.
     fn swept(&self, kept: &mut Kept) {
         if !std::mem::replace(&mut kept.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+            tokio::spawn(sweep(Arc::downgrade(&self.kept)));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        lock(&self.0)
+        lock(&self.kept)
     }
 }
 

@@ -152,7 +152,7 @@ impl Control {
         let asked: SendRequest = body(request)?;
         let sane = |text: &str, most: usize| (1..=most).contains(&text.chars().count());
         if !sane(&asked.to, 32)
-            || !sane(&asked.user, 100)
+            || !asked.user.as_deref().is_none_or(|user| sane(user, 100))
             || !sane(&asked.locale, 35)
             || !asked.code.iter().all(|code| sane(code, 32))
         {

@@ -47,7 +47,7 @@ fn with(changes: &[(&str, Value)]) -> Value {
 }
 
 fn read(body: &Value) -> Result<Call, Unreadable> {
-    Call::read(body.to_string().as_bytes())
+    Call::read(body.to_string().as_bytes()).map_err(|refused| refused.reason)
 }
 
 #[test]

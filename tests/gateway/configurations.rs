@@ -292,12 +292,16 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
     };
     let by_secret = [(http::header::AUTHORIZATION, SECRET.parse().unwrap())].into_iter().collect();
     assert!(after.hook("h").unwrap().admits(&by_secret, 0));
-    assert_eq!(after.candidates(&["a".to_owned()], &message).0.len(), 1);
+    assert_eq!(after.candidates(&["a".to_owned()], &message, None).0.len(), 1);
     let lost = GatewayConfig { providers: BTreeMap::new(), ..bad.clone() };
     let after = Runtime::new(&lost, "lost", Some(&after)).unwrap();
-    assert_eq!(after.candidates(&["a".to_owned()], &message).0.len(), 1, "rules that serve on have their carriers");
+    assert_eq!(
+        after.candidates(&["a".to_owned()], &message, None).0.len(),
+        1,
+        "rules that serve on have their carriers"
+    );
     let restarted = Runtime::new(&bad, "bad", None).unwrap();
-    assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], &message).0.is_empty());
+    assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], &message, None).0.is_empty());
     assert_eq!(restarted.deadline, std::time::Duration::from_millis(2_300), "the defaults");
     for fault in &after.faults {
         assert!(!fault.to_string().contains("token"), "{fault}");
@@ -355,4 +359,37 @@ async fn a_preview_whose_number_is_corrected_is_sent_although_its_id_is_the_same
     assert_eq!(scene.call(&ordinary("+46701740605")).await.answer().0, "SUCCESSFUL");
     assert_eq!(scene.call(&ordinary("+46701740606")).await.answer().0, "FAILED", "the id is bound now");
     assert_eq!(scene.delivered(), 3);
+}
+
+#[tokio::test]
+async fn previews_are_sent_and_do_not_count_as_the_calls_of_people() {
+    let scene = Scene::new().await;
+    let preview = |event: &str, number: &str| {
+        let mut body = sms(event);
+        body["data"]["messageProfile"]["phoneNumber"] = json!(number);
+        body["source"] =
+            json!("https://acme.okta.com/api/internal/v1/inlineHooks/com.okta.telephony.provider/generatePreview");
+        body
+    };
+    assert_eq!(scene.call(&preview("e-1", "+46701740605")).await.answer().0, "SUCCESSFUL");
+    // not even a number, and none that can be called
+    assert_eq!(scene.call(&preview("e-2", "")).await.answer().0, "FAILED");
+    assert_eq!(scene.call(&preview("e-3", "+4670")).await.answer().0, "FAILED");
+    let report = scene.report().await;
+    let hook = &report.hooks["h"];
+    assert_eq!((hook.answers.len(), hook.last_call_age_s), (0, None), "{hook:?}");
+    assert_eq!((report.rules["p/all"].calls, report.rules["p/all"].recent), (0, 0));
+    assert_eq!(report.carriers["one"].outcomes["accepted"], 1, "a message is a message to the carrier");
+    let text = reqwest::get(format!("http://{}/metrics", scene.at.metrics)).await.unwrap().text().await.unwrap();
+    let told = |series: &str| text.lines().filter(|line| line.starts_with(series)).collect::<Vec<_>>();
+    assert_eq!(told("hookswitch_gateway_calls_total"), Vec::<&str>::new());
+    let mut previews = told("hookswitch_gateway_previews_total");
+    previews.sort_unstable();
+    let of = |status: &str, count: u32| {
+        format!("hookswitch_gateway_previews_total{{hook=\"h\",status=\"{status}\"}} {count}")
+    };
+    assert_eq!(previews, [of("FAILED", 2), of("SUCCESSFUL", 1)]);
+    assert_eq!(scene.call(&sms("e-4")).await.answer().0, "SUCCESSFUL");
+    let report = scene.report().await;
+    assert_eq!((report.hooks["h"].answers["SUCCESSFUL"], report.rules["p/all"].calls), (1, 1));
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use hookswitch::config::document::Action;
 use hookswitch::config::envelope;
+use hookswitch::config::report::BreakerState;
 use hookswitch::sandbox::certs::Authority;
 use hookswitch::sandbox::faults::FaultKind;
 use http_body_util::StreamBody;
@@ -15,6 +16,7 @@ use hyper::body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::canned;
 use crate::scene::{CONNECTIONS, SECRET, Scene, got, rule, sealed, sms};
 
 /// The value of a counter with these labels, 0 while it has none.
@@ -366,4 +368,24 @@ async fn strangers_who_hold_as_many_connections_as_a_process_may_have_files_fail
         }
         drop((held, gateway));
     }
+}
+
+#[tokio::test]
+async fn a_carrier_that_takes_one_message_a_connection_gets_as_many_connections_as_there_are_messages() {
+    let scene = Scene::new().await;
+    let one = canned::of_one_stream(&scene.sandbox, Duration::from_millis(300)).await;
+    let scene = Scene::with(|config| {
+        config.providers = [("one".to_owned(), one.clone())].into();
+        config.rules = vec![rule(Action::Send(vec!["one".into()]))];
+    })
+    .await;
+    assert_eq!(scene.call(&sms("e-first")).await.answer(), ("SUCCESSFUL", Some("one")));
+    for burst in 0..3 {
+        let bodies: Vec<_> = (0..12).map(|turn| sms(&format!("e-{burst}-{turn}"))).collect();
+        let calls = bodies.iter().map(|body| scene.call(body));
+        for got in join_all(calls).await {
+            assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")), "{}", got.body);
+        }
+    }
+    assert_eq!(scene.report().await.carriers["one"].breaker, BreakerState::Closed);
 }

@@ -34,6 +34,7 @@ fn to(number: &str, channel: &str, event: &str) -> Value {
     let mut body = sms(event);
     body["data"]["messageProfile"]["phoneNumber"] = json!(number);
     body["data"]["messageProfile"]["deliveryChannel"] = json!(channel);
+    body["data"]["userProfile"] = json!({"login": format!("{number}@example.com")});
     body
 }
 
@@ -112,6 +113,48 @@ async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_ho
         let (sight, _, health) = seen(report, &["one"]);
         assert_eq!(sight, Sight::Pass, "{class}");
         assert!(matches!(health, CarrierHealth::Degraded(_)), "and it is told: {health:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_person_whose_numbers_are_all_refused_is_no_reason_to_leave_the_hook() {
+    for (who, expected) in [
+        (json!({"userId": "00u1", "login": "a@example.com"}), Sight::Pass),
+        (json!({"login": " a@example.com "}), Sight::Pass),
+        (json!({"userId": 4711, "login": ["odd"]}), Sight::Pass),
+        // where Okta does not say who it is, each number is somebody
+        (json!(null), Sight::Fail),
+        (json!({"userId": "", "login": null}), Sight::Fail),
+    ] {
+        let scene = Scene::with(only(&["one"])).await;
+        assert_eq!(call(&scene, 100).await.answer(), ("SUCCESSFUL", Some("one")), "it is known to work");
+        scene.fault("one", refuse("permanent-config", Some("sender")));
+        for turn in 0..25 {
+            let mut body = to(&someone("+467017", turn), "SMS", &format!("e-{turn}"));
+            body["data"]["userProfile"] = who.clone();
+            assert_eq!(scene.call(&body).await.answer().0, "FAILED");
+        }
+        let (sight, ..) = seen(scene.report().await, &["one"]);
+        assert_eq!(sight, expected, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_is_over_before_a_switch_is_decided_is_no_reason_to_leave_the_hook() {
+    for (asked_for, refused) in [("1", 0), ("29", 0), ("30", 1), ("3600", 1)] {
+        let scene = Scene::new().await;
+        let canned = Canned::new(&scene.sandbox).await;
+        let scene = Scene::with(|fresh| {
+            fresh.providers = [("one".to_owned(), canned.provider())].into();
+            only(&["one"])(fresh);
+        })
+        .await;
+        let refusal = r#"{"status":"refused","code":"limit-1"}"#;
+        canned.says("429 Too Many Requests", &format!("retry-after: {asked_for}\r\n"), refusal);
+        assert_eq!(call(&scene, 0).await.answer(), ("FAILED", Some("one")));
+        let report = scene.report().await;
+        assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (1, refused), "{asked_for}");
+        assert_eq!(report.carriers["one"].breaker, BreakerState::Closed);
     }
 }
 

@@ -143,3 +143,42 @@ async fn a_carrier_that_closed_a_connection_early_gets_the_next_ones_for_half_th
         assert_eq!(server.connections(), connections, "after {waited} ms");
     }
 }
+
+/// A carrier that answers and closes a moment later without a word; what became of calls with a pause after each.
+async fn unclear_of(calls: u32, closes_after: Duration, pause: Duration) -> (u32, usize) {
+    let server = Server::that(Then::AnswerAndCloseAfter(OK.into(), closes_after)).await;
+    let (connector, request) = (server.connector(), post(server.address.port()));
+    let mut unclear = 0;
+    for _ in 0..calls {
+        unclear += u32::from(outcome(&connector, &request).await.is_err());
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < pause {
+            tokio::task::yield_now().await;
+        }
+    }
+    (unclear, server.connections())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_carrier_that_closes_right_after_each_answer_few_messages_are_unclear() {
+    for pause in [0, 1_000, 2_000].map(Duration::from_micros) {
+        let (unclear, connections) = unclear_of(400, Duration::from_millis(1), pause).await;
+        assert!(unclear <= 6, "{unclear} of 400 with {pause:?} between, {connections} connections");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_of_the_carrier_costs_new_connections_for_a_moment_alone() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let (connector, request) = (server.connector(), post(server.address.port()));
+    assert!(outcome(&connector, &request).await.is_ok());
+    server.close_all().await;
+    assert!(outcome(&connector, &request).await.is_ok());
+    time::pause();
+    time::advance(Duration::from_secs(2)).await;
+    time::resume();
+    for _ in 0..50 {
+        assert!(outcome(&connector, &request).await.is_ok());
+    }
+    assert!(server.connections() <= 4, "{}", server.connections());
+}

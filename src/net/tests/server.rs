@@ -34,6 +34,8 @@ use crate::net::{Connector, Policy, resolver::Lookup};
 pub(super) enum Then {
     Answer(String),
     AnswerAndClose(String),
+    /// Answers, and closes so much later without a word of TLS.
+    AnswerAndCloseAfter(String, Duration),
     /// Answers the first request, reads the second and closes.
     AnswerThenRead(String),
     Hang,
@@ -92,6 +94,11 @@ async fn behave(mut stream: impl AsyncRead + AsyncWrite + Unpin, then: Then, req
             Then::AnswerAndClose(answer) => {
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 let _ = stream.shutdown().await;
+                return;
+            }
+            Then::AnswerAndCloseAfter(answer, moment) => {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                sleep(*moment).await;
                 return;
             }
             Then::AnswerThenRead(answer) => {

@@ -80,6 +80,8 @@ pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
             Sight::Unknown,
             "Its answer is larger than a probe reads (256 KB): give target.url.probe a path with a small one.",
         ),
+        // no connection is kept for these calls, so none is full
+        SendError::Full => (Sight::Unknown, "It was not asked."),
         SendError::NotSent { .. } => (Sight::Fail, "Its public address takes no connection."),
         SendError::Unclear { .. } => (Sight::Fail, "Its public address does not answer as a web server does."),
     };

@@ -97,7 +97,7 @@ fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
         Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is not taken at its URL.".to_owned()),
         Ok(answer) => (Sight::Fail, format!("A passcode for the test number is answered {}.", answer.status)),
         // `PublicURL` sees the same network, and one cause is not two witnesses
-        Err(SendError::NotSent { .. }) => {
+        Err(SendError::NotSent { .. } | SendError::Full) => {
             (Sight::Unknown, "No passcode could be sent: the operator gets no connection to its host.".to_owned())
         }
         Err(SendError::Unclear { cause: "timeout" }) => (

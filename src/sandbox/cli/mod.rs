@@ -81,9 +81,9 @@ struct Send {
     /// Text or call.
     #[arg(long, value_enum, default_value = "sms")]
     channel: ChannelArg,
-    /// The person's login.
-    #[arg(long, default_value = "test.user@example.com")]
-    user: String,
+    /// The person's login; absent, each number is another person's.
+    #[arg(long)]
+    user: Option<String>,
     /// What the person is doing.
     #[arg(long = "type", value_enum, default_value = "mfa-verification")]
     request_type: RequestType,

@@ -55,9 +55,9 @@ pub struct SendRequest {
     /// Text or call.
     #[serde(default = "sms")]
     pub channel: Channel,
-    /// The person's login.
-    #[serde(default = "login")]
-    pub user: String,
+    /// The person's login; absent, each number is another person's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// What the person is doing.
     #[serde(default = "mfa")]
     pub request_type: RequestType,
@@ -73,8 +73,12 @@ fn sms() -> Channel {
     Channel::Sms
 }
 
-fn login() -> String {
-    "test.user@example.com".to_owned()
+/// The same number for the same text.
+pub(super) fn hash(text: &str) -> u64 {
+    use std::hash::{Hash as _, Hasher as _};
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn mfa() -> RequestType {
@@ -89,7 +93,14 @@ impl SendRequest {
     /// A sign-in's passcode by text.
     #[must_use]
     pub fn sms(to: impl Into<String>) -> Self {
-        Self { to: to.into(), channel: sms(), user: login(), request_type: mfa(), code: None, locale: locale() }
+        Self { to: to.into(), channel: sms(), user: None, request_type: mfa(), code: None, locale: locale() }
+    }
+
+    /// The login of the person that it is for.
+    #[must_use]
+    pub fn login(&self) -> String {
+        let of_number = || format!("user-{:06}@example.com", hash(&self.to) % 1_000_000);
+        self.user.clone().unwrap_or_else(of_number)
     }
 
     /// A sign-in's passcode by call.

@@ -12,7 +12,7 @@ use super::caller::{Called, Failure, HookStatus};
 use super::errors::OktaError;
 use super::hooks::Hook;
 use super::log::{Entry, request_id};
-use super::passcode::{Delivery, HookReport, SendReport, SendRequest};
+use super::passcode::{Delivery, HookReport, SendReport, SendRequest, hash};
 use crate::sandbox::clock::{okta_time, random_id};
 use crate::sandbox::inbox::{Channel, Message, Via};
 use crate::sandbox::phone::{calling_code_of, country_of};
@@ -103,8 +103,8 @@ impl Org {
                 "userProfile": {
                     "firstName": "Test",
                     "lastName": "User",
-                    "login": request.user,
-                    "userId": user_id(&request.user),
+                    "login": request.login(),
+                    "userId": user_id(&request.login()),
                 },
                 "messageProfile": {
                     "msgTemplate": text_of(code),
@@ -211,7 +211,7 @@ impl Org {
                 result,
                 reason,
                 debug,
-                target: Some(("User", user_id(&request.user), request.user.clone())),
+                target: Some(("User", user_id(&request.login()), request.login())),
                 request_id: request_id.to_owned(),
             },
             &self.behaviour(),
@@ -268,8 +268,5 @@ fn six_digits() -> String {
 
 /// A person's id: the same for the same login.
 fn user_id(login: &str) -> String {
-    use std::hash::{Hash as _, Hasher as _};
-    let mut hasher = std::collections::hash_map::DefaultHasher::new();
-    login.hash(&mut hasher);
-    format!("00u{:017}", hasher.finish() % 100_000_000_000_000_000)
+    format!("00u{:017}", hash(login) % 100_000_000_000_000_000)
 }
