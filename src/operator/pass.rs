@@ -177,6 +177,23 @@ impl PassError {
     }
 }
 
+/// What was read of something that an object names. That it may not be read is that object's matter, said in its condition, and
+/// stops nothing else.
+///
+/// # Errors
+/// The outer one when the API server does not answer, the inner one when it denies the read.
+pub fn or_denied<T>(read: Result<T, PassError>, reason: Ready) -> Result<Result<T, Problem>, PassError> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(error) if error.is_forbidden() => {
+            let message =
+                format!("The operator {error}. Let a Role allow its service account get, list and watch of it.");
+            Ok(Err(Problem::passing(reason, message)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A client's error without what came over the wire: an answer that cannot be read may be a Secret.
 #[must_use]
 pub fn shown(error: &kube::Error) -> String {
