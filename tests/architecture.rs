@@ -214,7 +214,7 @@ fn ways_around(sources: &[Source]) -> Vec<String> {
     for source in inside.filter(|source| !OWN_WAYS.iter().any(|(place, _)| source.within(place))) {
         let leads_out = |path: &&Named| {
             let named = |way: &&[&str]| path.segments.windows(way.len()).any(|part| part.iter().eq(way.iter()));
-            WAYS_OUT.iter().any(|way| named(way))
+            WAYS_OUT.iter().any(named)
         };
         for path in source.paths.iter().filter(leads_out) {
             violations.push(format!(

@@ -192,7 +192,7 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, &'static str> {
 
 /// A TCP connection to the host of a URL.
 async fn tcp(url: &Url, resolver: &Guarded) -> Result<TcpStream, &'static str> {
-    let addresses = resolver.addresses(url.host().ok_or("dns")?).await.map_err(Unresolved::word)?;
+    let addresses = resolver.addresses(&url.host().ok_or("dns")?).await.map_err(Unresolved::word)?;
     let stream = first_to_connect(&addresses[..addresses.len().min(MOST_ADDRESSES)], port(url)).await?;
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));

@@ -100,10 +100,10 @@ impl Allowed {
 
 impl Guarded {
     /// The addresses of a host that may be called, at least one: those of a name, or the one that it is.
-    pub(super) fn addresses(&self, host: Host<&str>) -> BoxFuture<'static, Result<Vec<Allowed>, Unresolved>> {
+    pub(super) fn addresses(&self, host: &Host<&str>) -> BoxFuture<'static, Result<Vec<Allowed>, Unresolved>> {
         let guard = self.guard.clone();
         let is_exempt = self.exempt.as_deref().is_some_and(|exempt| exempt.eq_ignore_ascii_case(&host.to_string()));
-        let found: BoxFuture<'static, io::Result<Vec<IpAddr>>> = match host {
+        let found: BoxFuture<'static, io::Result<Vec<IpAddr>>> = match *host {
             Host::Domain(name) => {
                 let looked_up = self.lookup.lookup(name);
                 Box::pin(async move { Ok(looked_up.await?.into_iter().map(|found| found.ip()).collect()) })
@@ -125,7 +125,7 @@ impl Guarded {
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let addresses = self.addresses(Host::Domain(name.as_str()));
+        let addresses = self.addresses(&Host::Domain(name.as_str()));
         Box::pin(async move { Ok(Box::new(addresses.await?.into_iter().map(|allowed| allowed.at(0))) as Addrs) })
     }
 }

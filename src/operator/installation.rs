@@ -81,19 +81,16 @@ pub async fn identify(client: &Client, options: &Options) -> Result<Installation
     let namespace = || options.operator_namespace.clone();
     let key = MarkKey::new(value(&secret, KEY).unwrap_or_default());
     let key = key.map_err(|source| InstallationError::Key { namespace: namespace(), source })?;
-    let mark = match options.installation.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => mark::Installation::new(name.to_owned())?,
-        None => match recorded(&secret) {
-            Some(name) => {
-                let mark = mark::Installation::new(name);
-                mark.map_err(|source| InstallationError::Mark { namespace: namespace(), source })?
-            }
-            None => {
-                let mark = mark::Installation::new(found(client, options).await?)?;
-                record(client, &secret, &mark).await?;
-                mark
-            }
-        },
+    let given = options.installation.as_deref().filter(|name| !name.is_empty());
+    let mark = if let Some(name) = given {
+        mark::Installation::new(name.to_owned())?
+    } else if let Some(name) = recorded(&secret) {
+        let mark = mark::Installation::new(name);
+        mark.map_err(|source| InstallationError::Mark { namespace: namespace(), source })?
+    } else {
+        let mark = mark::Installation::new(found(client, options).await?)?;
+        record(client, &secret, &mark).await?;
+        mark
     };
     Ok(Installation { mark, key })
 }

@@ -46,12 +46,12 @@ async fn takes(switches: usize) -> Duration {
     shortest
 }
 
+/// As the square of their number it took 25 s; what is left is thirty times what it takes on a machine with nothing else to do.
 #[tokio::test(start_paused = true)]
-async fn a_round_over_ten_times_as_many_switches_takes_about_ten_times_as_long() {
-    let mut took = Vec::new();
+async fn a_round_over_five_hundred_switches_of_one_org_takes_no_noticeable_part_of_a_second() {
     for switches in [50, 200, 500] {
-        took.push(takes(switches).await);
-        println!("{switches} switches: {:?}", took.last());
+        let took = takes(switches).await;
+        println!("a round over {switches} switches: {took:?}");
+        assert!(took < Duration::from_millis(500), "{switches} switches: {took:?}");
     }
-    assert!(took[2] < took[0] * 30, "not as the square: {took:?}");
 }
