@@ -187,6 +187,47 @@ fn forbidden_kube(sources: &[Source]) -> Vec<String> {
     violations
 }
 
+/// Ways out of the process that do not ask the guard.
+const WAYS_OUT: [&[&str]; 9] = [
+    &["reqwest"],
+    &["hyper", "client"],
+    &["hyper_util", "client"],
+    &["TcpSocket"],
+    &["TcpStream", "connect"],
+    &["TcpStream", "connect_timeout"],
+    &["UdpSocket"],
+    &["UnixStream"],
+    &["lookup_host"],
+];
+
+/// Where connections are made all the same, and to what.
+const OWN_WAYS: [(&str, &str); 4] = [
+    ("net", "the guarded way out"),
+    ("operator/gateway/poll", "gateways' own pods, whose certificate is known"),
+    ("telemetry", "tests alone: to an endpoint that they opened"),
+    ("gateway/report", "tests alone: to an endpoint that they opened"),
+];
+
+fn ways_around(sources: &[Source]) -> Vec<String> {
+    let mut violations = Vec::new();
+    let inside = sources.iter().filter(|source| source.module() != Some("sandbox"));
+    for source in inside.filter(|source| !OWN_WAYS.iter().any(|(place, _)| source.within(place))) {
+        let leads_out = |path: &&Named| {
+            let named = |way: &&[&str]| path.segments.windows(way.len()).any(|part| part.iter().eq(way.iter()));
+            WAYS_OUT.iter().any(named)
+        };
+        for path in source.paths.iter().filter(leads_out) {
+            violations.push(format!(
+                "src/{}:{}: names `{}`, which asks no address guard. Call by `net::Connector` or `net::Client`.",
+                source.file,
+                path.line,
+                path.segments.join("::")
+            ));
+        }
+    }
+    violations
+}
+
 macro_rules! arrow_tests {
     ($($name:ident: $module:literal;)*) => {$(
         #[test]
@@ -220,6 +261,27 @@ fn pure_modules_name_no_runtime_and_no_http_client() {
 #[test]
 fn only_the_operator_and_the_configuration_source_use_a_kube_client() {
     assert_none(&forbidden_kube(&sources()));
+}
+
+#[test]
+fn nobody_leaves_the_process_around_the_address_guard() {
+    assert_none(&ways_around(&sources()));
+}
+
+#[test]
+fn a_planted_way_around_the_guard_is_found() {
+    for (file, text, found) in [
+        ("okta/client.rs", "fn f(http: reqwest::Client) {}", 1),
+        ("operator/probe/call.rs", "use tokio::net::TcpStream;\nfn f() { TcpStream::connect(at) }", 1),
+        ("operator/probe/call.rs", "fn f() { std::net::TcpStream::connect_timeout(at, t) }", 1),
+        ("gateway/oauth.rs", "use hyper_util::client::legacy;", 1),
+        ("gateway/accept.rs", "use tokio::net::{TcpListener, TcpStream};", 0),
+        ("net/dial.rs", "fn f() { TcpStream::connect(at) }", 0),
+        ("operator/gateway/poll.rs", "fn f() { TcpStream::connect(at) }", 0),
+    ] {
+        let violations = ways_around(&[Source::new(file, text)]);
+        assert_eq!(violations.len(), found, "{file}: {text}\n{violations:?}");
+    }
 }
 
 #[test]

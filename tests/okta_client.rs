@@ -231,11 +231,11 @@ async fn what_was_never_sent_is_unreachable() {
     drop(listener);
     let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let org = OrgUrl::parse(&format!("https://localhost:{port}")).unwrap();
-    let error = Client::new(org, credential(), http(pair.cert.der())).list_hooks().await.unwrap_err();
+    let error = Client::new(org, credential(), http(&pair.cert.pem())).list_hooks().await.unwrap_err();
     assert_eq!((error.reason(), error.took_effect()), ("OktaUnreachable", TookEffect::No));
 
     let server = serve(vec![answer(200, "", "[]")]).await;
-    let stranger = Client::new(server.client.org().clone(), credential(), http(pair.cert.der()));
+    let stranger = Client::new(server.client.org().clone(), credential(), http(&pair.cert.pem()));
     let error = stranger.list_hooks().await.unwrap_err();
     assert_eq!(error.reason(), "OktaUnreachable", "an untrusted certificate: {error}");
     assert!(server.requests().is_empty());

@@ -61,7 +61,7 @@ reasons! {
         SecretNotFound,
         /// A Secret's value cannot be used as what it is meant for.
         SecretInvalid,
-        /// The CA bundle does not exist or is not PEM.
+        /// The CA bundle does not exist, may not be read, or is not PEM.
         CaBundleInvalid,
         /// The `OktaOrg` that is named does not exist.
         OrgNotFound,

@@ -24,27 +24,23 @@ use url::{Position, Url};
 
 use super::{
     body::Watched,
-    dial::{CONNECT_TIMEOUT, Dialer, UNACKNOWLEDGED},
+    dial::Dialer,
     failure::{SendError, after_sending, is_refused},
-    guard::{Forbidden, Guard},
+    guard::Guard,
     leave::Leave,
     policy::{NetError, Policy},
     pool::{Connection, Line, Origin, Place, Pool, Way},
-    resolver::{Guarded, Lookup, System},
+    resolver::{Lookup, System},
     roots,
     shared::{Turn, UNTOLD},
 };
 use crate::message::Secret;
 
-/// How long an idle connection of [`client`] is kept. Okta is called over HTTP/2, whose close names what was not looked at.
-const IDLE: Duration = Duration::from_secs(90);
-/// Idle connections kept per host by [`client`].
-const MAX_IDLE: usize = 32;
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take. One dead connection would
 /// otherwise fail every message that is put on it.
-const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
+pub(super) const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(3));
 /// Headers of one answer: their number in HTTP/1.1, their size in HTTP/2.
-const MAX_HEADERS: (usize, u32) = (64, 16 * 1024);
+pub(super) const MAX_HEADERS: (usize, u32) = (64, 16 * 1024);
 /// The most of an answer that is read ahead.
 const READ_AHEAD: usize = 64 * 1024;
 /// How long a connection may take to be ready again after an answer; it needs no more than to be looked at.
@@ -52,7 +48,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How long a request may wait for its turn on a kept connection of HTTP/2 that has room for it, before it is given to another
 /// one; and how long it waits for room before it looks again by itself.
 const PATIENCE: Duration = Duration::from_millis(250);
-const USER_AGENT: &str = concat!("hookswitch/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("hookswitch/", env!("CARGO_PKG_VERSION"));
 
 /// A request. `Debug` shows the method and the host alone, because the rest carries credentials, numbers and passcodes.
 #[derive(Clone)]
@@ -443,57 +439,4 @@ async fn read(response: Response<Incoming>, deadline: Instant, max_body: usize) 
     };
     timeout_at(deadline, whole).await.unwrap_or(Err(SendError::Unclear { cause: "timeout" }))?;
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
-}
-
-/// A client under the same policy, for callers that build requests of their own (Okta's management API). It guards names
-/// when they are resolved; an address written in a URL is for the caller to check once with [`permits`], where the URL
-/// comes from.
-///
-/// # Errors
-/// [`NetError`] when the policy cannot be followed.
-pub fn client(policy: &Policy) -> Result<reqwest::Client, NetError> {
-    build(policy, Arc::new(System::new()), roots::tls(policy.extra_roots_pem.as_deref())?)
-}
-
-/// Whether a policy lets a URL be called, as far as the URL alone tells: `https`, and no guarded address in it.
-///
-/// # Errors
-/// [`Forbidden`].
-pub fn permits(policy: &Policy, url: &Url) -> Result<(), Forbidden> {
-    Guard::new(&policy.allowed_cidrs).permits(url)
-}
-
-fn build(policy: &Policy, lookup: Arc<dyn Lookup>, tls: rustls::ClientConfig) -> Result<reqwest::Client, NetError> {
-    let guard = Guard::new(&policy.allowed_cidrs);
-    let proxy_host = policy.proxy.as_ref().and_then(|proxy| proxy.host_str()).map(str::to_owned);
-    let mut builder = reqwest::Client::builder()
-        .no_proxy()
-        .https_only(true)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .user_agent(USER_AGENT)
-        .tls_backend_preconfigured(tls)
-        .dns_resolver(Guarded::new(lookup, guard, proxy_host))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .tcp_user_timeout(UNACKNOWLEDGED)
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(if policy.keep_no_connection { 0 } else { MAX_IDLE })
-        .http1_max_headers(MAX_HEADERS.0)
-        .http2_max_header_list_size(MAX_HEADERS.1)
-        .http2_keep_alive_interval(PING.0)
-        .http2_keep_alive_timeout(PING.1)
-        .http2_keep_alive_while_idle(true);
-    if let Some(url) = &policy.proxy {
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(NetError::Proxy);
-        }
-        // what is malformed is told here, not when the first call is made
-        reqwest::Proxy::all(url.clone()).map_err(|_| NetError::Proxy)?;
-        let (url, but) = (url.clone(), policy.proxy_exceptions.clone());
-        let proxy = move |to: &Url| (!but.iter().any(|exception| exception.covers(to))).then(|| url.clone());
-        builder = builder.proxy(reqwest::Proxy::custom(proxy));
-    }
-    builder.build().map_err(NetError::Client)
 }

@@ -1,11 +1,6 @@
 //! Making a connection: name, TCP, a proxy's tunnel where there is one, TLS.
 
-use std::{
-    fmt, io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, io, net::IpAddr, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{StreamExt as _, stream::FuturesUnordered};
@@ -25,7 +20,7 @@ use super::{
     failure::SendError,
     guard::Guard,
     policy::{NetError, Policy},
-    resolver::{Guarded, Lookup, Unresolved},
+    resolver::{Allowed, Guarded, Lookup, Unresolved},
     wire::{Gate, Transport, Wire},
 };
 use crate::message::Secret;
@@ -195,13 +190,9 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, &'static str> {
     }
 }
 
-/// A TCP connection to the host of a URL, which the guard has judged when it is an address.
+/// A TCP connection to the host of a URL.
 async fn tcp(url: &Url, resolver: &Guarded) -> Result<TcpStream, &'static str> {
-    let addresses = match url.host().ok_or("dns")? {
-        Host::Domain(name) => resolver.addresses(name).await.map_err(Unresolved::word)?,
-        Host::Ipv4(address) => vec![SocketAddr::new(address.into(), 0)],
-        Host::Ipv6(address) => vec![SocketAddr::new(address.into(), 0)],
-    };
+    let addresses = resolver.addresses(&url.host().ok_or("dns")?).await.map_err(Unresolved::word)?;
     let stream = first_to_connect(&addresses[..addresses.len().min(MOST_ADDRESSES)], port(url)).await?;
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
@@ -209,12 +200,12 @@ async fn tcp(url: &Url, resolver: &Guarded) -> Result<TcpStream, &'static str> {
 }
 
 /// The first address that takes a connection. The next one is tried as soon as one refuses, and beside one that is slow.
-async fn first_to_connect(addresses: &[SocketAddr], port: u16) -> Result<TcpStream, &'static str> {
+async fn first_to_connect(addresses: &[Allowed], port: u16) -> Result<TcpStream, &'static str> {
     let mut to_come = addresses.iter();
     let mut trying = FuturesUnordered::new();
     loop {
         if let Some(address) = to_come.next() {
-            trying.push(TcpStream::connect(SocketAddr::new(address.ip(), port)));
+            trying.push(TcpStream::connect(address.at(port)));
         }
         let is_last = to_come.len() == 0;
         tokio::select! {

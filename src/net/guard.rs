@@ -62,12 +62,12 @@ pub(super) struct Guard {
 
 /// Why a URL is not called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Forbidden {
+pub(super) enum Forbidden {
     /// Passcodes and credentials travel by TLS or not at all.
     #[error("only https URLs are called")]
     Scheme,
     /// The URL names an address that is guarded.
-    #[error("the address is private, local or reserved, and not among the allowed ranges")]
+    #[error("the address is private, local or reserved, and not among the allowed ranges (network.allowedCIDRs)")]
     Address,
 }
 

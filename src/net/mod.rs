@@ -3,8 +3,13 @@
 //! Knows nobody but `message`'s secrets: it takes a plain request and gives a plain answer. What it adds is an address guard on every connection,
 //! a deadline over the whole exchange, a cap on what is read, and a verdict on failures that tells "definitely not sent"
 //! from "unclear".
+//!
+//! Two ways lead out: [`Connector`] and [`Client`]. Both ask the guard for every request, and connections are made to addresses
+//! that it let through alone; neither gives out what it is made of. `tests/architecture.rs` keeps others from making a way of
+//! their own.
 
 mod body;
+mod client;
 mod connector;
 mod dial;
 mod exception;
@@ -22,10 +27,10 @@ mod tests;
 mod wary;
 mod wire;
 
-pub use connector::{Answer, Connector, Request, client, permits};
+pub use client::{Client, Response, Unanswered};
+pub use connector::{Answer, Connector, Request};
 pub use exception::{Exception, InvalidException};
 pub use failure::SendError;
-pub use guard::Forbidden;
 pub use identity::{InvalidIdentity, server_identity};
 pub use policy::{NetError, Policy};
 pub use roots::ca_bundle;

@@ -1,14 +1,16 @@
 //! Resolving names, with the guard's word on every address that comes out.
 
 use std::{
+    future::ready,
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::Arc,
 };
 
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
+use url::Host;
 
 use super::guard::Guard;
 
@@ -54,7 +56,9 @@ pub(super) enum Unresolved {
     #[error("the name has no address")]
     NotFound,
     /// It found some, and the guard refuses every one.
-    #[error("every address of the name is guarded")]
+    #[error(
+        "every address of the name is private, local or reserved, and not among the allowed ranges (network.allowedCIDRs)"
+    )]
     Guarded,
 }
 
@@ -83,17 +87,37 @@ impl Guarded {
     }
 }
 
+/// An address that the guard let through. There is no other way to have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Allowed(IpAddr);
+
+impl Allowed {
+    /// Where a port of it is.
+    pub(super) const fn at(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.0, port)
+    }
+}
+
 impl Guarded {
-    /// The addresses of a name that may be called, with port 0; at least one.
-    pub(super) fn addresses(&self, name: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, Unresolved>> {
-        let (guard, looked_up) = (self.guard.clone(), self.lookup.lookup(name));
-        let is_exempt = self.exempt.as_deref().is_some_and(|exempt| exempt.eq_ignore_ascii_case(name));
+    /// The addresses of a host that may be called, at least one: those of a name, or the one that it is.
+    pub(super) fn addresses(&self, host: &Host<&str>) -> BoxFuture<'static, Result<Vec<Allowed>, Unresolved>> {
+        let guard = self.guard.clone();
+        let is_exempt = self.exempt.as_deref().is_some_and(|exempt| exempt.eq_ignore_ascii_case(&host.to_string()));
+        let found: BoxFuture<'static, io::Result<Vec<IpAddr>>> = match *host {
+            Host::Domain(name) => {
+                let looked_up = self.lookup.lookup(name);
+                Box::pin(async move { Ok(looked_up.await?.into_iter().map(|found| found.ip()).collect()) })
+            }
+            Host::Ipv4(address) => Box::pin(ready(Ok(vec![address.into()]))),
+            Host::Ipv6(address) => Box::pin(ready(Ok(vec![address.into()]))),
+        };
         Box::pin(async move {
-            let found = looked_up.await.map_err(|_| Unresolved::NotFound)?;
+            let found = found.await.map_err(|_| Unresolved::NotFound)?;
             if found.is_empty() {
                 return Err(Unresolved::NotFound);
             }
-            let kept: Vec<_> = found.into_iter().filter(|found| is_exempt || guard.allows(found.ip())).collect();
+            let kept: Vec<_> =
+                found.into_iter().filter(|found| is_exempt || guard.allows(*found)).map(Allowed).collect();
             if kept.is_empty() { Err(Unresolved::Guarded) } else { Ok(kept) }
         })
     }
@@ -101,7 +125,7 @@ impl Guarded {
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let addresses = self.addresses(name.as_str());
-        Box::pin(async move { Ok(Box::new(addresses.await?.into_iter()) as Addrs) })
+        let addresses = self.addresses(&Host::Domain(name.as_str()));
+        Box::pin(async move { Ok(Box::new(addresses.await?.into_iter().map(|allowed| allowed.at(0))) as Addrs) })
     }
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use http::Method;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use url::Url;
 
+use crate::message::Secret;
+use crate::net::{self, Unanswered};
 use crate::okta::answer::{self, Received};
 use crate::okta::error::{CallError, Failure};
 use crate::okta::log;
@@ -25,8 +27,6 @@ const BODY_CAP: usize = 1 << 20;
 
 /// Most pages of a list. Okta documents none for inline hooks; an org has 100 of them at most.
 const MOST_PAGES: usize = 10;
-
-const PRODUCT: &str = concat!("hookswitch/", env!("CARGO_PKG_VERSION"));
 
 /// What a call comes to.
 pub type CallResult<T> = Result<Answer<T>, CallError>;
@@ -54,15 +54,14 @@ pub trait Api: Send + Sync {
 pub struct Client {
     org: OrgUrl,
     credential: Credential,
-    http: reqwest::Client,
+    http: net::Client,
     deadline: Duration,
 }
 
 impl Client {
-    /// A client of `org`. `http` decides trust, proxy and address guard; it must follow no redirect and repeat no request
-    /// (`redirect::Policy::none()`, `retry::never()`), since both are decisions of the caller of this client.
+    /// A client of `org`. `http` decides trust, proxy and address guard.
     #[must_use]
-    pub fn new(org: OrgUrl, credential: Credential, http: reqwest::Client) -> Self {
+    pub fn new(org: OrgUrl, credential: Credential, http: net::Client) -> Self {
         Self { org, credential, http, deadline: CALL_DEADLINE }
     }
 
@@ -218,19 +217,18 @@ impl Client {
     async fn exchange(&self, call: Call<'_>) -> Result<Received, CallError> {
         let doing = call.doing;
         let hidden: Vec<&str> = std::iter::once(self.credential.secret()).chain(call.secret).collect();
-        let mut request = self.http.request(call.method, call.url.clone());
-        request = request.header(ACCEPT, "application/json").header(USER_AGENT, PRODUCT);
+        let mut headers = vec![(ACCEPT, Secret::from("application/json"))];
         if !call.public {
-            request = request.header(AUTHORIZATION, self.credential.authorization());
+            headers.push((AUTHORIZATION, self.credential.authorization()));
         }
-        if let Some(body) = call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        if call.body.is_some() {
+            headers.push((CONTENT_TYPE, Secret::from("application/json")));
         }
-        let mut response = request.send().await.map_err(|error| failed(doing, sent(error, &hidden)))?;
+        let body = Secret::new(call.body.unwrap_or_default());
+        let request = net::Request { method: call.method, url: call.url, headers, body };
+        let sent = self.http.send(&request).await;
+        let mut response = sent.map_err(|error| failed(doing, unanswered(&error, &hidden)))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        if *response.url() != call.url {
-            return Err(unclear(doing, "a redirect was followed; the HTTP client is set up wrongly"));
-        }
         let (request_id, rate) = (answer::request_id(&headers), answer::rate_limit(&headers));
         let with = |failure| CallError { doing, failure, request_id: request_id.clone(), rate };
         let mut body = Vec::new();
@@ -299,23 +297,15 @@ impl Api for Client {
     }
 }
 
-/// Sorts a request that brought no answer. Connecting comes before sending, so its failure is definite.
-fn sent(error: reqwest::Error, hidden: &[&str]) -> Failure {
-    let never_sent = error.is_connect() || error.is_builder();
-    let error = error.without_url();
-    let mut detail = String::new();
-    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        // The innermost cause is the one that says something.
-        detail = cause.to_string();
-        source = cause.source();
+/// What it means that nothing came back.
+fn unanswered(error: &Unanswered, hidden: &[&str]) -> Failure {
+    match error {
+        Unanswered::NotSent(cause) => Failure::Unreachable { detail: without_secrets(cause, hidden, 200) },
+        Unanswered::BrokeOff(cause) => {
+            let cause = without_secrets(cause, hidden, 200);
+            Failure::Unclear { detail: format!("the exchange broke off: {cause}") }
+        }
     }
-    let detail = without_secrets(&detail, hidden, 200);
-    if never_sent {
-        let detail = if detail.is_empty() { "no connection".to_owned() } else { detail };
-        return Failure::Unreachable { detail };
-    }
-    Failure::Unclear { detail: format!("the exchange broke off: {detail}") }
 }
 
 fn failed(doing: &'static str, failure: Failure) -> CallError {

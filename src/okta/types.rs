@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use url::Url;
@@ -151,10 +150,7 @@ impl fmt::Display for OrgUrl {
 
 /// An Okta API token (`SSWS`). Cannot be printed.
 #[derive(Clone)]
-pub struct ApiToken {
-    token: Arc<Secret<String>>,
-    header: HeaderValue,
-}
+pub struct ApiToken(Arc<Secret<String>>);
 
 impl ApiToken {
     /// Takes a token; a line break at its end, as files have, is dropped.
@@ -166,9 +162,7 @@ impl ApiToken {
         if !(1..=1024).contains(&token.len()) || !token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(InvalidValue::ApiToken);
         }
-        let mut header = HeaderValue::from_str(&format!("SSWS {token}")).map_err(|_| InvalidValue::ApiToken)?;
-        header.set_sensitive(true);
-        Ok(Self { token: Arc::new(Secret::new(token.to_owned())), header })
+        Ok(Self(Arc::new(Secret::new(token.to_owned()))))
     }
 }
 
@@ -186,16 +180,16 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// The value of the `Authorization` header, marked sensitive.
-    pub(crate) fn authorization(&self) -> HeaderValue {
+    /// The value of the `Authorization` header.
+    pub(crate) fn authorization(&self) -> Secret<String> {
         let Self::ApiToken(token) = self;
-        token.header.clone()
+        Secret::new(format!("SSWS {}", token.0.expose()))
     }
 
     /// What must never appear in a message.
     pub(crate) fn secret(&self) -> &str {
         let Self::ApiToken(token) = self;
-        token.token.expose()
+        token.0.expose()
     }
 }
 

@@ -16,7 +16,10 @@ use kube::{
 
 use tokio::sync::watch;
 
-use super::wake::{Kind, Target};
+use super::{
+    switch::ruling::Declarations,
+    wake::{Kind, Target},
+};
 use crate::api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 
 /// Objects of one kind, as last seen.
@@ -48,7 +51,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
         let mut found = self.store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
-        found.sort_by_key(|object| object.name_any());
+        found.sort_by_cached_key(|object| object.name_any());
         found
     }
 
@@ -56,7 +59,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
         let mut all = self.store.state();
-        all.sort_by_key(|object| (object.namespace(), object.name_any()));
+        all.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
         all
     }
 }
@@ -87,6 +90,28 @@ impl Caches {
     pub async fn filled(&self) {
         // an error means that the caches are gone, and with them the operator
         let _ = self.filled.subscribe().wait_for(|filled| filled.len() == Kind::ALL.len()).await;
+    }
+
+    /// The hooks and switches of a namespace.
+    #[must_use]
+    pub fn declarations(&self, namespace: &str) -> Declarations {
+        Declarations::of(self.hooks.in_namespace(namespace), self.switches.in_namespace(namespace))
+    }
+
+    /// The hooks and switches of each namespace that has a switch.
+    #[must_use]
+    pub fn all_declarations(&self) -> BTreeMap<String, Declarations> {
+        let mut namespaces: BTreeMap<String, (Vec<_>, Vec<_>)> = BTreeMap::new();
+        for switch in self.switches.all() {
+            namespaces.entry(switch.namespace().unwrap_or_default()).or_default().1.push(switch);
+        }
+        for hook in self.hooks.all() {
+            if let Some((hooks, _)) = namespaces.get_mut(&hook.namespace().unwrap_or_default()) {
+                hooks.push(hook);
+            }
+        }
+        let of = |(namespace, (hooks, switches))| (namespace, Declarations::of(hooks, switches));
+        namespaces.into_iter().map(of).collect()
     }
 
     /// Takes note of whether an object can be read.

@@ -83,6 +83,8 @@ struct Stored {
     slow: Duration,
     trouble: Option<(usize, Trouble)>,
     fail_next_write: Option<StatusCode>,
+    /// Paths that cannot be read.
+    unread: BTreeMap<String, StatusCode>,
 }
 
 impl Server {
@@ -177,6 +179,15 @@ impl Server {
         futures::future::pending::<()>().await;
     }
 
+    /// Refuses to let this path be read, or lets it be read again.
+    pub fn refuse_to_read(&self, path: &str, status: Option<StatusCode>) {
+        let unread = &mut self.inner.lock().unwrap().unread;
+        match status {
+            Some(status) => unread.insert(path.to_owned(), status),
+            None => unread.remove(path),
+        };
+    }
+
     /// Refuses the next write.
     pub fn fail_next_write(&self, status: StatusCode) {
         self.inner.lock().unwrap().fail_next_write = Some(status);
@@ -224,6 +235,9 @@ impl Server {
     fn act(&self, method: &str, path: &str, query: &str, sent: Value) -> (StatusCode, Value) {
         let mut stored = self.inner.lock().unwrap();
         if method == "GET" {
+            if let Some(status) = stored.unread.get(path) {
+                return failure(*status, "Refused");
+            }
             return match stored.objects.get(path) {
                 Some(object) => (StatusCode::OK, object.clone()),
                 None if is_collection(path) => (StatusCode::OK, list(&stored.objects, path, query)),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{FutureExt as _, StreamExt as _};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -256,4 +257,62 @@ async fn without_enough_of_the_lease_left_nothing_is_written_to_okta() {
     settle(&mut world, &["main"]).await;
     assert!(world.org.calls().iter().all(|call| ["list", "identify"].contains(call)));
     assert!(world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["plan"].is_null());
+}
+
+/// What a condition says to people.
+fn says(world: &World, path: &str, kind: &str) -> String {
+    let object = world.server.get(path).unwrap();
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(Value::Null);
+    found["message"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hooks_secret_that_may_not_be_read_is_named_at_the_hook_and_stops_no_other() {
+    let mut world = world(&[("main", "Active")]);
+    let mut other = hook("other", "Inactive");
+    other["spec"]["auth"] = json!({"header": {"secretRef": {"name": "mine", "key": "value"}}});
+    world.server.put(&format!("{HOOKS}/other"), other);
+    world.server.refuse_to_read(&format!("{SECRETS}/mine"), Some(StatusCode::FORBIDDEN));
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main", "other"]).await;
+    let at = format!("{HOOKS}/other");
+    assert_eq!(condition(&world, &at, "Ready"), is("False", "SecretNotFound"));
+    let message = says(&world, &at, "Ready");
+    assert!(message.contains("read Secret otp/mine: 403") && message.contains("Role"), "{message}");
+    assert_eq!(condition(&world, &format!("{ORGS}/acme"), "Ready"), is("True", "Ready"));
+    assert_eq!(world.org.hooks().iter().map(|hook| hook.status).collect::<Vec<_>>(), [HookStatus::Active]);
+
+    world.server.refuse_to_read(&format!("{SECRETS}/mine"), None);
+    world.server.put(&format!("{SECRETS}/mine"), secret("mine", "value", "a secret of enough characters"));
+    settle(&mut world, &["main", "other"]).await;
+    assert_ne!(condition(&world, &at, "Ready").1, "SecretNotFound", "it waits for its gateway");
+
+    world.server.refuse_to_read(&format!("{SECRETS}/unread"), Some(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut third = hook("third", "Inactive");
+    third["spec"]["auth"] = json!({"header": {"secretRef": {"name": "unread", "key": "value"}}});
+    world.server.put(&format!("{HOOKS}/third"), third);
+    world.sync();
+    let third = world.ctx.caches.hooks.get("otp", "third").unwrap();
+    assert!(TelephonyHook::reconcile(third, Arc::clone(&world.ctx)).await.is_err(), "trouble is tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orgs_secret_or_bundle_that_may_not_be_read_is_named_at_the_org() {
+    for (bundle, name, reason) in [(false, "token", "SecretNotFound"), (true, "ca", "CaBundleInvalid")] {
+        let mut world = world(&[]);
+        let mut of = org();
+        if bundle {
+            of["spec"]["caBundleRef"] = json!({"secretKeyRef": {"name": name, "key": "ca.crt"}});
+        } else {
+            of["spec"]["auth"]["apiToken"]["secretRef"]["name"] = json!(name);
+        }
+        world.server.put(&format!("{ORGS}/acme"), of);
+        world.server.refuse_to_read(&format!("{SECRETS}/{name}"), Some(StatusCode::FORBIDDEN));
+        org_pass(&mut world).await;
+        let at = format!("{ORGS}/acme");
+        assert_eq!(condition(&world, &at, "Ready"), is("False", reason));
+        let message = says(&world, &at, "Ready");
+        assert!(message.contains(&format!("read Secret otp/{name}: 403")), "{message}");
+    }
 }

@@ -263,7 +263,7 @@ async fn a_url_that_no_switch_names_is_active_by_its_owners_word_and_nothing_is_
     assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("True", "Ready"));
     assert!(world.server.get(&format!("{SECRETS}/b-hook-auth")).is_none(), "no secret is made that nobody could know");
     let mut asking = tokio::task::JoinSet::new();
-    super::probe::round(&world.ctx, &mut asking);
+    super::probe::round(&world.ctx, &mut asking).await;
     assert!(asking.is_empty() && world.org.sent(HOST).is_empty());
     org_pass(&mut world).await;
 }

@@ -154,7 +154,43 @@ impl PassError {
     /// Whether the API server denied it to us.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_forbidden()))
+        self.status() == Some(403)
+    }
+
+    /// Whether the API server has no such object.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(404)
+    }
+
+    /// Whether the API server took the call for a wrong one, which it is as long as the object is as it is.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.status() == Some(422)
+    }
+
+    /// The status that the API server answered.
+    fn status(&self) -> Option<u16> {
+        let Self::Api { source, .. } = self else { return None };
+        let kube::Error::Api(status) = &**source else { return None };
+        Some(status.code)
+    }
+}
+
+/// What was read of something that an object names. That it may not be read is that object's matter, said in its condition, and
+/// stops nothing else.
+///
+/// # Errors
+/// The outer one when the API server does not answer, the inner one when it denies the read.
+pub fn or_denied<T>(read: Result<T, PassError>, reason: Ready) -> Result<Result<T, Problem>, PassError> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(error) if error.is_forbidden() => {
+            let message =
+                format!("The operator {error}. Let a Role allow its service account get, list and watch of it.");
+            Ok(Err(Problem::passing(reason, message)))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -94,7 +94,7 @@ async fn while_a_switch_is_under_way_no_probe_asks_okta() {
     world.sync();
     world.org.calls();
     let mut asking = tokio::task::JoinSet::new();
-    super::probe::round(&world.ctx, &mut asking);
+    super::probe::round(&world.ctx, &mut asking).await;
     while asking.join_next().await.is_some() {}
     assert_eq!(world.org.calls(), Vec::<&str>::new());
 }

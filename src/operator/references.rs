@@ -11,17 +11,14 @@ use std::{
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    core::NamespaceResourceScope,
-    runtime::{WatchStreamExt as _, watcher::watch_object},
-};
+use kube::{Api, Client, Resource, ResourceExt as _, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     pass::PassError,
     wake::{Target, Wake},
+    watches,
 };
 
 /// An object that is referred to.
@@ -217,7 +214,7 @@ impl References {
             + 'static,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        let changes = watch_object(api, name).default_backoff();
+        let changes = watches::object(api, name);
         let (wake, board, reference) = (self.wake.clone(), Arc::downgrade(&self.board), reference.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
             let mut changes = std::pin::pin!(changes);

@@ -135,6 +135,8 @@ pub(super) async fn client() -> Result<Client, RunError> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
     config.write_timeout = Some(WRITE);
+    config.read_timeout = Some(watches::SILENCE);
+    config.reset_reader_on_write = true;
     Client::try_from(config).map_err(RunError::Client)
 }
 

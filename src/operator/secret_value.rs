@@ -2,7 +2,11 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
-use super::{context::Context, pass::PassError, problem::Problem};
+use super::{
+    context::Context,
+    pass::{PassError, or_denied},
+    problem::Problem,
+};
 use crate::{
     api::{CaBundleRef, KeyRef, reason::Ready},
     message,
@@ -76,7 +80,7 @@ pub fn hook_secret(secret: Option<&Secret>, namespace: &str, key: &KeyRef) -> Re
 /// The certificates of a CA bundle reference, in PEM.
 ///
 /// # Errors
-/// The outer one when the API server does not answer, the inner one when the bundle is missing or no PEM.
+/// The outer one when the API server does not answer, the inner one when the bundle is missing, no PEM, or may not be read.
 pub async fn ca_bundle(
     ctx: &Context,
     namespace: &str,
@@ -84,11 +88,19 @@ pub async fn ca_bundle(
 ) -> Result<Result<String, Problem>, PassError> {
     let found = match (&reference.config_map_key_ref, &reference.secret_key_ref) {
         (Some(key), _) => {
-            let map = ctx.references.config_map(namespace, &key.name).await?;
+            let map = ctx.references.config_map(namespace, &key.name).await;
+            let map = match or_denied(map, Ready::CaBundleInvalid)? {
+                Ok(map) => map,
+                Err(problem) => return Ok(Err(problem)),
+            };
             (format!("ConfigMap {namespace}/{}", key.name), key, map.and_then(|map| of_config_map(&map, &key.key)))
         }
         (None, Some(key)) => {
-            let secret = ctx.references.secret(namespace, &key.name).await?;
+            let secret = ctx.references.secret(namespace, &key.name).await;
+            let secret = match or_denied(secret, Ready::CaBundleInvalid)? {
+                Ok(secret) => secret,
+                Err(problem) => return Ok(Err(problem)),
+            };
             let bytes = secret.and_then(|secret| secret.data.as_ref()?.get(&key.key).map(|bytes| bytes.0.clone()));
             (format!("Secret {namespace}/{}", key.name), key, bytes)
         }

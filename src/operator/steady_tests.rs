@@ -121,7 +121,7 @@ async fn run(world: &World, due: &Due) -> Result<Duration, PassError> {
         }
         Due::Probes => {
             let mut asking = JoinSet::new();
-            probe::round(&ctx, &mut asking);
+            probe::round(&ctx, &mut asking).await;
             while let Some(asked) = asking.join_next().await {
                 asked.unwrap();
             }

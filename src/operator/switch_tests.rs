@@ -99,7 +99,7 @@ pub async fn looks(world: &mut World, count: usize) {
 /// One look after the probes that are due.
 pub async fn probed_look(world: &mut World) {
     let mut asking = tokio::task::JoinSet::new();
-    probe::round(&world.ctx, &mut asking);
+    probe::round(&world.ctx, &mut asking).await;
     while let Some(asked) = asking.join_next().await {
         asked.unwrap();
     }
@@ -486,7 +486,7 @@ async fn okta_is_asked_at_once_about_a_hook_whose_address_begins_to_fail_and_the
             world.org.break_addresses(&["https://a."]);
         }
         let mut asking = tokio::task::JoinSet::new();
-        probe::round(&world.ctx, &mut asking);
+        probe::round(&world.ctx, &mut asking).await;
         while let Some(asked) = asking.join_next().await {
             asked.unwrap();
         }

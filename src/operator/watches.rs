@@ -1,6 +1,6 @@
 //! Watches: of our own resources, which fill the caches, and of other objects, which wake ours when they change.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, future::ready, sync::Arc, time::Duration};
 
 use super::{
     cache::{Change, Merge},
@@ -10,7 +10,7 @@ use super::{
     wake::{Kind, Target},
 };
 use crate::api::GROUP;
-use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::SelectAll};
+use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream::SelectAll};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
@@ -20,9 +20,50 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
+use serde::de::DeserializeOwned;
 
 /// Objects per page of a list.
 const PAGE: u32 = 100;
+
+/// Seconds after which the server is asked to end a watch, which is then begun again where it ended: a connection that died
+/// silently is noticed a little later. Watches that began together do not all end together.
+const LASTS: std::ops::RangeInclusive<u32> = 50..=60;
+
+/// How long a connection to the API server may be silent before it counts as broken; longer than a watch lasts. A list and the
+/// beginning of a watch have no other bound.
+pub const SILENCE: Duration = Duration::from_secs(75);
+
+/// How everything is watched.
+#[must_use]
+pub fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE).timeout(rand::random_range(LASTS))
+}
+
+/// Watches one object by its name: what it is now, or nothing when there is none.
+pub fn object<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<Option<K>, watcher::Error>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let events = watcher(api, config().fields(&format!("metadata.name={name}"))).default_backoff();
+    let seen = events.scan(false, |is_listed, event| {
+        let seen = match event {
+            Ok(Event::Init) => {
+                *is_listed = false;
+                None
+            }
+            Ok(Event::InitApply(object)) => {
+                *is_listed = true;
+                Some(Ok(Some(object)))
+            }
+            Ok(Event::InitDone) => (!*is_listed).then_some(Ok(None)),
+            Ok(Event::Apply(object)) => Some(Ok(Some(object))),
+            Ok(Event::Delete(_)) => Some(Ok(None)),
+            Err(error) => Some(Err(error)),
+        };
+        ready(Some(seen))
+    });
+    seen.filter_map(ready)
+}
 
 /// One `Api` per namespace looked after, or one for all.
 #[must_use]
@@ -46,8 +87,7 @@ pub fn resources<K: Reconcile>(ctx: Arc<Context>, writer: Writer<K>) -> BoxFutur
     let mut merge = Merge::new(writer, apis.len());
     let mut events = SelectAll::new();
     for (number, api) in apis.into_iter().enumerate() {
-        let config = watcher::Config::default().page_size(PAGE);
-        events.push(watcher(api, config).default_backoff().map(move |event| (number, event)).boxed());
+        events.push(watcher(api, config()).default_backoff().map(move |event| (number, event)).boxed());
     }
     async move {
         while let Some((number, event)) = events.next().await {
@@ -154,8 +194,7 @@ where
     let ctx = Arc::clone(ctx);
     let mut events = SelectAll::new();
     for api in apis::<PartialObjectMeta<K>>(&ctx.client, &ctx.options.namespaces()) {
-        let config = watcher::Config::default().labels(labels).page_size(PAGE);
-        events.push(watcher(api, config).default_backoff().boxed());
+        events.push(watcher(api, config().labels(labels)).default_backoff().boxed());
     }
     async move {
         while let Some(event) = events.next().await {
@@ -184,5 +223,81 @@ fn shown(error: &watcher::Error) -> String {
         | watcher::Error::WatchFailed(error) => super::pass::shown(error),
         watcher::Error::WatchError(status) => format!("{} {}", status.code, status.reason),
         watcher::Error::NoResourceVersion => "the list has no resource version".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{Mutex, PoisonError},
+    };
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::{BodyExt as _, StreamBody};
+    use hyper::body::Frame;
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::client::Body;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    type Asked = Arc<Mutex<Vec<(Instant, String)>>>;
+
+    /// A server whose watches begin and then say nothing for ever, as over a connection that died.
+    fn silent() -> (Client, Asked) {
+        let asked = Asked::default();
+        let seen = Arc::clone(&asked);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let asked = request.uri().to_string();
+            let is_watch = asked.contains("watch=true");
+            seen.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), asked));
+            async move {
+                let list = r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":[]}"#;
+                let first: Option<Result<Frame<Bytes>, Infallible>> = (!is_watch).then(|| Ok(Frame::data(list.into())));
+                let rest = if is_watch {
+                    futures::stream::pending().left_stream()
+                } else {
+                    futures::stream::empty().right_stream()
+                };
+                let body = StreamBody::new(futures::stream::iter(first).chain(rest)).boxed_unsync();
+                Ok::<_, Infallible>(Response::new(body))
+            }
+        });
+        (Client::new(service, "otp"), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_whose_connection_died_silently_is_begun_again_within_seventy_seconds() {
+        let (client, asked) = silent();
+        let begun = Instant::now();
+        let mut all = watcher(Api::<Secret>::all(client.clone()), config()).boxed();
+        let mut one = object(Api::<Secret>::namespaced(client, "otp"), "okta").boxed();
+        let follow = async {
+            tokio::join!(async { while all.next().await.is_some() {} }, async { while one.next().await.is_some() {} })
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(70), follow).await.is_err());
+        let asked = asked.lock().unwrap().clone();
+        for at in ["/api/v1/secrets?", "/api/v1/namespaces/otp/secrets?"] {
+            let watches: Vec<_> =
+                asked.iter().filter(|(_, url)| url.starts_with(at) && url.contains("watch=true")).collect();
+            assert_eq!(watches.len(), 2, "{asked:?}");
+            let (again, url) = watches[1];
+            assert!(*again - begun >= Duration::from_secs(50), "not while it may be well");
+            let lasts = url.split(['?', '&']).find_map(|part| part.strip_prefix("timeoutSeconds=")).unwrap();
+            assert!(LASTS.contains(&lasts.parse().unwrap()) && Duration::from_mins(1) < SILENCE, "{url}");
+        }
+    }
+
+    #[test]
+    fn everything_of_the_operator_is_watched_that_way() {
+        for (file, text) in [
+            ("references.rs", include_str!("references.rs")),
+            ("gateway/mod.rs", include_str!("gateway/mod.rs")),
+            ("gateway/poll.rs", include_str!("gateway/poll.rs")),
+        ] {
+            assert!(!text.contains("watcher::Config::default") && !text.contains("watch_object"), "{file}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hookswitch::net::{self, Policy};
 use hookswitch::okta::client::Client;
 use hookswitch::okta::types::{ApiToken, Credential, OrgUrl};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,10 +52,11 @@ impl Server {
     }
 }
 
-pub fn http(certificate: &[u8]) -> reqwest::Client {
-    let certificate = reqwest::Certificate::from_der(certificate).unwrap();
-    let builder = reqwest::Client::builder().tls_certs_only([certificate]).no_proxy();
-    builder.redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never()).build().unwrap()
+/// What reaches this machine alone, and trusts one certificate more.
+pub fn http(certificate: &str) -> net::Client {
+    let allowed_cidrs = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    let policy = Policy { allowed_cidrs, extra_roots_pem: Some(certificate.to_owned()), ..Policy::default() };
+    net::Client::new(&policy).unwrap()
 }
 
 pub fn credential() -> Credential {
@@ -96,7 +98,7 @@ pub async fn serve(script: Vec<Reply>) -> Server {
         }
     });
     let org = OrgUrl::parse(&format!("https://localhost:{port}")).unwrap();
-    let client = Client::new(org, credential(), http(pair.cert.der())).with_deadline(Duration::from_millis(800));
+    let client = Client::new(org, credential(), http(&pair.cert.pem())).with_deadline(Duration::from_millis(800));
     Server { client, requests, task }
 }
 

@@ -19,7 +19,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Connector, NetError, Policy, Request, SendError};
+use super::{Client, Connector, NetError, Policy, Request, SendError, Unanswered, resolver::Lookup};
 
 const NAME: &str = "carrier.test";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -371,16 +371,61 @@ async fn a_deadline_that_has_passed_sends_nothing() {
     assert_eq!(server.requests(), 1);
 }
 
+fn client(policy: &Policy, addresses: &[&str]) -> Client {
+    let lookup: Arc<dyn Lookup> = Fixed::to(addresses);
+    Client::resolving_by(policy, &lookup).unwrap()
+}
+
 #[tokio::test]
-async fn a_client_for_okta_is_guarded_alike() {
+async fn a_client_for_okta_is_guarded_alike_by_name_and_by_every_spelling_of_an_address() {
     let server = Server::that(Then::Answer(OK.into())).await;
-    let url = Url::parse(&format!("https://localhost:{}/", server.address.port())).unwrap();
+    let (mut request, port) = (post(server.address.port()), server.address.port());
+    let open = client(&server.policy(), &["127.0.0.1"]);
+    assert_eq!(open.send(&request).await.unwrap().status(), 200);
+    assert_eq!(server.connections(), 1);
     let guarded = Policy { allowed_cidrs: Vec::new(), ..server.policy() };
-    assert!(super::client(&guarded).unwrap().get(url.clone()).send().await.is_err());
-    assert_eq!(server.connections(), 0);
-    let literal = Url::parse("https://[::1]/").unwrap();
-    assert_eq!(super::permits(&guarded, &literal), Err(super::Forbidden::Address));
-    assert_eq!(super::permits(&guarded, &url), Ok(()), "names are judged when they are resolved");
+    for addresses in [&["127.0.0.1"][..], &["::ffff:127.0.0.1"], &["64:ff9b::7f00:1", "169.254.169.254"]] {
+        let sent = client(&guarded, addresses).send(&request).await;
+        let Err(Unanswered::NotSent(why)) = sent else { panic!("{addresses:?}: {sent:?}") };
+        assert!(why.contains("allowedCIDRs"), "{why}");
+    }
+    for host in ["127.0.0.1", "2130706433", "0177.0.0.1", "0x7f.1", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "[::1]"]
+    {
+        request.url = Url::parse(&format!("https://{host}:{port}/")).unwrap();
+        let sent = client(&guarded, &["127.0.0.1"]).send(&request).await;
+        assert!(matches!(&sent, Err(Unanswered::NotSent(why)) if why.contains("allowedCIDRs")), "{host}: {sent:?}");
+    }
+    request.url = Url::parse(&format!("http://{NAME}:{port}/")).unwrap();
+    assert!(matches!(open.send(&request).await, Err(Unanswered::NotSent(_))), "plain HTTP");
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_client_for_okta_follows_no_redirect() {
+    let location = "https://127.0.0.1:1/";
+    let answer = format!("HTTP/1.1 302 X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+    let server = Server::that(Then::Answer(answer)).await;
+    let answer = client(&server.policy(), &["127.0.0.1"]).send(&post(server.address.port())).await.unwrap();
+    assert_eq!((answer.status().as_u16(), server.requests()), (302, 1));
+}
+
+#[tokio::test]
+async fn what_is_called_directly_is_guarded_although_it_has_the_proxys_name() {
+    let server = Server::that(Then::Answer(OK.into())).await;
+    let (mut url, seen) = proxy(Some(server.address)).await;
+    url.set_host(Some(NAME)).unwrap();
+    let policy = Policy { allowed_cidrs: Vec::new(), proxy: Some(url), ..server.policy() };
+    let request = post(server.address.port());
+    assert_eq!(client(&policy, &["127.0.0.1"]).send(&request).await.unwrap().status(), 200, "by the proxy");
+    assert_eq!((seen.lock().unwrap().len(), server.connections()), (1, 1));
+    let mut literal = request.clone();
+    literal.url.set_host(Some("127.0.0.1")).unwrap();
+    assert!(matches!(client(&policy, &[]).send(&literal).await, Err(Unanswered::NotSent(_))));
+    let excepted = Policy { proxy_exceptions: vec![NAME.parse().unwrap()], ..policy };
+    assert!(matches!(client(&excepted, &["127.0.0.1"]).send(&request).await, Err(Unanswered::NotSent(_))));
+    let connector = Connector::resolving_by(&excepted, Fixed::to(&["127.0.0.1"])).unwrap();
+    assert_eq!(outcome(&connector, &request).await, not_sent("guard"));
+    assert_eq!((seen.lock().unwrap().len(), server.connections()), (1, 1));
 }
 
 #[tokio::test]
@@ -407,6 +452,8 @@ fn a_policy_that_cannot_be_followed_is_refused() {
         Err(NetError::CaBundle)
     ));
     assert!(matches!(Connector::new(&policy(&ca, Some("socks5://proxy.test"))), Err(NetError::Proxy)));
+    assert!(matches!(Client::new(&policy(&ca, Some("socks5://proxy.test"))), Err(NetError::Proxy)));
+    assert!(matches!(Client::new(&policy("", None)), Err(NetError::CaBundle)));
     assert!(Connector::new(&policy(&ca, Some("https://proxy.test:3128"))).is_ok());
 }
 

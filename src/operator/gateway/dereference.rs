@@ -13,8 +13,17 @@ use kube::{
 
 use super::{
     super::{
-        apply::controls, context::Context, hook, pass::PassError, problem::Problem, provider, references::Reference,
-        secret_value, switch::ruling, wake::Kind, watches,
+        apply::controls,
+        context::Context,
+        hook,
+        pass::{PassError, or_denied},
+        problem::Problem,
+        provider,
+        references::Reference,
+        secret_value,
+        switch::ruling,
+        wake::Kind,
+        watches,
     },
     build::{Names, REPORT_CERTIFICATE, REPORT_KEY, REPORT_TOKEN},
 };
@@ -164,8 +173,9 @@ async fn hook_entry(
     namespace: &str,
 ) -> Result<Result<document::Hook, Problem>, PassError> {
     let key = hook::secret_key(hook);
-    let secret = ctx.references.secret(namespace, &key.name).await?;
-    Ok(secret_value::hook_secret(secret.as_deref(), namespace, &key).map(|value| document::Hook {
+    let secret = or_denied(ctx.references.secret(namespace, &key.name).await, Ready::SecretNotFound)?;
+    let value = secret.and_then(|secret| secret_value::hook_secret(secret.as_deref(), namespace, &key));
+    Ok(value.map(|value| document::Hook {
         okta_id: hook.status.as_ref().and_then(|status| status.okta_id.clone()),
         ..document::Hook::new(hook.spec.auth_header().to_ascii_lowercase(), vec![value])
     }))

@@ -39,6 +39,7 @@ use super::{
         reports::{GatewayKey, POLL, ROUND},
         switch,
         wake::{Kind, Target},
+        watches,
     },
     build::{GATEWAY_LABEL, Names, OWNED_LABEL, REPORT_PORT},
     credentials::REPORT_NAME,
@@ -63,7 +64,7 @@ pub async fn run(ctx: Arc<Context>) {
     let mut stores = Vec::new();
     for api in super::endpoint_slices(&ctx) {
         let (reader, writer) = reflector::store();
-        let slices = watcher(api, watcher::Config::default().labels(OWNED_LABEL).page_size(100)).default_backoff();
+        let slices = watcher(api, watches::config().labels(OWNED_LABEL)).default_backoff();
         let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
         watches.push(reflector::reflector(writer, slices).for_each(|_| futures::future::ready(())));
         stores.push(reader);

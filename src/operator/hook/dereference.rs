@@ -7,13 +7,14 @@ use kube::ResourceExt as _;
 
 use super::super::{
     context::Context,
-    pass::PassError,
+    pass::{PassError, or_denied},
+    problem::Problem,
     reports::Serving,
     secret_value,
     switch::{ruling, settings},
 };
 use crate::{
-    api::{HookTarget, OktaOrg, TelephonyGateway, TelephonyHook},
+    api::{HookTarget, OktaOrg, TelephonyGateway, TelephonyHook, reason::Ready},
     failover::signal::{Sight, Source},
     okta::ObjectRef,
 };
@@ -45,8 +46,8 @@ pub struct Facts {
     pub gateway: Option<Arc<TelephonyGateway>>,
     /// The org, when the hook has an `okta` block.
     pub org: Option<Arc<OktaOrg>>,
-    /// The Secret with its value.
-    pub secret: Option<Arc<Secret>>,
+    /// The Secret with its value; a problem where it may not be read.
+    pub secret: Result<Option<Arc<Secret>>, Problem>,
     /// Where its calls go, and whether they are taken there.
     pub place: Place,
     /// Whether its place takes the secret as it is now: every replica of the gateway. Of a URL that somebody else serves
@@ -61,10 +62,11 @@ pub struct Facts {
 pub async fn dereference(hook: &TelephonyHook, ctx: &Context) -> Result<Facts, PassError> {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
     let (key, object) = (super::secret_key(hook), ObjectRef::new(&namespace, &name));
-    let secret = ctx.references.secret(&namespace, &key.name).await?;
+    let secret = or_denied(ctx.references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
     let (gateway, place, accepted) = match &hook.spec.target {
         HookTarget::Gateway(gateway) => {
-            let value = secret_value::hook_secret(secret.as_deref(), &namespace, &key).ok();
+            let known = secret.as_ref().ok().and_then(Option::as_deref);
+            let value = secret_value::hook_secret(known, &namespace, &key).ok();
             let header = hook.spec.auth_header();
             let mark = value.map(|value| ctx.installation.key.secret(&object, header, value.expose()));
             let accepts = |mark| ctx.reports.accepts(&namespace, &gateway.name, &name, &mark);

@@ -42,8 +42,8 @@ pub async fn write(
     let namespace = hook.namespace().unwrap_or_default();
     let view = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&namespace, &okta.org_ref.name));
     let object = ObjectRef::new(&namespace, hook.name_any());
-    let switches = ctx.caches.switches.in_namespace(&namespace);
-    let endpoint = match ruling::of(hook, &switches, &ctx.caches.hooks.in_namespace(&namespace)) {
+    let declared = ctx.caches.declarations(&namespace);
+    let endpoint = match ruling::of(hook, &declared) {
         Ruling::Torn(why) => Err(Problem::lasting(Ready::SwitchConflict, why)),
         Ruling::Own | Ruling::Switch { .. } => endpoint,
     };
@@ -51,7 +51,7 @@ pub async fn write(
         None => Side::NotWanted,
         Some(view) => Side::of(view, &object),
     };
-    let repointed = ruling::repointed(hook, &switches);
+    let repointed = ruling::repointed(hook, declared.switches());
     let pointed = pointed(hook, repointed.as_ref(), &ctx.caches.hooks.in_namespace(&namespace));
     let mut status = build(hook, endpoint, facts.place, &side, pointed);
     status.repointed = repointed;

@@ -62,7 +62,8 @@ pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem
             "spec.target.url needs spec.auth.header.secretRef: the secret that whoever serves the URL expects.";
         return Err(Problem::lasting(Ready::InvalidSpec, message));
     }
-    let secret = secret_value::hook_secret(facts.secret.as_deref(), &namespace, &super::secret_key(hook))?;
+    let secret = facts.secret.as_ref().map_err(Clone::clone)?;
+    let secret = secret_value::hook_secret(secret.as_deref(), &namespace, &super::secret_key(hook))?;
     let headers = spec.headers.iter().map(|header| Header::new(&header.name, &header.value)).collect();
     Ok(Endpoint { url, auth_header, secret, headers })
 }
@@ -110,7 +111,7 @@ mod tests {
         let facts = Facts {
             gateway: None,
             org: None,
-            secret: Some(Arc::new(secret)),
+            secret: Ok(Some(Arc::new(secret))),
             place: Place::Url { reached: true },
             accepted: true,
         };

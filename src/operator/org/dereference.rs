@@ -6,7 +6,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
 use super::{
-    super::{context::Context, pass::PassError, problem::Problem, references::Reference, secret_value, watches},
+    super::{
+        context::Context,
+        pass::{PassError, or_denied},
+        problem::Problem,
+        references::Reference,
+        secret_value, watches,
+    },
     dial::Access,
 };
 use crate::{
@@ -17,8 +23,8 @@ use crate::{
 /// What an org refers to.
 #[derive(Debug)]
 pub struct Facts {
-    /// The Secret with the token.
-    pub token: Option<Arc<Secret>>,
+    /// The Secret with the token; a problem where it may not be read.
+    pub token: Result<Option<Arc<Secret>>, Problem>,
     /// The CA bundle, when one is named.
     pub ca_bundle: Option<Result<String, Problem>>,
 }
@@ -36,7 +42,7 @@ pub async fn dereference(org: &OktaOrg, ctx: &Context) -> Result<Facts, PassErro
         wanted.extend(bundle.secret_key_ref.iter().map(|key| Reference::secret(&namespace, &key.name)));
     }
     ctx.references.follow(&watches::target(org), &wanted);
-    let token = ctx.references.secret(&namespace, &key.name).await?;
+    let token = or_denied(ctx.references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
     let ca_bundle = match &org.spec.ca_bundle_ref {
         Some(bundle) => Some(secret_value::ca_bundle(ctx, &namespace, bundle).await?),
         None => None,
@@ -53,7 +59,7 @@ pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Problem> {
     let url = OrgUrl::parse(&org.spec.url)
         .map_err(|error| Problem::lasting(Ready::InvalidSpec, format!("spec.url: {error}.")))?;
     let key = &org.spec.auth.api_token.secret_ref;
-    let token = secret_value::credential(facts.token.as_deref(), &namespace, key)?;
+    let token = secret_value::credential(facts.token?.as_deref(), &namespace, key)?;
     let token = ApiToken::new(token.expose()).map_err(|error| {
         Problem::lasting(Ready::SecretInvalid, format!("Secret {namespace}/{} key {}: {error}.", key.name, key.key))
     })?;

@@ -108,7 +108,7 @@ const MOST_CALLERS: usize = 64;
 
 impl Dial for Network {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
-        let http = net::client(&self.policy(access.ca_bundle.as_deref()))?;
+        let http = net::Client::new(&self.policy(access.ca_bundle.as_deref()))?;
         Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))
     }
     fn caller(&self, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
@@ -149,6 +149,57 @@ impl Network {
             proxy_exceptions: self.proxy_exceptions.clone(),
             extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
             keep_no_connection: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::okta::types::ApiToken;
+
+    fn network(allowed: &[&str]) -> Network {
+        Network {
+            allowed_cidrs: allowed.iter().map(|range| range.parse().unwrap()).collect(),
+            proxy: None,
+            proxy_exceptions: Vec::new(),
+            extra_roots: None,
+            callers: Arc::default(),
+        }
+    }
+
+    fn is_connected_to(listener: &TcpListener) -> bool {
+        std::iter::from_fn(|| listener.accept().ok()).count() > 0
+    }
+
+    #[tokio::test]
+    async fn an_org_or_hook_at_a_private_address_is_not_connected_to_however_it_is_spelled() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.0.0.1.", "localhost"] {
+            let text = format!("https://{host}:{port}");
+            let access = |network: &Network| {
+                let credential = Credential::ApiToken(ApiToken::new("token").unwrap());
+                let url = OrgUrl::parse(&text).unwrap();
+                network.dial(&Access { url, credential, ca_bundle: None }).unwrap()
+            };
+            let url = Url::parse(&text).unwrap();
+            let soon = || Instant::now() + Duration::from_millis(300);
+
+            let guarded = network(&[]);
+            let error = access(&guarded).identity().await.unwrap_err();
+            assert_eq!(error.reason(), "OktaUnreachable", "{host}");
+            assert!(error.to_string().contains("network.allowedCIDRs"), "{host}: {error}");
+            let caller = guarded.caller(None).unwrap();
+            assert_eq!(caller.reach(&url, soon()).await, Err(SendError::NotSent { cause: "guard" }), "{host}");
+            assert!(!is_connected_to(&listener), "{host}");
+
+            let open = network(&["127.0.0.0/8", "::1/128"]);
+            let _ = tokio::time::timeout(Duration::from_millis(300), access(&open).identity()).await;
+            assert!(is_connected_to(&listener), "{host}: what is allowed is called");
         }
     }
 }

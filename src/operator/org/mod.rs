@@ -41,7 +41,7 @@ use super::{
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
     switch::{
-        ruling::{self, Ruling},
+        ruling::{self, Declarations, Ruling},
         unrest,
     },
     wake::{Kind, Target},
@@ -400,9 +400,10 @@ impl<'c> Pass<'c> {
         let name = self.org.name_any();
         let mut declared = Vec::new();
         let all: Vec<Arc<TelephonyHook>> = hooks.iter().cloned().map(Arc::new).collect();
+        let declarations = Declarations::of(all.iter().cloned(), switches.iter().cloned());
         for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
             let (facts, mut endpoint) = hook::place(&hook, switches, &all, self.ctx).await?;
-            let ruling = ruling::of(&hook, switches, &all);
+            let ruling = ruling::of(&hook, &declarations);
             if let Ruling::Torn(why) = &ruling {
                 endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
             }

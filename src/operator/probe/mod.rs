@@ -7,6 +7,8 @@ mod execute;
 mod foreign;
 mod log;
 mod passcode;
+#[cfg(test)]
+mod scale_tests;
 
 pub use execute::whose_refusals;
 
@@ -276,31 +278,40 @@ pub async fn run(ctx: Arc<Context>) {
     loop {
         rounds.tick().await;
         while asking.try_join_next().is_some() {}
-        round(&ctx, &mut asking);
+        round(&ctx, &mut asking).await;
     }
 }
 
+/// Switches after which others have their turn within a round.
+const AT_ONCE: usize = 32;
+
 /// Begins what is due.
-pub(super) fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
+pub(super) async fn round(ctx: &Arc<Context>, asking: &mut JoinSet<()>) {
     let (mut named, mut orgs) = (BTreeSet::new(), BTreeSet::new());
-    for switch in ctx.caches.switches.all() {
-        let namespace = switch.namespace().unwrap_or_default();
-        let (hooks, switches) =
-            (ctx.caches.hooks.in_namespace(&namespace), ctx.caches.switches.in_namespace(&namespace));
-        if ruling::problem(&switch, &hooks, &switches).is_some() {
-            continue;
-        }
-        let in_use = seen::in_use(&switch, ctx);
-        let org = super::switch::org(&switch, ctx).map(|org| ObjectRef::new(&namespace, org));
-        let of_org = org.as_ref().map_or(Unrest::AtRest, |org| unrest::of_org(&org.namespace, &org.name, ctx));
-        orgs.extend(org);
-        for hook in switch.spec.hooks.iter().filter_map(|hook| ctx.caches.hooks.get(&namespace, &hook.name)) {
-            let object = ObjectRef::new(&namespace, hook.name_any());
-            named.insert(object.clone());
-            let failing = is_failing(ctx, &hook);
-            let priority = unrest::of(&switch).probes(of_org, failing);
-            let is_used = in_use == InOkta::Ours(object.name.clone());
-            of_hook(ctx, &switch, &hook, &object, priority.filter(|_| is_used), asking);
+    let mut since_others = 0;
+    for (namespace, declared) in ctx.caches.all_declarations() {
+        let unrest = unrest::by_org(&declared);
+        for switch in declared.switches() {
+            since_others += 1;
+            if since_others == AT_ONCE {
+                since_others = 0;
+                tokio::task::yield_now().await;
+            }
+            if ruling::problem(switch, &declared).is_some() {
+                continue;
+            }
+            let in_use = seen::in_use(switch, ctx);
+            let org = declared.org(switch);
+            let of_org = org.and_then(|org| unrest.get(org).copied()).unwrap_or(Unrest::AtRest);
+            orgs.extend(org.map(|org| ObjectRef::new(&namespace, org)));
+            for hook in switch.spec.hooks.iter().filter_map(|hook| declared.hook(&hook.name)) {
+                let object = ObjectRef::new(&namespace, hook.name_any());
+                named.insert(object.clone());
+                let failing = is_failing(ctx, hook);
+                let priority = unrest::of(switch).probes(of_org, failing);
+                let is_used = in_use == InOkta::Ours(object.name.clone());
+                of_hook(ctx, switch, hook, &object, priority.filter(|_| is_used), asking);
+            }
         }
     }
     ctx.probes.keep(&named, &orgs);

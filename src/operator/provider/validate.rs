@@ -2,7 +2,12 @@
 
 use kube::ResourceExt as _;
 
-use super::super::{context::Context, pass::PassError, problem::Problem, secret_value};
+use super::super::{
+    context::Context,
+    pass::{PassError, or_denied},
+    problem::Problem,
+    secret_value,
+};
 use crate::{
     api::{KeyRef, ProbeSpec, TelephonyProvider, TelephonyProviderSpec, reason::Ready},
     config::document::{Carrier, Probe, Provider, Sender},
@@ -31,8 +36,9 @@ pub async fn settings(provider: &TelephonyProvider, ctx: &Context) -> Result<Res
             "The spec names no carrier with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
         )));
     };
-    let secret = ctx.references.secret(&namespace, &key.name).await?;
-    let credential = match secret_value::credential(secret.as_deref(), &namespace, key) {
+    let secret = or_denied(ctx.references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
+    let credential = secret.and_then(|secret| secret_value::credential(secret.as_deref(), &namespace, key));
+    let credential = match credential {
         Ok(credential) => credential,
         Err(problem) => return Ok(Err(problem)),
     };

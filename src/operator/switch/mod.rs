@@ -115,8 +115,8 @@ impl Reconcile for HookSwitch {
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
         let key = key(&object);
-        let (hooks, switches) = (ctx.caches.hooks.in_namespace(&key.0), ctx.caches.switches.in_namespace(&key.0));
-        if let Some(unfit) = ruling::problem(&object, &hooks, &switches) {
+        let declared = ctx.caches.declarations(&key.0);
+        if let Some(unfit) = ruling::problem(&object, &declared) {
             let problem = match unfit {
                 Unfit::NoHook(message) => Problem::passing(Ready::HookNotFound, message),
                 Unfit::Conflict(message) => Problem::lasting(Ready::SwitchConflict, message),
@@ -133,6 +133,8 @@ impl Reconcile for HookSwitch {
         let known = ctx.switches.machine(&key).filter(|machine| machine.target() == recorded);
         let mut machine = known.unwrap_or_else(|| settings::restored(object.status.as_ref(), now, Timestamp::now()));
         let asked = annotations::read(&object);
+        let named = object.spec.hooks.iter();
+        let hooks: Vec<_> = named.filter_map(|named| declared.hook(&named.name).cloned()).collect();
         let seen = seen::see(&object, &hooks, &ctx, &asked);
         let told = machine.step(&seen.seen, &settings, now);
 

@@ -1,6 +1,9 @@
 //! Who decides a hook's state: a switch that names it, else its own `spec.state`. Pure.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kube::ResourceExt as _;
 
@@ -24,15 +27,69 @@ pub enum Ruling {
     Torn(String),
 }
 
-/// Who decides the state of `hook`, of all switches and hooks of its namespace.
+/// The hooks and switches of one namespace, and which of them name which: what is asked of one costs nothing for the others.
+#[derive(Debug, Default)]
+pub struct Declarations {
+    switches: Vec<Arc<HookSwitch>>,
+    hooks: BTreeMap<String, Arc<TelephonyHook>>,
+    /// By hook, the places of the switches that name it.
+    naming: BTreeMap<String, Vec<usize>>,
+}
+
+impl Declarations {
+    /// Of all hooks and switches of a namespace.
+    #[must_use]
+    pub fn of(
+        hooks: impl IntoIterator<Item = Arc<TelephonyHook>>,
+        switches: impl IntoIterator<Item = Arc<HookSwitch>>,
+    ) -> Self {
+        let switches: Vec<_> = switches.into_iter().collect();
+        let mut naming: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, switch) in switches.iter().enumerate() {
+            for hook in &switch.spec.hooks {
+                let places = naming.entry(hook.name.clone()).or_default();
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
+            }
+        }
+        Self { switches, hooks: hooks.into_iter().map(|hook| (hook.name_any(), hook)).collect(), naming }
+    }
+
+    /// The switches.
+    #[must_use]
+    pub fn switches(&self) -> &[Arc<HookSwitch>] {
+        &self.switches
+    }
+
+    /// A hook.
+    #[must_use]
+    pub fn hook(&self, name: &str) -> Option<&Arc<TelephonyHook>> {
+        self.hooks.get(name)
+    }
+
+    /// The switches that name a hook.
+    fn naming(&self, hook: &str) -> impl ExactSizeIterator<Item = &Arc<HookSwitch>> {
+        self.naming.get(hook).map(Vec::as_slice).unwrap_or_default().iter().map(|place| &self.switches[*place])
+    }
+
+    /// The org of the hooks of a switch.
+    #[must_use]
+    pub fn org(&self, switch: &HookSwitch) -> Option<&str> {
+        let mut hooks = switch.spec.hooks.iter().filter_map(|named| self.hooks.get(&named.name));
+        hooks.find_map(|hook| Some(hook.spec.okta.as_ref()?.org_ref.name.as_str()))
+    }
+}
+
+/// Who decides the state of `hook`.
 #[must_use]
-pub fn of(hook: &TelephonyHook, switches: &[Arc<HookSwitch>], hooks: &[Arc<TelephonyHook>]) -> Ruling {
+pub fn of(hook: &TelephonyHook, declared: &Declarations) -> Ruling {
     let name = hook.name_any();
-    if let Some(why) = contradiction(hook, switches) {
+    if let Some(why) = contradiction(hook, declared) {
         return Ruling::Torn(why);
     }
-    let Some(switch) = switches.iter().find(|switch| names(switch, &name)) else { return Ruling::Own };
-    if let Some(Unfit::Conflict(why)) = problem(switch, hooks, switches) {
+    let Some(switch) = declared.naming(&name).next() else { return Ruling::Own };
+    if let Some(Unfit::Conflict(why)) = problem(switch, declared) {
         return Ruling::Torn(format!("HookSwitch {} cannot decide: {why}", switch.name_any()));
     }
     let status = switch.status.as_ref();
@@ -94,18 +151,20 @@ pub fn in_okta<'s>(switch: &'s HookSwitch, hook: &'s str) -> &'s str {
 }
 
 /// What two declarations say of one hook that cannot both be.
-fn contradiction(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> Option<String> {
+fn contradiction(hook: &TelephonyHook, declared: &Declarations) -> Option<String> {
     let name = hook.name_any();
-    let naming: Vec<String> =
-        switches.iter().filter(|switch| names(switch, &name)).map(|switch| switch.name_any()).collect();
-    match &naming[..] {
-        [] => None,
-        [of] => hook
+    let mut naming = declared.naming(&name).map(|switch| switch.name_any());
+    match (naming.len(), naming.next()) {
+        (0, _) | (_, None) => None,
+        (1, Some(of)) => hook
             .spec
             .state
             .is_some()
             .then(|| format!("HookSwitch {of} decides the state of this hook; remove spec.state.")),
-        all => Some(format!("The HookSwitches {} name this hook; one of them may.", all.join(" and "))),
+        (_, Some(first)) => {
+            let all: Vec<String> = std::iter::once(first).chain(naming).collect();
+            Some(format!("The HookSwitches {} name this hook; one of them may.", all.join(" and ")))
+        }
     }
 }
 
@@ -117,10 +176,10 @@ pub fn names(switch: &HookSwitch, hook: &str) -> bool {
 
 /// What keeps a switch from deciding anything, for the person who wrote it.
 #[must_use]
-pub fn problem(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], switches: &[Arc<HookSwitch>]) -> Option<Unfit> {
+pub fn problem(switch: &HookSwitch, declared: &Declarations) -> Option<Unfit> {
     let mut orgs = BTreeSet::new();
     for named in &switch.spec.hooks {
-        let Some(hook) = hooks.iter().find(|hook| hook.name_any() == named.name) else {
+        let Some(hook) = declared.hook(&named.name) else {
             return Some(Unfit::NoHook(format!("TelephonyHook {} does not exist.", named.name)));
         };
         match (&hook.spec.okta, in_okta(switch, &named.name) == named.name) {
@@ -132,7 +191,7 @@ pub fn problem(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], switches: &[Ar
             }
             (None, false) => {}
         }
-        if let Some(why) = contradiction(hook, switches) {
+        if let Some(why) = contradiction(hook, declared) {
             return Some(Unfit::Conflict(format!("TelephonyHook {}: {why}", named.name)));
         }
     }
@@ -171,11 +230,15 @@ mod tests {
         Arc::new(serde_json::from_value(switch).unwrap())
     }
 
+    fn declared(hooks: &[Arc<TelephonyHook>], switches: &[Arc<HookSwitch>]) -> Declarations {
+        Declarations::of(hooks.iter().cloned(), switches.iter().cloned())
+    }
+
     #[test]
     fn a_switch_decides_for_the_hooks_it_names_and_nobody_else_may() {
         let switches = [switch("main", ["a", "b"], "Manual", Some("b"))];
         let hooks = [hook("a", "acme", None), hook("b", "acme", None), hook("c", "acme", Some("Active"))];
-        let of = |hook: &TelephonyHook, switches: &[Arc<HookSwitch>]| super::of(hook, switches, &hooks);
+        let of = |hook: &TelephonyHook, switches: &[Arc<HookSwitch>]| super::of(hook, &declared(&hooks, switches));
         let by = |state| Ruling::Switch { name: "main".into(), state, switching: false };
         assert_eq!(of(&hook("a", "acme", None), &switches), by(Some(HookState::Inactive)));
         assert_eq!(of(&hook("b", "acme", None), &switches), by(Some(HookState::Active)));
@@ -189,14 +252,14 @@ mod tests {
         assert_eq!(of(&hook("a", "acme", None), &disabled), by(None));
         // one hook's contradiction is the switch's, and so every hook's
         let torn = [hook("a", "acme", None), hook("b", "acme", Some("Active"))];
-        assert!(matches!(super::of(&torn[0], &switches, &torn), Ruling::Torn(_)));
+        assert!(matches!(super::of(&torn[0], &declared(&torn, &switches)), Ruling::Torn(_)));
     }
 
     #[test]
     fn a_switch_over_hooks_that_are_missing_torn_or_of_two_orgs_decides_nothing() {
         let main = switch("main", ["a", "b"], "Manual", None);
         let all = [main.clone()];
-        let judge = |hooks: &[Arc<TelephonyHook>]| problem(&main, hooks, &all);
+        let judge = |hooks: &[Arc<TelephonyHook>]| problem(&main, &declared(hooks, &all));
         assert_eq!(judge(&[hook("a", "acme", None), hook("b", "acme", None)]), None);
         assert!(matches!(judge(&[hook("a", "acme", None)]), Some(Unfit::NoHook(_))));
         assert!(matches!(judge(&[hook("a", "acme", None), hook("b", "other", None)]), Some(Unfit::Conflict(_))));
@@ -223,13 +286,13 @@ mod tests {
         assert_eq!(to(repointed(&first, &on("b"))), Some("b".into()));
         assert_eq!(to(repointed(&second, &on("b"))), None, "only the hook in Okta is pointed anywhere");
         for name in ["a", "b"] {
-            let ruling = of(&first, &on(name), &[Arc::clone(&first), Arc::clone(&second)]);
+            let ruling = of(&first, &declared(&[Arc::clone(&first), Arc::clone(&second)], &on(name)));
             let active = Some(HookState::Active);
             assert_eq!(ruling, Ruling::Switch { name: "main".into(), state: active, switching: false });
         }
-        assert_eq!(problem(&on("a")[0], &[Arc::clone(&first), second], &on("a")), None);
+        assert_eq!(problem(&on("a")[0], &declared(&[Arc::clone(&first), second], &on("a"))), None);
         let two = [Arc::clone(&first), hook("b", "acme", None)];
-        assert!(matches!(problem(&on("a")[0], &two, &on("a")), Some(Unfit::Conflict(_))));
+        assert!(matches!(problem(&on("a")[0], &declared(&two, &on("a"))), Some(Unfit::Conflict(_))));
 
         let mut left = (*first).clone();
         let status = TelephonyHookStatus { repointed: repointed(&first, &on("b")), ..Default::default() };

@@ -1,10 +1,10 @@
 //! Whether a switch waits for Okta, and so how urgent calls are. Pure but for the caches it reads.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::{
     super::{conditions, context::Context},
-    ruling,
+    ruling::{self, Declarations},
 };
 use crate::{
     api::{
@@ -61,14 +61,23 @@ pub fn of(switch: &HookSwitch) -> Unrest {
     }
 }
 
-/// Where the most restless switch of an org is. One that cannot decide says nothing: its status is of before.
+/// Where the most restless switch of an org is.
 #[must_use]
 pub fn of_org(namespace: &str, org: &str, ctx: &Context) -> Unrest {
-    let switches = ctx.caches.switches.in_namespace(namespace);
-    let hooks = ctx.caches.hooks.in_namespace(namespace);
-    let fit = |switch: &&Arc<HookSwitch>| ruling::problem(switch, &hooks, &switches).is_none();
-    let ours = |switch: &&Arc<HookSwitch>| super::org(switch, ctx).as_deref() == Some(org);
-    switches.iter().filter(ours).filter(fit).map(|switch| of(switch)).max().unwrap_or(Unrest::AtRest)
+    by_org(&ctx.caches.declarations(namespace)).remove(org).unwrap_or(Unrest::AtRest)
+}
+
+/// Where the most restless switch of each org of a namespace is. One that cannot decide says nothing: its status is of before.
+#[must_use]
+pub fn by_org(declared: &Declarations) -> BTreeMap<String, Unrest> {
+    let mut orgs = BTreeMap::new();
+    for switch in declared.switches().iter().filter(|switch| ruling::problem(switch, declared).is_none()) {
+        if let Some(org) = declared.org(switch) {
+            let most = orgs.entry(org.to_owned()).or_insert(Unrest::AtRest);
+            *most = of(switch).max(*most);
+        }
+    }
+    orgs
 }
 
 #[cfg(test)]
