@@ -595,6 +595,34 @@ async fn without_the_lease_nothing_is_written() {
     assert_eq!(status(&model, "a"), Some(HookStatus::Active));
 }
 
+/// The lease is a local check against our own clock: here one that has so much left when the run begins.
+#[tokio::test(start_paused = true)]
+async fn a_gap_is_opened_only_with_lease_left_to_close_it_whatever_goes_wrong() {
+    for (left, opened) in [(4, false), (15, false), (16, true)] {
+        let (mut keeper, model) = handing_over(behaviour(), true, Vec::new());
+        let (plan, begun) = (keeper.plan(&model), Instant::now());
+        let lease = |within: Duration| Duration::from_secs(left).saturating_sub(begun.elapsed()) >= within;
+        let report = run(&plan, &keeper.desired, &model, Budget::default(), &lease).await;
+        assert_eq!(model.calls().contains(&Verb::Deactivate), opened, "{left} s: {:?}", model.calls());
+        assert_eq!(report.finished, opened, "{left} s");
+        assert_eq!(model.observed().iter().filter(|hook| hook.status == HookStatus::Active).count(), 1, "{left} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_is_created_beside_the_active_hook_only_with_lease_left_to_put_that_back() {
+    let mut hooks = vec![declared("a", Some(DesiredState::Active)), declared("b", Some(DesiredState::Inactive))];
+    hooks[0].applied_mark = Some(hooks[0].secret_mark.clone());
+    let there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
+    let behaviour = Behaviour { second_creation: SecondCreation::TakesOver, ..behaviour() };
+    let model = Model::new(behaviour, installation(), there, BTreeSet::new(), Vec::new());
+    let mut keeper = Keeper::new(org(hooks));
+    let plan = keeper.plan(&model);
+    run(&plan, &keeper.desired, &model, Budget::default(), &|within| within <= Duration::from_secs(4)).await;
+    assert_eq!(model.calls(), [Verb::ReadBack]);
+    assert_eq!(status(&model, "a"), Some(HookStatus::Active));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hook_edited_in_the_console_is_mended_with_one_call_and_then_left_alone() {
     let mut hook = declared("a", Some(DesiredState::Active));
