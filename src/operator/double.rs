@@ -286,7 +286,7 @@ fn is_free(object: &Value) -> bool {
 
 fn is_collection(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
-    ["secrets", "configmaps", "telephonyhooks", "oktaorgs", "hookswitches"].contains(&last)
+    ["secrets", "configmaps", "telephonyhooks", "telephonygateways", "oktaorgs", "hookswitches"].contains(&last)
 }
 
 fn list(objects: &BTreeMap<String, Value>, path: &str, query: &str) -> Value {

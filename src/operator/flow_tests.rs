@@ -219,6 +219,7 @@ async fn a_deleted_hook_object_leaves_okta_as_it_is() {
     let mut world = world(&[("main", "Active")]);
     world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
     settle(&mut world, &["main"]).await;
+    // whoever held it is gone: nobody asks any more
     world.server.delete(&format!("{HOOKS}/main"));
     world.org.calls();
     settle(&mut world, &[]).await;

@@ -332,7 +332,10 @@ impl<'a> Slot<'a> {
             return draft.block(object, Blocked::DeletionRefused);
         }
         let busy = draft.moves.iter().any(|step| step.objects().contains(&object));
-        if busy || !self.torn.is_empty() {
+        // a switch that wants it active moves first, or it is held
+        let chosen = want.is_decided() && want.state == Some(DesiredState::Active);
+        let held = chosen && entry.status() == Some(HookStatus::Active);
+        if busy || held || !self.torn.is_empty() {
             return draft.wait(object, Waiting::AfterOthers);
         }
         match entry.status() {

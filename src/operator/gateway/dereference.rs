@@ -13,8 +13,8 @@ use kube::{
 
 use super::{
     super::{
-        apply::controls, context::Context, hook, pass::PassError, problem::Problem, provider, references::Reference,
-        secret_value, switch::ruling, wake::Kind, watches,
+        apply::controls, context::Context, finalizer, hook, pass::PassError, problem::Problem, provider,
+        references::Reference, secret_value, switch::ruling, wake::Kind, watches,
     },
     build::{Names, REPORT_CERTIFICATE, REPORT_KEY, REPORT_TOKEN},
 };
@@ -99,7 +99,9 @@ pub(super) async fn dereference(
         .hooks
         .in_namespace(&namespace)
         .into_iter()
-        .filter(|hook| hook.spec.target.is_gateway(&name) && hook.metadata.deletion_timestamp.is_none())
+        // one that is being deleted is called for as long as it is held
+        .filter(|hook| hook.metadata.deletion_timestamp.is_none() || finalizer::is_held(&**hook))
+        .filter(|hook| hook.spec.target.is_gateway(&name))
         .collect();
     let tls = gateway.spec.tls.as_ref().map_or(names.tls.as_str(), |tls| tls.secret_ref.name.as_str());
 

@@ -80,12 +80,15 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let stands = ObjectRef::new(&namespace, ruling::in_okta(switch, &named.name));
         let view = org.as_ref().and_then(|org| org.hooks.get(&stands));
         let outcome = view.map(|view| &view.verdict.outcome);
+        let leaving = hook.metadata.deletion_timestamp.is_some();
         let exists = view.is_some_and(|view| view.verdict.hook.is_some());
         seen_hooks.push(HookSeen {
             name: named.name.clone(),
             health: Health { sight: Sight::Unknown, percent, failing_for: Duration::ZERO },
             provable: target_of.gateway().is_some() || watched.test_of(target_of).is_some(),
-            usable_in_okta: exists || matches!(outcome, Some(Outcome::Blocked(Blocked::StandbyNotCreated))),
+            leaving,
+            usable_in_okta: !leaving
+                && (exists || matches!(outcome, Some(Outcome::Blocked(Blocked::StandbyNotCreated)))),
             refused: matches!(outcome, Some(Outcome::Blocked(Blocked::ActivationRefused)))
                 || target == Some(named.name.as_str())
                     && switch.spec.repoints()

@@ -308,7 +308,8 @@ mod tests {
 
     fn sighting(health: Sight, signal: Sight, why: &str) -> Sighting {
         let health = Health { sight: health, percent: None, failing_for: Duration::ZERO };
-        let hook = HookSeen { name: "a".into(), health, provable: true, usable_in_okta: true, refused: false };
+        let hook =
+            HookSeen { name: "a".into(), health, provable: true, usable_in_okta: true, refused: false, leaving: false };
         let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
         let signal = Signal { source: Source::Gateway, sight: signal, why: why.into(), failing_for: Duration::ZERO };
         Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None, calls: None }
