@@ -188,6 +188,25 @@ async fn a_hook_whose_secret_goes_missing_stays_as_it_is_in_okta() {
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("False", "SecretNotFound"));
     assert_eq!(world.org.hooks()[0].status, HookStatus::Active, "the last good configuration serves on");
     assert!(world.org.calls().iter().all(|call| *call == "list"));
+
+    // somebody deactivates it: what Okta and the gateway have works, and is used again
+    world.org.edit(|hooks| hooks[0].status = HookStatus::Inactive);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].status, HookStatus::Active);
+    assert!(!world.org.calls().contains(&"replace"), "nothing is written without a whole declaration");
+    // one that is gone is not made without its secret, and one that was changed is not used
+    world.org.edit(|hooks| {
+        hooks[0].status = HookStatus::Inactive;
+        hooks[0].uri = Some("https://elsewhere.test".into());
+    });
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].status, HookStatus::Inactive);
+    world.org.edit(Vec::clear);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.hooks().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -830,3 +830,52 @@ async fn the_active_hook_of_a_switch_is_held_and_says_why_as_long_as_no_other_is
         assert!(world.server.get(&format!("{HOOKS}/b")).is_none(), "{policy}");
     }
 }
+
+/// Points a hook at a Secret that does not exist.
+fn lose_secret(world: &World, name: &str) {
+    let path = format!("{HOOKS}/{name}");
+    let mut hook = world.server.get(&path).unwrap();
+    hook["spec"]["auth"] = json!({"header": {"secretRef": {"name": "missing", "key": "value"}}});
+    hook["metadata"]["generation"] = json!(2);
+    world.server.put(&path, hook);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_could_not_be_made_active_is_not_ready_and_no_failover_to_it_begins() {
+    for repoints in [false, true] {
+        let mut world = if repoints { repointing() } else { scene(|_| {}) };
+        looks(&mut world, 8).await;
+        assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"), "{repoints}");
+        lose_secret(&world, "b");
+        if !repoints {
+            // with what was written last it could still take over: somebody changed it
+            world.org.edit(|hooks| {
+                let standby = hooks.iter_mut().find(|hook| hook.name == "Acme b").unwrap();
+                standby.uri = Some("https://elsewhere.test/".into());
+            });
+        }
+        tokio::time::advance(Duration::from_secs(61)).await;
+        looks(&mut world, 4).await;
+        assert_eq!(condition(&world, PATH, "FailoverReady"), is("False", "StandbyNotReady"), "{repoints}");
+        let before = world.org.hooks();
+        serve(&world, "a", false);
+        looks(&mut world, 30).await;
+        assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"), "{repoints}");
+        assert!(status(&world)["history"].is_null(), "no switch was begun: {}", status(&world));
+        assert_eq!(world.org.hooks(), before, "{repoints}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_whose_secret_is_missing_takes_over_with_what_okta_and_its_gateway_have() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 8).await;
+    lose_secret(&world, "b");
+    looks(&mut world, 4).await;
+    assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("False", "SecretNotFound"));
+    assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"));
+    serve(&world, "a", false);
+    looks(&mut world, 12).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    assert_eq!(status(&world)["history"][0]["outcome"], "Switched");
+}

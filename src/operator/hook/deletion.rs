@@ -212,7 +212,8 @@ mod tests {
     fn view(outcome: Outcome, problem: Option<Problem>) -> OrgView {
         let object = ObjectRef::new("otp", "main");
         let (hook, drift, duplicates) = (None, Vec::new(), Vec::new());
-        let verdict = Verdict { object: object.clone(), hook, status: None, drift, duplicates, outcome };
+        let verdict =
+            Verdict { object: object.clone(), hook, status: None, drift, duplicates, outcome, hindrance: None };
         let seen = HookView::of(verdict, None);
         OrgView { problem, hooks: [(object, seen)].into(), ..OrgView::default() }
     }

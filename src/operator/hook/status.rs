@@ -256,7 +256,7 @@ const fn waiting_reason(waiting: Waiting, place: Place) -> Ready {
         Waiting::Stillness(_) => Ready::Settling,
         Waiting::EndpointNotReady => unserved(place).0,
         Waiting::SecretNotAccepted | Waiting::StandingNotReady => Ready::GatewayNotServing,
-        Waiting::Settling | Waiting::AfterOthers | Waiting::Undecided => Ready::Waiting,
+        Waiting::Settling | Waiting::Incomplete | Waiting::AfterOthers | Waiting::Undecided => Ready::Waiting,
     }
 }
 
