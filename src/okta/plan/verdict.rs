@@ -234,7 +234,7 @@ impl fmt::Display for Blocked {
             }
             Self::DeactivationRefused => f.write_str(
                 "Okta refused to make this hook inactive (the Phone authenticator may need an active hook); declare another hook \
-                 Active, or remove the authenticator's need",
+                 Active, make this one inactive in Okta (Workflow > Inline Hooks), or remove the authenticator's need",
             ),
             Self::UpdateRefused => {
                 f.write_str("Okta refused the new content; see the last refusal for its reason, and change what it names")
