@@ -196,6 +196,7 @@ impl Phase {
 
 /// What is seen of one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct HookSeen {
     /// Its name.
     pub name: String,

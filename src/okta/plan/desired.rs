@@ -39,6 +39,7 @@ impl DesiredOrg {
 
 /// One declared hook.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct DesiredHook {
     /// Our object.
     pub object: ObjectRef,

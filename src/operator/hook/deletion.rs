@@ -110,15 +110,13 @@ fn is_active(hook: &TelephonyHook, ctx: &Context) -> bool {
 
 /// Whether Okta is to call a hook's place: its object is held before that is so.
 fn is_to_be_used(hook: &TelephonyHook, ctx: &Context) -> bool {
-    let space = hook.namespace().unwrap_or_default();
-    match wanted_by(hook, ctx) {
-        Some(_) => true,
-        None => {
-            let switches = ctx.caches.switches.in_namespace(&space);
-            let own = ruling::of(hook, &switches, &ctx.caches.hooks.in_namespace(&space)) == Ruling::Own;
-            own && hook.spec.okta.is_some() && hook.spec.state == Some(HookState::Active)
-        }
+    if wanted_by(hook, ctx).is_some() {
+        return true;
     }
+    let space = hook.namespace().unwrap_or_default();
+    let switches = ctx.caches.switches.in_namespace(&space);
+    let own = ruling::of(hook, &switches, &ctx.caches.hooks.in_namespace(&space)) == Ruling::Own;
+    own && hook.spec.okta.is_some() && hook.spec.state == Some(HookState::Active)
 }
 
 /// The switch that wants a hook active, or wants Okta pointed at it.
