@@ -160,7 +160,14 @@ impl World {
         let hooks = ["first", "standby"].map(|name| {
             let (signals, percent) = self.reports.signals("otp", name, name, 50);
             let health = Health::of(&signals, percent);
-            HookSeen { name: name.to_owned(), health, provable: true, usable_in_okta: true, refused: false }
+            HookSeen {
+                name: name.to_owned(),
+                health,
+                provable: true,
+                usable_in_okta: true,
+                refused: false,
+                leaving: false,
+            }
         });
         let okta = self.machine.target().map_or(InOkta::Nobody, |target| InOkta::Ours(target.to_owned()));
         let seen = Seen { hooks: hooks.into(), okta, paused: false, request: None, acknowledged: false };

@@ -97,7 +97,7 @@ reasons! {
         Refused,
         /// Fewer pods than wanted are ready.
         PodsNotReady,
-        /// It is being deleted and held, because Okta uses a hook that points at it.
+        /// It is being deleted and held, and goes on serving, because Okta uses it, or a hook that points at it.
         InUse,
         /// The Deployment cannot make progress.
         DeploymentFailed,

@@ -378,7 +378,7 @@ pub struct SwitchRecord {
     /// The hook that was to be.
     #[schemars(length(max = 253))]
     pub to: String,
-    /// `Failed`, `Recovered`, `Promoted`, `FailedBack`, or `ChangedInOkta` by somebody else.
+    /// `Failed`, `Recovered`, `Promoted`, `FailedBack`, `HookDeleted`, or `ChangedInOkta` by somebody else.
     #[schemars(length(max = 16))]
     pub cause: String,
     /// `Switched`, or `Failed`: Okta refused, or the hook was not ready for it within a minute.

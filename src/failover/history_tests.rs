@@ -95,6 +95,7 @@ impl World {
             health: Health { sight, percent: None, failing_for: failing_for(since) },
             provable: true,
             usable_in_okta: true,
+            leaving: false,
             refused: false,
         });
         let okta = match (&self.active, self.speaks) {

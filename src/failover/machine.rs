@@ -62,6 +62,8 @@ pub enum Cause {
     FailedBack,
     /// Somebody activated another of the hooks in Okta.
     InOkta,
+    /// A person deletes the object of the one that is active.
+    Deleted,
 }
 
 impl Cause {
@@ -74,6 +76,7 @@ impl Cause {
             Self::Promoted => "Promoted",
             Self::FailedBack => "FailedBack",
             Self::InOkta => "ChangedInOkta",
+            Self::Deleted => "HookDeleted",
         }
     }
 
@@ -193,6 +196,7 @@ impl Phase {
 
 /// What is seen of one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct HookSeen {
     /// Its name.
     pub name: String,
@@ -204,6 +208,8 @@ pub struct HookSeen {
     pub usable_in_okta: bool,
     /// Whether Okta refused to activate it and is not to be asked again yet.
     pub refused: bool,
+    /// Whether its object is being deleted: another one is to be active.
+    pub leaving: bool,
 }
 
 /// What is known for a hook.
@@ -331,6 +337,8 @@ pub struct Machine {
     /// The hook that is to be active was seen to be so: another one from then on is somebody's doing.
     confirmed: bool,
     told_would: bool,
+    /// When it last made way for a deletion, as long as that one is not over.
+    made_way: Option<Moment>,
 }
 
 /// What is known from before this process.
@@ -364,6 +372,7 @@ impl Machine {
             inherited: false,
             confirmed: false,
             told_would: false,
+            made_way: None,
         }
     }
 
@@ -453,6 +462,9 @@ impl Machine {
         }
         if self.target.is_none() {
             self.first(seen, settings, now);
+        }
+        if !matches!(self.phase, Phase::FailingOver { .. }) {
+            self.make_way(seen, settings, now, &mut told);
         }
         if !matches!(self.phase, Phase::FailingOver { .. }) {
             self.judge(seen, settings, now, &mut told);
@@ -568,11 +580,36 @@ impl Machine {
             told.push(Told::RequestRefused("the switch does not name that hook"));
             return;
         };
+        if seen.hooks.iter().any(|hook| hook.name == to && hook.leaving) {
+            told.push(Told::RequestRefused("that hook is being deleted"));
+            return;
+        }
         if self.target.as_deref() == Some(to.as_str()) {
             told.push(Told::RequestRefused("that hook is to be active already"));
             return;
         }
         self.switch(to, cause, now, told);
+    }
+
+    /// The object of the hook that is to be active is being deleted, which is a person's word: the first other one that is proven
+    /// takes its place, whatever the mode. Without one it is held.
+    fn make_way(&mut self, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
+        let leaves = |hook: &&HookSeen| hook.leaving && Some(&hook.name) == self.target.as_ref();
+        let Some(leaving) = seen.hooks.iter().find(leaves) else {
+            self.made_way = None;
+            return;
+        };
+        let known = matches!(seen.okta, InOkta::Ours(_) | InOkta::Nobody);
+        // one that was made way for in vain is not tried at once again
+        let soon = self.made_way.is_some_and(|at| at.age(now) < settings.cooldown);
+        let fit = |hook: &&HookSeen| {
+            let other = hook.name != leaving.name && !hook.leaving;
+            other && hook.usable_in_okta && !hook.refused && self.standing(hook, settings) == Standing::Proven
+        };
+        if let Some(to) = seen.hooks.iter().find(fit).filter(|_| known && !soon) {
+            self.made_way = Some(now);
+            self.switch(to.name.clone(), Cause::Deleted, now, told);
+        }
     }
 
     fn switch(&mut self, to: String, cause: Cause, now: Moment, told: &mut Vec<Told>) {

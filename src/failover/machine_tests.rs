@@ -16,6 +16,7 @@ struct Play {
     paused: bool,
     failing_for: Duration,
     provable: [bool; 2],
+    leaving: [bool; 2],
 }
 
 impl Play {
@@ -33,6 +34,7 @@ impl Play {
             paused: false,
             failing_for: Duration::ZERO,
             provable: [true, true],
+            leaving: [false, false],
         };
         play.looks(3, Pass, Pass);
         play
@@ -41,14 +43,16 @@ impl Play {
     fn ask(&mut self, a: Sight, b: Sight, request: Option<Request>, acknowledged: bool) -> Vec<Told> {
         self.now += 5_000;
         let [of_a, of_b] = self.provable;
-        let hook = |name: &str, sight, provable, refused| HookSeen {
+        let [a_leaves, b_leaves] = self.leaving;
+        let hook = |name: &str, sight, provable, refused, leaving: bool| HookSeen {
             name: name.to_owned(),
             health: Health { sight, percent: None, failing_for: self.failing_for },
             provable,
-            usable_in_okta: true,
+            usable_in_okta: !leaving,
+            leaving,
             refused,
         };
-        let hooks = vec![hook("a", a, of_a, false), hook("b", b, of_b, self.refused)];
+        let hooks = vec![hook("a", a, of_a, false, a_leaves), hook("b", b, of_b, self.refused, b_leaves)];
         let seen = Seen { hooks, okta: self.okta.clone(), paused: self.paused, request, acknowledged };
         let told = self.machine.step(&seen, &self.settings, Moment::at(self.now));
         if self.follows
@@ -225,6 +229,7 @@ fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
             health: Health { sight, percent: Some(percent), failing_for: Duration::ZERO },
             provable: true,
             usable_in_okta: true,
+            leaving: false,
             refused: false,
         };
         let hooks = vec![hook("a", if turn > 3 { Fail } else { Pass }, 45), hook("b", Pass, 60)];
@@ -250,6 +255,7 @@ fn a_standby_that_is_only_reached_is_held_back_unless_that_is_allowed_or_another
                 },
                 provable,
                 usable_in_okta: true,
+                leaving: false,
                 refused: false,
             };
             let hooks = hooks.iter().map(hook).collect();
@@ -479,4 +485,33 @@ fn the_first_decision_is_what_okta_has_else_a_hook_that_can_deliver() {
     assert_eq!(first(InOkta::Nobody, Fail, Pass, 4).as_deref(), Some("b"));
     assert_eq!(first(InOkta::Nobody, Unknown, Unknown, 4).as_deref(), Some("a"));
     assert_eq!(first(InOkta::Unknown, Pass, Pass, 9), None);
+}
+
+#[test]
+fn a_hook_whose_object_is_being_deleted_makes_way_for_one_that_is_proven_in_every_mode_but_disabled() {
+    for mode in [Mode::Automatic, Mode::Manual, Mode::Observe] {
+        let mut play = Play::new(|settings| settings.mode = mode);
+        play.looks(3, Pass, Unknown);
+        play.leaving = [true, false];
+        assert_eq!((started(&play.looks(3, Pass, Unknown)), play.target()), (0, "a"), "unknown is not proven");
+        let told = play.looks(4, Pass, Pass);
+        assert_eq!((started(&told), play.target()), (1, "b"), "{mode:?}: {told:?}");
+        assert!(told.iter().any(|told| matches!(told, Told::Switched { cause: Cause::Deleted, .. })));
+        // nothing leads back to it, and a promotion neither
+        assert_eq!(started(&play.ask(Pass, Pass, Some(Request::Promote("a".into())), false)), 0, "{mode:?}");
+        assert_eq!(play.target(), "b");
+    }
+    let mut play = Play::new(|settings| settings.mode = Mode::Disabled);
+    play.leaving = [true, false];
+    assert_eq!(started(&play.looks(6, Pass, Pass)), 0);
+}
+
+#[test]
+fn where_okta_does_not_follow_a_hook_that_makes_way_is_tried_once_a_cooldown() {
+    let mut play = Play::new(|_| {});
+    play.leaving = [true, false];
+    play.follows = false;
+    let looks = usize::try_from(play.settings.cooldown.as_secs() / 5).unwrap();
+    assert_eq!(started(&play.looks(looks, Pass, Pass)), 1);
+    assert_eq!(started(&play.looks(looks, Pass, Pass)), 1);
 }

@@ -154,6 +154,7 @@ mod tests {
             adoption: Adoption::Never,
             deleting: None,
             decision: crate::okta::plan::Decision::Declared,
+            complete: true,
             endpoint_ready: true,
             secret_accepted: true,
             refused: BTreeSet::new(),

@@ -17,7 +17,7 @@ pub use report::{Applied, AuditEntry, Purpose, Refused, Report, Result as AuditR
 
 use crate::okta::client::{Api, CallResult};
 use crate::okta::error::{CallError, Failure};
-use crate::okta::plan::{DesiredOrg, Effect, MOST_CALLS, Move, Plan, Subject, Verb};
+use crate::okta::plan::{DesiredOrg, Effect, MOST_CALLS, Move, Plan, Step, Subject, Verb};
 use crate::okta::types::{Answer, HookContent, HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
 
 /// Bounds of one run.
@@ -46,7 +46,8 @@ impl Default for Budget {
 }
 
 /// Performs `plan` and reads back. `may_write` is asked immediately before each write whether one that ends within the given
-/// time may be sent (the lease's check: local, no call); once it says no, nothing more is written.
+/// time may be sent (the lease's check: local, no call); once it says no, nothing more is written. Before a gap is opened it
+/// is asked for all the time that the run may still take.
 ///
 /// A refused call ends its move, and later moves that touch the same object are left out. An answer that leaves open what
 /// happened, a rate limit or a lost credential end the run, after the read-back where that can help.
@@ -137,6 +138,11 @@ impl Runner<'_> {
     }
 
     async fn perform(&mut self, step: &Move) {
+        if step.opens_gap() && !(self.may_write)(self.ends.saturating_duration_since(Instant::now())) {
+            // what was enough when the plan was recorded may be spent: a gap that could not be closed is not opened
+            self.withhold(step);
+            return;
+        }
         match step {
             Move::Update(what) => {
                 let went = self.write(Verb::Replace, &what.object, Some(&what.hook), Purpose::Planned).await;
@@ -174,6 +180,14 @@ impl Runner<'_> {
                 self.settle(&went, Verb::Delete, &what.object);
             }
         }
+    }
+
+    /// Begins no move any more, this one the first.
+    fn withhold(&mut self, step: &Move) {
+        if let [Step { verb, object: Some(object), hook }, ..] = &step.steps()[..] {
+            self.note(AuditEntry::not_sent(*verb, object, hook.as_ref(), Purpose::Planned));
+        }
+        self.stopped = true;
     }
 
     async fn create_inactive(&mut self, object: &ObjectRef, standing: Option<&Subject>) {

@@ -85,6 +85,8 @@ struct Stored {
     fail_next_write: Option<StatusCode>,
     /// Paths that cannot be read.
     unread: BTreeMap<String, StatusCode>,
+    /// Done once a plan is stored: what happens while the answer is under way.
+    on_plan: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Server {
@@ -188,6 +190,11 @@ impl Server {
         };
     }
 
+    /// Does this as soon as a plan is stored, before the writer hears of it.
+    pub fn when_a_plan_is_stored(&self, then: impl FnOnce() + Send + 'static) {
+        self.inner.lock().unwrap().on_plan = Some(Box::new(then));
+    }
+
     /// Refuses the next write.
     pub fn fail_next_write(&self, status: StatusCode) {
         self.inner.lock().unwrap().fail_next_write = Some(status);
@@ -278,7 +285,11 @@ impl Server {
             self.delete(&path);
             return (StatusCode::OK, object);
         }
+        let planned = object["status"]["plan"].is_object();
         self.put(&path, object);
+        if planned && let Some(then) = { self.inner.lock().unwrap().on_plan.take() } {
+            then();
+        }
         (StatusCode::OK, self.get(&path).unwrap())
     }
 }
@@ -289,7 +300,7 @@ fn is_free(object: &Value) -> bool {
 
 fn is_collection(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
-    ["secrets", "configmaps", "telephonyhooks", "oktaorgs", "hookswitches"].contains(&last)
+    ["secrets", "configmaps", "telephonyhooks", "telephonygateways", "oktaorgs", "hookswitches"].contains(&last)
 }
 
 fn list(objects: &BTreeMap<String, Value>, path: &str, query: &str) -> Value {
@@ -786,6 +797,11 @@ impl World {
         Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways, switches }
     }
 
+    /// Leaves so much of the lease.
+    pub fn leave_lease(&self, left: Duration) {
+        leave_lease(&self.ctx.lease, left);
+    }
+
     /// Reasons of the events told since the last call.
     pub async fn events(&self) -> Vec<String> {
         self.ctx.recorder.flush().await;
@@ -800,6 +816,12 @@ impl World {
         fill(&mut self.gateways, &stored, GATEWAYS);
         fill(&mut self.switches, &stored, SWITCHES);
     }
+}
+
+/// Leaves so much of a lease.
+pub fn leave_lease(lease: &lease::Handle, left: Duration) {
+    let up = BootInstant::now().since(BootInstant::after_boot(Duration::ZERO));
+    lease.renewed(BootInstant::after_boot((up + left).checked_sub(lease::DURATION).unwrap()));
 }
 
 fn fill<K>(writer: &mut Writer<K>, stored: &BTreeMap<String, Value>, under: &str)

@@ -1,6 +1,6 @@
 //! Finalizers: what holds an object of ours until that which its deletion owes was done.
 //!
-//! They are put on only where something is owed: a call to Okta ([`OKTA`]), or a gateway that Okta still calls ([`IN_USE`]).
+//! They are put on only where something is owed: a call to Okta ([`OKTA`]), or to go on serving what Okta still calls ([`IN_USE`]).
 //! An object in a namespace that terminates is never held: nobody would be left to let it go.
 
 use std::{fmt::Debug, sync::Arc};
@@ -22,6 +22,9 @@ pub const OKTA: &str = "hookswitch.dev/okta";
 /// Held while Okta calls it.
 pub const IN_USE: &str = "hookswitch.dev/in-use";
 
+/// The annotation that lets an object go although Okta calls it.
+pub const FORCE: &str = "hookswitch.dev/force-delete";
+
 /// Whether `object` is held by `finalizer`.
 pub fn holds<K: Resource>(object: &K, finalizer: &str) -> bool {
     object.meta().finalizers.iter().flatten().any(|known| known == finalizer)
@@ -30,6 +33,11 @@ pub fn holds<K: Resource>(object: &K, finalizer: &str) -> bool {
 /// Whether `object` is held by anything of ours.
 pub fn is_held<K: Resource>(object: &K) -> bool {
     holds(object, OKTA) || holds(object, IN_USE)
+}
+
+/// Whether a person lets it go although Okta calls it.
+pub fn is_forced<K: Resource>(object: &K) -> bool {
+    object.annotations().get(FORCE).is_some_and(|value| value == "true")
 }
 
 /// How long ago the deletion of `object` was asked for; nothing when it was not.
@@ -46,21 +54,45 @@ pub async fn set<K>(ctx: &Context, object: &Arc<K>, finalizer: &str, wanted: boo
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
 {
-    if holds(&**object, finalizer) == wanted {
-        return Ok(Arc::clone(object));
-    }
-    let (name, space) = (object.name_any(), object.namespace().unwrap_or_default());
-    // the API server takes no finalizer for an object that is being deleted
-    if wanted && (object.meta().deletion_timestamp.is_some() || namespace::is_terminating(ctx, &space).await?) {
-        return Ok(Arc::clone(object));
-    }
     let mut finalizers: Vec<String> = object.finalizers().to_vec();
     finalizers.retain(|known| known != finalizer);
     if wanted {
         finalizers.push(finalizer.to_owned());
     }
+    if holds(&**object, finalizer) == wanted { Ok(Arc::clone(object)) } else { put(ctx, object, &finalizers).await }
+}
+
+/// Takes all of ours off `object`.
+///
+/// # Errors
+/// [`PassError::Api`].
+pub async fn free<K>(ctx: &Context, object: &Arc<K>) -> Result<(), PassError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
+{
+    if is_held(&**object) {
+        put(ctx, object, &others(&**object)).await?;
+    }
+    Ok(())
+}
+
+/// The finalizers that are not ours.
+fn others<K: Resource>(object: &K) -> Vec<String> {
+    object.finalizers().iter().filter(|known| *known != OKTA && *known != IN_USE).cloned().collect()
+}
+
+async fn put<K>(ctx: &Context, object: &Arc<K>, finalizers: &[String]) -> Result<Arc<K>, PassError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
+{
+    let (name, space) = (object.name_any(), object.namespace().unwrap_or_default());
+    // the API server takes no finalizer for an object that is being deleted
+    let more = finalizers.len() > object.finalizers().len();
+    if more && (object.meta().deletion_timestamp.is_some() || namespace::is_terminating(ctx, &space).await?) {
+        return Ok(Arc::clone(object));
+    }
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &space);
-    match write(&api, &name, object.resource_version(), &finalizers).await {
+    match write(&api, &name, object.resource_version(), finalizers).await {
         Ok(written) => Ok(Arc::new(written)),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Arc::clone(object)),
         Err(error) => Err(PassError::api(format!("change the finalizers of {} {space}/{name}", K::kind(&())))(error)),
@@ -112,9 +144,7 @@ where
     let api: Api<PartialObjectMeta<K>> = Api::namespaced(client.clone(), &space);
     let mut object = object.clone();
     loop {
-        let mut finalizers = object.finalizers().to_vec();
-        finalizers.retain(|known| known != OKTA && known != IN_USE);
-        match write(&api, &name, object.resource_version(), &finalizers).await {
+        match write(&api, &name, object.resource_version(), &others(&object)).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
             // somebody wrote it meanwhile: once more on top of that, as often as it takes within the caller's time

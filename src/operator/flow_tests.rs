@@ -1,6 +1,6 @@
 //! Passes over an org and its hooks, from manifests to Okta and back to status.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{FutureExt as _, StreamExt as _};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     Requeue,
-    double::{GATEWAYS, HOOKS, ORGS, SECRETS, Trouble, World},
+    double::{GATEWAYS, HOOKS, ORGS, SECRETS, Trouble, World, leave_lease},
     pass::Reconcile as _,
     reports::Serving,
     wake::{Kind, Target, Woken},
@@ -138,7 +138,7 @@ async fn a_second_look_at_an_unchanged_world_writes_nothing_and_asks_okta_nothin
     settle(&mut world, &["main"]).await;
     assert_eq!(world.server.writes(), Vec::<String>::new());
     assert_eq!(world.org.calls(), Vec::<&str>::new());
-    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    tokio::time::advance(Duration::from_secs(61)).await;
     settle(&mut world, &["main"]).await;
     assert_eq!(world.org.calls(), ["list"], "the declared poll, once");
     assert_eq!(world.server.writes(), Vec::<String>::new());
@@ -150,7 +150,7 @@ async fn what_somebody_changed_in_okta_is_put_right_at_the_next_poll() {
     world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
     settle(&mut world, &["main"]).await;
     world.org.edit(|hooks| hooks[0].uri = Some("https://elsewhere.test".into()));
-    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    tokio::time::advance(Duration::from_secs(61)).await;
     settle(&mut world, &["main"]).await;
     assert_eq!(world.org.hooks()[0].uri.as_deref(), Some("https://otp.acme.com/hooks/main"));
 }
@@ -189,6 +189,25 @@ async fn a_hook_whose_secret_goes_missing_stays_as_it_is_in_okta() {
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("False", "SecretNotFound"));
     assert_eq!(world.org.hooks()[0].status, HookStatus::Active, "the last good configuration serves on");
     assert!(world.org.calls().iter().all(|call| *call == "list"));
+
+    // somebody deactivates it: what Okta and the gateway have works, and is used again
+    world.org.edit(|hooks| hooks[0].status = HookStatus::Inactive);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].status, HookStatus::Active);
+    assert!(!world.org.calls().contains(&"replace"), "nothing is written without a whole declaration");
+    // one that is gone is not made without its secret, and one that was changed is not used
+    world.org.edit(|hooks| {
+        hooks[0].status = HookStatus::Inactive;
+        hooks[0].uri = Some("https://elsewhere.test".into());
+    });
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].status, HookStatus::Inactive);
+    world.org.edit(Vec::clear);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.hooks().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +228,7 @@ async fn while_okta_is_silent_hooks_keep_what_was_last_said_of_them() {
     world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
     settle(&mut world, &["main"]).await;
     world.org.fail(Some(Failure::Unreachable { detail: "connection refused".into() }));
-    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    tokio::time::advance(Duration::from_secs(61)).await;
     settle(&mut world, &["main"]).await;
     assert_eq!(condition(&world, &format!("{ORGS}/acme"), "Reachable"), is("False", "Unreachable"));
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
@@ -220,6 +239,7 @@ async fn a_deleted_hook_object_leaves_okta_as_it_is() {
     let mut world = world(&[("main", "Active")]);
     world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
     settle(&mut world, &["main"]).await;
+    // whoever held it is gone: nobody asks any more
     world.server.delete(&format!("{HOOKS}/main"));
     world.org.calls();
     settle(&mut world, &[]).await;
@@ -237,7 +257,7 @@ async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
             world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
             settle(&mut world, &["main"]).await;
             world.org.edit(|hooks| hooks[0].uri = Some("https://elsewhere.test".into()));
-            tokio::time::advance(std::time::Duration::from_secs(61)).await;
+            tokio::time::advance(Duration::from_secs(61)).await;
             world.sync();
             let mut woken = std::pin::pin!(world.ctx.wake.listen(Kind::TelephonyHook));
             world.server.trouble(Some((write, trouble)));
@@ -251,12 +271,46 @@ async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
 
 #[tokio::test(start_paused = true)]
 async fn without_enough_of_the_lease_left_nothing_is_written_to_okta() {
-    let mut world = world(&[("main", "Active")]);
-    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
-    world.ctx.lease.lost();
-    settle(&mut world, &["main"]).await;
-    assert!(world.org.calls().iter().all(|call| ["list", "identify"].contains(call)));
-    assert!(world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["plan"].is_null());
+    // what a plan needs, and a second less or more: the lease's clock is no test's
+    for (left, written) in [(0, false), (19, false), (22, true)] {
+        let mut world = world(&[("main", "Active")]);
+        world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+        world.leave_lease(Duration::from_secs(left));
+        settle(&mut world, &["main"]).await;
+        let calls = world.org.calls();
+        assert_eq!(calls.iter().any(|call| !["list", "identify"].contains(call)), written, "{left} s: {calls:?}");
+        assert!(world.server.get(&format!("{ORGS}/acme")).unwrap()["status"]["plan"].is_null(), "{left} s");
+    }
+}
+
+/// The plan is recorded between the look at the lease and the first call, and that write may be slow.
+#[tokio::test(start_paused = true)]
+async fn a_swap_whose_record_took_the_lease_begins_only_once_there_is_lease_for_its_worst_case() {
+    let mut world = world(&[("one", "Active"), ("two", "Inactive")]);
+    world.ctx.reports.serve("otp", "main", &["one", "two"]);
+    settle(&mut world, &["one", "two"]).await;
+    for (name, state) in [("one", "Inactive"), ("two", "Active")] {
+        let path = format!("{HOOKS}/{name}");
+        let mut object = world.server.get(&path).unwrap();
+        object["spec"]["state"] = json!(state);
+        object["metadata"]["generation"] = json!(2);
+        world.server.put(&path, object);
+    }
+    org_pass(&mut world).await;
+    tokio::time::advance(Duration::from_secs(6)).await;
+    world.org.calls();
+    let lease = world.ctx.lease.clone();
+    world.server.when_a_plan_is_stored(move || leave_lease(&lease, Duration::from_millis(4_500)));
+    let Requeue::After(soon) = org_pass(&mut world).await else { panic!("it is not looked at again") };
+    let calls = world.org.calls();
+    assert!(!calls.contains(&"deactivate") && !calls.contains(&"activate"), "{calls:?}");
+    assert!(soon <= Duration::from_secs(1), "{soon:?}");
+    world.leave_lease(Duration::from_secs(30));
+    org_pass(&mut world).await;
+    let calls = world.org.calls();
+    assert!(calls.contains(&"deactivate") && calls.contains(&"activate"), "{calls:?}");
+    let active = world.org.hooks().into_iter().find(|hook| hook.status == HookStatus::Active).unwrap();
+    assert_eq!(active.name, "Acme two");
 }
 
 /// What a condition says to people.

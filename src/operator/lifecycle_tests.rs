@@ -183,7 +183,7 @@ async fn a_hook_that_is_to_be_deleted_with_its_object_is_deactivated_and_deleted
     let mut world = owed(&[("main", "Active")]).await;
     assert_eq!(
         world.server.get(&format!("{HOOKS}/main")).unwrap()["metadata"]["finalizers"],
-        json!(["hookswitch.dev/okta"])
+        json!(["hookswitch.dev/okta", "hookswitch.dev/in-use"])
     );
     world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO);
     settle(&mut world, &["main"]).await;
@@ -214,12 +214,95 @@ async fn settle_once(world: &mut World, name: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retained_hook_is_not_held_and_stays_in_okta() {
+async fn a_retained_hook_that_okta_calls_is_held_until_another_one_is_active_and_stays_in_okta() {
+    let mut world = settled(&[("main", "Active"), ("next", "Inactive")]).await;
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::from_hours(1));
+    world.org.calls();
+    settle(&mut world, &["main", "next"]).await;
+    tokio::time::advance(POLL).await;
+    settle(&mut world, &["main", "next"]).await;
+    assert_eq!(active(&world), ["Acme main"]);
+    assert!(world.org.calls().iter().all(|call| *call == "list"), "nothing is changed in Okta");
+    let held = world.server.get(&format!("{HOOKS}/main")).unwrap();
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("Unknown", "InUse"));
+    for way in ["Make another hook Active", "Workflow > Inline Hooks", "hookswitch.dev/force-delete=true"] {
+        assert!(held["status"]["conditions"].to_string().contains(way), "{way}: {held}");
+    }
+    change(&world, "next", |spec| spec["state"] = json!("Active"));
+    settle(&mut world, &["main", "next"]).await;
+    tokio::time::advance(Duration::from_secs(6)).await;
+    settle_gone(&mut world, "main").await;
+    assert_eq!(active(&world), ["Acme next"]);
+    assert!(!exists(&world, "main"));
+    assert_eq!(world.org.hooks().len(), 2, "it is retained");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retained_hook_that_somebody_deactivates_in_okta_is_let_go_and_not_fought_for() {
     let mut world = settled(&[("main", "Active")]).await;
     world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO);
-    assert!(!exists(&world, "main"));
-    settle(&mut world, &[]).await;
+    settle(&mut world, &["main"]).await;
+    world.org.edit(|hooks| hooks[0].status = HookStatus::Inactive);
+    tokio::time::advance(POLL).await;
+    settle_gone(&mut world, "main").await;
+    assert!(!exists(&world, "main") && active(&world).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_okta_does_not_call_is_not_held() {
+    let mut world = settled(&[("main", "Active"), ("next", "Inactive")]).await;
+    world.server.ask_to_delete(&format!("{HOOKS}/next"), Duration::ZERO);
+    assert!(!exists(&world, "next"));
+    settle(&mut world, &["main"]).await;
     assert_eq!(active(&world), ["Acme main"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_may_let_a_hook_go_although_okta_calls_it_and_that_is_told() {
+    for (mut world, told) in [
+        (settled(&[("main", "Active")]).await, "StillActiveInOkta"),
+        (owed(&[("main", "Active")]).await, "NotDeletedInOkta"),
+    ] {
+        world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO);
+        settle(&mut world, &["main"]).await;
+        let mut forced = world.server.get(&format!("{HOOKS}/main")).unwrap();
+        forced["metadata"]["annotations"] = json!({"hookswitch.dev/force-delete": "true"});
+        world.server.put(&format!("{HOOKS}/main"), forced);
+        world.events().await;
+        super::flow_tests::hook_pass(&mut world, "main").await;
+        assert!(!exists(&world, "main"), "{told}");
+        assert_eq!(active(&world), ["Acme main"], "{told}");
+        assert!(world.events().await.contains(&told.to_owned()), "{told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_in_use_is_let_go_before_the_operator_is_uninstalled() {
+    let mut world = settled(&[("main", "Active")]).await;
+    super::flow_tests::org_pass(&mut world).await;
+    for path in [format!("{HOOKS}/main"), format!("{ORGS}/acme")] {
+        world.server.ask_to_delete(&path, Duration::ZERO);
+        assert!(world.server.get(&path).is_some(), "{path} is held");
+    }
+    assert!(super::finalizer::let_go(&world.ctx.client, Some("otp")).await.unwrap() >= 2);
+    assert!(!exists(&world, "main") && world.server.get(&format!("{ORGS}/acme")).is_none());
+}
+
+/// One command deletes everything that was applied.
+#[tokio::test(start_paused = true)]
+async fn an_org_that_is_deleted_with_a_hook_that_okta_calls_stays_until_that_may_go() {
+    let mut world = settled(&[("main", "Active")]).await;
+    super::flow_tests::org_pass(&mut world).await;
+    world.server.ask_to_delete(&format!("{ORGS}/acme"), Duration::from_mins(1));
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::from_mins(1));
+    settle(&mut world, &["main"]).await;
+    assert!(exists(&world, "main") && world.server.get(&format!("{ORGS}/acme")).is_some());
+    world.org.edit(|hooks| hooks[0].status = HookStatus::Inactive);
+    tokio::time::advance(POLL).await;
+    settle_gone(&mut world, "main").await;
+    assert!(!exists(&world, "main"));
+    super::flow_tests::org_pass(&mut world).await;
+    assert!(world.server.get(&format!("{ORGS}/acme")).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,18 +378,20 @@ async fn changes_that_a_firewall_refuses_are_told_at_the_org_tried_seldom_and_ho
 
 #[tokio::test(start_paused = true)]
 async fn a_namespace_that_goes_is_never_held() {
-    let mut world = owed(&[("main", "Active")]).await;
-    let path = "/api/v1/namespaces/otp";
-    let mut namespace = world.server.get(path).unwrap();
-    namespace["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    world.server.put(path, namespace);
-    for object in [format!("{ORGS}/acme"), format!("{HOOKS}/main")] {
-        world.server.ask_to_delete(&object, Duration::ZERO);
+    for mut world in [settled(&[("main", "Active")]).await, owed(&[("main", "Active")]).await] {
+        super::flow_tests::org_pass(&mut world).await;
+        let path = "/api/v1/namespaces/otp";
+        let mut namespace = world.server.get(path).unwrap();
+        namespace["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        world.server.put(path, namespace);
+        for object in [format!("{ORGS}/acme"), format!("{HOOKS}/main")] {
+            world.server.ask_to_delete(&object, Duration::ZERO);
+        }
+        world.server.delete(&format!("{SECRETS}/okta"));
+        super::flow_tests::hook_pass(&mut world, "main").await;
+        super::flow_tests::org_pass(&mut world).await;
+        assert!(!exists(&world, "main") && world.server.get(&format!("{ORGS}/acme")).is_none());
     }
-    world.server.delete(&format!("{SECRETS}/okta"));
-    super::flow_tests::hook_pass(&mut world, "main").await;
-    super::flow_tests::org_pass(&mut world).await;
-    assert!(!exists(&world, "main") && world.server.get(&format!("{ORGS}/acme")).is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,7 +75,9 @@ pub async fn switch_pass(world: &mut World) {
 /// One look, and what it wakes.
 async fn look(world: &mut World) {
     for name in ["a", "b"] {
-        hook_pass(world, name).await;
+        if world.server.get(&format!("{HOOKS}/{name}")).is_some() {
+            hook_pass(world, name).await;
+        }
         accept(world, name);
     }
     if world.server.get(PATH).is_some() {
@@ -772,4 +774,108 @@ async fn what_a_person_acknowledged_the_next_leader_knows_too() {
         looks(&mut next, 1).await;
     }
     assert_eq!(active(&next), ["Acme a"]);
+}
+
+/// Deletes the object of the standby while it is the active one.
+async fn standby_deleted(policy: &str, mode: &str, first_is_well: bool) -> World {
+    let mut world = scene(|switch| switch["spec"]["mode"] = json!(mode));
+    let mut standby = world.server.get(&format!("{HOOKS}/b")).unwrap();
+    standby["spec"]["deletion"] = json!(policy);
+    world.server.put(&format!("{HOOKS}/b"), standby);
+    looks(&mut world, 6).await;
+    annotate(&world, "hookswitch.dev/promote", "b");
+    looks(&mut world, 6).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    serve(&world, "a", first_is_well);
+    looks(&mut world, 6).await;
+    world.server.ask_to_delete(&format!("{HOOKS}/b"), Duration::ZERO);
+    for _ in 0..12 {
+        if world.server.get(&format!("{HOOKS}/b")).is_none() {
+            break;
+        }
+        looks(&mut world, 1).await;
+        assert_eq!(active(&world).len(), 1, "{policy} {mode}");
+    }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_object_of_the_active_standby_is_deleted_the_first_hook_takes_its_place_before_that() {
+    for (policy, mode) in [("Retain", "Automatic"), ("Delete", "Automatic"), ("Delete", "Manual")] {
+        let world = standby_deleted(policy, mode, true).await;
+        assert_eq!(active(&world), ["Acme a"], "{policy} {mode}");
+        assert!(world.server.get(&format!("{HOOKS}/b")).is_none(), "{policy} {mode}");
+        let history = status(&world)["history"].clone();
+        let last = history.as_array().unwrap().last().unwrap();
+        assert_eq!((&last["cause"], &last["outcome"]), (&json!("HookDeleted"), &json!("Switched")), "{policy} {mode}");
+        assert_eq!(world.org.hooks().len(), if policy == "Retain" { 2 } else { 1 }, "{policy} {mode}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_active_hook_of_a_switch_is_held_and_says_why_as_long_as_no_other_is_ready_to_take_its_place() {
+    for policy in ["Retain", "Delete"] {
+        let mut world = standby_deleted(policy, "Automatic", false).await;
+        assert_eq!(active(&world), ["Acme b"], "{policy}");
+        assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("Unknown", "InUse"), "{policy}");
+        let said = world.server.get(&format!("{HOOKS}/b")).unwrap()["status"]["conditions"].to_string();
+        assert!(said.contains("HookSwitch acme") && said.contains("hookswitch.dev/force-delete=true"), "{said}");
+        serve(&world, "a", true);
+        for _ in 0..12 {
+            if world.server.get(&format!("{HOOKS}/b")).is_some() {
+                looks(&mut world, 1).await;
+            }
+        }
+        assert_eq!(active(&world), ["Acme a"], "{policy}");
+        assert!(world.server.get(&format!("{HOOKS}/b")).is_none(), "{policy}");
+    }
+}
+
+/// Points a hook at a Secret that does not exist.
+fn lose_secret(world: &World, name: &str) {
+    let path = format!("{HOOKS}/{name}");
+    let mut hook = world.server.get(&path).unwrap();
+    hook["spec"]["auth"] = json!({"header": {"secretRef": {"name": "missing", "key": "value"}}});
+    hook["metadata"]["generation"] = json!(2);
+    world.server.put(&path, hook);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_could_not_be_made_active_is_not_ready_and_no_failover_to_it_begins() {
+    for repoints in [false, true] {
+        let mut world = if repoints { repointing() } else { scene(|_| {}) };
+        looks(&mut world, 8).await;
+        assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"), "{repoints}");
+        lose_secret(&world, "b");
+        if !repoints {
+            // with what was written last it could still take over: somebody changed it
+            world.org.edit(|hooks| {
+                let standby = hooks.iter_mut().find(|hook| hook.name == "Acme b").unwrap();
+                standby.uri = Some("https://elsewhere.test/".into());
+            });
+        }
+        tokio::time::advance(Duration::from_secs(61)).await;
+        looks(&mut world, 4).await;
+        assert_eq!(condition(&world, PATH, "FailoverReady"), is("False", "StandbyNotReady"), "{repoints}");
+        let before = world.org.hooks();
+        serve(&world, "a", false);
+        looks(&mut world, 30).await;
+        assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"), "{repoints}");
+        assert!(status(&world)["history"].is_null(), "no switch was begun: {}", status(&world));
+        assert_eq!(world.org.hooks(), before, "{repoints}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_whose_secret_is_missing_takes_over_with_what_okta_and_its_gateway_have() {
+    let mut world = scene(|_| {});
+    looks(&mut world, 8).await;
+    lose_secret(&world, "b");
+    looks(&mut world, 4).await;
+    assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("False", "SecretNotFound"));
+    assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"));
+    serve(&world, "a", false);
+    looks(&mut world, 12).await;
+    assert_eq!(active(&world), ["Acme b"]);
+    assert_eq!(status(&world)["history"][0]["outcome"], "Switched");
 }

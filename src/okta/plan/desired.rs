@@ -39,6 +39,7 @@ impl DesiredOrg {
 
 /// One declared hook.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct DesiredHook {
     /// Our object.
     pub object: ObjectRef,
@@ -68,6 +69,9 @@ pub struct DesiredHook {
     pub adoption: Adoption,
     /// Set once the object is being deleted.
     pub deleting: Option<Deletion>,
+    /// Whether its declaration is whole. Without that it is neither created nor written; what Okta has of it serves on, and is
+    /// made active as long as it is what was written last.
+    pub complete: bool,
     /// Whether the place it points at can take calls now.
     pub endpoint_ready: bool,
     /// Whether every replica of that place accepts `secret`; Okta is not given one that would be refused.

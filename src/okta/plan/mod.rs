@@ -214,12 +214,16 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     let doubtful = in_doubt.map(|entry| entry.want.object.clone()).filter(|object| !written(object)).collect();
     let standing = slot.standing();
     let mut outcomes = draft.outcomes;
+    let mut hindrances: Vec<Option<Outcome>> =
+        claims.entries.iter().map(|entry| slot.hindrance(entry, false)).collect();
+    hindrances.reverse();
     let verdicts = claims.entries.into_iter().map(|entry| Verdict {
         hook: entry.hook.map(|hook| hook.id.clone()),
         status: entry.status(),
         duplicates: entry.surplus.iter().map(|hook| hook.id.clone()).collect(),
         outcome: outcomes.remove(&entry.want.object).unwrap_or(Outcome::InSync),
         drift: entry.drift,
+        hindrance: hindrances.pop().flatten(),
         object: entry.want.object.clone(),
     });
     let kept = kept(observed, &moves);

@@ -205,7 +205,7 @@ impl<'a> Slot<'a> {
     }
 
     /// What keeps an inactive or missing hook from becoming active.
-    fn hindrance(&self, entry: &Entry<'_>, restoring: bool) -> Option<Outcome> {
+    pub(super) fn hindrance(&self, entry: &Entry<'_>, restoring: bool) -> Option<Outcome> {
         if entry.status() == Some(HookStatus::Unreadable) {
             return Some(Outcome::Blocked(Blocked::StatusUnreadable));
         }
@@ -217,6 +217,9 @@ impl<'a> Slot<'a> {
         }
         if entry.hook.is_none() && self.full {
             return Some(Outcome::Blocked(Blocked::HookLimit));
+        }
+        if entry.hook.is_none() && !entry.want.complete {
+            return Some(Outcome::Waiting(Waiting::Incomplete));
         }
         if entry.want.refused.contains(&Verb::Activate) {
             return Some(Outcome::Blocked(Blocked::ActivationRefused));
@@ -289,6 +292,9 @@ impl<'a> Slot<'a> {
         if changing {
             return draft.wait(object, Waiting::AfterOthers);
         }
+        if !want.complete {
+            return draft.wait(object, Waiting::Incomplete);
+        }
         if want.decision == Decision::Undecided {
             return draft.wait(&want.object, Waiting::Undecided);
         }
@@ -332,7 +338,10 @@ impl<'a> Slot<'a> {
             return draft.block(object, Blocked::DeletionRefused);
         }
         let busy = draft.moves.iter().any(|step| step.objects().contains(&object));
-        if busy || !self.torn.is_empty() {
+        // a switch that wants it active moves first, or it is held
+        let chosen = want.is_decided() && want.state == Some(DesiredState::Active);
+        let held = chosen && entry.status() == Some(HookStatus::Active);
+        if busy || held || !self.torn.is_empty() {
             return draft.wait(object, Waiting::AfterOthers);
         }
         match entry.status() {

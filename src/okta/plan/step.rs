@@ -165,6 +165,11 @@ impl Move {
         }
     }
 
+    /// Whether none of ours may be active in the middle of it, although one is to be before and after.
+    pub(crate) const fn opens_gap(&self) -> bool {
+        matches!(self, Self::Swap { .. } | Self::CreateInactive { standing: Some(_), .. })
+    }
+
     /// Whether it changes a hook's state, if only for a moment.
     pub(crate) const fn changes_state(&self) -> bool {
         !matches!(self, Self::Update(_) | Self::Delete { active: false, .. })

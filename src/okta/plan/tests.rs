@@ -36,6 +36,7 @@ fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
         adoption: Adoption::Never,
         deleting: None,
         decision: crate::okta::plan::Decision::Declared,
+        complete: true,
         endpoint_ready: true,
         secret_accepted: true,
         refused: BTreeSet::new(),

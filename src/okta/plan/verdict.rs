@@ -22,6 +22,8 @@ pub struct Verdict {
     pub duplicates: Vec<HookId>,
     /// What comes of it.
     pub outcome: Outcome,
+    /// What would keep it from becoming active now, were it asked for.
+    pub hindrance: Option<Outcome>,
 }
 
 /// What comes of a declared hook in this plan.
@@ -54,6 +56,8 @@ pub enum Waiting {
     StandingNotReady,
     /// The switch that names it to decide.
     Undecided,
+    /// Its declaration to be whole.
+    Incomplete,
     /// Changes of the org's other hooks that come first.
     AfterOthers,
 }
@@ -69,6 +73,7 @@ impl Waiting {
             Self::SecretNotAccepted => "SecretNotAccepted",
             Self::StandingNotReady => "ActiveHookNotReady",
             Self::Undecided => "SwitchUndecided",
+            Self::Incomplete => "DeclarationIncomplete",
             Self::AfterOthers => "AfterOtherHooks",
         }
     }
@@ -93,6 +98,7 @@ impl fmt::Display for Waiting {
             Self::Undecided => {
                 f.write_str("the HookSwitch that names this hook has not decided which hook is to be active; see its status")
             }
+            Self::Incomplete => f.write_str("something that it refers to is missing or cannot be used"),
             Self::AfterOthers => f.write_str("other hooks of this org are changed first"),
         }
     }
@@ -228,7 +234,7 @@ impl fmt::Display for Blocked {
             }
             Self::DeactivationRefused => f.write_str(
                 "Okta refused to make this hook inactive (the Phone authenticator may need an active hook); declare another hook \
-                 Active, or remove the authenticator's need",
+                 Active, make this one inactive in Okta (Workflow > Inline Hooks), or remove the authenticator's need",
             ),
             Self::UpdateRefused => {
                 f.write_str("Okta refused the new content; see the last refusal for its reason, and change what it names")

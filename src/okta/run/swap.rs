@@ -28,14 +28,7 @@ impl Runner<'_> {
     pub(super) async fn swap(&mut self, from: &Subject, to: &ObjectRef, to_hook: Option<&HookId>) {
         match self.write(Verb::Deactivate, &from.object, Some(&from.hook), Purpose::Planned).await {
             Went::Well(_) | Went::Gone => {}
-            Went::Refused => {
-                self.settle(&Went::Refused, Verb::Deactivate, &from.object);
-                // An org may insist on one active hook and take the other one over from it.
-                if !matches!(self.bring_up(to, to_hook).await, Up::Yes) {
-                    self.failed.insert(to.clone());
-                }
-                return;
-            }
+            Went::Refused => return self.other_first(from, to, to_hook).await,
             Went::Unclear => match self.status_of(from).await {
                 Some(HookStatus::Inactive) => {}
                 Some(_) => {
@@ -66,6 +59,47 @@ impl Runner<'_> {
                 self.put_back(from).await;
             }
             Up::Open => self.stopped = true,
+        }
+    }
+
+    /// The active one is not to be switched off while it is the only one. An org may take the other one over from it, or let both
+    /// be active for the moment until the first can be switched off.
+    async fn other_first(&mut self, from: &Subject, to: &ObjectRef, to_hook: Option<&HookId>) {
+        match self.bring_up(to, to_hook).await {
+            Up::Yes => {}
+            Up::Refused => {
+                self.settle(&Went::Refused, Verb::Deactivate, &from.object);
+                self.failed.insert(to.clone());
+                return;
+            }
+            // the next plan sees which of them are active
+            Up::Open => {
+                self.failed.insert(to.clone());
+                self.stopped = true;
+                return;
+            }
+        }
+        match self.status_of(from).await {
+            Some(HookStatus::Inactive) => return,
+            Some(HookStatus::Active) if Instant::now() + LATE + self.budget.call * 2 <= self.ends => {}
+            _ => {
+                self.stopped = true;
+                return;
+            }
+        }
+        // one that was taken over may show late
+        sleep(LATE).await;
+        let went = self.write(Verb::Deactivate, &from.object, Some(&from.hook), Purpose::Planned).await;
+        self.settle(&went, Verb::Deactivate, &from.object);
+        let made =
+            self.report.promised.iter().rev().find(|made| made.effect == Effect::Active && made.hook != from.hook);
+        let made = to_hook.cloned().or_else(|| made.map(|made| made.hook.clone()));
+        if let (Went::Refused, Some(hook)) = (went, made) {
+            // both stay on: the one that was is kept, and what Okta refused is told
+            let undone = self.write(Verb::Deactivate, to, Some(&hook), Purpose::PutBack).await;
+            self.settle(&undone, Verb::Deactivate, to);
+            self.report.refused.push(Refused { object: to.clone(), verb: Verb::Activate });
+            self.failed.insert(to.clone());
         }
     }
 

@@ -7,9 +7,6 @@ use kube::ResourceExt as _;
 use super::super::{context::Context, finalizer, namespace, pass::PassError, switch::ruling};
 use crate::api::{HookState, TelephonyGateway, TelephonyHook};
 
-/// The annotation that lets a gateway go although Okta calls it.
-pub const FORCE: &str = "hookswitch.dev/force-delete";
-
 /// Whether a gateway's pass goes on, and what holds the gateway when it is being deleted.
 pub struct Settled {
     /// The gateway as it is now.
@@ -32,8 +29,7 @@ pub async fn settle(gateway: &Arc<TelephonyGateway>, ctx: &Context) -> Result<Op
     if !finalizer::holds(&**gateway, finalizer::IN_USE) {
         return Ok(None);
     }
-    let forced = gateway.annotations().get(FORCE).is_some_and(|value| value == "true");
-    if user.is_some() && !forced && !namespace::is_terminating(ctx, &space).await? {
+    if user.is_some() && !finalizer::is_forced(&**gateway) && !namespace::is_terminating(ctx, &space).await? {
         return Ok(Some(Settled { gateway: Arc::clone(gateway), held_by: user }));
     }
     finalizer::set(ctx, gateway, finalizer::IN_USE, false).await?;
@@ -44,7 +40,7 @@ pub async fn settle(gateway: &Arc<TelephonyGateway>, ctx: &Context) -> Result<Op
 fn user(gateway: &TelephonyGateway, hooks: &[Arc<TelephonyHook>]) -> Option<String> {
     let name = gateway.name_any();
     let uses = |hook: &&Arc<TelephonyHook>| {
-        let live = hook.metadata.deletion_timestamp.is_none() || finalizer::holds(&***hook, finalizer::OKTA);
+        let live = hook.metadata.deletion_timestamp.is_none() || finalizer::is_held(&***hook);
         let seen = hook.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"));
         let used = seen || hook.spec.state == Some(HookState::Active) || ruling::pointed_here(hook, hooks).is_some();
         live && hook.spec.target.is_gateway(&name) && used
@@ -56,7 +52,8 @@ fn user(gateway: &TelephonyGateway, hooks: &[Arc<TelephonyHook>]) -> Option<Stri
 pub fn message(hook: &str) -> String {
     format!(
         "It is being deleted and goes on serving: Okta uses TelephonyHook {hook}, which points at it. Make another hook \
-         Active or delete that one, or set the annotation {FORCE}=true to let it go all the same."
+         Active, or set the annotation {}=true to let it go all the same.",
+        finalizer::FORCE
     )
 }
 
@@ -125,7 +122,7 @@ mod tests {
         let mut world = world("Active", "ACTIVE");
         settled(&mut world).await;
         let mut forced = world.server.get(&format!("{GATEWAYS}/main")).unwrap();
-        forced["metadata"]["annotations"] = json!({FORCE: "true"});
+        forced["metadata"]["annotations"] = json!({finalizer::FORCE: "true"});
         world.server.put(&format!("{GATEWAYS}/main"), forced);
         world.server.ask_to_delete(&format!("{GATEWAYS}/main"), Duration::ZERO);
         assert!(settled(&mut world).await.is_none() && !is_there(&world));

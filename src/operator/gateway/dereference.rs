@@ -15,7 +15,7 @@ use super::{
     super::{
         apply::controls,
         context::Context,
-        hook,
+        finalizer, hook,
         pass::{PassError, or_denied},
         problem::Problem,
         provider,
@@ -108,7 +108,9 @@ pub(super) async fn dereference(
         .hooks
         .in_namespace(&namespace)
         .into_iter()
-        .filter(|hook| hook.spec.target.is_gateway(&name) && hook.metadata.deletion_timestamp.is_none())
+        // one that is being deleted is called for as long as it is held
+        .filter(|hook| hook.metadata.deletion_timestamp.is_none() || finalizer::is_held(&**hook))
+        .filter(|hook| hook.spec.target.is_gateway(&name))
         .collect();
     let tls = gateway.spec.tls.as_ref().map_or(names.tls.as_str(), |tls| tls.secret_ref.name.as_str());
 

@@ -1,7 +1,7 @@
 //! Passes over a gateway whose Secrets others write too, between the operator and an API server; and which configuration is
 //! written.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::StatusCode;
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     api::TelephonyGateway,
     config::{document::GatewayConfig, report::ReplicaReport},
-    okta::{Failure as OktaFailure, ObjectRef},
+    okta::{Failure as OktaFailure, ObjectRef, types::HookStatus},
 };
 
 fn world(spec: &Value) -> World {
@@ -54,7 +54,7 @@ async fn serving(world: &World) -> Result<Serving, PassError> {
 /// A certificate for the gateway's host as an authority gives them: for 90 days.
 fn of_90_days() -> Value {
     let mut params = CertificateParams::new(vec!["otp.acme.com".to_owned()]).unwrap();
-    params.not_after = (std::time::SystemTime::now() + std::time::Duration::from_hours(90 * 24)).into();
+    params.not_after = (std::time::SystemTime::now() + Duration::from_hours(90 * 24)).into();
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     json!({"tls.crt": STANDARD.encode(certificate.pem()), "tls.key": STANDARD.encode(key.serialize_pem())})
@@ -270,4 +270,45 @@ async fn a_configuration_that_is_written_counts_although_what_follows_it_fails()
     let mark =
         world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "Authorization", "the secret of number 2");
     assert!(world.ctx.reports.accepts("otp", "main", "main", &mark));
+}
+
+/// Okta calls it until it is told otherwise, whatever becomes of its object.
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_is_being_deleted_is_served_for_as_long_as_okta_calls_it() {
+    for policy in ["Retain", "Delete"] {
+        let mut world = flow_tests::world(&[]);
+        declare(&world, 1, "Authorization");
+        let path = format!("{HOOKS}/main");
+        let mut hook = world.server.get(&path).unwrap();
+        hook["spec"]["deletion"] = json!(policy);
+        world.server.put(&path, hook);
+        world.ctx.reports.serve("otp", "main", &["main"]);
+        flow_tests::settle(&mut world, &["main"]).await;
+        gateway_pass(&mut world).await.unwrap();
+        world.server.ask_to_delete(&path, Duration::ZERO);
+        for _ in 0..3 {
+            flow_tests::hook_pass(&mut world, "main").await;
+            flow_tests::org_pass(&mut world).await;
+            gateway_pass(&mut world).await.unwrap();
+            assert_eq!(taken(&world, "main"), ["authorization: the secret of number 1"], "{policy}");
+        }
+        assert_eq!(world.org.hooks()[0].status, HookStatus::Active, "{policy}");
+        // the planner deactivates and deletes what is owed; somebody does so with what is retained
+        if policy == "Retain" {
+            world.org.edit(|hooks| hooks[0].status = HookStatus::Inactive);
+        }
+        tokio::time::advance(Duration::from_secs(61)).await;
+        flow_tests::org_pass(&mut world).await;
+        for _ in 0..3 {
+            if world.server.get(&path).is_some() {
+                flow_tests::hook_pass(&mut world, "main").await;
+                flow_tests::org_pass(&mut world).await;
+            }
+        }
+        assert!(world.server.get(&path).is_none(), "{policy}");
+        gateway_pass(&mut world).await.unwrap();
+        let stored = world.server.get(&format!("{SECRETS}/main-gateway-config")).unwrap();
+        let sealed = STANDARD.decode(stored["data"][envelope::KEY].as_str().unwrap()).unwrap();
+        assert!(envelope::open(&sealed).unwrap().hooks.is_empty(), "{policy}");
+    }
 }

@@ -1,13 +1,21 @@
-//! Deleting a hook's object: what Okta is owed, and when the object may go.
+//! Deleting a hook's object: what Okta is owed, and when the object may go. One that Okta calls is served until it is not
+//! called any more.
 
 use std::{sync::Arc, time::Duration};
 
 use kube::{Resource as _, ResourceExt as _};
 
-use super::super::{context::Context, events::Note, finalizer, namespace, org::OrgView, pass::PassError};
+use super::super::{
+    context::Context,
+    events::Note,
+    finalizer, namespace,
+    org::OrgView,
+    pass::PassError,
+    switch::ruling::{self, Ruling},
+};
 use crate::{
-    api::{OktaOrg, TelephonyHook, reason::Ready},
-    okta::{ObjectRef, plan::Outcome},
+    api::{HookState, HookSwitch, OktaOrg, SwitchMode, TelephonyHook, reason::Ready},
+    okta::{ObjectRef, plan::Outcome, types::HookStatus},
 };
 
 /// How long a deletion waits for what only a person can put right; then the hook is left in Okta, with an Event.
@@ -24,21 +32,28 @@ enum Owed {
     Lost(String),
 }
 
-/// Holds an object that will owe Okta a call, and lets it go once nothing is owed. `None`: the object is gone, or as good as.
+/// Holds an object that will owe Okta a call or that Okta calls, and lets it go once nothing is owed and it is not called any
+/// more. `None`: the object is gone, or as good as.
 ///
 /// # Errors
 /// [`PassError::Api`].
 pub async fn settle(hook: &Arc<TelephonyHook>, ctx: &Context) -> Result<Option<Arc<TelephonyHook>>, PassError> {
     let Some(waited) = finalizer::deleted_for(&**hook) else {
         // before there is a hook in Okta, so that none is left behind: see `org::desired`
-        return finalizer::set(ctx, hook, finalizer::OKTA, hook.spec.deletes_in_okta()).await.map(Some);
+        let hook = finalizer::set(ctx, hook, finalizer::OKTA, hook.spec.deletes_in_okta()).await?;
+        let used = is_used(&hook, ctx) || is_to_be_used(&hook, ctx);
+        return finalizer::set(ctx, &hook, finalizer::IN_USE, used).await.map(Some);
     };
-    if !finalizer::holds(&**hook, finalizer::OKTA) {
+    if !finalizer::is_held(&**hook) {
         return Ok(None);
     }
     let space = hook.namespace().unwrap_or_default();
     let owed = if namespace::is_terminating(ctx, &space).await? {
         Owed::Lost("its namespace is being deleted".into())
+    } else if finalizer::is_forced(&**hook) {
+        Owed::Lost(format!("the annotation {} lets its object go", finalizer::FORCE))
+    } else if !finalizer::holds(&**hook, finalizer::OKTA) {
+        Owed::Nothing
     } else {
         let org = hook.spec.okta.as_ref().map(|okta| okta.org_ref.name.clone()).unwrap_or_default();
         let view = ctx.orgs.view(&space, &org);
@@ -46,21 +61,102 @@ pub async fn settle(hook: &Arc<TelephonyHook>, ctx: &Context) -> Result<Option<A
     };
     match owed {
         Owed::Call => return Ok(Some(Arc::clone(hook))),
+        Owed::Nothing if is_in_use(hook, ctx) => {
+            return finalizer::set(ctx, hook, finalizer::OKTA, false).await.map(Some);
+        }
+        Owed::Nothing | Owed::Lost(_) if !finalizer::holds(&**hook, finalizer::OKTA) => {
+            if is_used(hook, ctx) {
+                let text = "Okta still sends passcodes to this hook, and no gateway takes them any more: make another hook \
+                            active in Okta (Workflow > Inline Hooks).";
+                tell(hook, ctx, "StillActiveInOkta", text.to_owned());
+            }
+        }
         Owed::Nothing => {}
         Owed::Lost(why) => {
             let id = hook.status.as_ref().and_then(|status| status.okta_id.as_deref()).unwrap_or("of this object");
             let text = format!("Hook {id} was not deleted in Okta: {why}. If it exists, delete it there.");
-            tracing::warn!(
-                object = format!("{space}/{}", hook.name_any()),
-                text,
-                "let go without the call that was owed"
-            );
-            let note = Note { warning: true, reason: "NotDeletedInOkta".to_owned(), action: "Delete", text };
-            ctx.recorder.tell(&hook.object_ref(&()), note);
+            tell(hook, ctx, "NotDeletedInOkta", text);
         }
     }
-    finalizer::set(ctx, hook, finalizer::OKTA, false).await?;
+    finalizer::free(ctx, hook).await?;
     Ok(None)
+}
+
+/// Tells what an object leaves behind that is let go.
+fn tell(hook: &TelephonyHook, ctx: &Context, reason: &str, text: String) {
+    let object = format!("{}/{}", hook.namespace().unwrap_or_default(), hook.name_any());
+    tracing::warn!(object, reason, text, "let go with something left to do");
+    let note = Note { warning: true, reason: reason.to_owned(), action: "Delete", text };
+    ctx.recorder.tell(&hook.object_ref(&()), note);
+}
+
+/// Whether Okta calls a hook's place, as far as is known: its own hook is ACTIVE, or another that is points at it.
+fn is_used(hook: &TelephonyHook, ctx: &Context) -> bool {
+    let space = hook.namespace().unwrap_or_default();
+    let hooks = ctx.caches.hooks.in_namespace(&space);
+    is_active(hook, ctx) || ruling::pointed_here(hook, &hooks).is_some_and(|pointed| is_active(pointed, ctx))
+}
+
+/// Whether a hook is ACTIVE by the org's last pass, else by what its status remembers.
+fn is_active(hook: &TelephonyHook, ctx: &Context) -> bool {
+    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    let Some(okta) = &hook.spec.okta else { return false };
+    let view = ctx.orgs.view(&object.namespace, &okta.org_ref.name);
+    match view.hooks.get(&object) {
+        Some(seen) => seen.verdict.status == Some(HookStatus::Active),
+        None => hook.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE")),
+    }
+}
+
+/// Whether Okta is to call a hook's place: its object is held before that is so.
+fn is_to_be_used(hook: &TelephonyHook, ctx: &Context) -> bool {
+    if wanted_by(hook, ctx).is_some() {
+        return true;
+    }
+    let own = ruling::of(hook, &ctx.caches.declarations(&hook.namespace().unwrap_or_default())) == Ruling::Own;
+    own && hook.spec.okta.is_some() && hook.spec.state == Some(HookState::Active)
+}
+
+/// The switch that wants a hook active, or wants Okta pointed at it.
+fn wanted_by(hook: &TelephonyHook, ctx: &Context) -> Option<Arc<HookSwitch>> {
+    let name = hook.name_any();
+    let wants = |switch: &Arc<HookSwitch>| {
+        let target = switch.status.as_ref().and_then(|status| status.target.as_deref());
+        let decides = switch.spec.mode != Some(SwitchMode::Disabled) && ruling::names(switch, &name);
+        decides && target.is_some_and(|target| target == name || ruling::in_okta(switch, target) == name)
+    };
+    ctx.caches.switches.in_namespace(&hook.namespace().unwrap_or_default()).into_iter().find(wants)
+}
+
+/// Whether what is being deleted is held because Okta calls it. Without its org nobody could see when it is not called any
+/// more.
+fn is_in_use(hook: &TelephonyHook, ctx: &Context) -> bool {
+    let org = super::super::switch::org_of(hook, ctx);
+    let seen = org.is_some_and(|org| ctx.caches.orgs.get(&org.namespace, &org.name).is_some());
+    let held = hook.metadata.deletion_timestamp.is_some() && finalizer::holds(hook, finalizer::IN_USE);
+    held && seen && is_used(hook, ctx)
+}
+
+/// Why a hook that is being deleted is held, and what to do, when that is a person's to do.
+#[must_use]
+pub fn held(hook: &TelephonyHook, ctx: &Context) -> Option<String> {
+    let by = wanted_by(hook, ctx);
+    if !is_in_use(hook, ctx) || finalizer::holds(hook, finalizer::OKTA) && hook.spec.deletes_in_okta() && by.is_none() {
+        // what is owed to Okta ends its use as well
+        return None;
+    }
+    let way = match by {
+        Some(switch) => format!(
+            "HookSwitch {} moves to another of its hooks as soon as one is ready: see its condition FailoverReady",
+            switch.name_any()
+        ),
+        None => "Make another hook Active, or this one inactive in Okta (Workflow > Inline Hooks)".to_owned(),
+    };
+    Some(format!(
+        "It is being deleted and goes on serving: Okta sends passcodes to it. {way}. To let it go all the same, set the \
+         annotation {}=true.",
+        finalizer::FORCE
+    ))
 }
 
 fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Duration) -> Owed {
@@ -112,7 +208,8 @@ mod tests {
     fn view(outcome: Outcome, problem: Option<Problem>) -> OrgView {
         let object = ObjectRef::new("otp", "main");
         let (hook, drift, duplicates) = (None, Vec::new(), Vec::new());
-        let verdict = Verdict { object: object.clone(), hook, status: None, drift, duplicates, outcome };
+        let verdict =
+            Verdict { object: object.clone(), hook, status: None, drift, duplicates, outcome, hindrance: None };
         let seen = HookView::of(verdict, None);
         OrgView { problem, hooks: [(object, seen)].into(), ..OrgView::default() }
     }

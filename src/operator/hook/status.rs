@@ -15,7 +15,7 @@ use super::{
         status,
         switch::ruling::{self, Ruling},
     },
-    Endpoint, Facts, Place,
+    Endpoint, Facts, Place, deletion,
 };
 use crate::{
     api::{
@@ -55,6 +55,13 @@ pub async fn write(
     let pointed = pointed(hook, repointed.as_ref(), &ctx.caches.hooks.in_namespace(&namespace));
     let mut status = build(hook, endpoint, facts.place, &side, pointed);
     status.repointed = repointed;
+    if let Some(why) = deletion::held(hook, ctx) {
+        conditions::set_progress(
+            &mut status.conditions,
+            Progress::Working(Ready::InUse, why),
+            hook.metadata.generation,
+        );
+    }
     let known = hook.status.as_ref();
     if known.and_then(|known| known.applied_secret_mark.as_ref()) != status.applied_secret_mark.as_ref() {
         status.secret_applied_at = status.applied_secret_mark.is_some().then(|| status::second(Timestamp::now()));
@@ -249,7 +256,7 @@ const fn waiting_reason(waiting: Waiting, place: Place) -> Ready {
         Waiting::Stillness(_) => Ready::Settling,
         Waiting::EndpointNotReady => unserved(place).0,
         Waiting::SecretNotAccepted | Waiting::StandingNotReady => Ready::GatewayNotServing,
-        Waiting::Settling | Waiting::AfterOthers | Waiting::Undecided => Ready::Waiting,
+        Waiting::Settling | Waiting::Incomplete | Waiting::AfterOthers | Waiting::Undecided => Ready::Waiting,
     }
 }
 

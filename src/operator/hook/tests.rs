@@ -46,6 +46,7 @@ fn endpoint() -> Endpoint {
 
 fn seen(outcome: Outcome, status: Option<HookStatus>) -> HookView {
     let verdict = Verdict {
+        hindrance: None,
         object: ObjectRef::new("otp", "main"),
         hook: status.map(|_| HookId::new("cal1").unwrap()),
         status,

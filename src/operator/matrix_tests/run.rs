@@ -106,8 +106,8 @@ impl Task {
     pub(super) fn ends_in(self, org: &Behaviour) -> bool {
         let switches = matches!(self, Self::HandOver | Self::Switch | Self::Failover | Self::Failback);
         let empties = matches!(self, Self::Deactivate | Self::Delete);
-        let takes_over = org.second_activation == SecondActivation::TakesOver;
-        !org.deactivating_last_refused || !empties && (!switches || takes_over)
+        let leads_over = org.second_activation != SecondActivation::Refused;
+        !org.deactivating_last_refused || !empties && (!switches || leads_over)
     }
 
     pub(super) const fn is_failover(self) -> bool {

@@ -13,7 +13,8 @@ use crate::api::OktaOrg;
 /// How long a deleted org stays at least: one command that deletes several objects deletes them one after the other.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// Holds an org while hooks of it owe Okta a call when they are deleted. `None`: the object is gone, or as good as.
+/// Holds an org while hooks of it owe Okta a call when they are deleted, or are called until they are not any more: without it
+/// nobody would see that. `None`: the object is gone, or as good as.
 ///
 /// Hooks that are not being deleted hold nothing: they say that their org is missing.
 ///
@@ -22,16 +23,16 @@ pub const GRACE: Duration = Duration::from_secs(5);
 pub async fn settle(org: &Arc<OktaOrg>, ctx: &Context) -> Result<Option<Arc<OktaOrg>>, PassError> {
     let (space, name) = (org.namespace().unwrap_or_default(), org.name_any());
     let hooks = ctx.caches.hooks.in_namespace(&space);
-    let mut owing = hooks.iter().filter(|hook| refers_to(hook, &name) && hook.spec.deletes_in_okta());
+    let needs = |hook: &crate::api::TelephonyHook| hook.spec.deletes_in_okta() || finalizer::is_held(hook);
+    let mut owing = hooks.iter().filter(|hook| refers_to(hook, &name) && needs(hook));
     let Some(waited) = finalizer::deleted_for(&**org) else {
         return finalizer::set(ctx, org, finalizer::OKTA, owing.next().is_some()).await.map(Some);
     };
     if !finalizer::holds(&**org, finalizer::OKTA) {
         return Ok(None);
     }
-    let leaving = |hook: &crate::api::TelephonyHook| {
-        hook.metadata.deletion_timestamp.is_some() && finalizer::holds(hook, finalizer::OKTA)
-    };
+    let leaving =
+        |hook: &crate::api::TelephonyHook| hook.metadata.deletion_timestamp.is_some() && finalizer::is_held(hook);
     let needed = waited < GRACE || owing.any(|hook| leaving(hook));
     if needed && !namespace::is_terminating(ctx, &space).await? {
         return Ok(Some(Arc::clone(org)));

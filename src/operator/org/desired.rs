@@ -144,8 +144,8 @@ fn hook(
     // one whose deletion will owe a call is made only once its object is held
     let held = !spec.deletes_in_okta() || finalizer::holds(&one.hook, finalizer::OKTA);
     if !usable {
-        // without a whole declaration nothing is written; what Okta has serves on
-        refused.extend([Verb::Create, Verb::Replace, Verb::Activate]);
+        // without a whole declaration nothing is written; what Okta has serves on, also when it is made active again
+        refused.insert(Verb::Replace);
     }
     // a doubt waits for when the secret can be written
     let doubted = one.doubted && !refused.contains(&Verb::Replace);
@@ -181,7 +181,8 @@ fn hook(
             Some(HookDeletion::Delete) => Deletion::Delete,
             Some(HookDeletion::Retain) | None => Deletion::Retain,
         }),
-        endpoint_ready: held && usable && one.place.is_ready(),
+        complete: usable,
+        endpoint_ready: held && one.place.is_ready(),
         refused,
         object,
     }

@@ -94,6 +94,7 @@ mod tests {
 
     fn verdict(status: HookStatus, drift: Vec<Field>) -> Verdict {
         Verdict {
+            hindrance: None,
             object: ObjectRef::new("otp", "main"),
             hook: HookId::new("cal1").ok(),
             status: Some(status),

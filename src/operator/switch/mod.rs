@@ -13,7 +13,7 @@ mod traffic;
 pub mod unrest;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -28,6 +28,7 @@ use super::{
     conditions,
     context::Context,
     events::Note,
+    hook,
     org::{self, carried::Carried},
     pass::{PassError, Reconcile, Requeue},
     probe,
@@ -135,7 +136,8 @@ impl Reconcile for HookSwitch {
         let asked = annotations::read(&object);
         let named = object.spec.hooks.iter();
         let hooks: Vec<_> = named.filter_map(|named| declared.hook(&named.name).cloned()).collect();
-        let seen = seen::see(&object, &hooks, &ctx, &asked);
+        let placed = placed(&object, &hooks, &ctx).await?;
+        let seen = seen::see(&object, &hooks, &ctx, &asked, &placed);
         let told = machine.step(&seen.seen, &settings, now);
 
         let before = object.status.as_ref().and_then(|status| status.target.clone());
@@ -160,6 +162,24 @@ impl Reconcile for HookSwitch {
         }
         Ok(Requeue::After(look))
     }
+}
+
+/// The hooks of a switch that repoints whose places can be written to Okta: what makes them up is whole, and the secret is taken
+/// there.
+async fn placed(
+    switch: &HookSwitch,
+    hooks: &[Arc<TelephonyHook>],
+    ctx: &Context,
+) -> Result<BTreeSet<String>, PassError> {
+    let mut placed = BTreeSet::new();
+    let named = |hook: &&Arc<TelephonyHook>| switch.spec.repoints() && ruling::names(switch, &hook.name_any());
+    for hook in hooks.iter().filter(named) {
+        let (facts, endpoint) = hook::endpoint(hook, ctx).await?;
+        if endpoint.is_ok() && facts.accepted {
+            placed.insert(hook.name_any());
+        }
+    }
+    Ok(placed)
 }
 
 fn key(switch: &HookSwitch) -> (String, String) {

@@ -44,6 +44,8 @@ impl Declarations {
         switches: impl IntoIterator<Item = Arc<HookSwitch>>,
     ) -> Self {
         let switches: Vec<_> = switches.into_iter().collect();
+        #[cfg(test)]
+        tests::looked(switches.len());
         let mut naming: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (place, switch) in switches.iter().enumerate() {
             for hook in &switch.spec.hooks {
@@ -59,12 +61,16 @@ impl Declarations {
     /// The switches.
     #[must_use]
     pub fn switches(&self) -> &[Arc<HookSwitch>] {
+        #[cfg(test)]
+        tests::looked(self.switches.len());
         &self.switches
     }
 
     /// A hook.
     #[must_use]
     pub fn hook(&self, name: &str) -> Option<&Arc<TelephonyHook>> {
+        #[cfg(test)]
+        tests::looked(1);
         self.hooks.get(name)
     }
 
@@ -209,10 +215,21 @@ pub enum Unfit {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use serde_json::json;
 
     use super::*;
+
+    thread_local! {
+        /// How many declarations this thread has looked at.
+        pub(crate) static LOOKED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn looked(at: usize) {
+        LOOKED.set(LOOKED.get() + at);
+    }
 
     fn hook(name: &str, org: &str, state: Option<&str>) -> Arc<TelephonyHook> {
         let mut hook = json!({"metadata": {"name": name, "namespace": "otp"}, "spec": {

@@ -1,6 +1,10 @@
 //! What is seen of a switch's hooks: their gateways' reports, and Okta's side as the org's last pass found it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -47,9 +51,15 @@ pub struct Sighting {
     pub calls: Option<Calls>,
 }
 
-/// Looks at every hook of a switch.
+/// Looks at every hook of a switch. `placed`: those whose places a hook in Okta could be pointed at now.
 #[must_use]
-pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, asked: &Asked) -> Sighting {
+pub fn see(
+    switch: &HookSwitch,
+    hooks: &[Arc<TelephonyHook>],
+    ctx: &Context,
+    asked: &Asked,
+    placed: &BTreeSet<String>,
+) -> Sighting {
     let namespace = switch.namespace().unwrap_or_default();
     let threshold = settings::coverage(&switch.spec);
     let watched = settings::watched(&switch.spec);
@@ -80,12 +90,13 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
         let stands = ObjectRef::new(&namespace, ruling::in_okta(switch, &named.name));
         let view = org.as_ref().and_then(|org| org.hooks.get(&stands));
         let outcome = view.map(|view| &view.verdict.outcome);
-        let exists = view.is_some_and(|view| view.verdict.hook.is_some());
+        let leaving = hook.metadata.deletion_timestamp.is_some();
         seen_hooks.push(HookSeen {
             name: named.name.clone(),
             health: Health { sight: Sight::Unknown, percent, failing_for: Duration::ZERO },
             provable: target_of.gateway().is_some() || watched.test_of(target_of).is_some(),
-            usable_in_okta: exists || matches!(outcome, Some(Outcome::Blocked(Blocked::StandbyNotCreated))),
+            leaving,
+            usable_in_okta: !leaving && can_be_used(switch, &named.name, view, placed),
             refused: matches!(outcome, Some(Outcome::Blocked(Blocked::ActivationRefused)))
                 || target == Some(named.name.as_str())
                     && switch.spec.repoints()
@@ -118,6 +129,18 @@ pub fn see(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context, ask
     let carried = org.as_ref().and_then(|org| org.carried.get(&switch.name_any()));
     let carried = carried.filter(|carried| Some(&carried.decision) == Decision::of(switch).as_ref()).cloned();
     Sighting { seen, signals, carried, calls: used.map(|used| calls(used, ctx)) }
+}
+
+/// Whether Okta could be made to use a hook now: what the planner would say if it were asked. With one hook in Okta that is
+/// repointed, its state stays, and the place must be one that it can be given.
+fn can_be_used(switch: &HookSwitch, name: &str, view: Option<&HookView>, placed: &BTreeSet<String>) -> bool {
+    let Some(view) = view else { return false };
+    let exists = view.verdict.hook.is_some();
+    if switch.spec.repoints() {
+        return exists && placed.contains(name);
+    }
+    let created_then = matches!(view.verdict.outcome, Outcome::Blocked(Blocked::StandbyNotCreated));
+    (exists || created_then) && view.verdict.hindrance.is_none()
 }
 
 /// Why nobody can say of a hook whether Okta reaches it.

@@ -159,6 +159,6 @@ pub fn restored(status: Option<&HookSwitchStatus>, now: Moment, wall: Timestamp)
 }
 
 fn cause(word: &str) -> Cause {
-    let all = [Cause::Failed, Cause::Recovered, Cause::Promoted, Cause::FailedBack, Cause::InOkta];
+    let all = [Cause::Failed, Cause::Recovered, Cause::Promoted, Cause::FailedBack, Cause::InOkta, Cause::Deleted];
     all.into_iter().find(|cause| cause.as_str() == word).unwrap_or(Cause::Failed)
 }

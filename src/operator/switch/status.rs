@@ -71,6 +71,7 @@ pub fn build(
     let standing = |hook: &HookSeen| machine.standing(hook, settings);
     let others = || sighting.seen.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
     let usable = |standing_of| others().find(|hook| hook.usable_in_okta && standing(hook) == standing_of);
+    let hindered = others().find(|hook| !hook.usable_in_okta && standing(hook) == Standing::Proven);
     status.standby = usable(Standing::Proven).map(|hook| hook.name.clone());
     status.hooks = hooks(sighting, &standing, &status.hooks, now);
     if sighting.seen.acknowledged {
@@ -84,7 +85,8 @@ pub fn build(
     let list = &mut status.conditions;
     let (is, reason, message) = healthy(machine, sighting);
     conditions::set(list, is, reason, message, generation);
-    let (is, reason, message) = ready_to_fail_over(status.standby.as_deref(), usable(Standing::Unproven), sighting);
+    let (is, reason, message) =
+        ready_to_fail_over(status.standby.as_deref(), usable(Standing::Unproven), hindered, sighting);
     conditions::set(list, is, reason, message, generation);
     let first = switch.spec.hooks.first().map(|hook| hook.name.as_str());
     let on_standby = machine.target().is_some() && machine.target() != first;
@@ -213,6 +215,7 @@ fn healthy(machine: &Machine, sighting: &Sighting) -> (Is, Healthy, String) {
 fn ready_to_fail_over(
     standby: Option<&str>,
     reached: Option<&HookSeen>,
+    hindered: Option<&HookSeen>,
     sighting: &Sighting,
 ) -> (Is, FailoverReady, String) {
     match (standby, reached) {
@@ -226,6 +229,13 @@ fn ready_to_fail_over(
                 reached.name
             );
             (Is::Unknown, FailoverReady::StandbyUnproven, message)
+        }
+        (None, None) if let Some(hindered) = hindered => {
+            let message = format!(
+                "{} is well, and Okta could not be made to use it now: see the conditions of TelephonyHook {}.",
+                hindered.name, hindered.name
+            );
+            (Is::False, FailoverReady::StandbyNotReady, message)
         }
         (None, None) => {
             let message = "No other hook passed often enough in a row; see status.hooks.";
@@ -308,7 +318,8 @@ mod tests {
 
     fn sighting(health: Sight, signal: Sight, why: &str) -> Sighting {
         let health = Health { sight: health, percent: None, failing_for: Duration::ZERO };
-        let hook = HookSeen { name: "a".into(), health, provable: true, usable_in_okta: true, refused: false };
+        let hook =
+            HookSeen { name: "a".into(), health, provable: true, usable_in_okta: true, refused: false, leaving: false };
         let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
         let signal = Signal { source: Source::Gateway, sight: signal, why: why.into(), failing_for: Duration::ZERO };
         Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None, calls: None }
