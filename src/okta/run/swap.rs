@@ -47,6 +47,7 @@ impl Runner<'_> {
             }
         }
         let mut up = self.bring_up(to, to_hook).await;
+        let can_tell = self.has_room_to_look();
         if matches!(up, Up::Refused) && self.is_late(from).await {
             // refused because of the one that was to be off by then
             self.report.refused.retain(|refused| refused.object != *to);
@@ -55,11 +56,20 @@ impl Runner<'_> {
         match up {
             Up::Yes => {}
             Up::Refused => {
+                if !can_tell {
+                    // what came before took the call that tells a late effect from a refusal; the next plan has it
+                    self.report.refused.retain(|refused| refused.object != *to);
+                }
                 self.failed.insert(to.clone());
                 self.put_back(from).await;
             }
             Up::Open => self.stopped = true,
         }
+    }
+
+    /// Whether calls are left for a look at what was to be off, for one more try, and for going back.
+    fn has_room_to_look(&self) -> bool {
+        self.left() >= 3
     }
 
     /// The active one is not to be switched off while it is the only one. An org may take the other one over from it, or let both
@@ -105,8 +115,7 @@ impl Runner<'_> {
 
     /// Whether Okta still shows as active what it said is off: its answers can be ahead of their effect. Waits then, once.
     async fn is_late(&mut self, from: &Subject) -> bool {
-        // kept for: one more try, going back
-        if self.left() < 3 || Instant::now() + LATE + self.budget.call * 2 > self.ends {
+        if !self.has_room_to_look() || Instant::now() + LATE + self.budget.call * 2 > self.ends {
             return false;
         }
         if self.status_of(from).await != Some(HookStatus::Active) {

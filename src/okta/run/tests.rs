@@ -511,6 +511,19 @@ async fn a_deactivation_that_okta_shows_late_is_no_refusal_of_the_other_hook() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_no_call_was_left_to_look_behind_is_not_believed() {
+    let late = Behaviour { delay: Duration::from_secs(3), ..behaviour() };
+    let (mut keeper, model) = handing_over(late, true, Vec::new());
+    // its content is written in the same run, which takes the call for the look
+    keeper.desired.hooks[1].applied_mark = None;
+    let (_, report) = keeper.pass(&model).await;
+    assert_eq!(model.calls()[..2], [Verb::Replace, Verb::Deactivate]);
+    assert_eq!(report.unwrap().refused, []);
+    keeper.until_rest(&model).await;
+    assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Inactive), Some(HookStatus::Active)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unclear_deactivation_is_looked_at_before_the_other_is_switched_on() {
     let (mut keeper, model) = handing_over(behaviour(), true, vec![Fault::LostCall]);
     keeper.pass(&model).await;
