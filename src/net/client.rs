@@ -10,7 +10,7 @@ use super::{
     dial::{CONNECT_TIMEOUT, UNACKNOWLEDGED},
     exception::Exception,
     guard::Guard,
-    policy::{NetError, Policy},
+    policy::{NetError, Policy, is_excepted},
     resolver::{Guarded, Lookup, System},
     roots,
 };
@@ -56,11 +56,8 @@ impl Client {
         let tls = roots::tls(policy.extra_roots_pem.as_deref())?;
         let resolver = |exempt| Guarded::new(Arc::clone(lookup), guard.clone(), exempt);
         let direct = build(policy, resolver(None), tls.clone(), None)?;
-        let by_proxy = match &policy.proxy {
+        let by_proxy = match policy.checked_proxy()? {
             Some(url) => {
-                if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-                    return Err(NetError::Proxy);
-                }
                 let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| NetError::Proxy)?;
                 let resolver = resolver(url.host_str().map(str::to_owned));
                 Some((build(policy, resolver, tls, Some(proxy))?, policy.proxy_exceptions.clone()))
@@ -87,7 +84,7 @@ impl Client {
         if !request.body.expose().is_empty() {
             *outgoing.body_mut() = Some(request.body.expose().clone().into());
         }
-        let by_proxy = self.by_proxy.as_ref().filter(|(_, but)| !but.iter().any(|but| but.covers(&request.url)));
+        let by_proxy = self.by_proxy.as_ref().filter(|(_, exceptions)| !is_excepted(&request.url, exceptions));
         let client = by_proxy.map_or(&self.direct, |(client, _)| client);
         client.execute(outgoing).await.map(Response).map_err(unanswered)
     }

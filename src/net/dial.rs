@@ -19,7 +19,7 @@ use super::{
     exception::Exception,
     failure::SendError,
     guard::Guard,
-    policy::{NetError, Policy},
+    policy::{NetError, Policy, is_excepted},
     resolver::{Allowed, Guarded, Lookup, Unresolved},
     wire::{Gate, Transport, Wire},
 };
@@ -70,7 +70,7 @@ impl Dialer {
         let guard = Guard::new(&policy.allowed_cidrs);
         let exceptions = &policy.proxy_exceptions;
         let at = |url| Proxy::at(url, exceptions.clone(), &lookup, &guard, tls.clone());
-        let proxy = policy.proxy.as_ref().map(at).transpose()?;
+        let proxy = policy.checked_proxy()?.map(at);
         Ok(Self {
             resolver: Guarded::new(lookup, guard, None),
             tls: TlsConnector::from(Arc::new(tls)),
@@ -80,7 +80,7 @@ impl Dialer {
 
     /// The proxy that a URL is called by.
     fn proxy_for(&self, url: &Url) -> Option<&Proxy> {
-        self.proxy.as_deref().filter(|proxy| !proxy.exceptions.iter().any(|exception| exception.covers(url)))
+        self.proxy.as_deref().filter(|proxy| !is_excepted(url, &proxy.exceptions))
     }
 
     /// Connects, and closes again.
@@ -125,10 +125,7 @@ impl Proxy {
         lookup: &Arc<dyn Lookup>,
         guard: &Guard,
         mut tls: ClientConfig,
-    ) -> Result<Self, NetError> {
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(NetError::Proxy);
-        }
+    ) -> Self {
         let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
         let authorization = (!url.username().is_empty()).then(|| {
             let mut pair = decoded(url.username());
@@ -137,13 +134,13 @@ impl Proxy {
             Secret::new(format!("Basic {}", STANDARD.encode(pair)))
         });
         tls.alpn_protocols.clear();
-        Ok(Self {
+        Self {
             resolver: Guarded::new(Arc::clone(lookup), guard.clone(), url.host_str().map(str::to_owned)),
             url: url.clone(),
             exceptions,
             tls: TlsConnector::from(Arc::new(tls)),
             authorization,
-        })
+        }
     }
 
     /// A way through the proxy to the host of a URL.

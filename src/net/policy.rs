@@ -26,6 +26,25 @@ pub struct Policy {
     pub keep_no_connection: bool,
 }
 
+impl Policy {
+    /// The proxy that calls leave by.
+    ///
+    /// # Errors
+    /// [`NetError::Proxy`].
+    pub(super) fn checked_proxy(&self) -> Result<Option<&Url>, NetError> {
+        let usable = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        match &self.proxy {
+            Some(url) if !usable(url) => Err(NetError::Proxy),
+            proxy => Ok(proxy.as_ref()),
+        }
+    }
+}
+
+/// Whether a URL is called without a proxy because of one of these exceptions.
+pub(super) fn is_excepted(url: &Url, exceptions: &[Exception]) -> bool {
+    exceptions.iter().any(|exception| exception.covers(url))
+}
+
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
