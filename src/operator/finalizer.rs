@@ -46,20 +46,23 @@ pub fn deleted_for<K: Resource>(object: &K) -> Option<std::time::Duration> {
     Some(std::time::Duration::try_from(Timestamp::now() - *since).unwrap_or_default())
 }
 
-/// Puts `finalizer` on `object` or takes it off, when it is not so already. The object as it is then.
+/// Puts finalizers on `object` or takes them off, as `wanted` says of each, by one write when it is not so already. The object
+/// as it is then.
 ///
 /// # Errors
 /// [`PassError::Api`].
-pub async fn set<K>(ctx: &Context, object: &Arc<K>, finalizer: &str, wanted: bool) -> Result<Arc<K>, PassError>
+pub async fn set<K>(ctx: &Context, object: &Arc<K>, wanted: &[(&str, bool)]) -> Result<Arc<K>, PassError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
 {
-    let mut finalizers: Vec<String> = object.finalizers().to_vec();
-    finalizers.retain(|known| known != finalizer);
-    if wanted {
-        finalizers.push(finalizer.to_owned());
+    if wanted.iter().all(|(finalizer, wanted)| holds(&**object, finalizer) == *wanted) {
+        return Ok(Arc::clone(object));
     }
-    if holds(&**object, finalizer) == wanted { Ok(Arc::clone(object)) } else { put(ctx, object, &finalizers).await }
+    let mut finalizers: Vec<String> = object.finalizers().to_vec();
+    finalizers.retain(|known| wanted.iter().all(|(finalizer, wanted)| *wanted || known != finalizer));
+    let missing = wanted.iter().filter(|(finalizer, wanted)| *wanted && !holds(&**object, finalizer));
+    finalizers.extend(missing.map(|(finalizer, _)| (*finalizer).to_owned()));
+    put(ctx, object, &finalizers).await
 }
 
 /// Takes all of ours off `object`.
@@ -87,7 +90,7 @@ where
 {
     let (name, space) = (object.name_any(), object.namespace().unwrap_or_default());
     // the API server takes no finalizer for an object that is being deleted
-    let more = finalizers.len() > object.finalizers().len();
+    let more = finalizers.iter().any(|finalizer| !holds(&**object, finalizer));
     if more && (object.meta().deletion_timestamp.is_some() || namespace::is_terminating(ctx, &space).await?) {
         return Ok(Arc::clone(object));
     }

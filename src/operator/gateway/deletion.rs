@@ -23,7 +23,7 @@ pub async fn settle(gateway: &Arc<TelephonyGateway>, ctx: &Context) -> Result<Op
     let space = gateway.namespace().unwrap_or_default();
     let user = user(gateway, &ctx.caches.hooks.in_namespace(&space));
     if gateway.metadata.deletion_timestamp.is_none() {
-        let gateway = finalizer::set(ctx, gateway, finalizer::IN_USE, user.is_some()).await?;
+        let gateway = finalizer::set(ctx, gateway, &[(finalizer::IN_USE, user.is_some())]).await?;
         return Ok(Some(Settled { gateway, held_by: None }));
     }
     if !finalizer::holds(&**gateway, finalizer::IN_USE) {
@@ -32,7 +32,7 @@ pub async fn settle(gateway: &Arc<TelephonyGateway>, ctx: &Context) -> Result<Op
     if user.is_some() && !finalizer::is_forced(&**gateway) && !namespace::is_terminating(ctx, &space).await? {
         return Ok(Some(Settled { gateway: Arc::clone(gateway), held_by: user }));
     }
-    finalizer::set(ctx, gateway, finalizer::IN_USE, false).await?;
+    finalizer::set(ctx, gateway, &[(finalizer::IN_USE, false)]).await?;
     Ok(None)
 }
 

@@ -40,9 +40,9 @@ enum Owed {
 pub async fn settle(hook: &Arc<TelephonyHook>, ctx: &Context) -> Result<Option<Arc<TelephonyHook>>, PassError> {
     let Some(waited) = finalizer::deleted_for(&**hook) else {
         // before there is a hook in Okta, so that none is left behind: see `org::desired`
-        let hook = finalizer::set(ctx, hook, finalizer::OKTA, hook.spec.deletes_in_okta()).await?;
-        let used = is_used(&hook, ctx) || is_to_be_used(&hook, ctx);
-        return finalizer::set(ctx, &hook, finalizer::IN_USE, used).await.map(Some);
+        let used = is_used(hook, ctx) || is_to_be_used(hook, ctx);
+        let wanted = [(finalizer::OKTA, hook.spec.deletes_in_okta()), (finalizer::IN_USE, used)];
+        return finalizer::set(ctx, hook, &wanted).await.map(Some);
     };
     if !finalizer::is_held(&**hook) {
         return Ok(None);
@@ -62,7 +62,7 @@ pub async fn settle(hook: &Arc<TelephonyHook>, ctx: &Context) -> Result<Option<A
     match owed {
         Owed::Call => return Ok(Some(Arc::clone(hook))),
         Owed::Nothing if is_in_use(hook, ctx) => {
-            return finalizer::set(ctx, hook, finalizer::OKTA, false).await.map(Some);
+            return finalizer::set(ctx, hook, &[(finalizer::OKTA, false)]).await.map(Some);
         }
         Owed::Nothing | Owed::Lost(_) if !finalizer::holds(&**hook, finalizer::OKTA) => {
             if is_used(hook, ctx) {

@@ -26,7 +26,7 @@ pub async fn settle(org: &Arc<OktaOrg>, ctx: &Context) -> Result<Option<Arc<Okta
     let needs = |hook: &crate::api::TelephonyHook| hook.spec.deletes_in_okta() || finalizer::is_held(hook);
     let mut owing = hooks.iter().filter(|hook| refers_to(hook, &name) && needs(hook));
     let Some(waited) = finalizer::deleted_for(&**org) else {
-        return finalizer::set(ctx, org, finalizer::OKTA, owing.next().is_some()).await.map(Some);
+        return finalizer::set(ctx, org, &[(finalizer::OKTA, owing.next().is_some())]).await.map(Some);
     };
     if !finalizer::holds(&**org, finalizer::OKTA) {
         return Ok(None);
@@ -37,6 +37,6 @@ pub async fn settle(org: &Arc<OktaOrg>, ctx: &Context) -> Result<Option<Arc<Okta
     if needed && !namespace::is_terminating(ctx, &space).await? {
         return Ok(Some(Arc::clone(org)));
     }
-    finalizer::set(ctx, org, finalizer::OKTA, false).await?;
+    finalizer::set(ctx, org, &[(finalizer::OKTA, false)]).await?;
     Ok(None)
 }
