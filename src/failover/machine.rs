@@ -604,7 +604,7 @@ impl Machine {
         let soon = self.made_way.is_some_and(|at| at.age(now) < settings.cooldown);
         let fit = |hook: &&HookSeen| {
             let other = hook.name != leaving.name && !hook.leaving;
-            other && hook.usable_in_okta && !hook.refused && self.standing(hook, settings) == Standing::Proven
+            other && !hook.refused && self.is_proven(hook, settings)
         };
         if let Some(to) = seen.hooks.iter().find(fit).filter(|_| known && !soon) {
             self.made_way = Some(now);
@@ -731,20 +731,23 @@ impl Machine {
         cooling.then_some(Hold::Cooldown)
     }
 
+    /// Whether Okta can be made to use a hook, and the hook is known to deliver.
+    fn is_proven(&self, hook: &HookSeen, settings: &Settings) -> bool {
+        hook.usable_in_okta && self.standing(hook, settings) == Standing::Proven
+    }
+
     /// The hook to go to from one that fails: the first that is proven and can deliver enough more.
     fn choose(&self, active: &HookSeen, seen: &Seen, settings: &Settings) -> Result<String, Hold> {
         let others = || seen.hooks.iter().filter(|hook| hook.name != active.name);
         if others().all(|hook| hook.health.sight == Sight::Fail) {
             return Err(Hold::AllFail);
         }
-        let usable = || others().filter(|hook| hook.usable_in_okta);
-        match usable().map(|hook| self.standing(hook, settings)).max() {
+        match others().filter(|hook| hook.usable_in_okta).map(|hook| self.standing(hook, settings)).max() {
             None | Some(Standing::NotReady) => return Err(Hold::StandbyNotReady),
             Some(Standing::Unproven) => return Err(Hold::StandbyUnproven),
             Some(Standing::Proven) => {}
         }
-        let proven: Vec<&HookSeen> =
-            usable().filter(|hook| self.standing(hook, settings) == Standing::Proven).collect();
+        let proven: Vec<&HookSeen> = others().filter(|hook| self.is_proven(hook, settings)).collect();
         if proven.iter().all(|hook| hook.refused) {
             return Err(Hold::Refused);
         }
