@@ -14,7 +14,7 @@ use crate::okta::client::{Api, CallResult};
 use crate::okta::error::{CallError, Failure};
 use crate::okta::mark::{Installation, Whose};
 use crate::okta::plan::Verb;
-use crate::okta::types::{Answer, HookContent, HookId, HookStatus, ObservedHook};
+use crate::okta::types::{Answer, HookContent, HookId, HookStatus, ObservedHook, RateLimit};
 
 /// What Okta does when a second hook is created while one is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,14 +101,30 @@ pub(crate) struct Stored {
     pub(crate) secret: String,
 }
 
+/// What must never happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Violation {
+    /// Two of ours are active.
+    TwoOfOurs,
+    /// A foreign hook is not active any more because of ours.
+    ForeignLostItsPlace,
+    /// One of ours is made, or made active, beside a foreign one that is.
+    BesideForeign,
+    /// A foreign hook is written.
+    ForeignWritten(Verb, HookId),
+    /// An update drops what others keep in a hook.
+    MetadataDropped(HookId),
+}
+
 struct State {
     hooks: Vec<Stored>,
     pending: VecDeque<(Instant, Effect)>,
     faults: VecDeque<Fault>,
     next_id: u32,
-    violations: Vec<String>,
+    violations: Vec<Violation>,
     calls: Vec<Verb>,
     held: Option<Call>,
+    rate: Option<RateLimit>,
 }
 
 enum Effect {
@@ -146,6 +162,7 @@ impl Model {
             violations: Vec::new(),
             calls: Vec::new(),
             held: None,
+            rate: None,
         };
         let (crashed, holds) = (Notify::new(), Notify::new());
         Self { behaviour, installation, may_take, crashed, holds, state: Mutex::new(state) }
@@ -160,14 +177,19 @@ impl Model {
         self.hooks().into_iter().map(|stored| stored.hook).collect()
     }
 
-    /// What must never have happened: a foreign hook touched, two of ours active.
-    pub(crate) fn violations(&self) -> Vec<String> {
+    /// What happened of that.
+    pub(crate) fn violations(&self) -> Vec<Violation> {
         self.state().violations.clone()
     }
 
     /// Faults of the next calls, in order.
     pub(crate) fn fail(&self, faults: Vec<Fault>) {
         self.state().faults = faults.into();
+    }
+
+    /// What answers tell of the bucket from now on.
+    pub(crate) fn tell(&self, rate: RateLimit) {
+        self.state().rate = Some(rate);
     }
 
     pub(crate) fn calls(&self) -> Vec<Verb> {
@@ -213,7 +235,7 @@ impl Model {
         }
         let active = state.hooks.iter().filter(|s| s.hook.status == HookStatus::Active && self.ours(&s.hook)).count();
         if active > 1 {
-            state.violations.push("two of ours are active".into());
+            state.violations.push(Violation::TwoOfOurs);
         }
     }
 
@@ -227,7 +249,7 @@ impl Model {
                 }
             }
             if foreign {
-                state.violations.push("a foreign hook lost its place".into());
+                state.violations.push(Violation::ForeignLostItsPlace);
             }
         }
         set(state, id, HookStatus::Active);
@@ -237,7 +259,7 @@ impl Model {
         let Some(stored) = state.hooks.iter().find(|stored| stored.hook.id == *id) else { return };
         let allowed = verb == Verb::Replace && self.may_take.contains(id);
         if !self.ours(&stored.hook) && !allowed {
-            state.violations.push(format!("{verb} of the foreign hook {id}"));
+            state.violations.push(Violation::ForeignWritten(verb, id.clone()));
         }
     }
 
@@ -273,7 +295,7 @@ impl Model {
             Fault::LateServerError => return Err(error(out_of_service())),
             _ => {}
         }
-        result.map(|value| Answer { value, request_id: None, rate: None }).map_err(error)
+        result.map(|value| Answer { value, request_id: None, rate: self.state().rate }).map_err(error)
     }
 
     /// Lets a held call take effect now. Tells which one there was, if any.
@@ -315,7 +337,7 @@ impl Model {
         let mut active = true;
         if let Some(other) = state.hooks.iter().find(|stored| stored.hook.status == HookStatus::Active) {
             if !self.ours(&other.hook) {
-                state.violations.push("created beside a foreign active hook".into());
+                state.violations.push(Violation::BesideForeign);
             }
             match self.behaviour.second_creation {
                 SecondCreation::Refused => return Err(refused("one is active")),
@@ -340,7 +362,7 @@ impl Model {
         self.judge(state, Verb::Replace, id);
         let old = find(state, id)?;
         if old.metadata != content.metadata {
-            state.violations.push(format!("an update drops the metadata of {id}"));
+            state.violations.push(Violation::MetadataDropped(id.clone()));
         }
         if state.hooks.iter().any(|stored| stored.hook.name == content.name && stored.hook.id != *id) {
             return Err(refused("name is not unique"));
@@ -361,7 +383,7 @@ impl Model {
                 return Err(refused("one is active"));
             }
             if !self.ours(&other.hook) {
-                state.violations.push("activated beside a foreign active hook".into());
+                state.violations.push(Violation::BesideForeign);
             }
         }
         hook.status = HookStatus::Active;
@@ -398,7 +420,7 @@ impl Api for Model {
     fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
         async move {
             self.exchange(Call::List).await?;
-            Ok(Answer { value: self.observed(), request_id: None, rate: None })
+            Ok(Answer { value: self.observed(), request_id: None, rate: self.state().rate })
         }
         .boxed()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::model::{Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored, written};
+use super::model::{Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored, Violation, written};
 use super::{Budget, Report, run};
 use crate::message::Secret;
 use crate::okta::intent::PlanIntent;
@@ -19,11 +19,11 @@ use crate::okta::types::{Header, HookContent, HookId, HookStatus, Metadata, Obje
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn installation() -> Installation {
+pub(super) fn installation() -> Installation {
     Installation::new("prod").unwrap()
 }
 
-fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
+pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
     DesiredHook {
         object: ObjectRef::new("otp", name),
         known_id: None,
@@ -46,12 +46,12 @@ fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
     }
 }
 
-fn org(hooks: Vec<DesiredHook>) -> DesiredOrg {
+pub(super) fn org(hooks: Vec<DesiredHook>) -> DesiredOrg {
     DesiredOrg { installation: installation(), hooks, still_for: DAY, unfinished: None, unseen: None, promised: None }
 }
 
 /// `want`'s hook as Okta has it, as declared.
-fn stored(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
+pub(super) fn stored(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
     let content = org(vec![want.clone()]).content(&want.object).unwrap();
     written(HookId::new(id).unwrap(), status, &HookContent { metadata: opted_out(), ..content })
 }
@@ -69,8 +69,8 @@ fn unmarked(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
 }
 
 /// What the operator does around plan and run: remembers what a report says, or loses it with the process.
-struct Keeper {
-    desired: DesiredOrg,
+pub(super) struct Keeper {
+    pub(super) desired: DesiredOrg,
     /// When the last run ended, by itself or with its process.
     run_at: Instant,
     /// When the last one ended whose end was not seen.
@@ -78,11 +78,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(desired: DesiredOrg) -> Self {
+    pub(super) fn new(desired: DesiredOrg) -> Self {
         Self { desired, run_at: Instant::now(), left_at: None }
     }
 
-    fn plan(&mut self, model: &Model) -> Plan {
+    pub(super) fn plan(&mut self, model: &Model) -> Plan {
         if let Some(promised) = &mut self.desired.promised {
             promised.age = self.run_at.elapsed();
         }
@@ -90,7 +90,7 @@ impl Keeper {
         plan(&model.observed(), &self.desired)
     }
 
-    async fn pass(&mut self, model: &Model) -> (Plan, Option<Report>) {
+    pub(super) async fn pass(&mut self, model: &Model) -> (Plan, Option<Report>) {
         let plan = self.plan(model);
         if plan.moves.is_empty() {
             self.keep_record(&plan, true);
@@ -302,9 +302,8 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
     // an org that keeps its last hook active and permits a second one has no other way from one to the other
     let both = scene.behaviour.second_activation == SecondActivation::Permitted;
     let both = both && scene.behaviour.deactivating_last_refused;
-    let violations: Vec<String> =
-        model.violations().into_iter().filter(|what| !(both && what == "two of ours are active")).collect();
-    assert_eq!(violations, Vec::<String>::new(), "calls {:?}", model.calls());
+    let violations = model.violations().into_iter().filter(|what| !(both && *what == Violation::TwoOfOurs));
+    assert_eq!(violations.collect::<Vec<_>>(), [], "calls {:?}", model.calls());
     let ours = end
         .iter()
         .filter(|s| s.hook.status == HookStatus::Active && s.hook.headers.iter().any(|h| h.value.starts_with("prod/")));
@@ -406,7 +405,7 @@ proptest! {
     }
 }
 
-fn behaviour() -> Behaviour {
+pub(super) fn behaviour() -> Behaviour {
     Behaviour {
         second_creation: SecondCreation::Refused,
         second_activation: SecondActivation::Refused,

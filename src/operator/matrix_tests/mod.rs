@@ -16,7 +16,7 @@ use self::run::{Run, TASKS, Task};
 use super::double::Trouble;
 use crate::okta::{
     plan::Verb,
-    run::model::{Behaviour, Fault, SecondActivation, SecondCreation},
+    run::model::{Behaviour, Fault, SecondActivation, SecondCreation, Violation},
     types::HookStatus,
 };
 
@@ -118,7 +118,7 @@ async fn play(script: Script) -> Result<usize, String> {
     let org = &behaviours()[script.behaviour];
     let both = org.deactivating_last_refused && org.second_activation == SecondActivation::Permitted;
     let violations = run.model.violations().into_iter();
-    let violations: Vec<String> = violations.filter(|what| !(both && what == "two of ours are active")).collect();
+    let violations: Vec<Violation> = violations.filter(|what| !(both && *what == Violation::TwoOfOurs)).collect();
     let foreign = run.model.hooks().into_iter().find(|stored| stored.hook.id.as_str() == "foreign");
     if !violations.is_empty() {
         return Err(format!("{violations:?}"));
