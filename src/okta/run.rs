@@ -27,7 +27,8 @@ pub struct Budget {
     pub calls: usize,
     /// Time for one call.
     pub call: Duration,
-    /// Pause before a call refused with 429 inside a swap is tried again; Okta's own word is taken up to twice this.
+    /// Pause before a call that was refused with 429, or reached nobody, is tried again inside a swap; Okta's own word is taken
+    /// up to twice this.
     pub pause: Duration,
     /// Time after which nothing is begun or tried again.
     pub whole: Duration,
@@ -103,8 +104,8 @@ enum Went {
     Refused,
     /// The hook does not exist any more.
     Gone,
-    /// 429: nothing was done.
-    Limited(Duration),
+    /// Nothing was done, and it may be after so long: a 429, or nobody there.
+    NotNow(Duration),
     /// Nobody knows.
     Unclear,
     /// It was certainly not done, and nothing further should be tried.
@@ -214,7 +215,7 @@ impl Runner<'_> {
                 self.report.refused.push(Refused { object: object.clone(), verb });
             }
             // Okta is not as it was when the plan was made (or does not show yet what it was asked a moment ago).
-            Went::Gone | Went::Limited(_) | Went::Unclear | Went::NotDone => {
+            Went::Gone | Went::NotNow(_) | Went::Unclear | Went::NotDone => {
                 self.stopped = true;
             }
         }
@@ -293,7 +294,8 @@ impl Runner<'_> {
             }
             Failure::NotFound => Went::Gone,
             Failure::Refused { .. } | Failure::Forbidden { .. } => Went::Refused,
-            Failure::RateLimited { wait, .. } => Went::Limited(wait),
+            Failure::RateLimited { wait, .. } => Went::NotNow(wait),
+            Failure::Unreachable { .. } => Went::NotNow(self.budget.pause),
             Failure::NotOkta { .. } | Failure::Server { .. } | Failure::Unclear { .. } => {
                 if matches!(verb, Verb::Create | Verb::Replace) {
                     // The secret may or may not have arrived.
@@ -304,7 +306,7 @@ impl Runner<'_> {
                 }
                 Went::Unclear
             }
-            Failure::Unauthorized | Failure::Unreachable { .. } => Went::NotDone,
+            Failure::Unauthorized => Went::NotDone,
         }
     }
 
@@ -362,6 +364,8 @@ fn none(answer: CallResult<()>) -> CallResult<Option<ObservedHook>> {
     answer.map(|Answer { request_id, rate, .. }| Answer { value: None, request_id, rate })
 }
 
+#[cfg(test)]
+mod calls_tests;
 #[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]

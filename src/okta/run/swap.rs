@@ -41,7 +41,7 @@ impl Runner<'_> {
                     return;
                 }
             },
-            Went::Limited(_) | Went::NotDone => {
+            Went::NotNow(_) | Went::NotDone => {
                 self.stopped = true;
                 return;
             }
@@ -72,6 +72,11 @@ impl Runner<'_> {
         self.left() >= 3
     }
 
+    /// Whether time is left to wait for a late effect and to make two calls after it.
+    fn has_time_to_wait(&self) -> bool {
+        Instant::now() + LATE + self.budget.call * 2 <= self.ends
+    }
+
     /// The active one is not to be switched off while it is the only one. An org may take the other one over from it, or let both
     /// be active for the moment until the first can be switched off.
     async fn other_first(&mut self, from: &Subject, to: &ObjectRef, to_hook: Option<&HookId>) {
@@ -91,7 +96,7 @@ impl Runner<'_> {
         }
         match self.status_of(from).await {
             Some(HookStatus::Inactive) => return,
-            Some(HookStatus::Active) if Instant::now() + LATE + self.budget.call * 2 <= self.ends => {}
+            Some(HookStatus::Active) if self.has_time_to_wait() => {}
             _ => {
                 self.stopped = true;
                 return;
@@ -115,7 +120,7 @@ impl Runner<'_> {
 
     /// Whether Okta still shows as active what it said is off: its answers can be ahead of their effect. Waits then, once.
     async fn is_late(&mut self, from: &Subject) -> bool {
-        if !self.has_room_to_look() || Instant::now() + LATE + self.budget.call * 2 > self.ends {
+        if !self.has_room_to_look() || !self.has_time_to_wait() {
             return false;
         }
         if self.status_of(from).await != Some(HookStatus::Active) {
@@ -125,7 +130,7 @@ impl Runner<'_> {
         true
     }
 
-    /// Activates (or creates) `to`, trying again after a 429 or an unclear answer while calls and time are left. Two calls stay
+    /// Activates (or creates) `to`, trying again after a 429, an unclear answer, or nobody there, while calls and time are left. Two calls stay
     /// reserved: going back, and the read-back.
     async fn bring_up(&mut self, to: &ObjectRef, to_hook: Option<&HookId>) -> Up {
         let mut hook = to_hook.cloned();
@@ -146,7 +151,7 @@ impl Runner<'_> {
                     return Up::Refused;
                 }
                 Went::Gone => return Up::Refused,
-                Went::Limited(wait) => wait,
+                Went::NotNow(wait) => wait,
                 Went::Unclear if verb == Verb::Create => match self.find_created(to).await {
                     Found::Active => return Up::Yes,
                     Found::Inactive(id) => {
@@ -171,7 +176,7 @@ impl Runner<'_> {
             let went = self.write(Verb::Activate, &standing.object, Some(&standing.hook), Purpose::PutBack).await;
             let wait = match went {
                 Went::Well(_) => return,
-                Went::Limited(wait) => wait,
+                Went::NotNow(wait) => wait,
                 Went::Unclear => Duration::ZERO,
                 // Refused: another one is active after all, or nothing helps. The next plan sees which.
                 Went::Refused | Went::Gone | Went::NotDone => break,
