@@ -114,26 +114,6 @@ pub enum Hold {
     Refused,
 }
 
-impl Hold {
-    /// The reason of the condition `Held`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mode => "ModeForbids",
-            Self::Paused => "Paused",
-            Self::OktaUnknown => "OktaUnknown",
-            Self::Conflict => "Conflict",
-            Self::AllFail => "AllHooksFail",
-            Self::StandbyNotReady => "StandbyNotReady",
-            Self::StandbyUnproven => "StandbyUnproven",
-            Self::StandbyNoBetter => "StandbyNoBetter",
-            Self::Cooldown => "Cooldown",
-            Self::BudgetSpent => "BudgetSpent",
-            Self::Refused => "ActivationRefused",
-        }
-    }
-}
-
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -6,21 +6,21 @@ use super::settings::{Failback, Mode, Settings, Unproven};
 use super::signal::Sight::{self, Fail, Pass, Unknown};
 
 /// A switch over `a` and `b`, looked at every five seconds, in an Okta that does at once what is decided.
-struct Play {
-    machine: Machine,
-    settings: Settings,
-    now: i64,
-    okta: InOkta,
-    follows: bool,
-    refused: bool,
-    paused: bool,
+pub(super) struct Play {
+    pub(super) machine: Machine,
+    pub(super) settings: Settings,
+    pub(super) now: i64,
+    pub(super) okta: InOkta,
+    pub(super) follows: bool,
+    pub(super) refused: bool,
+    pub(super) paused: bool,
     failing_for: Duration,
     provable: [bool; 2],
-    leaving: [bool; 2],
+    pub(super) leaving: [bool; 2],
 }
 
 impl Play {
-    fn new(change: impl FnOnce(&mut Settings)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::default();
         change(&mut settings);
         let machine = Machine::new(Moment::at(0));
@@ -40,7 +40,7 @@ impl Play {
         play
     }
 
-    fn ask(&mut self, a: Sight, b: Sight, request: Option<Request>, acknowledged: bool) -> Vec<Told> {
+    pub(super) fn ask(&mut self, a: Sight, b: Sight, request: Option<Request>, acknowledged: bool) -> Vec<Told> {
         self.now += 5_000;
         let [of_a, of_b] = self.provable;
         let [a_leaves, b_leaves] = self.leaving;
@@ -63,16 +63,16 @@ impl Play {
         told
     }
 
-    fn looks(&mut self, count: usize, a: Sight, b: Sight) -> Vec<Told> {
+    pub(super) fn looks(&mut self, count: usize, a: Sight, b: Sight) -> Vec<Told> {
         (0..count).flat_map(|_| self.ask(a, b, None, false)).collect()
     }
 
-    fn target(&self) -> &str {
+    pub(super) fn target(&self) -> &str {
         self.machine.target().unwrap()
     }
 }
 
-fn started(told: &[Told]) -> usize {
+pub(super) fn started(told: &[Told]) -> usize {
     told.iter().filter(|told| matches!(told, Told::Started { .. })).count()
 }
 

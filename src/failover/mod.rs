@@ -15,4 +15,6 @@ pub mod signal;
 #[cfg(test)]
 mod history_tests;
 #[cfg(test)]
+mod machine_edge_tests;
+#[cfg(test)]
 mod machine_tests;

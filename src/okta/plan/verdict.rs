@@ -62,23 +62,6 @@ pub enum Waiting {
     AfterOthers,
 }
 
-impl Waiting {
-    /// A stable word for conditions.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Stillness(_) => "WaitingForStillness",
-            Self::Settling => "WaitingForOkta",
-            Self::EndpointNotReady => "EndpointNotReady",
-            Self::SecretNotAccepted => "SecretNotAccepted",
-            Self::StandingNotReady => "ActiveHookNotReady",
-            Self::Undecided => "SwitchUndecided",
-            Self::Incomplete => "DeclarationIncomplete",
-            Self::AfterOthers => "AfterOtherHooks",
-        }
-    }
-}
-
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
