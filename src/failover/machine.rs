@@ -322,7 +322,7 @@ pub struct Machine {
 }
 
 /// What is known from before this process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restored {
     /// The hook that was to be active.
     pub target: Option<String>,

@@ -180,7 +180,11 @@ fn a_hook_makes_way_only_for_one_that_is_well_proven_and_not_refused() {
     assert_eq!(kept(&|_| {}, Fail), (0, "a".to_owned()), "it fails");
     assert_eq!(kept(&|play| play.refused = true, Pass), (0, "a".to_owned()), "Okta refused it");
     assert_eq!(kept(&|play| play.leaving = [true, true], Pass), (0, "a".to_owned()), "it leaves, too");
-    assert_eq!(kept(&|play| (play.okta, play.follows) = (InOkta::Unknown, false), Pass), (0, "a".to_owned()), "nobody knows which one is active");
+    assert_eq!(
+        kept(&|play| (play.okta, play.follows) = (InOkta::Unknown, false), Pass),
+        (0, "a".to_owned()),
+        "nobody knows which one is active"
+    );
     assert_eq!(kept(&|_| {}, Pass), (1, "b".to_owned()));
     let mut play = Play::new(|_| {});
     play.leaving = [true, false];

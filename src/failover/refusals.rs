@@ -185,4 +185,24 @@ mod tests {
         }
         assert_eq!(judge(None, Callers { okta: perhaps, operator: false }).sight, Unknown, "nobody reports");
     }
+
+    #[test]
+    fn a_door_refused_last_when_nothing_was_admitted_after_it() {
+        let door = |refused: Option<u64>, admitted: Option<u64>| Door {
+            refused: refused.map(Duration::from_secs),
+            admitted: admitted.map(Duration::from_secs),
+        };
+        let window = WINDOW.as_secs();
+        for (refused, admitted, last) in [
+            (None, None, false),
+            (Some(3), None, true),
+            (Some(window), None, true),
+            (Some(window + 1), None, false),
+            (Some(3), Some(4), true),
+            (Some(3), Some(3), false), // at the same second: nobody knows, so nobody is hurried
+            (Some(3), Some(2), false),
+        ] {
+            assert_eq!(door(refused, admitted).refused_last(), last, "{refused:?} {admitted:?}");
+        }
+    }
 }

@@ -254,4 +254,48 @@ mod tests {
         state.failed(later, &refused(None, MINUTE, true));
         assert_eq!(state.may_call(later, 1, Failover), MayCall::WaitUntil(later + CONCURRENCY_WAIT));
     }
+
+    #[test]
+    fn a_failure_tells_the_bucket_as_an_answer_does_and_one_without_it_tells_nothing() {
+        let now = Instant::now();
+        let failed = |rate| CallError { doing: "test", failure: Failure::Unauthorized, request_id: None, rate };
+        let mut told = state(50, 10);
+        told.failed(now, &failed(Some(rate(600, 5))));
+        assert_eq!(told.may_call(now, 1, Routine), MayCall::WaitUntil(now + MINUTE));
+        let mut silent = state(50, 10);
+        silent.failed(now, &failed(None));
+        assert_eq!(silent.may_call(now, 1, Routine), MayCall::Now);
+        // refusals for concurrency are counted on where a failure brings no word of Okta's
+        silent.failed(now, &refused(None, MINUTE, true));
+        silent.failed(now, &failed(None));
+        silent.failed(now, &refused(None, MINUTE, true));
+        assert_eq!(silent.may_call(now, 1, Failover), MayCall::WaitUntil(now + CONCURRENCY_WAIT * 2));
+        let mut answered = state(50, 10);
+        answered.failed(now, &refused(None, MINUTE, true));
+        answered.failed(now, &failed(Some(rate(600, 500))));
+        answered.failed(now + MINUTE, &refused(None, MINUTE, true));
+        assert_eq!(answered.may_call(now + MINUTE, 1, Failover), MayCall::WaitUntil(now + MINUTE + CONCURRENCY_WAIT));
+    }
+
+    #[test]
+    fn what_we_spent_is_counted_to_the_last_instant_of_a_window_and_anew_from_the_next_on() {
+        let now = Instant::now();
+        let mut state = state(10, 0);
+        state.answered(now, Some(rate(100, 90)), 10);
+        let edge = now + MINUTE;
+        state.answered(edge, Some(rate(100, 90)), 1);
+        assert_eq!(state.may_call(edge, 9, Routine), MayCall::Now, "one of ten is spent");
+        assert_eq!(state.may_call(edge, 10, Routine), MayCall::WaitUntil(edge + MINUTE));
+        let before = edge + MINUTE - Duration::from_millis(1);
+        state.answered(before, Some(rate(100, 90)), 9);
+        assert_eq!(state.may_call(before, 1, Routine), MayCall::WaitUntil(before + MINUTE), "ten are");
+    }
+
+    #[test]
+    fn a_bucket_of_none_is_no_bucket() {
+        let now = Instant::now();
+        let mut state = state(50, 10);
+        state.answered(now, Some(rate(0, 0)), 1);
+        assert_eq!(state.may_call(now, 1, Routine), MayCall::Now);
+    }
 }

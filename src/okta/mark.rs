@@ -138,6 +138,10 @@ mod tests {
             (hook(&[(OWNER_HEADER, "prod/otp/main/x")]), Whose::Unreadable),
             (hook(&[(OWNER_HEADER, "")]), Whose::Unreadable),
             (hook(&[(OWNER_HEADER, "prod/otp/a b")]), Whose::Unreadable),
+            (hook(&[(OWNER_HEADER, "prod/o p/a")]), Whose::Unreadable),
+            (hook(&[(OWNER_HEADER, "pr d/otp/a")]), Whose::Unreadable),
+            (hook(&[(OWNER_HEADER, &format!("prod/{}/a", "n".repeat(64)))]), Whose::Unreadable),
+            (hook(&[(OWNER_HEADER, &format!("prod/otp/{}", "n".repeat(254)))]), Whose::Unreadable),
             (hook(&[(OWNER_HEADER, "prod/otp/a"), (OWNER_HEADER, "prod/otp/b")]), Whose::Unreadable),
         ];
         for (hook, expected) in cases {
@@ -150,5 +154,6 @@ mod tests {
         assert!(Installation::new("a/b").is_err());
         assert!(Installation::new("").is_err());
         assert!(Installation::new("x".repeat(64)).is_err());
+        assert_eq!(Installation::new("x".repeat(63)).unwrap().as_str(), "x".repeat(63));
     }
 }

@@ -264,4 +264,6 @@ fn within_budget(moves: Vec<Move>) -> Vec<Move> {
 }
 
 #[cfg(test)]
+mod place_tests;
+#[cfg(test)]
 mod tests;

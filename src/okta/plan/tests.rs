@@ -9,18 +9,18 @@ use crate::okta::types::{Header, HookId, HookStatus};
 use std::collections::BTreeSet;
 
 const DAY: Duration = Duration::from_hours(24);
-const ACTIVE: HookStatus = HookStatus::Active;
-const INACTIVE: HookStatus = HookStatus::Inactive;
+pub(super) const ACTIVE: HookStatus = HookStatus::Active;
+pub(super) const INACTIVE: HookStatus = HookStatus::Inactive;
 
-fn id(text: &str) -> HookId {
+pub(super) fn id(text: &str) -> HookId {
     HookId::new(text).unwrap()
 }
 
-fn object(name: &str) -> ObjectRef {
+pub(super) fn object(name: &str) -> ObjectRef {
     ObjectRef::new("otp", name)
 }
 
-fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
+pub(super) fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
     DesiredHook {
         object: object(name),
         known_id: None,
@@ -43,21 +43,21 @@ fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
     }
 }
 
-fn active(name: &str) -> DesiredHook {
+pub(super) fn active(name: &str) -> DesiredHook {
     hook(name, Some(DesiredState::Active))
 }
 
-fn inactive(name: &str) -> DesiredHook {
+pub(super) fn inactive(name: &str) -> DesiredHook {
     hook(name, Some(DesiredState::Inactive))
 }
 
-fn org(hooks: impl Into<Vec<DesiredHook>>) -> DesiredOrg {
+pub(super) fn org(hooks: impl Into<Vec<DesiredHook>>) -> DesiredOrg {
     let installation = Installation::new("prod").unwrap();
     DesiredOrg { installation, hooks: hooks.into(), still_for: DAY, unfinished: None, unseen: None, promised: None }
 }
 
 /// The hook in Okta as `want` declares it, with the id `cal<name>`.
-fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
+pub(super) fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
     let content = want.content(&Installation::new("prod").unwrap());
     ObservedHook {
         id: id(&format!("cal{}", want.object.name)),
@@ -75,18 +75,18 @@ fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
     }
 }
 
-fn marked_by(mut hook: ObservedHook, mark: Option<&str>) -> ObservedHook {
+pub(super) fn marked_by(mut hook: ObservedHook, mark: Option<&str>) -> ObservedHook {
     hook.headers.retain(|header| header.name != crate::okta::mark::OWNER_HEADER);
     hook.headers.extend(mark.map(|mark| Header::new(crate::okta::mark::OWNER_HEADER, mark)));
     hook
 }
 
-fn foreign(status: HookStatus) -> ObservedHook {
+pub(super) fn foreign(status: HookStatus) -> ObservedHook {
     marked_by(okta(&hook("foreign", None), status), None)
 }
 
 /// The calls as `Verb object`, without the read-back.
-fn calls(plan: &Plan) -> Vec<String> {
+pub(super) fn calls(plan: &Plan) -> Vec<String> {
     let steps = plan.steps();
     steps
         .iter()
@@ -94,11 +94,11 @@ fn calls(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-fn outcome<'a>(plan: &'a Plan, name: &str) -> &'a Outcome {
+pub(super) fn outcome<'a>(plan: &'a Plan, name: &str) -> &'a Outcome {
     &plan.verdicts.iter().find(|verdict| verdict.object.name == name).unwrap().outcome
 }
 
-fn blocked(plan: &Plan, name: &str) -> &'static str {
+pub(super) fn blocked(plan: &Plan, name: &str) -> &'static str {
     match outcome(plan, name) {
         Outcome::Blocked(why) => why.reason(),
         other => panic!("{name} is not blocked but {other:?}"),
