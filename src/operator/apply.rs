@@ -296,6 +296,63 @@ mod tests {
     }
 
     #[test]
+    fn only_what_we_applied_to_the_object_itself_is_ours_to_be_left_over() {
+        let leftover = |entry: Value| {
+            let fields = json!({"f:metadata": {"f:finalizers": {"v:\"a\"": {}, "v:\"b\"": {}}}});
+            let mut entry = entry;
+            entry["fieldsV1"] = fields;
+            let live = json!({"metadata": {"finalizers": ["a", "b"], "managedFields": [entry]}});
+            let wanted = |kept: &[&str]| json!({"metadata": {"finalizers": kept}});
+            assert!(!has_leftovers(&live, &wanted(&["b", "a"])), "nothing is");
+            has_leftovers(&live, &wanted(&["a"]))
+        };
+        assert!(leftover(json!({"manager": "hookswitch", "operation": "Apply"})));
+        assert!(!leftover(json!({"manager": "kubectl", "operation": "Apply"})));
+        assert!(!leftover(json!({"manager": "hookswitch", "operation": "Update"})));
+        assert!(!leftover(json!({"manager": "hookswitch", "operation": "Apply", "subresource": "status"})));
+    }
+
+    #[test]
+    fn what_is_declared_empty_is_no_difference_and_what_is_not_is_one() {
+        let live = json!({"spec": {}});
+        for (value, differs_then) in [
+            (json!(null), false),
+            (json!({}), false),
+            (json!([]), false),
+            (json!({"a": 1}), true),
+            (json!([1]), true),
+            (json!(false), true),
+            (json!(0), true),
+        ] {
+            assert_eq!(differs(&json!({"spec": {"field": value.clone()}}), &live), differs_then, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_the_server_spells_otherwise_is_settled_until_it_or_our_wish_changes() {
+        let made = |id: &str, cpu: &str| -> k8s_openapi::api::core::v1::ConfigMap {
+            serde_json::from_value(json!({"metadata": {"name": "a", "uid": id, "resourceVersion": "1"},
+                "data": {"cpu": cpu}}))
+            .unwrap()
+        };
+        let value = |id: &str, cpu: &str| serde_json::to_value(made(id, cpu)).unwrap();
+        for id in ["settled-1", "settled-2"] {
+            remember(&made(id, "1"), &made(id, "1000m"));
+        }
+        for id in ["settled-1", "settled-2"] {
+            assert!(is_settled(id, &value(id, "1000m"), &value(id, "1")), "{id}");
+            assert!(!is_settled(id, &value(id, "2000m"), &value(id, "1")), "another wish");
+            assert!(!is_settled(id, &value(id, "1000m"), &value(id, "2")), "somebody changed it");
+        }
+        let mut noisy = value("settled-1", "1");
+        noisy["metadata"]["resourceVersion"] = json!("7");
+        noisy["metadata"]["annotations"] = json!(null);
+        noisy["status"] = json!({"seen": true});
+        noisy["metadata"].as_object_mut().unwrap().remove("annotations");
+        assert!(is_settled("settled-1", &value("settled-1", "1000m"), &noisy), "its status is not its declaration");
+    }
+
+    #[test]
     fn the_order_of_fields_does_not_change_the_hash() {
         let one: Value = serde_json::from_str(r#"{"a": 1, "b": 2}"#).unwrap();
         let two: Value = serde_json::from_str(r#"{"b": 2, "a": 1}"#).unwrap();

@@ -76,6 +76,9 @@ pub enum Trouble {
 struct Stored {
     objects: BTreeMap<String, Value>,
     writes: Vec<String>,
+    /// Each write whole: the method, the path with its query, the body.
+    sent: Vec<(String, Value)>,
+    reads: usize,
     events: Vec<Value>,
     version: u64,
     hang: bool,
@@ -135,6 +138,17 @@ impl Server {
     pub fn writes(&self) -> Vec<String> {
         let writes = std::mem::take(&mut self.inner.lock().unwrap().writes);
         writes.into_iter().filter(|write| !write.contains("/events")).collect()
+    }
+
+    /// Writes since the last call: the method, the path with its query, and the body; events left out.
+    pub fn sent_whole(&self) -> Vec<(String, Value)> {
+        let sent = std::mem::take(&mut self.inner.lock().unwrap().sent);
+        sent.into_iter().filter(|(what, _)| !what.contains("/events")).collect()
+    }
+
+    /// How often it was read from since the last call.
+    pub fn reads(&self) -> usize {
+        std::mem::take(&mut self.inner.lock().unwrap().reads)
     }
 
     /// Reasons of the events that came since the last call.
@@ -242,6 +256,7 @@ impl Server {
     fn act(&self, method: &str, path: &str, query: &str, sent: Value) -> (StatusCode, Value) {
         let mut stored = self.inner.lock().unwrap();
         if method == "GET" {
+            stored.reads += 1;
             if let Some(status) = stored.unread.get(path) {
                 return failure(*status, "Refused");
             }
@@ -252,18 +267,26 @@ impl Server {
             };
         }
         stored.writes.push(format!("{method} {path}"));
+        stored.sent.push((format!("{method} {path}?{query}"), sent.clone()));
         if path.contains("/events") {
             stored.events.push(sent.clone());
             return (StatusCode::CREATED, sent);
         }
         if let Some(status) = stored.fail_next_write.take() {
-            return failure(status, "Conflict");
+            let reason = status.canonical_reason().unwrap_or_default().replace(' ', "");
+            return failure(status, &reason);
         }
         let path = match method {
             "POST" => format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap()),
             _ => path.trim_end_matches("/status").to_owned(),
         };
         let known = stored.objects.get(&path).cloned();
+        if method == "DELETE" {
+            return stored
+                .objects
+                .remove(&path)
+                .map_or_else(|| failure(StatusCode::NOT_FOUND, "NotFound"), |object| (StatusCode::OK, object));
+        }
         if method == "POST" && known.is_some() {
             return failure(StatusCode::CONFLICT, "AlreadyExists");
         }

@@ -5,6 +5,8 @@
 //! [`references`] follows Secrets and `ConfigMaps`, [`wake`] carries wake-ups between objects, [`lease`] says who may act.
 
 pub mod apply;
+#[cfg(test)]
+mod apply_tests;
 pub mod backoff;
 pub mod cache;
 pub mod clock;
@@ -14,6 +16,8 @@ pub mod context;
 mod double;
 pub mod events;
 pub mod finalizer;
+#[cfg(test)]
+mod finalizer_tests;
 #[cfg(test)]
 mod flow_tests;
 #[cfg(test)]

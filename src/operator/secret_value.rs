@@ -216,4 +216,20 @@ mod tests {
         }
         assert!(!pem("ConfigMap otp/ca", &key(), None).unwrap_err().stalled, "it may still be made");
     }
+    #[test]
+    fn a_bundle_in_a_config_map_is_text_or_bytes_and_as_large_as_is_said() {
+        let made = rcgen::generate_simple_self_signed(vec!["okta.test".into()]).unwrap();
+        let certificate = made.cert.pem();
+        let map: ConfigMap = serde_json::from_value(serde_json::json!({
+            "data": {"text": certificate}, "binaryData": {"bytes": ByteString(certificate.clone().into_bytes())}}))
+        .unwrap();
+        for key in ["text", "bytes"] {
+            assert_eq!(of_config_map(&map, key).as_deref(), Some(certificate.as_bytes()), "{key}");
+        }
+        assert_eq!(of_config_map(&map, "none"), None);
+        let filled = |size: usize| format!("{certificate}{}", "\n".repeat(size - certificate.len())).into_bytes();
+        assert!(pem("ConfigMap otp/ca", &key(), Some(filled(LARGEST_BUNDLE))).is_ok());
+        let problem = pem("ConfigMap otp/ca", &key(), Some(filled(LARGEST_BUNDLE + 1))).unwrap_err();
+        assert!(problem.message.contains("larger than 64 KiB"), "{}", problem.message);
+    }
 }

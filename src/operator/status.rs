@@ -104,4 +104,11 @@ mod tests {
         assert_eq!(with_removals(Some(&before), after), json!({"a": 2, "b": {"c": 1, "d": null}, "gone": null}));
         assert_eq!(with_removals(None, json!({"a": 1})), json!({"a": 1}));
     }
+
+    #[test]
+    fn a_field_that_was_an_object_and_is_none_any_more_is_replaced_whole() {
+        let before = json!({"a": {"b": 1, "c": 2}, "d": 1});
+        let after = json!({"a": [1], "d": {"e": 1}});
+        assert_eq!(with_removals(Some(&before), after.clone()), after);
+    }
 }

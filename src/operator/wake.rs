@@ -166,4 +166,20 @@ mod tests {
         }
         assert_eq!(hooks.next().await, Some(Woken::All));
     }
+
+    #[test]
+    fn an_object_is_shown_as_kubernetes_names_it() {
+        let shown: Vec<String> = Kind::ALL.map(|kind| Target::new(kind, "otp", "a").to_string()).into();
+        assert_eq!(
+            shown,
+            [
+                "OktaOrg otp/a",
+                "TelephonyHook otp/a",
+                "TelephonyGateway otp/a",
+                "TelephonyProvider otp/a",
+                "RoutingPolicy otp/a",
+                "HookSwitch otp/a"
+            ]
+        );
+    }
 }

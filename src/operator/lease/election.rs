@@ -151,6 +151,7 @@ mod tests {
         assert_eq!(renewed.holder_identity.as_deref(), Some("a"));
         assert_eq!(renewed.acquire_time, Some(MicroTime(wall(0))), "acquired once");
         assert_eq!((renewed.renew_time, renewed.lease_transitions), (Some(MicroTime(wall(5))), Some(0)));
+        assert_eq!(renewed.lease_duration_seconds, Some(30), "what others count by");
     }
 
     #[test]
@@ -183,6 +184,10 @@ mod tests {
         let mut lease = stored(a.decide(None, at(0), wall(0)), "1");
         assert_eq!(b.release(&lease, wall(1)), None);
         lease.spec = a.release(&lease, wall(1));
+        let spec = lease.spec.clone().unwrap();
+        assert_eq!((spec.lease_duration_seconds, spec.renew_time), (Some(1), Some(MicroTime(wall(1)))));
+        assert_eq!(spec.acquire_time, Some(MicroTime(wall(0))), "the rest stays");
+        assert!(a.is("a") && !a.is("b"));
         assert!(matches!(b.decide(Some(&lease), at(0), wall(1)), Decision::Replace(_)));
     }
 

@@ -91,3 +91,15 @@ async fn a_contender_that_is_told_to_stop_leaves_without_the_lease() {
     assert!(!b.acquire(&stop).await);
     assert_eq!(holder(&server), "a");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_contender_that_waits_looks_every_four_to_six_seconds() {
+    let server = Server::default();
+    let ((mut a, _), (mut b, _)) = (contender(&server, "a"), contender(&server, "b"));
+    assert!(acquires(&mut a, Duration::from_secs(1)).await);
+    server.reads();
+    // the holder does not renew, and the boot clock stands still for both
+    assert!(!acquires(&mut b, Duration::from_mins(10)).await);
+    let looks = server.reads();
+    assert!((100..=150).contains(&looks), "{looks} in ten minutes");
+}

@@ -259,3 +259,115 @@ fn in_maintenance(switch: &HookSwitch, now: Timestamp) -> bool {
         matches!((from, until), (Ok(from), Ok(until)) if from <= now && now < until)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::okta::{
+        plan::Verdict,
+        types::{HookId, HookStatus},
+    };
+
+    fn signal(source: Source, sight: Sight) -> Signal {
+        Signal { source, sight, why: "said".into(), failing_for: Duration::from_secs(7) }
+    }
+
+    #[test]
+    fn an_operator_that_reaches_no_address_is_believed_only_with_okta_on_its_side() {
+        use Sight::{Fail, Pass, Unknown};
+        let after = |a: &[(Source, Sight)], b: &[(Source, Sight)]| {
+            let of =
+                |signals: &[(Source, Sight)]| signals.iter().map(|(source, sight)| signal(*source, *sight)).collect();
+            let mut signals = BTreeMap::from([("a".to_owned(), of(a)), ("b".to_owned(), of(b))]);
+            blind(&mut signals);
+            signals["a"].iter().chain(&signals["b"]).map(|signal: &Signal| signal.sight).collect::<Vec<_>>()
+        };
+        let (url, test, gateway, execute) = (Source::PublicUrl, Source::Test, Source::Gateway, Source::Execute);
+        // its own two witnesses are taken back, the gateway's word is not
+        assert_eq!(
+            after(&[(url, Fail), (gateway, Fail)], &[(url, Fail), (test, Fail)]),
+            [Unknown, Fail, Unknown, Unknown]
+        );
+        assert_eq!(after(&[(url, Fail)], &[(url, Pass)]), [Fail, Pass], "it reaches one");
+        assert_eq!(after(&[(url, Fail)], &[(url, Unknown)]), [Fail, Unknown], "it cannot tell of one");
+        assert_eq!(after(&[(url, Fail)], &[(gateway, Fail)]), [Fail, Fail], "one address alone shows nothing");
+        assert_eq!(after(&[(url, Fail), (execute, Fail)], &[(url, Fail)]), [Fail, Fail, Fail], "Okta does not either");
+        assert_eq!(after(&[(url, Fail), (execute, Pass)], &[(url, Fail)]), [Unknown, Pass, Unknown]);
+    }
+
+    #[test]
+    fn what_okta_itself_calls_is_not_unreachable_whatever_this_operator_reaches() {
+        let believed_of = |source, sight, called| believed(signal(source, sight), called);
+        let taken_back = believed_of(Source::PublicUrl, Sight::Fail, true);
+        assert_eq!((taken_back.sight, taken_back.source), (Sight::Unknown, Source::PublicUrl));
+        assert_eq!(taken_back.why, "Okta's own calls arrive, although: said");
+        assert_eq!(taken_back.failing_for, Duration::from_secs(7));
+        for (source, sight, called) in [
+            (Source::PublicUrl, Sight::Fail, false),
+            (Source::PublicUrl, Sight::Pass, true),
+            (Source::Test, Sight::Fail, true),
+        ] {
+            assert_eq!(believed_of(source, sight, called), signal(source, sight));
+        }
+    }
+
+    fn switch(spec: &Value) -> HookSwitch {
+        let mut spec = spec.clone();
+        spec["hooks"] = json!([{"name": "a"}, {"name": "b"}]);
+        serde_json::from_value(json!({"metadata": {"name": "s", "namespace": "otp"}, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn a_maintenance_window_holds_from_its_first_instant_to_before_its_last() {
+        let switch = switch(&json!({"maintenance": [
+            {"from": "2026-11-27T10:00:00Z", "until": "2026-11-27T11:00:00Z"},
+            {"from": "no time", "until": "2026-11-27T23:00:00Z"},
+            {"from": "2026-11-28T10:00:00Z", "until": "2026-11-28T09:00:00Z"}]}));
+        for (at, within) in [
+            ("2026-11-27T09:59:59Z", false),
+            ("2026-11-27T10:00:00Z", true),
+            ("2026-11-27T10:59:59Z", true),
+            ("2026-11-27T11:00:00Z", false),
+            ("2026-11-28T09:30:00Z", false),
+        ] {
+            assert_eq!(in_maintenance(&switch, at.parse().unwrap()), within, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_hook_can_be_used_when_the_planner_would_use_it_or_its_place_can_be_given() {
+        let view = |exists: bool, outcome: Outcome, hindered: bool| {
+            let hook = exists.then(|| HookId::new("cal1").unwrap());
+            let hindrance = hindered.then_some(Outcome::Waiting(Waiting::EndpointNotReady));
+            let verdict = Verdict {
+                object: ObjectRef::new("otp", "a"),
+                hook,
+                status: Some(HookStatus::Inactive),
+                drift: Vec::new(),
+                duplicates: Vec::new(),
+                outcome,
+                hindrance,
+            };
+            HookView::of(verdict, None)
+        };
+        let swaps = switch(&json!({}));
+        let none = BTreeSet::new();
+        let usable =
+            |exists, outcome, hindered| can_be_used(&swaps, "a", Some(&view(exists, outcome, hindered)), &none);
+        assert!(usable(true, Outcome::InSync, false));
+        assert!(!usable(true, Outcome::InSync, true));
+        assert!(!usable(false, Outcome::Changing, false));
+        let created_then = || Outcome::Blocked(Blocked::StandbyNotCreated);
+        assert!(usable(false, created_then(), false), "it is created when it is to be active");
+        assert!(!usable(false, created_then(), true));
+        assert!(!can_be_used(&swaps, "a", None, &none), "nobody knows");
+        let points = switch(&json!({"strategy": "Repoint"}));
+        let placed = BTreeSet::from(["a".to_owned()]);
+        let seen = view(true, Outcome::InSync, true);
+        assert!(can_be_used(&points, "a", Some(&seen), &placed), "its state stays as it is");
+        assert!(!can_be_used(&points, "b", Some(&seen), &placed));
+        assert!(!can_be_used(&points, "a", Some(&view(false, Outcome::InSync, false)), &placed));
+    }
+}

@@ -162,3 +162,89 @@ fn cause(word: &str) -> Cause {
     let all = [Cause::Failed, Cause::Recovered, Cause::Promoted, Cause::FailedBack, Cause::InOkta, Cause::Deleted];
     all.into_iter().find(|cause| cause.as_str() == word).unwrap_or(Cause::Failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::failover::machine::{Hold, Phase};
+
+    const NOW: &str = "2026-11-27T12:00:00Z";
+
+    fn restored_from(status: &Value) -> Machine {
+        let status: HookSwitchStatus = serde_json::from_value(status.clone()).unwrap();
+        restored(Some(&status), Moment::at(10_000_000), NOW.parse().unwrap())
+    }
+
+    fn phase(status: &Value) -> Phase {
+        restored_from(status).phase().clone()
+    }
+
+    fn spent(kind: &str, value: &str, reason: &str) -> Value {
+        json!({"target": "a", "conditions": [{"type": kind, "status": value, "reason": reason, "message": "",
+            "lastTransitionTime": NOW}]})
+    }
+
+    #[test]
+    fn a_spent_budget_is_remembered_by_its_condition_alone() {
+        assert_eq!(phase(&spent("Held", "True", "BudgetSpent")), Phase::Held(Hold::BudgetSpent));
+        for other in [
+            spent("Held", "False", "BudgetSpent"),
+            spent("Held", "True", "Cooldown"),
+            spent("Ready", "True", "BudgetSpent"),
+            json!({"target": "a"}),
+        ] {
+            assert_eq!(phase(&other), Phase::Healthy, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_suspicion_is_as_old_as_it_was_and_one_of_ten_minutes_says_nothing() {
+        let suspect = |phase: &str, since: Value| json!({"target": "a", "phase": phase, "since": since});
+        let machine = restored_from(&suspect("Suspect", json!("2026-11-27T11:50:01Z")));
+        assert_eq!(machine.phase(), &Phase::Suspect);
+        assert_eq!(machine.since().age(Moment::at(10_000_000)), Duration::from_secs(599));
+        // a clock that was put back makes nothing younger than now
+        let machine = restored_from(&suspect("Suspect", json!("2026-11-27T12:30:00Z")));
+        assert_eq!((machine.phase(), machine.since()), (&Phase::Suspect, Moment::at(10_000_000)));
+        for gone in [
+            suspect("Suspect", json!("2026-11-27T11:50:00Z")),
+            suspect("Suspect", json!("no time")),
+            suspect("Suspect", Value::Null),
+            suspect("Healthy", json!("2026-11-27T11:59:00Z")),
+        ] {
+            assert_eq!(phase(&gone), Phase::Healthy, "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_switch_under_way_goes_on_for_its_cause_and_its_switches_count_as_before() {
+        for (word, cause) in [
+            ("Failed", Cause::Failed),
+            ("Recovered", Cause::Recovered),
+            ("Promoted", Cause::Promoted),
+            ("FailedBack", Cause::FailedBack),
+            ("ChangedInOkta", Cause::InOkta),
+            ("HookDeleted", Cause::Deleted),
+            ("a word of another release", Cause::Failed),
+        ] {
+            let under_way = json!({"target": "b", "switching": {"from": "a", "cause": word},
+                "automatic": ["2026-11-27T11:59:40Z", "no time"]});
+            let machine = restored_from(&under_way);
+            assert_eq!(machine.phase(), &Phase::FailingOver { from: Some("a".into()), cause }, "{word}");
+            assert_eq!(machine.switches(Moment::at(10_000_000)), [Duration::from_secs(20)]);
+        }
+        assert_eq!(restored(None, Moment::at(0), NOW.parse().unwrap()).target(), None);
+    }
+
+    #[test]
+    fn what_a_hook_must_cover_is_said_or_half_of_what_counts() {
+        let spec = |detection: Value| -> HookSwitchSpec {
+            serde_json::from_value(json!({"hooks": [{"name": "a"}, {"name": "b"}], "detection": detection})).unwrap()
+        };
+        assert_eq!(coverage(&spec(Value::Null)), 50);
+        assert_eq!(coverage(&spec(json!({}))), 50);
+        assert_eq!(coverage(&spec(json!({"coverage": 80}))), 80);
+    }
+}

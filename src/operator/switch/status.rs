@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use crate::failover::{
         health::Health,
-        machine::{HookSeen, Seen},
+        machine::{HookSeen, Moment, Restored, Seen},
         signal::{Signal, Source},
     };
 
@@ -341,5 +341,146 @@ mod tests {
             assert_eq!(shown[0].since, Some(at(since_health).to_string()), "{now}");
             assert_eq!(shown[0].signals[0].since, Some(at(since_signal).to_string()), "{now}");
         }
+    }
+
+    fn of(okta: InOkta) -> Sighting {
+        let mut seen = sighting(Sight::Pass, Sight::Pass, "well");
+        seen.seen.okta = okta;
+        seen
+    }
+
+    #[test]
+    fn a_standby_is_ready_when_it_is_proven_and_whatever_keeps_it_from_that_is_named() {
+        let ours = || of(InOkta::Ours("a".into()));
+        let b = HookSeen { name: "b".into(), ..ours().seen.hooks[0].clone() };
+        let rows = [
+            (Some("b"), None, None, of(InOkta::Unknown), Is::Unknown, FailoverReady::Unknown, "Okta's management API"),
+            (Some("b"), None, None, ours(), Is::True, FailoverReady::StandbyProven, "b could take over now."),
+            (None, Some(&b), None, ours(), Is::Unknown, FailoverReady::StandbyUnproven, "b is reached, and not proven"),
+            (None, None, Some(&b), ours(), Is::False, FailoverReady::StandbyNotReady, "TelephonyHook b"),
+            (None, None, None, ours(), Is::False, FailoverReady::StandbyNotReady, "No other hook passed"),
+            (None, Some(&b), None, of(InOkta::Nobody), Is::Unknown, FailoverReady::StandbyUnproven, "give it"),
+        ];
+        for (standby, reached, hindered, seen, is, reason, text) in rows {
+            let (was, because, message) = ready_to_fail_over(standby, reached, hindered, &seen);
+            assert_eq!((was, because), (is, reason), "{message}");
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_hook_that_is_to_be_active_is_judged_by_what_speaks_of_it() {
+        let machine = |target: Option<&str>| {
+            let restored = Restored { target: target.map(str::to_owned), ..Restored::default() };
+            Machine::restore(restored, Moment::at(0))
+        };
+        for (target, sight, signal, is, reason, text) in [
+            (None, Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "No hook is to be active yet."),
+            (Some("b"), Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "No hook is to be active yet."),
+            (Some("a"), Sight::Pass, Sight::Pass, Is::True, Healthy::Usable, "a can deliver."),
+            (Some("a"), Sight::Fail, Sight::Fail, Is::False, Healthy::Down, "a: gone"),
+            (Some("a"), Sight::Fail, Sight::Pass, Is::False, Healthy::Down, "a: "),
+            (Some("a"), Sight::Unknown, Sight::Unknown, Is::Unknown, Healthy::NoReport, "a: gone"),
+        ] {
+            let told = healthy(&machine(target), &sighting(sight, signal, "gone"));
+            assert_eq!(told, (is, reason, text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_hold_has_its_reason_and_a_switch_under_way_waits_for_a_foreign_hook_alone() {
+        let holds = [
+            (Hold::Mode, "ModeForbids"),
+            (Hold::Paused, "Paused"),
+            (Hold::OktaUnknown, "OktaUnknown"),
+            (Hold::Conflict, "Conflict"),
+            (Hold::AllFail, "AllHooksFail"),
+            (Hold::StandbyNotReady, "StandbyNotReady"),
+            (Hold::StandbyUnproven, "StandbyUnproven"),
+            (Hold::StandbyNoBetter, "StandbyNoBetter"),
+            (Hold::Cooldown, "Cooldown"),
+            (Hold::BudgetSpent, "BudgetSpent"),
+            (Hold::Refused, "ActivationRefused"),
+        ];
+        for (hold, reason) in holds {
+            assert_eq!(format!("{:?}", held(&Phase::Held(hold), &InOkta::Nobody).0), reason);
+        }
+        let under_way = Phase::FailingOver { from: None, cause: Cause::Failed };
+        assert_eq!(held(&under_way, &InOkta::Other).0, Held::Conflict);
+        assert_eq!(held(&under_way, &InOkta::Nobody).0, Held::NotHeld);
+        assert_eq!(held(&Phase::Healthy, &InOkta::Other).0, Held::NotHeld);
+    }
+
+    #[test]
+    fn each_thing_that_happens_is_told_with_its_reason_and_what_is_bad_as_a_warning() {
+        let (from, to, took) = (Some("a".to_owned()), "b".to_owned(), Duration::from_millis(1_500));
+        let started = |cause| Told::Started { from: from.clone(), to: to.clone(), cause };
+        let rows = [
+            (Told::Suspect("a".into()), true, "HookSuspect", "a fails"),
+            (Told::Cleared("a".into()), false, "HookCleared", "a is well"),
+            (Told::Lapsed("a".into()), false, "SuspicionLapsed", "a was not seen"),
+            (started(Cause::Failed), true, "SwitchStarted", "Switching from a to b: Failed."),
+            (started(Cause::Promoted), false, "SwitchStarted", "Switching from a to b: Promoted."),
+            (
+                Told::Switched { from: None, to: to.clone(), cause: Cause::Failed, took },
+                false,
+                "Switched",
+                "Okta uses b now, switched in 1500 ms: Failed.",
+            ),
+            (
+                Told::Failed { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
+                true,
+                "SwitchFailed",
+                "Okta uses a on.",
+            ),
+            (
+                Told::Failed { from: None, to: to.clone(), cause: Cause::Failed, took },
+                true,
+                "SwitchFailed",
+                "no hook on.",
+            ),
+            (Told::Held(Hold::Cooldown), true, "SwitchHeld", "Nothing is switched: "),
+            (Told::WouldSwitch { to: to.clone() }, true, "WouldSwitch", "switch to b now."),
+            (Told::Recovering("a".into()), false, "FirstHookRecovered", "a is well again"),
+            (Told::RequestRefused("the mode is Disabled"), true, "RequestRefused", "the mode is Disabled."),
+        ];
+        for (told, warning, reason, text) in rows {
+            let (is_warning, because, message) = note(&told);
+            assert_eq!((is_warning, because), (warning, reason), "{message}");
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn switches_count_until_they_are_as_old_as_what_they_count_for_and_leave_with_the_next_thing_that_happens() {
+        let now: Timestamp = "2026-11-27T12:00:00Z".parse().unwrap();
+        let settings = Settings { window: Duration::from_secs(100), cooldown: Duration::ZERO, ..Settings::default() };
+        let ago = |seconds: i64| (now - SignedDuration::from_secs(seconds)).to_string();
+        let mut status = HookSwitchStatus { automatic: vec![ago(100), ago(99)], ..HookSwitchStatus::default() };
+        automatic(&mut status, &[], &settings, now);
+        assert_eq!(status.automatic.len(), 2, "nothing is written for an age alone");
+        automatic(&mut status, &[Told::Cleared("a".into())], &settings, now);
+        assert_eq!(status.automatic, [ago(99)]);
+        let began = |cause| Told::Started { from: None, to: "b".into(), cause };
+        automatic(&mut status, &[began(Cause::Failed), began(Cause::Promoted)], &settings, now);
+        assert_eq!(status.automatic, [ago(99), now.to_string()], "a person's is not counted");
+        automatic(&mut status, &vec![began(Cause::Failed); 30], &settings, now);
+        assert_eq!(status.automatic.len(), 20);
+    }
+
+    #[test]
+    fn a_switch_that_ended_is_recorded_with_how_it_did() {
+        let (now, took) = ("2026-11-27T12:00:00Z".parse().unwrap(), Duration::from_millis(37));
+        let ended = |to: &str| (Some("a".to_owned()), to.to_owned());
+        let ((from, to), mut status) = (ended("b"), HookSwitchStatus::default());
+        let told = [
+            Told::Suspect("a".into()),
+            Told::Switched { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
+            Told::Failed { from, to, cause: Cause::Promoted, took },
+        ];
+        record(&mut status, &told, None, now);
+        let shown: Vec<_> =
+            status.history.iter().map(|one| (one.to.as_str(), one.cause.as_str(), one.outcome.as_str())).collect();
+        assert_eq!(shown, [("b", "Failed", "Switched"), ("b", "Promoted", "Failed")]);
     }
 }
