@@ -180,6 +180,7 @@ fn proxy(proxy: &Secret<String>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::document::Match;
 
     fn times(deadline_ms: u64, proxy_allowance_ms: u64, attempt_floor_ms: u64) -> bool {
         timing(&Timing { deadline_ms, proxy_allowance_ms, attempt_floor_ms, max_attempts: 1 }).is_ok()
@@ -228,6 +229,36 @@ mod tests {
         ] {
             assert!(!of(header, secrets), "{header:?} {secrets:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_sends_by_carriers_that_there_are_or_is_at_fault() {
+        let providers = BTreeMap::from([("a".to_owned(), Provider::absent())]);
+        let judged = |action: Action, prefixes: &[&str]| {
+            let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+            let matches = Match { prefixes, ..Match::default() };
+            let (policy, name) = ("p".to_owned(), "r".to_owned());
+            rule(&Rule { policy, name, priority: None, matches, action, critical: false }, &providers)
+        };
+        let by = |carriers: &[&str]| Action::Send(carriers.iter().map(|carrier| (*carrier).to_owned()).collect());
+        let wrong = |what: &str| Err(what.to_owned());
+        assert_eq!(judged(by(&["a"]), &[]), Ok(()));
+        assert_eq!(judged(Action::Deny, &["+46", "+47"]), Ok(()));
+        assert_eq!(judged(by(&[]), &[]), wrong("sends by no carrier"));
+        assert_eq!(judged(by(&["a", "b", "c"]), &[]), wrong("there is no carrier b"));
+        let prefix = wrong("a prefix is a plus sign and 1 to 15 digits, the first not zero");
+        assert_eq!(judged(Action::Deny, &["+46", "47"]), prefix);
+    }
+
+    #[test]
+    fn a_token_of_the_report_is_long_enough_not_to_be_guessed() {
+        let judges = Judges { provider: |_| Ok(()), report: |report| Err(report.certificate.clone()) };
+        let told = |length: usize| {
+            let token = Secret::new("t".repeat(length));
+            report(&Report { token, certificate: "judged".to_owned(), key: "k".into() }, &judges)
+        };
+        assert_eq!(told(MIN_REPORT_TOKEN - 1), Err("the token is shorter than 16 characters".to_owned()));
+        assert_eq!(told(MIN_REPORT_TOKEN), Err("judged".to_owned()), "it is the certificate's turn");
     }
 
     #[test]

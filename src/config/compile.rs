@@ -166,7 +166,7 @@ pub fn compile(previous: Option<&GatewayConfig>, mut input: Input<'_>, judges: &
 fn sound(previous: &GatewayConfig, judges: &Judges) -> GatewayConfig {
     let mut sound = previous.clone();
     sound.hooks.retain(|_, hook| check::hook(hook).is_ok());
-    sound.providers.retain(|name, provider| name != ABSENT && (judges.provider)(provider).is_ok());
+    sound.providers.retain(|_, provider| (judges.provider)(provider).is_ok());
     sound
 }
 
@@ -937,6 +937,89 @@ mod tests {
         world.policies.insert("p".into(), Some(one_each(&others)));
         let moved = world.compile(Some(&full.config));
         assert_eq!((moved.problems.len(), moved.config.providers.len()), (0, MAX_CARRIERS));
+    }
+
+    #[test]
+    fn a_hook_takes_the_room_that_it_needs_and_no_more() {
+        let mut world = World::good();
+        world.hooks = (0..MAX_HOOKS + 7).map(|number| (format!("h{number:03}"), Ok(hook()))).collect();
+        let compiled = world.compile(None);
+        assert_eq!(compiled.config.hooks.len(), MAX_HOOKS);
+        assert_eq!(told(&compiled), [(At::Gateway(About::TooManyHooks), "ns/gw", false)]);
+        let message = &compiled.problems[0].message;
+        assert!(message.contains("Not served: h256, h257, h258, h259, h260 and 2 more. "), "{message}");
+    }
+
+    #[test]
+    fn five_names_are_told_and_of_more_how_many_they_are() {
+        let of = |count: u32| listed(&(1..=count).map(|name| name.to_string()).collect());
+        assert_eq!([of(1), of(4), of(5), of(6)], ["1", "1, 2, 3, 4", "1, 2, 3, 4, 5", "1, 2, 3, 4, 5 and 1 more"]);
+    }
+
+    #[test]
+    fn a_carrier_that_no_gateway_takes_any_more_is_nothing_to_fall_back_to() {
+        let mut world = World::good();
+        let mut before = world.compile(None).config;
+        before.providers.insert("a".into(), provider("https://refused.example"));
+        world.providers.insert("a".into(), Err("Secret is gone".into()));
+        let compiled = world.compile(Some(&before));
+        assert_eq!(faults(&compiled), []);
+        assert_eq!(compiled.config.rules[0].action, Action::Send(vec!["b".into()]));
+        assert_eq!(told(&compiled), [(At::Policy, "p", false)]);
+    }
+
+    #[test]
+    fn rules_whose_policy_is_gone_send_by_the_carriers_that_are_there_or_were() {
+        let mut world = World::good();
+        world.policies.insert("p".into(), Some(policy(100, &["a", "b", "c"])));
+        world.providers.insert("c".into(), Ok(provider("https://c.example")));
+        let mut before = world.compile(None).config;
+        world.policies.insert("p".into(), None);
+        world.providers.remove("a");
+        world.providers.remove("c");
+        // the one is still in the configuration that serves, the other never was
+        before.providers.remove("c");
+        before.providers.remove("b");
+        let compiled = world.compile(Some(&before));
+        assert_eq!(compiled.config.rules[0].action, Action::Send(vec!["a".into(), "b".into()]));
+        assert_eq!(compiled.config.providers.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(faults(&compiled), []);
+    }
+
+    #[test]
+    fn a_rule_that_names_no_carrier_fails_alone() {
+        let mut world = World::good();
+        world.policies.insert("p".into(), Some(policy(100, &[])));
+        let compiled = world.compile(None);
+        assert_eq!(compiled.config.rules[0].action, Action::Send(vec![ABSENT.into()]));
+        assert_eq!((told(&compiled), faults(&compiled)), (vec![(At::Policy, "p", false)], vec![]));
+    }
+
+    #[test]
+    fn what_a_rule_says_is_compiled_whole() {
+        let mut world = World::good();
+        let matches =
+            json!({"countries": ["SE"], "prefixes": ["+46"], "channels": ["SMS"], "requestTypes": ["AccountUnlock"]});
+        let rules = json!({"priority": 7, "rules": [
+            {"name": "all", "critical": true, "match": matches, "send": {"providers": [{"name": "a"}]}},
+            {"name": "said", "critical": false, "deny": {}},
+            {"name": "rest", "deny": {}},
+        ]});
+        world.policies.insert("p".into(), Some(serde_json::from_value(rules).unwrap()));
+        let rules = world.compile(None).config.rules;
+        assert_eq!(serde_json::to_value(&rules[0].matches).unwrap(), matches);
+        assert_eq!(rules.iter().map(|rule| rule.critical).collect::<Vec<_>>(), [true, false, false]);
+        assert!(rules.iter().all(|rule| (rule.policy.as_str(), rule.priority) == ("p", Some(7))));
+        let actions = rules.iter().map(|rule| rule.action.clone()).collect::<Vec<_>>();
+        assert_eq!(actions, [Action::Send(vec!["a".into()]), Action::Deny, Action::Deny]);
+    }
+
+    #[test]
+    fn as_many_policies_as_a_gateway_takes_are_compiled() {
+        let mut world = World::good();
+        world.policies = (0..MAX_POLICIES).map(|n| (format!("p{n}"), Some(policy(1, &["a"])))).collect();
+        let compiled = world.compile(None);
+        assert_eq!((compiled.problems.len(), compiled.config.rules.len()), (0, MAX_POLICIES));
     }
 
     #[test]

@@ -177,6 +177,7 @@ fn decompress(version: u32, text: &str) -> Result<Vec<u8>, EnvelopeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{document::Rule, report::MAX_RULES};
 
     const V1: &[u8] = include_bytes!("testdata/document.v1.json");
 
@@ -199,6 +200,25 @@ mod tests {
         let written: serde_json::Value = serde_json::to_value(document()).unwrap();
         let golden: serde_json::Value = serde_json::from_slice(V1).unwrap();
         assert_eq!(written, golden, "the shape of version 1 changed: a gateway of another release would misread it");
+    }
+
+    #[test]
+    fn what_an_older_release_did_not_write_is_read_as_it_meant_it() {
+        let mut older: serde_json::Value = serde_json::from_slice(V1).unwrap();
+        older.as_object_mut().unwrap().remove("replicas");
+        let read: GatewayConfig = serde_json::from_value(older).unwrap();
+        assert_eq!(read.replicas, 1, "it probes for itself");
+    }
+
+    #[test]
+    fn which_secret_okta_has_is_written_unless_it_is_the_declared_one() {
+        for pinned in [0, 1, 2] {
+            let mut config = document();
+            config.hooks.get_mut("main").unwrap().pinned = pinned;
+            let written = serde_json::to_value(&config).unwrap();
+            assert_eq!(written["hooks"]["main"].get("pinned").is_some(), pinned > 0);
+            assert_eq!(open(&seal(&[(1, written.to_string())]).unwrap()), Ok(config));
+        }
     }
 
     #[test]
@@ -258,6 +278,47 @@ mod tests {
         assert!(matches!(seal(&[(1, &noise)]), Err(EnvelopeError::TooLarge { size }) if size > MAX_SEALED));
         assert_eq!(open(&vec![b' '; MAX_SEALED + 1]), Err(EnvelopeError::TooLarge { size: MAX_SEALED + 1 }));
         assert_eq!(seal(&[(1, vec![0; MAX_DOCUMENT + 1])]), Err(EnvelopeError::DocumentTooLarge { version: 1 }));
+    }
+
+    #[test]
+    fn what_is_as_large_as_it_may_be_is_written_and_read() {
+        let mut padded = seal(&[(1, V1)]).unwrap();
+        padded.resize(MAX_SEALED, b' ');
+        assert_eq!(open(&padded), Ok(document()));
+        let mut longest = V1.to_vec();
+        longest.resize(MAX_DOCUMENT, b' ');
+        assert_eq!(open(&seal(&[(1, &longest)]).unwrap()), Ok(document()));
+        let versions = |count: u32| (1..=count).map(|version| (version, V1)).collect::<Vec<_>>();
+        assert_eq!(open(&seal(&versions(8)).unwrap()), Ok(document()));
+        assert_eq!(seal(&versions(9)), Err(EnvelopeError::TooManyVersions { found: 9 }));
+    }
+
+    #[test]
+    fn an_envelope_that_just_fits_is_written() {
+        // what cannot be compressed takes the same room whatever it is, so one document can be made to measure
+        let digest = |n: u32| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &n.to_be_bytes());
+        let noise: Vec<u8> = (0..30_000).flat_map(|n| digest(n).as_ref().to_vec()).collect();
+        let room = STANDARD.encode(vec![0; 3]).len();
+        let sized = |length: usize| seal(&[(1, &noise[..length])]).map(|sealed| sealed.len());
+        let mut fitting = MAX_SEALED * 3 / 4 - 1_024;
+        fitting += (MAX_SEALED - sized(fitting).unwrap()) / room * 3;
+        assert_eq!(sized(fitting), Ok(MAX_SEALED));
+    }
+
+    #[test]
+    fn the_rules_of_as_many_policies_as_a_gateway_takes_fit() {
+        let mut config = document();
+        let (policy, priority) = (format!("{:p<253}", ""), Some(i32::MAX));
+        let rules = (0..MAX_RULES).map(|n| Rule {
+            policy: policy.clone(),
+            name: format!("{n:0253}"),
+            priority,
+            ..config.rules[0].clone()
+        });
+        config.rules = rules.collect();
+        let sealed = seal(&[(1, serde_json::to_vec(&config).unwrap())]).unwrap();
+        assert!(sealed.len() < 1024 * 1024, "a Secret takes no more");
+        assert_eq!(open(&sealed), Ok(config));
     }
 
     #[test]

@@ -164,6 +164,7 @@ mod tests {
         for wrong in ["", "hsw1", "hsw1.1.a.b", &format!("{marker}.x"), &marker.replace("hsw1", "hsw2")] {
             assert_eq!(key.verify("main", wrong, NOW), None, "{wrong}");
         }
+        assert_eq!(format!("{key:?}"), "[secret]");
     }
 
     #[test]

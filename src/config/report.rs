@@ -456,6 +456,12 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_for_the_rules_of_all_policies_and_for_the_longest_of_names() {
+        assert_eq!(MAX_RULES, crate::config::compile::MAX_POLICIES * 256);
+        assert_eq!(MAX_NAME, format!("{0}/{0}", "n".repeat(253)).len());
+    }
+
+    #[test]
     fn more_than_the_bounds_allow_is_not_read() {
         let entries = |count: usize| (0..count).map(|n| (n.to_string(), json!({}))).collect::<serde_json::Map<_, _>>();
         let countries = |count: usize| json!({"a": {"failingCountries": vec!["SE"; count]}});
@@ -473,12 +479,18 @@ mod tests {
             ("carriers", of("codes", MAX_CODES), of("codes", MAX_CODES + 1)),
             ("hooks", answers(32), answers(33)),
             ("replica", json!("x".repeat(MAX_NAME)), json!("x".repeat(MAX_NAME + 1))),
+            ("faults", json!(["x".repeat(MAX_NAME)]), json!(["x".repeat(MAX_NAME + 1)])),
+            ("hooks", json!({"x".repeat(MAX_NAME): {}}), json!({"x".repeat(MAX_NAME + 1): {}})),
         ] {
             let read = |value| ReplicaReport::read(json!({ field: value }).to_string().as_bytes());
             assert!(read(fits).is_ok(), "{field}");
             assert!(matches!(read(too_much), Err(UnreadableReport::Shape { .. })), "{field}");
         }
-        assert_eq!(ReplicaReport::read(&vec![b' '; MAX_REPORT + 1]), Err(UnreadableReport::TooLarge));
+        let mut largest = b"{}".to_vec();
+        largest.resize(MAX_REPORT, b' ');
+        assert_eq!(ReplicaReport::read(&largest), Ok(ReplicaReport::default()));
+        largest.push(b' ');
+        assert_eq!(ReplicaReport::read(&largest), Err(UnreadableReport::TooLarge));
     }
 
     #[test]

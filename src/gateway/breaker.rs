@@ -139,7 +139,7 @@ impl Breaker {
                 window.add(worked, now);
                 *in_a_row = if worked { 0 } else { in_a_row.saturating_add(1) };
                 let in_a_row = *in_a_row;
-                if !worked && (in_a_row >= CONSECUTIVE || window.mostly_failed(now)) {
+                if !worked && (in_a_row >= CONSECUTIVE || window.mostly_failed()) {
                     self.enter(State::Open { until: now + OPEN, in_a_row });
                 }
             }
@@ -160,7 +160,7 @@ impl Breaker {
         // while a message is the trial, it is the better one: a carrier can answer probes and no message
         let waits_for_a_trial = self.wait(now).is_none() && !matches!(self.state, State::Closed { .. });
         if waits_for_a_trial || self.tripped {
-            self.enter(State::Closed { in_a_row: CONSECUTIVE - 1, window: Window::default() });
+            self.enter(State::Closed { in_a_row: CONSECUTIVE, window: Window::default() });
         }
         if self.wait(now).is_none() {
             self.outage = None;
@@ -249,9 +249,9 @@ impl Window {
         *count = count.saturating_add(1);
     }
 
-    fn mostly_failed(&self, now: Instant) -> bool {
-        let recent = self.slices.iter().filter(|slice| now.saturating_duration_since(slice.since) < WINDOW);
-        let (worked, failed) = recent.fold((0_u64, 0_u64), |(worked, failed), slice| {
+    /// By the time of the latest result, with which those that were too old went.
+    fn mostly_failed(&self) -> bool {
+        let (worked, failed) = self.slices.iter().fold((0_u64, 0_u64), |(worked, failed), slice| {
             (worked + u64::from(slice.worked), failed + u64::from(slice.failed))
         });
         worked + failed >= u64::from(SAMPLE) && failed >= worked
@@ -460,6 +460,17 @@ mod tests {
         breaker
     }
 
+    /// One that is open because half of what is tried fails.
+    fn half_works(now: Instant) -> Breaker {
+        let mut breaker = Breaker::default();
+        for n in 0..SAMPLE {
+            let permit = breaker.admit(now).unwrap();
+            breaker.record(permit, n % 2 == 0, now);
+        }
+        assert_eq!(breaker.state(now), BreakerState::Open);
+        breaker
+    }
+
     #[test]
     fn a_passed_probe_is_the_trial_of_a_breaker_without_traffic_and_one_failure_opens_it_again() {
         let (mut breaker, begun) = (Breaker::default(), Instant::now());
@@ -514,6 +525,24 @@ mod tests {
     }
 
     #[test]
+    fn results_count_for_ten_seconds_and_are_counted_in_slices_of_one() {
+        let (now, slice) = (Instant::now(), WINDOW / SLICES);
+        let almost = |time: Duration| now + time.saturating_sub(Duration::from_millis(1));
+        let mut window = Window::default();
+        let mut add = |times: u32, worked: bool, at: Instant| {
+            for _ in 0..times {
+                window.add(worked, at);
+            }
+            (window.slices.len(), window.mostly_failed())
+        };
+        assert_eq!(add(SAMPLE + 10, true, now), (1, false));
+        assert_eq!(add(1, false, almost(slice)), (1, false));
+        assert_eq!(add(SAMPLE - 2, false, now + slice), (2, false));
+        assert_eq!(add(1, false, almost(WINDOW)), (3, false), "more of them worked");
+        assert_eq!(add(1, false, now + WINDOW), (2, true), "those are too old now");
+    }
+
+    #[test]
     fn when_it_half_opens_one_attempt_is_the_trial_and_decides() {
         let now = Instant::now();
         for (worked, state) in [(true, BreakerState::Closed), (false, BreakerState::Open)] {
@@ -537,6 +566,18 @@ mod tests {
         assert_eq!(breaker.state(now + 2 * OPEN), BreakerState::HalfOpen, "the lost one no longer decides");
         breaker.record(second, true, now + 2 * OPEN);
         assert_eq!(breaker.state(now + 2 * OPEN), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_trial_that_was_forced_and_took_its_time_makes_way_for_another() {
+        let now = Instant::now();
+        let mut breaker = half_works(now);
+        let lost = breaker.force(now).unwrap();
+        let second = breaker.force(now + OPEN).unwrap();
+        breaker.record(lost, true, now + OPEN);
+        assert_eq!(breaker.state(now + OPEN), BreakerState::HalfOpen, "the lost one no longer decides");
+        breaker.record(second, true, now + OPEN);
+        assert_eq!(breaker.state(now + OPEN), BreakerState::Closed);
     }
 
     #[test]
@@ -586,12 +627,7 @@ mod tests {
             assert!(breaker.force(now + SECOND).is_ok(), "the next trial, without waiting");
             assert!(breaker.force(now + SECOND).is_err());
         }
-        let mut half = Breaker::default();
-        for n in 0..SAMPLE {
-            let permit = half.admit(now).unwrap();
-            half.record(permit, n % 2 == 0, now);
-        }
-        assert_eq!(half.state(now), BreakerState::Open);
+        let mut half = half_works(now);
         let permits: Vec<Permit> = (0..40).map(|_| half.force(now).unwrap()).collect();
         half.record(permits[7], true, now);
         assert_eq!(half.state(now), BreakerState::Closed);
@@ -674,6 +710,62 @@ mod tests {
         breaker.record(trial, false, now);
         breaker.relieve(now + SECOND);
         assert_eq!(breaker.state(now + SECOND), BreakerState::Open);
+    }
+
+    #[test]
+    fn refusals_of_a_part_count_whatever_became_of_the_other_parts_before() {
+        let (now, route) = (Instant::now(), to(None));
+        let mut breakers = Breakers::default();
+        let mut attempt = |outcome: &Outcome, at: Instant| {
+            let passage = breakers.admit(&route, at).unwrap();
+            breakers.record(passage, outcome, at);
+            breakers.wait(&route, at)
+        };
+        for n in 1..=CONSECUTIVE {
+            assert_eq!(attempt(&refused(Class::MessageRejected), now).is_some(), n == CONSECUTIVE);
+        }
+        let later = now + OPEN;
+        assert_eq!(attempt(&accepted(), later), None, "the trial closes it");
+        for n in 1..=CONSECUTIVE {
+            let waits = attempt(&refused(Class::PermanentConfig(Scope::Sender)), later).is_some();
+            assert_eq!(waits, n == CONSECUTIVE, "{n} in a row");
+        }
+    }
+
+    #[test]
+    fn what_probes_find_shuts_and_opens_the_whole_carrier() {
+        let (now, route) = (Instant::now(), to(None));
+        let mut breakers = Breakers::default();
+        assert!(!breakers.is_shut(now));
+        breakers.trip(now);
+        assert!(breakers.is_shut(now) && breakers.clone().admit(&route, now).is_err());
+        let mut forced = breakers.clone();
+        assert_eq!(forced.wait_of_last(now), None);
+        let _trial = forced.force(&route, now).unwrap();
+        assert_eq!(forced.wait_of_last(now + SECOND), Some(ALMOST), "of the dead one trial at a time");
+        breakers.relieve(now);
+        assert!(!breakers.is_shut(now) && breakers.admit(&route, now).is_ok());
+    }
+
+    #[test]
+    fn as_many_parts_are_known_as_there_is_room_for_and_the_one_that_failed_longest_ago_goes() {
+        let (began, count) = (Instant::now(), u32::try_from(MAX_PARTS).unwrap());
+        let of = |n: u32| Route { sender: Some(format!("S{n}").into()), ..to(None) };
+        let part = |n: u32| Part::Sender(Channel::Sms, of(n).sender);
+        let mut breakers = Breakers::default();
+        let refuse = |breakers: &mut Breakers, n: u32, at: u32| {
+            let now = began + SECOND * at;
+            let passage = breakers.admit(&of(n), now).unwrap();
+            breakers.record(passage, &refused(Class::PermanentConfig(Scope::Sender)), now);
+            breakers.parts.len()
+        };
+        for n in 0..count {
+            assert_eq!(refuse(&mut breakers, n, n), n as usize + 1);
+        }
+        assert_eq!(refuse(&mut breakers, 0, count), MAX_PARTS, "a known one needs no room");
+        assert_eq!(refuse(&mut breakers, count, count), MAX_PARTS);
+        let known = [0, 1, 2, count].map(|n| breakers.parts.contains_key(&part(n)));
+        assert_eq!(known, [true, false, true, true]);
     }
 
     #[test]

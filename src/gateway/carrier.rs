@@ -428,7 +428,11 @@ mod tests {
     use crate::gateway::breaker::CONSECUTIVE;
 
     fn carrier() -> Carrier {
-        let config: GatewayConfig = serde_json::from_value(json!({
+        with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut document::Provider)) -> Carrier {
+        let mut config: GatewayConfig = serde_json::from_value(json!({
             "gateway": "ns/gw", "generation": 1, "replicas": 1,
             "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
             "onAmbiguous": "Continue", "allowedCidrs": [], "hooks": {}, "rules": [],
@@ -441,14 +445,79 @@ mod tests {
             }},
         }))
         .unwrap();
+        change(config.providers.get_mut("one").unwrap());
         Carrier::new("one", &config, &config.providers["one"], None).unwrap()
+    }
+
+    fn message() -> Message {
+        let (to, text) = ("+46701740605".parse().unwrap(), Secret::from("Your code is 1234"));
+        Message { id: "id".into(), channel: Channel::Sms, to, country: None, text, locale: None, ttl: None }
+    }
+
+    #[test]
+    fn a_carrier_is_of_use_while_it_works_and_has_a_sender_where_it_needs_one() {
+        let stance = |carrier: &Carrier| carrier.stance(Channel::Sms, None, true);
+        let carrier = carrier();
+        assert_eq!(stance(&carrier), Stance::Usable, "whoever is behind the contract chooses the sender");
+        for _ in 0..CONSECUTIVE {
+            let entry = carrier.enter(&carrier.route(&message(), None), Urgency::Ordinary).unwrap();
+            let message = message();
+            let sent = Err(SendError::Unclear { cause: "timeout" });
+            carrier.learn(entry, sent, &Private::new("1234", &message)).unwrap();
+        }
+        assert_eq!(stance(&carrier), Stance::Unusable, "its breaker is open");
+        let twilio = |countries: &[&str]| {
+            with(|settings| {
+                settings.carrier = document::Provider::absent().carrier;
+                let countries = countries.iter().map(|country| country.parse().unwrap()).collect();
+                settings.senders = vec![document::Sender { channel: Channel::Sms, countries, from: "ACME".into() }];
+            })
+        };
+        assert_eq!(stance(&twilio(&[])), Stance::Usable);
+        assert_eq!(stance(&twilio(&["SE"])), Stance::Unusable, "no sender fits");
+        assert_eq!(twilio(&["SE"]).stance(Channel::Sms, "SE".parse().ok(), true), Stance::Usable);
+        assert_eq!(twilio(&[]).stance(Channel::Voice, None, true), Stance::Unusable);
+    }
+
+    #[test]
+    fn a_country_that_refuses_many_people_counts_only_where_it_matters() {
+        let carrier = carrier();
+        for person in 0..CONSECUTIVE {
+            let message = Message { to: format!("+4670174060{person}").parse().unwrap(), ..message() };
+            let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
+            let body = br#"{"status":"refused","class":"permanent-config","scope":"country"}"#.to_vec();
+            let answer = net::Answer { status: 400, headers: http::HeaderMap::new(), body };
+            carrier.learn(entry, Ok(answer), &Private::new("1234", &message)).unwrap();
+        }
+        assert_eq!(carrier.stance(Channel::Sms, None, true), Stance::Refuses);
+        assert_eq!(carrier.stance(Channel::Sms, None, false), Stance::Usable);
+        assert_eq!(carrier.stance(Channel::Voice, None, true), Stance::Usable);
+    }
+
+    #[test]
+    fn probes_that_find_a_carrier_dead_open_its_breaker_and_probes_that_pass_close_it() {
+        let carrier = carrier();
+        let refusal = Refusal { class: Class::Transient, code: "timeout".to_owned(), retry_after_s: None };
+        let told = |probed: &Probed| {
+            carrier.tell(probed);
+            let report = carrier.report();
+            (report.probe, report.breaker, report.because, carrier.is_down())
+        };
+        let well = |state| (state, BreakerState::Closed, String::new(), false);
+        let dead = || (ProbeState::Down, BreakerState::Open, "timeout".to_owned(), true);
+        assert_eq!(told(&Probed::Up), well(ProbeState::Up));
+        for _ in 1..3 {
+            assert_eq!(told(&Probed::Down(refusal.clone())), well(ProbeState::Up), "one alone is not believed");
+        }
+        assert_eq!(told(&Probed::Down(refusal)), dead());
+        assert_eq!(told(&Probed::Unknown), dead());
+        assert_eq!(told(&Probed::Up), dead(), "one alone is not believed");
+        assert_eq!(told(&Probed::Up), well(ProbeState::Up));
     }
 
     #[test]
     fn what_waited_for_room_all_the_time_says_nothing_about_the_carrier_and_what_was_not_connected_to_does() {
-        let (to, text) = ("+46701740605".parse().unwrap(), Secret::from("Your code is 1234"));
-        let message =
-            Message { id: "id".into(), channel: Channel::Sms, to, country: None, text, locale: None, ttl: None };
+        let message = message();
         let private = Private::new("1234", &message);
         for (sent, breaker) in [
             (SendError::Full, BreakerState::Closed),

@@ -69,9 +69,9 @@ impl Refused {
     }
 
     /// So many people in a row are not one who tries again and again: whoever chooses a number can have that refused, and one
-    /// person can choose many.
+    /// person can choose many. Where so many were refused, the part is unwell.
     fn is_widespread(&self) -> bool {
-        self.is_unwell() && self.numbers.len() >= RECIPIENTS && self.people.len() >= RECIPIENTS
+        self.numbers.len() >= RECIPIENTS && self.people.len() >= RECIPIENTS
     }
 
     fn of(&mut self, recipient: Recipient) {
@@ -356,9 +356,11 @@ mod tests {
 
     #[test]
     fn nothing_is_known_at_the_start_and_an_unknown_carrier_is_tried() {
-        let health = CarrierHealth::new(&PROBE);
-        assert_eq!((health.state(), health.probe_age(Instant::now())), (ProbeState::Unknown, None));
-        assert!(health.serves(&to(Some(country("SE"))), Instant::now()));
+        let (mut health, now) = (CarrierHealth::new(&PROBE), Instant::now());
+        assert_eq!((health.state(), health.probe_age(now)), (ProbeState::Unknown, None));
+        assert!(health.serves(&to(Some(country("SE"))), now));
+        health.probed(&Probed::Up, now);
+        assert_eq!(health.probe_age(now + INTERVAL), Some(INTERVAL));
     }
 
     #[test]
@@ -520,6 +522,50 @@ mod tests {
             health.attempted(&accepted(), &route, now);
             assert!(health.serves(&route, now) && health.unwell(now).count() == 0);
         }
+    }
+
+    #[test]
+    fn a_part_refuses_many_when_it_refused_so_many_numbers_of_so_many_people_in_a_row_and_lately() {
+        let (now, part) = (Instant::now(), Part::Sender(Channel::Sms, Some("ACME".into())));
+        for (what, recipients, many) in [
+            ("as many people", &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)][..], true),
+            ("more people", &[(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6), (7, 7)], true),
+            ("too few people", &[(1, 1), (2, 2), (3, 3), (4, 4), (4, 4), (4, 4)], false),
+            ("one person with many numbers", &[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)], false),
+            ("many people with one number", &[(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6)], false),
+        ] {
+            let mut health = CarrierHealth::new(&PROBE);
+            assert!(!health.refuses_many(&part, now));
+            for &(number, person) in recipients {
+                let route = Route { recipient: Some(Recipient { number, person }), ..to(None) };
+                health.attempted(&refused(Class::PermanentConfig(Scope::Sender)), &route, now);
+            }
+            assert!(health.is_unwell(&part, now), "{what}");
+            assert_eq!(health.refuses_many(&part, now), many, "{what}");
+            assert!(!health.refuses_many(&part, now + MEMORY), "{what}, long ago");
+            let known = &health.refused[&part];
+            assert!(known.numbers.len() <= RECIPIENTS && known.people.len() <= RECIPIENTS, "{what}");
+            health.attempted(&accepted(), &to(None), now);
+            assert!(!health.refuses_many(&part, now), "{what}, and then one was taken");
+        }
+    }
+
+    #[test]
+    fn as_many_parts_are_remembered_as_there_is_room_for_and_the_one_refused_longest_ago_goes() {
+        let (began, count) = (Instant::now(), u32::try_from(MAX_PARTS).unwrap());
+        let of = |n: u32| Route { sender: Some(format!("S{n}").into()), ..to(None) };
+        let mut health = CarrierHealth::new(&PROBE);
+        let mut refuse = |n: u32, at: u32| {
+            let class = Class::PermanentConfig(Scope::Sender);
+            health.attempted(&refused(class), &of(n), began + Duration::from_secs(at.into()));
+            let known = |n: u32| health.refused.contains_key(&Part::Sender(Channel::Sms, of(n).sender));
+            (health.refused.len(), [0, 1, 2, count].map(known))
+        };
+        for n in 0..count {
+            assert_eq!(refuse(n, n).0, n as usize + 1);
+        }
+        assert_eq!(refuse(0, count), (MAX_PARTS, [true, true, true, false]), "a known one needs no room");
+        assert_eq!(refuse(count, count), (MAX_PARTS, [true, false, true, true]));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 pub mod breaker;
 pub mod budget;
+#[cfg(test)]
+mod calls_tests;
 pub mod candidate;
 pub mod carrier;
 pub mod clocked;

@@ -379,6 +379,99 @@ mod tests {
     }
 
     #[test]
+    fn a_person_is_told_by_the_id_or_the_login_that_okta_gives() {
+        for (profile, person) in [
+            (json!({"userId": "00u1", "login": "a@example.com"}), Some("00u1")),
+            (json!({"userId": 4711, "login": "a@example.com"}), Some("4711")),
+            (json!({"userId": " ", "login": " a@example.com "}), Some("a@example.com")),
+            (json!({"userId": 47.5, "login": "a@example.com"}), Some("a@example.com")),
+            (json!({"userId": -1, "login": ["odd"]}), None),
+            (json!({"userId": null}), None),
+            (json!("a@example.com"), None),
+            (json!(null), None),
+        ] {
+            let call = with("/data/userProfile", profile.clone()).unwrap();
+            assert_eq!(call.person.as_ref().map(|person| person.expose().as_str()), person, "{profile}");
+        }
+    }
+
+    #[test]
+    fn a_preview_is_known_by_where_its_path_ends_and_belongs_to_no_hook() {
+        let below = "https://acme.okta.com/api/internal/v1/inlineHooks";
+        for (source, is_preview, hook) in [
+            (format!("{below}/com.okta.telephony.provider/generatePreview"), true, None),
+            (format!("{below}/com.okta.telephony.provider/generatePreview/"), true, None),
+            ("generatePreview".to_owned(), true, None),
+            (format!("{below}/generatePreview/calz6"), false, Some("calz6")),
+            (format!("{below}/calz6"), false, Some("calz6")),
+            (format!("{below}/{}", "c".repeat(64)), false, Some(&*"c".repeat(64))),
+            (format!("{below}/{}", "c".repeat(65)), false, None),
+            (format!("{below}/cal-6"), false, None),
+            (format!("{below}/"), false, None),
+        ] {
+            let call = with("/source", json!(source)).unwrap();
+            assert_eq!((call.is_preview, call.okta_id.as_deref()), (is_preview, hook), "{source}");
+        }
+        let path = json!({"request": {"url": {"value": "/api/internal/v1/inlineHooks/x/generatePreview"}}});
+        assert!(with("/data/context", path).unwrap().is_preview);
+    }
+
+    #[test]
+    fn white_space_around_a_passcode_is_no_part_of_it_and_a_locale_is_a_tag_or_nothing() {
+        for (code, read) in [("11111", "11111"), (" 11111\n", "11111"), ("ab-12", "ab-12")] {
+            assert_eq!(with("/data/messageProfile/otpCode", json!(code)).unwrap().code.expose(), read);
+        }
+        let (longest, longer) = ("x".repeat(MAX_LOCALE), "x".repeat(MAX_LOCALE + 1));
+        for (locale, read) in [
+            ("sv", Some("sv")),
+            (" pt_BR ", Some("pt-BR")),
+            (&longest, Some(&*longest)),
+            (&longer, None),
+            ("sv se", None),
+            ("", None),
+        ] {
+            let call = with("/data/messageProfile/locale", json!(locale)).unwrap();
+            assert_eq!(call.locale.as_deref(), read, "{locale:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_for_reading_and_a_blank_one_is_none() {
+        for (channel, text, read) in [
+            ("SMS", "Your code is 11111", Some("Your code is 11111")),
+            ("SMS", " \n", None),
+            ("CALL", "Your code is 11111", None),
+            ("CALL", &"x".repeat(MAX_TEXT + 1), None),
+        ] {
+            let mut body = sample();
+            let profile = &mut body["data"]["messageProfile"];
+            (profile["deliveryChannel"], profile["msgTemplate"]) = (json!(channel), json!(text));
+            let call = Call::read(body.to_string().as_bytes()).unwrap();
+            assert_eq!(call.text.as_ref().map(|text| text.expose().as_str()), read, "{channel}");
+        }
+    }
+
+    #[test]
+    fn what_is_as_long_as_it_may_be_is_read() {
+        let long =
+            |field: &str, length: usize| with(&format!("/data/messageProfile/{field}"), json!("1".repeat(length)));
+        for (field, most, beyond) in [
+            ("msgTemplate", MAX_TEXT, Unreadable::Text),
+            ("phoneNumber", MAX_NUMBER, Unreadable::Number),
+            ("otpCode", MAX_CODE, Unreadable::Code),
+        ] {
+            assert!(long(field, most).is_ok(), "{field}");
+            assert_eq!(long(field, most + 1).unwrap_err().reason, beyond, "{field}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted_by_the_reason_that_the_docs_list() {
+        let labels = [Unreadable::Shape, Unreadable::Number, Unreadable::Code, Unreadable::Channel, Unreadable::Text];
+        assert_eq!(labels.map(Unreadable::label), ["shape", "number", "code", "channel", "text"]);
+    }
+
+    #[test]
     fn every_known_spelling_of_the_channel_is_understood() {
         for (spelling, expected) in [
             ("SMS", Some(Channel::Sms)),
@@ -405,6 +498,8 @@ mod tests {
             ("phoneNumber", json!(["+46701740605"]), Unreadable::Number),
             ("otpCode", json!(null), Unreadable::Code),
             ("otpCode", json!("1\n2"), Unreadable::Code),
+            ("otpCode", json!(1234.5), Unreadable::Code),
+            ("otpCode", json!(-1234), Unreadable::Code),
             ("msgTemplate", json!("x".repeat(1_601)), Unreadable::Text),
         ] {
             assert_eq!(with(&format!("{profile}{field}"), value).unwrap_err().reason, reason, "{field}");

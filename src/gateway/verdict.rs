@@ -264,10 +264,30 @@ mod tests {
             (refused(Class::Unknown), false),
         ] {
             let mut attempts = Attempts::default();
+            assert!(!attempts.may_have_left() && !attempts.is_ambiguous());
             attempts.take("one", &outcome, OnAmbiguous::Continue);
             assert_eq!(attempts.may_have_left(), may_have_left, "{outcome:?}");
+            assert_eq!(attempts.is_ambiguous(), outcome == AMBIGUOUS, "{outcome:?}");
             attempts.take("two", &refused(Class::Transient), OnAmbiguous::Continue);
             assert_eq!(attempts.may_have_left(), may_have_left, "{outcome:?}, whatever comes after it");
+        }
+    }
+
+    #[test]
+    fn every_answer_tells_how_many_attempts_there_were_and_a_failed_one_its_last_code() {
+        for (outcomes, metadata) in [
+            (vec![ACCEPTED()], "attempts=1"),
+            (vec![refused(Class::Transient), ACCEPTED()], "attempts=2"),
+            (vec![AMBIGUOUS, refused(Class::Transient)], "attempts=2"),
+            (vec![refused(Class::FraudBlocked)], "attempts=1"),
+            (vec![refused(Class::Transient), refused(Class::Unknown)], "attempts=2;code=c"),
+            (vec![], "attempts=0"),
+        ] {
+            let mut attempts = Attempts::default();
+            for outcome in &outcomes {
+                attempts.take("one", outcome, OnAmbiguous::Continue);
+            }
+            assert_eq!(attempts.answer().metadata.as_deref(), Some(metadata), "{outcomes:?}");
         }
     }
 

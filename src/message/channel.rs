@@ -52,3 +52,24 @@ impl RequestType {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flow_that_okta_has_documented_is_known_and_no_other() {
+        for (value, flow) in [
+            ("com.okta.user.telephony.pre-enrollment", Some(RequestType::PreEnrollment)),
+            ("com.okta.user.telephony.mfa-verification", Some(RequestType::MfaVerification)),
+            ("com.okta.user.telephony.account-unlock", Some(RequestType::AccountUnlock)),
+            ("com.okta.user.telephony.password-reset", Some(RequestType::PasswordReset)),
+            (" com.okta.user.telephony.MFA-verification ", Some(RequestType::MfaVerification)),
+            ("com.okta.user.telephony.new", None),
+            ("mfa-verification", None),
+            ("", None),
+        ] {
+            assert_eq!(RequestType::from_okta(value), flow, "{value}");
+        }
+    }
+}

@@ -86,4 +86,10 @@ mod tests {
             assert_eq!(text.parse::<CountryCode>(), Err(InvalidCountry), "{text:?}");
         }
     }
+
+    #[test]
+    fn a_schema_says_what_a_country_is_in_its_place_because_kubernetes_follows_no_reference() {
+        let schema = schemars::schema_for!(Vec<CountryCode>);
+        assert_eq!(schema.get("items").unwrap()["pattern"], "^[A-Z]{2}$");
+    }
 }

@@ -56,11 +56,30 @@ impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
     fn a_secret_does_not_show_in_debug_output() {
         let shown = format!("{:?}", Some(Secret::from("hunter2")));
         assert_eq!(shown, "Some([secret])");
+    }
+
+    #[test]
+    fn a_secret_is_overwritten_when_it_goes() {
+        struct Memory<'a>(&'a Cell<bool>);
+
+        impl Zeroize for Memory<'_> {
+            fn zeroize(&mut self) {
+                self.0.set(true);
+            }
+        }
+
+        let is_overwritten = Cell::new(false);
+        let secret = Secret::new(Memory(&is_overwritten));
+        assert!(!is_overwritten.get());
+        drop(secret);
+        assert!(is_overwritten.get());
     }
 }

@@ -41,11 +41,10 @@ pub(super) fn after_sending(error: &hyper::Error) -> SendError {
         || chain(error).any(|cause| {
             cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
         });
-    let is_garbage = error.is_parse() || error.is_parse_status();
     SendError::Unclear {
         cause: if is_late {
             "timeout"
-        } else if is_garbage {
+        } else if error.is_parse() {
             "garbage"
         } else {
             "reset"

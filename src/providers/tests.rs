@@ -49,6 +49,47 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![object, vec(any::<u8>(), 0..200)]
 }
 
+#[test]
+fn a_whole_number_may_be_a_text_and_what_makes_no_sense_in_its_place_is_absent() {
+    for (written, text, number) in [
+        (r#"" 21211 ""#, Some("21211"), Some(21_211)),
+        ("21211", Some("21211"), Some(21_211)),
+        ("-1", Some("-1"), None),
+        ("18446744073709551615", Some("18446744073709551615"), None),
+        ("4294967296", Some("4294967296"), None),
+        ("212.11", None, None),
+        ("1e3", None, None),
+        (r#""busy""#, Some("busy"), None),
+        ("null", None, None),
+        ("true", None, None),
+        ("[21211]", None, None),
+    ] {
+        let body = format!(r#"{{"code": {written}}}"#).into_bytes();
+        let answer = CarrierAnswer { status: 400, retry_after: None, body };
+        let fields = answer.fields().unwrap();
+        assert_eq!((fields.text("code").as_deref(), fields.number("code")), (text, number), "{written}");
+    }
+}
+
+#[test]
+fn a_pause_is_asked_for_in_seconds_where_pausing_helps_and_is_no_longer_than_a_day() {
+    for (asked, seconds) in [
+        ("1", Some(1)),
+        (" 120 ", Some(120)),
+        ("86400", Some(86_400)),
+        ("86401", Some(86_400)),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+    ] {
+        let answer = CarrierAnswer { status: 503, retry_after: Some(asked.to_owned()), body: Vec::new() };
+        for (class, helps) in [(Class::Throttled, true), (Class::Transient, true), (Class::Unknown, false)] {
+            let refusal = answer.refusal(class, "c".to_owned());
+            assert_eq!(refusal.retry_after_s, seconds.filter(|_| helps), "{asked} {class:?}");
+        }
+    }
+}
+
 fn is_presentable(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }

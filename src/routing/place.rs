@@ -368,6 +368,27 @@ mod tests {
     }
 
     #[test]
+    fn a_number_with_an_extension_is_told_from_what_is_no_number() {
+        for extension in
+            [" ext. 12", ";ext=12", " x12", "x 12", " extn:12", ",,12#", " #12", " extension 12", "EXT12", ";12"]
+        {
+            assert_eq!(placed(&format!("+46701740605{extension}"), None), Err(Unplaceable::Extension), "{extension}");
+        }
+        for rest in [" ext", "x", "#", ";", " or +46701740606", "ext12a", "e12"] {
+            assert_eq!(placed(&format!("+46701740605{rest}"), None), Err(Unplaceable::NotANumber), "{rest}");
+        }
+    }
+
+    #[test]
+    fn the_national_number_is_what_is_left_without_the_calling_code() {
+        for (number, national) in
+            [("+46701740605", "701740605"), ("+14155552671", "4155552671"), ("+881612345678", "612345678")]
+        {
+            assert_eq!(place(number, None).unwrap().national(), national);
+        }
+    }
+
+    #[test]
     fn a_national_number_needs_a_region_with_a_numbering_plan() {
         assert_eq!(placed("9876543210", None), Err(Unplaceable::NoRegion));
         assert_eq!(placed("9876543210", Some("XX")), Err(Unplaceable::NoRegion));
@@ -386,6 +407,28 @@ mod tests {
         }
         let international = placed("+1 987 654 3210", Some("US")).map(|(number, _)| number);
         assert_eq!(international, Ok("+19876543210".into()), "with a plus sign it is what it says");
+    }
+
+    #[test]
+    fn of_two_numbers_that_could_be_meant_none_is_taken_unless_parentheses_say_which() {
+        for (raw, region, meant) in [
+            ("+43 0 100234", None, Err(Unplaceable::Uncertain)),
+            ("+43 (0) 100234", None, Ok("+43100234")),
+            ("+93 0 10023456", None, Ok("+93010023456")),
+            ("+93 (0) 10023456", None, Err(Unplaceable::NotANumber)),
+            ("0 100234", Some("AT"), Err(Unplaceable::Uncertain)),
+            ("(0) 100234", Some("AT"), Err(Unplaceable::Unfamiliar)),
+        ] {
+            let meant = meant.map(str::to_owned);
+            assert_eq!(placed(raw, region).map(|(number, _)| number), meant, "{raw}");
+        }
+    }
+
+    #[test]
+    fn as_much_text_is_looked_at_as_a_number_with_every_separator_needs() {
+        let padded = |length: usize| format!("{:>length$}", "+46701740605");
+        assert!(placed(&padded(MAX_RAW), None).is_ok());
+        assert_eq!(placed(&padded(MAX_RAW + 1), None), Err(Unplaceable::NotANumber));
     }
 
     proptest! {

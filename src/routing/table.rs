@@ -164,6 +164,7 @@ mod tests {
             rule("rest", Match::default(), send("e")),
         ];
         let table = Table::new(rules.into());
+        assert_eq!((table.rules().len(), table.rules()[3].name.as_str()), (6, "pagers"));
         let number = "+46701234567".parse().unwrap();
         let decision = table.decide(&facts(&number));
         assert_eq!(decision.rule, Some(RuleRef { policy: "default", name: "sweden" }));

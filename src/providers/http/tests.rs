@@ -140,6 +140,25 @@ fn answers_mean_what_the_contract_says() {
 }
 
 #[test]
+fn a_refusals_class_is_the_services_own_word_whatever_the_status() {
+    for (class, expected) in [
+        ("permanent-destination", Class::PermanentDestination),
+        ("unreachable-here", Class::UnreachableHere),
+        ("permanent-config", Class::PermanentConfig(Scope::Account)),
+        ("throttled", Class::Throttled),
+        ("transient", Class::Transient),
+        ("fraud-blocked", Class::FraudBlocked),
+        ("message-rejected", Class::MessageRejected),
+        ("unknown", Class::Unknown),
+    ] {
+        for status in [200, 400, 403, 429, 503] {
+            let body = format!(r#"{{"status":"refused","class":"{class}","code":"c"}}"#);
+            assert_eq!(carrier().outcome(&answer(status, &body)), refused(expected, "c"), "{class} {status}");
+        }
+    }
+}
+
+#[test]
 fn what_the_contract_does_not_say_is_read_with_care() {
     let garbage = Outcome::Ambiguous { cause: "garbage" };
     let long = format!(r#"{{"status":"refused","class":"throttled","code":"{}"}}"#, "9".repeat(65));

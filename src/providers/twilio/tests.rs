@@ -149,10 +149,12 @@ fn a_call_says_the_escaped_text_inline() {
 #[test]
 fn a_text_longer_than_twilio_takes_is_refused_without_a_call() {
     let too_long = Refusal { class: Class::MessageTooLong, code: "too-long".into(), retry_after_s: None };
+    let around = voice::twiml("").len();
     for (channel, text, fits) in [
         (Channel::Sms, "ö".repeat(1_600), true),
         (Channel::Sms, "ö".repeat(1_601), false),
-        (Channel::Voice, "1".repeat(3_900), true),
+        (Channel::Voice, "1".repeat(4_000 - around), true),
+        (Channel::Voice, "1".repeat(4_001 - around), false),
         (Channel::Voice, "&".repeat(1_000), false),
     ] {
         let mut message = message(channel, "+14155552671", Some("US"));
@@ -173,7 +175,9 @@ fn a_configuration_that_could_never_send_is_refused() {
     let make = |sid: &str, token: &str, url: &str, senders: &[Sender]| made(sid, None, token, url, senders).err();
     let voice = Sender { channel: Channel::Voice, countries: Vec::new(), from: SERVICE.into() };
     let url = "https://api.twilio.com";
-    assert_eq!(make("AC../Accounts/x", "t", url, &[]), Some(InvalidProvider::AccountSid));
+    for sid in ["", "AC", "AC../Accounts/x", &SID[1..], &SID[..33], &format!("{SID}0"), &SID.replace('0', "x"), KEY] {
+        assert_eq!(make(sid, "t", url, &[]), Some(InvalidProvider::AccountSid), "{sid}");
+    }
     assert_eq!(make(SID, "two\nlines", url, &[]), Some(InvalidProvider::Credential));
     assert_eq!(make(SID, "", url, &[]), Some(InvalidProvider::Credential));
     assert!(matches!(make(SID, "t", "not a url", &[]), Some(InvalidProvider::Url(_))));
