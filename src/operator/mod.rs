@@ -13,6 +13,8 @@ pub mod context;
 #[cfg(test)]
 mod double;
 pub mod events;
+#[cfg(test)]
+mod fairness_tests;
 pub mod finalizer;
 #[cfg(test)]
 mod flow_tests;
@@ -37,6 +39,7 @@ mod priority_tests;
 pub mod probe;
 pub mod problem;
 pub mod provider;
+pub mod queue;
 pub mod references;
 #[cfg(test)]
 mod refusal_tests;
