@@ -720,7 +720,7 @@ impl Dial for Org {
         Ok(Arc::new(self.clone()))
     }
 
-    fn caller(&self, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
         Ok(Arc::new(self.clone()))
     }
 }

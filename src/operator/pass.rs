@@ -224,7 +224,8 @@ pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
     if stop.run_until_cancelled(ctx.caches.filled()).await.is_none() {
         return;
     }
-    let mut queue = Queue::begin(at_first(&ctx, index), SPREAD, Instant::now());
+    let mut queue = Queue::default();
+    queue.spread(at_first(&ctx, index), SPREAD, Instant::now());
     let mut passes = FuturesUnordered::new();
     loop {
         tokio::select! {

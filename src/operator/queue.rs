@@ -39,16 +39,15 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Begins with these, one after the other.
-    #[must_use]
-    pub fn begin(all: Vec<Target>, spread: Duration, now: Instant) -> Self {
-        let mut queue = Self::default();
+    /// These are to have a pass, one after the other, unless theirs is due already.
+    pub fn spread(&mut self, all: Vec<Target>, spread: Duration, now: Instant) {
         let mut at = now;
         for target in all {
-            queue.schedule(target, at, false);
-            at += spread;
+            if !self.stages.contains_key(&target) {
+                self.schedule(target, at, false);
+                at += spread;
+            }
         }
-        queue
     }
 
     fn schedule(&mut self, target: Target, at: Instant, urgent: bool) {
@@ -130,8 +129,11 @@ mod tests {
     #[test]
     fn a_pass_is_due_at_the_earlier_of_its_time_and_a_wake_up() {
         let now = Instant::now();
-        let mut queue = Queue::begin(vec![target("a"), target("b"), target("c")], SECOND, now);
-        assert_eq!((take(&mut queue, now), take(&mut queue, now)), (taken("a", false), None));
+        let mut queue = Queue::default();
+        queue.wake(target("a"), false, || false, now);
+        queue.spread(vec![target("a"), target("x"), target("b"), target("c")], SECOND, now);
+        let at_once = [take(&mut queue, now), take(&mut queue, now), take(&mut queue, now)];
+        assert_eq!(at_once, [taken("a", false), taken("x", false), None]);
         queue.wake(target("c"), true, || false, now);
         assert_eq!((take(&mut queue, now), take(&mut queue, now)), (taken("c", true), None));
         assert_eq!(queue.next_due(), Some(now + SECOND));
@@ -159,7 +161,8 @@ mod tests {
     #[tokio::test]
     async fn one_that_waits_is_hurried_when_it_becomes_urgent() {
         let now = Instant::now();
-        let mut queue = Queue::begin(vec![target("a")], SECOND, now);
+        let mut queue = Queue::default();
+        queue.spread(vec![target("a")], SECOND, now);
         let taken = queue.take(now).unwrap();
         queue.wake(target("a"), false, || true, now);
         taken.hurry.notified().await;
