@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    future::{Future, pending},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -82,14 +83,19 @@ impl Fair {
         Self(Arc::new(Mutex::new(Places { bounds, taken: 0, tenants: BTreeMap::new(), last: String::new() })))
     }
 
-    /// Waits for a place of `tenant` in the turn of `who`. Whoever stops waiting gives the turn up.
-    pub async fn enter(&self, tenant: &str, who: &str, lane: Lane) -> Place {
+    /// Lines up for a place of `tenant` in the turn of `who`, and waits for it. Whoever stops waiting gives the turn up.
+    pub fn enter(&self, tenant: &str, who: &str, lane: Lane) -> impl Future<Output = Place> + Send + use<> {
         let (given, place) = oneshot::channel();
         self.change(|places| places.line_up(tenant, who, lane, given));
-        match place.await {
-            Ok(place) => place,
-            // a turn is given, or waits for as long as this does
-            Err(_) => std::future::pending().await,
+        let fair = self.clone();
+        async move {
+            let place = place.await;
+            // who waits is kept for as long as somebody knows the places
+            drop(fair);
+            match place {
+                Ok(place) => place,
+                Err(_) => pending().await,
+            }
         }
     }
 
