@@ -202,8 +202,9 @@ const WAYS_OUT: [&[&str]; 9] = [
 ];
 
 /// Where connections are made all the same, and to what.
-const OWN_WAYS: [(&str, &str); 4] = [
+const OWN_WAYS: [(&str, &str); 5] = [
     ("net", "the guarded way out"),
+    ("operator/cluster", "the API server, whose address and certificates the cluster gives"),
     ("operator/gateway/poll", "gateways' own pods, whose certificate is known"),
     ("telemetry", "tests alone: to an endpoint that they opened"),
     ("gateway/report", "tests alone: to an endpoint that they opened"),

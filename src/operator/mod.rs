@@ -8,6 +8,7 @@ pub mod apply;
 pub mod backoff;
 pub mod cache;
 pub mod clock;
+pub mod cluster;
 pub mod conditions;
 pub mod context;
 #[cfg(test)]

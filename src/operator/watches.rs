@@ -29,7 +29,7 @@ const PAGE: u32 = 100;
 /// silently is noticed a little later. Watches that began together do not all end together.
 const LASTS: std::ops::RangeInclusive<u32> = 50..=60;
 
-/// How long a connection to the API server may be silent before it counts as broken; longer than a watch lasts. A list and the
+/// How long an answer of the API server may be silent before it counts as broken; longer than a watch lasts. A list and the
 /// beginning of a watch have no other bound.
 pub const SILENCE: Duration = Duration::from_secs(75);
 
