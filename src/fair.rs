@@ -279,7 +279,8 @@ mod tests {
         for _ in 0..100 {
             assert!(now(&fair, "a", Lane::Routine).is_none() && now(&fair, "b", Lane::Routine).is_none());
         }
-        let waiting: usize = fair.lock().tenants.values().flat_map(|t| t.routine.waiting.values()).map(VecDeque::len).sum();
+        let waiting: usize =
+            fair.lock().tenants.values().flat_map(|t| t.routine.waiting.values()).map(VecDeque::len).sum();
         assert!(waiting <= 2, "{waiting}");
         drop(held);
         assert!(now(&fair, "a", Lane::Routine).is_some());

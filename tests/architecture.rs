@@ -55,7 +55,19 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("okta", &["message", "net", "telemetry"]),
     (
         "operator",
-        &["message", "api", "config", "routing", "protection", "providers", "failover", "net", "telemetry", "okta", "fair"],
+        &[
+            "message",
+            "api",
+            "config",
+            "routing",
+            "protection",
+            "providers",
+            "failover",
+            "net",
+            "telemetry",
+            "okta",
+            "fair",
+        ],
     ),
     ("sandbox", &[]),
 ];

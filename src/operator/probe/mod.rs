@@ -36,12 +36,12 @@ use super::{
 use crate::{
     api::{HookSwitch, HookTarget, TelephonyHook},
     config::probe,
-    fair::{Bounds, Fair, Lane},
     failover::{
         machine::InOkta,
         refusals::Door,
         signal::{Sight, Signal, Source},
     },
+    fair::{Bounds, Fair, Lane},
     okta::{CallError, HookId, ObjectRef, limits::Priority},
 };
 
