@@ -40,7 +40,7 @@ const IO_CRATES: [&str; 11] = [
 const KUBE_TYPES: [&str; 6] = ["CustomResource", "CustomResourceExt", "KubeSchema", "Resource", "ResourceExt", "core"];
 
 /// Which modules of the crate a module may name. One that is not here may not exist.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("message", &[]),
     ("api", &["message"]),
     ("config", &["message", "api"]),
@@ -48,13 +48,26 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("providers", &["message", "config"]),
     ("protection", &["message", "config"]),
     ("failover", &["message"]),
-    ("net", &["message"]),
+    ("fair", &[]),
+    ("net", &["message", "fair"]),
     ("telemetry", &[]),
     ("gateway", &["message", "config", "routing", "protection", "providers", "net", "telemetry"]),
     ("okta", &["message", "net", "telemetry"]),
     (
         "operator",
-        &["message", "api", "config", "routing", "protection", "providers", "failover", "net", "telemetry", "okta"],
+        &[
+            "message",
+            "api",
+            "config",
+            "routing",
+            "protection",
+            "providers",
+            "failover",
+            "net",
+            "telemetry",
+            "okta",
+            "fair",
+        ],
     ),
     ("sandbox", &[]),
 ];
@@ -201,8 +214,9 @@ const WAYS_OUT: [&[&str]; 9] = [
 ];
 
 /// Where connections are made all the same, and to what.
-const OWN_WAYS: [(&str, &str); 4] = [
+const OWN_WAYS: [(&str, &str); 5] = [
     ("net", "the guarded way out"),
+    ("operator/cluster", "the API server, whose address and certificates the cluster gives"),
     ("operator/gateway/poll", "gateways' own pods, whose certificate is known"),
     ("telemetry", "tests alone: to an endpoint that they opened"),
     ("gateway/report", "tests alone: to an endpoint that they opened"),
@@ -245,6 +259,7 @@ arrow_tests! {
     providers_know_only_the_document_and_values: "providers";
     protection_knows_only_the_document_and_values: "protection";
     failover_knows_only_values: "failover";
+    fair_knows_nobody: "fair";
     net_knows_nobody_who_uses_it: "net";
     telemetry_knows_nobody: "telemetry";
     the_gateway_knows_neither_the_operator_nor_okta_nor_the_resources: "gateway";

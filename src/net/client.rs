@@ -11,7 +11,7 @@ use super::{
     exception::Exception,
     guard::Guard,
     policy::{NetError, Policy, is_excepted},
-    resolver::{Guarded, Lookup, System},
+    resolver::{Guarded, Lookup},
     roots,
 };
 
@@ -48,7 +48,7 @@ impl Client {
     /// # Errors
     /// [`NetError`] when the policy cannot be followed.
     pub fn new(policy: &Policy) -> Result<Self, NetError> {
-        Self::resolving_by(policy, &(Arc::new(System::new()) as Arc<dyn Lookup>))
+        Self::resolving_by(policy, &(Arc::new(policy.lookups.clone().unwrap_or_default()) as Arc<dyn Lookup>))
     }
 
     pub(super) fn resolving_by(policy: &Policy, lookup: &Arc<dyn Lookup>) -> Result<Self, NetError> {

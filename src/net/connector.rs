@@ -30,7 +30,7 @@ use super::{
     leave::Leave,
     policy::{NetError, Policy},
     pool::{Connection, Line, Origin, Place, Pool, Way},
-    resolver::{Lookup, System},
+    resolver::Lookup,
     roots,
     shared::{Turn, UNTOLD},
 };
@@ -126,7 +126,7 @@ impl Connector {
     /// # Errors
     /// [`NetError`] when the policy cannot be followed.
     pub fn new(policy: &Policy) -> Result<Self, NetError> {
-        Self::resolving_by(policy, Arc::new(System::new()))
+        Self::resolving_by(policy, Arc::new(policy.lookups.clone().unwrap_or_default()))
     }
 
     pub(super) fn resolving_by(policy: &Policy, lookup: Arc<dyn Lookup>) -> Result<Self, NetError> {

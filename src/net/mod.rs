@@ -1,6 +1,6 @@
 //! The one way out: every call to a carrier or to Okta leaves through here.
 //!
-//! Knows nobody but `message`'s secrets: it takes a plain request and gives a plain answer. What it adds is an address guard on every connection,
+//! Knows nobody but `message`'s secrets and the places that `fair` gives out: it takes a plain request and gives a plain answer. What it adds is an address guard on every connection,
 //! a deadline over the whole exchange, a cap on what is read, and a verdict on failures that tells "definitely not sent"
 //! from "unclear".
 //!
@@ -33,4 +33,5 @@ pub use exception::{Exception, InvalidException};
 pub use failure::SendError;
 pub use identity::{InvalidIdentity, server_identity};
 pub use policy::{NetError, Policy};
+pub use resolver::Lookups;
 pub use roots::ca_bundle;

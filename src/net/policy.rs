@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 use url::Url;
 
-use super::exception::Exception;
+use super::{exception::Exception, resolver::Lookups};
 
 /// How calls leave this process.
 #[derive(Clone, Default)]
@@ -24,6 +24,8 @@ pub struct Policy {
     pub extra_roots_pem: Option<String>,
     /// Every request makes a connection of its own: name, TCP and TLS are asked anew each time.
     pub keep_no_connection: bool,
+    /// Who looks names up, where that is shared with others.
+    pub lookups: Option<Lookups>,
 }
 
 impl Policy {
@@ -53,6 +55,7 @@ impl fmt::Debug for Policy {
             .field("proxy_exceptions", &self.proxy_exceptions)
             .field("extra_roots", &self.extra_roots_pem.is_some())
             .field("keep_no_connection", &self.keep_no_connection)
+            .field("lookups", &self.lookups)
             .finish()
     }
 }

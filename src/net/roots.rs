@@ -4,7 +4,10 @@
 //! of which (`/etc/ssl/certs/ca-certificates.crt`) is where the image from scratch carries its bundle. A bundle in a file
 //! rather than in the binary lets a platform team mount its own. It is read once per process and shared.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak},
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -35,10 +38,21 @@ fn trusted(extra_pem: Option<&str>) -> Result<Arc<RootCertStore>, NetError> {
     let Some(pem) = extra_pem else {
         return if public.is_empty() { Err(NetError::NoRoots) } else { Ok(public) };
     };
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|_, roots| roots.strong_count() > 0);
+    if let Some(roots) = known.get(pem).and_then(Weak::upgrade) {
+        return Ok(roots);
+    }
     let mut roots = RootCertStore::clone(&public);
     roots.roots.extend(ca_bundle(pem)?.roots);
-    Ok(Arc::new(roots))
+    let roots = Arc::new(roots);
+    known.insert(pem.to_owned(), Arc::downgrade(&roots));
+    Ok(roots)
 }
+
+/// What is trusted besides the public roots, by its PEM, for as long as somebody trusts it: an installation's own roots are
+/// the same for every org.
+static KNOWN: LazyLock<Mutex<HashMap<String, Weak<RootCertStore>>>> = LazyLock::new(Mutex::default);
 
 /// The certificates of a CA bundle in PEM, as whoever calls with it will trust them.
 ///
@@ -63,4 +77,18 @@ fn public() -> Arc<RootCertStore> {
         Arc::new(roots)
     });
     Arc::clone(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_trusts_the_same_shares_it_and_it_is_forgotten_with_the_last_of_them() {
+        let pem = rcgen::generate_simple_self_signed(["roots.test".to_owned()]).unwrap().cert.pem();
+        let (one, other) = (trusted(Some(&pem)).unwrap(), trusted(Some(&pem)).unwrap());
+        assert!(Arc::ptr_eq(&one, &other) && one.len() == public().len() + 1);
+        drop((one, other));
+        assert!(KNOWN.lock().unwrap().get(&pem).is_none_or(|roots| roots.strong_count() == 0));
+    }
 }

@@ -743,7 +743,7 @@ impl Dial for Org {
         Ok(Arc::new(self.clone()))
     }
 
-    fn caller(&self, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
         Ok(Arc::new(self.clone()))
     }
 }
@@ -852,7 +852,9 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
 {
     writer.apply_watcher_event(&Event::Init);
-    for object in stored.iter().filter(|(path, _)| path.starts_with(under)).map(|(_, object)| object) {
+    // of all namespaces
+    let kind = under.rsplit('/').next();
+    for object in stored.iter().filter(|(path, _)| path.rsplit('/').nth(1) == kind).map(|(_, object)| object) {
         writer.apply_watcher_event(&Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
     }
     writer.apply_watcher_event(&Event::InitDone);

@@ -1,18 +1,22 @@
 //! Events: one per transition, never one per pass, and never in a pass's way.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::watch;
 
 use super::conditions::{self, bounded};
+use crate::fair::{Bounds, Fair, Lane};
 
 /// The most bytes of a note; the API server refuses longer ones.
 const LONGEST_NOTE: usize = 1_024;
 
-/// The most events that wait to be told.
-const WAITING: usize = 1_024;
+/// The most events of one namespace that wait to be told.
+const WAITING: usize = 256;
+
+/// Events told at once; those of one namespace one after the other.
+const PLACES: Bounds = Bounds { all: 8, each: 1, urgent: 0 };
 
 /// How long telling an event may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,16 +40,16 @@ pub struct Note {
     pub text: String,
 }
 
-/// Tells events, one after the other and beside the passes: whoever has something to tell does not wait for the API server.
+/// Tells events, those of a namespace one after the other and all beside the passes: whoever has something to tell does not wait
+/// for the API server.
 #[derive(Clone)]
-pub struct Events {
-    queue: mpsc::Sender<Queued>,
-}
+pub struct Events(Arc<Telling>);
 
-enum Queued {
-    Event(Box<(ObjectReference, Event)>),
-    /// Somebody waits until all before it were told.
-    Flush(oneshot::Sender<()>),
+struct Telling {
+    recorder: Recorder,
+    places: Fair,
+    /// How many of each namespace wait to be told.
+    waiting: watch::Sender<BTreeMap<String, usize>>,
 }
 
 impl std::fmt::Debug for Events {
@@ -55,13 +59,12 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    /// Tells events in the name of the operator's pod `identity`, by a task that ends with the last copy of this.
+    /// Tells events in the name of the operator's pod `identity`.
     #[must_use]
     pub fn new(client: kube::Client, identity: &str) -> Self {
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
-        let (queue, queued) = mpsc::channel(WAITING);
-        tokio::spawn(publish(Recorder::new(client, reporter), queued));
-        Self { queue }
+        let (recorder, places) = (Recorder::new(client, reporter), Fair::new(PLACES));
+        Self(Arc::new(Telling { recorder, places, waiting: watch::Sender::default() }))
     }
 
     /// Has an event told about an object. One that cannot be told is logged and forgotten.
@@ -73,39 +76,44 @@ impl Events {
             action: note.action.to_owned(),
             secondary: None,
         };
-        if let Err(
-            mpsc::error::TrySendError::Full(Queued::Event(left))
-            | mpsc::error::TrySendError::Closed(Queued::Event(left)),
-        ) = self.queue.try_send(Queued::Event(Box::new((about.clone(), event))))
-        {
-            let (about, event) = *left;
-            untold(&about, &event, "too many others wait to be told");
+        let namespace = about.namespace.clone().unwrap_or_default();
+        let is_taken = self.0.waiting.send_if_modified(|waiting| {
+            let waiting = waiting.entry(namespace.clone()).or_default();
+            let has_room = *waiting < WAITING;
+            *waiting += usize::from(has_room);
+            has_room
+        });
+        if !is_taken {
+            return untold(about, &event, "too many others of its namespace wait to be told");
         }
+        let (telling, about) = (Arc::clone(&self.0), about.clone());
+        let turn = telling.places.enter(&namespace, "", Lane::Routine);
+        tokio::spawn(async move {
+            let place = turn.await;
+            telling.publish(&about, &event).await;
+            drop(place);
+            telling.waiting.send_modify(|waiting| {
+                if let Some(left) = waiting.get_mut(&namespace) {
+                    *left -= 1;
+                }
+                waiting.retain(|_, left| *left > 0);
+            });
+        });
     }
 
-    /// Waits until every event before this call was told or given up.
+    /// Waits until every event was told or given up.
     pub async fn flush(&self) {
-        let (done, told) = oneshot::channel();
-        if self.queue.send(Queued::Flush(done)).await.is_ok() {
-            let _ = told.await;
-        }
+        // an error means that nobody is left who could tell one
+        let _ = self.0.waiting.subscribe().wait_for(BTreeMap::is_empty).await;
     }
 }
 
-async fn publish(recorder: Recorder, mut queued: mpsc::Receiver<Queued>) {
-    while let Some(next) = queued.recv().await {
-        match next {
-            Queued::Event(event) => {
-                let (about, event) = *event;
-                match tokio::time::timeout(TIMEOUT, recorder.publish(&event, &about)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => untold(&about, &event, &super::pass::shown(&error)),
-                    Err(_) => untold(&about, &event, "the API server did not take it in time"),
-                }
-            }
-            Queued::Flush(done) => {
-                let _ = done.send(());
-            }
+impl Telling {
+    async fn publish(&self, about: &ObjectReference, event: &Event) {
+        match tokio::time::timeout(TIMEOUT, self.recorder.publish(event, about)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => untold(about, event, &super::pass::shown(&error)),
+            Err(_) => untold(about, event, "the API server did not take it in time"),
         }
     }
 }
@@ -151,8 +159,49 @@ fn note(condition: &Condition) -> Note {
 
 #[cfg(test)]
 mod tests {
+    use std::{convert::Infallible, sync::Mutex};
+
+    use http::{Request, Response};
+    use http_body_util::BodyExt as _;
+    use kube::client::Body;
+    use tokio::time::sleep;
+
     use super::{super::conditions::Is, *};
     use crate::api::reason;
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_nobody_takes_do_not_keep_those_of_another_namespace_from_being_told_in_their_order() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let server = Arc::clone(&told);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = Arc::clone(&server);
+            async move {
+                if request.uri().path().contains("/flood/") {
+                    std::future::pending::<()>().await;
+                }
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                server.lock().unwrap().push(event["reason"].as_str().unwrap().to_owned());
+                Ok::<_, Infallible>(Response::new(Body::from(body.to_vec())))
+            }
+        });
+        let events = Events::new(kube::Client::new(service, "otp"), "test");
+        let tell = |namespace: &str, number: usize| {
+            let about = ObjectReference {
+                namespace: Some(namespace.to_owned()),
+                name: Some(format!("one-{number}")),
+                ..ObjectReference::default()
+            };
+            let note = Note { warning: false, reason: format!("R{number}"), action: "Test", text: String::new() };
+            events.tell(&about, note);
+        };
+        (0..2_000).for_each(|number| tell("flood", number));
+        (0..20).for_each(|number| tell("otp", number));
+        sleep(Duration::from_secs(1)).await;
+        let expected: Vec<String> = (0..20).map(|number| format!("R{number}")).collect();
+        assert_eq!(*told.lock().unwrap(), expected);
+        assert_eq!(events.0.waiting.borrow().get("flood"), Some(&WAITING));
+    }
 
     fn ready(status: Is, reason: reason::Ready, message: &str) -> Vec<Condition> {
         let mut conditions = Vec::new();

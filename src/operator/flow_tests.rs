@@ -263,7 +263,8 @@ async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
             world.server.trouble(Some((write, trouble)));
             let org = world.ctx.caches.orgs.get("otp", "acme").unwrap();
             assert!(OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await.is_err(), "{write} {trouble:?}");
-            let main = Woken::One(Target::new(Kind::TelephonyHook, "otp", "main"));
+            let target = Target::new(Kind::TelephonyHook, "otp", "main");
+            let main = Woken { target, urgent: false };
             assert_eq!(woken.next().now_or_never(), Some(Some(main)), "{write} {trouble:?}");
         }
     }

@@ -10,11 +10,14 @@ mod apply_tests;
 pub mod backoff;
 pub mod cache;
 pub mod clock;
+pub mod cluster;
 pub mod conditions;
 pub mod context;
 #[cfg(test)]
 mod double;
 pub mod events;
+#[cfg(test)]
+mod fairness_tests;
 pub mod finalizer;
 #[cfg(test)]
 mod finalizer_tests;
@@ -41,6 +44,7 @@ mod priority_tests;
 pub mod probe;
 pub mod problem;
 pub mod provider;
+pub mod queue;
 pub mod references;
 #[cfg(test)]
 mod refusal_tests;

@@ -1,17 +1,17 @@
 //! Passes: when one is run over an object, for how long, and what follows it.
 
-use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
-
-use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream};
-use kube::{
-    Resource,
-    core::NamespaceResourceScope,
-    runtime::{
-        controller::{self, Action, applier},
-        reflector::ObjectRef,
-    },
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
 };
+
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use kube::{Resource, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,16 +20,17 @@ use super::{
     conditions::bounded,
     context::Context,
     problem::Problem,
+    queue::{Queue, Taken},
     wake::{Kind, Target, Woken},
     watches::target,
 };
-use crate::api::reason::Ready;
+use crate::{
+    api::reason::Ready,
+    fair::{Bounds, Fair, Lane},
+};
 
 /// How long a pass may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Passes of one kind at once.
-const CONCURRENT: u16 = 4;
 
 /// Time between two objects when all are looked at, so that a start is no storm.
 const SPREAD: Duration = Duration::from_millis(20);
@@ -44,11 +45,19 @@ pub trait Reconcile:
     /// Which kind it is.
     const KIND: Kind;
 
+    /// Passes at once; the tenants are the namespaces.
+    const PLACES: Bounds = Bounds { all: 8, each: 4, urgent: 8 };
+
     /// Where its objects are kept.
     fn index(caches: &Caches) -> &Index<Self>;
 
     /// Other objects whose passes read this one: they are woken when it changes or goes.
     fn dependents(&self, ctx: &Context) -> Vec<Target>;
+
+    /// Whether a failover may wait for a pass over it.
+    fn is_urgent(_object: &Self, _ctx: &Context) -> bool {
+        false
+    }
 
     /// Called when an object is gone, to forget what is kept of it in memory.
     fn gone(_object: &Self, _ctx: &Context) {}
@@ -209,50 +218,92 @@ pub fn shown(error: &kube::Error) -> String {
 
 /// Runs the passes of one kind until `stop`, then lets those under way end.
 pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
-    let index = K::index(&ctx.caches).clone();
-    let backoff = Arc::new(Backoff::default());
-    let queue = stop_at(queue(&ctx, index.clone()), stop);
-    let config = controller::Config::default().concurrency(CONCURRENT);
-    let policy = |_: Arc<K>, _: &std::convert::Infallible, _: Arc<Context>| Action::await_change();
-    let pass = move |object: Arc<K>, ctx: Arc<Context>| one(object, ctx, Arc::clone(&backoff)).boxed();
-    let passes = applier(pass, policy, Arc::clone(&ctx), index.store(), queue, config);
-    // each pass tells its own outcome; an object that is gone is none
-    passes.for_each(|_| futures::future::ready(())).await;
-}
-
-fn stop_at<S: Stream>(queue: S, stop: CancellationToken) -> impl Stream<Item = S::Item> {
-    queue.take_until(stop.cancelled_owned())
-}
-
-/// The objects to look at: all at the beginning, then those that are woken.
-fn queue<K: Reconcile>(
-    ctx: &Context,
-    index: Index<K>,
-) -> impl Stream<Item = Result<ObjectRef<K>, std::convert::Infallible>> + use<K> {
-    let woken = ctx.wake.listen(K::KIND);
-    let caches = ctx.caches.clone();
-    let first = stream::once(async move {
-        caches.filled().await;
-        Woken::All
-    });
-    first.chain(woken).flat_map(move |woken| match woken {
-        Woken::One(target) => stream::iter([Ok(ObjectRef::new(&target.name).within(&target.namespace))]).left_stream(),
-        Woken::All => {
-            let all = index.all().into_iter().map(|object| ObjectRef::from_obj(&*object));
-            let spread = stream::iter(all).then(|object| async move {
-                tokio::time::sleep(SPREAD).await;
-                Ok(object)
-            });
-            spread.right_stream()
+    let index = K::index(&ctx.caches);
+    let (places, backoff) = (Fair::new(K::PLACES), Backoff::default());
+    let mut woken = std::pin::pin!(ctx.wake.listen(K::KIND));
+    if stop.run_until_cancelled(ctx.caches.filled()).await.is_none() {
+        return;
+    }
+    let mut queue = Queue::default();
+    queue.spread(at_first(&ctx, index), SPREAD, Instant::now());
+    let mut passes = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(Woken { target, urgent }) = woken.next() => {
+                let is_urgent = || get::<K>(&ctx, &target).is_some_and(|object| K::is_urgent(&object, &ctx));
+                queue.wake(target.clone(), urgent, is_urgent, Instant::now());
+            }
+            () = sleep_until_due(queue.next_due()) => {}
+            Some((target, wait)) = passes.next() => queue.ended(&target, wait, Instant::now()),
         }
-    })
+        while let Some(taken) = queue.take(Instant::now()) {
+            passes.push(in_turn::<K>(taken, &places, &backoff, &ctx, &stop));
+        }
+    }
+    while passes.next().await.is_some() {}
 }
 
-async fn one<K: Reconcile>(
-    object: Arc<K>,
-    ctx: Arc<Context>,
-    backoff: Arc<Backoff>,
-) -> Result<Action, std::convert::Infallible> {
+fn get<K: Reconcile>(ctx: &Context, target: &Target) -> Option<Arc<K>> {
+    K::index(&ctx.caches).get(&target.namespace, &target.name)
+}
+
+/// The objects to look at in the beginning: the urgent ones first, then those of all namespaces in turn.
+fn at_first<K: Reconcile>(ctx: &Context, index: &Index<K>) -> Vec<Target> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let mut all: Vec<_> = index
+        .all()
+        .into_iter()
+        .map(|object| {
+            let (is_routine, target) = (!K::is_urgent(&object, ctx), target(&*object));
+            let turn = counts.entry(target.namespace.clone()).or_default();
+            *turn += 1;
+            (is_routine, *turn, target)
+        })
+        .collect();
+    all.sort();
+    all.into_iter().map(|(_, _, target)| target).collect()
+}
+
+async fn sleep_until_due(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
+    }
+}
+
+/// One pass over an object once it has a place, and how long to wait until the next one. Nothing: there is none to come.
+async fn in_turn<K: Reconcile>(
+    Taken { target, urgent, hurry }: Taken,
+    places: &Fair,
+    backoff: &Backoff,
+    ctx: &Arc<Context>,
+    stop: &CancellationToken,
+) -> (Target, Option<Duration>) {
+    // one that is gone is forgotten
+    let Some(object) = get::<K>(ctx, &target) else { return (target, None) };
+    let urgent = urgent || K::is_urgent(&object, ctx);
+    let enter = |lane| places.enter(&target.namespace, &target.name, lane);
+    let place = async {
+        tokio::select! {
+            biased;
+            () = hurry.notified(), if !urgent => {}
+            place = enter(Lane::Routine), if !urgent => return place,
+            else => {}
+        }
+        enter(Lane::Urgent).await
+    };
+    let Some(_place) = stop.run_until_cancelled(place).await else { return (target, None) };
+    // as it is now
+    let wait = match get::<K>(ctx, &target) {
+        Some(object) => Some(one(object, Arc::clone(ctx), backoff).await),
+        None => None,
+    };
+    (target, wait)
+}
+
+/// One pass over an object, and how long to wait until the next one.
+async fn one<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>, backoff: &Backoff) -> Duration {
     let target = target(&*object);
     let controller = K::KIND.as_str();
     let working = ctx.metrics.begin(controller);
@@ -274,7 +325,7 @@ async fn one<K: Reconcile>(
         backoff.reset(&target);
     }
     ctx.metrics.ended(controller, result, begun.elapsed());
-    Ok(Action::requeue(jittered(wait, rand::random())))
+    jittered(wait, rand::random())
 }
 
 async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result<Requeue, PassError> {

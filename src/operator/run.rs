@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     backoff::{after, jittered},
     cache::{Caches, Index},
+    cluster,
     context::{Context, Installation},
     events::Events,
     installation::{self, InstallationError},
@@ -43,12 +44,6 @@ use crate::{
         metrics::{self, Metrics, Readiness},
     },
 };
-
-/// How long connecting to the API server may take.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// How long sending a request to the API server may take.
-const WRITE: Duration = Duration::from_secs(10);
 
 /// How long passes under way may go on after the stop: a pass's deadline.
 const DRAIN: Duration = pass::DEADLINE;
@@ -129,15 +124,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     ended
 }
 
-/// A client without retries of its own: passes have deadlines and backoff, and a hidden retry would use them up.
+/// A client of the cluster that this process runs in.
 pub(super) async fn client() -> Result<Client, RunError> {
-    let mut config = Config::infer().await?;
-    config.default_retry = false;
-    config.connect_timeout = Some(CONNECT);
-    config.write_timeout = Some(WRITE);
-    config.read_timeout = Some(watches::SILENCE);
-    config.reset_reader_on_write = true;
-    Client::try_from(config).map_err(RunError::Client)
+    cluster::client(Config::infer().await?).map_err(RunError::Client)
 }
 
 async fn extra_roots(options: &Options) -> Result<Option<String>, RunError> {
@@ -156,7 +145,7 @@ async fn extra_roots(options: &Options) -> Result<Option<String>, RunError> {
 /// configuration because of them.
 fn dial(options: &Options, extra_roots: Option<String>) -> Result<Network, RunError> {
     let network = Network::new(options, extra_roots);
-    network.caller(None)?;
+    network.caller(&options.operator_namespace, None)?;
     Ok(network)
 }
 

@@ -215,7 +215,7 @@ async fn woken(world: &mut World) {
     loop {
         let kind = tokio::select! {
             biased;
-            Some(Woken::One(target)) = wakes.next() => target.kind,
+            Some(Woken { target, .. }) = wakes.next() => target.kind,
             ended = running.join_next() => match ended {
                 Some(ended) => { ended.unwrap().unwrap(); continue }
                 None => return,

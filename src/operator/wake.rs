@@ -1,12 +1,14 @@
 //! Wake-ups: how one object's pass is asked for because something else changed.
 //!
-//! Watches, references and reports send; every controller listens for its own kind. A listener that falls behind is
-//! told so and looks at all its objects, so that no wake-up is ever lost.
+//! Watches, references and reports send; every controller listens for its own kind. What waits to be heard is kept once for each
+//! object, so that no flood of wake-ups loses one, or grows beyond the objects there are.
 
-use tokio::sync::broadcast;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
 
-/// How many wake-ups a listener may be behind before it looks at all its objects instead.
-const BACKLOG: usize = 1_024;
+use tokio::sync::Notify;
 
 /// The kinds that passes are run for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,29 +78,62 @@ impl std::fmt::Display for Target {
 
 /// What a listener is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Woken {
-    /// Look at this object.
-    One(Target),
-    /// Wake-ups were missed: look at all.
-    All,
+pub struct Woken {
+    /// The object to look at.
+    pub target: Target,
+    /// Whether a failover waits for it.
+    pub urgent: bool,
 }
 
 /// The board that wake-ups are written on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Wake {
-    board: broadcast::Sender<Target>,
+    listeners: Arc<Mutex<Vec<Weak<Listener>>>>,
 }
 
-impl Default for Wake {
-    fn default() -> Self {
-        Self { board: broadcast::channel(BACKLOG).0 }
+/// Wake-ups of one kind that wait to be heard.
+#[derive(Debug)]
+struct Listener {
+    kind: Kind,
+    waiting: Mutex<Waiting>,
+    told: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    order: VecDeque<Target>,
+    /// Whether each is urgent.
+    urgent: HashMap<Target, bool>,
+}
+
+impl Waiting {
+    fn add(&mut self, target: &Target, urgent: bool) {
+        let known = self.urgent.get_mut(target);
+        match known {
+            Some(known) => *known |= urgent,
+            None => {
+                self.urgent.insert(target.clone(), urgent);
+                self.order.push_back(target.clone());
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Woken> {
+        let target = self.order.pop_front()?;
+        let urgent = self.urgent.remove(&target).unwrap_or_default();
+        Some(Woken { target, urgent })
     }
 }
 
 impl Wake {
     /// Asks for a pass over an object. Without a listener nothing happens: a controller that starts looks at everything.
     pub fn wake(&self, target: Target) {
-        let _ = self.board.send(target);
+        self.tell(&target, false);
+    }
+
+    /// Asks for a pass that a failover waits for.
+    pub fn hurry(&self, target: Target) {
+        self.tell(&target, true);
     }
 
     /// Asks for passes over several objects.
@@ -113,20 +148,36 @@ impl Wake {
         AtTheEnd { wake: self, targets: targets.into_iter().collect() }
     }
 
-    /// Wake-ups of one kind from now on. Ends when the board is gone.
+    fn tell(&self, target: &Target, urgent: bool) {
+        for listener in lock(&self.listeners).iter().filter_map(Weak::upgrade) {
+            if listener.kind == target.kind {
+                lock(&listener.waiting).add(target, urgent);
+                listener.told.notify_one();
+            }
+        }
+    }
+
+    /// Wake-ups of one kind from now on.
     pub fn listen(&self, kind: Kind) -> impl futures::Stream<Item = Woken> + Send + use<> {
-        let heard = self.board.subscribe();
-        futures::stream::unfold(heard, move |mut heard| async move {
+        let listener = Arc::new(Listener { kind, waiting: Mutex::default(), told: Notify::new() });
+        let mut listeners = lock(&self.listeners);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(Arc::downgrade(&listener));
+        drop(listeners);
+        futures::stream::unfold(listener, |listener| async {
             loop {
-                match heard.recv().await {
-                    Ok(target) if target.kind == kind => return Some((Woken::One(target), heard)),
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Lagged(_)) => return Some((Woken::All, heard)),
-                    Err(broadcast::error::RecvError::Closed) => return None,
+                let next = lock(&listener.waiting).next();
+                match next {
+                    Some(woken) => return Some((woken, listener)),
+                    None => listener.told.notified().await,
                 }
             }
         })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Wake-ups that are still to come.
@@ -144,7 +195,7 @@ impl Drop for AtTheEnd<'_> {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt as _;
+    use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
 
@@ -152,19 +203,30 @@ mod tests {
     async fn a_listener_hears_its_own_kind_only() {
         let wake = Wake::default();
         let mut hooks = std::pin::pin!(wake.listen(Kind::TelephonyHook));
+        let main = Target::new(Kind::TelephonyHook, "otp", "main");
         wake.wake(Target::new(Kind::OktaOrg, "otp", "acme"));
-        wake.wake(Target::new(Kind::TelephonyHook, "otp", "main"));
-        assert_eq!(hooks.next().await, Some(Woken::One(Target::new(Kind::TelephonyHook, "otp", "main"))));
+        wake.wake(main.clone());
+        assert_eq!(hooks.next().await, Some(Woken { target: main, urgent: false }));
+        assert_eq!(hooks.next().now_or_never(), None);
     }
 
-    #[tokio::test]
-    async fn a_listener_that_fell_behind_looks_at_everything() {
+    #[test]
+    fn a_listener_that_fell_behind_hears_of_each_object_once_and_whether_any_wake_up_was_urgent() {
         let wake = Wake::default();
         let mut hooks = std::pin::pin!(wake.listen(Kind::TelephonyHook));
-        for number in 0..=BACKLOG {
-            wake.wake(Target::new(Kind::TelephonyHook, "otp", number.to_string()));
+        let hook = |number: usize| Target::new(Kind::TelephonyHook, "otp", number.to_string());
+        for round in 0..3 {
+            wake.wake_all((0..5_000).map(hook));
+            if round == 1 {
+                wake.hurry(hook(7));
+            }
         }
-        assert_eq!(hooks.next().await, Some(Woken::All));
+        let mut heard = Vec::new();
+        while let Some(Some(woken)) = hooks.next().now_or_never() {
+            heard.push(woken);
+        }
+        let expected: Vec<_> = (0..5_000).map(|number| Woken { target: hook(number), urgent: number == 7 }).collect();
+        assert_eq!(heard, expected);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const PAGE: u32 = 100;
 /// silently is noticed a little later. Watches that began together do not all end together.
 const LASTS: std::ops::RangeInclusive<u32> = 50..=60;
 
-/// How long a connection to the API server may be silent before it counts as broken; longer than a watch lasts. A list and the
+/// How long an answer of the API server may be silent before it counts as broken; longer than a watch lasts. A list and the
 /// beginning of a watch have no other bound.
 pub const SILENCE: Duration = Duration::from_secs(75);
 
@@ -128,6 +128,13 @@ pub fn target<K: Reconcile>(object: &K) -> Target {
     Target::new(K::KIND, object.namespace().unwrap_or_default(), object.name_any())
 }
 
+/// Without what is as large as the object itself and read by nobody here: who wrote which field, and what was last applied.
+fn lean<K: Reconcile>(mut object: K) -> K {
+    object.managed_fields_mut().clear();
+    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+    object
+}
+
 fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>) -> Option<Event<K>> {
     let listed = matches!(event, Event::InitApply(_));
     let deleted = matches!(event, Event::Delete(_));
@@ -141,7 +148,7 @@ fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>) -> O
     match guarded.0 {
         Ok(object) => {
             ctx.caches.note_readable(&target(&object), true);
-            Some(rebuild(object))
+            Some(rebuild(lean(object)))
         }
         Err(invalid) => {
             let (namespace, name) = (invalid.metadata.namespace.clone(), invalid.metadata.name.clone());
@@ -288,6 +295,18 @@ mod tests {
             let lasts = url.split(['?', '&']).find_map(|part| part.strip_prefix("timeoutSeconds=")).unwrap();
             assert!(LASTS.contains(&lasts.parse().unwrap()) && Duration::from_mins(1) < SILENCE, "{url}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_an_object_is_what_is_read_of_it() {
+        let object = serde_json::json!({"metadata": {"name": "acme", "namespace": "otp", "resourceVersion": "7",
+            "annotations": {"hookswitch.dev/promote": "b", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+            "managedFields": [{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]},
+            "spec": {"hooks": []}});
+        let kept = lean(serde_json::from_value::<crate::api::HookSwitch>(object).unwrap());
+        let annotations: Vec<&str> = kept.annotations().keys().map(String::as_str).collect();
+        assert_eq!((kept.managed_fields().len(), annotations), (0, vec!["hookswitch.dev/promote"]));
+        assert_eq!(kept.resource_version().as_deref(), Some("7"));
     }
 
     #[test]

@@ -171,6 +171,7 @@ impl Server {
             proxy_exceptions: Vec::new(),
             extra_roots_pem: Some(self.ca.clone()),
             keep_no_connection: false,
+            lookups: None,
         }
     }
 

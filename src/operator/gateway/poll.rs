@@ -12,10 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{
-    StreamExt as _,
-    stream::{self, FuturesUnordered},
-};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -30,7 +27,7 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
-use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -51,12 +48,14 @@ use crate::{
         document,
         report::{MAX_REPORT, PATH, ReplicaReport},
     },
+    fair::{Bounds, Fair, Lane},
 };
 
 /// How long one pod may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pods asked at once, over all gateways.
-const AT_ONCE: usize = 32;
+
+/// Pods asked at once; the tenants are the namespaces. What a switch looks at is urgent.
+const PLACES: Bounds = Bounds { all: 64, each: 16, urgent: 16 };
 
 /// Polls for ever; the caller drops it when the lease is lost.
 pub async fn run(ctx: Arc<Context>) {
@@ -73,15 +72,31 @@ pub async fn run(ctx: Arc<Context>) {
     let polling = async {
         // a store that is not filled yet would show every gateway without a replica
         futures::future::join_all(stores.iter().map(reflector::Store::wait_until_ready)).await;
-        let mut rounds = tokio::time::interval(ROUND);
-        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            rounds.tick().await;
-            let pods = pods(stores.iter().flat_map(reflector::Store::state));
-            round(&ctx, pods).await;
-        }
+        let pods = || pods(stores.iter().flat_map(reflector::Store::state));
+        poll(&ctx, pods, &|report, addresses| ask(report, addresses).boxed()).await;
     };
     tokio::join!(following, polling);
+}
+
+/// How a pod is asked for its report.
+type Ask = dyn Fn(Arc<document::Report>, BTreeSet<IpAddr>) -> BoxFuture<'static, Option<ReplicaReport>> + Send + Sync;
+
+/// Begins in each round what is due, so that what one gateway's silence costs is its own.
+async fn poll(ctx: &Context, mut pods: impl FnMut() -> BTreeMap<GatewayKey, Pods>, ask: &Ask) {
+    let places = &Fair::new(PLACES);
+    let (mut busy, mut polls) = (BTreeSet::new(), FuturesUnordered::new());
+    let mut rounds = tokio::time::interval(ROUND);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = rounds.tick() => for due in due(ctx, pods()) {
+                if busy.insert(due.key.clone()) {
+                    polls.push(async move { due.poll(ctx, places, ask).await });
+                }
+            },
+            Some(key) = polls.next() => { busy.remove(&key); }
+        }
+    }
 }
 
 /// Ready pods by their names, each with its addresses: one for each IP family of the Service.
@@ -105,41 +120,61 @@ fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey
     pods
 }
 
-async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, Pods>) {
-    let gateways = ctx.caches.gateways.all();
-    let keys: BTreeSet<GatewayKey> =
-        gateways.iter().map(|gateway| (gateway.namespace().unwrap_or_default(), gateway.name_any())).collect();
-    let intervals = switch::intervals(ctx);
-    let asked = gateways.iter().filter_map(|gateway| {
-        let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
-        let every = intervals.get(&key).map_or(POLL, |interval| (*interval).clamp(ROUND, POLL));
-        let pods = pods.remove(&key).unwrap_or_default();
-        let names = pods.keys().map(String::as_str).collect();
-        ctx.reports.is_due(&key, &names, every).then_some((gateway, pods))
-    });
-    // one gateway's silence must not age what the others report
-    let places = &Semaphore::new(AT_ONCE);
-    stream::iter(asked)
-        .for_each_concurrent(None, |(gateway, pods)| async move { of_gateway(ctx, gateway, pods, places).await })
-        .await;
-    ctx.reports.keep(&keys);
+/// A gateway that is to be asked.
+struct Due {
+    gateway: Arc<TelephonyGateway>,
+    key: GatewayKey,
+    pods: Pods,
+    lane: Lane,
 }
 
-async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: Pods, places: &Semaphore) {
-    let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
-    let Ok(names) = Names::of(gateway) else { return };
-    let Ok(Some(secret)) = ctx.references.secret(&key.0, &names.report).await else { return };
-    let Some(asking) = dereference::report(&secret).and_then(|report| Asking::new(&report)) else { return };
-    let asking = &asking;
-    let reports: BTreeMap<_, _> = stream::iter(pods)
-        .map(|(pod, addresses)| async move {
-            let _place = places.acquire().await;
-            (pod, asking.ask(&addresses).await)
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
-    let changed = ctx.reports.take(&key, reports);
+/// The gateways that are to be asked now.
+fn due(ctx: &Context, mut pods: BTreeMap<GatewayKey, Pods>) -> Vec<Due> {
+    let intervals = switch::intervals(ctx);
+    let (mut keys, mut due) = (BTreeSet::new(), Vec::new());
+    for gateway in ctx.caches.gateways.all() {
+        let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
+        let pods = pods.remove(&key).unwrap_or_default();
+        let names = pods.keys().map(String::as_str).collect();
+        let interval = intervals.get(&key);
+        let every = interval.map_or(POLL, |interval| (*interval).clamp(ROUND, POLL));
+        keys.insert(key.clone());
+        if ctx.reports.is_due(&key, &names, every) {
+            let lane = if interval.is_some() { Lane::Urgent } else { Lane::Routine };
+            due.push(Due { gateway, key, pods, lane });
+        }
+    }
+    ctx.reports.keep(&keys);
+    due
+}
+
+impl Due {
+    /// Asks the pods and takes in what they report.
+    async fn poll(self, ctx: &Context, places: &Fair, ask: &Ask) -> GatewayKey {
+        let Self { gateway, key, pods, lane } = self;
+        let enter = || places.enter(&key.0, &key.1, lane);
+        let read = async {
+            let _place = enter().await;
+            let secret = ctx.references.secret(&key.0, &Names::of(&gateway).ok()?.report).await.ok()??;
+            dereference::report(&secret).map(Arc::new)
+        };
+        let Some(report) = read.await else { return key };
+        let asked = pods.into_iter().map(|(pod, addresses)| {
+            let report = Arc::clone(&report);
+            async {
+                let _place = enter().await;
+                (pod, timeout(PATIENCE, ask(report, addresses)).await.ok().flatten())
+            }
+        });
+        let reports: FuturesUnordered<_> = asked.collect();
+        let changed = ctx.reports.take(&key, reports.collect().await);
+        wake(ctx, &key, changed);
+        key
+    }
+}
+
+/// Wakes whose status changes by what a gateway's pods reported, and who waits for it.
+fn wake(ctx: &Context, key: &GatewayKey, changed: BTreeSet<Target>) {
     // A hook that begins to be served is what its org's plan waits for.
     let orgs =
         changed.iter().filter(|target| target.kind == Kind::TelephonyHook).filter_map(|target| org_of(ctx, target));
@@ -153,13 +188,26 @@ async fn of_gateway(ctx: &Context, gateway: &TelephonyGateway, pods: Pods, place
     ctx.wake.wake_all(orgs);
     if !changed.is_empty() {
         // what shows in status may fail a hook, and its switch need not wait for its next look to begin the delay
-        ctx.wake.wake_all(switch::over(ctx, &key));
+        ctx.wake.wake_all(switch::over(ctx, key));
     }
     ctx.wake.wake_all(changed);
 }
 
 fn org_of(ctx: &Context, hook: &Target) -> Option<Target> {
     switch::org_of(&*ctx.caches.hooks.get(&hook.namespace, &hook.name)?, ctx)
+}
+
+/// The report of the pod at these addresses, from the first that answers with one.
+async fn ask(report: Arc<document::Report>, addresses: BTreeSet<IpAddr>) -> Option<ReplicaReport> {
+    let asking = &Asking::new(&report)?;
+    let mut asked: FuturesUnordered<_> =
+        addresses.into_iter().map(|address| asking.exchange(SocketAddr::new(address, REPORT_PORT))).collect();
+    while let Some(report) = asked.next().await {
+        if report.is_some() {
+            return report;
+        }
+    }
+    None
 }
 
 /// How the pods of one gateway are asked.
@@ -179,22 +227,6 @@ impl Asking {
             .with_custom_certificate_verifier(Arc::new(Pinned { certificate: pinned, provider }))
             .with_no_client_auth();
         Some(Self { tls: TlsConnector::from(Arc::new(config)), token: report.token.clone() })
-    }
-
-    /// The report of the pod at these addresses, from the first that answers; nothing when none does in time, or not with
-    /// a report.
-    async fn ask(&self, addresses: &BTreeSet<IpAddr>) -> Option<ReplicaReport> {
-        let mut asking: FuturesUnordered<_> =
-            addresses.iter().map(|address| self.exchange(SocketAddr::new(*address, REPORT_PORT))).collect();
-        let first = async {
-            while let Some(report) = asking.next().await {
-                if report.is_some() {
-                    return report;
-                }
-            }
-            None
-        };
-        timeout(PATIENCE, first).await.ok().flatten()
     }
 
     async fn exchange(&self, address: SocketAddr) -> Option<ReplicaReport> {
@@ -271,9 +303,19 @@ impl ServerCertVerifier for Pinned {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::sync::Mutex;
 
-    use super::*;
+    use serde_json::json;
+    use tokio::time::{Instant, sleep};
+
+    use super::{
+        super::super::{
+            double::{GATEWAYS, REPORT_TOKEN, SECRETS, World},
+            flow_tests::{gateway, secret},
+            reports::Reports,
+        },
+        *,
+    };
 
     fn slice(address_type: &str, address: &str, ready: bool) -> Arc<EndpointSlice> {
         let object = json!({
@@ -300,5 +342,55 @@ mod tests {
     fn a_pod_that_is_not_ready_is_not_asked() {
         let pods = pods([slice("IPv6", "fd00::7", false)].into_iter());
         assert_eq!(pods[&("ns".to_owned(), "otp".to_owned())], Pods::new());
+    }
+
+    /// Puts a gateway there, with what its pods are asked with.
+    fn declare(world: &World, namespace: &str, name: &str) {
+        let within = |path: &str, name: &str| format!("{}/{name}", path.replace("/otp/", &format!("/{namespace}/")));
+        let mut object = gateway();
+        object["metadata"] = json!({"name": name, "namespace": namespace, "generation": 1});
+        world.server.put(&within(GATEWAYS, name), object);
+        let name = format!("{name}-gateway-report");
+        let mut report = secret(&name, "token", REPORT_TOKEN);
+        report["metadata"]["namespace"] = json!(namespace);
+        for part in ["tls.crt", "tls.key"] {
+            report["data"][part] = json!("eA==");
+        }
+        world.server.put(&within(SECRETS, &name), report);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_is_asked_in_time_beside_320_silent_pods_of_another_tenant_or_of_its_own() {
+        for silent in ["other", "otp"] {
+            let mut world = World::new();
+            Arc::get_mut(&mut world.ctx).unwrap().reports = Arc::new(Reports::by(|| Instant::now().into_std()));
+            declare(&world, "otp", "main");
+            (0..10).for_each(|number| declare(&world, silent, &format!("silent-{number}")));
+            world.sync();
+            let pods = || {
+                let pod = |number: u8, of: u8| (format!("pod-{number}"), BTreeSet::from([[10, 0, of, number].into()]));
+                let silent = (0..10).map(|of| {
+                    ((silent.to_owned(), format!("silent-{of}")), (0..32).map(|number| pod(number, of)).collect())
+                });
+                let ours = (("otp".to_owned(), "main".to_owned()), Pods::from([pod(1, 255)]));
+                silent.chain([ours]).collect()
+            };
+            let (begun, asked) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+            let times = Arc::clone(&asked);
+            let ask = move |_, addresses: BTreeSet<IpAddr>| {
+                let is_ours = addresses.contains(&IpAddr::from([10, 0, 255, 1]));
+                if is_ours {
+                    times.lock().unwrap().push(begun.elapsed().as_secs());
+                }
+                async move { if is_ours { None } else { futures::future::pending().await } }.boxed()
+            };
+            tokio::select! {
+                () = poll(&world.ctx, pods, &ask) => {}
+                () = sleep(Duration::from_mins(2)) => {}
+            }
+            let asked = asked.lock().unwrap();
+            let late = asked.windows(2).map(|pair| pair[1] - pair[0]).max();
+            assert!(asked[0] <= 3 && late <= Some(8) && asked.len() >= 16, "{silent}: {asked:?}");
+        }
     }
 }

@@ -64,5 +64,5 @@ pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Problem> {
         Problem::lasting(Ready::SecretInvalid, format!("Secret {namespace}/{} key {}: {error}.", key.name, key.key))
     })?;
     let ca_bundle = facts.ca_bundle.transpose()?;
-    Ok(Access { url, credential: Credential::ApiToken(token), ca_bundle })
+    Ok(Access { namespace: namespace.clone(), url, credential: Credential::ApiToken(token), ca_bundle })
 }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::{
-    net::{self, Answer, Connector, Exception, NetError, Policy, Request, SendError},
+    fair::Bounds,
+    net::{self, Answer, Connector, Exception, Lookups, NetError, Policy, Request, SendError},
     okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, log, types::OrgIdentity},
     operator::options::Options,
 };
@@ -66,6 +67,8 @@ const MOST_ANSWER: usize = 256 * 1024 - 1;
 /// Where an org is, and how to prove who we are.
 #[derive(Debug, Clone)]
 pub struct Access {
+    /// The namespace that it is called for.
+    pub namespace: String,
     /// The org's address.
     pub url: OrgUrl,
     /// The credential.
@@ -81,11 +84,11 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// [`NetError`] when the CA bundle or the proxy cannot be used.
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError>;
-    /// What calls hooks' addresses, trusting the certificates that the hooks' org is reached with.
+    /// What calls the addresses of a namespace's hooks, trusting the certificates that the hooks' org is reached with.
     ///
     /// # Errors
     /// [`NetError`] when the CA bundle or the proxy cannot be used.
-    fn caller(&self, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError>;
+    fn caller(&self, namespace: &str, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError>;
 }
 
 /// Dials over the network.
@@ -99,28 +102,42 @@ pub struct Network {
     pub proxy_exceptions: Vec<Exception>,
     /// PEM certificates trusted for all orgs besides the public ones.
     pub extra_roots: Option<String>,
-    /// What calls hooks' addresses, by the CA bundle it trusts: to read certificates takes longer than a call.
-    callers: Arc<Mutex<BTreeMap<Option<String>, Arc<Connector>>>>,
+    /// Who looks names up for all namespaces.
+    lookups: Lookups,
+    /// What calls hooks' addresses, by namespace and by the CA bundle it trusts: to read certificates takes longer than a call.
+    callers: Arc<Mutex<BTreeMap<String, Callers>>>,
 }
 
-/// Most CA bundles kept ready.
-const MOST_CALLERS: usize = 64;
+type Callers = BTreeMap<Option<String>, Arc<Connector>>;
+
+/// Most CA bundles kept ready for one namespace.
+const MOST_BUNDLES: usize = 8;
+
+/// Most namespaces that callers are kept ready for.
+const MOST_NAMESPACES: usize = 1_024;
+
+/// Names looked up at once, each by a thread: well below what there may be of these.
+const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4 };
 
 impl Dial for Network {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
-        let http = net::Client::new(&self.policy(access.ca_bundle.as_deref()))?;
+        let http = net::Client::new(&self.policy(&access.namespace, access.ca_bundle.as_deref()))?;
         Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))
     }
-    fn caller(&self, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+    fn caller(&self, namespace: &str, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+        let mut all = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let bundle = ca_bundle.map(str::to_owned);
-        if let Some(caller) = callers.get(&bundle) {
+        if let Some(caller) = all.get(namespace).and_then(|callers| callers.get(&bundle)) {
             return Ok(Arc::clone(caller) as Arc<dyn HookCaller>);
         }
         // what Okta would meet now is the question, so no connection is kept
-        let policy = Policy { keep_no_connection: true, ..self.policy(ca_bundle) };
+        let policy = Policy { keep_no_connection: true, ..self.policy(namespace, ca_bundle) };
         let caller = Arc::new(Connector::new(&policy)?);
-        if callers.len() >= MOST_CALLERS {
+        if all.len() >= MOST_NAMESPACES {
+            all.clear();
+        }
+        let callers = all.entry(namespace.to_owned()).or_default();
+        if callers.len() >= MOST_BUNDLES {
             callers.clear();
         }
         callers.insert(bundle, Arc::clone(&caller));
@@ -137,11 +154,12 @@ impl Network {
             proxy: options.proxy(),
             proxy_exceptions: options.no_proxy.clone(),
             extra_roots,
+            lookups: Lookups::shared(LOOKUPS),
             callers: Arc::default(),
         }
     }
 
-    fn policy(&self, ca_bundle: Option<&str>) -> Policy {
+    fn policy(&self, namespace: &str, ca_bundle: Option<&str>) -> Policy {
         let roots: Vec<&str> = self.extra_roots.as_deref().into_iter().chain(ca_bundle).collect();
         Policy {
             allowed_cidrs: self.allowed_cidrs.clone(),
@@ -149,6 +167,7 @@ impl Network {
             proxy_exceptions: self.proxy_exceptions.clone(),
             extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
             keep_no_connection: false,
+            lookups: Some(self.lookups.of(namespace)),
         }
     }
 }
@@ -166,6 +185,7 @@ mod tests {
             proxy: None,
             proxy_exceptions: Vec::new(),
             extra_roots: None,
+            lookups: Lookups::default(),
             callers: Arc::default(),
         }
     }
@@ -184,7 +204,7 @@ mod tests {
             let access = |network: &Network| {
                 let credential = Credential::ApiToken(ApiToken::new("token").unwrap());
                 let url = OrgUrl::parse(&text).unwrap();
-                network.dial(&Access { url, credential, ca_bundle: None }).unwrap()
+                network.dial(&Access { namespace: "otp".into(), url, credential, ca_bundle: None }).unwrap()
             };
             let url = Url::parse(&text).unwrap();
             let soon = || Instant::now() + Duration::from_millis(300);
@@ -193,7 +213,7 @@ mod tests {
             let error = access(&guarded).identity().await.unwrap_err();
             assert_eq!(error.reason(), "OktaUnreachable", "{host}");
             assert!(error.to_string().contains("network.allowedCIDRs"), "{host}: {error}");
-            let caller = guarded.caller(None).unwrap();
+            let caller = guarded.caller("otp", None).unwrap();
             assert_eq!(caller.reach(&url, soon()).await, Err(SendError::NotSent { cause: "guard" }), "{host}");
             assert!(!is_connected_to(&listener), "{host}");
 

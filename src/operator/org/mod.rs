@@ -51,6 +51,7 @@ use crate::{
         HookState, HookSwitch, OktaOrg, TelephonyHook,
         reason::{Reachable, Ready},
     },
+    fair::Bounds,
     okta::{
         CallError, ObjectRef, Plan,
         intent::PlanIntent,
@@ -71,6 +72,8 @@ const SOON: Duration = Duration::from_secs(1);
 
 impl Reconcile for OktaOrg {
     const KIND: Kind = Kind::OktaOrg;
+    /// A pass waits for Okta, which may be slow: up to the deadline of a pass.
+    const PLACES: Bounds = Bounds { all: 64, each: 8, urgent: 8 };
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.orgs
@@ -91,6 +94,13 @@ impl Reconcile for OktaOrg {
 
     fn gone(object: &Self, ctx: &Context) {
         ctx.orgs.forget(&object.namespace().unwrap_or_default(), &object.name_any());
+    }
+
+    fn is_urgent(object: &Self, ctx: &Context) -> bool {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        // a recorded plan may have a gap that is open
+        object.status.as_ref().is_some_and(|status| status.plan.is_some())
+            || unrest::of_org(&namespace, &name, ctx).reads() > Priority::Routine
     }
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {

@@ -41,6 +41,7 @@ use crate::{
         refusals::Door,
         signal::{Sight, Signal, Source},
     },
+    fair::{Bounds, Fair, Lane},
     okta::{CallError, HookId, ObjectRef, limits::Priority},
 };
 
@@ -83,11 +84,21 @@ type About = (Arc<Context>, Arc<TelephonyHook>);
 /// What one probe found, with the reason for people. The same state has the same reason, so that status is not written anew.
 pub type Finding = (Sight, String);
 
+/// Probes under way at once. The tenants are the namespaces, and a switch looks at every one.
+const PLACES: Bounds = Bounds { all: 256, each: 64, urgent: 64 };
+
 /// What the last probes found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Probes {
+    places: Fair,
     hooks: Mutex<HashMap<ObjectRef, BTreeMap<Source, Probe>>>,
     logs: Mutex<HashMap<ObjectRef, Arc<tokio::sync::Mutex<log::OrgLog>>>>,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { places: Fair::new(PLACES), hooks: Mutex::default(), logs: Mutex::default() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -362,9 +373,13 @@ fn of_hook(
     }
 }
 
-/// Waits for a finding, within bounds, and tells of it.
+/// Waits for a place and a finding, within bounds, and tells of it.
 async fn ask(ctx: Arc<Context>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
     let late = |_| (Sight::Unknown, "It took too long to find out.".to_owned());
+    let asked = async {
+        let _place = ctx.probes.places.enter(&hook.namespace, &hook.name, Lane::Urgent).await;
+        asked.await
+    };
     let finding = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late);
     tell(&ctx, &hook, source, begun, finding);
 }

@@ -1,13 +1,27 @@
 //! What a round costs where many switches are in one namespace.
 
-use serde_json::json;
-use tokio::task::JoinSet;
-
-use super::super::{
-    double::{GATEWAYS, HOOKS, SWITCHES, World},
-    flow_tests::{gateway, hook, world},
-    switch::ruling::tests::LOOKED,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
+
+use futures::{FutureExt as _, future::BoxFuture};
+use serde_json::json;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::{
+    super::{
+        double::{GATEWAYS, HOOKS, Org, REPORT_TOKEN, SECRETS, SWITCHES, World},
+        flow_tests::{gateway, hook, secret, world},
+        org::dial::{Access, Dial, HookCaller, OrgApi},
+        switch::ruling::tests::LOOKED,
+    },
+    PLACES,
+};
+use crate::net::{Answer, NetError, Request, SendError};
 
 /// So many switches with two hooks each, all of one org.
 fn many(switches: usize) -> World {
@@ -44,4 +58,50 @@ async fn looks(switches: usize) -> usize {
 async fn a_round_over_ten_times_as_many_switches_of_one_org_looks_at_ten_times_as_many_declarations() {
     let (few, many) = (looks(50).await, looks(500).await);
     assert!(few >= 50 && many <= few * 10, "{few} for 50 switches, {many} for 500");
+}
+
+/// Addresses that never answer, and how many are called.
+#[derive(Clone, Default)]
+struct Silent(Arc<AtomicUsize>);
+
+impl Dial for Silent {
+    fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+        Ok(Arc::new(Org::default()))
+    }
+
+    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl HookCaller for Silent {
+    fn reach<'a>(&'a self, _: &'a url::Url, _: Instant) -> BoxFuture<'a, Result<(), SendError>> {
+        futures::future::pending().boxed()
+    }
+
+    fn call<'a>(&'a self, _: &'a Request, _: Instant) -> BoxFuture<'a, Result<Answer, SendError>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        futures::future::pending().boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_hooks_of_one_tenant_are_called_so_many_at_once_and_no_more() {
+    let mut world = many(150);
+    let silent = Silent::default();
+    Arc::get_mut(&mut world.ctx).unwrap().dial = Arc::new(silent.clone());
+    let mut report = secret("main-gateway-report", "token", REPORT_TOKEN);
+    for part in ["tls.crt", "tls.key"] {
+        report["data"][part] = json!("eA==");
+    }
+    world.server.put(&format!("{SECRETS}/main-gateway-report"), report);
+    for hook in world.ctx.caches.hooks.all() {
+        let name = format!("{}-hook-auth", hook.metadata.name.as_deref().unwrap());
+        world.server.put(&format!("{SECRETS}/{name}"), secret(&name, "value", "a-secret-of-a-hook-that-is-long"));
+    }
+    let mut asking = JoinSet::new();
+    super::round(&world.ctx, &mut asking).await;
+    sleep(super::ROUND).await;
+    assert_eq!(asking.len(), 300);
+    assert_eq!(silent.0.load(Ordering::Relaxed), PLACES.each + PLACES.urgent);
 }

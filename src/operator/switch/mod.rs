@@ -114,6 +114,11 @@ impl Reconcile for HookSwitch {
         vec![Box::pin(probe::run(Arc::clone(ctx)))]
     }
 
+    /// Every pass may be the one that sees a hook fail.
+    fn is_urgent(_: &Self, _: &Context) -> bool {
+        true
+    }
+
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
         let key = key(&object);
         let declared = ctx.caches.declarations(&key.0);
@@ -154,7 +159,7 @@ impl Reconcile for HookSwitch {
         ctx.switches.keep(key.clone(), Some(machine));
         // the org goes to work before anybody is told: an outage waits for it
         if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
-            ctx.wake.wake_all(org(&object, &ctx).map(|org| Target::new(Kind::OktaOrg, &key.0, org)));
+            org(&object, &ctx).into_iter().for_each(|org| ctx.wake.hurry(Target::new(Kind::OktaOrg, &key.0, org)));
         }
         tell(&ctx, &object, &told, seen.carried.as_ref());
         if let Some(first_call) = first_call {
