@@ -101,6 +101,8 @@ reasons! {
         InUse,
         /// The Deployment cannot make progress.
         DeploymentFailed,
+        /// Objects that it depends on cannot be listed in its namespace, so nothing is done for it; the message has the kind.
+        NotListed,
         /// Two hooks of one org are declared Active; nothing is done in Okta until one is not.
         TwoActive,
         /// It is not told without contradiction who decides the state of a hook; nothing is done in Okta until it is.

@@ -19,11 +19,15 @@ mod flow_tests;
 #[cfg(test)]
 mod foreign_tests;
 pub mod gateway;
+pub mod held_back;
 pub mod hook;
 pub mod installation;
 pub mod lease;
 #[cfg(test)]
 mod lifecycle_tests;
+pub mod listing;
+#[cfg(test)]
+mod listing_tests;
 #[cfg(test)]
 mod matrix_tests;
 pub mod metrics;

@@ -4,14 +4,14 @@ use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream};
 use kube::{
-    Resource,
-    core::NamespaceResourceScope,
+    Resource, ResourceExt as _,
+    core::{NamespaceResourceScope, object::HasStatus},
     runtime::{
         controller::{self, Action, applier},
         reflector::ObjectRef,
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,7 +19,9 @@ use super::{
     cache::{Caches, Index},
     conditions::bounded,
     context::Context,
+    held_back,
     problem::Problem,
+    status::Conditions,
     wake::{Kind, Target, Woken},
     watches::target,
 };
@@ -39,10 +41,20 @@ const SLOWEST: Duration = Duration::from_mins(10);
 
 /// A kind that passes are run for.
 pub trait Reconcile:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + HasStatus<Status: Conditions + Clone + Default + PartialEq + Serialize + Send + Sync>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     /// Which kind it is.
     const KIND: Kind;
+
+    /// The kinds of which a pass over one reads the objects of its namespace: it is run once they were all listed.
+    const READS: &'static [Kind];
 
     /// Where its objects are kept.
     fn index(caches: &Caches) -> &Index<Self>;
@@ -224,27 +236,32 @@ fn stop_at<S: Stream>(queue: S, stop: CancellationToken) -> impl Stream<Item = S
     queue.take_until(stop.cancelled_owned())
 }
 
-/// The objects to look at: all at the beginning, then those that are woken.
+/// The objects to look at: all of a namespace once it was listed, and those that are woken.
 fn queue<K: Reconcile>(
     ctx: &Context,
     index: Index<K>,
 ) -> impl Stream<Item = Result<ObjectRef<K>, std::convert::Infallible>> + use<K> {
     let woken = ctx.wake.listen(K::KIND);
-    let caches = ctx.caches.clone();
-    let first = stream::once(async move {
-        caches.filled().await;
-        Woken::All
+    let whole = ctx.caches.listing.whole(K::READS);
+    let listed = index.clone();
+    let begun = whole.flat_map(move |scope| {
+        let covered = |object: &Arc<K>| scope.covers(object.namespace().as_deref().unwrap_or_default());
+        spread(listed.all().into_iter().filter(covered).collect())
     });
-    first.chain(woken).flat_map(move |woken| match woken {
+    let woken = woken.flat_map(move |woken| match woken {
         Woken::One(target) => stream::iter([Ok(ObjectRef::new(&target.name).within(&target.namespace))]).left_stream(),
-        Woken::All => {
-            let all = index.all().into_iter().map(|object| ObjectRef::from_obj(&*object));
-            let spread = stream::iter(all).then(|object| async move {
-                tokio::time::sleep(SPREAD).await;
-                Ok(object)
-            });
-            spread.right_stream()
-        }
+        Woken::All => spread(index.all()).right_stream(),
+    });
+    stream::select(begun, woken)
+}
+
+/// Objects one after the other, so that many at once are no storm.
+fn spread<K: Reconcile>(
+    objects: Vec<Arc<K>>,
+) -> impl Stream<Item = Result<ObjectRef<K>, std::convert::Infallible>> + use<K> {
+    stream::iter(objects).then(|object| async move {
+        tokio::time::sleep(SPREAD).await;
+        Ok(ObjectRef::from_obj(&*object))
     })
 }
 
@@ -280,6 +297,10 @@ async fn one<K: Reconcile>(
 async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
     if !ctx.lease.is_leader() {
         return Err(PassError::NotLeading);
+    }
+    let lacking = ctx.caches.listing.lacking(&object.namespace().unwrap_or_default(), K::READS);
+    if !lacking.is_empty() {
+        return held_back::tell(&*object, &ctx, &lacking).await;
     }
     // a task of its own: a panic ends one pass, not the operator
     let pass = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{
-    StreamExt as _,
+    FutureExt as _, StreamExt as _,
     stream::{self, FuturesUnordered},
 };
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -36,6 +36,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     super::{
         context::Context,
+        listing::Scope,
         reports::{GatewayKey, POLL, ROUND},
         switch,
         wake::{Kind, Target},
@@ -55,30 +56,42 @@ use crate::{
 
 /// How long one pod may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The kind that is watched, in figures.
+const SLICES: &str = "EndpointSlice";
 /// Pods asked at once, over all gateways.
 const AT_ONCE: usize = 32;
 
 /// Polls for ever; the caller drops it when the lease is lost.
 pub async fn run(ctx: Arc<Context>) {
     let mut watches = Vec::new();
-    let mut stores = Vec::new();
-    for api in super::endpoint_slices(&ctx) {
+    let mut seen = Vec::new();
+    for (scope, api) in super::endpoint_slices(&ctx) {
         let (reader, writer) = reflector::store();
-        let slices = watcher(api, watches::config().labels(OWNED_LABEL)).default_backoff();
+        let selected = watches::config().labels(OWNED_LABEL);
+        let slices = watches::lasting(move || watcher(api.clone(), selected.clone()));
         let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
-        watches.push(reflector::reflector(writer, slices).for_each(|_| futures::future::ready(())));
-        stores.push(reader);
+        let (metrics, watched) = (ctx.metrics.clone(), scope.clone());
+        watches.push(reflector::reflector(writer, slices).for_each(move |event| {
+            match event {
+                Ok(watcher::Event::InitDone) => metrics.listed(watched.as_str(), SLICES, true),
+                Err(watcher::Error::InitialListFailed(_)) => metrics.listed(watched.as_str(), SLICES, false),
+                _ => {}
+            }
+            futures::future::ready(())
+        }));
+        seen.push((scope, reader));
     }
     let following = futures::future::join_all(watches);
     let polling = async {
-        // a store that is not filled yet would show every gateway without a replica
-        futures::future::join_all(stores.iter().map(reflector::Store::wait_until_ready)).await;
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
-            let pods = pods(stores.iter().flat_map(reflector::Store::state));
-            round(&ctx, pods).await;
+            // a store that is not filled yet would show every gateway there without a replica
+            let filled = seen.iter().filter(|(_, store)| store.wait_until_ready().now_or_never().is_some());
+            let (scopes, stores): (Vec<&Scope>, Vec<_>) = filled.map(|(scope, store)| (scope, store)).unzip();
+            let pods = pods(stores.into_iter().flat_map(reflector::Store::state));
+            round(&ctx, pods, &scopes).await;
         }
     };
     tokio::join!(following, polling);
@@ -105,12 +118,17 @@ fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey
     pods
 }
 
-async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, Pods>) {
+/// Asks the pods of the gateways within `scopes`, where they are known.
+async fn round(ctx: &Context, mut pods: BTreeMap<GatewayKey, Pods>, scopes: &[&Scope]) {
     let gateways = ctx.caches.gateways.all();
     let keys: BTreeSet<GatewayKey> =
         gateways.iter().map(|gateway| (gateway.namespace().unwrap_or_default(), gateway.name_any())).collect();
     let intervals = switch::intervals(ctx);
-    let asked = gateways.iter().filter_map(|gateway| {
+    let is_seen = |gateway: &&Arc<TelephonyGateway>| {
+        let namespace = gateway.namespace().unwrap_or_default();
+        scopes.iter().any(|scope| scope.covers(&namespace))
+    };
+    let asked = gateways.iter().filter(is_seen).filter_map(|gateway| {
         let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());
         let every = intervals.get(&key).map_or(POLL, |interval| (*interval).clamp(ROUND, POLL));
         let pods = pods.remove(&key).unwrap_or_default();

@@ -71,6 +71,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 impl Reconcile for OktaOrg {
     const KIND: Kind = Kind::OktaOrg;
+    const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::HookSwitch, Kind::TelephonyGateway];
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.orgs
@@ -490,6 +491,11 @@ impl<'c> Pass<'c> {
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
         let session = Arc::clone(&self.session);
         let siblings: BTreeSet<ObjectRef> = self.ctx.caches.hooks.all().iter().map(|hook| object_ref(hook)).collect();
+        let listing = self.ctx.caches.listing.clone();
+        // one in a namespace that cannot be listed is not taken for missing
+        let is_sibling = |owner: &ObjectRef| {
+            siblings.contains(owner) || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
+        };
         let state = self.state_mut()?;
         let mut views = HookViews::new();
         for verdict in &plan.verdicts {
@@ -502,9 +508,7 @@ impl<'c> Pass<'c> {
                 *left = Duration::ZERO;
             }
             let of_sibling = match &verdict.outcome {
-                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if siblings.contains(owner) => {
-                    Some(owner.clone())
-                }
+                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if is_sibling(owner) => Some(owner.clone()),
                 _ => None,
             };
             let drift = state.drift(&verdict.object);

@@ -1,0 +1,207 @@
+//! A whole operator over two namespaces, of which one, or one kind, cannot be listed.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    context::Context,
+    double::{self, Org, Server},
+    flow_tests,
+    listing::Listing,
+    run,
+    wake::Kind,
+};
+use crate::telemetry::metrics::Metrics;
+
+/// The resource of each kind.
+const RESOURCES: [&str; 6] =
+    ["oktaorgs", "telephonyhooks", "telephonygateways", "telephonyproviders", "routingpolicies", "hookswitches"];
+
+/// Longer than anything here waits, and a status is left alone that long in the end.
+const LONG: Duration = Duration::from_mins(3);
+
+/// An operator that runs.
+struct Operator {
+    server: Server,
+    org: Org,
+    ctx: Arc<Context>,
+    _running: [JoinSet<()>; 2],
+}
+
+fn path(namespace: &str, resource: &str) -> String {
+    format!("/apis/hookswitch.dev/v1alpha1/namespaces/{namespace}/{resource}")
+}
+
+/// One object of each kind that the others need, as a user applies them.
+fn apply(server: &Server, namespace: &str) {
+    let within = |mut object: Value| {
+        object["metadata"]["namespace"] = json!(namespace);
+        object
+    };
+    server.put(
+        &format!("/api/v1/namespaces/{namespace}"),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+    );
+    let token = flow_tests::secret("okta", "token", "00token-of-the-org\n");
+    server.put(&format!("/api/v1/namespaces/{namespace}/secrets/okta"), within(token));
+    server.put(&format!("{}/acme", path(namespace, "oktaorgs")), within(flow_tests::org()));
+    server.put(&format!("{}/main", path(namespace, "telephonygateways")), within(flow_tests::gateway()));
+    server.put(&format!("{}/main", path(namespace, "telephonyhooks")), within(flow_tests::hook("main", "Inactive")));
+    let policy = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "RoutingPolicy",
+        "metadata": {"name": "default", "generation": 1}, "spec": {"rules": [{"name": "none", "deny": {}}]}});
+    server.put(&format!("{}/default", path(namespace, "routingpolicies")), within(policy));
+}
+
+/// Denies lists of these kinds in a namespace, or allows them again.
+fn deny(server: &Server, namespace: &str, resources: &[&str], denied: bool) {
+    for resource in resources {
+        server.refuse_to_read(&path(namespace, resource), denied.then_some(StatusCode::FORBIDDEN));
+    }
+}
+
+fn start(server: Server) -> Operator {
+    server.tell_watches();
+    let org = Org::default();
+    let options = double::options("otp,other");
+    let (caches, writers) = run::caches(Listing::new(&options.namespaces()));
+    let ctx = Arc::new(double::context(&server, Arc::new(org.clone()), options, caches));
+    let (mut watching, mut passing) = (JoinSet::new(), JoinSet::new());
+    run::start_all(&ctx, writers, &mut watching, &mut passing, &CancellationToken::new());
+    Operator { server, org, ctx, _running: [watching, passing] }
+}
+
+impl Operator {
+    /// Status and reason of the condition `Ready`.
+    fn ready(&self, namespace: &str, resource: &str, name: &str) -> String {
+        let object = self.server.get(&format!("{}/{name}", path(namespace, resource))).unwrap();
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready").unwrap_or(Value::Null);
+        format!("{} {}", ready["status"].as_str().unwrap_or_default(), ready["reason"].as_str().unwrap_or_default())
+    }
+
+    async fn until(&self, what: &str, look: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !look(self) {
+            assert!(begun.elapsed() < LONG, "not so: {what}\n{}", self.figures());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn figures(&self) -> String {
+        let metrics = Metrics::new("operator");
+        metrics.register(|registry| self.ctx.metrics.register_own(registry));
+        metrics.render()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_namespace_that_cannot_be_listed_stops_nobody_else() {
+    let server = Server::default();
+    apply(&server, "otp");
+    apply(&server, "other");
+    deny(&server, "other", &RESOURCES, true);
+    let operator = start(server);
+    operator.until("the policy is looked at", |o| o.ready("otp", "routingpolicies", "default") == "True Ready").await;
+    operator.until("the org is", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
+    operator.until("the hook is", |o| o.ready("otp", "telephonyhooks", "main").len() > 1).await;
+    sleep(LONG).await;
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), " ", "nothing is known of it, and nothing done");
+    let figures = operator.figures();
+    for line in [
+        r#"hookswitch_unlisted{watched="other",kind="TelephonyHook"} 1"#,
+        r#"hookswitch_unlisted{watched="otp",kind="TelephonyHook"} 0"#,
+    ] {
+        assert!(figures.lines().any(|found| found == line), "{line} is not in\n{figures}");
+    }
+    let said = operator.ctx.caches.listing.readiness().unwrap();
+    assert!(said.starts_with("ok, but for ") && said.contains(" in namespace other,"), "{said}");
+
+    deny(&operator.server, "other", &RESOURCES, false);
+    operator.until("it is looked after", |o| o.ready("other", "routingpolicies", "default") == "True Ready").await;
+    operator.until("its org, too", |o| o.ready("other", "oktaorgs", "acme").len() > 1).await;
+    operator.until("nothing is missing", |o| o.ctx.caches.listing.readiness() == Ok("ok".to_owned())).await;
+    assert!(!operator.figures().lines().any(|line| line.starts_with("hookswitch_unlisted") && line.ends_with(" 1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_reads_a_kind_that_cannot_be_listed_is_held_back_and_says_so_and_the_rest_goes_on() {
+    let server = Server::default();
+    apply(&server, "otp");
+    deny(&server, "otp", &["hookswitches"], true);
+    let operator = start(server);
+    operator.until("the policy is looked at", |o| o.ready("otp", "routingpolicies", "default") == "True Ready").await;
+    operator.until("the gateway is", |o| o.ready("otp", "telephonygateways", "main").len() > 1).await;
+    for (resource, name) in [("oktaorgs", "acme"), ("telephonyhooks", "main")] {
+        operator.until(resource, |o| o.ready("otp", resource, name) == "False NotListed").await;
+        let object = operator.server.get(&format!("{}/{name}", path("otp", resource))).unwrap();
+        let told = object["status"]["conditions"].to_string();
+        assert!(told.contains("cannot list HookSwitch objects in namespace otp (403 "), "{told}");
+    }
+    assert_eq!(operator.org.calls(), Vec::<&str>::new(), "nothing is asked of Okta");
+    operator.server.writes();
+    sleep(LONG).await;
+    let again = operator.server.writes();
+    assert!(!again.iter().any(|write| write.contains("acme") || write.contains("hooks/main")), "{again:?}");
+
+    deny(&operator.server, "otp", &["hookswitches"], false);
+    operator.until("the org is looked at", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
+    operator.until("the hook is", |o| !o.ready("otp", "telephonyhooks", "main").ends_with(" NotListed")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_once_is_told_to_nobody() {
+    let server = Server::default();
+    apply(&server, "otp");
+    deny(&server, "otp", &["hookswitches"], true);
+    let operator = start(server);
+    operator.until("it is tried", |o| o.figures().contains("hookswitch_watch_errors_total")).await;
+    deny(&operator.server, "otp", &["hookswitches"], false);
+    operator.until("the org is looked at", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
+    operator.ctx.recorder.flush().await;
+    let stored = operator.server.everything_but_secrets();
+    assert!(!stored.iter().any(|object| object.to_string().contains("NotListed")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_a_namespace_are_asked_though_those_of_another_cannot_be_found() {
+    let server = Server::default();
+    apply(&server, "otp");
+    apply(&server, "other");
+    let slices = |namespace: &str| format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
+    server.refuse_to_read(&slices("other"), Some(StatusCode::FORBIDDEN));
+    let operator = start(server);
+    let key = |namespace: &str| (namespace.to_owned(), "main".to_owned());
+    let is_due = |o: &Operator, namespace: &str| o.ctx.reports.is_due(&key(namespace), &BTreeSet::new(), LONG);
+    operator.until("both gateways are known", |o| o.ctx.caches.gateways.all().len() == 2).await;
+    // the report's credentials are made by the gateway's pass
+    operator.until("those of one namespace are asked", |o| !is_due(o, "otp")).await;
+    sleep(LONG).await;
+    assert!(is_due(&operator, "other"), "a gateway whose pods are not known is not taken for one without any");
+    let line = r#"hookswitch_unlisted{watched="other",kind="EndpointSlice"} 1"#;
+    assert!(operator.figures().contains(line));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_list_is_tried_less_and_less_often_and_soon_enough_once_it_is_allowed() {
+    let server = Server::default();
+    apply(&server, "otp");
+    deny(&server, "otp", &["hookswitches"], true);
+    let operator = start(server);
+    sleep(Duration::from_mins(10)).await;
+    let tried = operator.figures();
+    let tried =
+        tried.lines().find_map(|line| line.strip_prefix(r#"hookswitch_watch_errors_total{controller="HookSwitch"} "#));
+    let tried: u32 = tried.unwrap().parse().unwrap();
+    assert!((18..=40).contains(&tried), "{tried} times in ten minutes");
+    deny(&operator.server, "otp", &["hookswitches"], false);
+    let allowed = Instant::now();
+    operator.until("it is listed", |o| o.ctx.caches.listing.is_listed("otp", &Kind::ALL)).await;
+    assert!(allowed.elapsed() <= Duration::from_secs(40), "{:?}", allowed.elapsed());
+}
