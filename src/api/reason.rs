@@ -127,7 +127,7 @@ reasons! {
         PermissionDenied,
         /// Okta's rate limit is used up; the call is made when the window resets.
         RateLimited,
-        /// Another `OktaOrg` was first to claim the same org.
+        /// An older `OktaOrg` has proven that it is of the same org.
         ClaimedByOther,
         /// A change of the active hook waits for the declared state to stand still for some seconds.
         Settling,
@@ -161,9 +161,9 @@ reasons! {
     Claimed for "Claimed" {
         /// It is.
         Claimed,
-        /// Another, older `OktaOrg` has the same org id; the message names it.
+        /// An older `OktaOrg` has proven that it is of the same org; the message names it.
         ClaimedByOther,
-        /// The org's id is not known yet.
+        /// No call with the object's credential has proven yet which org it is of.
         IdentityUnknown,
     }
 }

@@ -48,7 +48,7 @@ use crate::{
         client::CallResult,
         keyed::MarkKey,
         log, mark,
-        types::{HookContent, HookStatus, OrgIdentity, RateLimit},
+        types::{HookContent, HookStatus, OrgDocument, OrgIdentity, RateLimit},
     },
 };
 
@@ -408,6 +408,8 @@ struct OrgStored {
     contents: Vec<(HookId, HookContent)>,
     calls: Vec<&'static str>,
     failure: Option<Failure>,
+    /// Whether it takes no credential that it is given.
+    refuses_credentials: bool,
     /// Calls that a firewall refuses in its place.
     intercepted: &'static [&'static str],
     /// How long its answers take.
@@ -503,6 +505,11 @@ impl Org {
         self.inner.lock().unwrap().spoilt.is_some()
     }
 
+    /// Takes no credential from now on, or whatever it is given.
+    pub fn refuse_credentials(&self, refuses: bool) {
+        self.inner.lock().unwrap().refuses_credentials = refuses;
+    }
+
     /// Calls since the last time this was asked.
     pub fn calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.inner.lock().unwrap().calls)
@@ -573,6 +580,7 @@ impl Org {
         let (rate, outcome) = match (spent, org.failure.clone()) {
             (Err((failure, rate)), _) => (Some(rate), Err(failure)),
             (Ok(rate), Some(failure)) => (rate, Err(failure)),
+            (Ok(rate), None) if org.refuses_credentials && verb != "identify" => (rate, Err(Failure::Unauthorized)),
             (Ok(rate), None) if org.intercepted.contains(&verb) => (rate, Err(Failure::NotOkta { status: 403 })),
             (Ok(rate), None) => (rate, act(&mut org)),
         };
@@ -672,8 +680,11 @@ impl Api for Org {
 }
 
 impl OrgApi for Org {
-    fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
-        self.call("identify", |org| Ok(OrgIdentity::Id(org.id.clone().unwrap_or_else(|| "00o1".into()))))
+    fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>> {
+        self.call("identify", |org| {
+            let identity = OrgIdentity::Id(org.id.clone().unwrap_or_else(|| "00o1".into()));
+            Ok(OrgDocument { identity, domains: Vec::new() })
+        })
     }
 
     fn log<'a>(&'a self, from: &'a log::From) -> BoxFuture<'a, CallResult<log::Page>> {

@@ -139,6 +139,12 @@ impl Listing {
         self.board.borrow().keys().any(|scope| scope.covers(namespace))
     }
 
+    /// Whether there is a namespace whose objects of a kind were never listed.
+    #[must_use]
+    pub fn is_any_unlisted(&self, kind: Kind) -> bool {
+        self.board.borrow().values().any(|seen| seen.get(&kind).is_some_and(|sight| !sight.listed))
+    }
+
     /// Those of these kinds whose objects in a namespace were never listed, with why that is.
     #[must_use]
     pub fn lacking(&self, namespace: &str, kinds: &[Kind]) -> BTreeMap<Kind, Option<Trouble>> {

@@ -27,8 +27,6 @@ pub mod lease;
 mod lifecycle_tests;
 pub mod listing;
 #[cfg(test)]
-mod listing_tests;
-#[cfg(test)]
 mod matrix_tests;
 pub mod metrics;
 pub mod namespace;
@@ -54,6 +52,8 @@ mod steady_tests;
 pub mod switch;
 #[cfg(test)]
 mod switch_tests;
+#[cfg(test)]
+mod tenant_tests;
 pub mod wake;
 pub mod watches;
 

@@ -1,4 +1,4 @@
-//! A whole operator over two namespaces, of which one, or one kind, cannot be listed.
+//! A whole operator over the namespaces of two tenants: one that cannot be listed, and one that wants the other's org.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -15,10 +15,11 @@ use super::{
     double::{self, Org, Server},
     flow_tests,
     listing::Listing,
+    org::dial::{Access, Dial, HookCaller, OrgApi},
     run,
     wake::Kind,
 };
-use crate::telemetry::metrics::Metrics;
+use crate::{net::NetError, telemetry::metrics::Metrics};
 
 /// The resource of each kind.
 const RESOURCES: [&str; 6] =
@@ -67,11 +68,16 @@ fn deny(server: &Server, namespace: &str, resources: &[&str], denied: bool) {
 }
 
 fn start(server: Server) -> Operator {
-    server.tell_watches();
     let org = Org::default();
+    let dial = Arc::new(org.clone());
+    start_with(server, org, dial)
+}
+
+fn start_with(server: Server, org: Org, dial: Arc<dyn Dial>) -> Operator {
+    server.tell_watches();
     let options = double::options("otp,other");
     let (caches, writers) = run::caches(Listing::new(&options.namespaces()));
-    let ctx = Arc::new(double::context(&server, Arc::new(org.clone()), options, caches));
+    let ctx = Arc::new(double::context(&server, dial, options, caches));
     let (mut watching, mut passing) = (JoinSet::new(), JoinSet::new());
     run::start_all(&ctx, writers, &mut watching, &mut passing, &CancellationToken::new());
     Operator { server, org, ctx, _running: [watching, passing] }
@@ -80,10 +86,19 @@ fn start(server: Server) -> Operator {
 impl Operator {
     /// Status and reason of the condition `Ready`.
     fn ready(&self, namespace: &str, resource: &str, name: &str) -> String {
+        self.condition(namespace, resource, name, "Ready")
+    }
+
+    /// Whether the org of a tenant is managed by its object, by its condition `Claimed`.
+    fn claimed(&self, namespace: &str) -> String {
+        self.condition(namespace, "oktaorgs", "acme", "Claimed")
+    }
+
+    fn condition(&self, namespace: &str, resource: &str, name: &str, kind: &str) -> String {
         let object = self.server.get(&format!("{}/{name}", path(namespace, resource))).unwrap();
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready").unwrap_or(Value::Null);
-        format!("{} {}", ready["status"].as_str().unwrap_or_default(), ready["reason"].as_str().unwrap_or_default())
+        let found = conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(Value::Null);
+        format!("{} {}", found["status"].as_str().unwrap_or_default(), found["reason"].as_str().unwrap_or_default())
     }
 
     async fn until(&self, what: &str, look: impl Fn(&Self) -> bool) {
@@ -204,4 +219,108 @@ async fn a_denied_list_is_tried_less_and_less_often_and_soon_enough_once_it_is_a
     let allowed = Instant::now();
     operator.until("it is listed", |o| o.ctx.caches.listing.is_listed("otp", &Kind::ALL)).await;
     assert!(allowed.elapsed() <= Duration::from_secs(40), "{:?}", allowed.elapsed());
+}
+
+/// What answers to the credential of each tenant.
+struct Doors {
+    ours: Org,
+    theirs: Org,
+}
+
+impl Dial for Doors {
+    fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+        let theirs = access.credential.secret() == THEIRS;
+        Ok(Arc::new(if theirs { self.theirs.clone() } else { self.ours.clone() }))
+    }
+
+    fn caller(&self, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+        Ok(Arc::new(self.ours.clone()))
+    }
+}
+
+const THEIRS: &str = "00token-of-the-other-tenant";
+
+/// Two tenants with an `OktaOrg` each, that of the other one older, and at this address.
+fn tenants(server: &Server, theirs: &str) {
+    apply(server, "otp");
+    apply(server, "other");
+    for (namespace, created) in [("otp", "2026-02-02T00:00:00Z"), ("other", "2026-01-01T00:00:00Z")] {
+        let at = format!("{}/acme", path(namespace, "oktaorgs"));
+        let mut org = server.get(&at).unwrap();
+        org["metadata"]["creationTimestamp"] = json!(created);
+        if namespace == "other" {
+            org["spec"]["url"] = json!(theirs);
+        }
+        server.put(&at, org);
+    }
+    let mut token = flow_tests::secret("okta", "token", THEIRS);
+    token["metadata"]["namespace"] = json!("other");
+    server.put("/api/v1/namespaces/other/secrets/okta", token);
+}
+
+fn between(server: &Server, ours: &Org, theirs: &Org) -> Operator {
+    start_with(server.clone(), ours.clone(), Arc::new(Doors { ours: ours.clone(), theirs: theirs.clone() }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_org_whose_own_server_tells_our_id_takes_nothing_away() {
+    let server = Server::default();
+    tenants(&server, "https://okta.evil.example");
+    let operator = between(&server, &Org::default(), &Org::default());
+    operator.until("theirs answers", |o| o.ready("other", "oktaorgs", "acme") == "True Ready").await;
+    operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
+    sleep(LONG).await;
+    assert_eq!(
+        (operator.claimed("otp"), operator.ready("otp", "oktaorgs", "acme")),
+        ("True Claimed".into(), "True Ready".into())
+    );
+    let told = |namespace: &str| operator.server.get(&format!("{}/acme", path(namespace, "oktaorgs"))).unwrap();
+    assert_eq!(told("otp")["status"]["orgID"], told("other")["status"]["orgID"], "the same id is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_org_with_a_guessed_token_takes_nothing_away() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let (ours, theirs) = (Org::default(), Org::default());
+    theirs.refuse_credentials(true);
+    let operator = between(&server, &ours, &theirs);
+    operator.until("theirs is refused", |o| o.ready("other", "oktaorgs", "acme") == "False TokenRejected").await;
+    operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("otp"), "True Claimed");
+    assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_manages_an_org_does_not_change_because_its_namespace_cannot_be_listed() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let (ours, theirs) = (Org::default(), Org::default());
+    let operator = between(&server, &ours, &theirs);
+    operator.until("the older one manages it", |o| o.claimed("otp") == "False ClaimedByOther").await;
+    assert_eq!(operator.claimed("other"), "True Claimed");
+    let at = format!("{}/acme", path("otp", "oktaorgs"));
+    assert_eq!(server.get(&at).unwrap()["status"]["claimedBy"], "other/acme");
+    drop(operator);
+
+    deny(&server, "other", &RESOURCES, true);
+    ours.calls();
+    let operator = between(&server, &ours, &theirs);
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther");
+    let calls: BTreeSet<&str> = ours.calls().into_iter().collect();
+    assert_eq!(calls, ["identify", "list"].into(), "nothing is changed in the org");
+    deny(&server, "other", &RESOURCES, false);
+    sleep(LONG).await;
+    assert_eq!(
+        (operator.claimed("otp"), operator.claimed("other")),
+        ("False ClaimedByOther".into(), "True Claimed".into())
+    );
+    drop(operator);
+
+    theirs.refuse_credentials(true);
+    let operator = between(&server, &ours, &theirs);
+    operator.until("who is not let in any more holds nothing", |o| o.claimed("otp") == "True Claimed").await;
+    assert_eq!(server.get(&at).unwrap()["status"]["claimedBy"], Value::Null);
 }
