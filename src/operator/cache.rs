@@ -26,13 +26,26 @@ use crate::api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, Telephony
 #[derive(Debug, Clone)]
 pub struct Index<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
+    /// Whether anything was asked of it.
+    #[cfg(test)]
+    pub asked: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     /// Reads from a store.
     #[must_use]
-    pub const fn new(store: Store<K>) -> Self {
-        Self { store }
+    pub fn new(store: Store<K>) -> Self {
+        Self {
+            store,
+            #[cfg(test)]
+            asked: Arc::default(),
+        }
+    }
+
+    fn read(&self) -> &Store<K> {
+        #[cfg(test)]
+        self.asked.store(true, std::sync::atomic::Ordering::Relaxed);
+        &self.store
     }
 
     /// The store itself.
@@ -44,13 +57,13 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     /// One object.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.store.get(&ObjectRef::new(name).within(namespace))
+        self.read().get(&ObjectRef::new(name).within(namespace))
     }
 
     /// All objects of a namespace, by name.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
-        let mut found = self.store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
+        let mut found = self.read().state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
         found.sort_by_cached_key(|object| object.name_any());
         found
     }
@@ -58,7 +71,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     /// All objects, by namespace and name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
-        let mut all = self.store.state();
+        let mut all = self.read().state();
         all.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
         all
     }

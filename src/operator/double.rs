@@ -897,7 +897,9 @@ pub fn context(server: &Server, dial: Arc<dyn Dial>, options: Options, caches: C
 pub fn listed(namespaces: &[String]) -> Listing {
     let listing = Listing::new(namespaces);
     for scope in Scope::of(namespaces) {
-        Kind::ALL.into_iter().for_each(|kind| listing.listed(&scope, kind));
+        for kind in Kind::ALL {
+            listing.listed(&scope, kind);
+        }
     }
     listing
 }

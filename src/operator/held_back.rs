@@ -38,8 +38,8 @@ where
 
 /// What is wrong; nothing while it may pass by itself. Pure but for the time.
 fn problem(namespace: &str, lacking: &BTreeMap<Kind, Option<Trouble>>) -> Option<Problem> {
-    let lasting = lacking.iter().filter_map(|(kind, trouble)| Some((*kind, trouble.as_ref()?)));
-    let (kind, trouble) = lasting.filter(|(_, trouble)| trouble.lasts()).next()?;
+    let mut in_trouble = lacking.iter().filter_map(|(kind, trouble)| Some((*kind, trouble.as_ref()?)));
+    let (kind, trouble) = in_trouble.find(|(_, trouble)| trouble.lasts())?;
     let message = format!(
         "The operator cannot list {} objects in namespace {namespace} ({}), so nothing is done for this object. Give its \
          service account the rights of the chart's Role there: helm upgrade makes it anew.",

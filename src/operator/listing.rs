@@ -76,7 +76,9 @@ struct Sight {
 pub struct Trouble {
     /// Since when.
     pub since: Instant,
-    /// What the API server says.
+    /// The status that the API server answered, when it did.
+    pub code: Option<u16>,
+    /// What it says.
     pub why: String,
 }
 
@@ -111,10 +113,12 @@ impl Listing {
     }
 
     /// Objects of a kind cannot be listed there, or not any more. What was listed before stays known.
-    pub fn failed(&self, scope: &Scope, kind: Kind, why: String) {
-        self.change(scope, kind, |sight| {
-            let since = sight.trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
-            sight.trouble = Some(Trouble { since, why });
+    pub fn failed(&self, scope: &Scope, kind: Kind, code: Option<u16>, why: String) {
+        self.change(scope, kind, |sight| match &mut sight.trouble {
+            // the same once more, in other words perhaps: a condition that has them is not written anew
+            Some(trouble) if trouble.code == code => {}
+            Some(trouble) => (trouble.code, trouble.why) = (code, why),
+            none => *none = Some(Trouble { since: Instant::now(), code, why }),
         });
     }
 
@@ -228,7 +232,9 @@ mod tests {
     }
 
     fn list(listing: &Listing, name: &str) {
-        Kind::ALL.into_iter().for_each(|kind| listing.listed(&place(name), kind));
+        for kind in Kind::ALL {
+            listing.listed(&place(name), kind);
+        }
     }
 
     #[test]
@@ -246,7 +252,9 @@ mod tests {
     fn one_watch_over_all_namespaces_lists_each() {
         let listing = of(&[]);
         assert!(listing.covers("any") && !listing.is_listed("any", READ));
-        READ.iter().for_each(|kind| listing.listed(&Scope::All, *kind));
+        for kind in READ {
+            listing.listed(&Scope::All, *kind);
+        }
         assert!(listing.is_listed("any", READ));
     }
 
@@ -268,7 +276,7 @@ mod tests {
     async fn what_was_listed_stays_so_when_it_cannot_be_listed_again() {
         let listing = of(&["a"]);
         list(&listing, "a");
-        listing.failed(&place("a"), Kind::OktaOrg, "403".into());
+        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
         assert!(listing.is_listed("a", &Kind::ALL));
         tokio::time::advance(GRACE).await;
         assert_eq!(
@@ -281,7 +289,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pod_is_ready_as_long_as_one_namespace_can_be_looked_after_and_names_the_others() {
         let listing = of(&["a", "b"]);
-        let fail = |name: &str| listing.failed(&place(name), Kind::HookSwitch, "403".into());
+        let fail = |name: &str| listing.failed(&place(name), Kind::HookSwitch, Some(403), "403".into());
         fail("a");
         assert_eq!(listing.readiness(), Ok("ok".into()), "it may pass by itself");
         tokio::time::advance(GRACE / 2).await;
@@ -300,10 +308,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn trouble_of_one_kind_is_told_in_its_first_words_and_since_it_began() {
+        let listing = of(&["a"]);
+        let lacking = || listing.lacking("a", READ).remove(&Kind::OktaOrg).flatten().unwrap();
+        listing.failed(&place("a"), Kind::OktaOrg, None, "no answer".into());
+        let since = lacking().since;
+        for (code, why, told) in
+            [(Some(500), "at 10:00", "at 10:00"), (Some(500), "at 10:01", "at 10:00"), (Some(403), "no", "no")]
+        {
+            tokio::time::advance(GRACE / 2).await;
+            listing.failed(&place("a"), Kind::OktaOrg, code, why.into());
+            assert_eq!((lacking().since, lacking().why.as_str()), (since, told));
+        }
+        assert!(lacking().lasts());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_text_names_ten_namespaces_at_most() {
         let names: Vec<String> = (0..30).map(|number| format!("n{number:02}")).collect();
         let listing = Listing::new(&names);
-        names.iter().for_each(|name| listing.failed(&place(name), Kind::OktaOrg, "403".into()));
+        for name in &names {
+            listing.failed(&place(name), Kind::OktaOrg, Some(403), "403".into());
+        }
         tokio::time::advance(GRACE).await;
         let text = listing.readiness().unwrap_err();
         assert!(text.contains("n09") && !text.contains("n10") && text.ends_with("; 20 more"), "{text}");

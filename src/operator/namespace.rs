@@ -57,10 +57,10 @@ async fn look(ctx: &Context, namespace: &str) {
     match finalizer::let_go(&ctx.client, Some(namespace)).await {
         Ok(LetGo { count: 0, denied: None }) => {}
         Ok(LetGo { count, denied: None }) => {
-            tracing::warn!(namespace, count, "a namespace goes: its objects are let go")
+            tracing::warn!(namespace, count, "a namespace goes: its objects are let go");
         }
         Ok(LetGo { denied: Some(error), .. }) | Err(error) => {
-            tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go")
+            tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go");
         }
     }
 }

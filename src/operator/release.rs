@@ -135,10 +135,12 @@ mod tests {
         format!("/apis/hookswitch.dev/v1alpha1/namespaces/{namespace}/telephonyhooks")
     }
 
-    fn held(server: &Server, namespace: &str) {
-        let held = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
-            "metadata": {"name": "main", "namespace": namespace, "finalizers": [finalizer::OKTA, "else.example/own"]}});
-        server.put(&format!("{}/main", hooks(namespace)), held);
+    fn held(server: &Server, namespaces: &[&str]) {
+        for namespace in namespaces {
+            let held = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
+                "metadata": {"name": "main", "namespace": namespace, "finalizers": [finalizer::OKTA, "else.example/own"]}});
+            server.put(&format!("{}/main", hooks(namespace)), held);
+        }
     }
 
     fn finalizers(server: &Server, namespace: &str) -> usize {
@@ -149,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn a_namespace_that_may_not_be_looked_into_holds_up_no_uninstall() {
         let server = Server::default();
-        ["a", "gone", "z"].iter().for_each(|namespace| held(&server, namespace));
+        held(&server, &["a", "gone", "z"]);
         server.refuse_to_read(&hooks("gone"), Some(StatusCode::FORBIDDEN));
         let count = let_go(&server.client(), &options("a,gone,z")).await.unwrap();
         assert_eq!(count, 2);
@@ -159,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn an_object_that_may_not_be_changed_holds_up_no_other() {
         let server = Server::default();
-        ["a", "z"].iter().for_each(|namespace| held(&server, namespace));
+        held(&server, &["a", "z"]);
         server.fail_next_write(StatusCode::FORBIDDEN);
         assert_eq!(let_go(&server.client(), &options("a,z")).await.unwrap(), 1);
         assert_eq!(["a", "z"].map(|namespace| finalizers(&server, namespace)), [2, 1]);
@@ -168,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn an_api_server_in_trouble_is_tried_again_and_a_kind_that_is_gone_holds_nothing() {
         let server = Server::default();
-        ["a", "z"].iter().for_each(|namespace| held(&server, namespace));
+        held(&server, &["a", "z"]);
         server.refuse_to_read(&hooks("a"), Some(StatusCode::INTERNAL_SERVER_ERROR));
         assert!(let_go(&server.client(), &options("a,z")).await.is_err(), "the Job runs again");
         assert_eq!(finalizers(&server, "z"), 1, "what could be let go was");

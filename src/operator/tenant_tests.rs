@@ -1,6 +1,10 @@
 //! A whole operator over the namespaces of two tenants: one that cannot be listed, and one that wants the other's org.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -12,14 +16,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     context::Context,
-    double::{self, Org, Server},
+    double::{self, Org, Server, World},
     flow_tests,
     listing::Listing,
     org::dial::{Access, Dial, HookCaller, OrgApi},
-    run,
+    pass::Reconcile,
+    run, switch_tests,
     wake::Kind,
 };
-use crate::{net::NetError, telemetry::metrics::Metrics};
+use crate::{
+    api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
+    net::NetError,
+    telemetry::metrics::Metrics,
+};
 
 /// The resource of each kind.
 const RESOURCES: [&str; 6] =
@@ -323,4 +332,56 @@ async fn who_manages_an_org_does_not_change_because_its_namespace_cannot_be_list
     let operator = between(&server, &ours, &theirs);
     operator.until("who is not let in any more holds nothing", |o| o.claimed("otp") == "True Claimed").await;
     assert_eq!(server.get(&at).unwrap()["status"]["claimedBy"], Value::Null);
+}
+
+/// The kinds whose caches a pass over `object` asks.
+async fn asked<K: Reconcile>(world: &World, object: Arc<K>) -> BTreeSet<Kind> {
+    let caches = &world.ctx.caches;
+    let asked = [
+        (Kind::OktaOrg, &caches.orgs.asked),
+        (Kind::TelephonyHook, &caches.hooks.asked),
+        (Kind::TelephonyGateway, &caches.gateways.asked),
+        (Kind::TelephonyProvider, &caches.providers.asked),
+        (Kind::RoutingPolicy, &caches.policies.asked),
+        (Kind::HookSwitch, &caches.switches.asked),
+    ];
+    for (_, asked) in &asked {
+        asked.store(false, Ordering::Relaxed);
+    }
+    K::reconcile(object, Arc::clone(&world.ctx)).await.unwrap();
+    asked.iter().filter(|(_, asked)| asked.load(Ordering::Relaxed)).map(|(kind, _)| *kind).collect()
+}
+
+/// What a pass asks is what it waits for.
+async fn waits_for_what_it_asks<K: Reconcile>(world: &mut World, name: &str) {
+    for _ in 0..4 {
+        world.sync();
+        let object = K::index(&world.ctx.caches).get("otp", name).unwrap();
+        let asked = asked(world, object).await;
+        assert!(asked.iter().all(|kind| K::READS.contains(kind)), "a {:?} asks {asked:?}", K::KIND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_asks_nothing_that_it_does_not_wait_for() {
+    let mut world = switch_tests::scene(|_| {});
+    for _ in 0..3 {
+        waits_for_what_it_asks::<TelephonyGateway>(&mut world, "a").await;
+        waits_for_what_it_asks::<TelephonyHook>(&mut world, "a").await;
+        waits_for_what_it_asks::<TelephonyHook>(&mut world, "b").await;
+        waits_for_what_it_asks::<OktaOrg>(&mut world, "acme").await;
+        waits_for_what_it_asks::<HookSwitch>(&mut world, "acme").await;
+        switch_tests::serve(&world, "a", false);
+    }
+    let policy = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "RoutingPolicy",
+        "metadata": {"name": "default", "namespace": "otp"}, "spec": {"rules": [{"name": "none", "deny": {}}]}});
+    world.server.put(&format!("{}/default", path("otp", "routingpolicies")), policy.clone());
+    let policy: RoutingPolicy = serde_json::from_value(policy).unwrap();
+    assert!(asked(&world, Arc::new(policy)).await.iter().all(|kind| RoutingPolicy::READS.contains(kind)));
+    let provider = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyProvider",
+        "metadata": {"name": "backup", "namespace": "otp"},
+        "spec": {"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}, "senders": []}});
+    world.server.put(&format!("{}/backup", path("otp", "telephonyproviders")), provider.clone());
+    let provider: TelephonyProvider = serde_json::from_value(provider).unwrap();
+    assert!(asked(&world, Arc::new(provider)).await.iter().all(|kind| TelephonyProvider::READS.contains(kind)));
 }

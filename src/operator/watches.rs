@@ -148,13 +148,17 @@ impl Failures {
 
 /// Whether the API server understood and does not let us, or has nothing of the kind.
 fn is_refused(error: &watcher::Error) -> bool {
-    let code = match error {
+    matches!(code(error), Some(401 | 403 | 404))
+}
+
+/// The status that the API server answered.
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code,
-        watcher::Error::WatchError(status) => status.code,
-        _ => return false,
-    };
-    matches!(code, 401 | 403 | 404)
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
 }
 
 /// Keeps the cache of a kind of ours filled and wakes what depends on a changed object, as long as it is polled.
@@ -200,7 +204,7 @@ fn interrupted<K: Reconcile>(ctx: &Context, scope: &Scope, error: &watcher::Erro
     // a watch that broke off is taken up where it ended; what cannot be listed is not seen
     if is_refused(error) || matches!(error, watcher::Error::InitialListFailed(_)) {
         ctx.metrics.listed(scope.as_str(), kind.as_str(), false);
-        ctx.caches.listing.failed(scope, kind, why);
+        ctx.caches.listing.failed(scope, kind, code(error), why);
     }
 }
 

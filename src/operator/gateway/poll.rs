@@ -70,11 +70,11 @@ pub async fn run(ctx: Arc<Context>) {
         let selected = watches::config().labels(OWNED_LABEL);
         let slices = watches::lasting(move || watcher(api.clone(), selected.clone()));
         let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
-        let (metrics, watched) = (ctx.metrics.clone(), scope.clone());
+        let (metrics, place) = (ctx.metrics.clone(), scope.clone());
         watches.push(reflector::reflector(writer, slices).for_each(move |event| {
             match event {
-                Ok(watcher::Event::InitDone) => metrics.listed(watched.as_str(), SLICES, true),
-                Err(watcher::Error::InitialListFailed(_)) => metrics.listed(watched.as_str(), SLICES, false),
+                Ok(watcher::Event::InitDone) => metrics.listed(place.as_str(), SLICES, true),
+                Err(watcher::Error::InitialListFailed(_)) => metrics.listed(place.as_str(), SLICES, false),
                 _ => {}
             }
             futures::future::ready(())
