@@ -27,7 +27,7 @@ use hookswitch::{
 const SCRAPED: [&str; 2] = ["namespace", "pod"];
 
 /// The labels whose values are words of ours.
-const WORDS: [&str; 4] = ["phase", "source", "status", "channel"];
+const WORDS: [&str; 5] = ["phase", "source", "status", "channel", "kind"];
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Series {
@@ -60,6 +60,11 @@ fn exposed() -> BTreeSet<Series> {
     operator.register(|registry| metrics.register_own(registry));
     operator.register_shared(|registry| metrics.register_shared(registry));
     metrics.leads(true);
+    for (watched, kind) in
+        [("otp", "OktaOrg"), ("otp", "TelephonyHook"), ("other", "HookSwitch"), ("*", "EndpointSlice")]
+    {
+        metrics.listed(watched, kind, false);
+    }
     metrics.okta_call("list", "ok");
     metrics.fallbacks("acme.okta.com", 1);
     let signal = |source| Signal { source, sight: Sight::Pass, why: String::new(), failing_for: Duration::ZERO };

@@ -287,8 +287,8 @@ async fn the_orgs_identity_is_asked_without_the_token_and_falls_back_to_its_host
     let unsound = answer(200, "", r#"{"id":"not an id"}"#);
     let server = serve(vec![known, answer(404, "", ""), unsound, answer(500, "", "")]).await;
     let client = &server.client;
-    assert_eq!(client.organization().await.unwrap().value, OrgIdentity::Id("00o1n8sbwArJ7OQRw406".into()));
-    assert_eq!(client.organization().await.unwrap().value, OrgIdentity::HostName("localhost".into()));
+    assert_eq!(client.organization().await.unwrap().value.identity, OrgIdentity::Id("00o1n8sbwArJ7OQRw406".into()));
+    assert_eq!(client.organization().await.unwrap().value.identity, OrgIdentity::HostName("localhost".into()));
     assert_eq!(client.organization().await.unwrap_err().reason(), "OktaAnswerUnclear");
     assert_eq!(client.organization().await.unwrap_err().reason(), "OktaServerError", "an outage is no other identity");
     assert!(server.requests().iter().all(|request| !request.contains(TOKEN)));

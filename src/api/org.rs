@@ -113,6 +113,10 @@ pub struct OktaOrgStatus {
     #[serde(default, rename = "orgID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub org_id: Option<String>,
+    /// `<namespace>/<name>` of the `OktaOrg` that manages the same org in this one's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub claimed_by: Option<String>,
     /// The telephony hook that is ACTIVE in the org, ours or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_hook: Option<ActiveHook>,

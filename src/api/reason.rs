@@ -101,6 +101,8 @@ reasons! {
         InUse,
         /// The Deployment cannot make progress.
         DeploymentFailed,
+        /// Objects that it depends on cannot be listed in its namespace, so nothing is done for it; the message has the kind.
+        NotListed,
         /// Two hooks of one org are declared Active; nothing is done in Okta until one is not.
         TwoActive,
         /// It is not told without contradiction who decides the state of a hook; nothing is done in Okta until it is.
@@ -125,7 +127,7 @@ reasons! {
         PermissionDenied,
         /// Okta's rate limit is used up; the call is made when the window resets.
         RateLimited,
-        /// Another `OktaOrg` was first to claim the same org.
+        /// An older `OktaOrg` has proven that it is of the same org.
         ClaimedByOther,
         /// A change of the active hook waits for the declared state to stand still for some seconds.
         Settling,
@@ -159,9 +161,9 @@ reasons! {
     Claimed for "Claimed" {
         /// It is.
         Claimed,
-        /// Another, older `OktaOrg` has the same org id; the message names it.
+        /// An older `OktaOrg` has proven that it is of the same org; the message names it.
         ClaimedByOther,
-        /// The org's id is not known yet.
+        /// No call with the object's credential has proven yet which org it is of.
         IdentityUnknown,
     }
 }

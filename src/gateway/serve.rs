@@ -157,10 +157,10 @@ impl Gateway {
                 (Arc::clone(&service), Arc::clone(&certificate), Arc::clone(&leaving));
             Arc::new(move || {
                 match (leaving.load(Ordering::Acquire), service.runtime().is_some(), certificate.is_there()) {
-                    (true, ..) => Err("stopping"),
-                    (_, false, _) => Err("no good configuration yet"),
-                    (_, _, false) => Err("no serving certificate yet"),
-                    (false, true, true) => Ok(()),
+                    (true, ..) => Err("stopping".to_owned()),
+                    (_, false, _) => Err("no good configuration yet".to_owned()),
+                    (_, _, false) => Err("no serving certificate yet".to_owned()),
+                    (false, true, true) => Ok("ok".to_owned()),
                 }
             })
         };

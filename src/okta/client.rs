@@ -16,7 +16,9 @@ use crate::okta::answer::{self, Received};
 use crate::okta::error::{CallError, Failure};
 use crate::okta::log;
 use crate::okta::text::without_secrets;
-use crate::okta::types::{Answer, Credential, HookContent, HookId, ObservedHook, OrgIdentity, OrgUrl, TELEPHONY};
+use crate::okta::types::{
+    Answer, Credential, HookContent, HookId, ObservedHook, OrgDocument, OrgIdentity, OrgUrl, TELEPHONY,
+};
 use crate::okta::wire;
 
 /// Time for one call, from the first byte sent to the last byte read.
@@ -81,7 +83,7 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError`] for anything but the document or its absence.
-    pub async fn organization(&self) -> CallResult<OrgIdentity> {
+    pub async fn organization(&self) -> CallResult<OrgDocument> {
         let doing = "read the org's identity";
         let url = self.org.at("/.well-known/okta-organization");
         let request = Call { doing, method: Method::GET, url, body: None, secret: None, public: true };
@@ -90,11 +92,15 @@ impl Client {
             Err(CallError {
                 failure: Failure::NotFound | Failure::NotOkta { status: 404 }, request_id, rate, ..
             }) => {
-                return Ok(Answer { value: OrgIdentity::HostName(self.org.host().to_owned()), request_id, rate });
+                let identity = OrgIdentity::HostName(self.org.host().to_owned());
+                return Ok(Answer { value: OrgDocument { identity, domains: Vec::new() }, request_id, rate });
             }
             other => other?,
         };
-        received.read(doing, |body| wire::read_organization(body).map(OrgIdentity::Id))
+        received.read(doing, |body| {
+            let identity = wire::read_organization(body).map(OrgIdentity::Id)?;
+            Ok(OrgDocument { identity, domains: wire::read_domains(body) })
+        })
     }
 
     /// Makes Okta call the hook with `body` and answers what the hook said. Okta gives the hook 3 s and one retry, so

@@ -89,6 +89,13 @@ impl fmt::Display for HookId {
     }
 }
 
+/// Domains below which Okta has its orgs.
+const OKTAS: [&str; 5] = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
+
+fn is_oktas(host: &str) -> bool {
+    OKTAS.iter().any(|domain| host.ends_with(domain))
+}
+
 /// An org's base address: `https`, a host, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrgUrl(Url);
@@ -112,12 +119,25 @@ impl OrgUrl {
         if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("it has a path, query or fragment"));
         }
-        let first = host.split('.').next().unwrap_or_default();
-        let okta = [".okta.com", ".oktapreview.com", ".okta-emea.com", ".okta-gov.com", ".okta.mil"];
-        if first.ends_with("-admin") && okta.iter().any(|domain| host.ends_with(domain)) {
+        let first = host.split('.').next().unwrap_or_default().to_owned();
+        let url = Self(url);
+        if first.ends_with("-admin") && is_oktas(url.host()) {
             return Err(wrong("it is the admin console's; leave out '-admin'"));
         }
-        Ok(Self(url))
+        Ok(url)
+    }
+
+    /// Host and port, as one org's addresses are told apart.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = self.host();
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// Whether it is at a domain of Okta's own, so that TLS proves that Okta answers there.
+    #[must_use]
+    pub fn is_oktas(&self) -> bool {
+        self.0.port().is_none() && is_oktas(self.host())
     }
 
     /// The host, lower case: the org's canonical name where Okta tells no id.
@@ -352,6 +372,15 @@ impl OrgIdentity {
             Self::Id(text) | Self::HostName(text) => text,
         }
     }
+}
+
+/// What an org says of itself to whoever asks. Who answers at a host of his own can say whatever he likes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrgDocument {
+    /// Which org it is.
+    pub identity: OrgIdentity,
+    /// The hosts of its custom domains.
+    pub domains: Vec<String>,
 }
 
 #[cfg(test)]

@@ -162,7 +162,23 @@ pub(crate) fn read_error(body: &[u8]) -> ErrorBody {
     }
 }
 
-/// The id in the org document at `/.well-known/okta-organization`; nothing else of it is used.
+/// Most custom domains of an org that are looked at.
+const MOST_DOMAINS: usize = 100;
+
+/// The hosts of the custom domains that the org document names; one that cannot be read is left out.
+pub(crate) fn read_domains(body: &[u8]) -> Vec<String> {
+    let org: Value = serde_json::from_slice(body).unwrap_or_default();
+    let named = &org["_links"]["alternate"];
+    let links = named.as_array().map_or_else(|| std::slice::from_ref(named), Vec::as_slice);
+    let host = |link: &Value| {
+        let url = url::Url::parse(link.get("href")?.as_str()?).ok()?;
+        let plain = url.scheme() == "https" && url.port().is_none();
+        Some(url.host_str().filter(|_| plain)?.trim_end_matches('.').to_owned())
+    };
+    links.iter().take(MOST_DOMAINS).filter_map(host).collect()
+}
+
+/// The id in the org document at `/.well-known/okta-organization`.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -14,9 +14,9 @@ use kube::{
     },
 };
 
-use tokio::sync::watch;
-
 use super::{
+    listing::Listing,
+    pass::Reconcile as _,
     switch::ruling::Declarations,
     wake::{Kind, Target},
 };
@@ -26,13 +26,26 @@ use crate::api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, Telephony
 #[derive(Debug, Clone)]
 pub struct Index<K: Resource<DynamicType = ()> + 'static> {
     store: Store<K>,
+    /// Whether anything was asked of it.
+    #[cfg(test)]
+    pub asked: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     /// Reads from a store.
     #[must_use]
-    pub const fn new(store: Store<K>) -> Self {
-        Self { store }
+    pub fn new(store: Store<K>) -> Self {
+        Self {
+            store,
+            #[cfg(test)]
+            asked: Arc::default(),
+        }
+    }
+
+    fn read(&self) -> &Store<K> {
+        #[cfg(test)]
+        self.asked.store(true, std::sync::atomic::Ordering::Relaxed);
+        &self.store
     }
 
     /// The store itself.
@@ -44,13 +57,13 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     /// One object.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.store.get(&ObjectRef::new(name).within(namespace))
+        self.read().get(&ObjectRef::new(name).within(namespace))
     }
 
     /// All objects of a namespace, by name.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
-        let mut found = self.store.state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
+        let mut found = self.read().state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
         found.sort_by_cached_key(|object| object.name_any());
         found
     }
@@ -58,7 +71,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
     /// All objects, by namespace and name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
-        let mut all = self.store.state();
+        let mut all = self.read().state();
         all.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
         all
     }
@@ -81,29 +94,26 @@ pub struct Caches {
     pub switches: Index<HookSwitch>,
     /// Objects that exist and cannot be read, as long as that is so.
     pub unreadable: Arc<Mutex<BTreeSet<Target>>>,
-    /// Kinds whose objects were all listed. A store's own signal wakes one waiter only.
-    pub filled: Arc<watch::Sender<BTreeSet<Kind>>>,
+    /// What of them was listed.
+    pub listing: Listing,
 }
 
 impl Caches {
-    /// Waits until every kind was listed once: a pass must not take for missing what was only not read yet.
-    pub async fn filled(&self) {
-        // an error means that the caches are gone, and with them the operator
-        let _ = self.filled.subscribe().wait_for(|filled| filled.len() == Kind::ALL.len()).await;
-    }
-
     /// The hooks and switches of a namespace.
     #[must_use]
     pub fn declarations(&self, namespace: &str) -> Declarations {
         Declarations::of(self.hooks.in_namespace(namespace), self.switches.in_namespace(namespace))
     }
 
-    /// The hooks and switches of each namespace that has a switch.
+    /// The hooks and switches of each namespace that has a switch, where all that a switch's pass reads was listed.
     #[must_use]
     pub fn all_declarations(&self) -> BTreeMap<String, Declarations> {
         let mut namespaces: BTreeMap<String, (Vec<_>, Vec<_>)> = BTreeMap::new();
         for switch in self.switches.all() {
-            namespaces.entry(switch.namespace().unwrap_or_default()).or_default().1.push(switch);
+            let namespace = switch.namespace().unwrap_or_default();
+            if self.listing.is_listed(&namespace, HookSwitch::READS) {
+                namespaces.entry(namespace).or_default().1.push(switch);
+            }
         }
         for hook in self.hooks.all() {
             if let Some((hooks, _)) = namespaces.get_mut(&hook.namespace().unwrap_or_default()) {
@@ -131,11 +141,6 @@ impl Caches {
         let found = unreadable.iter().filter(|target| target.kind == kind && target.namespace == namespace);
         found.map(|target| target.name.clone()).collect()
     }
-
-    /// Takes note that all objects of a kind were listed.
-    pub fn mark_filled(&self, kind: Kind) {
-        self.filled.send_if_modified(|filled| filled.insert(kind));
-    }
 }
 
 /// What a watch event changed.
@@ -149,34 +154,29 @@ pub enum Change<K> {
 
 /// Merges the watches of several namespaces into one store.
 ///
-/// A store takes one watch's events as they are; with several, the beginning of one would wipe what the others brought.
+/// A store takes one watch's events as they are; with several, the beginning of one would wipe what the others brought. It has
+/// what was listed so far: whether that is all of a namespace, [`Listing`] says.
 pub struct Merge<K: Resource<DynamicType = ()> + Clone + 'static> {
     writer: Writer<K>,
     reader: Store<K>,
-    waiting: BTreeSet<usize>,
     listed: BTreeMap<usize, BTreeMap<Key, K>>,
     known: BTreeMap<usize, BTreeSet<Key>>,
-    early: Vec<K>,
 }
 
 type Key = (Option<String>, String);
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Merge<K> {
-    /// For `watches` watches, numbered from 0; the store counts as filled when each of them listed everything once.
+    /// For any number of watches.
     #[must_use]
-    pub fn new(writer: Writer<K>, watches: usize) -> Self {
+    pub fn new(mut writer: Writer<K>) -> Self {
         let reader = writer.as_reader();
-        let waiting = (0..watches).collect();
-        Self { writer, reader, waiting, listed: BTreeMap::new(), known: BTreeMap::new(), early: Vec::new() }
+        // passes are run over what is in a store that is filled; which of them may run is told apart for each namespace
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        Self { writer, reader, listed: BTreeMap::new(), known: BTreeMap::new() }
     }
 
-    /// Whether every watch has listed everything once.
-    #[must_use]
-    pub fn is_filled(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Takes in one event of watch `number` and tells what changed.
+    /// Takes in one event of watch `number` and tells what changed. With [`Event::InitDone`] the store has all that it lists.
     pub fn take(&mut self, number: usize, event: Event<K>) -> Vec<Change<K>> {
         match event {
             Event::Init => {
@@ -190,7 +190,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Merge<K> {
             Event::InitDone => self.listed(number),
             Event::Apply(object) => {
                 self.known.entry(number).or_default().insert(key(&object));
-                self.store(object.clone());
+                self.writer.apply_watcher_event(&Event::Apply(object.clone()));
                 vec![Change::Seen(Arc::new(object))]
             }
             Event::Delete(object) => {
@@ -214,25 +214,10 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Merge<K> {
             }
         }
         for object in listed.into_values() {
-            self.store(object.clone());
+            self.writer.apply_watcher_event(&Event::Apply(object.clone()));
             changes.push(Change::Seen(Arc::new(object)));
         }
-        if self.waiting.remove(&number) && self.waiting.is_empty() {
-            self.writer.apply_watcher_event(&Event::Init);
-            for object in std::mem::take(&mut self.early) {
-                self.writer.apply_watcher_event(&Event::InitApply(object));
-            }
-            self.writer.apply_watcher_event(&Event::InitDone);
-        }
         changes
-    }
-
-    fn store(&mut self, object: K) {
-        if self.waiting.is_empty() {
-            self.writer.apply_watcher_event(&Event::Apply(object));
-        } else {
-            self.early.push(object);
-        }
     }
 }
 
@@ -270,15 +255,31 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_filled_once_every_namespace_was_listed() {
+    fn what_one_namespace_lists_is_there_though_another_cannot_be_listed() {
         let writer = Writer::<ConfigMap>::default();
         let index = Index::new(writer.as_reader());
-        let mut merge = Merge::new(writer, 2);
+        let mut merge = Merge::new(writer);
+        assert!(index.store().wait_until_ready().now_or_never().is_some(), "passes can run");
+        merge.take(1, Event::Init);
         list(&mut merge, 0, &[object("a", "one")]);
-        assert!(index.store().wait_until_ready().now_or_never().is_none());
-        assert!(index.all().is_empty(), "a part of the truth is not shown");
+        assert_eq!(names(&index), ["a/one"]);
+        merge.take(1, Event::InitApply(object("b", "two")));
+        assert_eq!(names(&index), ["a/one"], "a part of a namespace is not shown");
+        merge.take(1, Event::InitDone);
+        assert_eq!(names(&index), ["a/one", "b/two"]);
+    }
+
+    #[test]
+    fn an_object_deleted_before_all_namespaces_were_listed_does_not_come_back() {
+        let writer = Writer::<ConfigMap>::default();
+        let index = Index::new(writer.as_reader());
+        let mut merge = Merge::new(writer);
+        list(&mut merge, 0, &[object("a", "one"), object("a", "gone")]);
+        let changes = merge.take(0, Event::Delete(object("a", "gone")));
+        assert_eq!(changes, [Change::Gone(Arc::new(object("a", "gone")))]);
+        list(&mut merge, 0, &[]);
+        merge.take(0, Event::Apply(object("a", "one")));
         list(&mut merge, 1, &[object("b", "two")]);
-        assert!(index.store().wait_until_ready().now_or_never().is_some());
         assert_eq!(names(&index), ["a/one", "b/two"]);
     }
 
@@ -286,7 +287,7 @@ mod tests {
     fn a_watch_that_begins_anew_drops_only_what_went_from_its_own_namespace() {
         let writer = Writer::<ConfigMap>::default();
         let index = Index::new(writer.as_reader());
-        let mut merge = Merge::new(writer, 2);
+        let mut merge = Merge::new(writer);
         list(&mut merge, 0, &[object("a", "one"), object("a", "gone")]);
         list(&mut merge, 1, &[object("b", "two")]);
         let changes = list(&mut merge, 0, &[object("a", "one")]);
@@ -298,7 +299,7 @@ mod tests {
     fn a_deleted_object_leaves_the_store() {
         let writer = Writer::<ConfigMap>::default();
         let index = Index::new(writer.as_reader());
-        let mut merge = Merge::new(writer, 1);
+        let mut merge = Merge::new(writer);
         list(&mut merge, 0, &[object("a", "one")]);
         merge.take(0, Event::Delete(object("a", "one")));
         assert!(index.get("a", "one").is_none());

@@ -7,9 +7,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
 use kube::{
     Client,
     client::Body,
@@ -24,6 +26,7 @@ use super::{
     context::{Context, Installation},
     events::Events,
     lease,
+    listing::{Listing, Scope},
     metrics::OperatorMetrics,
     options::Options,
     org::{
@@ -34,7 +37,7 @@ use super::{
     references::References,
     reports::Reports,
     switch::Switches,
-    wake::Wake,
+    wake::{Kind, Wake},
 };
 use crate::{
     api::{HookSwitch, OktaOrg, TelephonyGateway, TelephonyHook},
@@ -45,9 +48,12 @@ use crate::{
         client::CallResult,
         keyed::MarkKey,
         log, mark,
-        types::{HookContent, HookStatus, OrgIdentity, RateLimit},
+        types::{HookContent, HookStatus, OrgDocument, OrgIdentity, RateLimit},
     },
 };
+
+/// Body of an answer of the API server.
+type Answered = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The API server.
 #[derive(Clone, Default)]
@@ -88,8 +94,19 @@ struct Stored {
     fail_next_write: Option<StatusCode>,
     /// Paths that cannot be read.
     unread: BTreeMap<String, StatusCode>,
+    /// What watches tell, in its order, with the path of each object; nothing is told unless there is a board.
+    told: Option<tokio::sync::watch::Sender<Vec<(String, Value)>>>,
     /// Done once a plan is stored: what happens while the answer is under way.
     on_plan: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Stored {
+    fn tell(&self, how: &str, path: &str, object: &Value) {
+        let event = json!({"type": how, "object": object});
+        if let Some(told) = &self.told {
+            told.send_modify(|told| told.push((path.to_owned(), event)));
+        }
+    }
 }
 
 impl Server {
@@ -112,6 +129,7 @@ impl Server {
         if object["metadata"]["uid"].is_null() {
             object["metadata"]["uid"] = json!(format!("uid-{version}"));
         }
+        stored.tell("MODIFIED", path, &object);
         stored.objects.insert(path.to_owned(), object);
     }
 
@@ -131,7 +149,10 @@ impl Server {
     }
 
     pub fn delete(&self, path: &str) {
-        self.inner.lock().unwrap().objects.remove(path);
+        let mut stored = self.inner.lock().unwrap();
+        if let Some(object) = stored.objects.remove(path) {
+            stored.tell("DELETED", path, &object);
+        }
     }
 
     /// Writes since the last call, events left out.
@@ -214,7 +235,7 @@ impl Server {
         self.inner.lock().unwrap().fail_next_write = Some(status);
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    async fn answer(&self, request: Request<Body>) -> Response<Answered> {
         if self.inner.lock().unwrap().hang {
             futures::future::pending::<()>().await;
         }
@@ -226,8 +247,7 @@ impl Server {
         let path = head.uri.path().to_owned();
         let query = head.uri.query().unwrap_or_default().to_owned();
         if query.contains("watch=true") {
-            // a watch that nothing happens on
-            futures::future::pending::<()>().await;
+            return self.watch(path, &query).await;
         }
         let bytes = body.collect().await.unwrap().to_bytes();
         let sent: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -248,9 +268,41 @@ impl Server {
             Some(Trouble::LostAnswer) => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             _ => (status, answer),
         };
-        let mut response = Response::new(Body::from(serde_json::to_vec(&answer).unwrap()));
+        let mut response = Response::new(Full::from(serde_json::to_vec(&answer).unwrap()).boxed_unsync());
         *response.status_mut() = status;
         response
+    }
+
+    /// Lets watches tell of what happens from now on.
+    pub fn tell_watches(&self) {
+        self.inner.lock().unwrap().told = Some(tokio::sync::watch::Sender::default());
+    }
+
+    /// A watch: of all that was told of its objects, and what comes.
+    async fn watch(&self, path: String, query: &str) -> Response<Answered> {
+        let told = self.inner.lock().unwrap().told.clone();
+        let Some(told) = told else {
+            // one that nothing happens on
+            return futures::future::pending().await;
+        };
+        let wanted = named(query).map(str::to_owned);
+        let state = (told.subscribe(), 0);
+        let events = futures::stream::unfold(state, move |(mut told, mut next)| {
+            let (path, wanted) = (path.clone(), wanted.clone());
+            async move {
+                loop {
+                    let found = told.wait_for(|told| told.len() > next).await.ok()?[next].clone();
+                    next += 1;
+                    let (at, event) = found;
+                    let is_wanted = wanted.as_ref().is_none_or(|name| event["object"]["metadata"]["name"] == *name);
+                    if is_wanted && at.rsplit_once('/').is_some_and(|(parent, _)| parent == path) {
+                        let line = format!("{event}\n");
+                        return Some((Ok::<_, Infallible>(Frame::data(Bytes::from(line))), (told, next)));
+                    }
+                }
+            }
+        });
+        Response::new(StreamBody::new(events).boxed_unsync())
     }
 
     fn act(&self, method: &str, path: &str, query: &str, sent: Value) -> (StatusCode, Value) {
@@ -323,11 +375,18 @@ fn is_free(object: &Value) -> bool {
 
 fn is_collection(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
-    ["secrets", "configmaps", "telephonyhooks", "telephonygateways", "oktaorgs", "hookswitches"].contains(&last)
+    let ours =
+        ["telephonyhooks", "telephonygateways", "oktaorgs", "hookswitches", "routingpolicies", "telephonyproviders"];
+    ours.contains(&last) || ["secrets", "configmaps", "endpointslices"].contains(&last)
+}
+
+/// The name that a query asks for.
+fn named(query: &str) -> Option<&str> {
+    query.split('&').find_map(|part| part.strip_prefix("fieldSelector=metadata.name%3D"))
 }
 
 fn list(objects: &BTreeMap<String, Value>, path: &str, query: &str) -> Value {
-    let wanted = query.split('&').find_map(|part| part.strip_prefix("fieldSelector=metadata.name%3D"));
+    let wanted = named(query);
     let items: Vec<Value> = objects
         .iter()
         .filter(|(key, object)| {
@@ -372,6 +431,8 @@ struct OrgStored {
     contents: Vec<(HookId, HookContent)>,
     calls: Vec<&'static str>,
     failure: Option<Failure>,
+    /// Whether it takes no credential that it is given.
+    refuses_credentials: bool,
     /// Calls that a firewall refuses in its place.
     intercepted: &'static [&'static str],
     /// How long its answers take.
@@ -467,6 +528,11 @@ impl Org {
         self.inner.lock().unwrap().spoilt.is_some()
     }
 
+    /// Takes no credential from now on, or whatever it is given.
+    pub fn refuse_credentials(&self, refuses: bool) {
+        self.inner.lock().unwrap().refuses_credentials = refuses;
+    }
+
     /// Calls since the last time this was asked.
     pub fn calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.inner.lock().unwrap().calls)
@@ -537,6 +603,7 @@ impl Org {
         let (rate, outcome) = match (spent, org.failure.clone()) {
             (Err((failure, rate)), _) => (Some(rate), Err(failure)),
             (Ok(rate), Some(failure)) => (rate, Err(failure)),
+            (Ok(rate), None) if org.refuses_credentials && verb != "identify" => (rate, Err(Failure::Unauthorized)),
             (Ok(rate), None) if org.intercepted.contains(&verb) => (rate, Err(Failure::NotOkta { status: 403 })),
             (Ok(rate), None) => (rate, act(&mut org)),
         };
@@ -636,8 +703,11 @@ impl Api for Org {
 }
 
 impl OrgApi for Org {
-    fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
-        self.call("identify", |org| Ok(OrgIdentity::Id(org.id.clone().unwrap_or_else(|| "00o1".into()))))
+    fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>> {
+        self.call("identify", |org| {
+            let identity = OrgIdentity::Id(org.id.clone().unwrap_or_else(|| "00o1".into()));
+            Ok(OrgDocument { identity, domains: Vec::new() })
+        })
     }
 
     fn log<'a>(&'a self, from: &'a log::From) -> BoxFuture<'a, CallResult<log::Page>> {
@@ -781,7 +851,6 @@ impl World {
 
     /// An operator that begins with nothing in memory, between this API server and the org that `dial` leads to.
     pub fn between(server: Server, org: Org, dial: Arc<dyn Dial>) -> Self {
-        let (client, wake) = (server.client(), Wake::default());
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
         let switches = Writer::default();
         let caches = Caches {
@@ -791,32 +860,10 @@ impl World {
             providers: Index::new(Writer::default().as_reader()),
             policies: Index::new(Writer::default().as_reader()),
             switches: Index::new(switches.as_reader()),
-            filled: Arc::default(),
+            listing: listed(&options("otp").namespaces()),
             unreadable: Arc::default(),
         };
-        let lease = lease::Handle::default();
-        // a leader that lives renews its lease, however slow the machine is
-        lease.renewed(BootInstant::now().plus(Duration::from_hours(24)));
-        let ctx = Context {
-            recorder: Events::new(client.clone(), "test"),
-            references: References::new(client.clone(), wake.clone()),
-            reports: Arc::new(Reports::by(standing_still)),
-            orgs: Orgs::default(),
-            switches: Switches::default(),
-            probes: Probes::default(),
-            dial,
-            extra_roots: None,
-            options: options(),
-            installation: Installation {
-                mark: mark::Installation::new("test").unwrap(),
-                key: MarkKey::new(&[7; 32]).unwrap(),
-            },
-            metrics: OperatorMetrics::default(),
-            client,
-            lease,
-            caches,
-            wake,
-        };
+        let ctx = context(&server, dial, options("otp"), caches);
         Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways, switches }
     }
 
@@ -841,6 +888,45 @@ impl World {
     }
 }
 
+/// What passes have at hand, in an operator that leads.
+pub fn context(server: &Server, dial: Arc<dyn Dial>, options: Options, caches: Caches) -> Context {
+    let (client, wake) = (server.client(), Wake::default());
+    let lease = lease::Handle::default();
+    // a leader that lives renews its lease, however slow the machine is
+    lease.renewed(BootInstant::now().plus(Duration::from_hours(24)));
+    Context {
+        recorder: Events::new(client.clone(), "test"),
+        references: References::new(client.clone(), wake.clone()),
+        reports: Arc::new(Reports::by(standing_still)),
+        orgs: Orgs::default(),
+        switches: Switches::default(),
+        probes: Probes::default(),
+        dial,
+        extra_roots: None,
+        options,
+        installation: Installation {
+            mark: mark::Installation::new("test").unwrap(),
+            key: MarkKey::new(&[7; 32]).unwrap(),
+        },
+        metrics: OperatorMetrics::default(),
+        client,
+        lease,
+        caches,
+        wake,
+    }
+}
+
+/// All objects of these namespaces are listed.
+pub fn listed(namespaces: &[String]) -> Listing {
+    let listing = Listing::new(namespaces);
+    for scope in Scope::of(namespaces) {
+        for kind in Kind::ALL {
+            listing.listed(&scope, kind);
+        }
+    }
+    listing
+}
+
 /// Leaves so much of a lease.
 pub fn leave_lease(lease: &lease::Handle, left: Duration) {
     let up = BootInstant::now().since(BootInstant::after_boot(Duration::ZERO));
@@ -860,13 +946,14 @@ where
     writer.apply_watcher_event(&Event::InitDone);
 }
 
-fn options() -> Options {
+/// Options of an operator that looks after these namespaces.
+pub fn options(namespaces: &str) -> Options {
     #[derive(clap::Parser)]
     struct Line {
         #[command(flatten)]
         options: Options,
     }
-    let line = "x --namespaces otp --image hookswitch/hookswitch:test --installation test --operator-namespace hookswitch \
+    let line = "x --image hookswitch/hookswitch:test --installation test --operator-namespace hookswitch \
                 --identity test --metrics-address 127.0.0.1:0";
-    <Line as clap::Parser>::parse_from(line.split_whitespace()).options
+    <Line as clap::Parser>::parse_from(line.split_whitespace().chain(["--namespaces", namespaces])).options
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    double::{ORGS, Org, SECRETS, SWITCHES, Server, World},
+    double::{ORGS, Org, SECRETS, SWITCHES, Server, World, listed},
     flow_tests::{org, secret},
     org::dial::{Access, Dial, HookCaller, OrgApi},
     pass,
@@ -64,7 +64,7 @@ fn beside_slow_orgs(namespaces: &[&str], each: usize) -> (World, Org) {
     }
     let mut world = World::between(server, Org::default(), Arc::new(Hosts(hosts)));
     world.sync();
-    Kind::ALL.into_iter().for_each(|kind| world.ctx.caches.mark_filled(kind));
+    Arc::get_mut(&mut world.ctx).unwrap().caches.listing = listed(&[]);
     (world, ours)
 }
 
@@ -135,7 +135,7 @@ async fn a_flood_of_wake_ups_delays_no_pass_of_another_tenant() {
         world.server.put(&path, object);
     }
     world.sync();
-    Kind::ALL.into_iter().for_each(|kind| world.ctx.caches.mark_filled(kind));
+    Arc::get_mut(&mut world.ctx).unwrap().caches.listing = listed(&[]);
     let passes = tokio::spawn(pass::run::<HookSwitch>(Arc::clone(&world.ctx), CancellationToken::new()));
     sleep(MINUTE).await;
     let flood = || names.iter().map(|name| Target::new(Kind::HookSwitch, "flood", name));

@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{apply::MANAGER, context::Context, namespace, pass::PassError};
+use super::{apply::MANAGER, context::Context, namespace, pass::PassError, wake::Kind};
 use crate::api::{OktaOrg, TelephonyGateway, TelephonyHook};
 
 /// Held until Okta has what the deletion policy asks for.
@@ -21,6 +21,9 @@ pub const OKTA: &str = "hookswitch.dev/okta";
 
 /// Held while Okta calls it.
 pub const IN_USE: &str = "hookswitch.dev/in-use";
+
+/// The kinds of which objects may be held.
+pub const HELD: &[Kind] = &[Kind::TelephonyHook, Kind::TelephonyGateway, Kind::OktaOrg];
 
 /// The annotation that lets an object go although Okta calls it.
 pub const FORCE: &str = "hookswitch.dev/force-delete";
@@ -111,32 +114,57 @@ where
     api.patch(name, &params, &Patch::Merge(&patch)).await
 }
 
-/// Takes every finalizer of ours off every object of a namespace (of all, when none is named). Tells how many it let go.
+/// What was let go.
+#[derive(Debug, Default)]
+pub struct LetGo {
+    /// How many objects.
+    pub count: usize,
+    /// The first call that the API server denied: what else there is was not looked at, or is held still.
+    pub denied: Option<PassError>,
+}
+
+impl LetGo {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { count: self.count + other.count, denied: self.denied.or(other.denied) }
+    }
+}
+
+/// Takes every finalizer of ours off every object of a namespace (of all, when none is named).
 ///
 /// # Errors
 /// [`PassError::Api`] for the first object that could not be let go; the others are tried all the same.
-pub async fn let_go(client: &Client, namespace: Option<&str>) -> Result<usize, PassError> {
+pub async fn let_go(client: &Client, namespace: Option<&str>) -> Result<LetGo, PassError> {
     let hooks = let_go_of::<TelephonyHook>(client, namespace).await;
     let gateways = let_go_of::<TelephonyGateway>(client, namespace).await;
     let orgs = let_go_of::<OktaOrg>(client, namespace).await;
-    Ok(hooks? + gateways? + orgs?)
+    Ok(hooks?.and(gateways?).and(orgs?))
 }
 
-async fn let_go_of<K>(client: &Client, namespace: Option<&str>) -> Result<usize, PassError>
+async fn let_go_of<K>(client: &Client, namespace: Option<&str>) -> Result<LetGo, PassError>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + serde::de::DeserializeOwned,
 {
     let api: Api<K> = namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
-    let doing = || format!("list objects of kind {}", K::kind(&()));
-    let listed = api.list_metadata(&ListParams::default()).await.map_err(PassError::api(doing()))?;
-    let (mut count, mut failed) = (0, None);
+    let within = namespace.map(|name| format!(" in namespace {name}")).unwrap_or_default();
+    let doing = || format!("list objects of kind {}{within}", K::kind(&()));
+    let listed = match api.list_metadata(&ListParams::default()).await.map_err(PassError::api(doing())) {
+        Ok(listed) => listed,
+        Err(error) if error.is_forbidden() => return Ok(LetGo { count: 0, denied: Some(error) }),
+        // the kind itself is gone, and all objects of it
+        Err(error) if error.is_not_found() => return Ok(LetGo::default()),
+        Err(error) => return Err(error),
+    };
+    let (mut let_go, mut failed) = (LetGo::default(), None);
     for object in listed.items.iter().filter(|object| is_held(*object)) {
         match let_one_go::<K>(client, object).await {
-            Ok(()) => count += 1,
+            Ok(()) => let_go.count += 1,
+            Err(error) if error.is_forbidden() => let_go.denied = Some(error),
             Err(error) => failed = Some(error),
         }
     }
-    failed.map_or(Ok(count), Err)
+    failed.map_or(Ok(let_go), Err)
 }
 
 async fn let_one_go<K>(client: &Client, object: &PartialObjectMeta<K>) -> Result<(), PassError>

@@ -284,7 +284,7 @@ async fn what_is_held_in_use_is_let_go_before_the_operator_is_uninstalled() {
         world.server.ask_to_delete(&path, Duration::ZERO);
         assert!(world.server.get(&path).is_some(), "{path} is held");
     }
-    assert!(super::finalizer::let_go(&world.ctx.client, Some("otp")).await.unwrap() >= 2);
+    assert!(super::finalizer::let_go(&world.ctx.client, Some("otp")).await.unwrap().count >= 2);
     assert!(!exists(&world, "main") && world.server.get(&format!("{ORGS}/acme")).is_none());
 }
 

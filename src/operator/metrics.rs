@@ -49,6 +49,13 @@ struct Drift {
     field: &'static str,
 }
 
+/// Labels of a kind in a namespace that is watched; `*` for all. Not `namespace`: a scrape has a label of that name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Watched {
+    watched: String,
+    kind: &'static str,
+}
+
 /// Labels of leadership.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Leader {
@@ -69,6 +76,7 @@ pub struct OperatorMetrics {
     active: Family<Controller, Gauge>,
     unreadable: Family<Controller, Counter>,
     watch_errors: Family<Controller, Counter>,
+    unlisted: Family<Watched, Gauge>,
     leader: Family<Leader, Gauge>,
     okta_calls: Family<OktaCall, Counter>,
     okta_drift: Family<Drift, Counter>,
@@ -88,6 +96,7 @@ impl Default for OperatorMetrics {
             active: Family::default(),
             unreadable: Family::default(),
             watch_errors: Family::default(),
+            unlisted: Family::default(),
             leader: Family::default(),
             okta_calls: Family::default(),
             okta_drift: Family::default(),
@@ -113,6 +122,11 @@ impl OperatorMetrics {
     pub fn register_own(&self, registry: &mut Registry) {
         registry.register("unreadable_objects", "Watched objects that could not be read", self.unreadable.clone());
         registry.register("watch_errors", "Watches that were interrupted", self.watch_errors.clone());
+        registry.register(
+            "unlisted",
+            "1 while objects of a kind in a watched namespace cannot be listed, or were not yet",
+            self.unlisted.clone(),
+        );
         registry.register("okta_api_calls", "Calls to Okta's management API", self.okta_calls.clone());
         registry.register(
             "okta_drift",
@@ -162,6 +176,12 @@ impl OperatorMetrics {
     /// A watch was interrupted.
     pub fn watch_error(&self, controller: &'static str) {
         self.watch_errors.get_or_create(&Controller { controller }).inc();
+    }
+
+    /// Whether objects of a kind are listed in a namespace that is watched.
+    pub fn listed(&self, watched: &str, kind: &'static str, listed: bool) {
+        let labels = Watched { watched: watched.to_owned(), kind };
+        self.unlisted.get_or_create(&labels).set(i64::from(!listed));
     }
 
     /// Whether this pod leads.

@@ -26,11 +26,13 @@ mod flow_tests;
 #[cfg(test)]
 mod foreign_tests;
 pub mod gateway;
+pub mod held_back;
 pub mod hook;
 pub mod installation;
 pub mod lease;
 #[cfg(test)]
 mod lifecycle_tests;
+pub mod listing;
 #[cfg(test)]
 mod matrix_tests;
 pub mod metrics;
@@ -58,6 +60,8 @@ mod steady_tests;
 pub mod switch;
 #[cfg(test)]
 mod switch_tests;
+#[cfg(test)]
+mod tenant_tests;
 pub mod wake;
 pub mod watches;
 

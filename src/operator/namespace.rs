@@ -10,7 +10,11 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 
-use super::{context::Context, finalizer, pass::PassError};
+use super::{
+    context::Context,
+    finalizer::{self, LetGo},
+    pass::PassError,
+};
 
 /// How often namespaces are looked at while objects in them are held.
 const LOOK: Duration = Duration::from_secs(2);
@@ -47,18 +51,25 @@ pub fn watch(ctx: &Arc<Context>) -> BoxFuture<'static, ()> {
 }
 
 async fn look(ctx: &Context, namespace: &str) {
-    if !holds_any(ctx, namespace) || !matches!(is_terminating(ctx, namespace).await, Ok(true)) {
+    if !may_hold_any(ctx, namespace) || !matches!(is_terminating(ctx, namespace).await, Ok(true)) {
         return;
     }
     match finalizer::let_go(&ctx.client, Some(namespace)).await {
-        Ok(count) => tracing::warn!(namespace, count, "a namespace goes: its objects are let go"),
-        Err(error) => tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go"),
+        Ok(LetGo { count: 0, denied: None }) => {}
+        Ok(LetGo { count, denied: None }) => {
+            tracing::warn!(namespace, count, "a namespace goes: its objects are let go");
+        }
+        Ok(LetGo { denied: Some(error), .. }) | Err(error) => {
+            tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go");
+        }
     }
 }
 
-fn holds_any(ctx: &Context, namespace: &str) -> bool {
+/// Whether an object in a namespace is held, or nobody knows.
+fn may_hold_any(ctx: &Context, namespace: &str) -> bool {
     let caches = &ctx.caches;
-    caches.hooks.in_namespace(namespace).iter().any(|hook| finalizer::is_held(&**hook))
+    !caches.listing.is_listed(namespace, finalizer::HELD)
+        || caches.hooks.in_namespace(namespace).iter().any(|hook| finalizer::is_held(&**hook))
         || caches.gateways.in_namespace(namespace).iter().any(|gateway| finalizer::is_held(&**gateway))
         || caches.orgs.in_namespace(namespace).iter().any(|org| finalizer::is_held(&**org))
 }

@@ -9,8 +9,11 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use kube::{Resource, core::NamespaceResourceScope};
-use serde::de::DeserializeOwned;
+use kube::{
+    Resource, ResourceExt as _,
+    core::{NamespaceResourceScope, object::HasStatus},
+};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +22,11 @@ use super::{
     cache::{Caches, Index},
     conditions::bounded,
     context::Context,
+    held_back,
+    listing::Scope,
     problem::Problem,
     queue::{Queue, Taken},
+    status::Conditions,
     wake::{Kind, Target, Woken},
     watches::target,
 };
@@ -40,13 +46,23 @@ const SLOWEST: Duration = Duration::from_mins(10);
 
 /// A kind that passes are run for.
 pub trait Reconcile:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + HasStatus<Status: Conditions + Clone + Default + PartialEq + Serialize + Send + Sync>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     /// Which kind it is.
     const KIND: Kind;
 
     /// Passes at once; the tenants are the namespaces.
     const PLACES: Bounds = Bounds { all: 8, each: 4, urgent: 8 };
+
+    /// The kinds of which a pass over one reads the objects of its namespace: it is run once they were all listed.
+    const READS: &'static [Kind];
 
     /// Where its objects are kept.
     fn index(caches: &Caches) -> &Index<Self>;
@@ -221,15 +237,13 @@ pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
     let index = K::index(&ctx.caches);
     let (places, backoff) = (Fair::new(K::PLACES), Backoff::default());
     let mut woken = std::pin::pin!(ctx.wake.listen(K::KIND));
-    if stop.run_until_cancelled(ctx.caches.filled()).await.is_none() {
-        return;
-    }
+    let mut whole = std::pin::pin!(ctx.caches.listing.whole(K::READS));
     let mut queue = Queue::default();
-    queue.spread(at_first(&ctx, index), SPREAD, Instant::now());
     let mut passes = FuturesUnordered::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
+            Some(scope) = whole.next() => queue.spread(all_within(&scope, &ctx, index), SPREAD, Instant::now()),
             Some(Woken { target, urgent }) = woken.next() => {
                 let is_urgent = || get::<K>(&ctx, &target).is_some_and(|object| K::is_urgent(&object, &ctx));
                 queue.wake(target.clone(), urgent, is_urgent, Instant::now());
@@ -248,12 +262,13 @@ fn get<K: Reconcile>(ctx: &Context, target: &Target) -> Option<Arc<K>> {
     K::index(&ctx.caches).get(&target.namespace, &target.name)
 }
 
-/// The objects to look at in the beginning: the urgent ones first, then those of all namespaces in turn.
-fn at_first<K: Reconcile>(ctx: &Context, index: &Index<K>) -> Vec<Target> {
+/// The objects to look at once what they read was listed: the urgent ones first, then those of all namespaces in turn.
+fn all_within<K: Reconcile>(scope: &Scope, ctx: &Context, index: &Index<K>) -> Vec<Target> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut all: Vec<_> = index
         .all()
         .into_iter()
+        .filter(|object| scope.covers(object.namespace().as_deref().unwrap_or_default()))
         .map(|object| {
             let (is_routine, target) = (!K::is_urgent(&object, ctx), target(&*object));
             let turn = counts.entry(target.namespace.clone()).or_default();
@@ -331,6 +346,10 @@ async fn one<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>, backoff: &Backoff)
 async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
     if !ctx.lease.is_leader() {
         return Err(PassError::NotLeading);
+    }
+    let lacking = ctx.caches.listing.lacking(&object.namespace().unwrap_or_default(), K::READS);
+    if !lacking.is_empty() {
+        return held_back::tell(&*object, &ctx, &lacking).await;
     }
     // a task of its own: a panic ends one pass, not the operator
     let pass = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });

@@ -39,13 +39,23 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// These are to have a pass, one after the other, unless theirs is due already.
+    /// These are to have a pass, one after the other, unless theirs is due before.
     pub fn spread(&mut self, all: Vec<Target>, spread: Duration, now: Instant) {
         let mut at = now;
         for target in all {
-            if !self.stages.contains_key(&target) {
-                self.schedule(target, at, false);
-                at += spread;
+            match self.stages.get_mut(&target) {
+                Some(Stage::Taken { again, .. }) => *again = Some(again.unwrap_or_default()),
+                Some(Stage::Due(due, _)) if *due <= at => {}
+                Some(Stage::Due(due, urgent)) => {
+                    let (due, urgent) = (*due, *urgent);
+                    self.due.remove(&(due, target.clone()));
+                    self.schedule(target, at, urgent);
+                    at += spread;
+                }
+                None => {
+                    self.schedule(target, at, false);
+                    at += spread;
+                }
             }
         }
     }

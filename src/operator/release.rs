@@ -12,7 +12,13 @@ use kube::{
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{apply::MANAGER, finalizer, lease, pass::PassError, run};
+use super::{
+    apply::MANAGER,
+    finalizer::{self, LetGo},
+    lease,
+    pass::PassError,
+    run,
+};
 
 /// How long the operator is waited for; longer than a pass and the giving back of the lease take.
 const STOPS_WITHIN: Duration = Duration::from_secs(45);
@@ -47,6 +53,9 @@ pub enum ReleaseError {
 
 /// Stops the operator and lets everything go that it holds. Tells how many objects that were.
 ///
+/// A namespace that may not be looked into is told of, and holds up nothing: it may be gone with its Role, the operator is
+/// stopped already, and an uninstall that fails helps nobody.
+///
 /// # Errors
 /// [`ReleaseError`]; what could be let go was.
 pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
@@ -54,19 +63,31 @@ pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
     if let Some(deployment) = &options.deployment {
         stop(&client, &options.operator_namespace, deployment).await?;
     }
-    let namespaces: Vec<&str> =
-        options.namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
-    if namespaces.is_empty() {
-        return Ok(finalizer::let_go(&client, None).await?);
-    }
+    Ok(let_go(&client, options).await?)
+}
+
+async fn let_go(client: &Client, options: &Options) -> Result<usize, PassError> {
+    let named: Vec<&str> = options.namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    let namespaces = if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() };
     let (mut count, mut failed) = (0, None);
     for namespace in namespaces {
-        match finalizer::let_go(&client, Some(namespace)).await {
-            Ok(more) => count += more,
+        match finalizer::let_go(client, namespace).await {
+            Ok(LetGo { count: more, denied }) => {
+                count += more;
+                if let Some(error) = denied {
+                    let namespace = namespace.unwrap_or("*");
+                    tracing::warn!(
+                        namespace,
+                        %error,
+                        "objects here may still be held: if one of them is not deleted for it, take the finalizers \
+                         hookswitch.dev/okta and hookswitch.dev/in-use off it by kubectl"
+                    );
+                }
+            }
             Err(error) => failed = Some(error),
         }
     }
-    failed.map_or(Ok(count), |error| Err(error.into()))
+    failed.map_or(Ok(count), Err)
 }
 
 /// Scales the operator to nothing and waits until nobody leads: a leader would hold again what is let go.
@@ -90,4 +111,70 @@ async fn stop(client: &Client, namespace: &str, name: &str) -> Result<(), PassEr
     }
     tracing::warn!(namespace, name, "the operator did not give its lease back in time; going on");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use http::StatusCode;
+    use serde_json::json;
+
+    use super::{super::double::Server, *};
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(namespaces: &str) -> Options {
+        Line::parse_from(["x", "--operator-namespace", "telephony", "--namespaces", namespaces]).options
+    }
+
+    fn hooks(namespace: &str) -> String {
+        format!("/apis/hookswitch.dev/v1alpha1/namespaces/{namespace}/telephonyhooks")
+    }
+
+    fn held(server: &Server, namespaces: &[&str]) {
+        for namespace in namespaces {
+            let held = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
+                "metadata": {"name": "main", "namespace": namespace, "finalizers": [finalizer::OKTA, "else.example/own"]}});
+            server.put(&format!("{}/main", hooks(namespace)), held);
+        }
+    }
+
+    fn finalizers(server: &Server, namespace: &str) -> usize {
+        let object = server.get(&format!("{}/main", hooks(namespace))).unwrap();
+        object["metadata"]["finalizers"].as_array().map_or(0, Vec::len)
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_may_not_be_looked_into_holds_up_no_uninstall() {
+        let server = Server::default();
+        held(&server, &["a", "gone", "z"]);
+        server.refuse_to_read(&hooks("gone"), Some(StatusCode::FORBIDDEN));
+        let count = let_go(&server.client(), &options("a,gone,z")).await.unwrap();
+        assert_eq!(count, 2);
+        assert_eq!(["a", "gone", "z"].map(|namespace| finalizers(&server, namespace)), [1, 2, 1]);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_may_not_be_changed_holds_up_no_other() {
+        let server = Server::default();
+        held(&server, &["a", "z"]);
+        server.fail_next_write(StatusCode::FORBIDDEN);
+        assert_eq!(let_go(&server.client(), &options("a,z")).await.unwrap(), 1);
+        assert_eq!(["a", "z"].map(|namespace| finalizers(&server, namespace)), [2, 1]);
+    }
+
+    #[tokio::test]
+    async fn an_api_server_in_trouble_is_tried_again_and_a_kind_that_is_gone_holds_nothing() {
+        let server = Server::default();
+        held(&server, &["a", "z"]);
+        server.refuse_to_read(&hooks("a"), Some(StatusCode::INTERNAL_SERVER_ERROR));
+        assert!(let_go(&server.client(), &options("a,z")).await.is_err(), "the Job runs again");
+        assert_eq!(finalizers(&server, "z"), 1, "what could be let go was");
+        server.refuse_to_read(&hooks("a"), Some(StatusCode::NOT_FOUND));
+        assert_eq!(let_go(&server.client(), &options("a,z")).await.unwrap(), 0);
+    }
 }

@@ -22,6 +22,7 @@ use super::{
     events::Events,
     installation::{self, InstallationError},
     lease::{self, Holder, Lost},
+    listing::Listing,
     metrics::OperatorMetrics,
     options::Options,
     org::{
@@ -95,7 +96,8 @@ pub enum RunError {
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunError> {
     let metrics = OperatorMetrics::default();
     let answered = Arc::new(AtomicBool::new(false));
-    let served = serve(&options, &metrics, &answered, &stop).await?;
+    let listing = Listing::new(&options.namespaces());
+    let served = serve(&options, &metrics, &answered, &listing, &stop).await?;
     let extra_roots = extra_roots(&options).await?;
     let dial = dial(&options, extra_roots.clone())?;
     let client = client().await?;
@@ -109,9 +111,19 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         Some(Ok(installation)) if holder.acquire(&stop).await => {
             tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
             metrics.leads(true);
-            let ended =
-                lead(client, options, installation, handle, metrics.clone(), dial, extra_roots, &mut holder, &stop)
-                    .await;
+            let ended = lead(
+                client,
+                options,
+                installation,
+                handle,
+                metrics.clone(),
+                dial,
+                extra_roots,
+                listing,
+                &mut holder,
+                &stop,
+            )
+            .await;
             metrics.leads(false);
             holder.release().await;
             ended
@@ -153,20 +165,22 @@ async fn serve(
     options: &Options,
     families: &OperatorMetrics,
     answered: &Arc<AtomicBool>,
+    listing: &Listing,
     stop: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, RunError> {
     let registry = Metrics::new("operator");
     registry.register(|registry| families.register_own(registry));
     registry.register_shared(|registry| families.register_shared(registry));
     let listener = endpoint::listen(options.metrics_address).await?;
-    let answered = Arc::clone(answered);
-    // a standby is ready too: who leads is no matter of readiness
-    let ready: Readiness =
-        Arc::new(
-            move || {
-                if answered.load(Ordering::Relaxed) { Ok(()) } else { Err("the API server has not answered yet") }
-            },
-        );
+    let (answered, listing) = (Arc::clone(answered), listing.clone());
+    // a standby is ready too: who leads is no matter of readiness, and one that does not lists nothing
+    let ready: Readiness = Arc::new(move || {
+        if answered.load(Ordering::Relaxed) {
+            listing.readiness()
+        } else {
+            Err("the API server has not answered yet".to_owned())
+        }
+    });
     Ok(tokio::spawn(metrics::serve(listener, registry, ready, stop.child_token())))
 }
 
@@ -202,11 +216,12 @@ async fn lead(
     metrics: OperatorMetrics,
     dial: Network,
     extra_roots: Option<String>,
+    listing: Listing,
     holder: &mut Holder,
     stop: &CancellationToken,
 ) -> Result<(), RunError> {
     let wake = Wake::default();
-    let (caches, writers) = caches();
+    let (caches, writers) = caches(listing);
     let ctx = Arc::new(Context {
         recorder: Events::new(client.clone(), &options.identity),
         references: References::new(client.clone(), wake.clone()),
@@ -227,12 +242,7 @@ async fn lead(
     let passes_end = CancellationToken::new();
     let mut controllers = JoinSet::new();
     let mut watching = JoinSet::new();
-    start::<OktaOrg>(&ctx, writers.orgs, &mut watching, &mut controllers, &passes_end);
-    start::<TelephonyHook>(&ctx, writers.hooks, &mut watching, &mut controllers, &passes_end);
-    start::<TelephonyGateway>(&ctx, writers.gateways, &mut watching, &mut controllers, &passes_end);
-    start::<TelephonyProvider>(&ctx, writers.providers, &mut watching, &mut controllers, &passes_end);
-    start::<RoutingPolicy>(&ctx, writers.policies, &mut watching, &mut controllers, &passes_end);
-    start::<HookSwitch>(&ctx, writers.switches, &mut watching, &mut controllers, &passes_end);
+    start_all(&ctx, writers, &mut watching, &mut controllers, &passes_end);
 
     let ended = {
         let keeping = CancellationToken::new();
@@ -264,6 +274,22 @@ async fn lead(
     ended
 }
 
+/// Begins the watches and the passes of every kind.
+pub(super) fn start_all(
+    ctx: &Arc<Context>,
+    writers: Writers,
+    watching: &mut JoinSet<()>,
+    controllers: &mut JoinSet<()>,
+    passes_end: &CancellationToken,
+) {
+    start::<OktaOrg>(ctx, writers.orgs, watching, controllers, passes_end);
+    start::<TelephonyHook>(ctx, writers.hooks, watching, controllers, passes_end);
+    start::<TelephonyGateway>(ctx, writers.gateways, watching, controllers, passes_end);
+    start::<TelephonyProvider>(ctx, writers.providers, watching, controllers, passes_end);
+    start::<RoutingPolicy>(ctx, writers.policies, watching, controllers, passes_end);
+    start::<HookSwitch>(ctx, writers.switches, watching, controllers, passes_end);
+}
+
 fn start<K: Reconcile>(
     ctx: &Arc<Context>,
     writer: Writer<K>,
@@ -279,7 +305,7 @@ fn start<K: Reconcile>(
 }
 
 /// The writing ends of the caches.
-struct Writers {
+pub(super) struct Writers {
     orgs: Writer<OktaOrg>,
     hooks: Writer<TelephonyHook>,
     gateways: Writer<TelephonyGateway>,
@@ -288,7 +314,8 @@ struct Writers {
     switches: Writer<HookSwitch>,
 }
 
-fn caches() -> (Caches, Writers) {
+/// Empty caches, and what fills them.
+pub(super) fn caches(listing: Listing) -> (Caches, Writers) {
     let writers = Writers {
         orgs: Writer::default(),
         hooks: Writer::default(),
@@ -304,7 +331,7 @@ fn caches() -> (Caches, Writers) {
         providers: Index::new(writers.providers.as_reader()),
         policies: Index::new(writers.policies.as_reader()),
         switches: Index::new(writers.switches.as_reader()),
-        filled: Arc::default(),
+        listing,
         unreadable: Arc::default(),
     };
     (caches, writers)

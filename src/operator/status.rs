@@ -27,10 +27,16 @@ pub fn second(at: Timestamp) -> String {
 pub trait Conditions {
     /// The conditions.
     fn conditions(&self) -> &[Condition];
+
+    /// The conditions, to be changed.
+    fn conditions_mut(&mut self) -> &mut Vec<Condition>;
 }
 
 macro_rules! conditions {
-    ($($status:ty),+) => { $(impl Conditions for $status { fn conditions(&self) -> &[Condition] { &self.conditions } })+ };
+    ($($status:ty),+) => { $(impl Conditions for $status {
+        fn conditions(&self) -> &[Condition] { &self.conditions }
+        fn conditions_mut(&mut self) -> &mut Vec<Condition> { &mut self.conditions }
+    })+ };
 }
 conditions!(
     api::HookSwitchStatus,

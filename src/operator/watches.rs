@@ -3,24 +3,30 @@
 use std::{fmt::Debug, future::ready, sync::Arc, time::Duration};
 
 use super::{
+    backoff::{after, jittered},
     cache::{Change, Merge},
     context::Context,
     events::Note,
+    listing::Scope,
     pass::Reconcile,
     wake::{Kind, Target},
 };
 use crate::api::GROUP;
-use futures::{FutureExt as _, Stream, StreamExt as _, future::BoxFuture, stream::SelectAll};
+use futures::{
+    FutureExt as _, Stream, StreamExt as _,
+    future::BoxFuture,
+    stream::{self, SelectAll},
+};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
     runtime::{
-        WatchStreamExt as _,
         reflector::store::Writer,
         watcher::{self, Event, watcher},
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 /// Objects per page of a list.
 const PAGE: u32 = 100;
@@ -33,6 +39,12 @@ const LASTS: std::ops::RangeInclusive<u32> = 50..=60;
 /// beginning of a watch have no other bound.
 pub const SILENCE: Duration = Duration::from_secs(75);
 
+/// The longest wait before a watch that failed is tried again.
+const SLOWEST: Duration = Duration::from_secs(30);
+
+/// Time without a failure after which a watch is well.
+const FORGOTTEN: Duration = Duration::from_mins(2);
+
 /// How everything is watched.
 #[must_use]
 pub fn config() -> watcher::Config {
@@ -44,7 +56,8 @@ pub fn object<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<Option<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let events = watcher(api, config().fields(&format!("metadata.name={name}"))).default_backoff();
+    let only = format!("metadata.name={name}");
+    let events = lasting(move || watcher(api.clone(), config().fields(&only)));
     let seen = events.scan(false, |is_listed, event| {
         let seen = match event {
             Ok(Event::Init) => {
@@ -67,14 +80,84 @@ where
 
 /// One `Api` per namespace looked after, or one for all.
 #[must_use]
-pub fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<Api<K>>
+pub fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<(Scope, Api<K>)>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    if namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+    let api = |scope: Scope| match &scope {
+        Scope::All => (scope, Api::all(client.clone())),
+        Scope::Namespace(name) => {
+            let api = Api::namespaced(client.clone(), name);
+            (scope, api)
+        }
+    };
+    Scope::of(namespaces).into_iter().map(api).collect()
+}
+
+/// Watches for ever what a watcher made by `begin` watches: after a failure again, later each time.
+///
+/// One that the API server refuses begins anew, with a list. What went meanwhile is noticed then, and that the place can be seen
+/// again is told by [`Event::InitDone`]; a watch that goes on where it ended would say nothing until something changes.
+pub fn lasting<T, S>(
+    begin: impl Fn() -> S + Send + 'static,
+) -> impl Stream<Item = Result<Event<T>, watcher::Error>> + Send
+where
+    T: Send + 'static,
+    S: Stream<Item = Result<Event<T>, watcher::Error>> + Send + 'static,
+{
+    let first = begin().boxed();
+    stream::unfold((begin, first, Failures::default()), |(begin, mut events, mut failures)| async move {
+        if let Some(wait) = failures.wait.take() {
+            tokio::time::sleep(wait).await;
+        }
+        let event = events.next().await?;
+        match &event {
+            // a list begins: whether it may is not said yet
+            Ok(Event::Init) => {}
+            Ok(_) => failures = Failures::default(),
+            Err(error) => {
+                failures.failed();
+                if is_refused(error) {
+                    events = begin().boxed();
+                }
+            }
+        }
+        Some((event, (begin, events, failures)))
+    })
+}
+
+/// Failures of a watch in a row.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    last: Option<Instant>,
+    wait: Option<Duration>,
+}
+
+impl Failures {
+    fn failed(&mut self) {
+        // a watch that nothing happens on says nothing: that it went well for a while is all that tells it
+        if self.last.is_some_and(|last| last.elapsed() > FORGOTTEN) {
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.last = Some(Instant::now());
+        self.wait = Some(jittered(after(self.count).min(SLOWEST), rand::random()));
+    }
+}
+
+/// Whether the API server understood and does not let us, or has nothing of the kind.
+fn is_refused(error: &watcher::Error) -> bool {
+    matches!(code(error), Some(401 | 403 | 404))
+}
+
+/// The status that the API server answered.
+fn code(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
     }
 }
 
@@ -83,33 +166,46 @@ where
 /// An object that cannot be read (its CRD is of another version) is told of by an Event and leaves the others alone; what
 /// was last known of it stays.
 pub fn resources<K: Reconcile>(ctx: Arc<Context>, writer: Writer<K>) -> BoxFuture<'static, ()> {
-    let apis = apis::<DeserializeGuard<K>>(&ctx.client, &ctx.options.namespaces());
-    let mut merge = Merge::new(writer, apis.len());
+    let mut merge = Merge::new(writer);
     let mut events = SelectAll::new();
-    for (number, api) in apis.into_iter().enumerate() {
-        events.push(watcher(api, config()).default_backoff().map(move |event| (number, event)).boxed());
+    for (number, (scope, api)) in
+        apis::<DeserializeGuard<K>>(&ctx.client, &ctx.options.namespaces()).into_iter().enumerate()
+    {
+        ctx.metrics.listed(scope.as_str(), K::KIND.as_str(), false);
+        let watch = lasting(move || watcher(api.clone(), config()));
+        events.push(watch.map(move |event| (number, scope.clone(), event)).boxed());
     }
     async move {
-        while let Some((number, event)) = events.next().await {
+        while let Some((number, scope, event)) = events.next().await {
             match event {
                 Ok(event) => {
+                    let is_whole = matches!(event, Event::InitDone);
                     let Some(event) = readable(&ctx, event) else { continue };
                     let changes = merge.take(number, event);
-                    if merge.is_filled() {
-                        ctx.caches.mark_filled(K::KIND);
+                    if is_whole {
+                        ctx.caches.listing.listed(&scope, K::KIND);
+                        ctx.metrics.listed(scope.as_str(), K::KIND.as_str(), true);
                     }
                     for change in changes {
                         changed(&ctx, &change);
                     }
                 }
-                Err(error) => {
-                    ctx.metrics.watch_error(K::KIND.as_str());
-                    tracing::warn!(kind = K::KIND.as_str(), error = shown(&error), "a watch was interrupted");
-                }
+                Err(error) => interrupted::<K>(&ctx, &scope, &error),
             }
         }
     }
     .boxed()
+}
+
+fn interrupted<K: Reconcile>(ctx: &Context, scope: &Scope, error: &watcher::Error) {
+    let (kind, why) = (K::KIND, shown(error));
+    ctx.metrics.watch_error(kind.as_str());
+    tracing::warn!(kind = kind.as_str(), watched = scope.as_str(), error = why, "a watch was interrupted");
+    // a watch that broke off is taken up where it ended; what cannot be listed is not seen
+    if is_refused(error) || matches!(error, watcher::Error::InitialListFailed(_)) {
+        ctx.metrics.listed(scope.as_str(), kind.as_str(), false);
+        ctx.caches.listing.failed(scope, kind, code(error), why);
+    }
 }
 
 fn changed<K: Reconcile>(ctx: &Context, change: &Change<K>) {
@@ -200,8 +296,9 @@ where
 {
     let ctx = Arc::clone(ctx);
     let mut events = SelectAll::new();
-    for api in apis::<PartialObjectMeta<K>>(&ctx.client, &ctx.options.namespaces()) {
-        events.push(watcher(api, config().labels(labels)).default_backoff().boxed());
+    for (_, api) in apis::<PartialObjectMeta<K>>(&ctx.client, &ctx.options.namespaces()) {
+        let selected = config().labels(labels);
+        events.push(lasting(move || watcher(api.clone(), selected.clone())).boxed());
     }
     async move {
         while let Some(event) = events.next().await {
@@ -246,7 +343,6 @@ mod tests {
     use hyper::body::Frame;
     use k8s_openapi::api::core::v1::Secret;
     use kube::client::Body;
-    use tokio::time::Instant;
 
     use super::*;
 

@@ -85,8 +85,8 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Whether a process may get traffic, and else why not, in a few words for people.
-pub type Readiness = Arc<dyn Fn() -> Result<(), &'static str> + Send + Sync>;
+/// Whether a process may get traffic and what there is to say of it, and else why not, in a few words for people.
+pub type Readiness = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
 /// Serves metrics, liveness and readiness over plain HTTP until `stop`.
 ///
@@ -104,7 +104,7 @@ fn route(request: &request::Parts, metrics: &Metrics, ready: &Readiness) -> Answ
         "/metrics" => endpoint::text(StatusCode::OK, OPEN_METRICS, metrics.render()),
         "/livez" => endpoint::text(StatusCode::OK, PLAIN, "ok\n"),
         "/readyz" => match ready() {
-            Ok(()) => endpoint::text(StatusCode::OK, PLAIN, "ok\n"),
+            Ok(said) => endpoint::text(StatusCode::OK, PLAIN, format!("{said}\n")),
             Err(reason) => endpoint::text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{reason}\n")),
         },
         _ => endpoint::text(StatusCode::NOT_FOUND, PLAIN, "/metrics, /livez or /readyz\n"),
@@ -167,7 +167,9 @@ mod tests {
         let (stop, is_ready) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let seen = Arc::clone(&is_ready);
         let ready: Readiness =
-            Arc::new(move || if seen.load(Ordering::SeqCst) { Ok(()) } else { Err("no configuration yet") });
+            Arc::new(
+                move || if seen.load(Ordering::SeqCst) { Ok("ok".into()) } else { Err("no configuration yet".into()) },
+            );
         let serving = tokio::spawn(serve(listener, Metrics::new("gateway"), ready, stop.clone()));
 
         let unready = ask(address, "GET /readyz").await;

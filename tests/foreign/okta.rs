@@ -122,7 +122,13 @@ async fn an_org_is_known_by_its_document() {
     for case in &cases {
         let known = server.client.organization().await;
         match case["is"].as_str() {
-            Some(id) => assert_eq!(known.unwrap().value.as_str(), id, "{}", case["name"]),
+            Some(id) => {
+                let known = known.unwrap().value;
+                assert_eq!(known.identity.as_str(), id, "{}", case["name"]);
+                let domains: Vec<&str> =
+                    case["domains"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                assert_eq!(known.domains, domains, "{}", case["name"]);
+            }
             None => assert_eq!(known.unwrap_err().reason(), "OktaAnswerUnclear", "{}", case["name"]),
         }
     }

@@ -28,6 +28,7 @@ use super::{
     cache::{Caches, Index},
     conditions::{self, Progress},
     context::Context,
+    listing::Scope,
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
     provider,
@@ -71,6 +72,7 @@ pub async fn probe_key(gateway: &TelephonyGateway, ctx: &Context) -> Result<Opti
 
 impl Reconcile for TelephonyGateway {
     const KIND: Kind = Kind::TelephonyGateway;
+    const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::RoutingPolicy, Kind::TelephonyProvider];
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.gateways
@@ -259,6 +261,6 @@ fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, Opt
 }
 
 /// Selects the `EndpointSlices` of gateways: they carry their Service's labels.
-pub(super) fn endpoint_slices(ctx: &Context) -> Vec<kube::Api<EndpointSlice>> {
+pub(super) fn endpoint_slices(ctx: &Context) -> Vec<(Scope, kube::Api<EndpointSlice>)> {
     watches::apis::<EndpointSlice>(&ctx.client, &ctx.options.namespaces())
 }

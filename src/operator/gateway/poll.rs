@@ -33,6 +33,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     super::{
         context::Context,
+        listing::Scope,
         reports::{GatewayKey, POLL, ROUND},
         switch,
         wake::{Kind, Target},
@@ -53,6 +54,8 @@ use crate::{
 
 /// How long one pod may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The kind that is watched, in figures.
+const SLICES: &str = "EndpointSlice";
 
 /// Pods asked at once; the tenants are the namespaces. What a switch looks at is urgent.
 const PLACES: Bounds = Bounds { all: 64, each: 16, urgent: 16 };
@@ -60,20 +63,32 @@ const PLACES: Bounds = Bounds { all: 64, each: 16, urgent: 16 };
 /// Polls for ever; the caller drops it when the lease is lost.
 pub async fn run(ctx: Arc<Context>) {
     let mut watches = Vec::new();
-    let mut stores = Vec::new();
-    for api in super::endpoint_slices(&ctx) {
+    let mut seen = Vec::new();
+    for (scope, api) in super::endpoint_slices(&ctx) {
         let (reader, writer) = reflector::store();
-        let slices = watcher(api, watches::config().labels(OWNED_LABEL)).default_backoff();
+        let selected = watches::config().labels(OWNED_LABEL);
+        let slices = watches::lasting(move || watcher(api.clone(), selected.clone()));
         let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
-        watches.push(reflector::reflector(writer, slices).for_each(|_| futures::future::ready(())));
-        stores.push(reader);
+        let (metrics, place) = (ctx.metrics.clone(), scope.clone());
+        watches.push(reflector::reflector(writer, slices).for_each(move |event| {
+            match event {
+                Ok(watcher::Event::InitDone) => metrics.listed(place.as_str(), SLICES, true),
+                Err(watcher::Error::InitialListFailed(_)) => metrics.listed(place.as_str(), SLICES, false),
+                _ => {}
+            }
+            futures::future::ready(())
+        }));
+        seen.push((scope, reader));
     }
     let following = futures::future::join_all(watches);
     let polling = async {
-        // a store that is not filled yet would show every gateway without a replica
-        futures::future::join_all(stores.iter().map(reflector::Store::wait_until_ready)).await;
-        let pods = || pods(stores.iter().flat_map(reflector::Store::state));
-        poll(&ctx, pods, &|report, addresses| ask(report, addresses).boxed()).await;
+        // a store that is not filled yet would show every gateway there without a replica
+        let replicas = || {
+            let filled = seen.iter().filter(|(_, store)| store.wait_until_ready().now_or_never().is_some());
+            let (scopes, stores): (Vec<Scope>, Vec<_>) = filled.map(|(scope, store)| (scope.clone(), store)).unzip();
+            Replicas { scopes, pods: pods(stores.into_iter().flat_map(reflector::Store::state)) }
+        };
+        poll(&ctx, replicas, &|report, addresses| ask(report, addresses).boxed()).await;
     };
     tokio::join!(following, polling);
 }
@@ -82,14 +97,14 @@ pub async fn run(ctx: Arc<Context>) {
 type Ask = dyn Fn(Arc<document::Report>, BTreeSet<IpAddr>) -> BoxFuture<'static, Option<ReplicaReport>> + Send + Sync;
 
 /// Begins in each round what is due, so that what one gateway's silence costs is its own.
-async fn poll(ctx: &Context, mut pods: impl FnMut() -> BTreeMap<GatewayKey, Pods>, ask: &Ask) {
+async fn poll(ctx: &Context, mut replicas: impl FnMut() -> Replicas, ask: &Ask) {
     let places = &Fair::new(PLACES);
     let (mut busy, mut polls) = (BTreeSet::new(), FuturesUnordered::new());
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = rounds.tick() => for due in due(ctx, pods()) {
+            _ = rounds.tick() => for due in due(ctx, replicas()) {
                 if busy.insert(due.key.clone()) {
                     polls.push(async move { due.poll(ctx, places, ask).await });
                 }
@@ -101,6 +116,12 @@ async fn poll(ctx: &Context, mut pods: impl FnMut() -> BTreeMap<GatewayKey, Pods
 
 /// Ready pods by their names, each with its addresses: one for each IP family of the Service.
 type Pods = BTreeMap<String, BTreeSet<IpAddr>>;
+
+/// The ready pods of the gateways in the namespaces whose pods are known.
+struct Replicas {
+    scopes: Vec<Scope>,
+    pods: BTreeMap<GatewayKey, Pods>,
+}
 
 /// The ready pods of each gateway.
 fn pods(slices: impl Iterator<Item = Arc<EndpointSlice>>) -> BTreeMap<GatewayKey, Pods> {
@@ -129,7 +150,7 @@ struct Due {
 }
 
 /// The gateways that are to be asked now.
-fn due(ctx: &Context, mut pods: BTreeMap<GatewayKey, Pods>) -> Vec<Due> {
+fn due(ctx: &Context, Replicas { scopes, mut pods }: Replicas) -> Vec<Due> {
     let intervals = switch::intervals(ctx);
     let (mut keys, mut due) = (BTreeSet::new(), Vec::new());
     for gateway in ctx.caches.gateways.all() {
@@ -139,7 +160,8 @@ fn due(ctx: &Context, mut pods: BTreeMap<GatewayKey, Pods>) -> Vec<Due> {
         let interval = intervals.get(&key);
         let every = interval.map_or(POLL, |interval| (*interval).clamp(ROUND, POLL));
         keys.insert(key.clone());
-        if ctx.reports.is_due(&key, &names, every) {
+        let is_known = scopes.iter().any(|scope| scope.covers(&key.0));
+        if is_known && ctx.reports.is_due(&key, &names, every) {
             let lane = if interval.is_some() { Lane::Urgent } else { Lane::Routine };
             due.push(Due { gateway, key, pods, lane });
         }
@@ -373,7 +395,7 @@ mod tests {
                     ((silent.to_owned(), format!("silent-{of}")), (0..32).map(|number| pod(number, of)).collect())
                 });
                 let ours = (("otp".to_owned(), "main".to_owned()), Pods::from([pod(1, 255)]));
-                silent.chain([ours]).collect()
+                Replicas { scopes: Scope::of(&[]), pods: silent.chain([ours]).collect() }
             };
             let (begun, asked) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
             let times = Arc::clone(&asked);

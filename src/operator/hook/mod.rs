@@ -42,6 +42,7 @@ const LEAVING_LOOK: Duration = Duration::from_secs(15);
 
 impl Reconcile for TelephonyHook {
     const KIND: Kind = Kind::TelephonyHook;
+    const READS: &'static [Kind] = &[Self::KIND, Kind::OktaOrg, Kind::HookSwitch, Kind::TelephonyGateway];
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.hooks

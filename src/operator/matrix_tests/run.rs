@@ -24,13 +24,14 @@ use crate::{
         log,
         mark::Installation,
         run::model::{Behaviour, Model, SecondActivation, written},
-        types::{HookContent, HookStatus, OrgIdentity},
+        types::{HookContent, HookStatus, OrgDocument, OrgIdentity},
     },
 };
 
 impl OrgApi for Model {
-    fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
-        let answer = Answer { value: OrgIdentity::Id("00o1".into()), request_id: None, rate: None };
+    fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>> {
+        let value = OrgDocument { identity: OrgIdentity::Id("00o1".into()), domains: Vec::new() };
+        let answer = Answer { value, request_id: None, rate: None };
         futures::future::ready(Ok(answer)).boxed()
     }
 

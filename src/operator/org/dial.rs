@@ -15,14 +15,14 @@ use url::Url;
 use crate::{
     fair::Bounds,
     net::{self, Answer, Connector, Exception, Lookups, NetError, Policy, Request, SendError},
-    okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, log, types::OrgIdentity},
+    okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, log, types::OrgDocument},
     operator::options::Options,
 };
 
 /// One org's management API.
 pub trait OrgApi: Api {
-    /// Which org answers.
-    fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>>;
+    /// What the org that answers says of itself.
+    fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>>;
     /// Makes Okta call a hook, and answers what the hook said.
     fn execute<'a>(&'a self, id: &'a HookId, body: &'a Value, deadline: Duration) -> BoxFuture<'a, CallResult<Value>>;
     /// A page of the System Log.
@@ -30,7 +30,7 @@ pub trait OrgApi: Api {
 }
 
 impl OrgApi for Client {
-    fn identity(&self) -> BoxFuture<'_, CallResult<OrgIdentity>> {
+    fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>> {
         self.organization().boxed()
     }
 

@@ -26,6 +26,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use self::{
     act::NotNow,
     carried::Step,
+    claim::{Claim, Decision, Place, Standing},
     desired::{Declared, Desired, Recorded},
     dial::OrgApi,
     observe::Unlisted,
@@ -53,7 +54,7 @@ use crate::{
     },
     fair::Bounds,
     okta::{
-        CallError, ObjectRef, Plan,
+        CallError, Failure, ObjectRef, Plan,
         intent::PlanIntent,
         limits::Priority,
         plan::{self, Blocked, Outcome},
@@ -74,6 +75,7 @@ impl Reconcile for OktaOrg {
     const KIND: Kind = Kind::OktaOrg;
     /// A pass waits for Okta, which may be slow: up to the deadline of a pass.
     const PLACES: Bounds = Bounds { all: 64, each: 8, urgent: 8 };
+    const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::HookSwitch, Kind::TelephonyGateway];
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.orgs
@@ -84,12 +86,7 @@ impl Reconcile for OktaOrg {
         let hooks = ctx.caches.hooks.in_namespace(&namespace);
         let hooks = hooks.iter().filter(|hook| refers_to(hook, &name));
         let hooks = hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, hook.name_any()));
-        let id = self.status.as_ref().and_then(|status| status.org_id.as_deref());
-        let rivals = ctx.caches.orgs.all();
-        let rivals = rivals.iter().filter(|other| other.uid() != self.uid() && id.is_some() && known_id(other) == id);
-        let rivals =
-            rivals.map(|other| Target::new(Self::KIND, other.namespace().unwrap_or_default(), other.name_any()));
-        hooks.chain(rivals).collect()
+        hooks.chain(claim::concerned(self, &ctx.caches.orgs.all())).collect()
     }
 
     fn gone(object: &Self, ctx: &Context) {
@@ -162,8 +159,20 @@ fn switches_of(ctx: &Context, org: &OktaOrg, hooks: &HookViews) -> Vec<Target> {
     named.map(|switch| Target::new(Kind::HookSwitch, &namespace, switch.name_any())).collect()
 }
 
-fn known_id(org: &OktaOrg) -> Option<&str> {
-    org.status.as_ref()?.org_id.as_deref()
+/// What is said of an org that another object manages.
+fn manages(other: &ObjectRef) -> String {
+    format!("OktaOrg {other} manages this org: of those whose credential is taken there it is the oldest.")
+}
+
+/// Whether it is certain that the object's credential opens nothing, or that it has none. What may pass is not.
+fn is_denied(stop: &Stop) -> bool {
+    match stop {
+        Stop::Problem(_) => true,
+        Stop::Call(error) => {
+            matches!(error.failure, Failure::Unauthorized | Failure::Forbidden { .. } | Failure::NotFound)
+        }
+        Stop::HeldBack(_) | Stop::Claimed(..) | Stop::Waits(_) | Stop::Kubernetes(_) => false,
+    }
 }
 
 fn refers_to(hook: &TelephonyHook, org: &str) -> bool {
@@ -193,7 +202,9 @@ enum Stop {
     Call(CallError),
     /// The rate limit is kept for what is more urgent.
     HeldBack(Duration),
-    Claimed(OrgIdentity, (String, String)),
+    Claimed(OrgIdentity, ObjectRef),
+    /// An older object has its say first: this one, where it is known.
+    Waits(Option<ObjectRef>),
     Kubernetes(PassError),
 }
 
@@ -250,7 +261,10 @@ impl<'c> Pass<'c> {
         };
         let plan = self.record.clone();
         let mut found =
-            Found { problem: None, reachable: None, identity: None, rival: None, observed: None, plan, settled: true };
+            Found { problem: None, reachable: None, identity: None, claim: None, observed: None, plan, settled: true };
+        if is_denied(&stopped) {
+            self.stand(Standing::Refused);
+        }
         let wait = match stopped {
             Stop::Kubernetes(error) => return Err(error),
             Stop::Problem(problem) => {
@@ -258,11 +272,20 @@ impl<'c> Pass<'c> {
                 poll
             }
             Stop::Claimed(identity, rival) => {
-                let message = format!("OktaOrg {}/{} is older and manages this org.", rival.0, rival.1);
+                let message = manages(&rival);
                 found.problem = Some(Problem::lasting(Ready::ClaimedByOther, message));
                 found.reachable = Some(answers());
-                (found.identity, found.rival) = (Some(identity), Some(rival));
+                (found.identity, found.claim) = (Some(identity), Some(Claim::Theirs(rival)));
                 poll
+            }
+            Stop::Waits(rival) => {
+                let message = match rival {
+                    Some(rival) => format!("OktaOrg {rival} is older and may be of the same org: it answers first."),
+                    None => "An older OktaOrg of the same org may be in a namespace that is not listed yet.".to_owned(),
+                };
+                found.problem = Some(Problem::passing(Ready::Waiting, message));
+                found.reachable = Some(answers());
+                SOON
             }
             Stop::HeldBack(wait) => {
                 found.problem = Some(trouble::rate_limited());
@@ -292,12 +315,21 @@ impl<'c> Pass<'c> {
         if let Some(error) = state.still_in_trouble(priority, Instant::now()) {
             return Err(Stop::Call(error));
         }
-        let identity = observe::identify(ctx, &api, state, &host, priority).await?;
-        if let Some(rival) = claim::claimed_by_other(&self.org, identity.as_str(), &ctx.caches.orgs.all()) {
-            return Err(Stop::Claimed(identity, rival));
-        }
+        let document = observe::identify(ctx, &api, state, &host, priority).await?;
         // what Okta may show yet is looked for before the poll is due
         let oldest = if self.state_mut()?.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
+        if !matches!(ctx.orgs.standing(&self.org), Standing::Proven(_)) {
+            // who is not let in has no say in whose the org is
+            observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
+        }
+        let place = Place::of(&access.url, &document);
+        self.stand(Standing::Proven(place.clone()));
+        let identity = document.identity;
+        match self.claim(&place) {
+            Decision::Ours => {}
+            Decision::Theirs(rival) => return Err(Stop::Claimed(identity, rival)),
+            Decision::Waits(rival) => return Err(Stop::Waits(rival)),
+        }
         observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
         self.state_mut()?.settle(Instant::now());
 
@@ -397,6 +429,26 @@ impl<'c> Pass<'c> {
         self.org.namespace().unwrap_or_default()
     }
 
+    /// Takes note of what the object has proven; others that may be of the same org look again when it is news.
+    fn stand(&self, standing: Standing) {
+        if self.session.stand(self.org.uid(), standing) {
+            self.ctx.wake.wake_all(claim::concerned(&self.org, &self.ctx.caches.orgs.all()));
+        }
+    }
+
+    /// Who manages the org at `place`.
+    fn claim(&self, place: &Place) -> Decision {
+        let (ctx, listing) = (self.ctx, &self.ctx.caches.listing);
+        let others: Vec<_> = ctx.caches.orgs.all().into_iter().map(|org| (ctx.orgs.standing(&org), org)).collect();
+        let hidden = |namespace: &str| listing.covers(namespace) && !listing.is_listed(namespace, &[Kind::OktaOrg]);
+        let sight = claim::Sight {
+            settled: ctx.orgs.is_settled(),
+            any_hidden: listing.is_any_unlisted(Kind::OktaOrg),
+            hidden: &hidden,
+        };
+        claim::decide(&self.org, place, &others, &sight)
+    }
+
     fn state_mut(&mut self) -> Result<&mut State, PassError> {
         self.state.as_deref_mut().ok_or(PassError::Panicked)
     }
@@ -494,12 +546,18 @@ impl<'c> Pass<'c> {
         let promised = state.promised(Instant::now());
         let settled = still && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
         let reachable = Some(answers());
-        Ok(Found { problem: None, reachable, identity: Some(identity), rival: None, observed, plan, settled })
+        let claim = Some(Claim::Ours);
+        Ok(Found { problem: None, reachable, identity: Some(identity), claim, observed, plan, settled })
     }
 
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
         let session = Arc::clone(&self.session);
         let siblings: BTreeSet<ObjectRef> = self.ctx.caches.hooks.all().iter().map(|hook| object_ref(hook)).collect();
+        let listing = self.ctx.caches.listing.clone();
+        // one in a namespace that cannot be listed is not taken for missing
+        let is_sibling = |owner: &ObjectRef| {
+            siblings.contains(owner) || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
+        };
         let state = self.state_mut()?;
         let mut views = HookViews::new();
         for verdict in &plan.verdicts {
@@ -512,9 +570,7 @@ impl<'c> Pass<'c> {
                 *left = Duration::ZERO;
             }
             let of_sibling = match &verdict.outcome {
-                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if siblings.contains(owner) => {
-                    Some(owner.clone())
-                }
+                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if is_sibling(owner) => Some(owner.clone()),
                 _ => None,
             };
             let drift = state.drift(&verdict.object);

@@ -20,12 +20,12 @@ use crate::{
         CallError,
         client::CallResult,
         limits::{Allowance, Priority},
-        types::OrgIdentity,
+        types::OrgDocument,
     },
 };
 
-/// How long an org's identity is believed.
-const IDENTITY_LASTS: Duration = Duration::from_hours(1);
+/// How long what an org says of itself is believed.
+const DOCUMENT_LASTS: Duration = Duration::from_hours(1);
 
 /// Why there is no newer list.
 #[derive(Debug)]
@@ -78,16 +78,16 @@ pub async fn identify(
     state: &mut State,
     host: &str,
     priority: Priority,
-) -> Result<OrgIdentity, CallError> {
+) -> Result<OrgDocument, CallError> {
     let now = Instant::now();
-    if let Some((identity, since)) = &state.identity
-        && (priority > Priority::Routine || now.duration_since(*since) < IDENTITY_LASTS)
+    if let Some((document, since)) = &state.document
+        && (priority > Priority::Routine || now.duration_since(*since) < DOCUMENT_LASTS)
     {
-        return Ok(identity.clone());
+        return Ok(document.clone());
     }
-    let identity = tell(ctx, "identify", host, api.identity().await)?;
-    state.identity = Some((identity.value.clone(), now));
-    Ok(identity.value)
+    let document = tell(ctx, "identify", host, api.identity().await)?;
+    state.document = Some((document.value.clone(), now));
+    Ok(document.value)
 }
 
 /// Lists the org's hooks when the last list is older than `oldest`.

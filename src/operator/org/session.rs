@@ -9,15 +9,17 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::{
     super::{backoff, problem::Problem, status},
     carried::ForSwitches,
+    claim::Standing,
     dial::OrgApi,
     doubt::Doubts,
 };
-use crate::api::{HookDrift, OktaChange, OktaOrgStatus, reason::Ready};
+use crate::api::{HookDrift, OktaChange, OktaOrg, OktaOrgStatus, reason::Ready};
 use crate::okta::{
     CallError, Failure, ObjectRef, ObservedHook,
     client::CallResult,
@@ -26,7 +28,7 @@ use crate::okta::{
     keyed::ChangeMark,
     limits::{MayCall, Priority, RateState},
     plan::{self, Promise, Promised, Verb, Verdict},
-    types::OrgIdentity,
+    types::OrgDocument,
 };
 
 /// How long a refusal is respected when nothing relevant changes.
@@ -148,8 +150,8 @@ pub struct State {
     pub api: Option<Arc<dyn OrgApi>>,
     /// The rate limit.
     pub rate: RateState,
-    /// Who answers at the address, and since when that is known.
-    pub identity: Option<(OrgIdentity, Instant)>,
+    /// What the org at the address says of itself, and since when that is known.
+    pub document: Option<(OrgDocument, Instant)>,
     /// Whether, since the last run, nothing was left to do and the hook that is to be active was: what is otherwise from then
     /// on is somebody's doing. `None` before this process ran or rested: status says then what the one before it saw last.
     pub rested: Option<bool>,
@@ -385,6 +387,8 @@ pub struct Session {
     /// Secrets that are to be written anew; may be raised while a pass has the state.
     pub doubts: Doubts,
     view: Mutex<Arc<OrgView>>,
+    /// What the object with this UID has proven.
+    standing: Mutex<(Option<String>, Standing)>,
 }
 
 impl Session {
@@ -392,6 +396,26 @@ impl Session {
     #[must_use]
     pub fn view(&self) -> Arc<OrgView> {
         Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the object with this UID has proven of the org since this process began.
+    #[must_use]
+    pub fn standing(&self, uid: Option<&str>) -> Standing {
+        let known = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0.as_deref() == uid { known.1.clone() } else { Standing::Unknown }
+    }
+
+    /// Takes note of what an object has proven. Tells whether it is news. A proof holds as long as the object is there: a token
+    /// that is refused later, because somebody revoked it too early, moves no org from one object to another.
+    pub fn stand(&self, uid: Option<String>, now: Standing) -> bool {
+        let mut known = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_proven = known.0 == uid && matches!(known.1, Standing::Proven(_));
+        let next = (uid, now);
+        if *known == next || is_proven && !matches!(next.1, Standing::Proven(_)) {
+            return false;
+        }
+        *known = next;
+        true
     }
 
     /// Shows what a pass found and tells which hooks' views changed.
@@ -406,13 +430,36 @@ impl Session {
     }
 }
 
+/// How long after a start an object that no org was known to be of lets older ones have their say first.
+const SETTLES: Duration = Duration::from_mins(1);
+
 /// The sessions of all orgs.
-#[derive(Default)]
 pub struct Orgs {
     sessions: Mutex<HashMap<(String, String), Arc<Session>>>,
+    began: Instant,
+}
+
+impl Default for Orgs {
+    fn default() -> Self {
+        Self { sessions: Mutex::default(), began: Instant::now() }
+    }
 }
 
 impl Orgs {
+    /// Whether every object had its time to prove what it can.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.began.elapsed() >= SETTLES
+    }
+
+    /// What an object has proven.
+    #[must_use]
+    pub fn standing(&self, object: &OktaOrg) -> Standing {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = sessions.get(&(object.namespace().unwrap_or_default(), object.name_any()));
+        session.map(|session| session.standing(object.uid().as_deref())).unwrap_or_default()
+    }
+
     /// The session of an `OktaOrg`.
     #[must_use]
     pub fn session(&self, namespace: &str, name: &str) -> Arc<Session> {

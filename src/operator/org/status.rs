@@ -5,6 +5,7 @@ use super::{
         conditions::{self, Is, Progress},
         problem::Problem,
     },
+    claim::Claim,
     session::InUse,
 };
 use crate::{
@@ -29,8 +30,8 @@ pub struct Found {
     pub reachable: Option<(Is, Reachable, String)>,
     /// Who answers; `None` when not known.
     pub identity: Option<OrgIdentity>,
-    /// The `OktaOrg` that claims the org, when it is another.
-    pub rival: Option<(String, String)>,
+    /// Who manages the org; `None` keeps what was said of it.
+    pub claim: Option<Claim>,
     /// What Okta listed; `None` keeps what was said of it.
     pub observed: Option<Vec<ObservedHook>>,
     /// The plan under way.
@@ -78,8 +79,13 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
     if let Some((is, reason, message)) = found.reachable.clone().or_else(|| (!known).then(unasked)) {
         conditions::set(conditions, is, reason, message, generation);
     }
-    let (is, reason, message) = claimed(found, status.org_id.as_deref());
-    conditions::set(conditions, is, reason, message, generation);
+    if let Some(claim) = &found.claim {
+        status.claimed_by = claim.other().map(ToString::to_string);
+    }
+    let known = conditions::get(conditions, "Claimed").is_some();
+    if let Some((is, reason, message)) = claimed(found.claim.as_ref(), status.org_id.as_deref(), known) {
+        conditions::set(conditions, is, reason, message, generation);
+    }
     let progress = match &found.problem {
         Some(problem) => problem.clone().progress(),
         None => Progress::Done("The org answers and is managed by this object.".into()),
@@ -89,13 +95,17 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
     status
 }
 
-fn claimed(found: &Found, id: Option<&str>) -> (Is, Claimed, String) {
-    match (&found.rival, id) {
-        (Some((namespace, name)), _) => {
-            (Is::False, Claimed::ClaimedByOther, format!("OktaOrg {namespace}/{name} is older and manages this org."))
+fn claimed(claim: Option<&Claim>, id: Option<&str>, known: bool) -> Option<(Is, Claimed, String)> {
+    match claim {
+        Some(Claim::Theirs(other)) => Some((Is::False, Claimed::ClaimedByOther, super::manages(other))),
+        Some(Claim::Ours) => {
+            Some((Is::True, Claimed::Claimed, format!("This object manages org {}.", id.unwrap_or_default())))
         }
-        (None, Some(id)) => (Is::True, Claimed::Claimed, format!("This object manages org {id}.")),
-        (None, None) => (Is::Unknown, Claimed::IdentityUnknown, "The org's id is not known yet.".into()),
+        None if known => None,
+        None => {
+            let message = "No call with this object's credential has proven yet which org it is of.";
+            Some((Is::Unknown, Claimed::IdentityUnknown, message.to_owned()))
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::api::{RoutingPolicy, RoutingPolicyStatus, TelephonyProvider, reason::
 
 impl Reconcile for RoutingPolicy {
     const KIND: Kind = Kind::RoutingPolicy;
+    const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyProvider];
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.policies

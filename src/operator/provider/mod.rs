@@ -23,6 +23,7 @@ use crate::api::{CaBundleRef, TelephonyProvider};
 
 impl Reconcile for TelephonyProvider {
     const KIND: Kind = Kind::TelephonyProvider;
+    const READS: &'static [Kind] = &[Self::KIND];
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.providers

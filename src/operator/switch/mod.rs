@@ -84,6 +84,7 @@ impl Switches {
 
 impl Reconcile for HookSwitch {
     const KIND: Kind = Kind::HookSwitch;
+    const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::OktaOrg, Kind::TelephonyGateway];
 
     fn index(caches: &Caches) -> &Index<Self> {
         &caches.switches

@@ -330,7 +330,7 @@ pub fn namespace_gone(stage: &Stage) {
     delivers(stage);
 }
 
-fn helm(arguments: &[&str]) {
+pub fn helm(arguments: &[&str]) {
     let output = Command::new("helm").args(arguments).output().expect("helm runs");
     assert!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -12,6 +12,7 @@ mod record;
 mod scenarios;
 mod stage;
 mod switch;
+mod tenants;
 
 use std::{panic, process::ExitCode, time::Instant};
 

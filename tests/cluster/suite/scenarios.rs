@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     changes, hooks, leaks, record,
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
-    switch,
+    switch, tenants,
 };
 
 type Scenario = fn(&Stage);
@@ -59,6 +59,12 @@ pub const LANES: &[Lane] = &[
             ),
             LEAKS,
             ("a namespace goes with everything in it, and its hook is found again", hooks::namespace_gone),
+            ("a tenant's namespace that cannot be listed stops nobody else, and is named", tenants::not_listed),
+            (
+                "an older OktaOrg of another tenant, with a guessed token or a server of its own, takes no org away",
+                tenants::claims,
+            ),
+            ("a tenant's namespace can be locked before an uninstallation", tenants::left_locked),
             ("uninstalling leaves nothing held and Okta as it is", hooks::uninstalled),
             ONE_AT_A_TIME,
         ],

@@ -1,0 +1,50 @@
+//! What is said of an object that no pass is run over, because objects that it would read cannot be listed.
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use kube::{
+    Resource, ResourceExt as _,
+    core::{NamespaceResourceScope, object::HasStatus},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    conditions,
+    context::Context,
+    listing::{GRACE, Trouble},
+    pass::{PassError, Requeue},
+    problem::Problem,
+    status::{self, Conditions},
+    wake::Kind,
+};
+use crate::api::reason::Ready;
+
+/// Says at `object` what is not listed of what its pass reads, once that has lasted. It has its pass as soon as it is listed.
+///
+/// # Errors
+/// [`PassError`] when it cannot be said either: the figures and the alert made of them say it then.
+pub async fn tell<K>(object: &K, ctx: &Context, lacking: &BTreeMap<Kind, Option<Trouble>>) -> Result<Requeue, PassError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + HasStatus + Clone + Debug + DeserializeOwned,
+    K::Status: Conditions + Clone + Default + PartialEq + Serialize,
+{
+    if let Some(problem) = problem(&object.namespace().unwrap_or_default(), lacking) {
+        let mut built = object.status().cloned().unwrap_or_default();
+        conditions::set_progress(built.conditions_mut(), problem.progress(), object.meta().generation);
+        status::write(ctx, object, built).await?;
+    }
+    Ok(Requeue::After(GRACE))
+}
+
+/// What is wrong; nothing while it may pass by itself. Pure but for the time.
+fn problem(namespace: &str, lacking: &BTreeMap<Kind, Option<Trouble>>) -> Option<Problem> {
+    let mut in_trouble = lacking.iter().filter_map(|(kind, trouble)| Some((*kind, trouble.as_ref()?)));
+    let (kind, trouble) = in_trouble.find(|(_, trouble)| trouble.lasts())?;
+    let message = format!(
+        "The operator cannot list {} objects in namespace {namespace} ({}), so nothing is done for this object. Give its \
+         service account the rights of the chart's Role there: helm upgrade makes it anew.",
+        kind.as_str(),
+        trouble.why
+    );
+    Some(Problem::passing(Ready::NotListed, message))
+}

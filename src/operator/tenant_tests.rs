@@ -1,0 +1,387 @@
+//! A whole operator over the namespaces of two tenants: one that cannot be listed, and one that wants the other's org.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    context::Context,
+    double::{self, Org, Server, World},
+    flow_tests,
+    listing::Listing,
+    org::dial::{Access, Dial, HookCaller, OrgApi},
+    pass::Reconcile,
+    run, switch_tests,
+    wake::Kind,
+};
+use crate::{
+    api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
+    net::NetError,
+    telemetry::metrics::Metrics,
+};
+
+/// The resource of each kind.
+const RESOURCES: [&str; 6] =
+    ["oktaorgs", "telephonyhooks", "telephonygateways", "telephonyproviders", "routingpolicies", "hookswitches"];
+
+/// Longer than anything here waits, and a status is left alone that long in the end.
+const LONG: Duration = Duration::from_mins(3);
+
+/// An operator that runs.
+struct Operator {
+    server: Server,
+    org: Org,
+    ctx: Arc<Context>,
+    _running: [JoinSet<()>; 2],
+}
+
+fn path(namespace: &str, resource: &str) -> String {
+    format!("/apis/hookswitch.dev/v1alpha1/namespaces/{namespace}/{resource}")
+}
+
+/// One object of each kind that the others need, as a user applies them.
+fn apply(server: &Server, namespace: &str) {
+    let within = |mut object: Value| {
+        object["metadata"]["namespace"] = json!(namespace);
+        object
+    };
+    server.put(
+        &format!("/api/v1/namespaces/{namespace}"),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+    );
+    let token = flow_tests::secret("okta", "token", "00token-of-the-org\n");
+    server.put(&format!("/api/v1/namespaces/{namespace}/secrets/okta"), within(token));
+    server.put(&format!("{}/acme", path(namespace, "oktaorgs")), within(flow_tests::org()));
+    server.put(&format!("{}/main", path(namespace, "telephonygateways")), within(flow_tests::gateway()));
+    server.put(&format!("{}/main", path(namespace, "telephonyhooks")), within(flow_tests::hook("main", "Inactive")));
+    let policy = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "RoutingPolicy",
+        "metadata": {"name": "default", "generation": 1}, "spec": {"rules": [{"name": "none", "deny": {}}]}});
+    server.put(&format!("{}/default", path(namespace, "routingpolicies")), within(policy));
+}
+
+/// Denies lists of these kinds in a namespace, or allows them again.
+fn deny(server: &Server, namespace: &str, resources: &[&str], denied: bool) {
+    for resource in resources {
+        server.refuse_to_read(&path(namespace, resource), denied.then_some(StatusCode::FORBIDDEN));
+    }
+}
+
+fn start(server: Server) -> Operator {
+    let org = Org::default();
+    let dial = Arc::new(org.clone());
+    start_with(server, org, dial)
+}
+
+fn start_with(server: Server, org: Org, dial: Arc<dyn Dial>) -> Operator {
+    server.tell_watches();
+    let options = double::options("otp,other");
+    let (caches, writers) = run::caches(Listing::new(&options.namespaces()));
+    let ctx = Arc::new(double::context(&server, dial, options, caches));
+    let (mut watching, mut passing) = (JoinSet::new(), JoinSet::new());
+    run::start_all(&ctx, writers, &mut watching, &mut passing, &CancellationToken::new());
+    Operator { server, org, ctx, _running: [watching, passing] }
+}
+
+impl Operator {
+    /// Status and reason of the condition `Ready`.
+    fn ready(&self, namespace: &str, resource: &str, name: &str) -> String {
+        self.condition(namespace, resource, name, "Ready")
+    }
+
+    /// Whether the org of a tenant is managed by its object, by its condition `Claimed`.
+    fn claimed(&self, namespace: &str) -> String {
+        self.condition(namespace, "oktaorgs", "acme", "Claimed")
+    }
+
+    fn condition(&self, namespace: &str, resource: &str, name: &str, kind: &str) -> String {
+        let object = self.server.get(&format!("{}/{name}", path(namespace, resource))).unwrap();
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or(Value::Null);
+        format!("{} {}", found["status"].as_str().unwrap_or_default(), found["reason"].as_str().unwrap_or_default())
+    }
+
+    async fn until(&self, what: &str, look: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !look(self) {
+            assert!(begun.elapsed() < LONG, "not so: {what}\n{}", self.figures());
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn figures(&self) -> String {
+        let metrics = Metrics::new("operator");
+        metrics.register(|registry| self.ctx.metrics.register_own(registry));
+        metrics.render()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_namespace_that_cannot_be_listed_stops_nobody_else() {
+    let server = Server::default();
+    apply(&server, "otp");
+    apply(&server, "other");
+    deny(&server, "other", &RESOURCES, true);
+    let operator = start(server);
+    operator.until("the policy is looked at", |o| o.ready("otp", "routingpolicies", "default") == "True Ready").await;
+    operator.until("the org is", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
+    operator.until("the hook is", |o| o.ready("otp", "telephonyhooks", "main").len() > 1).await;
+    sleep(LONG).await;
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), " ", "nothing is known of it, and nothing done");
+    let figures = operator.figures();
+    for line in [
+        r#"hookswitch_unlisted{watched="other",kind="TelephonyHook"} 1"#,
+        r#"hookswitch_unlisted{watched="otp",kind="TelephonyHook"} 0"#,
+    ] {
+        assert!(figures.lines().any(|found| found == line), "{line} is not in\n{figures}");
+    }
+    let said = operator.ctx.caches.listing.readiness().unwrap();
+    assert!(said.starts_with("ok, but for ") && said.contains(" in namespace other,"), "{said}");
+
+    deny(&operator.server, "other", &RESOURCES, false);
+    operator.until("it is looked after", |o| o.ready("other", "routingpolicies", "default") == "True Ready").await;
+    operator.until("its org, too", |o| o.ready("other", "oktaorgs", "acme").len() > 1).await;
+    operator.until("nothing is missing", |o| o.ctx.caches.listing.readiness() == Ok("ok".to_owned())).await;
+    assert!(!operator.figures().lines().any(|line| line.starts_with("hookswitch_unlisted") && line.ends_with(" 1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_reads_a_kind_that_cannot_be_listed_is_held_back_and_says_so_and_the_rest_goes_on() {
+    let server = Server::default();
+    apply(&server, "otp");
+    deny(&server, "otp", &["hookswitches"], true);
+    let operator = start(server);
+    operator.until("the policy is looked at", |o| o.ready("otp", "routingpolicies", "default") == "True Ready").await;
+    operator.until("the gateway is", |o| o.ready("otp", "telephonygateways", "main").len() > 1).await;
+    for (resource, name) in [("oktaorgs", "acme"), ("telephonyhooks", "main")] {
+        operator.until(resource, |o| o.ready("otp", resource, name) == "False NotListed").await;
+        let object = operator.server.get(&format!("{}/{name}", path("otp", resource))).unwrap();
+        let told = object["status"]["conditions"].to_string();
+        assert!(told.contains("cannot list HookSwitch objects in namespace otp (403 "), "{told}");
+    }
+    assert_eq!(operator.org.calls(), Vec::<&str>::new(), "nothing is asked of Okta");
+    operator.server.writes();
+    sleep(LONG).await;
+    let again = operator.server.writes();
+    assert!(!again.iter().any(|write| write.contains("acme") || write.contains("hooks/main")), "{again:?}");
+
+    deny(&operator.server, "otp", &["hookswitches"], false);
+    operator.until("the org is looked at", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
+    operator.until("the hook is", |o| !o.ready("otp", "telephonyhooks", "main").ends_with(" NotListed")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_fails_once_is_told_to_nobody() {
+    let server = Server::default();
+    apply(&server, "otp");
+    deny(&server, "otp", &["hookswitches"], true);
+    let operator = start(server);
+    operator.until("it is tried", |o| o.figures().contains("hookswitch_watch_errors_total")).await;
+    deny(&operator.server, "otp", &["hookswitches"], false);
+    operator.until("the org is looked at", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
+    operator.ctx.recorder.flush().await;
+    let stored = operator.server.everything_but_secrets();
+    assert!(!stored.iter().any(|object| object.to_string().contains("NotListed")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_of_a_namespace_are_asked_though_those_of_another_cannot_be_found() {
+    let server = Server::default();
+    apply(&server, "otp");
+    apply(&server, "other");
+    let slices = |namespace: &str| format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
+    server.refuse_to_read(&slices("other"), Some(StatusCode::FORBIDDEN));
+    let operator = start(server);
+    let key = |namespace: &str| (namespace.to_owned(), "main".to_owned());
+    let is_due = |o: &Operator, namespace: &str| o.ctx.reports.is_due(&key(namespace), &BTreeSet::new(), LONG);
+    operator.until("both gateways are known", |o| o.ctx.caches.gateways.all().len() == 2).await;
+    // the report's credentials are made by the gateway's pass
+    operator.until("those of one namespace are asked", |o| !is_due(o, "otp")).await;
+    sleep(LONG).await;
+    assert!(is_due(&operator, "other"), "a gateway whose pods are not known is not taken for one without any");
+    let line = r#"hookswitch_unlisted{watched="other",kind="EndpointSlice"} 1"#;
+    assert!(operator.figures().contains(line));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_list_is_tried_less_and_less_often_and_soon_enough_once_it_is_allowed() {
+    let server = Server::default();
+    apply(&server, "otp");
+    deny(&server, "otp", &["hookswitches"], true);
+    let operator = start(server);
+    sleep(Duration::from_mins(10)).await;
+    let tried = operator.figures();
+    let tried =
+        tried.lines().find_map(|line| line.strip_prefix(r#"hookswitch_watch_errors_total{controller="HookSwitch"} "#));
+    let tried: u32 = tried.unwrap().parse().unwrap();
+    assert!((18..=40).contains(&tried), "{tried} times in ten minutes");
+    deny(&operator.server, "otp", &["hookswitches"], false);
+    let allowed = Instant::now();
+    operator.until("it is listed", |o| o.ctx.caches.listing.is_listed("otp", &Kind::ALL)).await;
+    assert!(allowed.elapsed() <= Duration::from_secs(40), "{:?}", allowed.elapsed());
+}
+
+/// What answers to the credential of each tenant.
+struct Doors {
+    ours: Org,
+    theirs: Org,
+}
+
+impl Dial for Doors {
+    fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+        let theirs = access.credential.secret() == THEIRS;
+        Ok(Arc::new(if theirs { self.theirs.clone() } else { self.ours.clone() }))
+    }
+
+    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+        Ok(Arc::new(self.ours.clone()))
+    }
+}
+
+const THEIRS: &str = "00token-of-the-other-tenant";
+
+/// Two tenants with an `OktaOrg` each, that of the other one older, and at this address.
+fn tenants(server: &Server, theirs: &str) {
+    apply(server, "otp");
+    apply(server, "other");
+    for (namespace, created) in [("otp", "2026-02-02T00:00:00Z"), ("other", "2026-01-01T00:00:00Z")] {
+        let at = format!("{}/acme", path(namespace, "oktaorgs"));
+        let mut org = server.get(&at).unwrap();
+        org["metadata"]["creationTimestamp"] = json!(created);
+        if namespace == "other" {
+            org["spec"]["url"] = json!(theirs);
+        }
+        server.put(&at, org);
+    }
+    let mut token = flow_tests::secret("okta", "token", THEIRS);
+    token["metadata"]["namespace"] = json!("other");
+    server.put("/api/v1/namespaces/other/secrets/okta", token);
+}
+
+fn between(server: &Server, ours: &Org, theirs: &Org) -> Operator {
+    start_with(server.clone(), ours.clone(), Arc::new(Doors { ours: ours.clone(), theirs: theirs.clone() }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_org_whose_own_server_tells_our_id_takes_nothing_away() {
+    let server = Server::default();
+    tenants(&server, "https://okta.evil.example");
+    let operator = between(&server, &Org::default(), &Org::default());
+    operator.until("theirs answers", |o| o.ready("other", "oktaorgs", "acme") == "True Ready").await;
+    operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
+    sleep(LONG).await;
+    assert_eq!(
+        (operator.claimed("otp"), operator.ready("otp", "oktaorgs", "acme")),
+        ("True Claimed".into(), "True Ready".into())
+    );
+    let told = |namespace: &str| operator.server.get(&format!("{}/acme", path(namespace, "oktaorgs"))).unwrap();
+    assert_eq!(told("otp")["status"]["orgID"], told("other")["status"]["orgID"], "the same id is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_org_with_a_guessed_token_takes_nothing_away() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let (ours, theirs) = (Org::default(), Org::default());
+    theirs.refuse_credentials(true);
+    let operator = between(&server, &ours, &theirs);
+    operator.until("theirs is refused", |o| o.ready("other", "oktaorgs", "acme") == "False TokenRejected").await;
+    operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("otp"), "True Claimed");
+    assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_manages_an_org_does_not_change_because_its_namespace_cannot_be_listed() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let (ours, theirs) = (Org::default(), Org::default());
+    let operator = between(&server, &ours, &theirs);
+    operator.until("the older one manages it", |o| o.claimed("otp") == "False ClaimedByOther").await;
+    assert_eq!(operator.claimed("other"), "True Claimed");
+    let at = format!("{}/acme", path("otp", "oktaorgs"));
+    assert_eq!(server.get(&at).unwrap()["status"]["claimedBy"], "other/acme");
+    drop(operator);
+
+    deny(&server, "other", &RESOURCES, true);
+    ours.calls();
+    let operator = between(&server, &ours, &theirs);
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther");
+    let calls: BTreeSet<&str> = ours.calls().into_iter().collect();
+    assert_eq!(calls, ["identify", "list"].into(), "nothing is changed in the org");
+    deny(&server, "other", &RESOURCES, false);
+    sleep(LONG).await;
+    assert_eq!(
+        (operator.claimed("otp"), operator.claimed("other")),
+        ("False ClaimedByOther".into(), "True Claimed".into())
+    );
+    drop(operator);
+
+    theirs.refuse_credentials(true);
+    let operator = between(&server, &ours, &theirs);
+    operator.until("who is not let in any more holds nothing", |o| o.claimed("otp") == "True Claimed").await;
+    assert_eq!(server.get(&at).unwrap()["status"]["claimedBy"], Value::Null);
+}
+
+/// The kinds whose caches a pass over `object` asks.
+async fn asked<K: Reconcile>(world: &World, object: Arc<K>) -> BTreeSet<Kind> {
+    let caches = &world.ctx.caches;
+    let asked = [
+        (Kind::OktaOrg, &caches.orgs.asked),
+        (Kind::TelephonyHook, &caches.hooks.asked),
+        (Kind::TelephonyGateway, &caches.gateways.asked),
+        (Kind::TelephonyProvider, &caches.providers.asked),
+        (Kind::RoutingPolicy, &caches.policies.asked),
+        (Kind::HookSwitch, &caches.switches.asked),
+    ];
+    for (_, asked) in &asked {
+        asked.store(false, Ordering::Relaxed);
+    }
+    K::reconcile(object, Arc::clone(&world.ctx)).await.unwrap();
+    asked.iter().filter(|(_, asked)| asked.load(Ordering::Relaxed)).map(|(kind, _)| *kind).collect()
+}
+
+/// What a pass asks is what it waits for.
+async fn waits_for_what_it_asks<K: Reconcile>(world: &mut World, name: &str) {
+    for _ in 0..4 {
+        world.sync();
+        let object = K::index(&world.ctx.caches).get("otp", name).unwrap();
+        let asked = asked(world, object).await;
+        assert!(asked.iter().all(|kind| K::READS.contains(kind)), "a {:?} asks {asked:?}", K::KIND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_asks_nothing_that_it_does_not_wait_for() {
+    let mut world = switch_tests::scene(|_| {});
+    for _ in 0..3 {
+        waits_for_what_it_asks::<TelephonyGateway>(&mut world, "a").await;
+        waits_for_what_it_asks::<TelephonyHook>(&mut world, "a").await;
+        waits_for_what_it_asks::<TelephonyHook>(&mut world, "b").await;
+        waits_for_what_it_asks::<OktaOrg>(&mut world, "acme").await;
+        waits_for_what_it_asks::<HookSwitch>(&mut world, "acme").await;
+        switch_tests::serve(&world, "a", false);
+    }
+    let policy = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "RoutingPolicy",
+        "metadata": {"name": "default", "namespace": "otp"}, "spec": {"rules": [{"name": "none", "deny": {}}]}});
+    world.server.put(&format!("{}/default", path("otp", "routingpolicies")), policy.clone());
+    let policy: RoutingPolicy = serde_json::from_value(policy).unwrap();
+    assert!(asked(&world, Arc::new(policy)).await.iter().all(|kind| RoutingPolicy::READS.contains(kind)));
+    let provider = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyProvider",
+        "metadata": {"name": "backup", "namespace": "otp"},
+        "spec": {"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}, "senders": []}});
+    world.server.put(&format!("{}/backup", path("otp", "telephonyproviders")), provider.clone());
+    let provider: TelephonyProvider = serde_json::from_value(provider).unwrap();
+    assert!(asked(&world, Arc::new(provider)).await.iter().all(|kind| TelephonyProvider::READS.contains(kind)));
+}
