@@ -93,6 +93,25 @@ where
     Ok(Applied::Written(written))
 }
 
+/// The object `name` as it is now, when it exists and `owner` controls it.
+///
+/// # Errors
+/// [`PassError::Api`].
+pub async fn present<K>(
+    ctx: &Context,
+    owner: &impl Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    name: &str,
+) -> Result<Option<K>, PassError>
+where
+    K: Applicable,
+{
+    let namespace = owner.namespace().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
+    let live = api.get_opt(name).await;
+    let live = live.map_err(PassError::api(format!("read {} {namespace}/{name}", K::kind(&()))))?;
+    Ok(live.filter(|live| controls(owner, live)))
+}
+
 /// Deletes the object `name` when it exists and `owner` controls it. Tells whether there was one.
 ///
 /// # Errors

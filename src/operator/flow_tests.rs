@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     api::{OktaOrg, TelephonyHook},
-    okta::{Failure, types::HookStatus},
+    okta::{
+        Failure,
+        types::{HookStatus, ObservedHook},
+    },
 };
 
 pub fn org() -> Value {
@@ -369,4 +372,44 @@ async fn an_orgs_secret_or_bundle_that_may_not_be_read_is_named_at_the_org() {
         let message = says(&world, &at, "Ready");
         assert!(message.contains(&format!("read Secret otp/{name}: 403")), "{message}");
     }
+}
+
+/// Whoever may write a gateway would else have Okta call any host in the installation's name.
+#[tokio::test(start_paused = true)]
+async fn okta_is_not_pointed_at_a_host_that_the_installation_does_not_allow() {
+    let allow = |world: &mut World, hosts: Value| {
+        let tenancy = json!({"namespaces": {"otp": {"hosts": hosts}}});
+        Arc::get_mut(&mut world.ctx).unwrap().options.tenancy = tenancy.to_string().parse().unwrap();
+    };
+    let mut world = world(&[("main", "Active")]);
+    let path = format!("{HOOKS}/main");
+    allow(&mut world, json!(["otp.other.example"]));
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.hooks().is_empty());
+    assert_eq!(condition(&world, &path, "Ready"), is("False", "NotAllowed"));
+
+    allow(&mut world, json!(["otp.acme.com"]));
+    settle(&mut world, &["main"]).await;
+    assert_eq!(condition(&world, &path, "Ready"), is("True", "Ready"));
+    // what Okta has already is kept as it was declared, its secret included
+    allow(&mut world, json!([]));
+    let spoilt = |hooks: &mut Vec<ObservedHook>| hooks[0].name = "somebody's".into();
+    world.org.edit(spoilt);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].name, "Acme main");
+    assert_eq!(condition(&world, &path, "Ready"), is("True", "Ready"));
+
+    let mut gateway = gateway();
+    gateway["spec"]["publicURL"] = json!("https://otp.elsewhere.example");
+    gateway["metadata"]["generation"] = json!(2);
+    world.server.put(&format!("{GATEWAYS}/main"), gateway);
+    settle(&mut world, &["main"]).await;
+    let hooks = world.org.hooks();
+    assert_eq!(
+        (hooks[0].status, hooks[0].uri.as_deref()),
+        (HookStatus::Active, Some("https://otp.acme.com/hooks/main"))
+    );
+    assert_eq!(condition(&world, &path, "Ready"), is("False", "NotAllowed"));
 }

@@ -50,6 +50,7 @@ mod steady_tests;
 pub mod switch;
 #[cfg(test)]
 mod switch_tests;
+pub mod tenancy;
 pub mod wake;
 pub mod watches;
 

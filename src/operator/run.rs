@@ -156,7 +156,7 @@ async fn extra_roots(options: &Options) -> Result<Option<String>, RunError> {
 /// configuration because of them.
 fn dial(options: &Options, extra_roots: Option<String>) -> Result<Network, RunError> {
     let network = Network::new(options, extra_roots);
-    network.caller(None)?;
+    network.caller(None, &[])?;
     Ok(network)
 }
 

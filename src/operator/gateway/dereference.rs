@@ -70,8 +70,9 @@ impl Facts {
         ctx: &Context,
         report: document::Report,
     ) -> Input<'a> {
+        let namespace = gateway.namespace().unwrap_or_default();
         Input {
-            gateway: format!("{}/{}", gateway.namespace().unwrap_or_default(), gateway.name_any()),
+            gateway: format!("{namespace}/{}", gateway.name_any()),
             generation: gateway.metadata.generation.unwrap_or_default(),
             spec: &gateway.spec,
             policies: self
@@ -84,7 +85,7 @@ impl Facts {
             in_okta: self.in_okta.clone(),
             now: Timestamp::now().as_second(),
             report,
-            allowed_cidrs: ctx.options.allowed_cidrs.clone(),
+            allowed_cidrs: ctx.options.private_ranges(&namespace),
             proxy: ctx.options.proxy().map(|proxy| proxy.as_str().into()),
             proxy_exceptions: ctx.options.no_proxy.iter().map(ToString::to_string).collect(),
             extra_roots: ctx.extra_roots.clone(),

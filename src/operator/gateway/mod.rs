@@ -24,7 +24,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt as _;
 
 use super::{
-    apply::{apply, prune},
+    apply::{apply, present, prune},
     cache::{Caches, Index},
     conditions::{self, Progress},
     context::Context,
@@ -32,6 +32,7 @@ use super::{
     problem::Problem,
     provider,
     reports::{FRESH, SendingRule},
+    tenancy::{self, Part},
     wake::{Kind, Target},
     watches,
 };
@@ -182,18 +183,29 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         all.iter().map(AsRef::as_ref).filter(|other| !is_same(other, gateway)).chain([gateway]),
     )?;
 
+    let refused = ctx.options.tenancy.refused(&namespace, &gateway.spec);
+    // what is not allowed is neither made nor changed; what is there serves on
+    let may = |part| refused.iter().all(|refusal| refusal.part != part);
     let workload = build::Workload { names: &names, spec: &gateway.spec, options: &ctx.options };
     apply(ctx, gateway, workload.service_account()?).await?;
     apply(ctx, gateway, workload.role()?).await?;
     apply(ctx, gateway, workload.role_binding()?).await?;
-    apply(ctx, gateway, workload.service()?).await?;
-    let deployment = apply(ctx, gateway, workload.deployment()?).await?.into_inner();
+    if may(Part::Service) {
+        apply(ctx, gateway, workload.service()?).await?;
+    }
+    let deployment = if may(Part::Pods) {
+        apply(ctx, gateway, workload.deployment()?).await?.into_inner()
+    } else {
+        let present = present::<Deployment>(ctx, gateway, &names.workload).await?;
+        present.ok_or_else(|| Problem::lasting(Ready::NotAllowed, tenancy::told(&refused)))?
+    };
     match workload.disruption_budget()? {
         Some(budget) => drop(apply(ctx, gateway, budget).await?),
         None => drop(prune::<_, PodDisruptionBudget>(ctx, gateway, &names.workload).await?),
     }
     match workload.ingress()? {
-        Some(ingress) => drop(apply(ctx, gateway, ingress).await?),
+        Some(ingress) if may(Part::Ingress) => drop(apply(ctx, gateway, ingress).await?),
+        Some(_) => {}
         None => drop(prune::<_, Ingress>(ctx, gateway, &names.workload).await?),
     }
     match network_policy::build(&names, &ctx.options)? {
@@ -201,7 +213,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         None => drop(prune::<_, NetworkPolicy>(ctx, gateway, &names.workload).await?),
     }
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    Ok(status::Seen { problems, held, hash, deployment, replicas, arriving, certificate })
+    Ok(status::Seen { problems, held, refused, hash, deployment, replicas, arriving, certificate })
 }
 
 /// The rules of a configuration that send, for the health of the hooks that point at it.

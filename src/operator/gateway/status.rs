@@ -7,6 +7,7 @@ use super::{
         conditions::{self, Is, Progress},
         problem::Problem,
         reports::Replicas,
+        tenancy::{self, Refusal},
     },
     Held,
     build::GATEWAY_LABEL,
@@ -27,6 +28,8 @@ pub(super) struct Seen {
     pub problems: Vec<Told>,
     /// Why the configuration is not in force and the previous one stays.
     pub held: Option<Held>,
+    /// What the installation does not allow.
+    pub refused: Vec<Refusal>,
     /// Hash of the configuration in force.
     pub hash: String,
     /// The Deployment as the API server has it.
@@ -88,6 +91,9 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
             return Progress::Stalled(Ready::InvalidSpec, message);
         }
         None => {}
+    }
+    if !seen.refused.is_empty() {
+        return Progress::Stalled(Ready::NotAllowed, tenancy::told(&seen.refused));
     }
     let of_gateway = seen.problems.iter().find_map(|told| match told.at {
         At::Gateway(about) => Some((about, told)),
@@ -240,6 +246,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::operator::tenancy::Part;
 
     fn gateway() -> TelephonyGateway {
         serde_json::from_value(json!({
@@ -258,6 +265,7 @@ mod tests {
         Seen {
             problems: vec![],
             held: None,
+            refused: vec![],
             hash: "abc".into(),
             deployment: serde_json::from_value(deployment).unwrap(),
             replicas: Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() },
@@ -285,9 +293,15 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
-        let rows: [(&str, Change); 8] = [
+        let rows: [(&str, Change); 9] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
+            ("Ready False NotAllowed", |seen| {
+                seen.refused = vec![Refusal { part: Part::Service, message: "no".into() }];
+                seen.certificate = Serving::Missing;
+                let message = "no policy".into();
+                seen.problems = vec![Told { at: At::Gateway(About::NoPolicy), name: "x".into(), message, kept: true }];
+            }),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
             ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
             ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
