@@ -9,6 +9,7 @@ mod poll;
 mod status;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -111,7 +112,11 @@ impl Reconcile for TelephonyGateway {
                     conditions::set_progress(&mut status.conditions, held, object.metadata.generation);
                 }
                 super::status::write(&ctx, &*object, status).await?;
-                Ok(Requeue::After(if seen.arriving { FRESH } else { CERTIFICATE_LOOK }))
+                Ok(Requeue::After(match &seen.waits {
+                    Some(_) => turn::LOOK,
+                    None if seen.arriving => FRESH,
+                    None => CERTIFICATE_LOOK,
+                }))
             }
             Err(Failure::Problem(problem)) => {
                 super::status::write(&ctx, &*object, status::refused(&object, problem)).await?;
@@ -193,11 +198,11 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     if may(Part::Service) {
         apply(ctx, gateway, workload.service()?).await?;
     }
-    let deployment = if may(Part::Pods) {
-        apply(ctx, gateway, workload.deployment()?).await?.into_inner()
+    let (deployment, waits) = if may(Part::Pods) {
+        turn::take(gateway, ctx, workload.deployment()?).await?
     } else {
         let present = present::<Deployment>(ctx, gateway, &names.workload).await?;
-        present.ok_or_else(|| Problem::lasting(Ready::NotAllowed, tenancy::told(&refused)))?
+        (present.ok_or_else(|| Problem::lasting(Ready::NotAllowed, tenancy::told(&refused)))?, None)
     };
     match workload.disruption_budget()? {
         Some(budget) => drop(apply(ctx, gateway, budget).await?),
@@ -213,7 +218,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         None => drop(prune::<_, NetworkPolicy>(ctx, gateway, &names.workload).await?),
     }
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    Ok(status::Seen { problems, held, refused, hash, deployment, replicas, arriving, certificate })
+    Ok(status::Seen { problems, held, refused, hash, deployment, waits, replicas, arriving, certificate })
 }
 
 /// The rules of a configuration that send, for the health of the hooks that point at it.

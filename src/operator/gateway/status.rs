@@ -12,6 +12,7 @@ use super::{
     Held,
     build::GATEWAY_LABEL,
     credentials::Serving,
+    turn::OUT_OF_TURN,
 };
 use crate::{
     api::{
@@ -34,6 +35,8 @@ pub(super) struct Seen {
     pub hash: String,
     /// The Deployment as the API server has it.
     pub deployment: Deployment,
+    /// What a change of the pods waits for.
+    pub waits: Option<String>,
     /// What replicas report.
     pub replicas: Replicas,
     /// Whether the configuration is so new that replicas and their reports may still be on the way.
@@ -120,6 +123,13 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         let message = "spec.tls.secretRef names the Secret whose certificate was generated when none was named. Name another Secret, \
                        or delete this one and have it made by whoever provides your certificates.";
         return Progress::Stalled(Ready::InvalidSpec, message.into());
+    }
+    if let Some(waits) = &seen.waits {
+        let message = format!(
+            "Its pods are to be changed, and stay as they are until it is their turn: {waits}. To have them changed now all the \
+             same, set the annotation {OUT_OF_TURN}=true."
+        );
+        return Progress::Working(Ready::RolloutWaits, message);
     }
     if let Some(problem) = rollout(gateway, &seen.deployment) {
         return problem;
@@ -268,6 +278,7 @@ mod tests {
             refused: vec![],
             hash: "abc".into(),
             deployment: serde_json::from_value(deployment).unwrap(),
+            waits: None,
             replicas: Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() },
             arriving: false,
             certificate: Serving::Given,
@@ -293,7 +304,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
-        let rows: [(&str, Change); 9] = [
+        let rows: [(&str, Change); 10] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
             ("Ready False NotAllowed", |seen| {
@@ -305,6 +316,7 @@ mod tests {
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
             ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
             ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
+            ("Ready Unknown RolloutWaits", |seen| seen.waits = Some("the other's".into())),
             ("Ready Unknown PodsNotReady", |seen| {
                 if let Some(status) = &mut seen.deployment.status {
                     status.ready_replicas = Some(1);
