@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
-use super::tenancy::Tenancy;
+use super::{lease, tenancy::Tenancy};
 use crate::{message::Secret, net::Exception};
 
 /// Options of `hookswitch operator`; every one can also be given by the environment.
@@ -51,6 +51,13 @@ pub struct Options {
     /// The operator's own name in the Lease, in Events and in logs.
     #[arg(long, env = "POD_NAME")]
     pub identity: String,
+    /// Name of this release's Lease in that namespace. Two releases in one namespace have two.
+    #[arg(long, env = "HOOKSWITCH_LEASE", default_value = lease::NAME)]
+    pub lease: String,
+    /// The operator's own Deployment in that namespace: once all its pods are of this version, the Lease that older versions
+    /// had in common is not needed. Absent: it is held as well.
+    #[arg(long, env = "HOOKSWITCH_DEPLOYMENT")]
+    pub deployment: Option<String>,
     /// Where metrics and health are served.
     #[arg(long, env = "HOOKSWITCH_METRICS_ADDRESS", default_value = "[::]:9090")]
     pub metrics_address: SocketAddr,
@@ -93,6 +100,12 @@ impl Options {
             let _ = url.set_password(self.proxy_password.as_ref().map(|password| password.expose().as_str()));
         }
         Some(url)
+    }
+
+    /// The Leases to lead by.
+    #[must_use]
+    pub fn leases(&self) -> lease::Leases {
+        lease::Leases { own: self.lease.clone(), deployment: self.deployment.clone() }
     }
 
     /// Private ranges that may be called for objects of a namespace.

@@ -32,6 +32,9 @@ pub struct Options {
     /// The operator's Deployment; it is scaled to nothing first. Absent: the operator is stopped already.
     #[arg(long, env = "HOOKSWITCH_DEPLOYMENT")]
     pub deployment: Option<String>,
+    /// Name of its Lease.
+    #[arg(long, env = "HOOKSWITCH_LEASE", default_value = lease::NAME)]
+    pub lease: String,
 }
 
 /// Why objects were not let go.
@@ -52,7 +55,7 @@ pub enum ReleaseError {
 pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
     let client = run::client().await?;
     if let Some(deployment) = &options.deployment {
-        stop(&client, &options.operator_namespace, deployment).await?;
+        stop(&client, &options.operator_namespace, deployment, &options.lease).await?;
     }
     let namespaces: Vec<&str> =
         options.namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
@@ -70,7 +73,7 @@ pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
 }
 
 /// Scales the operator to nothing and waits until nobody leads: a leader would hold again what is let go.
-async fn stop(client: &Client, namespace: &str, name: &str) -> Result<(), PassError> {
+async fn stop(client: &Client, namespace: &str, name: &str, lease: &str) -> Result<(), PassError> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     match deployments.patch(name, &params, &Patch::Merge(&json!({"spec": {"replicas": 0}}))).await {
@@ -81,9 +84,14 @@ async fn stop(client: &Client, namespace: &str, name: &str) -> Result<(), PassEr
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let until = Instant::now() + STOPS_WITHIN;
     while Instant::now() < until {
-        let lease = leases.get_opt(lease::NAME).await.map_err(PassError::api("read the lease"))?;
-        let holder = lease.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity);
-        if holder.is_none_or(|holder| holder.is_empty()) {
+        let mut led = false;
+        for held in [lease, lease::NAME] {
+            let found = leases.get_opt(held).await.map_err(PassError::api("read the lease"))?;
+            let holder = found.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
+            // another release's operator goes on holding what is its own
+            led |= !holder.is_empty() && (held == lease || lease::is_pod_of(&holder, name));
+        }
+        if !led {
             return Ok(());
         }
         sleep(LOOK).await;

@@ -106,7 +106,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let client = client().await?;
 
     let handle = lease::Handle::default();
-    let mut holder = Holder::new(client.clone(), &options.operator_namespace, &options.identity, handle.clone());
+    let mut holder =
+        Holder::new(client.clone(), &options.operator_namespace, &options.identity, handle.clone(), options.leases());
     metrics.leads(false);
     tracing::info!(identity = options.identity, "waiting for the lease");
     let ended = match settle(&client, &options, &answered, &stop).await {

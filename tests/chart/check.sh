@@ -104,6 +104,11 @@ limits='{"default":{"hosts":[],"ingressAnnotations":["nginx.ingress.kubernetes.i
 holds "what authors of resources may ask for reaches the operator, empty lists too" test "$(tenancy_of "$work/all.yaml")" = "$limits"
 holds "… and nothing is said when nothing is limited" bash -c "! grep -q HOOKSWITCH_TENANCY '$work/defaults.yaml'"
 
+# Two releases in one namespace lead apart; the default one keeps the Lease that it had before.
+helm template hookswitch-b "$chart" --namespace telephony-system --kube-version 1.33.0 >"$work/second.yaml"
+holds "the release hookswitch has the Lease that it always had" test "$(grep -c 'HOOKSWITCH_LEASE, value: hookswitch-operator}' "$work/defaults.yaml")" = 2
+holds "… and another one has its own, for the Job as well" test "$(grep -c 'HOOKSWITCH_LEASE, value: hookswitch-b-operator}' "$work/second.yaml")" = 2
+
 # A version may have a build after a plus sign, which neither a label nor a tag can have, and be longer than a label.
 cp -r "$chart" "$work/built"
 sed -i 's/^version:.*/version: 0.1.0-rc.1+build.20261130.0123456789abcdef0123456789abcdef01234567/; s/^appVersion:.*/appVersion: 0.1.0+g0123/' "$work/built/Chart.yaml"
