@@ -15,7 +15,7 @@ use super::{
     wake::{Kind, Target, Woken},
 };
 use crate::{
-    api::{OktaOrg, TelephonyHook},
+    api::{OktaOrg, TelephonyGateway, TelephonyHook},
     okta::{
         Failure,
         types::{HookStatus, ObservedHook},
@@ -372,6 +372,50 @@ async fn an_orgs_secret_or_bundle_that_may_not_be_read_is_named_at_the_org() {
         let message = says(&world, &at, "Ready");
         assert!(message.contains(&format!("read Secret otp/{name}: 403")), "{message}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generated_secret_that_may_not_be_read_or_made_is_named_at_its_object() {
+    let path = format!("{HOOKS}/main");
+    for (read, made, reason, told) in [
+        (Some(StatusCode::FORBIDDEN), None, "SecretNotFound", "read Secret otp/main-hook-auth: 403"),
+        (None, Some(StatusCode::FORBIDDEN), "Refused", "apply Secret otp/main-hook-auth: 403"),
+    ] {
+        let mut world = world(&[("main", "Active")]);
+        world.server.refuse_to_read(&format!("{SECRETS}/main-hook-auth"), read);
+        world.sync();
+        let main = world.ctx.caches.hooks.get("otp", "main").unwrap();
+        // whatever else is written first is not what is refused
+        let held = finalizer_first(&world, &main).await;
+        if let Some(made) = made {
+            world.server.fail_next_write(made);
+        }
+        let ended = TelephonyHook::reconcile(held, Arc::clone(&world.ctx)).await;
+        assert_eq!(ended.unwrap(), Requeue::Retry, "nobody tells when it is allowed");
+        assert_eq!(condition(&world, &path, "Ready"), is("False", reason));
+        let message = says(&world, &path, "Ready");
+        assert!(message.contains(told), "{message}");
+    }
+    for name in ["main-gateway-report", "main-gateway-tls", "main-gateway-config"] {
+        let mut world = world(&[]);
+        world.server.refuse_to_read(&format!("{SECRETS}/{name}"), Some(StatusCode::FORBIDDEN));
+        world.sync();
+        let main = world.ctx.caches.gateways.get("otp", "main").unwrap();
+        TelephonyGateway::reconcile(main, Arc::clone(&world.ctx)).await.unwrap();
+        let message = says(&world, &format!("{GATEWAYS}/main"), "Ready");
+        let configured = world.server.get(&format!("{SECRETS}/main-gateway-config")).is_some();
+        if name == "main-gateway-tls" {
+            assert!(configured, "a certificate keeps no configuration from the pods");
+        } else {
+            assert!(message.contains(&format!("read Secret otp/{name}: 403")), "{message}");
+            assert!(message.contains("Role") && !configured, "{message}");
+        }
+    }
+}
+
+/// The object as it is once it is held.
+async fn finalizer_first(world: &World, hook: &Arc<TelephonyHook>) -> Arc<TelephonyHook> {
+    super::finalizer::set(&world.ctx, hook, super::finalizer::IN_USE, true).await.unwrap()
 }
 
 /// Whoever may write a gateway would else have Okta call any host in the installation's name.

@@ -58,8 +58,8 @@ pub struct Facts {
     pub previous: Option<GatewayConfig>,
     /// The Secret of its report's credentials.
     pub report: Option<Arc<Secret>>,
-    /// The Secret of its serving certificate, given or generated.
-    pub tls: Option<Arc<Secret>>,
+    /// The Secret of its serving certificate, given or generated; a problem where it may not be read.
+    pub tls: Result<Option<Arc<Secret>>, Problem>,
 }
 
 impl Facts {
@@ -131,7 +131,8 @@ pub(super) async fn dereference(
     // read afresh: what serves on is taken from it, and a watch may lag behind our own last write
     let configs: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
     let config = configs.get_opt(&names.config).await;
-    let config = config.map_err(PassError::api(format!("read Secret {namespace}/{}", names.config)))?;
+    let config = config.map_err(PassError::api(format!("read Secret {namespace}/{}", names.config)));
+    let config = or_denied(config, Ready::SecretNotFound)??;
     if config.as_ref().is_some_and(|secret| !controls(gateway, secret)) {
         return Err(PassError::taken::<Secret>(&namespace, &names.config).into());
     }
@@ -165,8 +166,8 @@ pub(super) async fn dereference(
         previous,
         in_okta,
         sealed,
-        report: ctx.references.secret(&namespace, &names.report).await?,
-        tls: ctx.references.secret(&namespace, tls).await?,
+        report: or_denied(ctx.references.secret(&namespace, &names.report).await, Ready::SecretNotFound)??,
+        tls: or_denied(ctx.references.secret(&namespace, tls).await, Ready::SecretNotFound)?,
     })
 }
 

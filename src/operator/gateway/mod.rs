@@ -24,6 +24,7 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt as _;
 
+use self::credentials::Serving;
 use super::{
     apply::{apply, present, prune},
     cache::{Caches, Index},
@@ -168,7 +169,10 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     let names = build::Names::of(gateway)?;
     let facts = dereference::dereference(gateway, ctx, &names).await?;
     let report = credentials::report(gateway, ctx, &names, facts.report.as_deref()).await?;
-    let certificate = credentials::serving(gateway, ctx, &names, facts.tls.as_deref()).await?;
+    let certificate = match &facts.tls {
+        Ok(tls) => credentials::serving(gateway, ctx, &names, tls.as_deref()).await?,
+        Err(denied) => Serving::Denied { why: denied.message.clone() },
+    };
 
     let Compiled { config, problems } =
         compile::compile(facts.previous.as_ref(), facts.input(gateway, ctx, report.clone()), &JUDGES);

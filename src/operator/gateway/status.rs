@@ -116,6 +116,9 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         let message = format!("Secret {name} does not exist or has no tls.crt and tls.key; pods start once it does.");
         return Progress::Retrying(Ready::SecretNotFound, message);
     }
+    if let Serving::Denied { why } = &seen.certificate {
+        return Progress::Retrying(Ready::SecretNotFound, why.clone());
+    }
     if let Serving::Overwritten { by } = &seen.certificate {
         return Progress::Retrying(Ready::NameTaken, overwritten(gateway, by));
     }
@@ -245,8 +248,8 @@ fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
             PubliclyTrusted::CertificateUnfit,
             "Somebody else has written a certificate into the generated one's Secret; the pods serve that.",
         ),
-        Serving::Missing => {
-            (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate of spec.tls cannot be read.")
+        Serving::Missing | Serving::Denied { .. } => {
+            (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate that is served cannot be read.")
         }
     }
 }
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
-        let rows: [(&str, Change); 10] = [
+        let rows: [(&str, Change); 11] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
             ("Ready False NotAllowed", |seen| {
@@ -314,6 +317,7 @@ mod tests {
                 seen.problems = vec![Told { at: At::Gateway(About::NoPolicy), name: "x".into(), message, kept: true }];
             }),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
+            ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Denied { why: "no".into() }),
             ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
             ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
             ("Ready Unknown RolloutWaits", |seen| seen.waits = Some("the other's".into())),
