@@ -99,13 +99,13 @@ where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Applicable,
 {
-    let owned = || {
+    let values = || {
         let mut desired = desired.clone();
         desired.meta_mut().namespace = owner.namespace();
         desired.meta_mut().owner_references = Some(vec![controller(owner).ok()?]);
         Some((serde_json::to_value(&desired).ok()?, serde_json::to_value(live).ok()?))
     };
-    let Some((desired, live)) = owned() else { return true };
+    let Some((desired, live)) = values() else { return true };
     if is_settled(live["metadata"]["uid"].as_str().unwrap_or_default(), &desired, &live) {
         return false;
     }

@@ -115,9 +115,18 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         Some(Ok(installation)) if holder.acquire(&stop).await => {
             tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
             metrics.leads(true);
-            let ended =
-                lead(client, options, installation, handle, metrics.clone(), dial, extra_roots, &mut holder, &stop)
-                    .await;
+            let ended = Box::pin(lead(
+                client,
+                options,
+                installation,
+                handle,
+                metrics.clone(),
+                dial,
+                extra_roots,
+                &mut holder,
+                &stop,
+            ))
+            .await;
             metrics.leads(false);
             holder.release().await;
             ended

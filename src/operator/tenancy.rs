@@ -45,6 +45,17 @@ struct Limits {
     allowed_cidrs: Option<Vec<IpNet>>,
 }
 
+impl Limits {
+    fn annotations(&self, part: Part) -> Option<&[Key]> {
+        let keys = match part {
+            Part::Ingress => &self.ingress_annotations,
+            Part::Service => &self.service_annotations,
+            Part::Pods => &self.pod_annotations,
+        };
+        keys.as_deref()
+    }
+}
+
 /// Why a text is no [`Tenancy`].
 #[derive(Debug, thiserror::Error)]
 #[error("the tenancy cannot be read: {0}")]
@@ -165,29 +176,22 @@ impl Tenancy {
         if let Some(message) = self.refused_host(namespace, spec) {
             refuse(Part::Ingress, message);
         }
-        let ingress = spec.ingress.as_ref().and_then(|ingress| ingress.annotations.as_ref());
         let service = spec.service.as_ref();
-        let annotations: [(_, _, _, fn(&Limits) -> Option<&[Key]>); 3] = [
-            (Part::Ingress, "ingress.annotations", ingress, |limits| limits.ingress_annotations.as_deref()),
-            (
-                Part::Service,
-                "service.annotations",
-                service.and_then(|service| service.annotations.as_ref()),
-                |limits| limits.service_annotations.as_deref(),
-            ),
-            (Part::Pods, "podAnnotations", spec.pod_annotations.as_ref(), |limits| limits.pod_annotations.as_deref()),
+        let given = [
+            (Part::Ingress, spec.ingress.as_ref().and_then(|ingress| ingress.annotations.as_ref())),
+            (Part::Service, service.and_then(|service| service.annotations.as_ref())),
+            (Part::Pods, spec.pod_annotations.as_ref()),
         ];
-        for (part, field, given, of) in annotations {
-            let Some((keys, place)) = self.rule(namespace, of) else { continue };
+        for (part, given) in given {
+            let Some((keys, place)) = self.rule(namespace, |limits| limits.annotations(part)) else { continue };
             let mut given = given.into_iter().flat_map(BTreeMap::keys);
             if let Some(key) = given.find(|key| !keys.iter().any(|known| known.allows(key))) {
-                let value = match part {
-                    Part::Ingress => "ingressAnnotations",
-                    Part::Service => "serviceAnnotations",
-                    Part::Pods => "podAnnotations",
+                let (field, value) = match part {
+                    Part::Ingress => ("spec.ingress.annotations", "ingressAnnotations"),
+                    Part::Service => ("spec.service.annotations", "serviceAnnotations"),
+                    Part::Pods => ("spec.podAnnotations", "podAnnotations"),
                 };
-                let what = "the annotation";
-                refuse(part, message(&format!("spec.{field}"), what, key, keys, &format!("{place}.{value}")));
+                refuse(part, message(field, "the annotation", key, keys, &format!("{place}.{value}")));
             }
         }
         let asked = service.and_then(|service| service.service_type).unwrap_or_default();

@@ -608,7 +608,7 @@ fn adoption_takes_nothing_that_another_namespace_owned() {
     let mut want = active("a");
     (want.applied_mark, want.adoption) = (None, Adoption::IfMatches);
     let theirs = marked_by(okta(&want, ACTIVE), Some("prod/elsewhere/b"));
-    let plan_of = plan(&[theirs.clone()], &org([want.clone()]));
+    let plan_of = plan(std::slice::from_ref(&theirs), &org([want.clone()]));
     assert_eq!((calls(&plan_of).len(), blocked(&plan_of, "a")), (0, "NameTaken"));
     let gone = marked_by(theirs, Some("prod/otp/b"));
     assert_eq!(calls(&plan(&[gone], &org([want]))), ["Replace a"], "one of its own namespace whose object is gone");

@@ -203,7 +203,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         apply(ctx, gateway, workload.service()?).await?;
     }
     let (deployment, waits) = if may(Part::Pods) {
-        turn::take(gateway, ctx, workload.deployment()?).await?
+        Box::pin(turn::take(gateway, ctx, workload.deployment()?)).await?
     } else {
         let present = present::<Deployment>(ctx, gateway, &names.workload).await?;
         (present.ok_or_else(|| Problem::lasting(Ready::NotAllowed, tenancy::told(&refused)))?, None)

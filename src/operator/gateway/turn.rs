@@ -273,7 +273,7 @@ mod tests {
             Peer { proven: false, ..active.clone() },
             Peer { pods: Pods::Settled(Some(Duration::ZERO)), ..active },
         ] {
-            assert_eq!(waits("b", false, &[active.clone()]), None, "{active:?}");
+            assert_eq!(waits("b", false, std::slice::from_ref(&active)), None, "{active:?}");
         }
     }
 

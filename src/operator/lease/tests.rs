@@ -131,14 +131,14 @@ async fn an_upgrade_to_a_lease_of_ones_own_never_has_two_leaders() {
     assert!(acquires(&mut old, Duration::from_secs(1)).await);
     // the pods of the version before end one by one
     rolled(&server, 3, 1);
-    assert!(!acquires(&mut new, Duration::from_secs(120)).await && !new_handle.is_leader());
+    assert!(!acquires(&mut new, Duration::from_mins(2)).await && !new_handle.is_leader());
     old.release().await;
     assert!(acquires(&mut new, Duration::from_secs(7)).await);
     assert!(new_handle.is_leader() && !old_handle.is_leader());
     assert_eq!((holder_of(&server, LEASE), holder_of(&server, OWN)), (NEW_POD.into(), NEW_POD.into()));
     // one of before that still runs cannot lead, nor one that somebody goes back to meanwhile
     assert!(!acquires(&mut old, Duration::from_secs(20)).await);
-    assert!(keeps(&mut new, Duration::from_secs(120)).await);
+    assert!(keeps(&mut new, Duration::from_mins(2)).await);
     assert_eq!(holder_of(&server, LEASE), NEW_POD, "as long as it is not known that none of before runs");
     rolled(&server, 2, 2);
     assert!(keeps(&mut new, former::ENDS_WITHIN).await);
@@ -154,17 +154,14 @@ async fn two_releases_in_one_namespace_lead_both() {
         (contender(&server, OF_ANOTHER), of(&server, NEW_POD, "prod-hookswitch-operator"));
     assert!(acquires(&mut one, Duration::from_secs(1)).await);
     rolled(&server, 3, 2);
-    assert!(
-        !acquires(&mut other, Duration::from_secs(120)).await,
-        "one of before could be next to hold the shared one"
-    );
+    assert!(!acquires(&mut other, Duration::from_mins(2)).await, "one of before could be next to hold the shared one");
     rolled(&server, 2, 2);
     assert!(acquires(&mut other, former::ENDS_WITHIN * 2).await);
     assert!(one_handle.is_leader() && other_handle.is_leader());
     assert_eq!((holder_of(&server, LEASE), holder_of(&server, OWN)), (OF_ANOTHER.into(), NEW_POD.into()));
     // a rollout that does not get on later is no reason to lead no more, nor for another pod not to follow
     rolled(&server, 3, 1);
-    assert!(keeps(&mut other, Duration::from_secs(60)).await);
+    assert!(keeps(&mut other, Duration::from_mins(1)).await);
     other.release().await;
     let (mut next, _) = of(&server, "prod-hookswitch-7e5df67ec7-ddddd", "prod-hookswitch-operator");
     assert!(acquires(&mut next, Duration::from_secs(7)).await);

@@ -102,8 +102,11 @@ pub struct Network {
     pub extra_roots: Option<String>,
     /// What calls hooks' addresses, by the CA bundle it trusts and where it may call: to read certificates takes longer than a
     /// call.
-    callers: Arc<Mutex<BTreeMap<(Option<String>, Vec<IpNet>), Arc<Connector>>>>,
+    callers: Arc<Mutex<BTreeMap<Trust, Arc<Connector>>>>,
 }
+
+/// The CA bundle that is trusted, and the private ranges that are called.
+type Trust = (Option<String>, Vec<IpNet>);
 
 /// Most of them kept ready.
 const MOST_CALLERS: usize = 64;

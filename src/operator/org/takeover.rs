@@ -27,10 +27,11 @@ pub async fn of(
     all: &[impl AsRef<TelephonyHook>],
     ctx: &Context,
 ) -> Result<Option<Takeover>, PassError> {
-    let Some(from) = named(hook, TAKES_OVER) else { return Ok(None) };
     let to = object_ref(hook);
-    let Some(from) = from.filter(|from| *from != to) else {
-        return Ok(Some(Takeover::Refused(NotTaken::Unreadable)));
+    let from = match named(hook, TAKES_OVER) {
+        None => return Ok(None),
+        Some(Ok(from)) if from != to => from,
+        Some(_) => return Ok(Some(Takeover::Refused(NotTaken::Unreadable))),
     };
     if from.namespace != to.namespace {
         // it has one already, whose mark is what counts
@@ -40,14 +41,14 @@ pub async fn of(
         return Ok(Some(judge(&to, from.clone(), elsewhere(&from, ctx).await?.as_ref(), 1)));
     }
     let old = all.iter().map(AsRef::as_ref).find(|other| object_ref(other) == from);
-    let asking = all.iter().filter(|other| named(other.as_ref(), TAKES_OVER) == Some(Some(from.clone()))).count();
+    let asking = all.iter().filter(|other| named(other.as_ref(), TAKES_OVER) == Some(Ok(from.clone()))).count();
     Ok(Some(judge(&to, from, old, asking)))
 }
 
 /// Whether `to` takes over from an object; `old`: as it is, if it is; `asking`: how many objects of the namespace ask for that.
 fn judge(to: &ObjectRef, from: ObjectRef, old: Option<&TelephonyHook>, asking: usize) -> Takeover {
     match old {
-        Some(old) if named(old, HANDS_OVER_TO) == Some(Some(to.clone())) => Takeover::From(from),
+        Some(old) if named(old, HANDS_OVER_TO) == Some(Ok(to.clone())) => Takeover::From(from),
         Some(_) => Takeover::Refused(NotTaken::NotHandedOver { from }),
         None if from.namespace != to.namespace => Takeover::Refused(NotTaken::Elsewhere { from }),
         None if asking > 1 => Takeover::Refused(NotTaken::Several { from }),
@@ -55,8 +56,8 @@ fn judge(to: &ObjectRef, from: ObjectRef, old: Option<&TelephonyHook>, asking: u
     }
 }
 
-/// The object that an annotation names, relative to its own namespace; nothing inside when it names none.
-fn named(hook: &TelephonyHook, annotation: &str) -> Option<Option<ObjectRef>> {
+/// The object that an annotation names, relative to its own namespace; nothing when there is no annotation.
+fn named(hook: &TelephonyHook, annotation: &str) -> Option<Result<ObjectRef, NotTaken>> {
     let value = hook.annotations().get(annotation)?.trim();
     let own = || hook.namespace().unwrap_or_default();
     let (namespace, name) =
@@ -65,7 +66,8 @@ fn named(hook: &TelephonyHook, annotation: &str) -> Option<Option<ObjectRef>> {
         let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
         (1..=longest).contains(&part.len()) && part.bytes().all(inside)
     };
-    Some((sound(&namespace, 63) && sound(name, 253)).then(|| ObjectRef::new(namespace, name)))
+    let named = sound(&namespace, 63) && sound(name, 253);
+    Some(if named { Ok(ObjectRef::new(namespace, name)) } else { Err(NotTaken::Unreadable) })
 }
 
 /// A hook of another namespace, as it is now. One that may not be read says nothing.
@@ -94,10 +96,10 @@ mod tests {
     #[test]
     fn an_annotation_names_an_object_of_its_own_namespace_unless_it_says_another() {
         let read = |value: &str| named(&hook("otp", "new", &[(TAKES_OVER, value)]), TAKES_OVER).unwrap();
-        assert_eq!(read("old"), Some(ObjectRef::new("otp", "old")));
-        assert_eq!(read(" elsewhere/old.v1 "), Some(ObjectRef::new("elsewhere", "old.v1")));
+        assert_eq!(read("old"), Ok(ObjectRef::new("otp", "old")));
+        assert_eq!(read(" elsewhere/old.v1 "), Ok(ObjectRef::new("elsewhere", "old.v1")));
         for bad in ["", "/", "a/", "/b", "a/b/c", "Old", "a b", &"x".repeat(254)] {
-            assert_eq!(read(bad), None, "{bad}");
+            assert_eq!(read(bad), Err(NotTaken::Unreadable), "{bad}");
         }
         assert_eq!(named(&hook("otp", "new", &[]), TAKES_OVER), None);
     }
