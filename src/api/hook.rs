@@ -59,6 +59,12 @@ pub struct TelephonyHookSpec {
     pub deletion: Option<HookDeletion>,
 }
 
+/// The annotation by which a hook takes over that of another object in Okta: `<name>` or `<namespace>/<name>`.
+pub const TAKES_OVER: &str = "hookswitch.dev/takes-over";
+/// The annotation by which a hook hands its own in Okta over to another object, which takes it over: `<name>` or
+/// `<namespace>/<name>`.
+pub const HANDS_OVER_TO: &str = "hookswitch.dev/hands-over-to";
+
 impl TelephonyHookSpec {
     /// The name of the header that carries the secret, in force.
     #[must_use]

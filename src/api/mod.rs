@@ -24,8 +24,8 @@ pub use gateway::{
     TelephonyGateway, TelephonyGatewaySpec, TelephonyGatewayStatus, TlsSpec, TrafficPolicy,
 };
 pub use hook::{
-    HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, OktaHook, Repointed,
-    TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
+    HANDS_OVER_TO, HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, OktaHook,
+    Repointed, TAKES_OVER, TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
 };
 pub use org::{ActiveHook, ApiToken, OktaChange, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
 pub use policy::{

@@ -95,6 +95,10 @@ reasons! {
         NameTaken,
         /// A policy, a quota or missing rights of the cluster keep an object from being made; the message has its words.
         Refused,
+        /// The installation does not allow what is asked for; the message says what it allows. What served before serves on.
+        NotAllowed,
+        /// Its pods are to be changed and wait for their turn, so that not all gateways of an org are changed at once.
+        RolloutWaits,
         /// Fewer pods than wanted are ready.
         PodsNotReady,
         /// It is being deleted and held, and goes on serving, because Okta uses it, or a hook that points at it.

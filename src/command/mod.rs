@@ -38,7 +38,7 @@ impl Hookswitch {
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Gateway(gateway) => gateway.run().await,
-            Command::Operator(options) => operator::run(*options).await,
+            Command::Operator(options) => Box::pin(operator::run(*options)).await,
             Command::Release(options) => release::run(options).await,
             Command::Crds(crds) => crds.write(),
             Command::Reference(reference) => reference.write(),

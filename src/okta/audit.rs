@@ -152,6 +152,7 @@ mod tests {
             doubted: false,
             state: None,
             adoption: Adoption::Never,
+            takeover: None,
             deleting: None,
             decision: crate::okta::plan::Decision::Declared,
             complete: true,

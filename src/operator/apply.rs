@@ -93,6 +93,52 @@ where
     Ok(Applied::Written(written))
 }
 
+/// Whether applying `desired` would change the part of `live` at the end of these fields.
+pub fn would_change<O, K>(owner: &O, desired: &K, live: &K, part: &[&str]) -> bool
+where
+    O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Applicable,
+{
+    let values = || {
+        let mut desired = desired.clone();
+        desired.meta_mut().namespace = owner.namespace();
+        desired.meta_mut().owner_references = Some(vec![controller(owner).ok()?]);
+        Some((serde_json::to_value(&desired).ok()?, serde_json::to_value(live).ok()?))
+    };
+    let Some((desired, live)) = values() else { return true };
+    if is_settled(live["metadata"]["uid"].as_str().unwrap_or_default(), &desired, &live) {
+        return false;
+    }
+    // the live object with that one part as desired
+    let pointer = part.iter().flat_map(|field| ["/", *field]).collect::<String>();
+    let mut changed = live.clone();
+    match (changed.pointer_mut(&pointer), desired.pointer(&pointer)) {
+        (Some(part), Some(desired)) => part.clone_from(desired),
+        (None, None) => return false,
+        _ => return true,
+    }
+    differs(&changed, &live)
+}
+
+/// The object `name` as it is now, when it exists and `owner` controls it.
+///
+/// # Errors
+/// [`PassError::Api`].
+pub async fn present<K>(
+    ctx: &Context,
+    owner: &impl Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    name: &str,
+) -> Result<Option<K>, PassError>
+where
+    K: Applicable,
+{
+    let namespace = owner.namespace().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
+    let live = api.get_opt(name).await;
+    let live = live.map_err(PassError::api(format!("read {} {namespace}/{name}", K::kind(&()))))?;
+    Ok(live.filter(|live| controls(owner, live)))
+}
+
 /// Deletes the object `name` when it exists and `owner` controls it. Tells whether there was one.
 ///
 /// # Errors
@@ -350,6 +396,39 @@ mod tests {
         noisy["status"] = json!({"seen": true});
         noisy["metadata"].as_object_mut().unwrap().remove("annotations");
         assert!(is_settled("settled-1", &value("settled-1", "1000m"), &noisy), "its status is not its declaration");
+    }
+
+    #[test]
+    fn a_change_is_told_of_the_part_that_it_is_in() {
+        use k8s_openapi::api::apps::v1::Deployment;
+
+        use crate::api::TelephonyGateway;
+        let owner: TelephonyGateway =
+            serde_json::from_value(json!({"metadata": {"name": "g", "namespace": "ns", "uid": "1"},
+            "spec": {"policies": {"names": ["p"]}, "publicURL": "https://otp.acme.com"}}))
+            .unwrap();
+        let deployment = |replicas: u32, image: &str, label: Option<&str>| -> Deployment {
+            let labels = label.map_or_else(|| json!({}), |label| json!({"team": label}));
+            serde_json::from_value(json!({"metadata": {"name": "d"}, "spec": {"replicas": replicas, "selector": {},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}}}}))
+            .unwrap()
+        };
+        let mut live = serde_json::to_value(deployment(2, "a:1", Some("iam"))).unwrap();
+        live["metadata"]["uid"] = json!("2");
+        live["metadata"]["managedFields"] = json!([{"manager": "hookswitch", "operation": "Apply", "fieldsV1": {
+            "f:spec": {"f:template": {"f:metadata": {"f:labels": {"f:team": {}}}}, "f:minReadySeconds": {}}}}]);
+        live["spec"]["template"]["spec"]["dnsPolicy"] = json!("ClusterFirst");
+        live["spec"]["minReadySeconds"] = json!(5);
+        let live: Deployment = serde_json::from_value(live).unwrap();
+        let pods = ["spec", "template"];
+        for (desired, expected) in [
+            (deployment(2, "a:1", Some("iam")), false),
+            (deployment(3, "a:1", Some("iam")), false),
+            (deployment(2, "a:2", Some("iam")), true),
+            (deployment(2, "a:1", None), true),
+        ] {
+            assert_eq!(would_change(&owner, &desired, &live, &pods), expected, "{desired:?}");
+        }
     }
 
     #[test]

@@ -332,13 +332,11 @@ impl Server {
             "POST" => format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap()),
             _ => path.trim_end_matches("/status").to_owned(),
         };
-        let known = stored.objects.get(&path).cloned();
         if method == "DELETE" {
-            return stored
-                .objects
-                .remove(&path)
-                .map_or_else(|| failure(StatusCode::NOT_FOUND, "NotFound"), |object| (StatusCode::OK, object));
+            let known = stored.objects.remove(&path);
+            return known.map_or_else(|| failure(StatusCode::NOT_FOUND, "NotFound"), |known| (StatusCode::OK, known));
         }
+        let known = stored.objects.get(&path).cloned();
         if method == "POST" && known.is_some() {
             return failure(StatusCode::CONFLICT, "AlreadyExists");
         }
@@ -813,7 +811,7 @@ impl Dial for Org {
         Ok(Arc::new(self.clone()))
     }
 
-    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>, _: &[ipnet::IpNet]) -> Result<Arc<dyn HookCaller>, NetError> {
         Ok(Arc::new(self.clone()))
     }
 }

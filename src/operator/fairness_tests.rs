@@ -28,7 +28,7 @@ impl Dial for Hosts {
         Ok(Arc::new(self.0[access.url.host()].clone()))
     }
 
-    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>, _: &[ipnet::IpNet]) -> Result<Arc<dyn HookCaller>, NetError> {
         Ok(Arc::new(Org::default()))
     }
 }

@@ -15,8 +15,11 @@ use super::{
     wake::{Kind, Target, Woken},
 };
 use crate::{
-    api::{OktaOrg, TelephonyHook},
-    okta::{Failure, types::HookStatus},
+    api::{OktaOrg, TelephonyGateway, TelephonyHook},
+    okta::{
+        Failure,
+        types::{HookStatus, ObservedHook},
+    },
 };
 
 pub fn org() -> Value {
@@ -370,4 +373,88 @@ async fn an_orgs_secret_or_bundle_that_may_not_be_read_is_named_at_the_org() {
         let message = says(&world, &at, "Ready");
         assert!(message.contains(&format!("read Secret otp/{name}: 403")), "{message}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generated_secret_that_may_not_be_read_or_made_is_named_at_its_object() {
+    let path = format!("{HOOKS}/main");
+    for (read, made, reason, told) in [
+        (Some(StatusCode::FORBIDDEN), None, "SecretNotFound", "read Secret otp/main-hook-auth: 403"),
+        (None, Some(StatusCode::FORBIDDEN), "Refused", "apply Secret otp/main-hook-auth: 403"),
+    ] {
+        let mut world = world(&[("main", "Active")]);
+        world.server.refuse_to_read(&format!("{SECRETS}/main-hook-auth"), read);
+        world.sync();
+        let main = world.ctx.caches.hooks.get("otp", "main").unwrap();
+        // whatever else is written first is not what is refused
+        let held = finalizer_first(&world, &main).await;
+        if let Some(made) = made {
+            world.server.fail_next_write(made);
+        }
+        let ended = TelephonyHook::reconcile(held, Arc::clone(&world.ctx)).await;
+        assert_eq!(ended.unwrap(), Requeue::Retry, "nobody tells when it is allowed");
+        assert_eq!(condition(&world, &path, "Ready"), is("False", reason));
+        let message = says(&world, &path, "Ready");
+        assert!(message.contains(told), "{message}");
+    }
+    for name in ["main-gateway-report", "main-gateway-tls", "main-gateway-config"] {
+        let mut world = world(&[]);
+        world.server.refuse_to_read(&format!("{SECRETS}/{name}"), Some(StatusCode::FORBIDDEN));
+        world.sync();
+        let main = world.ctx.caches.gateways.get("otp", "main").unwrap();
+        TelephonyGateway::reconcile(main, Arc::clone(&world.ctx)).await.unwrap();
+        let message = says(&world, &format!("{GATEWAYS}/main"), "Ready");
+        let configured = world.server.get(&format!("{SECRETS}/main-gateway-config")).is_some();
+        if name == "main-gateway-tls" {
+            assert!(configured, "a certificate keeps no configuration from the pods");
+        } else {
+            assert!(message.contains(&format!("read Secret otp/{name}: 403")), "{message}");
+            assert!(message.contains("Role") && !configured, "{message}");
+        }
+    }
+}
+
+/// The object as it is once it is held.
+async fn finalizer_first(world: &World, hook: &Arc<TelephonyHook>) -> Arc<TelephonyHook> {
+    super::finalizer::set(&world.ctx, hook, &[(super::finalizer::IN_USE, true)]).await.unwrap()
+}
+
+/// Whoever may write a gateway would else have Okta call any host in the installation's name.
+#[tokio::test(start_paused = true)]
+async fn okta_is_not_pointed_at_a_host_that_the_installation_does_not_allow() {
+    let allow = |world: &mut World, hosts: Value| {
+        let tenancy = json!({"namespaces": {"otp": {"hosts": hosts}}});
+        Arc::get_mut(&mut world.ctx).unwrap().options.tenancy = tenancy.to_string().parse().unwrap();
+    };
+    let mut world = world(&[("main", "Active")]);
+    let path = format!("{HOOKS}/main");
+    allow(&mut world, json!(["otp.other.example"]));
+    world.ctx.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
+    settle(&mut world, &["main"]).await;
+    assert!(world.org.hooks().is_empty());
+    assert_eq!(condition(&world, &path, "Ready"), is("False", "NotAllowed"));
+
+    allow(&mut world, json!(["otp.acme.com"]));
+    settle(&mut world, &["main"]).await;
+    assert_eq!(condition(&world, &path, "Ready"), is("True", "Ready"));
+    // what Okta has already is kept as it was declared, its secret included
+    allow(&mut world, json!([]));
+    let spoilt = |hooks: &mut Vec<ObservedHook>| hooks[0].name = "somebody's".into();
+    world.org.edit(spoilt);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    settle(&mut world, &["main"]).await;
+    assert_eq!(world.org.hooks()[0].name, "Acme main");
+    assert_eq!(condition(&world, &path, "Ready"), is("True", "Ready"));
+
+    let mut gateway = gateway();
+    gateway["spec"]["publicURL"] = json!("https://otp.elsewhere.example");
+    gateway["metadata"]["generation"] = json!(2);
+    world.server.put(&format!("{GATEWAYS}/main"), gateway);
+    settle(&mut world, &["main"]).await;
+    let hooks = world.org.hooks();
+    assert_eq!(
+        (hooks[0].status, hooks[0].uri.as_deref()),
+        (HookStatus::Active, Some("https://otp.acme.com/hooks/main"))
+    );
+    assert_eq!(condition(&world, &path, "Ready"), is("False", "NotAllowed"));
 }

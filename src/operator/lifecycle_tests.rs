@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
@@ -448,4 +449,116 @@ async fn another_header_for_the_secret_reaches_okta_only_when_the_replicas_take_
     settle(&mut world, &["main"]).await;
     assert_eq!(world.org.content(&id).unwrap().auth_header, "X-Secret");
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
+}
+
+/// A hook that has the name in Okta that `main` has, with these annotations.
+fn successor(name: &str, annotations: &Value) -> Value {
+    let mut object = hook(name, "Active");
+    object["metadata"]["annotations"] = annotations.clone();
+    object["spec"]["okta"]["name"] = json!("Acme main");
+    object
+}
+
+fn mark_of(world: &World) -> String {
+    let hooks = world.org.hooks();
+    assert_eq!(hooks.len(), 1, "no other one is made");
+    assert_eq!(hooks[0].status, HookStatus::Active, "it is never switched off");
+    let mark = hooks[0].headers.iter().find(|header| header.name == "X-Hookswitch-Owner").unwrap();
+    mark.value.clone()
+}
+
+/// Lets every replica of the gateway take the secret of a hook as it is now.
+fn accept(world: &World, name: &str) {
+    let stored = world.server.get(&format!("{SECRETS}/{name}-hook-auth")).unwrap();
+    let value = STANDARD.decode(stored["data"]["value"].as_str().unwrap()).unwrap();
+    let value = String::from_utf8(value).unwrap();
+    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value);
+    world.ctx.reports.set_accepted("otp", "main", name, mark);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_hook_takes_over_in_okta_when_the_old_object_is_gone_and_a_person_says_so() {
+    let mut world = settled(&[("main", "Active")]).await;
+    let id = world.org.hooks()[0].id.clone();
+    world.server.delete(&format!("{HOOKS}/main"));
+    let path = format!("{HOOKS}/renamed");
+    world.server.put(&path, successor("renamed", &json!({})));
+    world.ctx.reports.serve("otp", "main", &["renamed"]);
+    settle(&mut world, &["renamed"]).await;
+    assert_eq!((mark_of(&world), condition(&world, &path, "Ready").1), ("test/otp/main".into(), "NameTaken".into()));
+
+    world.server.put(&path, successor("renamed", &json!({"hookswitch.dev/takes-over": "main"})));
+    settle(&mut world, &["renamed"]).await;
+    assert_eq!(mark_of(&world), "test/otp/main", "not before its place takes the new secret");
+    world.org.calls();
+    accept(&world, "renamed");
+    tokio::time::advance(POLL).await;
+    settle(&mut world, &["renamed"]).await;
+    assert_eq!(mark_of(&world), "test/otp/renamed");
+    let taken = &world.org.hooks()[0];
+    assert_eq!((&taken.id, taken.uri.as_deref()), (&id, Some("https://otp.acme.com/hooks/renamed")));
+    assert_eq!(condition(&world, &path, "Ready"), is("True", "Ready"));
+    let changes: Vec<_> = world.org.calls().into_iter().filter(|call| !["list", "identify"].contains(call)).collect();
+    assert_eq!(changes, ["replace"], "mark, address and secret come in one write");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_whose_object_is_there_is_taken_over_only_when_that_object_says_so_too() {
+    let mut world = settled(&[("main", "Active")]).await;
+    let path = format!("{HOOKS}/next");
+    world.server.put(&path, successor("next", &json!({"hookswitch.dev/takes-over": "main"})));
+    world.ctx.reports.serve("otp", "main", &["main", "next"]);
+    settle(&mut world, &["main", "next"]).await;
+    accept(&world, "next");
+    tokio::time::advance(POLL).await;
+    settle(&mut world, &["main", "next"]).await;
+    assert_eq!((mark_of(&world), condition(&world, &path, "Ready").1), ("test/otp/main".into(), "Conflict".into()));
+    assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"), "it is not disturbed");
+
+    let mut old = world.server.get(&format!("{HOOKS}/main")).unwrap();
+    old["metadata"]["annotations"] = json!({"hookswitch.dev/hands-over-to": "next"});
+    world.server.put(&format!("{HOOKS}/main"), old);
+    settle(&mut world, &["main", "next"]).await;
+    assert_eq!(mark_of(&world), "test/otp/next");
+    for name in ["main", "next"] {
+        assert_eq!(condition(&world, &format!("{HOOKS}/{name}"), "Ready"), is("True", "Ready"), "{name}");
+    }
+    // and the old object goes without anything being done in Okta
+    world.org.calls();
+    world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO);
+    settle_gone(&mut world, "main").await;
+    settle(&mut world, &["next"]).await;
+    assert!(!exists(&world, "main") && world.org.calls().iter().all(|call| *call == "list"));
+    assert_eq!(mark_of(&world), "test/otp/next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_of_another_namespace_is_taken_over_only_by_that_namespaces_word() {
+    let elsewhere = "/apis/hookswitch.dev/v1alpha1/namespaces/elsewhere/telephonyhooks/main";
+    for (object, moved) in [
+        (None, false),
+        (Some(json!({})), false),
+        (Some(json!({"hookswitch.dev/hands-over-to": "next"})), false),
+        (Some(json!({"hookswitch.dev/hands-over-to": "otp/next"})), true),
+    ] {
+        let mut world = settled(&[("main", "Active")]).await;
+        world.server.delete(&format!("{HOOKS}/main"));
+        world.org.edit(|hooks| hooks[0].headers = vec![Header::new("X-Hookswitch-Owner", "test/elsewhere/main")]);
+        if let Some(annotations) = &object {
+            let mut old = hook("main", "Active");
+            old["metadata"]["namespace"] = json!("elsewhere");
+            old["metadata"]["annotations"] = annotations.clone();
+            world.server.put(elsewhere, old);
+        }
+        let takes = json!({"hookswitch.dev/takes-over": "elsewhere/main"});
+        world.server.put(&format!("{HOOKS}/next"), successor("next", &takes));
+        world.ctx.reports.serve("otp", "main", &["next"]);
+        settle(&mut world, &["next"]).await;
+        accept(&world, "next");
+        tokio::time::advance(POLL).await;
+        settle(&mut world, &["next"]).await;
+        let (mark, reason) = if moved { ("test/otp/next", "Ready") } else { ("test/elsewhere/main", "Conflict") };
+        assert_eq!(mark_of(&world), mark, "{object:?}");
+        assert_eq!(condition(&world, &format!("{HOOKS}/next"), "Ready").1, reason, "{object:?}");
+    }
 }

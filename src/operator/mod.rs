@@ -60,6 +60,7 @@ mod steady_tests;
 pub mod switch;
 #[cfg(test)]
 mod switch_tests;
+pub mod tenancy;
 #[cfg(test)]
 mod tenant_tests;
 pub mod wake;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
+use super::{lease, tenancy::Tenancy};
 use crate::{message::Secret, net::Exception};
 
 /// Options of `hookswitch operator`; every one can also be given by the environment.
@@ -25,6 +26,10 @@ pub struct Options {
     /// Private address ranges that carriers and orgs may live in, separated by commas. Absent: public addresses only.
     #[arg(long = "allowed-cidrs", env = "HOOKSWITCH_ALLOWED_CIDRS", value_delimiter = ',', num_args = 0..)]
     pub allowed_cidrs: Vec<IpNet>,
+    /// What the authors of resources may ask for in each namespace, as JSON; the same as the chart's value `tenancy`. Absent:
+    /// everything.
+    #[arg(long, env = "HOOKSWITCH_TENANCY", default_value = "{}")]
+    pub tenancy: Tenancy,
     /// HTTP proxy for calls to Okta and carriers. Absent: none; the usual `HTTPS_PROXY` is not read.
     #[arg(long, env = "HOOKSWITCH_PROXY", hide_env_values = true)]
     proxy: Option<Url>,
@@ -46,6 +51,13 @@ pub struct Options {
     /// The operator's own name in the Lease, in Events and in logs.
     #[arg(long, env = "POD_NAME")]
     pub identity: String,
+    /// Name of this release's Lease in that namespace. Two releases in one namespace have two.
+    #[arg(long, env = "HOOKSWITCH_LEASE", default_value = lease::NAME)]
+    pub lease: String,
+    /// The operator's own Deployment in that namespace: once all its pods are of this version, the Lease that older versions
+    /// had in common is not needed. Absent: it is held as well.
+    #[arg(long, env = "HOOKSWITCH_DEPLOYMENT")]
+    pub deployment: Option<String>,
     /// Where metrics and health are served.
     #[arg(long, env = "HOOKSWITCH_METRICS_ADDRESS", default_value = "[::]:9090")]
     pub metrics_address: SocketAddr,
@@ -88,6 +100,18 @@ impl Options {
             let _ = url.set_password(self.proxy_password.as_ref().map(|password| password.expose().as_str()));
         }
         Some(url)
+    }
+
+    /// The Leases to lead by.
+    #[must_use]
+    pub fn leases(&self) -> lease::Leases {
+        lease::Leases { own: self.lease.clone(), deployment: self.deployment.clone() }
+    }
+
+    /// Private ranges that may be called for objects of a namespace.
+    #[must_use]
+    pub fn private_ranges(&self, namespace: &str) -> Vec<IpNet> {
+        self.allowed_cidrs.iter().chain(self.tenancy.ranges(namespace)).copied().collect()
     }
 
     /// The namespaces looked after, tidied; empty means all.
@@ -248,6 +272,30 @@ mod tests {
             assert_eq!(mark::Installation::new(text).is_ok(), taken, "the operator: {text}");
             assert_eq!(chart_takes(text, "/properties/installation"), taken, "{text}");
         }
+    }
+
+    #[test]
+    fn the_charts_schema_takes_the_hosts_and_annotations_that_the_operator_takes_at_start() {
+        let label = "a".repeat(64);
+        let hosts = ["otp.acme.com", "*.acme.com", "*", "203.0.113.5", "localhost", "a-b.C"];
+        let no_hosts = ["", "*acme.com", "*.", "a..b", "otp.acme.com:443", "https://a.b", "a b", "a.*.b", &label];
+        let keys = ["example.com/key", "example.com/*", "plain", "*", "a_b.c-d"];
+        let no_keys = ["", "a*b", "**", "a b", "a:b"];
+        for (field, taken, texts) in [
+            ("hosts", true, hosts.as_slice()),
+            ("hosts", false, &no_hosts),
+            ("ingressAnnotations", true, &keys),
+            ("serviceAnnotations", false, &no_keys),
+            ("podAnnotations", false, &no_keys),
+        ] {
+            for text in texts {
+                let tenancy = serde_json::json!({"default": {field: [text]}}).to_string();
+                assert_eq!(read(&["--tenancy", &tenancy]).is_ok(), taken, "the operator: {field} {text}");
+                let place = if field == "hosts" { "/definitions/limits/properties/hosts" } else { "/definitions/keys" };
+                assert_eq!(chart_takes(text, &format!("{place}/items")), taken, "{field} {text}");
+            }
+        }
+        assert_eq!(read(&[]).unwrap().tenancy, Tenancy::default());
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Options {
     /// The operator's Deployment; it is scaled to nothing first. Absent: the operator is stopped already.
     #[arg(long, env = "HOOKSWITCH_DEPLOYMENT")]
     pub deployment: Option<String>,
+    /// Name of its Lease.
+    #[arg(long, env = "HOOKSWITCH_LEASE", default_value = lease::NAME)]
+    pub lease: String,
 }
 
 /// Why objects were not let go.
@@ -61,7 +64,7 @@ pub enum ReleaseError {
 pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
     let client = run::client().await?;
     if let Some(deployment) = &options.deployment {
-        stop(&client, &options.operator_namespace, deployment).await?;
+        stop(&client, &options.operator_namespace, deployment, &options.lease).await?;
     }
     Ok(let_go(&client, options).await?)
 }
@@ -91,7 +94,7 @@ async fn let_go(client: &Client, options: &Options) -> Result<usize, PassError> 
 }
 
 /// Scales the operator to nothing and waits until nobody leads: a leader would hold again what is let go.
-async fn stop(client: &Client, namespace: &str, name: &str) -> Result<(), PassError> {
+async fn stop(client: &Client, namespace: &str, name: &str, lease: &str) -> Result<(), PassError> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     match deployments.patch(name, &params, &Patch::Merge(&json!({"spec": {"replicas": 0}}))).await {
@@ -102,9 +105,14 @@ async fn stop(client: &Client, namespace: &str, name: &str) -> Result<(), PassEr
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let until = Instant::now() + STOPS_WITHIN;
     while Instant::now() < until {
-        let lease = leases.get_opt(lease::NAME).await.map_err(PassError::api("read the lease"))?;
-        let holder = lease.and_then(|lease| lease.spec).and_then(|spec| spec.holder_identity);
-        if holder.is_none_or(|holder| holder.is_empty()) {
+        let mut led = false;
+        for held in [lease, lease::NAME] {
+            let found = leases.get_opt(held).await.map_err(PassError::api("read the lease"))?;
+            let holder = found.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
+            // another release's operator goes on holding what is its own
+            led |= !holder.is_empty() && (held == lease || lease::is_pod_of(&holder, name));
+        }
+        if !led {
             return Ok(());
         }
         sleep(LOOK).await;

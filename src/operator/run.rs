@@ -103,7 +103,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let client = client().await?;
 
     let handle = lease::Handle::default();
-    let mut holder = Holder::new(client.clone(), &options.operator_namespace, &options.identity, handle.clone());
+    let mut holder =
+        Holder::new(client.clone(), &options.operator_namespace, &options.identity, handle.clone(), options.leases());
     metrics.leads(false);
     tracing::info!(identity = options.identity, "waiting for the lease");
     let ended = match settle(&client, &options, &answered, &stop).await {
@@ -111,7 +112,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         Some(Ok(installation)) if holder.acquire(&stop).await => {
             tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
             metrics.leads(true);
-            let ended = lead(
+            let ended = Box::pin(lead(
                 client,
                 options,
                 installation,
@@ -122,7 +123,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
                 listing,
                 &mut holder,
                 &stop,
-            )
+            ))
             .await;
             metrics.leads(false);
             holder.release().await;
@@ -157,7 +158,7 @@ async fn extra_roots(options: &Options) -> Result<Option<String>, RunError> {
 /// configuration because of them.
 fn dial(options: &Options, extra_roots: Option<String>) -> Result<Network, RunError> {
     let network = Network::new(options, extra_roots);
-    network.caller(&options.operator_namespace, None)?;
+    network.caller(&options.operator_namespace, None, &[])?;
     Ok(network)
 }
 

@@ -56,7 +56,7 @@ impl Dial for Lines {
         Ok(Arc::new(self.orgs[access.url.host()].clone()))
     }
 
-    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>, _: &[ipnet::IpNet]) -> Result<Arc<dyn HookCaller>, NetError> {
         Ok(Arc::new(self.addresses.clone()))
     }
 }

@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 use super::{
     double::{GATEWAYS, HOOKS, REPORT_TOKEN, SECRETS, SWITCHES, World},
     flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, secret, world},
-    pass::{PassError, Reconcile as _},
+    pass::{PassError, Reconcile as _, Requeue},
     probe,
     reports::Serving,
     switch,
     wake::{Kind, Target, Woken},
 };
 use crate::{
-    api::{HookSwitch, OktaOrg},
+    api::{HookSwitch, OktaOrg, TelephonyGateway},
+    config::report::{HookReport, ReplicaReport},
     okta::{Failure, ObjectRef, log, types::HookStatus},
 };
 
@@ -878,4 +879,108 @@ async fn a_standby_whose_secret_is_missing_takes_over_with_what_okta_and_its_gat
     looks(&mut world, 12).await;
     assert_eq!(active(&world), ["Acme b"]);
     assert_eq!(status(&world)["history"][0]["outcome"], "Switched");
+}
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/otp/deployments";
+
+/// The image of a gateway's pods.
+fn image(world: &World, name: &str) -> String {
+    let deployment = world.server.get(&format!("{DEPLOYMENTS}/{name}-gateway")).unwrap();
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+}
+
+/// What the Deployment's controller says of a gateway's pods.
+fn rolled(world: &World, name: &str, ready: bool, ago: Duration) {
+    let path = format!("{DEPLOYMENTS}/{name}-gateway");
+    let mut deployment = world.server.get(&path).unwrap();
+    let (updated, reason) = if ready { (2, "NewReplicaSetAvailable") } else { (1, "ReplicaSetUpdated") };
+    let at = (k8s_openapi::jiff::Timestamp::now() - ago).to_string();
+    let condition = json!({"type": "Progressing", "status": "True", "reason": reason, "lastUpdateTime": at, "lastTransitionTime": at});
+    deployment["status"] =
+        json!({"replicas": 2, "updatedReplicas": updated, "readyReplicas": updated, "conditions": [condition]});
+    world.server.put(&path, deployment);
+}
+
+/// Two replicas that report the configuration in force, or an older one.
+fn report(world: &World, name: &str, current: bool) {
+    let hash =
+        world.server.get(&format!("{GATEWAYS}/{name}")).unwrap()["status"]["configHash"].as_str().unwrap().to_owned();
+    let config_hash = if current { hash } else { "older".to_owned() };
+    let mut report = ReplicaReport { config_hash, ..ReplicaReport::default() };
+    report.hooks.insert(name.to_owned(), HookReport::default());
+    let round = ["pod-0", "pod-1"].map(|pod| (pod.to_owned(), Some(report.clone()))).into();
+    world.ctx.reports.take(&("otp".to_owned(), name.to_owned()), round);
+}
+
+/// A pass over each gateway; tells those that wait for their turn.
+async fn gateway_passes(world: &mut World) -> Vec<&'static str> {
+    let mut waiting = Vec::new();
+    for name in ["a", "b"] {
+        world.sync();
+        let gateway = world.ctx.caches.gateways.get("otp", name).unwrap();
+        let after = TelephonyGateway::reconcile(gateway, Arc::clone(&world.ctx)).await.unwrap();
+        waiting.extend((after == Requeue::After(Duration::from_secs(5))).then_some(name));
+    }
+    waiting
+}
+
+/// Two hooks with gateways that run, the first one active; then the chart is upgraded.
+async fn upgraded() -> World {
+    let mut world = scene(|_| {});
+    for name in ["a", "b"] {
+        // its report is made by its pass
+        world.server.delete(&format!("{SECRETS}/{name}-gateway-report"));
+    }
+    looks(&mut world, 6).await;
+    gateway_passes(&mut world).await;
+    for name in ["a", "b"] {
+        rolled(&world, name, true, Duration::from_hours(1));
+        report(&world, name, true);
+    }
+    world.sync();
+    let options = &mut Arc::get_mut(&mut world.ctx).unwrap().options;
+    (options.image, options.log) = ("hookswitch/hookswitch:next".to_owned(), "debug".to_owned());
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_changes_the_pods_of_the_standby_first_and_those_in_use_once_it_is_proven() {
+    let (old, new) = ("hookswitch/hookswitch:test", "hookswitch/hookswitch:next");
+    let mut world = upgraded().await;
+    let images = |world: &World| [image(world, "a"), image(world, "b")];
+    assert_eq!(gateway_passes(&mut world).await, ["a"]);
+    assert_eq!(images(&world), [old, new]);
+    rolled(&world, "b", false, Duration::ZERO);
+    let log = world.server.get(&format!("{DEPLOYMENTS}/a-gateway")).unwrap()["spec"]["template"].to_string();
+    assert!(log.contains("info") && !log.contains("debug"), "nothing of the pods is changed, {log}");
+    // a changed number of replicas is no change of pods
+    let mut gateway = world.server.get(&format!("{GATEWAYS}/a")).unwrap();
+    gateway["spec"]["replicas"] = json!(3);
+    world.server.put(&format!("{GATEWAYS}/a"), gateway);
+    gateway_passes(&mut world).await;
+    assert_eq!(world.server.get(&format!("{DEPLOYMENTS}/a-gateway")).unwrap()["spec"]["replicas"], 3);
+    for (ready, current, ago) in [(false, true, 3_600), (true, false, 3_600), (true, true, 5)] {
+        rolled(&world, "b", ready, Duration::from_secs(ago));
+        report(&world, "b", current);
+        assert_eq!(gateway_passes(&mut world).await, ["a"]);
+        assert_eq!(images(&world), [old, new], "{ready} {current} {ago}");
+    }
+    rolled(&world, "b", true, Duration::from_secs(31));
+    gateway_passes(&mut world).await;
+    assert_eq!(images(&world), [new, new]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_is_under_way_goes_before_an_upgrade_and_a_person_before_both() {
+    let mut world = upgraded().await;
+    let mut switch = world.server.get(PATH).unwrap();
+    switch["status"]["switching"] = json!({"from": "a", "cause": "Failed"});
+    world.server.put(PATH, switch);
+    assert_eq!(gateway_passes(&mut world).await, ["a", "b"]);
+    assert_eq!([image(&world, "a"), image(&world, "b")], ["hookswitch/hookswitch:test"; 2]);
+    let mut gateway = world.server.get(&format!("{GATEWAYS}/a")).unwrap();
+    gateway["metadata"]["annotations"] = json!({"hookswitch.dev/out-of-turn": "true"});
+    world.server.put(&format!("{GATEWAYS}/a"), gateway);
+    gateway_passes(&mut world).await;
+    assert_eq!(image(&world, "a"), "hookswitch/hookswitch:next");
 }

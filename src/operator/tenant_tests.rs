@@ -242,7 +242,7 @@ impl Dial for Doors {
         Ok(Arc::new(if theirs { self.theirs.clone() } else { self.ours.clone() }))
     }
 
-    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>, _: &[ipnet::IpNet]) -> Result<Arc<dyn HookCaller>, NetError> {
         Ok(Arc::new(self.ours.clone()))
     }
 }

@@ -54,6 +54,9 @@ podAnnotations: {example: "1"}
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: spot, operator: Exists}]
 networkPolicy: {metricsNamespaces: [monitoring]}
+tenancy:
+  default: {hosts: [], serviceTypes: [ClusterIP], ingressAnnotations: ["nginx.ingress.kubernetes.io/*"]}
+  namespaces: {a: {hosts: [otp.acme.com, "*.a.acme.com"], podAnnotations: ["*"], allowedCIDRs: ["10.30.0.0/16"]}}
 alerts: {enabled: true, labels: {release: prometheus}, runbookBase: "https://docs.example/alerts"}
 V
 declare -A cases=([defaults]="" [secret-ca]="--set network.caBundle.secretName=corp-ca" [cluster]="--set rbac.scope=Cluster" [single]="--set replicas=1" [all]="--values $work/values.yaml")
@@ -96,6 +99,16 @@ holds "exceptions to the proxy reach the operator" grep -q 'HOOKSWITCH_NO_PROXY,
 holds "the CA bundle is mounted where the operator reads it" bash -c "grep -q 'HOOKSWITCH_CA_FILE, value: /etc/hookswitch/ca/bundle.pem' '$work/all.yaml' && grep -q 'configMap: {name: \"corp-ca\"}' '$work/all.yaml'"
 holds "… also out of a Secret" grep -q 'secret: {secretName: "corp-ca"}' "$work/secret-ca.yaml"
 
+tenancy_of() { sed -n 's/^ *- {name: HOOKSWITCH_TENANCY, value: "\(.*\)"}$/\1/p' "$1" | sed 's/\\"/"/g'; }
+limits='{"default":{"hosts":[],"ingressAnnotations":["nginx.ingress.kubernetes.io/*"],"serviceTypes":["ClusterIP"]},"namespaces":{"a":{"allowedCIDRs":["10.30.0.0/16"],"hosts":["otp.acme.com","*.a.acme.com"],"podAnnotations":["*"]}}}'
+holds "what authors of resources may ask for reaches the operator, empty lists too" test "$(tenancy_of "$work/all.yaml")" = "$limits"
+holds "… and nothing is said when nothing is limited" bash -c "! grep -q HOOKSWITCH_TENANCY '$work/defaults.yaml'"
+
+# Two releases in one namespace lead apart; the default one keeps the Lease that it had before.
+helm template hookswitch-b "$chart" --namespace telephony-system --kube-version 1.33.0 >"$work/second.yaml"
+holds "the release hookswitch has the Lease that it always had" test "$(grep -c 'HOOKSWITCH_LEASE, value: hookswitch-operator}' "$work/defaults.yaml")" = 2
+holds "… and another one has its own, for the Job as well" test "$(grep -c 'HOOKSWITCH_LEASE, value: hookswitch-b-operator}' "$work/second.yaml")" = 2
+
 # A version may have a build after a plus sign, which neither a label nor a tag can have, and be longer than a label.
 cp -r "$chart" "$work/built"
 sed -i 's/^version:.*/version: 0.1.0-rc.1+build.20261130.0123456789abcdef0123456789abcdef01234567/; s/^appVersion:.*/appVersion: 0.1.0+g0123/' "$work/built/Chart.yaml"
@@ -107,7 +120,7 @@ holds "… and a tag that registries take" grep -q 'image: "hookswitch/hookswitc
 
 # An upgrade with --reuse-values brings the values of the release before, which had fewer.
 holds "values of the release before, which lack the newest ones, still render" render --set network.caBundle=null --set network.proxyCredentials=null \
-  --set networkPolicy=null --set podSecurityContext=null --set topologySpreadConstraints=null --set priorityClassName=null
+  --set tenancy=null --set networkPolicy=null --set podSecurityContext=null --set topologySpreadConstraints=null --set priorityClassName=null
 
 # CustomResourceDefinitions that somebody else applied are left to them.
 render --set crds.install=false >"$work/without.yaml"
@@ -131,6 +144,8 @@ for bad in nonsense=1 replicas=-1 rbac.scope=Galaxy image.digest=latest 'network
   'network.allowedCIDRs={10.0.0.0/33}' network.proxy=http://proxy:99999 "installation=$(printf '%064d' 0)" \
   network.proxy=http://proxy:3128,'network.noProxy={sms.corp:8443}' network.proxy=http://proxy:3128,'network.noProxy={*corp}' \
   network.proxy=http://proxy:3128,'network.noProxy={10.0.0.0/99}' podSecurityContext.runAsUser=0 podSecurityContext.privileged=true network.caBundle.key=a/b \
+  tenancy.hosts=x 'tenancy.default.hosts={https://otp.acme.com}' 'tenancy.default.hosts={*acme.com}' 'tenancy.default.serviceTypes={ExternalName}' \
+  'tenancy.default.podAnnotations={a*b}' 'tenancy.namespaces.a.allowedCIDRs={10.0.0.0}' 'tenancy.namespaces.A.hosts={x}' tenancy.default.host=x \
   alerts.enabled=yes 'alerts.runbookBase=a page'; do
   refused "the value $bad is refused" render --set "$bad"
 done

@@ -2,10 +2,10 @@
 
 use crate::okta::drift::{Difference, Field, How, differences, same_uri};
 use crate::okta::mark::Whose;
-use crate::okta::plan::desired::{Adoption, DesiredHook, DesiredOrg};
+use crate::okta::plan::desired::{Adoption, DesiredHook, DesiredOrg, Takeover};
 use crate::okta::plan::step::{Subject, Verb};
 use crate::okta::plan::verdict::Blocked;
-use crate::okta::types::{HookStatus, ObservedHook};
+use crate::okta::types::{HookStatus, ObjectRef, ObservedHook};
 
 /// A declared hook with what it has in Okta.
 pub(super) struct Entry<'a> {
@@ -24,6 +24,14 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    /// It says nothing of who is to be active: its hook is another's by now, or is not its own yet.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(
+            self.block,
+            Some(Blocked::HandedOver { .. } | Blocked::TakeoverWaits { .. } | Blocked::TakeoverRefused(_))
+        )
+    }
+
     pub(super) fn status(&self) -> Option<HookStatus> {
         self.hook.map(|hook| hook.status)
     }
@@ -50,7 +58,10 @@ pub(super) fn claim<'a>(observed: &'a [ObservedHook], desired: &'a DesiredOrg) -
     wants.sort_by(|a, b| a.object.cmp(&b.object));
     let mut entries: Vec<Entry<'a>> = wants.into_iter().map(|want| by_mark(want, observed, desired)).collect();
     for index in 0..entries.len() {
-        if entries[index].hook.is_none() {
+        if entries[index].hook.is_none() && entries[index].block.is_none() {
+            by_takeover(index, &mut entries, observed, desired);
+        }
+        if entries[index].hook.is_none() && entries[index].block.is_none() {
             by_memory_or_name(index, &mut entries, observed, desired);
         }
     }
@@ -75,9 +86,8 @@ pub(super) fn claim<'a>(observed: &'a [ObservedHook], desired: &'a DesiredOrg) -
 
 /// The hook with this object's mark. Of several: the remembered one, else the active one, else the lowest id.
 fn by_mark<'a>(want: &'a DesiredHook, observed: &'a [ObservedHook], desired: &DesiredOrg) -> Entry<'a> {
-    let whose = |hook: &ObservedHook| desired.installation.whose(hook);
-    let mut marked: Vec<&ObservedHook> =
-        observed.iter().filter(|hook| whose(hook) == Whose::Ours(want.object.clone())).collect();
+    let to = handed_over_to(want, observed, desired);
+    let mut marked: Vec<&ObservedHook> = marked(&want.object, observed, desired).filter(|_| to.is_none()).collect();
     marked.sort_by_key(|hook| (want.known_id.as_ref() != Some(&hook.id), hook.status != HookStatus::Active, &hook.id));
     let mut marked = marked.into_iter();
     let hook = marked.next();
@@ -85,10 +95,56 @@ fn by_mark<'a>(want: &'a DesiredHook, observed: &'a [ObservedHook], desired: &De
         want,
         hook,
         marked: hook.is_some(),
-        block: None,
+        block: to.map(|to| Blocked::HandedOver { to: to.object.clone() }),
         drift: Vec::new(),
         in_doubt: in_doubt(want, desired),
         surplus: marked.collect(),
+    }
+}
+
+/// The hooks with an object's mark.
+fn marked<'a>(
+    object: &ObjectRef,
+    observed: &'a [ObservedHook],
+    desired: &DesiredOrg,
+) -> impl Iterator<Item = &'a ObservedHook> {
+    observed.iter().filter(move |hook| desired.installation.whose(hook) == Whose::Ours(object.clone()))
+}
+
+/// The object that takes over a hook from `want`, as soon as it can have it.
+fn handed_over_to<'a>(
+    want: &DesiredHook,
+    observed: &[ObservedHook],
+    desired: &'a DesiredOrg,
+) -> Option<&'a DesiredHook> {
+    let has_one = |taker: &DesiredHook| marked(&taker.object, observed, desired).next().is_some();
+    desired
+        .hooks
+        .iter()
+        .find(|taker| taker.takes_over() == Some(&want.object) && (taker.can_be_written() || has_one(taker)))
+}
+
+/// Without a marked hook: that of the object which it takes over. It is written in one call, mark, address and secret, and stays
+/// as active as it was.
+fn by_takeover<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a [ObservedHook], desired: &DesiredOrg) {
+    let want = entries[index].want;
+    let from = match &want.takeover {
+        Some(Takeover::From(from)) if want.deleting.is_none() => from,
+        Some(Takeover::Refused(why)) if want.deleting.is_none() => {
+            entries[index].block = Some(Blocked::TakeoverRefused(why.clone()));
+            return;
+        }
+        _ => return,
+    };
+    let Some(hook) = marked(from, observed, desired).min_by_key(|hook| (hook.status != HookStatus::Active, &hook.id))
+    else {
+        // there is none, or it is taken over already
+        return;
+    };
+    if want.can_be_written() {
+        entries[index].hook = Some(hook);
+    } else {
+        entries[index].block = Some(Blocked::TakeoverWaits { hook: hook.id.clone(), from: from.clone() });
     }
 }
 
@@ -121,7 +177,10 @@ fn by_memory_or_name<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a 
     let matches = hook.uri.as_deref().is_some_and(|uri| same_uri(uri, &want.uri));
     let free = match desired.installation.whose(hook) {
         Whose::Unmarked => !taken(hook),
-        Whose::Ours(object) => !desired.hooks.iter().any(|hook| hook.object == object),
+        // another namespace's is another tenant's, whether its object is there or not
+        Whose::Ours(object) => {
+            object.namespace == want.object.namespace && !desired.hooks.iter().any(|hook| hook.object == object)
+        }
         Whose::Others { .. } | Whose::Unreadable => false,
     };
     if free && matches {
@@ -142,6 +201,7 @@ fn name_conflicts(entries: &mut [Entry<'_>], observed: &[ObservedHook], desired:
         let twin = entries.iter().find(|other| {
             other.want.object != entry.want.object
                 && other.want.deleting.is_none()
+                && !other.is_silent()
                 && other.want.name == entry.want.name
         });
         let own = entry.hook.map(|hook| &hook.id);

@@ -67,6 +67,8 @@ pub struct DesiredHook {
     pub decision: Decision,
     /// What to do when its name is taken by a hook that is not ours.
     pub adoption: Adoption,
+    /// The object whose hook in Okta it takes over, when a person says so.
+    pub takeover: Option<Takeover>,
     /// Set once the object is being deleted.
     pub deleting: Option<Deletion>,
     /// Whether its declaration is whole. Without that it is neither created nor written; what Okta has of it serves on, and is
@@ -135,6 +137,53 @@ pub enum Adoption {
     Never,
     /// When it carries nobody's mark (or that of a deleted object of ours), and name and URI are the declared ones.
     IfMatches,
+}
+
+/// The word of a person that an object takes over another one's hook in Okta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Takeover {
+    /// That object's, which is gone from the same namespace, or says the same.
+    From(ObjectRef),
+    /// It is not to be.
+    Refused(NotTaken),
+}
+
+/// Why a hook is not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// What is said names no object.
+    Unreadable,
+    /// The other object exists and does not say that it hands its hook over to this one.
+    NotHandedOver {
+        /// The other object.
+        from: ObjectRef,
+    },
+    /// The other object is gone, or cannot be read, and was of another namespace, where nobody can say any more that it is so.
+    Elsewhere {
+        /// The other object.
+        from: ObjectRef,
+    },
+    /// Several objects take over the hook of one that is gone.
+    Several {
+        /// That one.
+        from: ObjectRef,
+    },
+}
+
+impl DesiredHook {
+    /// Whether all is there for its content to be written now: a hook that is taken over may be the active one.
+    pub(super) fn can_be_written(&self) -> bool {
+        let refused = self.refused.contains(&Verb::Replace);
+        self.complete && self.endpoint_ready && self.secret_accepted && self.deleting.is_none() && !refused
+    }
+
+    /// The object whose hook it takes over.
+    pub(super) fn takes_over(&self) -> Option<&ObjectRef> {
+        match &self.takeover {
+            Some(Takeover::From(from)) => Some(from),
+            Some(Takeover::Refused(_)) | None => None,
+        }
+    }
 }
 
 /// What becomes of the hook in Okta when its object is deleted.

@@ -5,6 +5,7 @@
 //!
 //! What it holds to:
 //! - A hook without this installation's mark is not touched, unless adoption allows it; then it is marked first.
+//! - A hook with the mark of one object of ours becomes another's only by a person's word about both, in one write.
 //! - At most one of ours is active; none is only between the two calls of a swap.
 //! - Okta creates hooks active. One that is not to be active is created while none is (and deactivated), or beside an active
 //!   one only when both places can take calls, one at a time.
@@ -20,7 +21,9 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use desired::{Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, Promise, Promised};
+pub use desired::{
+    Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, NotTaken, Promise, Promised, Takeover,
+};
 pub use step::{Move, Step, Subject, Verb};
 pub use verdict::{Blocked, Outcome, Verdict, Waiting};
 

@@ -33,7 +33,8 @@ pub(super) struct Slot<'a> {
 impl<'a> Slot<'a> {
     pub(super) fn read(claims: &'a Claims<'a>, desired: &'a DesiredOrg, hooks: usize) -> Self {
         let entries = &claims.entries;
-        let declared: Vec<usize> = (0..entries.len()).filter(|i| entries[*i].want.declared_active()).collect();
+        let declared: Vec<usize> =
+            (0..entries.len()).filter(|i| entries[*i].want.declared_active() && !entries[*i].is_silent()).collect();
         let (wanted, torn) = if let [one] = declared[..] { (Some(one), Vec::new()) } else { (None, declared) };
         let mut slot = Self {
             claims,

@@ -34,6 +34,7 @@ pub(super) fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
         doubted: false,
         state,
         adoption: Adoption::Never,
+        takeover: None,
         deleting: None,
         decision: crate::okta::plan::Decision::Declared,
         complete: true,
@@ -521,4 +522,94 @@ fn a_doubted_secret_of_the_active_hook_does_not_wait_for_what_is_done_after_it()
         assert_eq!(calls(&remedy(&there, &desired)), expected, "{of_active}, {of_standby}");
         assert_eq!(calls(&urgent(&there, &desired)), Vec::<String>::new(), "what a failover needs stays");
     }
+}
+
+/// `new` takes over from `old`, under the name that the old one's hook has.
+fn taking(old: &DesiredHook, new: &str) -> DesiredHook {
+    let takeover = Some(Takeover::From(old.object.clone()));
+    DesiredHook { name: old.name.clone(), applied_mark: None, takeover, ..active(new) }
+}
+
+#[test]
+fn a_hook_that_is_handed_over_is_written_once_and_stays_as_active_as_it_was() {
+    let old = active("old");
+    for (status, still_there) in [(ACTIVE, false), (ACTIVE, true), (INACTIVE, false)] {
+        let mut new = taking(&old, "new");
+        new.state = None;
+        let there = [okta(&old, status)];
+        let declared = org(if still_there { vec![old.clone(), new.clone()] } else { vec![new.clone()] });
+        let plan_of = plan(&there, &declared);
+        assert_eq!(calls(&plan_of), ["Replace new"], "{status:?} {still_there}");
+        assert_eq!(plan_of.moves.iter().filter(|step| step.changes_place()).count(), 0);
+        if still_there {
+            assert_eq!(blocked(&plan_of, "old"), "HandedOver");
+        }
+        // and then it is the new one's, and nothing is made of the old one again
+        new.applied_mark = Some(new.secret_mark.clone());
+        let mut taken = okta(&new, status);
+        taken.id = there[0].id.clone();
+        let declared = org(if still_there { vec![old.clone(), new] } else { vec![new] });
+        let plan = plan(&[taken], &declared);
+        assert_eq!((calls(&plan).len(), outcome(&plan, "new")), (0, &Outcome::InSync), "{status:?} {still_there}");
+    }
+}
+
+#[test]
+fn a_hook_is_not_handed_over_before_the_new_place_takes_calls_and_until_then_stays_the_old_ones() {
+    let old = active("old");
+    let changes: [fn(&mut DesiredHook); 4] = [
+        |new| new.endpoint_ready = false,
+        |new| new.secret_accepted = false,
+        |new| new.complete = false,
+        |new| _ = new.refused.insert(Verb::Replace),
+    ];
+    for change in changes {
+        let mut new = taking(&old, "new");
+        change(&mut new);
+        let mut drifted = okta(&old, ACTIVE);
+        drifted.method = Some("PUT".into());
+        let plan = plan(&[drifted], &org([old.clone(), new]));
+        assert_eq!(calls(&plan), ["Replace old"], "what serves is kept right");
+        assert_eq!(blocked(&plan, "new"), "TakeoverWaits");
+    }
+    // nor is the org's other hook kept from taking over meanwhile
+    let (mut new, standby) = (taking(&old, "new"), active("standby"));
+    new.endpoint_ready = false;
+    let leaving = inactive("old");
+    let plan = plan(&[okta(&old, ACTIVE), okta(&standby, INACTIVE)], &org([leaving, new, standby]));
+    assert_eq!(calls(&plan), ["Deactivate old", "Activate standby"]);
+}
+
+#[test]
+fn without_a_persons_word_about_both_nobody_has_anothers_hook() {
+    let old = active("old");
+    let from = old.object.clone();
+    for why in [
+        NotTaken::Unreadable,
+        NotTaken::NotHandedOver { from: from.clone() },
+        NotTaken::Elsewhere { from: from.clone() },
+        NotTaken::Several { from },
+    ] {
+        for still_there in [false, true] {
+            let new = DesiredHook { takeover: Some(Takeover::Refused(why.clone())), ..taking(&old, "new") };
+            let declared = org(if still_there { vec![old.clone(), new] } else { vec![new] });
+            let plan = plan(&[okta(&old, ACTIVE)], &declared);
+            assert_eq!((calls(&plan).len(), blocked(&plan, "new")), (0, "TakeoverRefused"), "{why:?} {still_there}");
+            if still_there {
+                assert_eq!(outcome(&plan, "old"), &Outcome::InSync, "it is not disturbed");
+            }
+        }
+    }
+}
+
+/// The mark of another namespace is another tenant's, whatever name and address are declared.
+#[test]
+fn adoption_takes_nothing_that_another_namespace_owned() {
+    let mut want = active("a");
+    (want.applied_mark, want.adoption) = (None, Adoption::IfMatches);
+    let theirs = marked_by(okta(&want, ACTIVE), Some("prod/elsewhere/b"));
+    let plan_of = plan(std::slice::from_ref(&theirs), &org([want.clone()]));
+    assert_eq!((calls(&plan_of).len(), blocked(&plan_of, "a")), (0, "NameTaken"));
+    let gone = marked_by(theirs, Some("prod/otp/b"));
+    assert_eq!(calls(&plan(&[gone], &org([want]))), ["Replace a"], "one of its own namespace whose object is gone");
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::okta::drift::Difference;
+use crate::okta::plan::desired::NotTaken;
 use crate::okta::types::{HookId, HookStatus, ObjectRef};
 
 /// What is known and decided about one declared hook.
@@ -131,6 +132,20 @@ pub enum Blocked {
         /// That object.
         other: ObjectRef,
     },
+    /// Its hook in Okta is another object's now, by a person's word.
+    HandedOver {
+        /// That object.
+        to: ObjectRef,
+    },
+    /// It takes over another object's hook as soon as its own place takes calls with its secret.
+    TakeoverWaits {
+        /// The hook's id.
+        hook: HookId,
+        /// That object.
+        from: ObjectRef,
+    },
+    /// It is to take over another object's hook, and that is not to be.
+    TakeoverRefused(NotTaken),
     /// The org has as many hooks as Okta allows.
     HookLimit,
     /// Okta refuses to create a hook beside an active one; it is created when it is its turn.
@@ -159,6 +174,9 @@ impl Blocked {
             Self::AdoptionNotAllowed { .. } => "AdoptionNotAllowed",
             Self::SameNameDeclared { .. } => "SameNameDeclared",
             Self::TwoDeclaredActive { .. } => "TwoDeclaredActive",
+            Self::HandedOver { .. } => "HandedOver",
+            Self::TakeoverWaits { .. } => "TakeoverWaits",
+            Self::TakeoverRefused(_) => "TakeoverRefused",
             Self::HookLimit => "HookLimitReached",
             Self::StandbyNotCreated => "StandbyNotCreated",
             Self::ActivationRefused => "ActivationRefused",
@@ -166,6 +184,29 @@ impl Blocked {
             Self::UpdateRefused => "UpdateRefused",
             Self::DeletionRefused => "DeletionRefused",
             Self::StatusUnreadable => "HookStatusUnreadable",
+        }
+    }
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable => f.write_str(
+                "the annotation hookswitch.dev/takes-over names no other TelephonyHook; name it as NAME or NAMESPACE/NAME",
+            ),
+            Self::NotHandedOver { from } => write!(
+                f,
+                "the hook of {from} is not taken over: that TelephonyHook exists and does not say so; give it the annotation \
+                 hookswitch.dev/hands-over-to with this object's namespace and name, or delete it"
+            ),
+            Self::Elsewhere { from } => write!(
+                f,
+                "the hook of {from} is not taken over: it was of another namespace, and no TelephonyHook there says so; create it \
+                 there again with the annotation hookswitch.dev/hands-over-to"
+            ),
+            Self::Several { from } => {
+                write!(f, "the hook of {from} is not taken over: several TelephonyHooks ask for it; leave the annotation at one")
+            }
         }
     }
 }
@@ -180,8 +221,8 @@ impl fmt::Display for Blocked {
             ),
             Self::OrphanActive { hook, owner } => write!(
                 f,
-                "hook {hook} is active in Okta and belongs to {owner}, which does not exist any more; deactivate or delete it \
-                 there, or create that object again"
+                "hook {hook} is active in Okta and belongs to {owner}, which does not exist any more; create that object again, name it \
+                 in the annotation hookswitch.dev/takes-over of one in its namespace, or deactivate or delete the hook in Okta"
             ),
             Self::AnotherInstallation { hook, installation: Some(installation) } => write!(
                 f,
@@ -205,6 +246,13 @@ impl fmt::Display for Blocked {
             Self::TwoDeclaredActive { other } => {
                 write!(f, "{other} is declared Active too, and an org has one active hook; set one of them Inactive")
             }
+            Self::HandedOver { to } => write!(f, "its hook in Okta was handed over to {to}; this object can be deleted"),
+            Self::TakeoverWaits { hook, from } => write!(
+                f,
+                "hook {hook} of {from} is taken over as soon as this object's declaration is whole and its place takes calls with \
+                 its secret; until then it stays as it is"
+            ),
+            Self::TakeoverRefused(why) => write!(f, "{why}"),
             Self::HookLimit => {
                 f.write_str("the org has 100 inline hooks, the most that Okta allows; delete one that is not used")
             }

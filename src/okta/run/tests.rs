@@ -37,6 +37,7 @@ pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
         doubted: false,
         state,
         adoption: Adoption::Never,
+        takeover: None,
         deleting: None,
         decision: crate::okta::plan::Decision::Declared,
         complete: true,

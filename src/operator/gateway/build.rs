@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::super::{options::Options, pass::PassError, problem::Problem};
 use crate::{
-    api::{IngressSpec, ServiceSpec, ServiceType, TelephonyGateway, TelephonyGatewaySpec, reason::Ready},
+    api::{IngressSpec, ServiceSpec, TelephonyGateway, TelephonyGatewaySpec, reason::Ready},
     config::{document::Report, envelope},
     message,
 };
@@ -257,11 +257,7 @@ impl Workload<'_> {
     /// As [`Self::service_account`].
     pub fn service(&self) -> Result<Service, PassError> {
         let wanted = self.spec.service.clone().unwrap_or_default();
-        let kind = match wanted.service_type.unwrap_or_default() {
-            ServiceType::ClusterIP => "ClusterIP",
-            ServiceType::NodePort => "NodePort",
-            ServiceType::LoadBalancer => "LoadBalancer",
-        };
+        let kind = wanted.service_type.unwrap_or_default().as_str();
         let mut meta = self.names.meta(&self.names.workload);
         put(&mut meta, "annotations", wanted.annotations.as_ref().filter(|annotations| !annotations.is_empty()));
         let mut spec = json!({

@@ -37,6 +37,11 @@ pub enum Serving {
     Given,
     /// The user's, and it does not exist or cannot be read.
     Missing,
+    /// Given or generated, and its Secret may not be read: why, and what to do.
+    Denied {
+        /// For people.
+        why: String,
+    },
     /// The user's, and it has expired or does not name the host.
     Unfit,
     /// Generated.

@@ -58,8 +58,8 @@ pub struct Facts {
     pub previous: Option<GatewayConfig>,
     /// The Secret of its report's credentials.
     pub report: Option<Arc<Secret>>,
-    /// The Secret of its serving certificate, given or generated.
-    pub tls: Option<Arc<Secret>>,
+    /// The Secret of its serving certificate, given or generated; a problem where it may not be read.
+    pub tls: Result<Option<Arc<Secret>>, Problem>,
 }
 
 impl Facts {
@@ -70,8 +70,9 @@ impl Facts {
         ctx: &Context,
         report: document::Report,
     ) -> Input<'a> {
+        let namespace = gateway.namespace().unwrap_or_default();
         Input {
-            gateway: format!("{}/{}", gateway.namespace().unwrap_or_default(), gateway.name_any()),
+            gateway: format!("{namespace}/{}", gateway.name_any()),
             generation: gateway.metadata.generation.unwrap_or_default(),
             spec: &gateway.spec,
             policies: self
@@ -84,7 +85,7 @@ impl Facts {
             in_okta: self.in_okta.clone(),
             now: Timestamp::now().as_second(),
             report,
-            allowed_cidrs: ctx.options.allowed_cidrs.clone(),
+            allowed_cidrs: ctx.options.private_ranges(&namespace),
             proxy: ctx.options.proxy().map(|proxy| proxy.as_str().into()),
             proxy_exceptions: ctx.options.no_proxy.iter().map(ToString::to_string).collect(),
             extra_roots: ctx.extra_roots.clone(),
@@ -130,7 +131,8 @@ pub(super) async fn dereference(
     // read afresh: what serves on is taken from it, and a watch may lag behind our own last write
     let configs: Api<Secret> = Api::namespaced(ctx.client.clone(), &namespace);
     let config = configs.get_opt(&names.config).await;
-    let config = config.map_err(PassError::api(format!("read Secret {namespace}/{}", names.config)))?;
+    let config = config.map_err(PassError::api(format!("read Secret {namespace}/{}", names.config)));
+    let config = or_denied(config, Ready::SecretNotFound)??;
     if config.as_ref().is_some_and(|secret| !controls(gateway, secret)) {
         return Err(PassError::taken::<Secret>(&namespace, &names.config).into());
     }
@@ -164,8 +166,8 @@ pub(super) async fn dereference(
         previous,
         in_okta,
         sealed,
-        report: ctx.references.secret(&namespace, &names.report).await?,
-        tls: ctx.references.secret(&namespace, tls).await?,
+        report: or_denied(ctx.references.secret(&namespace, &names.report).await, Ready::SecretNotFound)??,
+        tls: or_denied(ctx.references.secret(&namespace, tls).await, Ready::SecretNotFound)?,
     })
 }
 

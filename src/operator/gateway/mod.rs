@@ -9,6 +9,7 @@ mod poll;
 mod status;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -23,8 +24,9 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt as _;
 
+use self::credentials::Serving;
 use super::{
-    apply::{apply, prune},
+    apply::{apply, present, prune},
     cache::{Caches, Index},
     conditions::{self, Progress},
     context::Context,
@@ -33,6 +35,7 @@ use super::{
     problem::Problem,
     provider,
     reports::{FRESH, SendingRule},
+    tenancy::{self, Part},
     wake::{Kind, Target},
     watches,
 };
@@ -112,7 +115,11 @@ impl Reconcile for TelephonyGateway {
                     conditions::set_progress(&mut status.conditions, held, object.metadata.generation);
                 }
                 super::status::write(&ctx, &*object, status).await?;
-                Ok(Requeue::After(if seen.arriving { FRESH } else { CERTIFICATE_LOOK }))
+                Ok(Requeue::After(match &seen.waits {
+                    Some(_) => turn::LOOK,
+                    None if seen.arriving => FRESH,
+                    None => CERTIFICATE_LOOK,
+                }))
             }
             Err(Failure::Problem(problem)) => {
                 super::status::write(&ctx, &*object, status::refused(&object, problem)).await?;
@@ -164,7 +171,10 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     let names = build::Names::of(gateway)?;
     let facts = dereference::dereference(gateway, ctx, &names).await?;
     let report = credentials::report(gateway, ctx, &names, facts.report.as_deref()).await?;
-    let certificate = credentials::serving(gateway, ctx, &names, facts.tls.as_deref()).await?;
+    let certificate = match &facts.tls {
+        Ok(tls) => credentials::serving(gateway, ctx, &names, tls.as_deref()).await?,
+        Err(denied) => Serving::Denied { why: denied.message.clone() },
+    };
 
     let Compiled { config, problems } =
         compile::compile(facts.previous.as_ref(), facts.input(gateway, ctx, report.clone()), &JUDGES);
@@ -184,18 +194,29 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         all.iter().map(AsRef::as_ref).filter(|other| !is_same(other, gateway)).chain([gateway]),
     )?;
 
+    let refused = ctx.options.tenancy.refused(&namespace, &gateway.spec);
+    // what is not allowed is neither made nor changed; what is there serves on
+    let may = |part| refused.iter().all(|refusal| refusal.part != part);
     let workload = build::Workload { names: &names, spec: &gateway.spec, options: &ctx.options };
     apply(ctx, gateway, workload.service_account()?).await?;
     apply(ctx, gateway, workload.role()?).await?;
     apply(ctx, gateway, workload.role_binding()?).await?;
-    apply(ctx, gateway, workload.service()?).await?;
-    let deployment = apply(ctx, gateway, workload.deployment()?).await?.into_inner();
+    if may(Part::Service) {
+        apply(ctx, gateway, workload.service()?).await?;
+    }
+    let (deployment, waits) = if may(Part::Pods) {
+        Box::pin(turn::take(gateway, ctx, workload.deployment()?)).await?
+    } else {
+        let present = present::<Deployment>(ctx, gateway, &names.workload).await?;
+        (present.ok_or_else(|| Problem::lasting(Ready::NotAllowed, tenancy::told(&refused)))?, None)
+    };
     match workload.disruption_budget()? {
         Some(budget) => drop(apply(ctx, gateway, budget).await?),
         None => drop(prune::<_, PodDisruptionBudget>(ctx, gateway, &names.workload).await?),
     }
     match workload.ingress()? {
-        Some(ingress) => drop(apply(ctx, gateway, ingress).await?),
+        Some(ingress) if may(Part::Ingress) => drop(apply(ctx, gateway, ingress).await?),
+        Some(_) => {}
         None => drop(prune::<_, Ingress>(ctx, gateway, &names.workload).await?),
     }
     match network_policy::build(&names, &ctx.options)? {
@@ -203,7 +224,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         None => drop(prune::<_, NetworkPolicy>(ctx, gateway, &names.workload).await?),
     }
     let replicas = ctx.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    Ok(status::Seen { problems, held, hash, deployment, replicas, arriving, certificate })
+    Ok(status::Seen { problems, held, refused, hash, deployment, waits, replicas, arriving, certificate })
 }
 
 /// The rules of a configuration that send, for the health of the hooks that point at it.

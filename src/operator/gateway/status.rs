@@ -7,10 +7,12 @@ use super::{
         conditions::{self, Is, Progress},
         problem::Problem,
         reports::Replicas,
+        tenancy::{self, Refusal},
     },
     Held,
     build::GATEWAY_LABEL,
     credentials::Serving,
+    turn::OUT_OF_TURN,
 };
 use crate::{
     api::{
@@ -27,10 +29,14 @@ pub(super) struct Seen {
     pub problems: Vec<Told>,
     /// Why the configuration is not in force and the previous one stays.
     pub held: Option<Held>,
+    /// What the installation does not allow.
+    pub refused: Vec<Refusal>,
     /// Hash of the configuration in force.
     pub hash: String,
     /// The Deployment as the API server has it.
     pub deployment: Deployment,
+    /// What a change of the pods waits for.
+    pub waits: Option<String>,
     /// What replicas report.
     pub replicas: Replicas,
     /// Whether the configuration is so new that replicas and their reports may still be on the way.
@@ -89,6 +95,9 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         }
         None => {}
     }
+    if !seen.refused.is_empty() {
+        return Progress::Stalled(Ready::NotAllowed, tenancy::told(&seen.refused));
+    }
     let of_gateway = seen.problems.iter().find_map(|told| match told.at {
         At::Gateway(about) => Some((about, told)),
         At::Policy | At::Provider | At::Hook => None,
@@ -107,6 +116,9 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         let message = format!("Secret {name} does not exist or has no tls.crt and tls.key; pods start once it does.");
         return Progress::Retrying(Ready::SecretNotFound, message);
     }
+    if let Serving::Denied { why } = &seen.certificate {
+        return Progress::Retrying(Ready::SecretNotFound, why.clone());
+    }
     if let Serving::Overwritten { by } = &seen.certificate {
         return Progress::Retrying(Ready::NameTaken, overwritten(gateway, by));
     }
@@ -114,6 +126,13 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         let message = "spec.tls.secretRef names the Secret whose certificate was generated when none was named. Name another Secret, \
                        or delete this one and have it made by whoever provides your certificates.";
         return Progress::Stalled(Ready::InvalidSpec, message.into());
+    }
+    if let Some(waits) = &seen.waits {
+        let message = format!(
+            "Its pods are to be changed, and stay as they are until it is their turn: {waits}. To have them changed now all the \
+             same, set the annotation {OUT_OF_TURN}=true."
+        );
+        return Progress::Working(Ready::RolloutWaits, message);
     }
     if let Some(problem) = rollout(gateway, &seen.deployment) {
         return problem;
@@ -229,8 +248,8 @@ fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
             PubliclyTrusted::CertificateUnfit,
             "Somebody else has written a certificate into the generated one's Secret; the pods serve that.",
         ),
-        Serving::Missing => {
-            (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate of spec.tls cannot be read.")
+        Serving::Missing | Serving::Denied { .. } => {
+            (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate that is served cannot be read.")
         }
     }
 }
@@ -240,6 +259,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::operator::tenancy::Part;
 
     fn gateway() -> TelephonyGateway {
         serde_json::from_value(json!({
@@ -258,8 +278,10 @@ mod tests {
         Seen {
             problems: vec![],
             held: None,
+            refused: vec![],
             hash: "abc".into(),
             deployment: serde_json::from_value(deployment).unwrap(),
+            waits: None,
             replicas: Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() },
             arriving: false,
             certificate: Serving::Given,
@@ -285,12 +307,20 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
-        let rows: [(&str, Change); 8] = [
+        let rows: [(&str, Change); 11] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
+            ("Ready False NotAllowed", |seen| {
+                seen.refused = vec![Refusal { part: Part::Service, message: "no".into() }];
+                seen.certificate = Serving::Missing;
+                let message = "no policy".into();
+                seen.problems = vec![Told { at: At::Gateway(About::NoPolicy), name: "x".into(), message, kept: true }];
+            }),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
+            ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Denied { why: "no".into() }),
             ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
             ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
+            ("Ready Unknown RolloutWaits", |seen| seen.waits = Some("the other's".into())),
             ("Ready Unknown PodsNotReady", |seen| {
                 if let Some(status) = &mut seen.deployment.status {
                     status.ready_replicas = Some(1);

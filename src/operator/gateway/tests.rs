@@ -312,3 +312,111 @@ async fn a_hook_that_is_being_deleted_is_served_for_as_long_as_okta_calls_it() {
         assert!(envelope::open(&sealed).unwrap().hooks.is_empty(), "{policy}");
     }
 }
+
+/// What an installation lets the authors of resources ask for.
+fn allow(world: &mut World, tenancy: &Value) {
+    Arc::get_mut(&mut world.ctx).unwrap().options.tenancy = tenancy.to_string().parse().unwrap();
+}
+
+/// The objects that expose a gateway, with what of them an author chooses.
+fn exposed(world: &World) -> Vec<Value> {
+    let of = |group: &str, kind: &str| {
+        let object = world.server.get(&format!("/apis/{group}/v1/namespaces/otp/{kind}/main-gateway"));
+        object.map(|object| json!([object["metadata"]["annotations"], object["spec"]])).unwrap_or_default()
+    };
+    let service = world.server.get("/api/v1/namespaces/otp/services/main-gateway");
+    let service = service.map(|service| json!([service["metadata"]["annotations"], service["spec"]]));
+    vec![service.unwrap_or_default(), of("apps", "deployments"), of("networking.k8s.io", "ingresses")]
+}
+
+fn much() -> Value {
+    json!({
+        "service": {"type": "LoadBalancer", "annotations": {"lb.example/internal": "true"}},
+        "ingress": {"annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"}},
+        "podAnnotations": {"sidecar.istio.io/inject": "false"},
+    })
+}
+
+fn change(world: &World, change: impl FnOnce(&mut Value)) {
+    let path = format!("{GATEWAYS}/main");
+    let mut gateway = world.server.get(&path).unwrap();
+    change(&mut gateway["spec"]);
+    gateway["metadata"]["generation"] = json!(gateway["metadata"]["generation"].as_i64().unwrap() + 1);
+    world.server.put(&path, gateway);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_installation_does_not_allow_is_not_made_and_the_gateway_says_so() {
+    let rows: [(Value, [bool; 3]); 5] = [
+        (json!({"default": {"hosts": ["otp.other.example"]}}), [true, true, false]),
+        (json!({"default": {"ingressAnnotations": []}}), [true, true, false]),
+        (json!({"namespaces": {"otp": {"serviceTypes": ["ClusterIP"]}}}), [false, true, true]),
+        (json!({"default": {"serviceAnnotations": ["other.example/*"]}}), [false, true, true]),
+        (json!({"default": {"hosts": ["*.acme.com"]}, "namespaces": {"another": {"hosts": []}}}), [true, true, true]),
+    ];
+    for (tenancy, made) in rows {
+        let mut world = world(&much());
+        allow(&mut world, &tenancy);
+        gateway_pass(&mut world).await.unwrap();
+        let exposed: Vec<bool> = exposed(&world).iter().map(|object| !object.is_null()).collect();
+        assert_eq!(exposed, made, "{tenancy}");
+        let told = ready(&world)["reason"] == "NotAllowed";
+        assert_eq!(told, made != [true; 3], "{tenancy}: {}", ready(&world));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_asks_for_what_is_not_allowed_keeps_what_it_has_and_its_configuration() {
+    let mut world = world(&much());
+    gateway_pass(&mut world).await.unwrap();
+    let before = exposed(&world);
+    let none = json!({"hosts": [], "ingressAnnotations": [], "serviceTypes": [], "serviceAnnotations": [], "podAnnotations": []});
+    allow(&mut world, &json!({"default": none}));
+    declare(&world, 1, "Authorization");
+    change(&world, |spec| {
+        spec["publicURL"] = json!("https://otp.other.example");
+        spec["podAnnotations"]["more.example/x"] = json!("1");
+        spec["service"]["type"] = json!("NodePort");
+    });
+    gateway_pass(&mut world).await.unwrap();
+    assert_eq!(exposed(&world), before, "what serves is not torn down");
+    assert_eq!(taken(&world, "main"), ["authorization: the secret of number 1"]);
+    let ready = ready(&world);
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("NotAllowed")));
+    for told in
+        ["the host otp.other.example", "the type NodePort", "the annotation more.example/x", "tenancy.default.hosts"]
+    {
+        assert!(ready["message"].as_str().unwrap().contains(told), "{told}: {ready}");
+    }
+    // an Ingress that is not asked for any more goes, whatever its host may be
+    change(&world, |spec| spec["ingress"] = Value::Null);
+    gateway_pass(&mut world).await.unwrap();
+    assert!(exposed(&world)[2].is_null());
+    allow(&mut world, &json!({}));
+    gateway_pass(&mut world).await.unwrap();
+    assert_ne!(exposed(&world)[..2], before[..2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_were_never_allowed_are_not_made_until_they_are() {
+    let mut world = world(&much());
+    allow(&mut world, &json!({"default": {"podAnnotations": []}}));
+    assert_eq!(gateway_pass(&mut world).await.unwrap(), Requeue::Retry);
+    assert!(exposed(&world)[1].is_null());
+    assert_eq!(ready(&world)["reason"], "NotAllowed");
+}
+
+/// A range that one tenant's carriers live in is another's SSRF.
+#[tokio::test(start_paused = true)]
+async fn carriers_of_a_namespace_live_in_its_own_private_ranges_and_in_those_of_all() {
+    let mut world = world(&json!({}));
+    let own =
+        json!({"namespaces": {"otp": {"allowedCIDRs": ["10.1.0.0/16"]}, "another": {"allowedCIDRs": ["10.2.0.0/16"]}}});
+    allow(&mut world, &own);
+    Arc::get_mut(&mut world.ctx).unwrap().options.allowed_cidrs = vec!["192.168.0.0/16".parse().unwrap()];
+    gateway_pass(&mut world).await.unwrap();
+    let stored = world.server.get(&format!("{SECRETS}/main-gateway-config")).unwrap();
+    let sealed = STANDARD.decode(stored["data"][envelope::KEY].as_str().unwrap()).unwrap();
+    let ranges = envelope::open(&sealed).unwrap().allowed_cidrs;
+    assert_eq!(ranges.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.168.0.0/16", "10.1.0.0/16"]);
+}

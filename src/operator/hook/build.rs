@@ -6,8 +6,13 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{ResourceExt as _, api::ObjectMeta};
 
-use super::super::{apply, context::Context, pass::PassError};
-use crate::api::TelephonyHook;
+use super::super::{
+    apply,
+    context::Context,
+    pass::{PassError, or_denied},
+    problem::Problem,
+};
+use crate::api::{TelephonyHook, reason::Ready};
 
 /// The key of the generated value.
 pub const KEY: &str = "value";
@@ -24,23 +29,28 @@ pub fn secret_name(hook: &TelephonyHook) -> String {
 /// Makes the Secret when the user gave none and a gateway of ours serves the hook. A value that exists is never changed; to have another one generated, the
 /// Secret is deleted.
 ///
-/// A Secret of that name that is not ours is left alone; what it holds is then found by validation.
+/// A Secret of that name that is not ours is left alone; what it holds is then found by validation. Tells what keeps it from
+/// being made or looked at, when that is the cluster's rules.
 ///
 /// # Errors
 /// [`PassError`].
-pub async fn ensure_secret(hook: &TelephonyHook, ctx: &Context) -> Result<(), PassError> {
+pub async fn ensure_secret(hook: &TelephonyHook, ctx: &Context) -> Result<Option<Problem>, PassError> {
     // nobody could tell a generated value to whoever serves a URL
     let is_ours = hook.spec.target.gateway().is_some();
     if !is_ours || hook.spec.auth_secret().is_some() || hook.metadata.deletion_timestamp.is_some() {
-        return Ok(());
+        return Ok(None);
     }
     let (namespace, name) = (hook.namespace().unwrap_or_default(), secret_name(hook));
-    if ctx.references.secret(&namespace, &name).await?.is_some() {
-        return Ok(());
+    match or_denied(ctx.references.secret(&namespace, &name).await, Ready::SecretNotFound)? {
+        Ok(None) => {}
+        Ok(Some(_)) => return Ok(None),
+        Err(denied) => return Ok(Some(denied)),
     }
     let value = generate().ok_or_else(|| PassError::encoding("draw a random value".into()))?;
-    apply::apply(ctx, hook, secret(hook, value)).await?;
-    Ok(())
+    match apply::apply(ctx, hook, secret(hook, value)).await {
+        Ok(_) => Ok(None),
+        Err(error) => error.refusal().map_or(Err(error), |refusal| Ok(Some(refusal))),
+    }
 }
 
 fn secret(hook: &TelephonyHook, value: Vec<u8>) -> Secret {

@@ -44,6 +44,8 @@ impl Place {
 pub struct Facts {
     /// The gateway that is its target, where one is.
     pub gateway: Option<Arc<TelephonyGateway>>,
+    /// Why the installation does not allow that gateway's host, when it does not.
+    pub refused_host: Option<String>,
     /// The org, when the hook has an `okta` block.
     pub org: Option<Arc<OktaOrg>>,
     /// The Secret with its value; a problem where it may not be read.
@@ -77,7 +79,8 @@ pub async fn dereference(hook: &TelephonyHook, ctx: &Context) -> Result<Facts, P
         HookTarget::Url(_) => (None, Place::Url { reached: is_reached(&object, ctx) }, true),
     };
     let org = hook.spec.okta.as_ref().and_then(|okta| ctx.caches.orgs.get(&namespace, &okta.org_ref.name));
-    Ok(Facts { gateway, org, secret, place, accepted })
+    let refused_host = gateway.as_ref().and_then(|gateway| ctx.options.tenancy.refused_host(&namespace, &gateway.spec));
+    Ok(Facts { gateway, refused_host, org, secret, place, accepted })
 }
 
 /// Whether a URL that somebody else serves takes calls: by its owner's word, and where a switch has it looked at, only as

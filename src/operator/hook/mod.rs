@@ -67,14 +67,16 @@ impl Reconcile for TelephonyHook {
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
         follow(&object, &ctx);
         let Some(object) = deletion::settle(&object, &ctx).await? else { return Ok(Requeue::OnChange) };
-        build::ensure_secret(&object, &ctx).await?;
+        let denied = build::ensure_secret(&object, &ctx).await?;
         let namespace = object.namespace().unwrap_or_default();
         let switches = ctx.caches.switches.in_namespace(&namespace);
         let (facts, endpoint) = place(&object, &switches, &ctx.caches.hooks.in_namespace(&namespace), &ctx).await?;
-        status::write(&object, &ctx, &facts, endpoint).await?;
+        // no watch tells when what is denied is allowed
+        let again = denied.is_some().then_some(Requeue::Retry);
+        status::write(&object, &ctx, &facts, denied.map_or(endpoint, Err)).await?;
         doubt(&object, &switches, &ctx);
         let leaving = object.metadata.deletion_timestamp.is_some();
-        Ok(if leaving { Requeue::After(LEAVING_LOOK) } else { Requeue::OnChange })
+        Ok(if leaving { Requeue::After(LEAVING_LOOK) } else { again.unwrap_or(Requeue::OnChange) })
     }
 }
 

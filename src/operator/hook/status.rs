@@ -228,6 +228,8 @@ fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> 
         Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting, place), waiting.to_string()),
         // a standby that cannot exist yet is as good as Okta lets it be
         Outcome::Blocked(Blocked::StandbyNotCreated) => Progress::Done(Blocked::StandbyNotCreated.to_string()),
+        Outcome::Blocked(handed @ Blocked::HandedOver { .. }) => Progress::Done(handed.to_string()),
+        Outcome::Blocked(waits @ Blocked::TakeoverWaits { .. }) => Progress::Working(Ready::Waiting, waits.to_string()),
         Outcome::Blocked(blocked) => Progress::Stalled(blocked_reason(blocked), blocked.to_string()),
     }
 }
@@ -265,6 +267,8 @@ const fn blocked_reason(blocked: &Blocked) -> Ready {
         Blocked::ForeignActive { .. } | Blocked::OrphanActive { .. } | Blocked::AnotherInstallation { .. } => {
             Ready::Conflict
         }
+        Blocked::TakeoverRefused(_) => Ready::Conflict,
+        Blocked::HandedOver { .. } | Blocked::TakeoverWaits { .. } => Ready::Waiting,
         Blocked::NameTaken { .. } | Blocked::AdoptionNotAllowed { .. } | Blocked::SameNameDeclared { .. } => {
             Ready::NameTaken
         }

@@ -42,6 +42,13 @@ pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem
         );
         return Err(Problem::passing(Ready::GatewayNotFound, message));
     };
+    // the address that Okta was given when it was allowed is kept as any other is
+    let given = hook.status.as_ref().and_then(|status| status.url.as_deref());
+    if let Some(why) = facts.refused_host.as_ref().filter(|_| given != Some(&url)) {
+        let name = spec.target.gateway().unwrap_or_default();
+        let message = format!("TelephonyGateway {namespace}/{name}: {why}");
+        return Err(Problem::lasting(Ready::NotAllowed, message));
+    }
     if let (Some(okta), None) = (&spec.okta, &facts.org) {
         let message = format!(
             "OktaOrg {namespace}/{} does not exist. Create it, or correct spec.okta.orgRef.",
@@ -110,6 +117,7 @@ mod tests {
         };
         let facts = Facts {
             gateway: None,
+            refused_host: None,
             org: None,
             secret: Ok(Some(Arc::new(secret))),
             place: Place::Url { reached: true },

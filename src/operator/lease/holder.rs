@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
+    api::{
+        apps::v1::Deployment,
+        coordination::v1::{Lease, LeaseSpec},
+    },
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::PostParams};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{clock::BootInstant, pass::shown},
-    Handle, NAME, RENEW_EVERY,
+    Handle, Leases, NAME, RENEW_EVERY,
     election::{Decision, Election},
+    former::{self, Rollout, Way},
 };
 
 /// How long one call may take. Shorter than the time between two renewals, so that a hanging API server costs one.
@@ -21,14 +25,29 @@ const CALL: Duration = Duration::from_secs(4);
 
 /// The lease was lost: another may be acting already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the lease {NAME} was lost; another operator may lead now")]
+#[error("the lease was lost; another operator may lead now")]
 pub struct Lost;
 
 /// A contender for the Lease.
 pub struct Holder {
-    api: Api<Lease>,
-    election: Election,
+    leases: Api<Lease>,
+    own: Seat,
+    former: Option<Former>,
     handle: Handle,
+}
+
+/// One Lease that is contended for.
+struct Seat {
+    name: String,
+    election: Election,
+}
+
+/// The Lease that all releases shared, when it is not one's own.
+struct Former {
+    seat: Seat,
+    deployments: Api<Deployment>,
+    deployment: Option<String>,
+    rollout: Rollout,
 }
 
 /// How one look at the Lease went.
@@ -45,8 +64,15 @@ enum Look {
 impl Holder {
     /// A contender by the name of `identity` in `namespace`.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, identity: &str, handle: Handle) -> Self {
-        Self { api: Api::namespaced(client, namespace), election: Election::new(identity.to_owned()), handle }
+    pub fn new(client: Client, namespace: &str, identity: &str, handle: Handle, leases: Leases) -> Self {
+        let seat = |name: String| Seat { name, election: Election::new(identity.to_owned()) };
+        let former = (leases.own != NAME).then(|| Former {
+            seat: seat(NAME.to_owned()),
+            deployments: Api::namespaced(client.clone(), namespace),
+            deployment: leases.deployment,
+            rollout: Rollout::default(),
+        });
+        Self { leases: Api::namespaced(client, namespace), own: seat(leases.own), former, handle }
     }
 
     /// Waits until the Lease is ours. `false`: told to stop before that.
@@ -89,12 +115,12 @@ impl Holder {
     /// Gives the Lease up, if it is still ours, so that another may lead at once.
     pub async fn release(&mut self) {
         self.handle.lost();
+        let seats = self.former.iter().map(|former| &former.seat).chain([&self.own]);
         let released = timeout(CALL, async {
-            let Some(lease) = self.api.get_opt(NAME).await? else { return Ok(()) };
-            match self.election.release(&lease, Timestamp::now()) {
-                Some(spec) => self.replace(lease, spec).await,
-                None => Ok(()),
+            for seat in seats {
+                seat.release(&self.leases).await?;
             }
+            Ok::<_, kube::Error>(())
         });
         match released.await {
             Ok(Ok(())) => {}
@@ -130,21 +156,84 @@ impl Holder {
         }
     }
 
+    /// Tries to hold what is needed: one's own Lease, and the shared one as long as an operator of before may contend for it.
     async fn try_hold(&mut self, now: BootInstant) -> Result<Look, kube::Error> {
-        let lease = self.api.get_opt(NAME).await?;
+        let lease = self.leases.get_opt(&self.own.name).await?;
+        let mut way = Way::Alone;
+        if let Some(former) = &mut self.former {
+            way = former.way(lease.as_ref()).await?;
+            let look = former.hold(&self.leases, way, now).await?;
+            if look != Look::Ours {
+                return Ok(look);
+            }
+        }
+        let look = self.own.hold(&self.leases, lease, way == Way::Leave, now).await?;
+        if let Some(former) = self.former.as_ref().filter(|_| look == Look::Ours && way == Way::Leave) {
+            // a failure leaves it to run out by itself
+            if let Err(error) = former.seat.release(&self.leases).await {
+                tracing::warn!(error = shown(&error), "the lease of older releases could not be given up");
+            }
+        }
+        Ok(look)
+    }
+}
+
+impl Former {
+    async fn way(&mut self, own: Option<&Lease>) -> Result<Way, kube::Error> {
+        let deployment = match &self.deployment {
+            // it is asked for only as long as that matters
+            Some(name) if !own.is_some_and(former::is_alone) => match self.deployments.get_opt(name).await {
+                Err(kube::Error::Api(status)) if status.is_forbidden() => None,
+                read => read?,
+            },
+            _ => None,
+        };
+        Ok(self.rollout.way(own, deployment.as_ref(), Instant::now()))
+    }
+
+    /// Holds the shared Lease where that is needed, else sees to it that no pod of the same release does.
+    async fn hold(&mut self, leases: &Api<Lease>, way: Way, now: BootInstant) -> Result<Look, kube::Error> {
+        let lease = leases.get_opt(&self.seat.name).await?;
+        if way == Way::Both {
+            return self.seat.hold(leases, lease, false, now).await;
+        }
+        let Some(lease) = lease else { return Ok(Look::Ours) };
+        Ok(match self.seat.election.decide(Some(&lease), now, Timestamp::now()) {
+            Decision::Wait { holder } if self.is_sibling(&holder) => {
+                tracing::debug!(holder, "an operator of an older version of this release leads");
+                Look::Theirs
+            }
+            _ => Look::Ours,
+        })
+    }
+
+    fn is_sibling(&self, holder: &str) -> bool {
+        self.deployment.as_ref().is_none_or(|deployment| former::is_pod_of(holder, deployment))
+    }
+}
+
+impl Seat {
+    /// Takes or renews a Lease as it was read; `alone`: and writes on it that it is the only one needed.
+    async fn hold(
+        &mut self,
+        leases: &Api<Lease>,
+        lease: Option<Lease>,
+        alone: bool,
+        now: BootInstant,
+    ) -> Result<Look, kube::Error> {
         let written = match (self.election.decide(lease.as_ref(), now, Timestamp::now()), lease) {
             (Decision::Wait { holder }, _) => {
-                tracing::debug!(holder, "another operator leads");
+                tracing::debug!(holder, lease = self.name, "another operator leads");
                 return Ok(Look::Theirs);
             }
-            (Decision::Replace(spec), Some(lease)) => self.replace(lease, spec).await,
-            (Decision::Create(spec) | Decision::Replace(spec), _) => self.create(spec).await,
+            (Decision::Replace(spec), Some(lease)) => self.replace(leases, lease, spec, alone).await,
+            (Decision::Create(spec) | Decision::Replace(spec), _) => self.create(leases, spec, alone).await,
         };
         match written {
             Ok(()) => Ok(Look::Ours),
             // somebody wrote meanwhile: whose it is now is read, and renewing is left to the next look
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-                let holder = self.api.get_opt(NAME).await?.and_then(|lease| lease.spec?.holder_identity);
+                let holder = leases.get_opt(&self.name).await?.and_then(|lease| lease.spec?.holder_identity);
                 let ours = holder.is_some_and(|holder| self.election.is(&holder));
                 Ok(if ours { Look::Unclear } else { Look::Theirs })
             }
@@ -152,14 +241,37 @@ impl Holder {
         }
     }
 
-    async fn create(&self, spec: LeaseSpec) -> Result<(), kube::Error> {
-        let mut lease = Lease { spec: Some(spec), ..Lease::default() };
-        lease.metadata.name = Some(NAME.to_owned());
-        self.api.create(&PostParams::default(), &lease).await.map(|_| ())
+    /// Gives the Lease up, when it is ours.
+    async fn release(&self, leases: &Api<Lease>) -> Result<(), kube::Error> {
+        let Some(lease) = leases.get_opt(&self.name).await? else { return Ok(()) };
+        match self.election.release(&lease, Timestamp::now()) {
+            Some(spec) => self.replace(leases, lease, spec, false).await,
+            None => Ok(()),
+        }
     }
 
-    async fn replace(&self, mut lease: Lease, spec: LeaseSpec) -> Result<(), kube::Error> {
+    async fn create(&self, leases: &Api<Lease>, spec: LeaseSpec, alone: bool) -> Result<(), kube::Error> {
+        let mut lease = Lease { spec: Some(spec), ..Lease::default() };
+        lease.metadata.name = Some(self.name.clone());
+        mark(&mut lease, alone);
+        leases.create(&PostParams::default(), &lease).await.map(|_| ())
+    }
+
+    async fn replace(
+        &self,
+        leases: &Api<Lease>,
+        mut lease: Lease,
+        spec: LeaseSpec,
+        alone: bool,
+    ) -> Result<(), kube::Error> {
         lease.spec = Some(spec);
-        self.api.replace(NAME, &PostParams::default(), &lease).await.map(|_| ())
+        mark(&mut lease, alone);
+        leases.replace(&self.name, &PostParams::default(), &lease).await.map(|_| ())
+    }
+}
+
+fn mark(lease: &mut Lease, alone: bool) {
+    if alone {
+        lease.metadata.annotations.get_or_insert_default().insert(former::ALONE.to_owned(), "true".to_owned());
     }
 }

@@ -8,14 +8,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{clock::BootInstant, double::Server},
-    DURATION, Handle, Holder, Lost,
+    DURATION, Handle, Holder, Leases, Lost, NAME, RENEW_EVERY, former,
 };
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/hookswitch/leases/hookswitch-operator";
 
+/// A contender for the one Lease that all releases had.
 fn contender(server: &Server, name: &str) -> (Holder, Handle) {
+    of(server, name, NAME)
+}
+
+/// A contender of the Deployment `prod-hookswitch` for a Lease.
+fn of(server: &Server, name: &str, lease: &str) -> (Holder, Handle) {
     let handle = Handle::default();
-    (Holder::new(server.client(), "hookswitch", name, handle.clone()), handle)
+    let leases = Leases { own: lease.to_owned(), deployment: Some("prod-hookswitch".to_owned()) };
+    (Holder::new(server.client(), "hookswitch", name, handle.clone(), leases), handle)
 }
 
 fn holder(server: &Server) -> String {
@@ -102,4 +109,88 @@ async fn a_contender_that_waits_looks_every_four_to_six_seconds() {
     assert!(!acquires(&mut b, Duration::from_mins(10)).await);
     let looks = server.reads();
     assert!((100..=150).contains(&looks), "{looks} in ten minutes");
+}
+
+const OWN: &str = "/apis/coordination.k8s.io/v1/namespaces/hookswitch/leases/prod-hookswitch-operator";
+const OLD_POD: &str = "prod-hookswitch-6d4cf56db6-aaaaa";
+const NEW_POD: &str = "prod-hookswitch-7e5df67ec7-bbbbb";
+const OF_ANOTHER: &str = "hookswitch-6d4cf56db6-ccccc";
+
+/// How many pods of the Deployment there are, and how many of them of its newest version.
+fn rolled(server: &Server, all: u32, updated: u32) {
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "prod-hookswitch", "generation": 2},
+        "spec": {"replicas": 2, "selector": {}, "template": {}},
+        "status": {"observedGeneration": 2, "replicas": all, "updatedReplicas": updated}});
+    server.put("/apis/apps/v1/namespaces/hookswitch/deployments/prod-hookswitch", deployment);
+}
+
+/// Keeps the lease for so long; whether it was still kept then.
+async fn keeps(holder: &mut Holder, time: Duration) -> bool {
+    let stop = CancellationToken::new();
+    tokio::time::timeout(time, holder.keep(&stop)).await.is_err()
+}
+
+fn holder_of(server: &Server, lease: &str) -> String {
+    let lease = server.get(lease).unwrap_or_default();
+    lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_to_a_lease_of_ones_own_never_has_two_leaders() {
+    let server = Server::default();
+    let ((mut old, old_handle), (mut new, new_handle)) =
+        (contender(&server, OLD_POD), of(&server, NEW_POD, "prod-hookswitch-operator"));
+    assert!(acquires(&mut old, Duration::from_secs(1)).await);
+    // the pods of the version before end one by one
+    rolled(&server, 3, 1);
+    assert!(!acquires(&mut new, Duration::from_mins(2)).await && !new_handle.is_leader());
+    old.release().await;
+    assert!(acquires(&mut new, Duration::from_secs(7)).await);
+    assert!(new_handle.is_leader() && !old_handle.is_leader());
+    assert_eq!((holder_of(&server, LEASE), holder_of(&server, OWN)), (NEW_POD.into(), NEW_POD.into()));
+    // one of before that still runs cannot lead, nor one that somebody goes back to meanwhile
+    assert!(!acquires(&mut old, Duration::from_secs(20)).await);
+    assert!(keeps(&mut new, Duration::from_mins(2)).await);
+    assert_eq!(holder_of(&server, LEASE), NEW_POD, "as long as it is not known that none of before runs");
+    rolled(&server, 2, 2);
+    assert!(keeps(&mut new, former::ENDS_WITHIN).await);
+    assert_eq!(holder_of(&server, LEASE), NEW_POD, "one that ends has its time");
+    assert!(keeps(&mut new, RENEW_EVERY * 3).await && new_handle.is_leader());
+    assert_eq!((holder_of(&server, LEASE), holder_of(&server, OWN)), (String::new(), NEW_POD.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_releases_in_one_namespace_lead_both() {
+    let server = Server::default();
+    let ((mut one, one_handle), (mut other, other_handle)) =
+        (contender(&server, OF_ANOTHER), of(&server, NEW_POD, "prod-hookswitch-operator"));
+    assert!(acquires(&mut one, Duration::from_secs(1)).await);
+    rolled(&server, 3, 2);
+    assert!(!acquires(&mut other, Duration::from_mins(2)).await, "one of before could be next to hold the shared one");
+    rolled(&server, 2, 2);
+    assert!(acquires(&mut other, former::ENDS_WITHIN * 2).await);
+    assert!(one_handle.is_leader() && other_handle.is_leader());
+    assert_eq!((holder_of(&server, LEASE), holder_of(&server, OWN)), (OF_ANOTHER.into(), NEW_POD.into()));
+    // a rollout that does not get on later is no reason to lead no more, nor for another pod not to follow
+    rolled(&server, 3, 1);
+    assert!(keeps(&mut other, Duration::from_mins(1)).await);
+    other.release().await;
+    let (mut next, _) = of(&server, "prod-hookswitch-7e5df67ec7-ddddd", "prod-hookswitch-operator");
+    assert!(acquires(&mut next, Duration::from_secs(7)).await);
+    assert_eq!(holder_of(&server, LEASE), OF_ANOTHER, "whose Lease was never touched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_back_to_the_version_before_is_led_by_it() {
+    let server = Server::default();
+    rolled(&server, 2, 2);
+    let (mut new, handle) = of(&server, NEW_POD, "prod-hookswitch-operator");
+    assert!(acquires(&mut new, Duration::from_secs(1)).await, "nobody is there, so nothing is waited for");
+    assert!(keeps(&mut new, former::ENDS_WITHIN + RENEW_EVERY * 3).await);
+    let (mut old, _) = contender(&server, OLD_POD);
+    assert!(acquires(&mut old, Duration::from_secs(1)).await);
+    assert_eq!(tokio::time::timeout(RENEW_EVERY * 2, new.keep(&CancellationToken::new())).await, Ok(Err(Lost)));
+    assert!(!handle.is_leader());
+    new.release().await;
+    assert!(!acquires(&mut new, Duration::from_secs(20)).await, "and is not fought");
 }

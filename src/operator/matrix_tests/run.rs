@@ -51,7 +51,7 @@ impl Dial for Line {
         Ok(Arc::clone(&self.0) as Arc<dyn OrgApi>)
     }
 
-    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>, _: &[ipnet::IpNet]) -> Result<Arc<dyn HookCaller>, NetError> {
         panic!("nothing calls hooks here")
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
@@ -27,6 +28,8 @@ pub struct Facts {
     pub token: Result<Option<Arc<Secret>>, Problem>,
     /// The CA bundle, when one is named.
     pub ca_bundle: Option<Result<String, Problem>>,
+    /// Private ranges that orgs of this namespace may live in.
+    pub ranges: Vec<IpNet>,
 }
 
 /// Reads what an org refers to and follows it from now on.
@@ -47,7 +50,8 @@ pub async fn dereference(org: &OktaOrg, ctx: &Context) -> Result<Facts, PassErro
         Some(bundle) => Some(secret_value::ca_bundle(ctx, &namespace, bundle).await?),
         None => None,
     };
-    Ok(Facts { token, ca_bundle })
+    let ranges = ctx.options.private_ranges(&namespace);
+    Ok(Facts { token, ca_bundle, ranges })
 }
 
 /// Where the org is and how to prove who we are.
@@ -64,5 +68,11 @@ pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Problem> {
         Problem::lasting(Ready::SecretInvalid, format!("Secret {namespace}/{} key {}: {error}.", key.name, key.key))
     })?;
     let ca_bundle = facts.ca_bundle.transpose()?;
-    Ok(Access { namespace: namespace.clone(), url, credential: Credential::ApiToken(token), ca_bundle })
+    Ok(Access {
+        namespace: namespace.clone(),
+        url,
+        credential: Credential::ApiToken(token),
+        ca_bundle,
+        ranges: facts.ranges,
+    })
 }

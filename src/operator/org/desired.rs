@@ -25,7 +25,7 @@ use crate::{
         intent::PlanIntent,
         keyed::{ChangeMark, MarkKey},
         mark::{Installation, Whose},
-        plan::{self, Adoption, Decision, Deletion, DesiredState, Verb},
+        plan::{self, Adoption, Decision, Deletion, DesiredState, Takeover, Verb},
         types::{Header, HookStatus},
     },
 };
@@ -45,6 +45,8 @@ pub struct Declared {
     pub doubted: bool,
     /// Who decides its state.
     pub ruling: Ruling,
+    /// The object whose hook in Okta it takes over, if it may.
+    pub takeover: Option<Takeover>,
 }
 
 impl Declared {
@@ -158,8 +160,9 @@ fn hook(
         headers: endpoint.map_or_else(|| headers(&one.hook), |endpoint| endpoint.headers.clone()),
         auth_header: endpoint.map_or_else(|| spec.auth_header(), |endpoint| &endpoint.auth_header).to_owned(),
         secret: endpoint.map_or_else(|| Secret::from(""), |endpoint| endpoint.secret.clone()),
-        // only another secret than the one that Okta has can be one that replicas do not know yet
-        secret_accepted: one.accepted || applied.as_ref().is_none_or(|applied| *applied == mark),
+        // only another secret than the one that Okta has can be one that replicas do not know yet; a hook that is taken over
+        // has another
+        secret_accepted: one.accepted || applied.as_ref().map_or(one.takeover.is_none(), |applied| *applied == mark),
         secret_mark: mark,
         applied_mark: applied.filter(|_| !doubted),
         doubted,
@@ -177,6 +180,7 @@ fn hook(
             Some(HookAdoption::IfMatches) => Adoption::IfMatches,
             Some(HookAdoption::Never) | None => Adoption::Never,
         },
+        takeover: one.takeover.clone(),
         deleting: one.hook.metadata.deletion_timestamp.is_some().then_some(match spec.deletion {
             Some(HookDeletion::Delete) => Deletion::Delete,
             Some(HookDeletion::Retain) | None => Deletion::Retain,

@@ -75,6 +75,8 @@ pub struct Access {
     pub credential: Credential,
     /// PEM certificates trusted for this org besides the public ones.
     pub ca_bundle: Option<String>,
+    /// Private ranges that it may live in.
+    pub ranges: Vec<IpNet>,
 }
 
 /// Makes clients of orgs.
@@ -84,18 +86,22 @@ pub trait Dial: Send + Sync {
     /// # Errors
     /// [`NetError`] when the CA bundle or the proxy cannot be used.
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError>;
-    /// What calls the addresses of a namespace's hooks, trusting the certificates that the hooks' org is reached with.
+    /// What calls the addresses of a namespace's hooks, trusting the certificates that the hooks' org is reached with, also in
+    /// these private ranges.
     ///
     /// # Errors
     /// [`NetError`] when the CA bundle or the proxy cannot be used.
-    fn caller(&self, namespace: &str, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError>;
+    fn caller(
+        &self,
+        namespace: &str,
+        ca_bundle: Option<&str>,
+        ranges: &[IpNet],
+    ) -> Result<Arc<dyn HookCaller>, NetError>;
 }
 
 /// Dials over the network.
 #[derive(Debug, Clone)]
 pub struct Network {
-    /// Private ranges that orgs may live in.
-    pub allowed_cidrs: Vec<IpNet>,
     /// Proxy for all calls but the excepted ones.
     pub proxy: Option<Url>,
     /// What is called without it.
@@ -104,14 +110,17 @@ pub struct Network {
     pub extra_roots: Option<String>,
     /// Who looks names up for all namespaces.
     lookups: Lookups,
-    /// What calls hooks' addresses, by namespace and by the CA bundle it trusts: to read certificates takes longer than a call.
+    /// What calls hooks' addresses, by namespace and by whom it trusts: to read certificates takes longer than a call.
     callers: Arc<Mutex<BTreeMap<String, Callers>>>,
 }
 
-type Callers = BTreeMap<Option<String>, Arc<Connector>>;
+type Callers = BTreeMap<Trust, Arc<Connector>>;
 
-/// Most CA bundles kept ready for one namespace.
-const MOST_BUNDLES: usize = 8;
+/// The CA bundle that is trusted, and the private ranges that are called.
+type Trust = (Option<String>, Vec<IpNet>);
+
+/// Most of them kept ready for one namespace.
+const MOST_CALLERS: usize = 8;
 
 /// Most namespaces that callers are kept ready for.
 const MOST_NAMESPACES: usize = 1_024;
@@ -121,26 +130,32 @@ const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4 };
 
 impl Dial for Network {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
-        let http = net::Client::new(&self.policy(&access.namespace, access.ca_bundle.as_deref()))?;
+        let http = net::Client::new(&self.policy(&access.namespace, access.ca_bundle.as_deref(), &access.ranges))?;
         Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))
     }
-    fn caller(&self, namespace: &str, ca_bundle: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+
+    fn caller(
+        &self,
+        namespace: &str,
+        ca_bundle: Option<&str>,
+        ranges: &[IpNet],
+    ) -> Result<Arc<dyn HookCaller>, NetError> {
         let mut all = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let bundle = ca_bundle.map(str::to_owned);
-        if let Some(caller) = all.get(namespace).and_then(|callers| callers.get(&bundle)) {
+        let key = (ca_bundle.map(str::to_owned), ranges.to_vec());
+        if let Some(caller) = all.get(namespace).and_then(|callers| callers.get(&key)) {
             return Ok(Arc::clone(caller) as Arc<dyn HookCaller>);
         }
         // what Okta would meet now is the question, so no connection is kept
-        let policy = Policy { keep_no_connection: true, ..self.policy(namespace, ca_bundle) };
+        let policy = Policy { keep_no_connection: true, ..self.policy(namespace, ca_bundle, ranges) };
         let caller = Arc::new(Connector::new(&policy)?);
         if all.len() >= MOST_NAMESPACES {
             all.clear();
         }
         let callers = all.entry(namespace.to_owned()).or_default();
-        if callers.len() >= MOST_BUNDLES {
+        if callers.len() >= MOST_CALLERS {
             callers.clear();
         }
-        callers.insert(bundle, Arc::clone(&caller));
+        callers.insert(key, Arc::clone(&caller));
         Ok(caller)
     }
 }
@@ -150,7 +165,6 @@ impl Network {
     #[must_use]
     pub fn new(options: &Options, extra_roots: Option<String>) -> Self {
         Self {
-            allowed_cidrs: options.allowed_cidrs.clone(),
             proxy: options.proxy(),
             proxy_exceptions: options.no_proxy.clone(),
             extra_roots,
@@ -159,10 +173,10 @@ impl Network {
         }
     }
 
-    fn policy(&self, namespace: &str, ca_bundle: Option<&str>) -> Policy {
+    fn policy(&self, namespace: &str, ca_bundle: Option<&str>, ranges: &[IpNet]) -> Policy {
         let roots: Vec<&str> = self.extra_roots.as_deref().into_iter().chain(ca_bundle).collect();
         Policy {
-            allowed_cidrs: self.allowed_cidrs.clone(),
+            allowed_cidrs: ranges.to_vec(),
             proxy: self.proxy.clone(),
             proxy_exceptions: self.proxy_exceptions.clone(),
             extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
@@ -179,9 +193,8 @@ mod tests {
     use super::*;
     use crate::okta::types::ApiToken;
 
-    fn network(allowed: &[&str]) -> Network {
+    fn network() -> Network {
         Network {
-            allowed_cidrs: allowed.iter().map(|range| range.parse().unwrap()).collect(),
             proxy: None,
             proxy_exceptions: Vec::new(),
             extra_roots: None,
@@ -201,24 +214,27 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         for host in ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.0.0.1.", "localhost"] {
             let text = format!("https://{host}:{port}");
-            let access = |network: &Network| {
+            let (network, local) = (network(), ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap()));
+            let access = |ranges: &[IpNet]| {
                 let credential = Credential::ApiToken(ApiToken::new("token").unwrap());
                 let url = OrgUrl::parse(&text).unwrap();
-                network.dial(&Access { namespace: "otp".into(), url, credential, ca_bundle: None }).unwrap()
+                let (namespace, ranges) = ("otp".to_owned(), ranges.to_vec());
+                network.dial(&Access { namespace, url, credential, ca_bundle: None, ranges }).unwrap()
             };
             let url = Url::parse(&text).unwrap();
             let soon = || Instant::now() + Duration::from_millis(300);
 
-            let guarded = network(&[]);
-            let error = access(&guarded).identity().await.unwrap_err();
+            let error = access(&[]).identity().await.unwrap_err();
             assert_eq!(error.reason(), "OktaUnreachable", "{host}");
             assert!(error.to_string().contains("network.allowedCIDRs"), "{host}: {error}");
-            let caller = guarded.caller("otp", None).unwrap();
-            assert_eq!(caller.reach(&url, soon()).await, Err(SendError::NotSent { cause: "guard" }), "{host}");
+            let opened = network.caller("otp", None, &local).unwrap();
+            let guarded = network.caller("otp", None, &[]).unwrap();
+            assert_eq!(guarded.reach(&url, soon()).await, Err(SendError::NotSent { cause: "guard" }), "{host}");
             assert!(!is_connected_to(&listener), "{host}");
 
-            let open = network(&["127.0.0.0/8", "::1/128"]);
-            let _ = tokio::time::timeout(Duration::from_millis(300), access(&open).identity()).await;
+            let _ = opened.reach(&url, soon()).await;
+            assert!(is_connected_to(&listener), "{host}: what one namespace may call is called for it");
+            let _ = tokio::time::timeout(Duration::from_millis(300), access(&local).identity()).await;
             assert!(is_connected_to(&listener), "{host}: what is allowed is called");
         }
     }

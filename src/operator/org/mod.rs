@@ -14,6 +14,7 @@ mod drift;
 mod observe;
 mod session;
 mod status;
+mod takeover;
 mod trouble;
 
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
@@ -471,7 +472,8 @@ impl<'c> Pass<'c> {
             }
             let doubted = self.session.doubts.is_open(&object_ref(&hook), Instant::now());
             let (place, accepted) = (facts.place, facts.accepted);
-            declared.push(Declared { hook, endpoint, place, accepted, doubted, ruling });
+            let takeover = takeover::of(&hook, &all, self.ctx).await?;
+            declared.push(Declared { hook, endpoint, place, accepted, doubted, ruling, takeover });
         }
         Ok(declared)
     }

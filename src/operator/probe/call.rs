@@ -32,7 +32,8 @@ pub async fn caller(ctx: &Context, hook: &TelephonyHook) -> Result<Arc<dyn HookC
         }
         None => None,
     };
-    ctx.dial.caller(&namespace, bundle.as_deref()).map_err(|error| format!("It cannot be called: {error}."))
+    let ranges = ctx.options.private_ranges(&namespace);
+    ctx.dial.caller(&namespace, bundle.as_deref(), &ranges).map_err(|error| format!("It cannot be called: {error}."))
 }
 
 /// Why a probe is not made while the API server does not answer.

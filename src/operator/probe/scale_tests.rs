@@ -69,7 +69,7 @@ impl Dial for Silent {
         Ok(Arc::new(Org::default()))
     }
 
-    fn caller(&self, _: &str, _: Option<&str>) -> Result<Arc<dyn HookCaller>, NetError> {
+    fn caller(&self, _: &str, _: Option<&str>, _: &[ipnet::IpNet]) -> Result<Arc<dyn HookCaller>, NetError> {
         Ok(Arc::new(self.clone()))
     }
 }

@@ -1,0 +1,337 @@
+//! Whose pods are changed next. An upgrade of the chart, or another log level, changes the pods of every gateway at the same
+//! moment; were all rolled at once, a version that cannot serve would take the active hook and its standby together.
+//!
+//! Gateways of one org's hooks take turns: those that Okta does not call first, one at a time, each until it is proven and some
+//! seconds more, and those that Okta calls last. Until its turn a gateway's pods stay as they are, image included. Whatever
+//! is read of Kubernetes is read afresh; [`waits`] decides, and is pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use kube::ResourceExt as _;
+use tokio::sync::OwnedMutexGuard;
+
+use super::{
+    super::{
+        apply::{apply, present, would_change},
+        context::Context,
+        pass::PassError,
+        switch::{self, ruling},
+        tenancy::Part,
+    },
+    build::{Names, Workload},
+};
+use crate::api::{TelephonyGateway, TelephonyHook};
+
+/// How long a gateway's changed pods are looked on before the next gateway's are changed.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How often a gateway that waits for its turn is looked at.
+pub(super) const LOOK: Duration = Duration::from_secs(5);
+
+/// The annotation by which a person has a gateway's pods changed without waiting for their turn, for as long as it is `true`.
+pub(super) const OUT_OF_TURN: &str = "hookswitch.dev/out-of-turn";
+
+/// Where the change of a gateway's pods is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pods {
+    /// None is under way; since when, if that is known.
+    Settled(Option<Duration>),
+    /// It is under way.
+    Changing,
+    /// It does not get on.
+    Stuck,
+}
+
+/// Another gateway of the same org's hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Peer {
+    name: String,
+    /// Whether Okta calls it.
+    used: bool,
+    pods: Pods,
+    /// Whether its pods are still to be changed.
+    due: bool,
+    /// Whether all its replicas serve the configuration in force, and one of them has a usable carrier.
+    proven: bool,
+}
+
+/// Applies a gateway's Deployment; with its pods as they are as long as it is not their turn. Tells what they wait for.
+///
+/// # Errors
+/// As [`apply`].
+pub(super) async fn take(
+    gateway: &TelephonyGateway,
+    ctx: &Context,
+    mut wanted: Deployment,
+) -> Result<(Deployment, Option<String>), PassError> {
+    let name = wanted.name_any();
+    let live = present::<Deployment>(ctx, gateway, &name).await?;
+    let is_free = gateway.annotations().get(OUT_OF_TURN).is_some_and(|value| value == "true");
+    let Some(live) = live.filter(|live| !is_free && changes_pods(gateway, &wanted, live)) else {
+        return Ok((apply(ctx, gateway, wanted).await?.into_inner(), None));
+    };
+    // no other gateway of the namespace looks at this one between its look at the others and its change
+    let _turn = turn_of(&gateway.namespace().unwrap_or_default()).await;
+    let waits = match switching(gateway, ctx) {
+        Some(switch) => Some(format!("HookSwitch {switch} is switching, which goes first")),
+        None => waits(&gateway.name_any(), is_used(gateway, ctx), &peers(gateway, ctx).await?),
+    };
+    if waits.is_some()
+        && let (Some(wanted), Some(live)) = (&mut wanted.spec, live.spec)
+    {
+        wanted.template = live.template;
+    }
+    Ok((apply(ctx, gateway, wanted).await?.into_inner(), waits))
+}
+
+fn changes_pods(gateway: &TelephonyGateway, wanted: &Deployment, live: &Deployment) -> bool {
+    would_change(gateway, wanted, live, &["spec", "template"])
+}
+
+/// What keeps the pods of the gateway `name` from being changed now; `used`: Okta calls it.
+///
+/// Of two that are due the one with the lower rank goes first, so that there is always one that waits for nobody. One that does
+/// not get on holds up those behind it alone: what mends it may be the very change that it waits for.
+fn waits(name: &str, used: bool, peers: &[Peer]) -> Option<String> {
+    let obstacle = |peer: &Peer| {
+        let is_before = (peer.used, peer.name.as_str()) < (used, name);
+        let why = match peer.pods {
+            Pods::Changing => "are being changed",
+            _ if !is_before => return None,
+            Pods::Stuck if !peer.due => "were changed and do not become ready",
+            _ if peer.due => "are changed first",
+            _ if !peer.proven => {
+                "are not proven: not all of them report the configuration in force, or none has a usable carrier"
+            }
+            Pods::Settled(Some(since)) if since < PAUSE => "were changed a moment ago",
+            Pods::Settled(_) | Pods::Stuck => return None,
+        };
+        Some(format!("the pods of TelephonyGateway {} {why}", peer.name))
+    };
+    peers.iter().find_map(obstacle)
+}
+
+/// The other gateways of the orgs of a gateway's hooks that have pods.
+async fn peers(gateway: &TelephonyGateway, ctx: &Context) -> Result<Vec<Peer>, PassError> {
+    let namespace = gateway.namespace().unwrap_or_default();
+    let mut peers = Vec::new();
+    for name in rivals(gateway, ctx) {
+        let Some(other) = ctx.caches.gateways.get(&namespace, &name).filter(|other| other.spec.replicas() > 0) else {
+            continue;
+        };
+        let Ok(names) = Names::of(&other) else { continue };
+        let Some(live) = present::<Deployment>(ctx, &*other, &names.workload).await? else { continue };
+        let wanted = Workload { names: &names, spec: &other.spec, options: &ctx.options }.deployment()?;
+        let refused = ctx.options.tenancy.refused(&namespace, &other.spec);
+        let due = refused.iter().all(|refusal| refusal.part != Part::Pods) && changes_pods(&other, &wanted, &live);
+        let hash = other.status.as_ref().and_then(|status| status.config_hash.clone()).unwrap_or_default();
+        let replicas = ctx.reports.replicas(&namespace, &name, &hash);
+        let wanted = u32::try_from(other.spec.replicas()).unwrap_or(0);
+        peers.push(Peer {
+            used: is_used(&other, ctx),
+            pods: pods(&live, Timestamp::now()),
+            due,
+            proven: replicas.current >= wanted && replicas.usable > 0,
+            name,
+        });
+    }
+    Ok(peers)
+}
+
+/// Where the change of a Deployment's pods is. The stamp is of another machine's clock: one that is far off costs the pause,
+/// not the order.
+fn pods(deployment: &Deployment, now: Timestamp) -> Pods {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let status = deployment.status.clone().unwrap_or_default();
+    let progressing = status.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing");
+    let reason = progressing.and_then(|condition| condition.reason.as_deref());
+    if status.observed_generation < deployment.metadata.generation {
+        return Pods::Changing;
+    }
+    if reason == Some("ProgressDeadlineExceeded") {
+        return Pods::Stuck;
+    }
+    let updated = status.updated_replicas.unwrap_or(0);
+    // pods that were ready once and are not any more are no change of them
+    let all_were_ready = reason == Some("NewReplicaSetAvailable") || status.ready_replicas.unwrap_or(0) >= wanted;
+    if updated < wanted || status.replicas.unwrap_or(0) > updated || !all_were_ready {
+        return Pods::Changing;
+    }
+    let stamp = progressing.and_then(|condition| condition.last_update_time.as_ref());
+    Pods::Settled(stamp.and_then(|at| Duration::try_from(now.duration_since(at.0)).ok()))
+}
+
+/// The gateways of the other hooks of the orgs that a gateway's hooks are of.
+fn rivals(gateway: &TelephonyGateway, ctx: &Context) -> BTreeSet<String> {
+    let name = gateway.name_any();
+    let hooks = ctx.caches.hooks.in_namespace(&gateway.namespace().unwrap_or_default());
+    let mut orgs: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for hook in &hooks {
+        if let (Some(org), Some(of)) = (switch::org_of(hook, ctx), hook.spec.target.gateway()) {
+            orgs.entry(org).or_default().insert(of.to_owned());
+        }
+    }
+    let shared = orgs.into_values().filter(|gateways| gateways.contains(&name));
+    shared.flatten().filter(|other| *other != name).collect()
+}
+
+/// Whether Okta calls a gateway: a hook that is ACTIVE points at it, its own or one that a switch pointed there.
+fn is_used(gateway: &TelephonyGateway, ctx: &Context) -> bool {
+    let hooks = ctx.caches.hooks.in_namespace(&gateway.namespace().unwrap_or_default());
+    let place = |hook: &TelephonyHook| {
+        let to = hook.status.as_ref().and_then(|status| status.repointed.as_ref()).map(|repointed| &repointed.to);
+        let other = to.and_then(|to| hooks.iter().find(|other| other.name_any() == *to));
+        other.map_or(hook, |other| other).spec.target.gateway().map(str::to_owned)
+    };
+    hooks.iter().any(|hook| {
+        let state = hook.status.as_ref().and_then(|status| status.okta_state.as_deref());
+        state == Some("ACTIVE") && place(hook).as_deref() == Some(&gateway.name_any())
+    })
+}
+
+/// The switch over a gateway's hooks that is on its way from one hook to another.
+fn switching(gateway: &TelephonyGateway, ctx: &Context) -> Option<String> {
+    let namespace = gateway.namespace().unwrap_or_default();
+    let hooks = ctx.caches.hooks.in_namespace(&namespace);
+    let ours: Vec<String> = hooks
+        .iter()
+        .filter(|hook| hook.spec.target.is_gateway(&gateway.name_any()))
+        .map(|hook| hook.name_any())
+        .collect();
+    let switches = ctx.caches.switches.in_namespace(&namespace);
+    let under_way =
+        switches.iter().filter(|switch| switch.status.as_ref().is_some_and(|status| status.switching.is_some()));
+    let mut of_ours = under_way.filter(|switch| ours.iter().any(|hook| ruling::names(switch, hook)));
+    of_ours.next().map(|switch| switch.name_any())
+}
+
+/// One lock for each namespace.
+static TURNS: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
+
+/// The most namespaces whose locks are kept without anybody holding them.
+const MOST_TURNS: usize = 1_024;
+
+async fn turn_of(namespace: &str) -> OwnedMutexGuard<()> {
+    let turn = {
+        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= MOST_TURNS {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        Arc::clone(turns.entry(namespace.to_owned()).or_default())
+    };
+    turn.lock_owned().await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn peer(name: &str, used: bool) -> Peer {
+        Peer { name: name.to_owned(), used, pods: Pods::Settled(None), due: false, proven: true }
+    }
+
+    #[test]
+    fn nobody_waits_for_others_that_are_settled_and_proven() {
+        let rested = Peer { pods: Pods::Settled(Some(PAUSE)), ..peer("b", false) };
+        for used in [false, true] {
+            assert_eq!(waits("a", used, &[]), None);
+            assert_eq!(waits("a", used, &[peer("b", false), rested.clone()]), None);
+        }
+    }
+
+    #[test]
+    fn the_one_that_okta_calls_waits_until_the_other_is_changed_proven_and_looked_on() {
+        let standby = peer("b", false);
+        for (step, standby) in [
+            ("changed first", Peer { due: true, ..standby.clone() }),
+            ("being changed", Peer { pods: Pods::Changing, proven: false, ..standby.clone() }),
+            ("do not become ready", Peer { pods: Pods::Stuck, proven: false, ..standby.clone() }),
+            ("changed first", Peer { pods: Pods::Stuck, due: true, ..standby.clone() }),
+            ("not proven", Peer { proven: false, ..standby.clone() }),
+            ("a moment ago", Peer { pods: Pods::Settled(Some(PAUSE / 2)), ..standby }),
+        ] {
+            let why = waits("a", true, &[standby]).unwrap();
+            assert!(why.contains("TelephonyGateway b") && why.contains(step), "{step}: {why}");
+        }
+    }
+
+    #[test]
+    fn the_one_that_okta_does_not_call_waits_only_while_the_others_pods_change() {
+        let active = peer("a", true);
+        let changing = Peer { pods: Pods::Changing, ..active.clone() };
+        assert!(waits("b", false, &[changing]).is_some(), "never both at once");
+        for active in [
+            Peer { due: true, ..active.clone() },
+            Peer { pods: Pods::Stuck, due: true, proven: false, ..active.clone() },
+            Peer { proven: false, ..active.clone() },
+            Peer { pods: Pods::Settled(Some(Duration::ZERO)), ..active },
+        ] {
+            assert_eq!(waits("b", false, std::slice::from_ref(&active)), None, "{active:?}");
+        }
+    }
+
+    /// Whatever state any of three are in, unless one's pods are changing right now one of those that are due may go.
+    #[test]
+    fn there_is_always_one_that_waits_for_nobody_or_for_one_that_cannot_serve() {
+        let states = [Pods::Settled(None), Pods::Settled(Some(Duration::ZERO)), Pods::Stuck];
+        let mut all = Vec::new();
+        for bits in 0..4_096_u32 {
+            let of = |at: u32| {
+                let own = (bits >> (4 * at)) & 15;
+                let name = ["a", "b", "c"][at as usize];
+                let pods = states[(own & 3).min(2) as usize];
+                // what the change would mend is due
+                Peer { pods, due: true, used: own & 4 != 0, proven: own & 8 != 0, ..peer(name, false) }
+            };
+            all.push([of(0), of(1), of(2)]);
+        }
+        for gateways in all {
+            let may_go = |at: usize| {
+                let others: Vec<Peer> = gateways
+                    .iter()
+                    .enumerate()
+                    .filter(|(other, _)| *other != at)
+                    .map(|(_, peer)| peer.clone())
+                    .collect();
+                waits(&gateways[at].name, gateways[at].used, &others).is_none()
+            };
+            assert_eq!((0..3).filter(|at| may_go(*at)).count(), 1, "{gateways:?}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_tells_where_the_change_of_its_pods_is() {
+        let now: Timestamp = "2026-11-30T12:00:30Z".parse().unwrap();
+        let with = |change: fn(&mut Value)| {
+            let condition = json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable",
+                "lastUpdateTime": "2026-11-30T12:00:00Z", "lastTransitionTime": "2026-11-30T11:00:00Z"});
+            let mut deployment = json!({"metadata": {"generation": 3}, "spec": {"replicas": 2, "selector": {}, "template": {}},
+                "status": {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "conditions": [condition]}});
+            change(&mut deployment);
+            pods(&serde_json::from_value(deployment).unwrap(), now)
+        };
+        assert_eq!(with(|_| {}), Pods::Settled(Some(Duration::from_secs(30))));
+        assert_eq!(with(|it| it["status"]["conditions"] = Value::Null), Pods::Settled(None));
+        assert_eq!(with(|it| it["metadata"]["generation"] = json!(4)), Pods::Changing);
+        assert_eq!(with(|it| it["status"]["updatedReplicas"] = json!(1)), Pods::Changing);
+        assert_eq!(with(|it| it["status"]["replicas"] = json!(3)), Pods::Changing, "old ones are still there");
+        assert_eq!(with(|it| it["status"] = Value::Null), Pods::Changing);
+        let progressing = |it: &mut Value| {
+            it["status"]["readyReplicas"] = json!(1);
+            it["status"]["conditions"][0]["reason"] = json!("ReplicaSetUpdated");
+        };
+        assert_eq!(with(progressing), Pods::Changing);
+        let drained = with(|it| it["status"]["readyReplicas"] = json!(1));
+        assert_eq!(drained, Pods::Settled(Some(Duration::from_secs(30))), "a drained node is no rollout");
+        assert_eq!(with(|it| it["status"]["conditions"][0]["reason"] = json!("ProgressDeadlineExceeded")), Pods::Stuck);
+        let ahead = with(|it| it["status"]["conditions"][0]["lastUpdateTime"] = json!("2026-11-30T13:00:00Z"));
+        assert_eq!(ahead, Pods::Settled(None), "another machine's clock decides nothing");
+    }
+}
