@@ -64,7 +64,9 @@ fn beside_slow_orgs(namespaces: &[&str], each: usize) -> (World, Org) {
     }
     let mut world = World::between(server, Org::default(), Arc::new(Hosts(hosts)));
     world.sync();
-    Kind::ALL.into_iter().for_each(|kind| world.ctx.caches.mark_filled(kind));
+    for kind in Kind::ALL {
+        world.ctx.caches.mark_filled(kind);
+    }
     (world, ours)
 }
 
@@ -76,8 +78,8 @@ async fn lists(world: &mut World, ours: &Org, lasts: Duration) -> Vec<u64> {
         if !world.server.writes().is_empty() {
             world.sync();
         }
-        let lists = ours.calls().into_iter().filter(|call| *call == "list").count();
-        listed.extend(std::iter::repeat_n(begun.elapsed().as_secs(), lists));
+        let more = ours.calls().into_iter().filter(|call| *call == "list").count();
+        listed.extend(std::iter::repeat_n(begun.elapsed().as_secs(), more));
     }
     listed
 }
@@ -135,7 +137,9 @@ async fn a_flood_of_wake_ups_delays_no_pass_of_another_tenant() {
         world.server.put(&path, object);
     }
     world.sync();
-    Kind::ALL.into_iter().for_each(|kind| world.ctx.caches.mark_filled(kind));
+    for kind in Kind::ALL {
+        world.ctx.caches.mark_filled(kind);
+    }
     let passes = tokio::spawn(pass::run::<HookSwitch>(Arc::clone(&world.ctx), CancellationToken::new()));
     sleep(MINUTE).await;
     let flood = || names.iter().map(|name| Target::new(Kind::HookSwitch, "flood", name));
