@@ -123,8 +123,8 @@ impl Fair {
 impl Places {
     fn line_up(&mut self, tenant: &str, who: &str, lane: Lane, waiter: oneshot::Sender<Place>) {
         let tenant = self.tenants.entry(tenant.to_owned()).or_default();
-        let line = if lane == Lane::Urgent { &mut tenant.urgent } else { &mut tenant.routine };
-        let waiting = line.waiting.entry(who.to_owned()).or_default();
+        let waits = if lane == Lane::Urgent { &mut tenant.urgent } else { &mut tenant.routine };
+        let waiting = waits.waiting.entry(who.to_owned()).or_default();
         waiting.retain(|waiter| !waiter.is_closed());
         waiting.push_back(waiter);
     }

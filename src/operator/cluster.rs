@@ -331,7 +331,7 @@ mod tests {
         let turn = Arc::clone(&turns).try_acquire_owned().unwrap();
         let silent = stream::pending::<Result<Frame<Bytes>, Infallible>>();
         let parts = stream::iter(0..3).then(|_| async {
-            sleep(SILENCE - Duration::from_secs(1)).await;
+            sleep(SILENCE.mul_f64(0.9)).await;
             Ok(Frame::data(Bytes::from_static(b"{}")))
         });
         let mut body = Held::new(StreamBody::new(Box::pin(parts.chain(silent))), turn);

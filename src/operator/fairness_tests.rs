@@ -76,8 +76,8 @@ async fn lists(world: &mut World, ours: &Org, lasts: Duration) -> Vec<u64> {
         if !world.server.writes().is_empty() {
             world.sync();
         }
-        let lists = ours.calls().into_iter().filter(|call| *call == "list").count();
-        listed.extend(std::iter::repeat_n(begun.elapsed().as_secs(), lists));
+        let more = ours.calls().into_iter().filter(|call| *call == "list").count();
+        listed.extend(std::iter::repeat_n(begun.elapsed().as_secs(), more));
     }
     listed
 }

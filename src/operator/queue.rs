@@ -132,8 +132,8 @@ mod tests {
         queue.take(now).map(|taken| (taken.target.name, taken.urgent))
     }
 
-    fn taken(name: &str, urgent: bool) -> Option<(String, bool)> {
-        Some((name.to_owned(), urgent))
+    fn taken(name: &str, urgent: bool) -> (String, bool) {
+        (name.to_owned(), urgent)
     }
 
     #[test]
@@ -143,11 +143,11 @@ mod tests {
         queue.wake(target("a"), false, || false, now);
         queue.spread(vec![target("a"), target("x"), target("b"), target("c")], SECOND, now);
         let at_once = [take(&mut queue, now), take(&mut queue, now), take(&mut queue, now)];
-        assert_eq!(at_once, [taken("a", false), taken("x", false), None]);
+        assert_eq!(at_once, [Some(taken("a", false)), Some(taken("x", false)), None]);
         queue.wake(target("c"), true, || false, now);
-        assert_eq!((take(&mut queue, now), take(&mut queue, now)), (taken("c", true), None));
+        assert_eq!((take(&mut queue, now), take(&mut queue, now)), (Some(taken("c", true)), None));
         assert_eq!(queue.next_due(), Some(now + SECOND));
-        assert_eq!(take(&mut queue, now + SECOND), taken("b", false));
+        assert_eq!(take(&mut queue, now + SECOND), Some(taken("b", false)));
     }
 
     #[test]
@@ -155,15 +155,15 @@ mod tests {
         let now = Instant::now();
         let mut queue = Queue::default();
         queue.wake(target("a"), false, || false, now);
-        assert_eq!(take(&mut queue, now), taken("a", false));
+        assert_eq!(take(&mut queue, now), Some(taken("a", false)));
         for urgent in [false, true, false] {
             queue.wake(target("a"), false, || urgent, now);
         }
         assert_eq!(take(&mut queue, now), None);
         queue.ended(&target("a"), Some(SECOND), now);
-        assert_eq!(take(&mut queue, now), taken("a", true));
+        assert_eq!(take(&mut queue, now), Some(taken("a", true)));
         queue.ended(&target("a"), Some(SECOND), now);
-        assert_eq!((take(&mut queue, now), take(&mut queue, now + SECOND)), (None, taken("a", false)));
+        assert_eq!((take(&mut queue, now), take(&mut queue, now + SECOND)), (None, Some(taken("a", false))));
         queue.ended(&target("a"), None, now);
         assert!(queue.next_due().is_none() && queue.stages.is_empty(), "one that is gone is forgotten");
     }

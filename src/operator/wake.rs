@@ -108,13 +108,11 @@ struct Waiting {
 
 impl Waiting {
     fn add(&mut self, target: &Target, urgent: bool) {
-        let known = self.urgent.get_mut(target);
-        match known {
-            Some(known) => *known |= urgent,
-            None => {
-                self.urgent.insert(target.clone(), urgent);
-                self.order.push_back(target.clone());
-            }
+        if let Some(known) = self.urgent.get_mut(target) {
+            *known |= urgent;
+        } else {
+            self.urgent.insert(target.clone(), urgent);
+            self.order.push_back(target.clone());
         }
     }
 
@@ -128,17 +126,17 @@ impl Waiting {
 impl Wake {
     /// Asks for a pass over an object. Without a listener nothing happens: a controller that starts looks at everything.
     pub fn wake(&self, target: Target) {
-        self.tell(&target, false);
+        self.tell([target], false);
     }
 
     /// Asks for a pass that a failover waits for.
     pub fn hurry(&self, target: Target) {
-        self.tell(&target, true);
+        self.tell([target], true);
     }
 
     /// Asks for passes over several objects.
     pub fn wake_all(&self, targets: impl IntoIterator<Item = Target>) {
-        targets.into_iter().for_each(|target| self.wake(target));
+        self.tell(targets, false);
     }
 
     /// Asks for passes over objects when what is given back goes: at the end of the work that those passes are to see, however
@@ -148,10 +146,11 @@ impl Wake {
         AtTheEnd { wake: self, targets: targets.into_iter().collect() }
     }
 
-    fn tell(&self, target: &Target, urgent: bool) {
-        for listener in lock(&self.listeners).iter().filter_map(Weak::upgrade) {
-            if listener.kind == target.kind {
-                lock(&listener.waiting).add(target, urgent);
+    fn tell(&self, targets: impl IntoIterator<Item = Target>, urgent: bool) {
+        for target in targets {
+            let listeners = lock(&self.listeners);
+            for listener in listeners.iter().filter_map(Weak::upgrade).filter(|listener| listener.kind == target.kind) {
+                lock(&listener.waiting).add(&target, urgent);
                 listener.told.notify_one();
             }
         }

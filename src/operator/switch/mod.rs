@@ -159,8 +159,9 @@ impl Reconcile for HookSwitch {
         doubt(&ctx, &object, &machine, &seen, &settings);
         ctx.switches.keep(key.clone(), Some(machine));
         // the org goes to work before anybody is told: an outage waits for it
-        if decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. })) {
-            org(&object, &ctx).into_iter().for_each(|org| ctx.wake.hurry(Target::new(Kind::OktaOrg, &key.0, org)));
+        let begins = decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. }));
+        if begins && let Some(org) = org(&object, &ctx) {
+            ctx.wake.hurry(Target::new(Kind::OktaOrg, &key.0, org));
         }
         tell(&ctx, &object, &told, seen.carried.as_ref());
         if let Some(first_call) = first_call {
