@@ -349,7 +349,8 @@ async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result
     }
     let lacking = ctx.caches.listing.lacking(&object.namespace().unwrap_or_default(), K::READS);
     if !lacking.is_empty() {
-        return held_back::tell(&*object, &ctx, &lacking).await;
+        let told = held_back::tell(&*object, &ctx, &lacking);
+        return tokio::time::timeout(DEADLINE, told).await.unwrap_or(Err(PassError::Deadline));
     }
     // a task of its own: a panic ends one pass, not the operator
     let pass = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });

@@ -92,10 +92,10 @@ fn leader_dies(stage: &Stage) {
     });
 }
 
-/// Whether the leader says this of its readiness.
-fn says(stage: &Stage, what: &str) -> bool {
-    let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{}:9090/proxy/readyz", hooks::leader(stage));
-    stage.try_kubectl(&["get", "--raw", &path], None).is_ok_and(|said| said.contains(what))
+/// What the leader answers at a path of its port for figures; nothing while it does not.
+fn leader_says(stage: &Stage, path: &str) -> String {
+    let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{}:9090/proxy/{path}", hooks::leader(stage));
+    stage.try_kubectl(&["get", "--raw", &path], None).unwrap_or_default()
 }
 
 fn sends_header(stage: &Stage, value: &str) -> bool {
@@ -119,10 +119,13 @@ pub fn not_listed(stage: &Stage) {
     let unlisted = format!("hookswitch_unlisted{{watched=\"{TENANT}\",kind=\"RoutingPolicy\"}}");
     let figure = |value: &str| {
         let line = format!("{unlisted} {value}");
-        hooks::metrics(stage).lines().any(|known| known == line)
+        leader_says(stage, "metrics").lines().any(|known| known == line)
     };
     stage.until("the figure tells which namespace it is", PATIENCE, || figure("1"));
-    stage.until("the pod is ready and names it", PATIENCE * 2, || says(stage, TENANT));
+    stage.until("the pod is ready and names it", PATIENCE * 2, || {
+        let said = leader_says(stage, "readyz");
+        said.starts_with("ok, but for ") && said.contains(TENANT)
+    });
 
     let other = r#"{"spec": {"rules": [{"name": "nobody-else", "deny": {}}]}}"#;
     stage.kubectl(&["patch", "routingpolicy", "nobody", "-n", TENANT, "--type=merge", "-p", other]);
