@@ -23,13 +23,14 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{figures::Figures, runtime::Runtime, service::Service};
+use super::{figures::Figures, probes::Subject as _, runtime::Runtime, service::Service};
 use crate::{
     config::{
         document::{Action, GatewayConfig, Rule},
         probe,
     },
     net,
+    providers::Probed,
     telemetry::{logs, metrics::Metrics},
 };
 
@@ -112,8 +113,8 @@ fn whole(request: &[u8]) -> Option<Value> {
     let text = std::str::from_utf8(request).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-    let length = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1;
-    (body.len() == length.parse::<usize>().ok()?).then(|| serde_json::from_str(body).unwrap())
+    let length = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length")).map_or("0", |(_, length)| length);
+    (body.len() == length.parse::<usize>().ok()?).then(|| serde_json::from_str(body).unwrap_or_default())
 }
 
 /// One that has no sender for anybody, and so is never called.
@@ -344,6 +345,59 @@ async fn a_carrier_that_is_passed_over_is_counted_by_the_door_that_was_shut() {
     for (provider, reason) in [("full", "busy"), ("unfit", "unfit")] {
         assert_eq!(desk.count(&format!("passed_over_total{{provider=\"{provider}\",reason=\"{reason}\"}}")), 1);
     }
+}
+
+#[tokio::test]
+async fn what_a_rule_was_used_for_counts_as_refused_while_none_of_its_carriers_takes_it() {
+    let country = Says::That(400, r#"{"status":"refused","class":"permanent-config","scope":"country","code":"c"}"#);
+    let other = Carrier::that(ACCEPTS).await;
+    for (one, beside, countries, prefixes, refused) in [
+        (Some(country), false, &[][..], &["+46"][..], 6),
+        (Some(country), false, &["SE"], &[], 6),
+        (Some(country), false, &[], &[], 0),
+        (Some(country), true, &[], &["+46"], 0),
+        (None, false, &[], &["+46"], 0),
+    ] {
+        let carrier = Carrier::that(one.unwrap_or(Says::Hangs)).await;
+        let mut carriers = vec![("one", if one.is_some() { carrier.settings() } else { unreachable() })];
+        carriers.extend(beside.then(|| ("two", other.settings())));
+        let mut config = by(&carriers);
+        config.rules[0].matches.countries = countries.iter().map(|code| code.parse().unwrap()).collect();
+        config.rules[0].matches.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+        let desk = Desk::new(&config);
+        for turn in 0..6 {
+            let mut body = with(&format!("e-{turn}"), "phoneNumber", json!(format!("+4670174060{turn}")));
+            body["data"]["userProfile"]["login"] = json!(format!("{turn}@example.com"));
+            desk.answer(&body).await;
+        }
+        let report = desk.service.runtime().unwrap().rule_reports(&desk.figures)["p/all"];
+        assert_eq!((report.recent, report.refused), (6, refused), "{one:?} {beside} {countries:?} {prefixes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_probe_asks_the_carrier_and_believes_what_it_answers() {
+    let one = Carrier::that(Says::That(200, "")).await;
+    let desk = Desk::new(&by(&[("one", one.settings()), ("two", unreachable())]));
+    let runtime = desk.service.runtime().unwrap();
+    assert_eq!(runtime.carrier("one").unwrap().ask().await, Probed::Up);
+    one.says.send_replace(Says::That(503, ""));
+    for (name, code) in [("one", "http-503"), ("two", "connect")] {
+        let Probed::Down(refusal) = runtime.carrier(name).unwrap().ask().await else { panic!("{name}") };
+        assert_eq!(refusal.code, code);
+    }
+    assert!(runtime.carrier("three").is_none());
+}
+
+#[tokio::test]
+async fn a_carrier_is_called_by_the_proxy_unless_it_is_an_exception() {
+    let one = Carrier::that(ACCEPTS).await;
+    let mut config = by(&[("one", one.settings())]);
+    config.proxy = Some("http://127.0.0.1:9/".into());
+    assert_eq!(Desk::new(&config).answer(&sms("e-1")).await["status"], "FAILED", "nobody listens there");
+    config.proxy_exceptions = vec!["127.0.0.1".to_owned()];
+    assert_eq!(Desk::new(&config).answer(&sms("e-1")).await["status"], "SUCCESSFUL");
+    assert_eq!(one.asked(), 1);
 }
 
 #[tokio::test]

@@ -425,13 +425,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::gateway::breaker::CONSECUTIVE;
+    use crate::gateway::{breaker::CONSECUTIVE, candidate::Candidate};
 
     fn carrier() -> Carrier {
         with(|_| {})
     }
 
     fn with(change: impl FnOnce(&mut document::Provider)) -> Carrier {
+        made(|config| change(config.providers.get_mut("one").unwrap()))
+    }
+
+    fn made(change: impl FnOnce(&mut GatewayConfig)) -> Carrier {
         let mut config: GatewayConfig = serde_json::from_value(json!({
             "gateway": "ns/gw", "generation": 1, "replicas": 1,
             "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
@@ -445,8 +449,66 @@ mod tests {
             }},
         }))
         .unwrap();
-        change(config.providers.get_mut("one").unwrap());
+        change(&mut config);
         Carrier::new("one", &config, &config.providers["one"], None).unwrap()
+    }
+
+    /// What a carrier knows after as many messages as open a breaker became that.
+    fn after(carrier: Carrier, sent: impl Fn() -> Result<net::Answer, SendError>) -> Carrier {
+        for person in 0..CONSECUTIVE {
+            let message = Message { to: format!("+4670174060{person}").parse().unwrap(), ..message() };
+            let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
+            carrier.learn(entry, sent(), &Private::new("1234", &message)).unwrap();
+        }
+        carrier
+    }
+
+    fn says(status: u16, body: &str) -> net::Answer {
+        net::Answer { status, headers: http::HeaderMap::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_message_is_let_in_while_there_is_room_and_no_door_is_shut_and_else_nothing_is_kept_for_it() {
+        let can_be_asked = |carrier: Carrier| {
+            let (carrier, message) = (Arc::new(carrier), message());
+            let candidate = Candidate::new(&carrier, &message, None);
+            let told = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.can_be_asked(urgency));
+            let entered = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.enter(urgency).is_ok());
+            assert_eq!(told, entered, "it is told what would be");
+            (told, candidate.is_usable())
+        };
+        assert_eq!(can_be_asked(carrier()), ([true, true], true));
+        assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 0)), ([false, false], true), "full");
+        assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 1)), ([true, true], true));
+        let unfit = with(|settings| settings.carrier = document::Provider::absent().carrier);
+        assert_eq!(can_be_asked(unfit), ([false, false], false), "no sender");
+        let dead = || after(carrier(), || Err(SendError::Unclear { cause: "timeout" }));
+        assert_eq!(can_be_asked(dead()), ([false, true], false), "the last one may knock");
+        let tried = dead();
+        let _trial = tried.enter(&tried.route(&message(), None), Urgency::Last).unwrap();
+        assert_eq!(can_be_asked(tried), ([false, false], false), "another one is the trial");
+        let resting = carrier();
+        let entry = resting.enter(&resting.route(&message(), None), Urgency::Ordinary).unwrap();
+        let headers = [(http::header::RETRY_AFTER, http::HeaderValue::from_static("3600"))].into_iter().collect();
+        let answer = net::Answer { status: 429, headers, body: Vec::new() };
+        let message = message();
+        resting.learn(entry, Ok(answer), &Private::new("1234", &message)).unwrap();
+        assert_eq!(can_be_asked(resting), ([false, false], false), "it asked to be left alone");
+        let refused = r#"{"status":"refused","class":"permanent-config","scope":"account","code":"c"}"#;
+        let down = carrier();
+        let entry = down.enter(&down.route(&message, None), Urgency::Ordinary).unwrap();
+        down.learn(entry, Ok(says(400, refused)), &Private::new("1234", &message)).unwrap();
+        assert_eq!(can_be_asked(down), ([true, true], false), "its account is refused: it comes after others");
+    }
+
+    #[test]
+    fn probing_goes_on_as_before_while_nothing_changes_that_a_probe_depends_on() {
+        let before = carrier();
+        assert!(before.probes_like(&carrier()));
+        assert!(before.probes_like(&with(|settings| settings.max_in_flight = 7)));
+        assert!(!before.probes_like(&with(|settings| settings.probe.fall = 7)));
+        assert!(!before.probes_like(&with(|settings| settings.carrier = document::Provider::absent().carrier)));
+        assert!(!before.probes_like(&made(|config| config.allowed_cidrs = vec!["10.0.0.0/8".parse().unwrap()])));
     }
 
     fn message() -> Message {
@@ -457,15 +519,11 @@ mod tests {
     #[test]
     fn a_carrier_is_of_use_while_it_works_and_has_a_sender_where_it_needs_one() {
         let stance = |carrier: &Carrier| carrier.stance(Channel::Sms, None, true);
-        let carrier = carrier();
-        assert_eq!(stance(&carrier), Stance::Usable, "whoever is behind the contract chooses the sender");
-        for _ in 0..CONSECUTIVE {
-            let entry = carrier.enter(&carrier.route(&message(), None), Urgency::Ordinary).unwrap();
-            let message = message();
-            let sent = Err(SendError::Unclear { cause: "timeout" });
-            carrier.learn(entry, sent, &Private::new("1234", &message)).unwrap();
-        }
-        assert_eq!(stance(&carrier), Stance::Unusable, "its breaker is open");
+        assert_eq!(stance(&carrier()), Stance::Usable, "whoever is behind the contract chooses the sender");
+        let dead = after(carrier(), || Err(SendError::Unclear { cause: "timeout" }));
+        assert_eq!(stance(&dead), Stance::Unusable, "its breaker is open");
+        let report = dead.report();
+        assert_eq!((report.probe, report.because.as_str()), (ProbeState::Unknown, "timeout"), "it is told why");
         let twilio = |countries: &[&str]| {
             with(|settings| {
                 settings.carrier = document::Provider::absent().carrier;
@@ -481,14 +539,17 @@ mod tests {
 
     #[test]
     fn a_country_that_refuses_many_people_counts_only_where_it_matters() {
-        let carrier = carrier();
-        for person in 0..CONSECUTIVE {
-            let message = Message { to: format!("+4670174060{person}").parse().unwrap(), ..message() };
-            let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
-            let body = br#"{"status":"refused","class":"permanent-config","scope":"country"}"#.to_vec();
-            let answer = net::Answer { status: 400, headers: http::HeaderMap::new(), body };
-            carrier.learn(entry, Ok(answer), &Private::new("1234", &message)).unwrap();
-        }
+        let refused = r#"{"status":"refused","class":"permanent-config","scope":"country","code":"c"}"#;
+        let carrier = after(carrier(), || Ok(says(400, refused)));
+        let told = RefusedPart {
+            scope: RefusedScope::Country,
+            channel: "sms".to_owned(),
+            country: String::new(),
+            code: "c".to_owned(),
+            in_a_row: CONSECUTIVE,
+            for_s: 0,
+        };
+        assert_eq!(carrier.report().refused, [told]);
         assert_eq!(carrier.stance(Channel::Sms, None, true), Stance::Refuses);
         assert_eq!(carrier.stance(Channel::Sms, None, false), Stance::Usable);
         assert_eq!(carrier.stance(Channel::Voice, None, true), Stance::Usable);

@@ -94,6 +94,10 @@ mod tests {
         assert!(!told.iter().any(|code| code.code == "timeout"), "the oldest made room");
         let repeated = told.iter().find(|code| code.code == "30001").unwrap();
         assert_eq!((repeated.count, repeated.age_s, repeated.outcome.as_str()), (9, 92, "transient"));
-        assert_eq!(codes.report(began + 2 * MEMORY), []);
+        let last = began + Duration::from_secs(u64::try_from(MAX_CODES).unwrap());
+        let (almost, over) = (last + MEMORY.saturating_sub(Duration::from_secs(1)), last + MEMORY);
+        assert_eq!((codes.report(almost).len(), codes.report(over)), (2, vec![]), "an hour after it came last");
+        codes.record(&refused("new"), over);
+        assert_eq!(codes.seen.len(), 1);
     }
 }

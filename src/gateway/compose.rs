@@ -120,6 +120,17 @@ mod tests {
     }
 
     #[test]
+    fn a_message_bears_oktas_id_and_one_of_its_own_where_that_is_no_key() {
+        let now = "2026-11-30T11:58:00Z";
+        let named = Call { event_id: "e-1".parse().ok(), ..call("SMS", "493817") };
+        assert_eq!(at(now, &named).unwrap().id, "e-1");
+        for one in [Call { is_preview: true, ..named }, call("SMS", "493817")] {
+            let (first, second) = (at(now, &one).unwrap().id, at(now, &one).unwrap().id);
+            assert!(first.starts_with("hs-") && second.starts_with("hs-") && first != second, "{first} {second}");
+        }
+    }
+
+    #[test]
     fn a_call_that_could_not_say_the_passcode_is_not_made() {
         let now = "2026-11-30T11:58:00Z";
         for code in ["****", "--", "12#4"] {

@@ -227,6 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_over_when_its_time_is_and_one_asked_for_at_once_goes_on_from_it() {
+        let (began, sms, asked) = (Instant::now(), route(Channel::Sms, "A"), 20);
+        let end = began + SECOND * asked;
+        for (after, goes_on) in [(Duration::ZERO, true), (TRIAL.saturating_sub(SECOND), true), (TRIAL, false)] {
+            let mut pauses = Pauses::default();
+            pauses.record(&sms, &refused(Class::Throttled, asked.into()), began, began);
+            assert!(!pauses.lasts(&sms, end) && pauses.wait(&sms, end).is_none(), "it is over");
+            pauses.record(&sms, &refused(Class::Throttled, asked.into()), end + after, end + after);
+            assert_eq!(pauses.lasts(&sms, end + after), goes_on, "{after:?} later");
+        }
+        let mut pauses = Pauses::default();
+        pauses.record(&sms, &refused(Class::Throttled, 30), began, began);
+        assert!(!pauses.lasts(&sms, began + LASTING), "a long one is over when its time is, too");
+    }
+
+    #[test]
     fn pauses_are_bounded() {
         let now = Instant::now();
         let mut pauses = Pauses::default();

@@ -160,6 +160,8 @@ mod tests {
         }
         assert_eq!(traffic.routes.len(), MAX_ROUTES);
         assert_eq!(traffic.looked, Some(0));
+        traffic.count("p/7", (Channel::Sms, None), now);
+        assert_eq!(traffic.of("p/7", now), [((Channel::Sms, None), 2)], "what has its place needs no room");
         let later = now + RECENT;
         traffic.count("p/new", (Channel::Sms, None), later);
         assert_eq!((traffic.routes.len(), traffic.of("p/new", later)), (1, vec![((Channel::Sms, None), 1)]));

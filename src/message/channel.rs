@@ -58,6 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_channel_is_told_in_metrics_and_to_carriers_by_the_word_of_the_docs() {
+        assert_eq!([Channel::Sms, Channel::Voice].map(Channel::label), ["sms", "voice"]);
+    }
+
+    #[test]
     fn every_flow_that_okta_has_documented_is_known_and_no_other() {
         for (value, flow) in [
             ("com.okta.user.telephony.pre-enrollment", Some(RequestType::PreEnrollment)),

@@ -33,3 +33,19 @@ impl fmt::Display for EventId {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_id_is_short_and_printable_and_kept_as_okta_wrote_it() {
+        let longest = "e".repeat(128);
+        for id in ["uS5871kJThSsU8qlA1LTcg", "a-b_c.1", &longest] {
+            assert_eq!(id.parse::<EventId>().unwrap().as_str(), id);
+        }
+        for text in ["", "with space", "line\nfeed", "\u{e5}", &format!("{longest}e")] {
+            assert_eq!(text.parse::<EventId>(), Err(InvalidEventId), "{text:?}");
+        }
+    }
+}

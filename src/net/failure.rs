@@ -63,3 +63,67 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
     .take(16)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use http_body_util::Empty;
+    use hyper::{
+        client::conn::http1,
+        rt::{Read, ReadBufCursor, Write},
+    };
+
+    use super::*;
+
+    /// A connection that takes a request, and then reads nothing but an error.
+    struct Failing {
+        kind: io::ErrorKind,
+        taken: bool,
+        reader: Option<Waker>,
+    }
+
+    impl Read for Failing {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, _: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+            if self.taken {
+                return Poll::Ready(Err(self.kind.into()));
+            }
+            self.reader = Some(cx.waker().clone());
+            Poll::Pending
+        }
+    }
+
+    impl Write for Failing {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.taken = true;
+            self.reader.take().into_iter().for_each(Waker::wake);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_system_gave_up_waiting_for_is_told_from_one_that_was_reset() {
+        for (kind, cause) in [
+            (io::ErrorKind::TimedOut, "timeout"),
+            (io::ErrorKind::ConnectionReset, "reset"),
+            (io::ErrorKind::UnexpectedEof, "reset"),
+        ] {
+            let stream = Failing { kind, taken: false, reader: None };
+            let (mut sender, connection) = http1::handshake(stream).await.unwrap();
+            let request = http::Request::new(Empty::<bytes::Bytes>::new());
+            let (answer, _) = tokio::join!(sender.send_request(request), connection);
+            assert_eq!(after_sending(&answer.unwrap_err()), SendError::Unclear { cause }, "{kind}");
+        }
+    }
+}
