@@ -163,8 +163,8 @@ fn what_is_restored_is_as_old_as_it_was() {
     };
     let machine = Machine::restore(restored(Some(Duration::from_secs(7))), Moment::at(60_000));
     assert_eq!(machine.since().age(Moment::at(60_000)), Duration::from_secs(7));
-    let aged: Vec<Duration> = ages.iter().map(|age| *age + Duration::from_secs(1)).collect();
-    assert_eq!(machine.switches(Moment::at(61_000)), aged);
+    let second_later: Vec<Duration> = ages.iter().map(|age| *age + Duration::from_secs(1)).collect();
+    assert_eq!(machine.switches(Moment::at(61_000)), second_later);
 }
 
 #[test]

@@ -286,7 +286,7 @@ mod tests {
         state.answered(edge, Some(rate(100, 90)), 1);
         assert_eq!(state.may_call(edge, 9, Routine), MayCall::Now, "one of ten is spent");
         assert_eq!(state.may_call(edge, 10, Routine), MayCall::WaitUntil(edge + MINUTE));
-        let before = edge + MINUTE - Duration::from_millis(1);
+        let before = edge + Duration::from_millis(59_999);
         state.answered(before, Some(rate(100, 90)), 9);
         assert_eq!(state.may_call(before, 1, Routine), MayCall::WaitUntil(before + MINUTE), "ten are");
     }

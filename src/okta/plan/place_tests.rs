@@ -9,6 +9,8 @@ use super::*;
 use crate::okta::intent::PlanIntent;
 use crate::okta::keyed::ChangeMark;
 
+type Change = fn(&mut DesiredHook);
+
 /// The record of what is planned for `desired` with `there` in Okta.
 fn record(there: &[ObservedHook], desired: &DesiredOrg) -> PlanIntent {
     PlanIntent::of(&plan(there, desired), "2026-01-01T00:00:00Z".into())
@@ -35,7 +37,7 @@ fn who_was_active_comes_back_after_a_plan_that_died_where_nothing_declared_says_
     assert_eq!(of_place(&restoring), ["Deactivate b", "Activate a"]);
     assert_eq!((restoring.standing.as_ref(), restoring.keep_standing), (Some(&object("a")), true));
     // as soon as its declaration says something of it, that counts
-    let rows: [(&str, fn(&mut DesiredHook)); 3] = [
+    let rows: [(&str, Change); 3] = [
         ("declared Inactive", |a| a.state = Some(DesiredState::Inactive)),
         ("being deleted", |a| a.deleting = Some(Deletion::Retain)),
         ("being deleted in Okta", |a| a.deleting = Some(Deletion::Delete)),
@@ -70,9 +72,9 @@ fn whoever_has_the_place_by_somebodys_wish_keeps_it_after_a_plan_that_died() {
     let desired = DesiredOrg { unfinished: Some(unfinished.clone()), ..org([a.clone(), b.clone(), c.clone()]) };
     assert_eq!(of_place(&plan(&there, &desired)), Vec::<String>::new());
     // of one that leaves nobody says so
-    for change in [(|b: &mut DesiredHook| b.state = Some(DesiredState::Inactive)) as fn(&mut DesiredHook), |b| {
-        b.deleting = Some(Deletion::Retain)
-    }] {
+    let inactive: Change = |b| b.state = Some(DesiredState::Inactive);
+    let leaving: Change = |b| b.deleting = Some(Deletion::Retain);
+    for change in [inactive, leaving] {
         let mut b = b.clone();
         change(&mut b);
         let desired = DesiredOrg { unfinished: Some(unfinished.clone()), ..org([a.clone(), b, c.clone()]) };
