@@ -583,8 +583,7 @@ impl Machine {
         // one that was made way for in vain is not tried at once again
         let soon = self.made_way.is_some_and(|at| at.age(now) < settings.cooldown);
         let fit = |hook: &&HookSeen| {
-            let other = hook.name != leaving.name && !hook.leaving;
-            other && !hook.refused && self.is_proven(hook, settings)
+            hook.name != leaving.name && !hook.refused && self.is_proven(hook, settings)
         };
         if let Some(to) = seen.hooks.iter().find(fit).filter(|_| known && !soon) {
             self.made_way = Some(now);

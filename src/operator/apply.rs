@@ -352,6 +352,10 @@ mod tests {
             assert!(!has_leftovers(&live, &wanted(&["b", "a"])), "nothing is");
             has_leftovers(&live, &wanted(&["a"]))
         };
+        let one = json!([{"manager": "hookswitch", "operation": "Apply", "fieldsV1": {"f:metadata":
+            {"f:finalizers": {"v:\"a\"": {}}}}}]);
+        let alone = json!({"metadata": {"finalizers": ["a"], "managedFields": one}});
+        assert!(!has_leftovers(&alone, &json!({"metadata": {"finalizers": ["a"]}})));
         assert!(leftover(json!({"manager": "hookswitch", "operation": "Apply"})));
         assert!(!leftover(json!({"manager": "kubectl", "operation": "Apply"})));
         assert!(!leftover(json!({"manager": "hookswitch", "operation": "Update"})));

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
 use super::{
-    apply::{Applied, apply, prune},
+    apply::{Applied, apply, controls, prune},
     double::{GATEWAYS, World},
     pass::PassError,
 };
@@ -107,4 +107,30 @@ async fn a_deletion_that_another_was_quicker_with_is_none_and_one_that_is_refuse
         let pruned = prune::<_, ConfigMap>(&world.ctx, &owner, "main").await;
         assert_eq!(pruned.as_ref().ok().copied(), expected, "{status}: {pruned:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_so_already_is_not_written_by_a_process_that_never_wrote_it() {
+    let world = World::new();
+    let owner = owner(&world);
+    let mut object = ours();
+    object["data"]["key"] = json!("1");
+    object["metadata"]["uid"] = json!("of-another-process");
+    object["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(true);
+    world.server.put(CONFIG, object);
+    world.server.sent_whole();
+    assert!(matches!(apply(&world.ctx, &owner, config("1")).await, Ok(Applied::Unchanged(_))));
+    assert_eq!(world.server.sent_whole(), []);
+}
+
+#[tokio::test]
+async fn an_owner_controls_what_names_it_as_its_controller_and_nothing_else() {
+    let world = World::new();
+    let owner = owner(&world);
+    let read = |object: Value| -> ConfigMap { serde_json::from_value(object).unwrap() };
+    assert!(controls(&owner, &read(ours())));
+    assert!(!controls(&owner, &read(theirs())));
+    let mut of_another = ours();
+    of_another["metadata"]["ownerReferences"][0]["uid"] = json!("uid-of-another");
+    assert!(!controls(&owner, &read(of_another)));
 }

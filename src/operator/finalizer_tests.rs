@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    double::{HOOKS, World},
+    double::{GATEWAYS, HOOKS, World},
     finalizer::{self, IN_USE, OKTA},
 };
 use crate::api::TelephonyHook;
@@ -88,8 +88,11 @@ async fn a_release_that_goes_lets_every_object_go_and_counts_them_whoever_writes
     let client = world.server.client();
     let (a, b) = (put(&world, "a", &["theirs.example/x", OKTA]), put(&world, "b", &[IN_USE]));
     put(&world, "free", &["theirs.example/x"]);
+    let gateway = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway",
+        "metadata": {"name": "main", "namespace": "otp", "finalizers": [IN_USE]}, "spec": {}});
+    world.server.put(&format!("{GATEWAYS}/main"), gateway);
     world.server.fail_next_write(StatusCode::CONFLICT);
-    assert_eq!(finalizer::let_go(&client, Some("otp")).await.unwrap().count, 2);
+    assert_eq!(finalizer::let_go(&client, Some("otp")).await.unwrap().count, 3);
     assert_eq!((on(&world, &a), on(&world, &b)), (json!(["theirs.example/x"]), json!([])));
     assert!(world.server.sent_whole().iter().all(|(what, _)| !what.contains("free")));
     // one that is gone meanwhile is let go

@@ -49,6 +49,8 @@ pub mod provider;
 pub mod queue;
 pub mod references;
 #[cfg(test)]
+mod references_tests;
+#[cfg(test)]
 mod refusal_tests;
 pub mod release;
 pub mod reports;

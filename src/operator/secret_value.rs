@@ -211,6 +211,11 @@ mod tests {
         let at = |text: &str| pem("ConfigMap otp/ca", &key(), Some(text.as_bytes().to_vec()));
         assert!(at(&certificate).is_ok());
         assert!(at(&format!("{certificate}{certificate}")).is_ok());
+        let renamed = certificate.replace("CERTIFICATE", "X509 CRL");
+        let no_certificate = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        for wrong in [&renamed, no_certificate, &format!("{certificate}{renamed}")] {
+            assert!(at(wrong).unwrap_err().message.contains("no certificate"), "{wrong}");
+        }
         for wrong in ["", "no PEM", &made.signing_key.serialize_pem(), &"x".repeat(LARGEST_BUNDLE + 1)] {
             assert_eq!(at(wrong).unwrap_err().reason, Ready::CaBundleInvalid);
         }

@@ -258,7 +258,15 @@ fn what_is_about_to_be_active_has_its_content_first_and_the_rest_after_it() {
         hook
     };
     let there = [okta(&a, INACTIVE), drifted(&b), drifted(&c)];
-    assert_eq!(calls(&plan(&there, &org([a, b, c]))), ["Replace b", "Activate b", "Replace c"]);
+    assert_eq!(calls(&plan(&there, &org([a.clone(), b.clone(), c.clone()]))), ["Replace b", "Activate b", "Replace c"]);
+    // of those that nothing waits for: what may have another secret, then the active one
+    let all = [a.clone(), b.clone(), c.clone()];
+    let unfinished = record(&[okta(&a, INACTIVE), okta(&b, ACTIVE), drifted(&c)], &org(all.clone()));
+    let there = [drifted(&a), okta(&b, ACTIVE), okta(&c, INACTIVE)];
+    let desired = DesiredOrg { unfinished: Some(unfinished), ..org(all) };
+    assert_eq!(calls(&plan(&there, &desired)), ["Replace c", "Replace a"]);
+    let active_one = ObservedHook { status: ACTIVE, ..drifted(&b) };
+    assert_eq!(calls(&plan(&[drifted(&a), active_one], &org([a, b]))), ["Replace b", "Replace a"]);
 }
 
 #[test]
@@ -289,6 +297,9 @@ fn the_record_of_a_plan_tells_what_it_was_to_do_and_what_is_left_of_it() {
     assert!(unfinished.is_under_way());
     assert_eq!((unfinished.moves(&object("b")), unfinished.moves(&object("a"))), (true, false), "made, and put off");
     assert_eq!((unfinished.writes_content(&object("b")), unfinished.writes_content(&object("a"))), (true, false));
+    let swap = plan(&[okta(&a, ACTIVE), okta(&active("b"), INACTIVE)], &org([inactive("a"), active("b")]));
+    let swap = PlanIntent::of(&swap, "2026-01-01T00:00:00Z".into());
+    assert_eq!((swap.moves(&object("a")), swap.moves(&object("b"))), (true, false), "put off, and put on");
     // a run that did not come to its end leaves it as it is, one that did nothing of it
     assert_eq!(unfinished.after(&plan_of, false), Some(unfinished.clone()));
     assert_eq!(unfinished.after(&plan_of, true), None);
@@ -304,4 +315,30 @@ fn the_record_of_a_plan_tells_what_it_was_to_do_and_what_is_left_of_it() {
     let kept = Plan { keep_standing: true, ..rest };
     let left = unfinished.after(&kept, true).unwrap();
     assert_eq!((left.is_under_way(), left.standing(), left.moves(&object("b"))), (false, Some(object("a")), false));
+}
+
+#[test]
+fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
+    let calls_of = |decision: Decision| {
+        let (mut a, mut b) = (inactive("a"), active("b"));
+        (a.decision, b.decision) = (decision, decision);
+        let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+        let mut desired = org([a, b]);
+        desired.still_for = Duration::ZERO;
+        calls(&plan(&there, &desired))
+    };
+    assert_eq!(calls_of(Decision::Declared), Vec::<String>::new());
+    assert_eq!(calls_of(Decision::Switching), ["Deactivate a", "Activate b"]);
+    let (there, mut desired) = usurped(|_| {});
+    desired.still_for = Duration::ZERO;
+    assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate b", "Activate a"], "who comes back waits for nobody");
+}
+
+#[test]
+fn nothing_is_created_while_a_hook_is_still_to_be_marked() {
+    let (mut a, b) = (active("a"), inactive("b"));
+    a.adoption = Adoption::IfMatches;
+    let marking = plan(&[marked_by(okta(&a, ACTIVE), None)], &org([a, b]));
+    assert_eq!(calls(&marking), ["Replace a"]);
+    assert_eq!(outcome(&marking, "b"), &Outcome::Waiting(Waiting::AfterOthers));
 }

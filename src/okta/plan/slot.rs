@@ -99,8 +99,7 @@ impl<'a> Slot<'a> {
         let before = unfinished.standing()?;
         let index = self.claims.entries.iter().position(|entry| entry.want.object == before)?;
         let entry = self.entry(index);
-        let restorable =
-            entry.hook.is_some() && entry.marked && entry.want.state.is_none() && entry.want.deleting.is_none();
+        let restorable = entry.marked && entry.want.state.is_none() && entry.want.deleting.is_none();
         let usurped = self.ours.iter().all(|(active, _)| {
             let active = self.entry(*active).want;
             let kept = active.state.is_none() && active.deleting.is_none();

@@ -48,6 +48,11 @@ fn scenes() -> Vec<Scene> {
     let kept = Behaviour { deactivating_last_refused: true, ..documented };
     let kept_over = Behaviour { deactivating_last_refused: true, ..over };
     let both = Behaviour { second_activation: SecondActivation::Permitted, ..kept };
+    let late_inactive = Behaviour {
+        second_creation: SecondCreation::Inactive,
+        delay: Duration::from_secs(3),
+        ..documented
+    };
     let late = Behaviour { delay: Duration::from_secs(3), ..documented };
     let (a, b) = (settled("a", Inactive), settled("b", Active));
     let a_there = stored(&a, "cala", on);
@@ -76,6 +81,7 @@ fn scenes() -> Vec<Scene> {
         scene("a swap, the last one is kept until another takes over", &[&a, &b], &[&a_there, &b_there], kept_over),
         scene("a swap, the last one is kept and a second permitted", &[&a, &b], &[&a_there, &b_there], both),
         scene("a swap that creates B", &[&a, &b_new], &[&a_there], documented),
+        scene("a swap that creates B, effects show 3 s late", &[&a, &b_new], &[&a_there], late_inactive),
         scene("B is created beside A", &[&a_on, &b_off], &[&a_there], inactive),
         scene("B is created beside A and takes over", &[&a_on, &b_off], &[&a_there], over),
         scene("B is created", &[&b], &[], documented),
@@ -204,4 +210,58 @@ async fn a_run_tells_the_bucket_and_when_each_call_was_made() {
     assert_eq!(report.rate, Some(rate));
     let at: Vec<u128> = report.audit.iter().map(|entry| entry.at.as_millis()).collect();
     assert_eq!(at, [0, 0, 1_000, 1_000], "a 429 is waited out as long as Okta asks");
+}
+
+/// What is asked of hooks that went after the plan was made.
+async fn ran_on_nothing(title: &str) -> Report {
+    let scene = scenes().into_iter().find(|scene| scene.title == title).unwrap();
+    let model = Model::new(scene.behaviour, installation(), scene.there, BTreeSet::new(), Vec::new());
+    let mut keeper = Keeper::new(org(scene.hooks));
+    let plan = keeper.plan(&model);
+    model.edit(Vec::clear);
+    run(&plan, &keeper.desired, &model, Budget::default(), &|_| true).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_is_gone_is_deleted_and_anything_else_of_it_is_for_the_next_plan() {
+    let mut hooks = vec![settled("a", DesiredState::Inactive)];
+    hooks[0].deleting = Some(Deletion::Delete);
+    let there = vec![stored(&hooks[0], "cala", HookStatus::Inactive)];
+    let model = Model::new(behaviour(), installation(), there, BTreeSet::new(), Vec::new());
+    let mut keeper = Keeper::new(org(hooks));
+    let plan = keeper.plan(&model);
+    model.edit(Vec::clear);
+    let deleted = run(&plan, &keeper.desired, &model, Budget::default(), &|_| true).await;
+    assert_eq!(row(&model, &deleted), "DeleteA=no ReadBack -> ; promised cala Gone");
+    for title in ["B is activated", "B is written", "A is deactivated", "A is deleted"] {
+        let report = ran_on_nothing(title).await;
+        assert!(!report.finished, "{title}");
+        assert_eq!((&report.refused[..], &report.promised[..]), (&[][..], &[][..]), "{title}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waited_for_inside_a_swap_must_fit_into_its_time_with_what_follows() {
+    let calls_within = |title: &'static str, whole: u64, faults: Vec<Fault>| async move {
+        let scene = scenes().into_iter().find(|scene| scene.title == title).unwrap();
+        let model = Model::new(scene.behaviour, installation(), scene.there, BTreeSet::new(), faults);
+        let mut keeper = Keeper::new(org(scene.hooks));
+        let plan = keeper.plan(&model);
+        let budget = Budget { whole: Duration::from_millis(whole), ..Budget::default() };
+        let report = run(&plan, &keeper.desired, &model, budget, &|_| true).await;
+        report.audit.iter().map(call).collect::<Vec<_>>().join(" ")
+    };
+    // a 429 asks for a second, and the call after it may take two
+    let limited = || vec![Fault::None, Fault::RateLimited];
+    assert_eq!(calls_within("a swap", 3_000, limited()).await, "DeactivateA ActivateB=no ActivateB ReadBack");
+    assert_eq!(calls_within("a swap", 2_999, limited()).await, "DeactivateA ActivateB=no ReadBack");
+    // a late effect is waited for five seconds, and two calls follow
+    let late = "a swap, effects show 3 s late";
+    let waits = "DeactivateA ActivateB=no ReadA ActivateB ReadBack";
+    assert_eq!(calls_within(late, 9_000, Vec::new()).await, waits);
+    assert_eq!(calls_within(late, 8_999, Vec::new()).await, "DeactivateA ActivateB=no back:ActivateA ReadBack");
+    let both = "a swap, the last one is kept and a second permitted";
+    let waits = "DeactivateA=no ActivateB ReadA DeactivateA ReadBack";
+    assert_eq!(calls_within(both, 9_000, Vec::new()).await, waits);
+    assert_eq!(calls_within(both, 8_999, Vec::new()).await, "DeactivateA=no ActivateB ReadA ReadBack");
 }

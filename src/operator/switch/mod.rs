@@ -9,6 +9,8 @@ pub mod seen;
 pub mod settings;
 mod shared;
 mod status;
+#[cfg(test)]
+mod tests;
 mod traffic;
 pub mod unrest;
 
