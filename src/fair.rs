@@ -2,7 +2,8 @@
 //!
 //! There are so many places in all, and each tenant has so many of them at most. When one is free, the tenants who wait have it
 //! in turn, and within a tenant those who wait have it in turn, whoever asks most often. What is urgent has room of its own in
-//! each tenant, which nobody else can fill: it waits for none but the same tenant's urgent things.
+//! each tenant, which nobody else can fill: it waits for none but the same tenant's urgent things, until so many are urgent in
+//! all that they, too, are taken in turn.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -31,6 +32,8 @@ pub struct Bounds {
     pub each: usize,
     /// For urgent things of one tenant, besides.
     pub urgent: usize,
+    /// For urgent things of all tenants together.
+    pub all_urgent: usize,
 }
 
 /// Places for all tenants. Clones share them.
@@ -41,9 +44,11 @@ pub struct Fair(Arc<Mutex<Places>>);
 struct Places {
     bounds: Bounds,
     taken: usize,
+    taken_urgently: usize,
     tenants: BTreeMap<String, Tenant>,
     /// Whose turn was last.
     last: String,
+    last_urgent: String,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +85,14 @@ impl Fair {
     /// Nobody is there yet.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Mutex::new(Places { bounds, taken: 0, tenants: BTreeMap::new(), last: String::new() })))
+        Self(Arc::new(Mutex::new(Places {
+            bounds,
+            taken: 0,
+            taken_urgently: 0,
+            tenants: BTreeMap::new(),
+            last: String::new(),
+            last_urgent: String::new(),
+        })))
     }
 
     /// Lines up for a place of `tenant` in the turn of `who`, and waits for it. Whoever stops waiting gives the turn up.
@@ -132,7 +144,10 @@ impl Places {
     fn give_back(&mut self, tenant: &str, of: Lane) {
         let Some(known) = self.tenants.get_mut(tenant) else { return };
         match of {
-            Lane::Urgent => known.taken_urgently -= 1,
+            Lane::Urgent => {
+                known.taken_urgently -= 1;
+                self.taken_urgently -= 1;
+            }
             Lane::Routine => {
                 known.taken -= 1;
                 self.taken -= 1;
@@ -143,13 +158,17 @@ impl Places {
     /// Who has the next free place, and which one that is.
     fn next(&mut self) -> Option<(String, Lane, oneshot::Sender<Place>)> {
         let bounds = self.bounds;
-        for (name, tenant) in &mut self.tenants {
-            if tenant.taken_urgently < bounds.urgent
-                && let Some(waiter) = tenant.urgent.next()
-            {
-                tenant.taken_urgently += 1;
-                return Some((name.clone(), Lane::Urgent, waiter));
-            }
+        let urgent = |tenant: &mut Tenant| {
+            let waiter = if tenant.taken_urgently < bounds.urgent { tenant.urgent.next() } else { None }?;
+            tenant.taken_urgently += 1;
+            Some(waiter)
+        };
+        if self.taken_urgently < bounds.all_urgent
+            && let Some((name, waiter)) = in_turn(&mut self.tenants, &self.last_urgent, urgent)
+        {
+            self.taken_urgently += 1;
+            self.last_urgent.clone_from(&name);
+            return Some((name, Lane::Urgent, waiter));
         }
         if self.taken >= bounds.all {
             return None;
@@ -210,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { all: 4, each: 2, urgent: 1 };
+    const BOUNDS: Bounds = Bounds { all: 4, each: 2, urgent: 1, all_urgent: 8 };
 
     fn now(fair: &Fair, tenant: &str, lane: Lane) -> Option<Place> {
         fair.enter(tenant, "one", lane).now_or_never()
@@ -231,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn tenants_have_what_is_free_in_turn_and_so_have_those_within_a_tenant() {
-        let fair = Fair::new(Bounds { all: 1, each: 1, urgent: 0 });
+        let fair = Fair::new(Bounds { all: 1, each: 1, urgent: 0, all_urgent: 0 });
         let held = now(&fair, "z", Lane::Routine);
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut waiting = Vec::new();
@@ -274,7 +293,7 @@ mod tests {
 
     #[test]
     fn who_stops_waiting_takes_no_place_and_leaves_nothing_behind() {
-        let fair = Fair::new(Bounds { all: 1, each: 1, urgent: 1 });
+        let fair = Fair::new(Bounds { all: 1, each: 1, urgent: 1, all_urgent: 8 });
         let held = now(&fair, "a", Lane::Routine);
         for _ in 0..100 {
             assert!(now(&fair, "a", Lane::Routine).is_none() && now(&fair, "b", Lane::Routine).is_none());
@@ -285,5 +304,19 @@ mod tests {
         drop(held);
         assert!(now(&fair, "a", Lane::Routine).is_some());
         assert!(fair.lock().tenants.is_empty());
+    }
+
+    #[test]
+    fn urgent_things_of_many_tenants_have_so_many_places_and_then_their_turns() {
+        let fair = Fair::new(Bounds { all: 0, each: 0, urgent: 2, all_urgent: 3 });
+        let enter = |tenant: &str| fair.enter(tenant, "x", Lane::Urgent);
+        let mut given: Vec<Place> =
+            ["a", "a", "b"].into_iter().filter_map(|tenant| enter(tenant).now_or_never()).collect();
+        assert_eq!(given.len(), 3);
+        let mut waiting = [enter("a"), enter("b"), enter("c")].map(Box::pin);
+        assert!(waiting.iter_mut().all(|place| place.now_or_never().is_none()), "three are taken");
+        given.remove(2);
+        let next: Vec<bool> = waiting.iter_mut().map(|place| place.now_or_never().is_some()).collect();
+        assert_eq!(next, [false, false, true], "after b comes c, and a has its two");
     }
 }

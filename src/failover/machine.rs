@@ -582,9 +582,7 @@ impl Machine {
         let known = matches!(seen.okta, InOkta::Ours(_) | InOkta::Nobody);
         // one that was made way for in vain is not tried at once again
         let soon = self.made_way.is_some_and(|at| at.age(now) < settings.cooldown);
-        let fit = |hook: &&HookSeen| {
-            hook.name != leaving.name && !hook.refused && self.is_proven(hook, settings)
-        };
+        let fit = |hook: &&HookSeen| hook.name != leaving.name && !hook.refused && self.is_proven(hook, settings);
         if let Some(to) = seen.hooks.iter().find(fit).filter(|_| known && !soon) {
             self.made_way = Some(now);
             self.switch(to.name.clone(), Cause::Deleted, now, told);

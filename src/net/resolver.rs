@@ -39,7 +39,7 @@ impl Lookup for System {
 }
 
 /// Look-ups under way at once where they are shared by nobody.
-const OWN: Bounds = Bounds { all: 8, each: 8, urgent: 0 };
+const OWN: Bounds = Bounds { all: 8, each: 8, urgent: 0, all_urgent: 0 };
 
 /// Look-ups of one name under way at once for one tenant: another one may be answered where the first was lost on its way.
 const OF_A_NAME: usize = 3;
@@ -260,7 +260,10 @@ mod tests {
     fn shared() -> (Lookups, Arc<AtomicUsize>) {
         let system = SomeSlow::default();
         let under_way = Arc::clone(&system.under_way);
-        (Lookups::sharing(Bounds { all: 8, each: 4, urgent: 2 }, Lane::Urgent, Arc::new(system)), under_way)
+        (
+            Lookups::sharing(Bounds { all: 8, each: 4, urgent: 2, all_urgent: 64 }, Lane::Urgent, Arc::new(system)),
+            under_way,
+        )
     }
 
     /// Asks for a name as a probe does, which gives up soon.

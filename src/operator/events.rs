@@ -16,7 +16,7 @@ const LONGEST_NOTE: usize = 1_024;
 const WAITING: usize = 256;
 
 /// Events told at once; those of one namespace one after the other.
-const PLACES: Bounds = Bounds { all: 8, each: 1, urgent: 0 };
+const PLACES: Bounds = Bounds { all: 8, each: 1, urgent: 0, all_urgent: 0 };
 
 /// How long telling an event may take.
 const TIMEOUT: Duration = Duration::from_secs(2);

@@ -59,7 +59,7 @@ pub trait Reconcile:
     const KIND: Kind;
 
     /// Passes at once; the tenants are the namespaces.
-    const PLACES: Bounds = Bounds { all: 8, each: 4, urgent: 8 };
+    const PLACES: Bounds = Bounds { all: 8, each: 4, urgent: 8, all_urgent: 128 };
 
     /// The kinds of which a pass over one reads the objects of its namespace: it is run once they were all listed.
     const READS: &'static [Kind];
@@ -308,7 +308,9 @@ async fn in_turn<K: Reconcile>(
         }
         enter(Lane::Urgent).await
     };
-    let Some(_place) = stop.run_until_cancelled(place).await else { return (target, None) };
+    let place = stop.run_until_cancelled(place).await;
+    // one that came in the same moment begins nothing
+    let Some(_place) = place.filter(|_| !stop.is_cancelled()) else { return (target, None) };
     // as it is now
     let wait = match get::<K>(ctx, &target) {
         Some(object) => Some(one(object, Arc::clone(ctx), backoff).await),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     double::{GATEWAYS, HOOKS, REPORT_TOKEN, SECRETS, SWITCHES, World},
     flow_tests::{condition, gateway, hook, hook_pass, is, org_pass, secret, world},
+    listing::{Listing, Scope},
     pass::{PassError, Reconcile as _, Requeue},
     probe,
     reports::Serving,
@@ -983,4 +984,30 @@ async fn a_switch_that_is_under_way_goes_before_an_upgrade_and_a_person_before_b
     world.server.put(&format!("{GATEWAYS}/a"), gateway);
     gateway_passes(&mut world).await;
     assert_eq!(image(&world, "a"), "hookswitch/hookswitch:next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_not_changed_before_it_is_known_whose_turn_it_is_but_for_those_that_serve_nobody() {
+    let (old, new) = ("hookswitch/hookswitch:test", "hookswitch/hookswitch:next");
+    let mut world = upgraded().await;
+    let unlisted = Listing::new(&["otp".to_owned()]);
+    let scope = || Scope::of(&["otp".to_owned()]).remove(0);
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::HookSwitch) {
+        unlisted.listed(&scope(), kind);
+    }
+    Arc::get_mut(&mut world.ctx).unwrap().caches.listing = unlisted.clone();
+    assert_eq!(gateway_passes(&mut world).await, ["a", "b"]);
+    assert_eq!([image(&world, "a"), image(&world, "b")], [old, old]);
+    // none of its pods is ready: there is nothing to lose, and the change may be what mends it
+    let path = format!("{DEPLOYMENTS}/a-gateway");
+    let mut down = world.server.get(&path).unwrap();
+    down["status"]["readyReplicas"] = json!(0);
+    world.server.put(&path, down);
+    assert_eq!(gateway_passes(&mut world).await, ["b"]);
+    assert_eq!([image(&world, "a"), image(&world, "b")], [new, old]);
+    unlisted.listed(&scope(), Kind::HookSwitch);
+    rolled(&world, "a", true, Duration::from_hours(1));
+    report(&world, "a", true);
+    gateway_passes(&mut world).await;
+    assert_eq!(image(&world, "b"), new);
 }

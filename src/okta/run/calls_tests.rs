@@ -48,11 +48,8 @@ fn scenes() -> Vec<Scene> {
     let kept = Behaviour { deactivating_last_refused: true, ..documented };
     let kept_over = Behaviour { deactivating_last_refused: true, ..over };
     let both = Behaviour { second_activation: SecondActivation::Permitted, ..kept };
-    let late_inactive = Behaviour {
-        second_creation: SecondCreation::Inactive,
-        delay: Duration::from_secs(3),
-        ..documented
-    };
+    let late_inactive =
+        Behaviour { second_creation: SecondCreation::Inactive, delay: Duration::from_secs(3), ..documented };
     let late = Behaviour { delay: Duration::from_secs(3), ..documented };
     let (a, b) = (settled("a", Inactive), settled("b", Active));
     let a_there = stored(&a, "cala", on);

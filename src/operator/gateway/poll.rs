@@ -58,7 +58,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SLICES: &str = "EndpointSlice";
 
 /// Pods asked at once; the tenants are the namespaces. What a switch looks at is urgent.
-const PLACES: Bounds = Bounds { all: 64, each: 16, urgent: 16 };
+const PLACES: Bounds = Bounds { all: 64, each: 16, urgent: 16, all_urgent: 256 };
 
 /// Polls for ever; the caller drops it when the lease is lost.
 pub async fn run(ctx: Arc<Context>) {

@@ -22,6 +22,7 @@ use super::{
         pass::PassError,
         switch::{self, ruling},
         tenancy::Part,
+        wake::Kind,
     },
     build::{Names, Workload},
 };
@@ -72,12 +73,18 @@ pub(super) async fn take(
     let name = wanted.name_any();
     let live = present::<Deployment>(ctx, gateway, &name).await?;
     let is_free = gateway.annotations().get(OUT_OF_TURN).is_some_and(|value| value == "true");
-    let Some(live) = live.filter(|live| !is_free && changes_pods(gateway, &wanted, live)) else {
+    let is_held = |live: &Deployment| !is_free && serves(live) && changes_pods(gateway, &wanted, live);
+    let Some(live) = live.filter(is_held) else {
         return Ok((apply(ctx, gateway, wanted).await?.into_inner(), None));
     };
     // no other gateway of the namespace looks at this one between its look at the others and its change
-    let _turn = turn_of(&gateway.namespace().unwrap_or_default()).await;
+    let namespace = gateway.namespace().unwrap_or_default();
+    let _turn = turn_of(&namespace).await;
     let waits = match switching(gateway, ctx) {
+        _ if !ctx.caches.listing.is_listed(&namespace, &[Kind::HookSwitch]) => {
+            // who the others are, and whether one is switching, is not known
+            Some("the HookSwitch objects of the namespace are not listed".to_owned())
+        }
         Some(switch) => Some(format!("HookSwitch {switch} is switching, which goes first")),
         None => waits(&gateway.name_any(), is_used(gateway, ctx), &peers(gateway, ctx).await?),
     };
@@ -91,6 +98,11 @@ pub(super) async fn take(
 
 fn changes_pods(gateway: &TelephonyGateway, wanted: &Deployment, live: &Deployment) -> bool {
     would_change(gateway, wanted, live, &["spec", "template"])
+}
+
+/// Whether a pod of a Deployment is ready. Where none is there is nothing to lose, and what mends it may be this very change.
+fn serves(deployment: &Deployment) -> bool {
+    deployment.status.as_ref().and_then(|status| status.ready_replicas).is_some_and(|ready| ready > 0)
 }
 
 /// What keeps the pods of the gateway `name` from being changed now; `used`: Okta calls it.

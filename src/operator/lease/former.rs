@@ -3,7 +3,8 @@
 //! An operator of before knows that Lease alone. So one that has another leads only with both, until no pod of before can be
 //! there: its Deployment has been wholly of the new version for longer than a pod takes to end. That is then written on
 //! its own Lease, and the shared one is left to whom it belongs. From then on it is only looked at: when a pod of the same
-//! Deployment holds it, somebody went back to the version of before, and that pod leads.
+//! Deployment holds it, somebody went back to the version of before. Then that pod leads, and the word on the Lease is taken back:
+//! the next upgrade begins as the first one did.
 
 use std::time::Duration;
 

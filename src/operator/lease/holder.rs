@@ -164,6 +164,10 @@ impl Holder {
             way = former.way(lease.as_ref()).await?;
             let look = former.hold(&self.leases, way, now).await?;
             if look != Look::Ours {
+                if let Some(lease) = lease.filter(|_| way == Way::Alone && look == Look::Theirs) {
+                    // somebody went back to a version that knows the shared one alone: from now on both are needed again
+                    self.own.unmark(&self.leases, lease).await?;
+                }
                 return Ok(look);
             }
         }
@@ -239,6 +243,12 @@ impl Seat {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes off a Lease that it is the only one needed, whoever holds it.
+    async fn unmark(&self, leases: &Api<Lease>, mut lease: Lease) -> Result<(), kube::Error> {
+        lease.metadata.annotations.as_mut().and_then(|annotations| annotations.remove(former::ALONE));
+        leases.replace(&self.name, &PostParams::default(), &lease).await.map(|_| ())
     }
 
     /// Gives the Lease up, when it is ours.

@@ -193,4 +193,13 @@ async fn who_goes_back_to_the_version_before_is_led_by_it() {
     assert!(!handle.is_leader());
     new.release().await;
     assert!(!acquires(&mut new, Duration::from_secs(20)).await, "and is not fought");
+    // who goes forward again has no two leaders either: whichever pod of before is next to lead
+    rolled(&server, 3, 1);
+    let ((mut next_old, _), (mut next_new, next_handle)) =
+        (contender(&server, OLD_POD), of(&server, "prod-hookswitch-7e5df67ec7-eeeee", "prod-hookswitch-operator"));
+    assert!(!acquires(&mut next_new, Duration::from_secs(20)).await, "one of before leads");
+    old.release().await;
+    assert!(acquires(&mut next_new, Duration::from_secs(7)).await);
+    assert_eq!(holder_of(&server, LEASE), "prod-hookswitch-7e5df67ec7-eeeee", "it holds the shared one, too");
+    assert!(!acquires(&mut next_old, Duration::from_secs(20)).await && next_handle.is_leader());
 }

@@ -126,7 +126,7 @@ const MOST_CALLERS: usize = 8;
 const MOST_NAMESPACES: usize = 1_024;
 
 /// Names looked up at once, each by a thread: well below what there may be of these.
-const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4 };
+const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4, all_urgent: 256 };
 
 impl Dial for Network {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {

@@ -75,7 +75,7 @@ const SOON: Duration = Duration::from_secs(1);
 impl Reconcile for OktaOrg {
     const KIND: Kind = Kind::OktaOrg;
     /// A pass waits for Okta, which may be slow: up to the deadline of a pass.
-    const PLACES: Bounds = Bounds { all: 64, each: 8, urgent: 8 };
+    const PLACES: Bounds = Bounds { all: 64, each: 8, urgent: 8, all_urgent: 256 };
     const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::HookSwitch, Kind::TelephonyGateway];
 
     fn index(caches: &Caches) -> &Index<Self> {
@@ -168,7 +168,7 @@ fn manages(other: &ObjectRef) -> String {
 /// Whether it is certain that the object's credential opens nothing, or that it has none. What may pass is not.
 fn is_denied(stop: &Stop) -> bool {
     match stop {
-        Stop::Problem(_) => true,
+        Stop::Problem(problem) => problem.stalled || problem.reason == Ready::SecretNotFound,
         Stop::Call(error) => {
             matches!(error.failure, Failure::Unauthorized | Failure::Forbidden { .. } | Failure::NotFound)
         }

@@ -85,7 +85,7 @@ type About = (Arc<Context>, Arc<TelephonyHook>);
 pub type Finding = (Sight, String);
 
 /// Probes under way at once. The tenants are the namespaces, and a switch looks at every one.
-const PLACES: Bounds = Bounds { all: 256, each: 64, urgent: 64 };
+const PLACES: Bounds = Bounds { all: 256, each: 64, urgent: 64, all_urgent: 512 };
 
 /// What the last probes found.
 #[derive(Debug)]
