@@ -61,7 +61,7 @@ resolvConf: $run/etc/resolv.conf
 syncFrequency: $sync_frequency
 volumePluginDir: /var/lib/kubelet/volumeplugins
 imageGCHighThresholdPercent: 100
-evictionHard: {memory.available: "100Mi", nodefs.available: "1%", nodefs.inodesFree: "1%", imagefs.available: "1%", imagefs.inodesFree: "1%"}
+evictionHard: {memory.available: "100Mi", nodefs.available: "200Mi", nodefs.inodesFree: "1%", imagefs.available: "200Mi", imagefs.inodesFree: "1%"}
 T
   cat >"$run/etc/kube-proxy.yaml" <<T
 apiVersion: kubeproxy.config.k8s.io/v1alpha1

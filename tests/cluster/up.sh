@@ -18,6 +18,9 @@ set -euo pipefail
 use_run "${1:-}"
 [ "$(id -u)" = 0 ] || die "needs root to make namespaces (try sudo). $elsewhere"
 if [ -e "$run" ] && [ -n "$(ls -A "$run")" ]; then die "$run is not empty: is a cluster running there? down.sh removes it"; fi
+# kubelet puts pods off a node whose disk is nearly full, which looks like anything but that
+free=$(df --output=avail -m "$(dirname "$run")" | tail -1)
+[ "$free" -ge 1024 ] || die "only $free MiB are free where $run is to be: a cluster with its images and logs needs 1 GiB"
 use_tools
 [ -n "${cni_bin:-}" ] || die "no CNI plugins: run tests/cluster/tools.sh"
 
