@@ -98,6 +98,14 @@ pub const LANES: &[Lane] = &[
             ("an operator that is blind switches nothing, whatever happens meanwhile", switch::restraint::blind),
             ("a person promotes and brings back, in the cluster and in Okta's console", switch::people::promote),
             (
+                "a switch in Okta's console while no operator leads is adopted by the next one",
+                switch::crash::nobody_leads,
+            ),
+            (
+                "deleting the object of the active standby brings the first hook back before that",
+                switch::people::standby_deleted,
+            ),
+            (
                 "another admin who activates a hook of his own during a failover is told of and not fought",
                 switch::people::console_meanwhile,
             ),

@@ -2,10 +2,13 @@
 
 use std::{process::Command, thread, time::Duration};
 
-use super::{PATIENCE, STANDBY, active, annotate, back, delivers, named, standby_exists, status};
+use super::{
+    FIRST, PATIENCE, STANDBY, active, annotate, back, delivers, in_console, named, standby_exists, status,
+    table::last_record,
+};
 use crate::{
     hooks::leader,
-    stage::{Stage, process},
+    stage::{SYSTEM, Stage, process},
 };
 
 fn signal_to(process: &str, signal: &str) {
@@ -72,4 +75,31 @@ pub fn api_server_gone(stage: &Stage) {
     stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
     delivers(stage, "reserve");
     back(stage, "api-server");
+}
+
+/// Lets so many operators run.
+fn operators(stage: &Stage, replicas: &str) {
+    stage.kubectl(&["scale", "-n", SYSTEM, "deployment", "hookswitch", &format!("--replicas={replicas}")]);
+}
+
+/// Nobody leads; a person makes the standby active in Okta's console. Whoever leads next takes that for the decision it is.
+pub fn nobody_leads(stage: &Stage) {
+    standby_exists(stage);
+    let replicas = stage.kubectl(&["get", "deployment", "-n", SYSTEM, "hookswitch", "-o", "jsonpath={.spec.replicas}"]);
+    operators(stage, "0");
+    stage.until("no operator runs", PATIENCE, || {
+        let operators = ["get", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/component=operator", "-o", "name"];
+        stage.kubectl(&operators).trim().is_empty()
+    });
+    in_console(stage, &named(stage, FIRST), "deactivate");
+    in_console(stage, &named(stage, STANDBY), "activate");
+    delivers(stage, "reserve");
+    operators(stage, &replicas);
+    let took = stage.until("it is taken for a decision", PATIENCE, || last_record(stage)["cause"] == "ChangedInOkta");
+    println!("     a switch in Okta's console while nobody led was taken over after {:.1} s", took.as_secs_f64());
+    // longer than the time between two polls
+    thread::sleep(Duration::from_secs(20));
+    assert_eq!((active(stage).as_str(), &status(stage)["target"]), (STANDBY, &"acme-standby".into()), "no war");
+    delivers(stage, "reserve");
+    back(stage, "nobody-led");
 }

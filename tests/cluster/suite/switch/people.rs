@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     hooks::content,
-    record::turns,
+    record::{turns, turns_since},
     stage::{Stage, TELEPHONY},
 };
 
@@ -94,4 +94,30 @@ pub fn wrong_secret(stage: &Stage) {
     assert!(!stage.kubectl(&told).trim().is_empty(), "an Event says so");
     delivers(stage, "twilio");
     at_rest(stage);
+}
+
+/// Somebody deletes the object of the standby while Okta calls it. No login is lost on the way back to the first hook.
+pub fn standby_deleted(stage: &Stage) {
+    annotate(stage, "hookswitch.dev/promote=acme-standby/deleted");
+    stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
+    stage.until("the first hook is well", PATIENCE, || status(stage)["phase"] == "Recovering");
+    let hook = ["telephonyhook", "-n", TELEPHONY, "acme-standby"];
+    stage.kubectl(&[&["delete", "--wait=false"], &hook[..]].concat());
+    let begun = Timestamp::now();
+    let (mut sent, mut lost) = (0_u32, Vec::new());
+    stage.until("the first hook is active and the object of the other gone", PATIENCE, || {
+        let one = stage.send(NUMBER, json!({}));
+        sent += 1;
+        if one.text("delivery") != "hook" {
+            lost.push(Timestamp::now());
+        }
+        active(stage) == FIRST && stage.try_kubectl(&[&["get"], &hook[..]].concat(), None).is_err()
+    });
+    // a call that came while Okta had none active was sent by Okta itself
+    let in_gap = turns_since(stage, begun).iter().filter(|turn| turn.active.is_empty()).count();
+    println!("     {sent} passcodes while the active standby's object went: {} by Okta itself", lost.len());
+    assert!(lost.len() <= in_gap, "lost at {lost:?}, Okta had none active {in_gap} times");
+    stage.kubectl(&["apply", "-k", "examples/sandbox-standby"]);
+    at_rest(stage);
+    assert!(!named(stage, STANDBY).is_null(), "it stays in Okta, and is found again");
 }
