@@ -1,4 +1,4 @@
-//! Secrets and ConfigMaps that are referred to, against an API server in memory whose watches tell.
+//! Secrets and `ConfigMaps` that are referred to, against an API server in memory whose watches tell.
 
 use std::{collections::BTreeSet, time::Duration};
 
