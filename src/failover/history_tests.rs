@@ -1,4 +1,5 @@
-//! Random histories in simulated time: health, Okta's answers, restarts and admins, and the laws that hold through all.
+//! Random histories in simulated time: health, Okta's answers and refusals, other people's hooks, hooks that are not proven or go,
+//! modes, restarts and admins, and the laws that hold through all.
 
 use std::time::Duration;
 
@@ -20,6 +21,15 @@ enum Event {
     /// Okta takes this many looks to do what is decided; none: it does not say anything.
     Okta(Option<u8>),
     Admin(usize),
+    /// Another one's hook is active from now on, or is not any more.
+    Foreign(bool),
+    /// Okta refuses to make this hook active from now on, or does not any more.
+    Refused(usize, bool),
+    /// This hook is known to deliver from now on, or only to be reached.
+    Provable(usize, bool),
+    /// Okta could be made to use this hook from now on, or not: it is not there, or what it needs is missing.
+    Usable(usize, bool),
+    Mode(Mode),
     Restart,
     Promote(usize),
     Acknowledge,
@@ -34,6 +44,13 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
             .prop_map(|(hook, sight, before)| Event::Health(hook, sight, before)),
         2 => prop_oneof![Just(None), (0..4_u8).prop_map(Some)].prop_map(Event::Okta),
         1 => (0..3_usize).prop_map(Event::Admin),
+        1 => any::<bool>().prop_map(Event::Foreign),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, refused)| Event::Refused(hook, refused)),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, provable)| Event::Provable(hook, provable)),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, usable)| Event::Usable(hook, usable)),
+        1 => prop_oneof![
+            4 => Just(Mode::Automatic), 1 => Just(Mode::Observe), 1 => Just(Mode::Manual), 1 => Just(Mode::Disabled)
+        ].prop_map(Event::Mode),
         1 => Just(Event::Restart),
         1 => (0..3_usize).prop_map(Event::Promote),
         1 => Just(Event::Acknowledge),
@@ -57,6 +74,11 @@ struct World {
     /// How many looks each was seen to fail for, or told to have failed for, since so many did not that it was forgotten.
     worth: [u32; 3],
     active: Option<String>,
+    /// Another one's hook has the place.
+    foreign: bool,
+    refused: [bool; 3],
+    provable: [bool; 3],
+    usable: [bool; 3],
     /// Which one was active when Okta last said so.
     seen: Option<String>,
     speaks: bool,
@@ -90,20 +112,21 @@ impl World {
                 self.worth[hook] *= u32::from(self.unfailed[hook] < self.settings.rise);
             }
         }
-        let hooks = HOOKS.iter().zip(self.sights).zip(self.failing).map(|((name, sight), since)| HookSeen {
+        let hooks = HOOKS.iter().enumerate().map(|(hook, name)| HookSeen {
             name: (*name).to_owned(),
-            health: Health { sight, percent: None, failing_for: failing_for(since) },
-            provable: true,
-            usable_in_okta: true,
+            health: Health { sight: self.sights[hook], percent: None, failing_for: failing_for(self.failing[hook]) },
+            provable: self.provable[hook],
+            usable_in_okta: self.usable[hook],
             leaving: false,
-            refused: false,
+            refused: self.refused[hook],
         });
         let okta = match (&self.active, self.speaks) {
             (_, false) => InOkta::Unknown,
+            _ if self.foreign => InOkta::Other,
             (Some(active), true) => InOkta::Ours(active.clone()),
             (None, true) => InOkta::Nobody,
         };
-        if self.speaks {
+        if self.speaks && !self.foreign {
             self.seen.clone_from(&self.active);
         }
         let seen = Seen { hooks: hooks.collect(), okta, paused: self.paused, request, acknowledged };
@@ -130,11 +153,14 @@ impl World {
         if !cause.is_automatic() {
             return;
         }
-        let sight = |name: &str| seen.hooks.iter().find(|hook| hook.name == name).unwrap().health.sight;
+        let hook = |name: &str| seen.hooks.iter().find(|hook| hook.name == name).unwrap();
+        let sight = |name: &str| hook(name).health.sight;
         assert_eq!(self.settings.mode, Mode::Automatic);
         assert!(!seen.paused, "switched while paused");
         assert!(!matches!(seen.okta, InOkta::Unknown | InOkta::Other), "switched blindly");
         assert_eq!(sight(to), Sight::Pass, "to a hook that is not well");
+        assert!(hook(to).provable, "to a hook that is only reached");
+        assert!(hook(to).usable_in_okta && !hook(to).refused, "to a hook that Okta cannot be made to use");
         assert!(!matches!(before.phase(), Phase::FailingOver { .. }), "a switch inside a switch");
         if *cause == super::machine::Cause::Failed {
             assert_eq!(sight(from.as_deref().unwrap()), Sight::Fail, "away from a hook that is not seen to fail");
@@ -157,7 +183,8 @@ impl World {
     /// Okta does what is decided, after its time.
     fn obey(&mut self) {
         let target = self.machine.target().map(str::to_owned);
-        if !self.speaks || target == self.active || target.is_none() {
+        let refused = HOOKS.iter().zip(self.refused).any(|(name, refused)| refused && target.as_deref() == Some(name));
+        if !self.speaks || self.foreign || refused || target == self.active || target.is_none() {
             self.waited = 0;
             return;
         }
@@ -198,7 +225,17 @@ impl World {
                 self.failing[*hook] = known.then(|| self.now - i64::from(*before) * 1_000);
             }
             Event::Okta(lag) => (self.speaks, self.lag) = (lag.is_some(), lag.unwrap_or(self.lag)),
-            Event::Admin(hook) => self.active = Some(HOOKS[*hook].to_owned()),
+            Event::Admin(hook) => (self.active, self.foreign) = (Some(HOOKS[*hook].to_owned()), false),
+            Event::Foreign(foreign) => {
+                self.foreign = *foreign;
+                if *foreign {
+                    self.active = None;
+                }
+            }
+            Event::Refused(hook, refused) => self.refused[*hook] = *refused,
+            Event::Provable(hook, provable) => self.provable[*hook] = *provable,
+            Event::Usable(hook, usable) => self.usable[*hook] = *usable,
+            Event::Mode(mode) => self.settings.mode = *mode,
             Event::Restart => self.restart(),
             Event::Promote(hook) => self.look(Some(Request::Promote(HOOKS[*hook].to_owned())), false),
             Event::Acknowledge => self.look(None, true),
@@ -229,6 +266,10 @@ proptest! {
             unfailed: [0; 3],
             worth: [0; 3],
             active: None,
+            foreign: false,
+            refused: [false; 3],
+            provable: [true; 3],
+            usable: [true; 3],
             seen: None,
             speaks: true,
             lag: 0,
@@ -240,7 +281,9 @@ proptest! {
             world.happen(event);
         }
         // In the end one hook is well and stays so, Okta answers, and somebody has looked.
-        (world.speaks, world.lag, world.paused) = (true, 0, false);
+        (world.speaks, world.lag, world.paused, world.foreign) = (true, 0, false, false);
+        (world.refused, world.provable, world.usable) = ([false; 3], [true; 3], [true; 3]);
+        world.settings.mode = Mode::Automatic;
         world.sights = [Sight::Fail; 3];
         world.sights[well] = Sight::Pass;
         world.look(None, true);

@@ -650,16 +650,81 @@ mod tests {
         assert_eq!(built["role"]["rules"], json!([rule]));
     }
 
+    /// The controls of Kubernetes' Pod Security Standard *restricted* (and *baseline* in it) that a pod does not fit.
+    fn unfit(pod: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut must = |holds: bool, control: &str| found.extend((!holds).then(|| control.to_owned()));
+        let absent = |value: &Value| value.is_null() || *value == json!(false);
+        for host in ["hostNetwork", "hostPID", "hostIPC"] {
+            must(absent(&pod[host]), host);
+        }
+        let may = [
+            "configMap",
+            "csi",
+            "downwardAPI",
+            "emptyDir",
+            "ephemeral",
+            "persistentVolumeClaim",
+            "projected",
+            "secret",
+        ];
+        for volume in pod["volumes"].as_array().into_iter().flatten() {
+            let kinds = volume.as_object().unwrap().keys().filter(|key| *key != "name");
+            must(kinds.clone().count() == 1 && kinds.clone().all(|kind| may.contains(&kind.as_str())), "volume types");
+        }
+        must(pod["securityContext"]["sysctls"].is_null(), "sysctls");
+        let all = ["initContainers", "containers", "ephemeralContainers"];
+        for container in all.iter().flat_map(|kind| pod[*kind].as_array().into_iter().flatten()) {
+            let own = &container["securityContext"];
+            let either = |field: &str| if own[field].is_null() { &pod["securityContext"][field] } else { &own[field] };
+            must(absent(&own["privileged"]), "privileged");
+            must(own["allowPrivilegeEscalation"] == false, "allowPrivilegeEscalation");
+            must(own["capabilities"]["drop"] == json!(["ALL"]), "capabilities.drop");
+            let added = own["capabilities"]["add"].as_array().into_iter().flatten();
+            must(added.into_iter().all(|added| added == "NET_BIND_SERVICE"), "capabilities.add");
+            must(*either("runAsNonRoot") == true, "runAsNonRoot");
+            must(*either("runAsUser") != 0, "runAsUser");
+            let seccomp = &either("seccompProfile")["type"];
+            must(seccomp == "RuntimeDefault" || seccomp == "Localhost", "seccompProfile");
+            must(either("appArmorProfile")["type"] != "Unconfined", "appArmorProfile");
+            must(either("seLinuxOptions").is_null(), "seLinuxOptions");
+            must(own["procMount"].is_null() || own["procMount"] == "Default", "procMount");
+            let ports = container["ports"].as_array().into_iter().flatten();
+            must(ports.into_iter().all(|port| port["hostPort"].is_null()), "hostPort");
+            for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+                must(
+                    container[probe]["httpGet"]["host"].is_null() && container[probe]["tcpSocket"]["host"].is_null(),
+                    probe,
+                );
+            }
+        }
+        found
+    }
+
     #[test]
-    fn pods_fit_the_restricted_pod_security_standard() {
-        let pod = built(&json!({}))["deployment"]["spec"]["template"]["spec"].clone();
-        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
-        let container = &pod["containers"][0]["securityContext"];
-        assert_eq!(
-            (&container["allowPrivilegeEscalation"], &container["capabilities"]["drop"]),
-            (&json!(false), &json!(["ALL"]))
-        );
+    fn pods_fit_the_restricted_pod_security_standard_whatever_a_gateway_declares() {
+        let certificate = json!({"tls": {"secretRef": {"name": "cert"}}});
+        let pods = json!({"podAnnotations": {"a": "b"}, "podLabels": {"c": "d"}, "priorityClassName": "high",
+            "tolerations": [{"operator": "Exists"}], "nodeSelector": {"disk": "ssd"}});
+        for spec in [json!({}), certificate, pods, json!({"replicas": 5})] {
+            let pod = built(&spec)["deployment"]["spec"]["template"]["spec"].clone();
+            assert_eq!(unfit(&pod), Vec::<String>::new(), "{spec}");
+            assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
+            // the check sees what it is there for
+            for (at, value, control) in [
+                ("/hostNetwork", json!(true), "hostNetwork"),
+                ("/securityContext/runAsNonRoot", json!(false), "runAsNonRoot"),
+                ("/securityContext/seccompProfile/type", json!("Unconfined"), "seccompProfile"),
+                ("/containers/0/securityContext/allowPrivilegeEscalation", json!(true), "allowPrivilegeEscalation"),
+                ("/containers/0/securityContext/capabilities/drop", json!(["NET_RAW"]), "capabilities.drop"),
+                ("/containers/0/ports/0/hostPort", json!(443), "hostPort"),
+            ] {
+                let mut worse = pod.clone();
+                let (parent, field) = at.rsplit_once('/').unwrap();
+                worse.pointer_mut(parent).unwrap()[field] = value;
+                assert_eq!(unfit(&worse), [control], "{at}");
+            }
+        }
     }
 
     #[test]
