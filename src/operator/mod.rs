@@ -56,6 +56,8 @@ pub mod release;
 pub mod reports;
 pub mod run;
 pub mod secret_value;
+#[cfg(test)]
+mod stale_tests;
 pub mod status;
 #[cfg(test)]
 mod steady_tests;
