@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     FIRST, PATIENCE, STANDBY, active, annotate, at_rest, back, carriers_down, delivers, fault, held, named, patch,
-    patch_object, signal, signal_is, status,
+    patch_object, settled, signal, signal_is, status,
     table::{Aim, confirmed, last_record, row, taken_over},
 };
 use crate::{
@@ -239,7 +239,7 @@ pub fn repointed(stage: &Stage) {
     if let Some(id) = named(stage, STANDBY)["id"].as_str() {
         stage.somebody_else("DELETE", &format!("/api/v1/inlineHooks/{id}"), &Value::Null);
     }
-    at_rest(stage);
+    settled(stage);
     let watch = Watch::begin(stage);
     let outage = carriers_down(stage);
     stage.until("Okta is pointed at the standby", PATIENCE, || uri().contains("reserve-gateway"));
@@ -255,5 +255,5 @@ pub fn repointed(stage: &Stage) {
     patch(stage, &json!({"strategy": null}));
     let okta = json!({"okta": {"orgRef": {"name": "acme"}, "name": STANDBY}});
     patch_object(stage, "telephonyhook", "acme-standby", &okta);
-    at_rest(stage);
+    settled(stage);
 }

@@ -87,6 +87,18 @@ fn at_rest(stage: &Stage) {
     });
 }
 
+/// At rest with everything as it is declared now: what a status says may be of before.
+fn settled(stage: &Stage) {
+    for (kind, name) in [("hookswitch", "acme"), ("telephonyhook", "acme"), ("telephonyhook", "acme-standby")] {
+        stage.until(&format!("{kind} {name} is Ready as it is declared now"), PATIENCE, || {
+            let object = stage.get(kind, name);
+            object["metadata"]["generation"] == object["status"]["observedGeneration"]
+                && stage.condition(kind, name, "Ready") == "True Ready"
+        });
+    }
+    at_rest(stage);
+}
+
 /// Back to the first hook by a person's word, once it is well.
 fn back(stage: &Stage, token: &str) {
     stage.until("the first hook is well again", PATIENCE, || status(stage)["phase"] == "Recovering");
