@@ -132,11 +132,12 @@ pub async fn present<K>(
 where
     K: Applicable,
 {
+    let reference = controller(owner)?;
     let namespace = owner.namespace().unwrap_or_default();
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
     let live = api.get_opt(name).await;
     let live = live.map_err(PassError::api(format!("read {} {namespace}/{name}", K::kind(&()))))?;
-    Ok(live.filter(|live| controls(owner, live)))
+    Ok(live.filter(|live| is_controlled_by(live, &reference)))
 }
 
 /// Deletes the object `name` when it exists and `owner` controls it. Tells whether there was one.
@@ -148,12 +149,7 @@ where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Applicable,
 {
-    let reference = controller(owner)?;
-    let namespace = owner.namespace().unwrap_or_default();
-    let what = |doing: &str| format!("{doing} {} {namespace}/{name}", K::kind(&()));
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
-    let live = api.get_opt(name).await.map_err(PassError::api(what("read")))?;
-    let Some(live) = live.filter(|live| is_controlled_by(live, &reference)) else { return Ok(false) };
+    let Some(live) = present::<K>(ctx, owner, name).await? else { return Ok(false) };
     if live.meta().deletion_timestamp.is_some() {
         return Ok(true);
     }
@@ -162,10 +158,12 @@ where
         propagation_policy: Some(PropagationPolicy::Background),
         ..DeleteParams::default()
     };
+    let namespace = owner.namespace().unwrap_or_default();
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
     match api.delete(name, &params).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
-        Err(error) => Err(PassError::api(what("delete"))(error)),
+        Err(error) => Err(PassError::api(format!("delete {} {namespace}/{name}", K::kind(&())))(error)),
     }
 }
 
