@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io, iter,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -671,23 +671,9 @@ async fn a_probe_is_answered_with_a_proof_once_and_no_figure_sees_it() {
     assert_eq!(desk.answer(&probe::body(&foreign)).await["provider"], json!(null), "an ordinary call");
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_log_tells_of_each_call_which_event_it_was_who_was_asked_and_what_came_of_it() {
-    let lines = Lines::default();
+    let lines = logs::Lines::default();
     let writer = lines.clone();
     // with one subscriber alone, a line that another thread meets first is taken for one that nobody wants
     let _another = tracing::Dispatch::new(logs::subscriber("trace", io::sink).unwrap());
@@ -700,7 +686,7 @@ async fn the_log_tells_of_each_call_which_event_it_was_who_was_asked_and_what_ca
     nameless.as_object_mut().unwrap().remove("eventId");
     desk.answer(&nameless).await;
     drop(guard);
-    let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let written = lines.text();
     let told: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<&Value> = told.iter().filter(|line| line["message"] == "answered").collect();
     for (line, event) in iter::zip(&told, [json!("e-1"), json!(null)]) {

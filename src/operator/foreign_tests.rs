@@ -1,11 +1,7 @@
 //! Passes over a switch whose standby is a URL that somebody else serves: what is sent there, what is decided by it, and what
 //! never shows.
 
-use std::{
-    fmt::Write as _,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{fmt::Write as _, io};
 
 use serde_json::{Value, json};
 
@@ -278,23 +274,9 @@ async fn a_url_at_the_host_of_another_hook_shares_it() {
     assert_eq!(condition(&world, PATH, "StandbyIndependent"), is("True", "Independent"));
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn neither_number_nor_code_nor_text_of_a_test_shows_anywhere() {
-    let lines = Lines::default();
+    let lines = logs::Lines::default();
     let writer = lines.clone();
     // with one subscriber alone, a line that another thread meets first is taken for one that nobody wants
     let _another = tracing::Dispatch::new(logs::subscriber("trace", io::sink).unwrap());
@@ -310,7 +292,7 @@ async fn neither_number_nor_code_nor_text_of_a_test_shows_anywhere() {
     let bodies: Vec<&Sent> = sent.iter().filter(|sent| sent.body.is_object()).collect();
     assert!(count(&sent, "execute") > 1 && bodies.len() >= 4);
 
-    let mut shown = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let mut shown = lines.text();
     assert!(shown.contains("SwitchStarted"), "the log is read");
     let mut registry = prometheus_client::registry::Registry::default();
     world.ctx.metrics.register_own(&mut registry);
