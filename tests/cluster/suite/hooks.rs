@@ -309,17 +309,7 @@ pub fn namespace_gone(stage: &Stage) {
     assert_eq!(active(stage), [FIRST], "what is retained stays in Okta");
 
     stage.kubectl(&["create", "namespace", TELEPHONY]);
-    helm(&[
-        "upgrade",
-        "hookswitch",
-        "charts/hookswitch",
-        "--namespace",
-        SYSTEM,
-        "--reuse-values",
-        "--wait",
-        "--timeout",
-        "2m",
-    ]);
+    upgrade(&[]);
     for object in given {
         stage.apply(&object).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -330,7 +320,13 @@ pub fn namespace_gone(stage: &Stage) {
     delivers(stage);
 }
 
-pub fn helm(arguments: &[&str]) {
+/// Upgrades the release as it is, with these arguments besides; its operator is ready then.
+pub fn upgrade(more: &[&str]) {
+    let release = ["upgrade", "hookswitch", "charts/hookswitch", "--namespace", SYSTEM];
+    helm(&[&release[..], &["--reuse-values", "--wait", "--timeout", "2m"], more].concat());
+}
+
+fn helm(arguments: &[&str]) {
     let output = Command::new("helm").args(arguments).output().expect("helm runs");
     assert!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    hooks::{self, helm},
+    hooks::{self, upgrade},
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
 };
 
@@ -25,19 +25,7 @@ spec: {rules: [{name: nobody, deny: {}}]}
 /// Has the operator look after these namespaces; it is ready then, whether they can be listed or not.
 fn watch(namespaces: &[&str]) {
     let namespaces = format!("watchNamespaces={{{}}}", namespaces.join(","));
-    helm(&[
-        "upgrade",
-        "hookswitch",
-        "charts/hookswitch",
-        "--namespace",
-        SYSTEM,
-        "--reuse-values",
-        "--set",
-        &namespaces,
-        "--wait",
-        "--timeout",
-        "2m",
-    ]);
+    upgrade(&["--set", &namespaces]);
 }
 
 fn apply(stage: &Stage, manifest: &str) {
