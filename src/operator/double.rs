@@ -944,14 +944,20 @@ where
     writer.apply_watcher_event(&Event::InitDone);
 }
 
+/// Options of a command as they are read from its arguments.
+pub fn arguments<'a, A: clap::Args>(line: impl IntoIterator<Item = &'a str>) -> Result<A, clap::Error> {
+    #[derive(clap::Parser)]
+    struct Line<A: clap::Args> {
+        #[command(flatten)]
+        options: A,
+    }
+    let line = <Line<A> as clap::Parser>::try_parse_from(std::iter::once("command").chain(line))?;
+    Ok(line.options)
+}
+
 /// Options of an operator that looks after these namespaces.
 pub fn options(namespaces: &str) -> Options {
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-    let line = "x --image hookswitch/hookswitch:test --installation test --operator-namespace hookswitch \
+    let line = "--image hookswitch/hookswitch:test --installation test --operator-namespace hookswitch \
                 --identity test --metrics-address 127.0.0.1:0";
-    <Line as clap::Parser>::parse_from(line.split_whitespace().chain(["--namespaces", namespaces])).options
+    arguments(line.split_whitespace().chain(["--namespaces", namespaces])).unwrap()
 }

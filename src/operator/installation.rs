@@ -176,12 +176,11 @@ fn value<'s>(secret: &'s Secret, key: &str) -> Option<&'s [u8]> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
     use http::StatusCode;
     use serde_json::Value;
 
     use super::{
-        super::double::{Server, Trouble},
+        super::double::{Server, Trouble, arguments},
         *,
     };
 
@@ -189,15 +188,9 @@ mod tests {
     const SYSTEM: &str = "/api/v1/namespaces/kube-system";
     const STORED: &str = "/api/v1/namespaces/telephony/secrets/hookswitch-installation";
 
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
     fn options(more: &[&str]) -> Options {
-        let line = ["x", "--image", "i", "--operator-namespace", "telephony", "--identity", "i"];
-        Line::parse_from(line.iter().chain(more)).options
+        let line = ["--image", "i", "--operator-namespace", "telephony", "--identity", "i"];
+        arguments(line.iter().chain(more).copied()).unwrap()
     }
 
     fn cluster(uid: &str) -> Server {

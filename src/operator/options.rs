@@ -127,21 +127,14 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
     use serde_json::Value;
 
-    use super::*;
+    use super::{super::double::arguments, *};
     use crate::okta::mark;
 
-    #[derive(Debug, clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
     fn read(more: &[&str]) -> Result<Options, clap::Error> {
-        let line = ["x", "--image", "i", "--operator-namespace", "s", "--identity", "i"];
-        Line::try_parse_from(line.iter().chain(more)).map(|line| line.options)
+        let line = ["--image", "i", "--operator-namespace", "s", "--identity", "i"];
+        arguments(line.into_iter().chain(more.iter().copied()))
     }
 
     #[test]

@@ -123,20 +123,16 @@ async fn stop(client: &Client, namespace: &str, name: &str, lease: &str) -> Resu
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
     use http::StatusCode;
     use serde_json::json;
 
-    use super::{super::double::Server, *};
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
+    use super::{
+        super::double::{Server, arguments},
+        *,
+    };
 
     fn options(namespaces: &str) -> Options {
-        Line::parse_from(["x", "--operator-namespace", "telephony", "--namespaces", namespaces]).options
+        arguments(["--operator-namespace", "telephony", "--namespaces", namespaces]).unwrap()
     }
 
     fn hooks(namespace: &str) -> String {

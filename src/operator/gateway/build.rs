@@ -444,19 +444,13 @@ fn merge(object: &mut Value, over: Value) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
-    use super::{super::network_policy, *};
-
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
+    use super::{
+        super::{super::double::arguments, network_policy},
+        *,
+    };
 
     fn options() -> Options {
         let line = [
-            "x",
             "--image",
             "hookswitch/hookswitch:1",
             "--operator-namespace",
@@ -466,7 +460,7 @@ mod tests {
             "--image-pull-secrets",
             "pull",
         ];
-        Line::parse_from(line).options
+        arguments(line).unwrap()
     }
 
     fn gateway(spec: &Value) -> TelephonyGateway {

@@ -59,20 +59,13 @@ fn scrapers(namespaces: &[String]) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
 
-    use super::*;
+    use super::{super::super::double::arguments, *};
     use crate::api::TelephonyGateway;
 
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
     fn built(more: &[&str]) -> Option<Value> {
-        let line = ["x", "--image", "i", "--operator-namespace", "system", "--identity", "i"];
-        let options = Line::parse_from(line.iter().chain(more)).options;
+        let line = ["--image", "i", "--operator-namespace", "system", "--identity", "i"];
+        let options: Options = arguments(line.iter().chain(more).copied()).unwrap();
         let gateway: TelephonyGateway = serde_json::from_value(json!({
             "apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway",
             "metadata": {"name": "otp", "namespace": "ns"},
