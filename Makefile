@@ -46,7 +46,7 @@ explore: ## Property tests and matrix samples with random seeds (ROUNDS=10; SEED
 	@tests/explore.sh
 
 .PHONY: mutants
-mutants: ## List small wrong edits that no unit test notices (FILES=src/okta/run.rs, SHARD=0/10; hours for all)
+mutants: ## List small wrong edits that no unit test notices (FILES=crates/okta/src/run.rs, SHARD=0/10; hours for all)
 	@tests/mutants.sh
 
 .PHONY: failover-table
@@ -65,7 +65,7 @@ generate: ## Write everything that is made from code: CRDs, reference pages
 
 .PHONY: foreign-clients
 foreign-clients: ## Let Okta's own clients, in pinned versions, manage a hook of the sandbox (needs their registries and port 443)
-	@tests/foreign/clients/run.sh
+	@tests/clients/run.sh
 
 .PHONY: static
 static: ## Build the static binaries for the images

@@ -2,6 +2,8 @@
 //! measured in turn in one run through a whole gateway, with carriers simulated in this process on loopback.
 //!
 //! `cargo bench --bench failover`. Each call is a new connection, as Okta makes them.
+
+#![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::{
@@ -9,19 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hookswitch::{
-    config::{
-        document::{Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing},
-        envelope,
-    },
-    gateway::{
-        listener,
-        serve::{Gateway, Settings},
-    },
-    sandbox::{
-        CarrierOptions, Options, Sandbox,
-        faults::{Fault, FaultKind},
-    },
+use hookswitch_gateway::{
+    listener,
+    serve::{Gateway, Settings},
+};
+use hookswitch_gateway_config::{
+    document::{Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing},
+    envelope,
+};
+use hookswitch_sandbox::{
+    CarrierOptions, Options, Sandbox,
+    faults::{Fault, FaultKind},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -8,20 +8,18 @@ use std::{
     time::Duration,
 };
 
-use hookswitch::{
-    failover::{
-        machine::{Cause, Machine, Moment, Phase},
-        signal::{Sight, Signal, Source},
-    },
-    gateway::{
-        figures::{Asked, Figures},
-        protocol::Status,
-    },
-    message::Channel,
-    operator::metrics::OperatorMetrics,
-    providers::{Class, Outcome, Refusal},
-    telemetry::metrics::Metrics,
+use hookswitch::operator::metrics::OperatorMetrics;
+use hookswitch_failover::{
+    machine::{Cause, Machine, Moment, Phase},
+    signal::{Sight, Signal, Source},
 };
+use hookswitch_gateway::{
+    figures::{Asked, Figures},
+    protocol::Status,
+};
+use hookswitch_message::Channel;
+use hookswitch_providers::{Class, Outcome, Refusal};
+use hookswitch_telemetry::metrics::Metrics;
 
 /// The labels that a scrape adds.
 const SCRAPED: [&str; 2] = ["namespace", "pod"];

@@ -2,6 +2,7 @@
 //! what it makes of them, its report, the operator's polls, the switch's looks. What stands in for them is the network, the
 //! carriers, and Okta, whose four calls come on top.
 
+#![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
 #![expect(clippy::expect_used, reason = "a simulation that cannot go on must fail")]
 
 use std::{
@@ -9,23 +10,21 @@ use std::{
     time::Duration,
 };
 
-use hookswitch::{
-    config::{
-        document::Probe,
-        report::{BreakerState, CarrierReport, HookReport, ProbeState, ReplicaReport},
-    },
-    failover::{
-        health::Health,
-        machine::{HookSeen, InOkta, Machine, Moment, Phase, Seen, Told},
-        settings::Settings,
-    },
-    gateway::{
-        health::{Again, CarrierHealth},
-        probes::{self, Cadence, Subject},
-    },
-    operator::reports::{POLL, ROUND, Reports, SendingRule},
-    providers::{Class, Probed, Refusal},
+use hookswitch::operator::reports::{POLL, ROUND, Reports, SendingRule};
+use hookswitch_failover::{
+    health::Health,
+    machine::{HookSeen, InOkta, Machine, Moment, Phase, Seen, Told},
+    settings::Settings,
 };
+use hookswitch_gateway::{
+    health::{Again, CarrierHealth},
+    probes::{self, Cadence, Subject},
+};
+use hookswitch_gateway_config::{
+    document::Probe,
+    report::{BreakerState, CarrierReport, HookReport, ProbeState, ReplicaReport},
+};
+use hookswitch_providers::{Class, Probed, Refusal};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes small wrong edits, one at a time, and lists those that no unit test notices. Some hours on two cores for all of them.
-#   FILES=src/okta/run.rs   only these files (a glob)
+#   FILES=crates/okta/src/run.rs   only these files (a glob)
 #   SHARD=0/10              only the first of ten parts
 #   IN_PLACE=1              edits this checkout instead of a copy of it, and builds only what changed since the last build
 # The program that does it is built into the cache first.

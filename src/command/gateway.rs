@@ -3,14 +3,12 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
-use hookswitch::{
-    api::Duration,
-    gateway::{
-        listener,
-        serve::{Gateway as Process, Settings},
-    },
-    telemetry::files,
+use hookswitch_api::Duration;
+use hookswitch_gateway::{
+    listener,
+    serve::{Gateway as Process, Settings},
 };
+use hookswitch_telemetry::files;
 
 /// Serve Okta's hook calls by a configuration that the operator compiled.
 #[derive(Debug, Args)]
@@ -49,7 +47,7 @@ pub(super) struct Gateway {
 
 impl Gateway {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        hookswitch::telemetry::logs::init(&self.log)?;
+        hookswitch_telemetry::logs::init(&self.log)?;
         let settings = Settings {
             config_dir: self.config_dir,
             tls_dir: self.tls_dir,

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use hookswitch::api;
+use hookswitch_api as api;
 
 /// Write the `CustomResourceDefinitions`.
 #[derive(Debug, Args)]

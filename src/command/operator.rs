@@ -1,7 +1,8 @@
 //! `hookswitch operator`.
 
 use anyhow::Context as _;
-use hookswitch::{operator, telemetry};
+use hookswitch::operator;
+use hookswitch_telemetry as telemetry;
 
 pub(super) async fn run(options: operator::Options) -> anyhow::Result<()> {
     telemetry::logs::init(&options.log)?;

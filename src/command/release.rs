@@ -1,7 +1,8 @@
 //! `hookswitch release`.
 
 use anyhow::Context as _;
-use hookswitch::{operator::release, telemetry};
+use hookswitch::operator::release;
+use hookswitch_telemetry as telemetry;
 
 pub(super) async fn run(options: release::Options) -> anyhow::Result<()> {
     telemetry::logs::init("info")?;

@@ -404,7 +404,7 @@ mod tests {
     fn a_change_is_told_of_the_part_that_it_is_in() {
         use k8s_openapi::api::apps::v1::Deployment;
 
-        use crate::api::TelephonyGateway;
+        use hookswitch_api::TelephonyGateway;
         let owner: TelephonyGateway =
             serde_json::from_value(json!({"metadata": {"name": "g", "namespace": "ns", "uid": "1"},
             "spec": {"policies": {"names": ["p"]}, "publicURL": "https://otp.acme.com"}}))

@@ -9,7 +9,7 @@ use super::{
     double::{GATEWAYS, World},
     pass::PassError,
 };
-use crate::api::TelephonyGateway;
+use hookswitch_api::TelephonyGateway;
 
 const CONFIG: &str = "/api/v1/namespaces/otp/configmaps/main";
 

@@ -20,7 +20,7 @@ use super::{
     switch::ruling::Declarations,
     wake::{Kind, Target},
 };
-use crate::api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+use hookswitch_api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 
 /// Objects of one kind, as last seen.
 #[derive(Debug, Clone)]

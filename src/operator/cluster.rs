@@ -133,6 +133,10 @@ impl Lines {
     }
 
     /// What makes one connection of HTTP/2 and keeps it, or one of HTTP/1.1 for each request.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the cluster gives the address and the certificates of its API server"
+    )]
     fn open(&self, http2: bool) -> Http {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder

@@ -5,7 +5,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use crate::api::reason::{self, Reason};
+use hookswitch_api::reason::{self, Reason};
 
 /// The most bytes of a message.
 pub const LONGEST_MESSAGE: usize = 1_024;

@@ -15,7 +15,7 @@ use super::{
     switch::Switches,
     wake::Wake,
 };
-use crate::okta::{keyed::MarkKey, mark};
+use hookswitch_okta::{keyed::MarkKey, mark};
 
 /// What every pass has at hand.
 pub struct Context {

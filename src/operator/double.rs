@@ -39,17 +39,16 @@ use super::{
     switch::Switches,
     wake::{Kind, Wake},
 };
-use crate::{
-    api::{HookSwitch, OktaOrg, TelephonyGateway, TelephonyHook},
-    config::{document::Report, probe},
-    net::{self, NetError},
-    okta::{
-        Answer, Api, CallError, Failure, HookId, ObservedHook,
-        client::CallResult,
-        keyed::MarkKey,
-        log, mark,
-        types::{HookContent, HookStatus, OrgDocument, OrgIdentity, RateLimit},
-    },
+use hookswitch_api::{HookSwitch, OktaOrg, TelephonyGateway, TelephonyHook};
+use hookswitch_gateway_config::{document::Report, probe};
+use hookswitch_net as net;
+use hookswitch_net::NetError;
+use hookswitch_okta::{
+    Answer, Api, CallError, Failure, HookId, ObservedHook,
+    client::CallResult,
+    keyed::MarkKey,
+    log, mark,
+    types::{HookContent, HookStatus, OrgDocument, OrgIdentity, RateLimit},
 };
 
 /// Body of an answer of the API server.

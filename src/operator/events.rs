@@ -7,7 +7,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::watch;
 
 use super::conditions::{self, bounded};
-use crate::fair::{Bounds, Fair, Lane};
+use hookswitch_fair::{Bounds, Fair, Lane};
 
 /// The most bytes of a note; the API server refuses longer ones.
 const LONGEST_NOTE: usize = 1_024;
@@ -167,7 +167,7 @@ mod tests {
     use tokio::time::sleep;
 
     use super::{super::conditions::Is, *};
-    use crate::api::reason;
+    use hookswitch_api::reason;
 
     #[tokio::test(start_paused = true)]
     async fn events_that_nobody_takes_do_not_keep_those_of_another_namespace_from_being_told_in_their_order() {

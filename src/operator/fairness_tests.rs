@@ -13,10 +13,8 @@ use super::{
     pass,
     wake::{Kind, Target},
 };
-use crate::{
-    api::{HookSwitch, OktaOrg},
-    net::NetError,
-};
+use hookswitch_api::{HookSwitch, OktaOrg};
+use hookswitch_net::NetError;
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -14,7 +14,7 @@ use kube::{
 use serde_json::json;
 
 use super::{apply::MANAGER, context::Context, namespace, pass::PassError, wake::Kind};
-use crate::api::{OktaOrg, TelephonyGateway, TelephonyHook};
+use hookswitch_api::{OktaOrg, TelephonyGateway, TelephonyHook};
 
 /// Held until Okta has what the deletion policy asks for.
 pub const OKTA: &str = "hookswitch.dev/okta";

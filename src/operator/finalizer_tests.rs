@@ -9,7 +9,7 @@ use super::{
     double::{GATEWAYS, HOOKS, World},
     finalizer::{self, IN_USE, OKTA},
 };
-use crate::api::TelephonyHook;
+use hookswitch_api::TelephonyHook;
 
 const NAMESPACE: &str = "/api/v1/namespaces/otp";
 

@@ -14,12 +14,10 @@ use super::{
     reports::Serving,
     wake::{Kind, Target, Woken},
 };
-use crate::{
-    api::{OktaOrg, TelephonyGateway, TelephonyHook},
-    okta::{
-        Failure,
-        types::{HookStatus, ObservedHook},
-    },
+use hookswitch_api::{OktaOrg, TelephonyGateway, TelephonyHook};
+use hookswitch_okta::{
+    Failure,
+    types::{HookStatus, ObservedHook},
 };
 
 pub fn org() -> Value {

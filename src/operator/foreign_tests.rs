@@ -10,11 +10,9 @@ use super::{
     flow_tests::{condition, hook, is, org_pass, secret, settle, world},
     switch_tests::{PATH, active, annotate, probed_looks, scene, serve, signal, status},
 };
-use crate::{
-    failover::signal::{Sight, Source},
-    okta::{ObjectRef, log::Kind},
-    telemetry::logs,
-};
+use hookswitch_failover::signal::{Sight, Source};
+use hookswitch_okta::{ObjectRef, log::Kind};
+use hookswitch_telemetry::{logs, testing::Lines};
 
 const ADDRESS: &str = "https://otp.partner.example/okta";
 const HOST: &str = "https://otp.partner.example";
@@ -276,7 +274,7 @@ async fn a_url_at_the_host_of_another_hook_shares_it() {
 
 #[tokio::test(start_paused = true)]
 async fn neither_number_nor_code_nor_text_of_a_test_shows_anywhere() {
-    let lines = logs::Lines::default();
+    let lines = Lines::default();
     let writer = lines.clone();
     // with one subscriber alone, a line that another thread meets first is taken for one that nobody wants
     let _another = tracing::Dispatch::new(logs::subscriber("trace", io::sink).unwrap());

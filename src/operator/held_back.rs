@@ -17,7 +17,7 @@ use super::{
     status::{self, Conditions},
     wake::Kind,
 };
-use crate::api::reason::Ready;
+use hookswitch_api::reason::Ready;
 
 /// Says at `object` what is not listed of what its pass reads, once that has lasted. It has its pass as soon as it is listed.
 ///

@@ -13,7 +13,7 @@ use kube::{
 use serde_json::json;
 
 use super::{apply::MANAGER, context::Installation, options::Options, pass::PassError};
-use crate::okta::{
+use hookswitch_okta::{
     keyed::{KeyTooShort, MarkKey},
     mark::{self, InvalidInstallation},
 };

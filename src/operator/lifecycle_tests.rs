@@ -9,7 +9,7 @@ use super::{
     double::{HOOKS, ORGS, SECRETS, World},
     flow_tests::{condition, hook, is, settle, world},
 };
-use crate::okta::{
+use hookswitch_okta::{
     Failure, HookId, ObjectRef, ObservedHook,
     types::{Header, HookStatus},
 };

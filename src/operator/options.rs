@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::{lease, tenancy::Tenancy};
-use crate::{message::Secret, net::Exception};
+use hookswitch_message::Secret;
+use hookswitch_net::Exception;
 
 /// Options of `hookswitch operator`; every one can also be given by the environment.
 #[derive(Debug, Clone, clap::Args)]
@@ -130,7 +131,7 @@ mod tests {
     use serde_json::Value;
 
     use super::{super::double::arguments, *};
-    use crate::okta::mark;
+    use hookswitch_okta::mark;
 
     fn read(more: &[&str]) -> Result<Options, clap::Error> {
         let line = ["--image", "i", "--operator-namespace", "s", "--identity", "i"];

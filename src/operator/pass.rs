@@ -30,10 +30,8 @@ use super::{
     wake::{Kind, Target, Woken},
     watches::target,
 };
-use crate::{
-    api::reason::Ready,
-    fair::{Bounds, Fair, Lane},
-};
+use hookswitch_api::reason::Ready;
+use hookswitch_fair::{Bounds, Fair, Lane};
 
 /// How long a pass may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);

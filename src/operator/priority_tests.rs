@@ -10,7 +10,7 @@ use super::{
     pass::Requeue,
     switch_tests::{PATH, active, looks, probed_looks, repointing, scene, serve, status, switch_pass},
 };
-use crate::okta::Failure;
+use hookswitch_okta::Failure;
 
 /// A scene with a third hook, which no switch names; somebody has changed it in Okta.
 async fn with_drift() -> World {
@@ -25,7 +25,7 @@ async fn with_drift() -> World {
     world
 }
 
-fn of_c(hooks: &mut [crate::okta::ObservedHook]) -> &mut crate::okta::ObservedHook {
+fn of_c(hooks: &mut [hookswitch_okta::ObservedHook]) -> &mut hookswitch_okta::ObservedHook {
     hooks.iter_mut().find(|hook| hook.name == "Acme c").unwrap()
 }
 

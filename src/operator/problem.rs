@@ -1,7 +1,7 @@
 //! What is wrong with an object, as its condition says it.
 
 use super::conditions::Progress;
-use crate::api::reason::Ready;
+use hookswitch_api::reason::Ready;
 
 /// What is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,10 +14,8 @@ use super::{
     },
     wake::{Kind, Target},
 };
-use crate::{
-    api::OktaOrg,
-    okta::{Failure, ObjectRef, log},
-};
+use hookswitch_api::OktaOrg;
+use hookswitch_okta::{Failure, ObjectRef, log};
 
 /// What a gateway counted at the path of its hook.
 struct Door {

@@ -13,13 +13,15 @@ use std::{
 
 use self::door::Doors;
 use super::wake::{Kind, Target};
-use crate::config::report::{BreakerState, CarrierReport, ProbeState, RefusedPart, RefusedScope, ReplicaReport};
-use crate::failover::{
+use hookswitch_failover::{
     coverage::{Refused, Rule, coverage},
     refusals::Door,
     signal::{Sight, Signal, Source},
 };
-use crate::okta::keyed::ChangeMark;
+use hookswitch_gateway_config::report::{
+    BreakerState, CarrierReport, ProbeState, RefusedPart, RefusedScope, ReplicaReport,
+};
+use hookswitch_okta::keyed::ChangeMark;
 
 /// How often a gateway is asked for its reports when nothing of it is on its way and no switch is in more of a hurry.
 pub const POLL: Duration = Duration::from_secs(5);
@@ -701,16 +703,16 @@ impl Reports {
     /// Lets a gateway of one replica serve these hooks and no others.
     pub fn serve(&self, namespace: &str, gateway: &str, hooks: &[&str]) {
         let mut report = ReplicaReport::default();
-        report
-            .hooks
-            .extend(hooks.iter().map(|hook| ((*hook).to_owned(), crate::config::report::HookReport::default())));
+        report.hooks.extend(
+            hooks.iter().map(|hook| ((*hook).to_owned(), hookswitch_gateway_config::report::HookReport::default())),
+        );
         self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
     }
 
     /// Lets a gateway with one replica tell that Okta called a hook so many seconds ago.
     pub fn set_called(&self, namespace: &str, gateway: &str, hook: &str, age: u64) {
         let mut report = ReplicaReport::default();
-        let called = crate::config::report::HookReport { last_call_age_s: Some(age), ..Default::default() };
+        let called = hookswitch_gateway_config::report::HookReport { last_call_age_s: Some(age), ..Default::default() };
         report.hooks.insert(hook.to_owned(), called);
         let round = [("pod-0".to_owned(), Some(report))].into();
         self.take(&(namespace.to_owned(), gateway.to_owned()), round);
@@ -720,7 +722,9 @@ impl Reports {
     pub fn set_failed(&self, namespace: &str, gateway: &str, hook: &str, failed: u64) {
         let mut report = ReplicaReport::default();
         let answers = [("FAILED".to_owned(), failed)].into();
-        report.hooks.insert(hook.to_owned(), crate::config::report::HookReport { answers, ..Default::default() });
+        report
+            .hooks
+            .insert(hook.to_owned(), hookswitch_gateway_config::report::HookReport { answers, ..Default::default() });
         self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
     }
 
@@ -728,7 +732,8 @@ impl Reports {
     pub fn set_counted(&self, namespace: &str, gateway: &str, hook: &str, unauthorised: u64, answered: u64) {
         let mut report = ReplicaReport::default();
         let answers = [("SUCCESSFUL".to_owned(), answered)].into();
-        let hook_report = crate::config::report::HookReport { answers, unauthorised, last_call_age_s: None };
+        let hook_report =
+            hookswitch_gateway_config::report::HookReport { answers, unauthorised, last_call_age_s: None };
         report.hooks.insert(hook.to_owned(), hook_report);
         self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
     }
@@ -743,7 +748,7 @@ impl Reports {
     pub fn set_serving(&self, namespace: &str, gateway: &str, hook: &str, serving: Serving) {
         let mut report = ReplicaReport::default();
         if matches!(serving, Serving::Yes { .. }) {
-            report.hooks.insert(hook.to_owned(), crate::config::report::HookReport::default());
+            report.hooks.insert(hook.to_owned(), hookswitch_gateway_config::report::HookReport::default());
         }
         let replicas = match serving {
             Serving::Yes { replicas } => replicas,
@@ -758,7 +763,7 @@ impl Reports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::report::{CodeReport, HookReport, RuleReport};
+    use hookswitch_gateway_config::report::{CodeReport, HookReport, RuleReport};
 
     fn report(hook: bool, probe: ProbeState) -> ReplicaReport {
         let carrier = CarrierReport { probe, breaker: BreakerState::Closed, ..CarrierReport::default() };

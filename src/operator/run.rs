@@ -37,13 +37,11 @@ use super::{
     wake::Wake,
     watches,
 };
-use crate::{
-    api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
-    net::NetError,
-    telemetry::{
-        endpoint::{self, ListenError},
-        metrics::{self, Metrics, Readiness},
-    },
+use hookswitch_api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+use hookswitch_net::NetError;
+use hookswitch_telemetry::{
+    endpoint::{self, ListenError},
+    metrics::{self, Metrics, Readiness},
 };
 
 /// How long passes under way may go on after the stop: a pass's deadline.

@@ -7,10 +7,8 @@ use super::{
     pass::{PassError, or_denied},
     problem::Problem,
 };
-use crate::{
-    api::{CaBundleRef, KeyRef, reason::Ready},
-    message,
-};
+use hookswitch_api::{CaBundleRef, KeyRef, reason::Ready};
+use hookswitch_message as message;
 
 /// The most bytes of a credential.
 const LONGEST: usize = 1_024;

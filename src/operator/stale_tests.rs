@@ -9,7 +9,7 @@ use super::{
     flow_tests::{settle, world},
     pass::Reconcile as _,
 };
-use crate::api::OktaOrg;
+use hookswitch_api::OktaOrg;
 
 /// Changes an object on the API server; the caches do not know of it yet.
 fn change(world: &World, name: &str, change: impl FnOnce(&mut Value)) {

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{conditions::to_the_second, context::Context, events, pass::PassError};
-use crate::api;
+use hookswitch_api as api;
 
 /// Field manager of what we write into `/status`.
 pub const MANAGER: &str = "hookswitch-status";

@@ -23,11 +23,10 @@ use super::{
     probe,
     wake::Kind,
 };
-use crate::{
-    api::{HookSwitch, OktaOrg, TelephonyHook},
-    net::{self, Answer, NetError, Policy, Request, SendError},
-    okta::types::HookStatus,
-};
+use hookswitch_api::{HookSwitch, OktaOrg, TelephonyHook};
+use hookswitch_net as net;
+use hookswitch_net::{Answer, NetError, Policy, Request, SendError};
+use hookswitch_okta::types::HookStatus;
 
 const ORGS_COUNT: usize = 10;
 const HOOKS_EACH: usize = 10;

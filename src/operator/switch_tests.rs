@@ -16,11 +16,9 @@ use super::{
     switch,
     wake::{Kind, Target, Woken},
 };
-use crate::{
-    api::{HookSwitch, OktaOrg, TelephonyGateway},
-    config::report::{HookReport, ReplicaReport},
-    okta::{Failure, ObjectRef, log, types::HookStatus},
-};
+use hookswitch_api::{HookSwitch, OktaOrg, TelephonyGateway};
+use hookswitch_gateway_config::report::{HookReport, ReplicaReport};
+use hookswitch_okta::{Failure, ObjectRef, log, types::HookStatus};
 
 pub const PATH: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswitches/acme";
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
 use super::gateway::build::public_host;
-use crate::api::{ServiceType, TelephonyGatewaySpec};
+use hookswitch_api::{ServiceType, TelephonyGatewaySpec};
 
 /// The most of what is allowed that a message lists.
 const MOST_TOLD: usize = 5;

@@ -24,11 +24,9 @@ use super::{
     run, switch_tests,
     wake::Kind,
 };
-use crate::{
-    api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider},
-    net::NetError,
-    telemetry::metrics::Metrics,
-};
+use hookswitch_api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+use hookswitch_net::NetError;
+use hookswitch_telemetry::metrics::Metrics;
 
 /// The resource of each kind.
 const RESOURCES: [&str; 6] =

@@ -11,12 +11,12 @@ use super::{
     pass::Reconcile,
     wake::{Kind, Target},
 };
-use crate::api::GROUP;
 use futures::{
     FutureExt as _, Stream, StreamExt as _,
     future::BoxFuture,
     stream::{self, SelectAll},
 };
+use hookswitch_api::GROUP;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
@@ -399,7 +399,7 @@ mod tests {
             "annotations": {"hookswitch.dev/promote": "b", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
             "managedFields": [{"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]},
             "spec": {"hooks": []}});
-        let kept = lean(serde_json::from_value::<crate::api::HookSwitch>(object).unwrap());
+        let kept = lean(serde_json::from_value::<hookswitch_api::HookSwitch>(object).unwrap());
         let annotations: Vec<&str> = kept.annotations().keys().map(String::as_str).collect();
         assert_eq!((kept.managed_fields().len(), annotations), (0, vec!["hookswitch.dev/promote"]));
         assert_eq!(kept.resource_version().as_deref(), Some("7"));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use hookswitch::config::document::{Action, GatewayConfig, OnAmbiguous};
-use hookswitch::config::envelope;
-use hookswitch::sandbox::faults::FaultKind;
+use hookswitch_gateway_config::document::{Action, GatewayConfig, OnAmbiguous};
+use hookswitch_gateway_config::envelope;
+use hookswitch_sandbox::faults::FaultKind;
 use serde_json::{Value, json};
 
 use crate::scene::{NUMBER, SECRET, Scene, got, refuse, rule, sealed, sms};

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookswitch::config::document::{Carrier, Probe, Provider};
-use hookswitch::sandbox::Sandbox;
+use hookswitch_gateway_config::document::{Carrier, Probe, Provider};
+use hookswitch_sandbox::Sandbox;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;

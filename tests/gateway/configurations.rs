@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use hookswitch::{
-    api::{RoutingPolicySpec, TelephonyGatewaySpec},
-    config::{
-        check,
-        compile::{Compiled, InOkta, Input, compile},
-        document::{ABSENT, Action, Carrier, Credential, GatewayConfig, Hook, Probe, Provider, Report, Sender},
-    },
-    gateway::runtime::{JUDGES, Runtime},
-    message::{Channel, Secret},
-    net, providers,
-    providers::Message,
-    routing::{self, Facts},
+use hookswitch::operator::gateway::compile::{Compiled, InOkta, Input, compile};
+use hookswitch_api::{RoutingPolicySpec, TelephonyGatewaySpec};
+use hookswitch_gateway::runtime::{JUDGES, Runtime};
+use hookswitch_gateway_config::{
+    check,
+    document::{ABSENT, Action, Carrier, Credential, GatewayConfig, Hook, Probe, Provider, Report, Sender},
 };
+use hookswitch_message::{Channel, Secret};
+use hookswitch_net as net;
+use hookswitch_providers as providers;
+use hookswitch_providers::Message;
+use hookswitch_routing as routing;
+use hookswitch_routing::Facts;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use hookswitch::config::document::Action;
-use hookswitch::config::envelope;
-use hookswitch::config::report::BreakerState;
-use hookswitch::sandbox::certs::Authority;
-use hookswitch::sandbox::faults::FaultKind;
+use hookswitch_gateway_config::document::Action;
+use hookswitch_gateway_config::envelope;
+use hookswitch_gateway_config::report::BreakerState;
+use hookswitch_sandbox::certs::Authority;
+use hookswitch_sandbox::faults::FaultKind;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,31 +1,15 @@
 //! Nothing secret shows, whatever is called.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use hookswitch::config::{envelope, report};
-use hookswitch::sandbox::faults::FaultKind;
-use hookswitch::telemetry::logs;
+use hookswitch_gateway_config::{envelope, report};
+use hookswitch_sandbox::faults::FaultKind;
+use hookswitch_telemetry::{logs, testing::Lines};
 use serde_json::{Value, json};
 
 use crate::scene::{SECRET, Scene, got, refuse, sms};
-
-/// Everything that is logged in this process.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// The forms in which a text might show: as it is, set apart, as a list of bytes, in hexadecimal, in base64 at any offset.
 fn forms(text: &str) -> Vec<String> {
@@ -145,9 +129,9 @@ async fn no_passcode_number_text_or_credential_shows_in_logs_metrics_or_the_repo
         let encoded = STANDARD_NO_PAD.encode(format!("{{\"x\":\"{secret}\"}}"));
         assert!(!leaked(&encoded, &secrets).is_empty(), "the search finds nothing");
     }
-    let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let logged = lines.text();
     // The sandbox says which faults are set, and one of them quotes the passcode.
-    let of_sandbox = |line: &&str| line.contains("\"target\":\"hookswitch::sandbox::");
+    let of_sandbox = |line: &&str| line.contains("\"target\":\"hookswitch_sandbox::");
     let logged = logged.lines().filter(|line| !of_sandbox(line)).collect::<Vec<_>>().join("\n");
     for expected in ["e-voice", "e-fault-8", "call not acted on", "configuration in service", "46…27"] {
         assert!(logged.contains(expected), "{expected} is not logged: was anything?");

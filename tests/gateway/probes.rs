@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hookswitch::config::probe::{self, Answered, Key};
+use hookswitch_gateway_config::probe::{self, Answered, Key};
 use serde_json::json;
 
 use crate::scene::{SECRET, Scene, got};
@@ -50,7 +50,8 @@ async fn a_bad_marker_is_an_ordinary_call_that_reaches_no_carrier() {
         assert_eq!(probe::who_answered(&got.body, &key.proof("h", &marker)), Answered::ByHook, "{what}");
     }
     assert_eq!(of_calls(&metrics(&scene).await), of_calls(&before));
-    let another = Key::of(&hookswitch::config::document::Report { token: "x".into(), ..scene.config.report.clone() });
+    let another =
+        Key::of(&hookswitch_gateway_config::document::Report { token: "x".into(), ..scene.config.report.clone() });
     for (marker, what) in [
         (key.marker("other", now(), [3; 16]), "of another hook"),
         (another.marker("h", now(), [4; 16]), "of another gateway"),

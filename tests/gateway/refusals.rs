@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use hookswitch::config::document::{Action, Carrier, GatewayConfig, Provider, Sender};
-use hookswitch::config::report::{BreakerState, ProbeState, RefusedScope, ReplicaReport};
-use hookswitch::failover::signal::{Sight, Source};
-use hookswitch::gateway::breaker::CONSECUTIVE;
-use hookswitch::message::Channel;
 use hookswitch::operator::reports::{CarrierHealth, Reports, SendingRule};
-use hookswitch::sandbox::faults::FaultKind;
+use hookswitch_failover::signal::{Sight, Source};
+use hookswitch_gateway::breaker::CONSECUTIVE;
+use hookswitch_gateway_config::document::{Action, Carrier, GatewayConfig, Provider, Sender};
+use hookswitch_gateway_config::report::{BreakerState, ProbeState, RefusedScope, ReplicaReport};
+use hookswitch_message::Channel;
+use hookswitch_sandbox::faults::FaultKind;
 use serde_json::{Value, json};
 
 use crate::canned::Canned;
@@ -287,7 +287,7 @@ async fn carriers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
             countries: vec!["US".parse().unwrap()],
             from: "+12025550123".into(),
         }],
-        probe: hookswitch::config::document::Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
+        probe: hookswitch_gateway_config::document::Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
         max_in_flight,
         ca_bundle: None,
     };

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use hookswitch::config::document::{
+use hookswitch_gateway::listener::{Bounds, KEEP_ALIVE};
+use hookswitch_gateway::serve::{Addresses, Gateway, ServeError, Settings};
+use hookswitch_gateway_config::document::{
     Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
 };
-use hookswitch::config::envelope;
-use hookswitch::config::report::{self, ReplicaReport};
-use hookswitch::gateway::listener::{Bounds, KEEP_ALIVE};
-use hookswitch::gateway::serve::{Addresses, Gateway, ServeError, Settings};
-use hookswitch::sandbox::faults::{Fault, FaultKind};
-use hookswitch::sandbox::{CarrierOptions, Options, Sandbox};
+use hookswitch_gateway_config::envelope;
+use hookswitch_gateway_config::report::{self, ReplicaReport};
+use hookswitch_sandbox::faults::{Fault, FaultKind};
+use hookswitch_sandbox::{CarrierOptions, Options, Sandbox};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};

@@ -17,11 +17,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::super::{options::Options, pass::PassError, problem::Problem};
-use crate::{
-    api::{IngressSpec, ServiceSpec, TelephonyGateway, TelephonyGatewaySpec, reason::Ready},
-    config::{document::Report, envelope},
-    message,
-};
+use hookswitch_api::{IngressSpec, ServiceSpec, TelephonyGateway, TelephonyGatewaySpec, reason::Ready};
+use hookswitch_gateway_config::{document::Report, envelope};
+use hookswitch_message as message;
 
 /// Selects everything that belongs to gateways.
 pub const OWNED_LABEL: &str = "app.kubernetes.io/managed-by=hookswitch,app.kubernetes.io/component=gateway";

@@ -15,11 +15,9 @@ use super::{
     build::Names,
     dereference,
 };
-use crate::{
-    api::TelephonyGateway,
-    config::{check, document::Report},
-    message,
-};
+use hookswitch_api::TelephonyGateway;
+use hookswitch_gateway_config::{check, document::Report};
+use hookswitch_message as message;
 
 /// How long a generated serving certificate is good for.
 const SERVING: Duration = Duration::from_hours(365 * 24);

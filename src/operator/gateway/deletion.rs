@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::super::{context::Context, finalizer, namespace, pass::PassError, switch::ruling};
-use crate::api::{HookState, TelephonyGateway, TelephonyHook};
+use hookswitch_api::{HookState, TelephonyGateway, TelephonyHook};
 
 /// Whether a gateway's pass goes on, and what holds the gateway when it is being deleted.
 pub struct Settled {

@@ -26,17 +26,15 @@ use super::{
         watches,
     },
     build::{Names, REPORT_CERTIFICATE, REPORT_KEY, REPORT_TOKEN},
+    compile::{InOkta, Input},
 };
-use crate::{
-    api::{RoutingPolicy, TelephonyGateway, reason::Ready},
-    config::{
-        compile::{InOkta, Input},
-        document::{self, Credential, GatewayConfig, Provider},
-        envelope,
-    },
-    message,
-    okta::{ObjectRef, keyed::ChangeMark},
+use hookswitch_api::{RoutingPolicy, TelephonyGateway, reason::Ready};
+use hookswitch_gateway_config::{
+    document::{self, Credential, GatewayConfig, Provider},
+    envelope,
 };
+use hookswitch_message as message;
+use hookswitch_okta::{ObjectRef, keyed::ChangeMark};
 
 /// What is said of an object that exists and cannot be read.
 const UNREADABLE: &str = "the operator cannot read it; is its CustomResourceDefinition of the same release?";
@@ -172,7 +170,7 @@ pub(super) async fn dereference(
 }
 
 async fn hook_entry(
-    hook: &crate::api::TelephonyHook,
+    hook: &hookswitch_api::TelephonyHook,
     ctx: &Context,
     namespace: &str,
 ) -> Result<Result<document::Hook, Problem>, PassError> {
@@ -187,7 +185,7 @@ async fn hook_entry(
 
 /// What Okta has of a hook, as far as is known. One in Okta that is pointed at another's place has that one's secret.
 fn in_okta(
-    hook: &crate::api::TelephonyHook,
+    hook: &hookswitch_api::TelephonyHook,
     ctx: &Context,
     declared: &document::Hook,
     before: Option<&document::Hook>,

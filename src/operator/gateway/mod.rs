@@ -1,6 +1,7 @@
 //! `TelephonyGateway`: a configuration compiled from what it refers to, and the objects that serve it.
 
 pub mod build;
+pub mod compile;
 pub mod credentials;
 mod deletion;
 mod dereference;
@@ -24,7 +25,7 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt as _;
 
-use self::credentials::Serving;
+use self::{compile::Compiled, credentials::Serving};
 use super::{
     apply::{apply, present, prune},
     cache::{Caches, Index},
@@ -39,17 +40,14 @@ use super::{
     wake::{Kind, Target},
     watches,
 };
-use crate::{
-    api::{TelephonyGateway, reason::Ready},
-    config::{
-        check::{self, Judges},
-        compile::{self, Compiled},
-        document::{self, GatewayConfig},
-        envelope, probe,
-    },
-    net,
-    okta::{ObjectRef, keyed::ChangeMark},
+use hookswitch_api::{TelephonyGateway, reason::Ready};
+use hookswitch_gateway_config::{
+    check::{self, Judges},
+    document::{self, GatewayConfig},
+    envelope, probe,
 };
+use hookswitch_net as net;
+use hookswitch_okta::{ObjectRef, keyed::ChangeMark};
 
 /// What judges the parts of a configuration that `config` does not know itself.
 pub(super) const JUDGES: Judges = Judges {

@@ -61,7 +61,7 @@ fn scrapers(namespaces: &[String]) -> Option<Value> {
 mod tests {
 
     use super::{super::super::double::arguments, *};
-    use crate::api::TelephonyGateway;
+    use hookswitch_api::TelephonyGateway;
 
     fn built(more: &[&str]) -> Option<Value> {
         let line = ["--image", "i", "--operator-namespace", "system", "--identity", "i"];

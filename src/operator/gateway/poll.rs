@@ -43,13 +43,11 @@ use super::{
     credentials::REPORT_NAME,
     dereference,
 };
-use crate::{
-    api::TelephonyGateway,
-    config::{
-        document,
-        report::{MAX_REPORT, PATH, ReplicaReport},
-    },
-    fair::{Bounds, Fair, Lane},
+use hookswitch_api::TelephonyGateway;
+use hookswitch_fair::{Bounds, Fair, Lane};
+use hookswitch_gateway_config::{
+    document,
+    report::{MAX_REPORT, PATH, ReplicaReport},
 };
 
 /// How long one pod may take.
@@ -235,7 +233,7 @@ async fn ask(report: Arc<document::Report>, addresses: BTreeSet<IpAddr>) -> Opti
 /// How the pods of one gateway are asked.
 struct Asking {
     tls: TlsConnector,
-    token: crate::message::Secret<String>,
+    token: hookswitch_message::Secret<String>,
 }
 
 impl Asking {
@@ -251,6 +249,7 @@ impl Asking {
         Some(Self { tls: TlsConnector::from(Arc::new(config)), token: report.token.clone() })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a pod of the gateway, whose certificate is known")]
     async fn exchange(&self, address: SocketAddr) -> Option<ReplicaReport> {
         let stream = TcpStream::connect(address).await.ok()?;
         let name = ServerName::try_from(REPORT_NAME).ok()?;

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
+use super::compile::{About, At, Problem as Told};
 use super::{
     super::{
         conditions::{self, Is, Progress},
@@ -14,12 +15,9 @@ use super::{
     credentials::Serving,
     turn::OUT_OF_TURN,
 };
-use crate::{
-    api::{
-        TelephonyGateway, TelephonyGatewayStatus,
-        reason::{Healthy, PubliclyTrusted, Ready},
-    },
-    config::compile::{About, At, Problem as Told},
+use hookswitch_api::{
+    TelephonyGateway, TelephonyGatewayStatus,
+    reason::{Healthy, PubliclyTrusted, Ready},
 };
 
 /// What a pass saw.

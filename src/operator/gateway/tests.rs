@@ -21,11 +21,9 @@ use super::{
     credentials::{self, Serving},
     document, envelope, seal, sending,
 };
-use crate::{
-    api::TelephonyGateway,
-    config::{document::GatewayConfig, report::ReplicaReport},
-    okta::{Failure as OktaFailure, ObjectRef, types::HookStatus},
-};
+use hookswitch_api::TelephonyGateway;
+use hookswitch_gateway_config::{document::GatewayConfig, report::ReplicaReport};
+use hookswitch_okta::{Failure as OktaFailure, ObjectRef, types::HookStatus};
 
 fn world(spec: &Value) -> World {
     let mut world = World::new();
@@ -166,7 +164,7 @@ async fn an_ingress_that_names_the_generated_certificates_secret_is_refused() {
 }
 
 fn config() -> GatewayConfig {
-    let text = include_str!("../../config/testdata/document.v1.json");
+    let text = include_str!("../../../crates/gateway-config/src/testdata/document.v1.json");
     let mut config: GatewayConfig = serde_json::from_str(text).unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["report".into()]).unwrap();
     config.report.certificate = made.cert.pem();

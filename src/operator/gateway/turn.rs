@@ -26,7 +26,7 @@ use super::{
     },
     build::{Names, Workload},
 };
-use crate::api::{TelephonyGateway, TelephonyHook};
+use hookswitch_api::{TelephonyGateway, TelephonyHook};
 
 /// How long a gateway's changed pods are looked on before the next gateway's are changed.
 const PAUSE: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use super::super::{
     pass::{PassError, or_denied},
     problem::Problem,
 };
-use crate::api::{TelephonyHook, reason::Ready};
+use hookswitch_api::{TelephonyHook, reason::Ready};
 
 /// The key of the generated value.
 pub const KEY: &str = "value";

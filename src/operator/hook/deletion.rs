@@ -13,10 +13,8 @@ use super::super::{
     pass::PassError,
     switch::ruling::{self, Ruling},
 };
-use crate::{
-    api::{HookState, HookSwitch, OktaOrg, SwitchMode, TelephonyHook, reason::Ready},
-    okta::{ObjectRef, plan::Outcome, types::HookStatus},
-};
+use hookswitch_api::{HookState, HookSwitch, OktaOrg, SwitchMode, TelephonyHook, reason::Ready};
+use hookswitch_okta::{ObjectRef, plan::Outcome, types::HookStatus};
 
 /// How long a deletion waits for what only a person can put right; then the hook is left in Okta, with an Event.
 pub const PATIENCE: Duration = Duration::from_mins(5);
@@ -187,10 +185,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        okta::plan::{Blocked, Verdict, Waiting},
-        operator::{org::HookView, problem::Problem},
-    };
+    use crate::operator::{org::HookView, problem::Problem};
+    use hookswitch_okta::plan::{Blocked, Verdict, Waiting};
 
     fn hook(policy: &str) -> TelephonyHook {
         serde_json::from_value(json!({"metadata": {"name": "main", "namespace": "otp"},

@@ -13,11 +13,9 @@ use super::super::{
     secret_value,
     switch::{ruling, settings},
 };
-use crate::{
-    api::{HookTarget, OktaOrg, TelephonyGateway, TelephonyHook, reason::Ready},
-    failover::signal::{Sight, Source},
-    okta::ObjectRef,
-};
+use hookswitch_api::{HookTarget, OktaOrg, TelephonyGateway, TelephonyHook, reason::Ready};
+use hookswitch_failover::signal::{Sight, Source};
+use hookswitch_okta::ObjectRef;
 
 /// Where a hook's calls go, and whether they are taken there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,11 +28,9 @@ use super::{
     wake::{Kind, Target},
     watches,
 };
-use crate::{
-    api::{HookSwitch, HookTarget, KeyRef, TelephonyGateway, TelephonyHook, reason::Ready},
-    failover::refusals::Door,
-    okta::ObjectRef,
-};
+use hookswitch_api::{HookSwitch, HookTarget, KeyRef, TelephonyGateway, TelephonyHook, reason::Ready};
+use hookswitch_failover::refusals::Door;
+use hookswitch_okta::ObjectRef;
 
 pub use dereference::{Facts, Place};
 pub use validate::Endpoint;

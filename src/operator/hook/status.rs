@@ -17,16 +17,14 @@ use super::{
     },
     Endpoint, Facts, Place, deletion,
 };
-use crate::{
-    api::{
-        HookTarget, Repointed, TelephonyHook, TelephonyHookStatus,
-        reason::{Active, Created, Drift, Ready},
-    },
-    okta::{
-        ObjectRef,
-        plan::{Blocked, Outcome, Waiting},
-        types::HookStatus,
-    },
+use hookswitch_api::{
+    HookTarget, Repointed, TelephonyHook, TelephonyHookStatus,
+    reason::{Active, Created, Drift, Ready},
+};
+use hookswitch_okta::{
+    ObjectRef,
+    plan::{Blocked, Outcome, Waiting},
+    types::HookStatus,
 };
 
 /// Writes the status of a hook from what is known now.
@@ -201,7 +199,7 @@ fn progress(side: &Side<'_>, place: Place, served_before: bool, state: Option<&s
 }
 
 fn reason_of(problem: &Problem) -> &'static str {
-    crate::api::reason::Reason::as_str(problem.reason)
+    hookswitch_api::reason::Reason::as_str(problem.reason)
 }
 
 fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> Progress {

@@ -7,14 +7,12 @@ use super::{
     Endpoint, Place,
     status::{self, Side},
 };
-use crate::{
-    api::{TelephonyHook, TelephonyHookStatus, reason::Ready},
-    message::Secret,
-    okta::{
-        HookId, ObjectRef,
-        plan::{Blocked, Outcome, Verdict, Waiting},
-        types::HookStatus,
-    },
+use hookswitch_api::{TelephonyHook, TelephonyHookStatus, reason::Ready};
+use hookswitch_message::Secret;
+use hookswitch_okta::{
+    HookId, ObjectRef,
+    plan::{Blocked, Outcome, Verdict, Waiting},
+    types::HookStatus,
 };
 
 fn build(

@@ -7,11 +7,9 @@ use super::{
     super::{problem::Problem, secret_value},
     Facts,
 };
-use crate::{
-    api::{HookTarget, TelephonyHook, reason::Ready},
-    message::Secret,
-    okta::types::Header,
-};
+use hookswitch_api::{HookTarget, TelephonyHook, reason::Ready};
+use hookswitch_message::Secret;
+use hookswitch_okta::types::Header;
 
 /// Okta's bound on a hook's address.
 const LONGEST_URL: usize = 1_024;

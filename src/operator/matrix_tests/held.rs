@@ -10,9 +10,9 @@ use super::{
     run::{Run, TASKS, Task},
     sample, sample_size, seed,
 };
-use crate::okta::{
+use hookswitch_okta::{
     plan::Verb,
-    run::model::{Behaviour, Fault, SecondActivation},
+    testing::{Behaviour, Fault, SecondActivation},
 };
 
 /// Combinations that run by default.

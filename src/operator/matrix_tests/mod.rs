@@ -14,9 +14,9 @@ use futures::future::{BoxFuture, FutureExt as _};
 
 use self::run::{Run, TASKS, Task};
 use super::double::Trouble;
-use crate::okta::{
+use hookswitch_okta::{
     plan::Verb,
-    run::model::{Behaviour, Fault, SecondActivation, SecondCreation, Violation},
+    testing::{Behaviour, Fault, SecondActivation, SecondCreation, Violation},
     types::HookStatus,
 };
 

@@ -14,18 +14,16 @@ use super::super::{
     pass::Reconcile as _,
     reports::Serving,
 };
-use crate::{
-    api::{HookSwitch, OktaOrg, TelephonyHook},
-    message::Secret,
-    net::NetError,
-    okta::{
-        Answer, HookId, ObjectRef,
-        client::CallResult,
-        log,
-        mark::Installation,
-        run::model::{Behaviour, Model, SecondActivation, written},
-        types::{HookContent, HookStatus, OrgDocument, OrgIdentity},
-    },
+use hookswitch_api::{HookSwitch, OktaOrg, TelephonyHook};
+use hookswitch_message::Secret;
+use hookswitch_net::NetError;
+use hookswitch_okta::{
+    Answer, HookId, ObjectRef,
+    client::CallResult,
+    log,
+    mark::Installation,
+    testing::{Behaviour, Model, SecondActivation, written},
+    types::{HookContent, HookStatus, OrgDocument, OrgIdentity},
 };
 
 impl OrgApi for Model {

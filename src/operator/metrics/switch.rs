@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::failover::{
+use hookswitch_failover::{
     machine::{Machine, Phase},
     signal::{Sight, Signal, Source},
 };
@@ -211,7 +211,7 @@ impl SwitchMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::machine::Moment;
+    use hookswitch_failover::machine::Moment;
 
     #[test]
     fn what_a_switch_names_no_more_or_cannot_see_is_not_shown() {

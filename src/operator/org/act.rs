@@ -13,18 +13,16 @@ use super::{
     dial::OrgApi,
     session::{Session, State},
 };
-use crate::{
-    api::{HookSwitch, OktaChange},
-    failover::signal::Source,
-    okta::{
-        Api, ObjectRef, Plan, audit,
-        keyed::ChangeMark,
-        limits::Priority,
-        mark::Whose,
-        plan::Verb,
-        run::{self, AuditEntry, AuditResult, Budget, Report},
-        types::HookStatus,
-    },
+use hookswitch_api::{HookSwitch, OktaChange};
+use hookswitch_failover::signal::Source;
+use hookswitch_okta::{
+    Api, ObjectRef, Plan, audit,
+    keyed::ChangeMark,
+    limits::Priority,
+    mark::Whose,
+    plan::Verb,
+    run::{self, AuditEntry, AuditResult, Budget, Report},
+    types::HookStatus,
 };
 
 /// A plan is begun only with this much of the lease left: its worst case and some.
@@ -230,7 +228,7 @@ fn tell(ctx: &Context, entry: &AuditEntry, host: &str) {
         purpose = ?entry.why,
         outcome,
         message = entry.message,
-        request_id = entry.request_id.as_ref().map(crate::okta::types::RequestId::as_str),
+        request_id = entry.request_id.as_ref().map(hookswitch_okta::types::RequestId::as_str),
         took_ms = entry.took.as_millis(),
         "called Okta"
     );

@@ -10,13 +10,11 @@ use kube::ResourceExt as _;
 use tokio::time::Instant;
 
 use super::super::switch::ruling;
-use crate::{
-    api::HookSwitch,
-    okta::{
-        ObjectRef,
-        plan::Verb,
-        run::{AuditEntry, AuditResult, Purpose},
-    },
+use hookswitch_api::HookSwitch;
+use hookswitch_okta::{
+    ObjectRef,
+    plan::Verb,
+    run::{AuditEntry, AuditResult, Purpose},
 };
 
 /// Most steps kept of one decision.

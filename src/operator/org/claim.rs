@@ -9,12 +9,10 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 
 use super::super::{conditions, wake::Target, watches};
-use crate::{
-    api::OktaOrg,
-    okta::{
-        ObjectRef, OrgUrl,
-        types::{OrgDocument, OrgIdentity},
-    },
+use hookswitch_api::OktaOrg;
+use hookswitch_okta::{
+    ObjectRef, OrgUrl,
+    types::{OrgDocument, OrgIdentity},
 };
 
 /// Where an object's credential was taken, and what the org there says of itself.

@@ -8,7 +8,7 @@ use super::{
     super::{context::Context, finalizer, namespace, pass::PassError},
     refers_to,
 };
-use crate::api::OktaOrg;
+use hookswitch_api::OktaOrg;
 
 /// How long a deleted org stays at least: one command that deletes several objects deletes them one after the other.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 pub async fn settle(org: &Arc<OktaOrg>, ctx: &Context) -> Result<Option<Arc<OktaOrg>>, PassError> {
     let (space, name) = (org.namespace().unwrap_or_default(), org.name_any());
     let hooks = ctx.caches.hooks.in_namespace(&space);
-    let needs = |hook: &crate::api::TelephonyHook| hook.spec.deletes_in_okta() || finalizer::is_held(hook);
+    let needs = |hook: &hookswitch_api::TelephonyHook| hook.spec.deletes_in_okta() || finalizer::is_held(hook);
     let mut owing = hooks.iter().filter(|hook| refers_to(hook, &name) && needs(hook));
     let Some(waited) = finalizer::deleted_for(&**org) else {
         return finalizer::set(ctx, org, &[(finalizer::OKTA, owing.next().is_some())]).await.map(Some);
@@ -32,7 +32,7 @@ pub async fn settle(org: &Arc<OktaOrg>, ctx: &Context) -> Result<Option<Arc<Okta
         return Ok(None);
     }
     let leaving =
-        |hook: &crate::api::TelephonyHook| hook.metadata.deletion_timestamp.is_some() && finalizer::is_held(hook);
+        |hook: &hookswitch_api::TelephonyHook| hook.metadata.deletion_timestamp.is_some() && finalizer::is_held(hook);
     let needed = waited < GRACE || owing.any(|hook| leaving(hook));
     if needed && !namespace::is_terminating(ctx, &space).await? {
         return Ok(Some(Arc::clone(org)));

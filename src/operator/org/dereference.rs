@@ -16,10 +16,8 @@ use super::{
     },
     dial::Access,
 };
-use crate::{
-    api::{OktaOrg, reason::Ready},
-    okta::{ApiToken, Credential, OrgUrl},
-};
+use hookswitch_api::{OktaOrg, reason::Ready};
+use hookswitch_okta::{ApiToken, Credential, OrgUrl};
 
 /// What an org refers to.
 #[derive(Debug)]

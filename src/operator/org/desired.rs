@@ -17,17 +17,15 @@ use super::{
     },
     session::State,
 };
-use crate::{
-    api::{HookAdoption, HookDeletion, HookState, TelephonyHook},
-    message::Secret,
-    okta::{
-        DesiredHook, DesiredOrg, HookId, ObjectRef,
-        intent::PlanIntent,
-        keyed::{ChangeMark, MarkKey},
-        mark::{Installation, Whose},
-        plan::{self, Adoption, Decision, Deletion, DesiredState, Takeover, Verb},
-        types::{Header, HookStatus},
-    },
+use hookswitch_api::{HookAdoption, HookDeletion, HookState, TelephonyHook};
+use hookswitch_message::Secret;
+use hookswitch_okta::{
+    DesiredHook, DesiredOrg, HookId, ObjectRef,
+    intent::PlanIntent,
+    keyed::{ChangeMark, MarkKey},
+    mark::{Installation, Whose},
+    plan::{self, Adoption, Decision, Deletion, DesiredState, Takeover, Verb},
+    types::{Header, HookStatus},
 };
 
 /// A declared hook with what is known of its endpoint.

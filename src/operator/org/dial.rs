@@ -12,12 +12,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::{
-    fair::Bounds,
-    net::{self, Answer, Connector, Exception, Lookups, NetError, Policy, Request, SendError},
-    okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, log, types::OrgDocument},
-    operator::options::Options,
-};
+use crate::operator::options::Options;
+use hookswitch_fair::Bounds;
+use hookswitch_net as net;
+use hookswitch_net::{Answer, Connector, Exception, Lookups, NetError, Policy, Request, SendError};
+use hookswitch_okta::{Api, Client, Credential, HookId, OrgUrl, client::CallResult, log, types::OrgDocument};
 
 /// One org's management API.
 pub trait OrgApi: Api {
@@ -191,7 +190,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::okta::types::ApiToken;
+    use hookswitch_okta::types::ApiToken;
 
     fn network() -> Network {
         Network {

@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::super::status;
-use crate::okta::ObjectRef;
+use hookswitch_okta::ObjectRef;
 
 /// The least time between two writes of one hook's secret for a doubt.
 pub const AT_MOST_EVERY: Duration = Duration::from_mins(10);

@@ -1,13 +1,11 @@
 //! What somebody changed in Okta behind our back. Pure.
 
-use crate::{
-    api::{HookState, TelephonyHook},
-    okta::{
-        HookId,
-        drift::Field,
-        plan::{Outcome, Verdict, Waiting},
-        types::HookStatus,
-    },
+use hookswitch_api::{HookState, TelephonyHook};
+use hookswitch_okta::{
+    HookId,
+    drift::Field,
+    plan::{Outcome, Verdict, Waiting},
+    types::HookStatus,
 };
 
 /// Most fields told of one hook.
@@ -75,7 +73,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::okta::{
+    use hookswitch_okta::{
         ObjectRef,
         drift::{Difference, How},
     };

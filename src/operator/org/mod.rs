@@ -48,19 +48,17 @@ use super::{
     },
     wake::{Kind, Target},
 };
-use crate::{
-    api::{
-        HookState, HookSwitch, OktaOrg, TelephonyHook,
-        reason::{Reachable, Ready},
-    },
-    fair::Bounds,
-    okta::{
-        CallError, Failure, ObjectRef, Plan,
-        intent::PlanIntent,
-        limits::Priority,
-        plan::{self, Blocked, Outcome},
-        types::{HookStatus, OrgIdentity},
-    },
+use hookswitch_api::{
+    HookState, HookSwitch, OktaOrg, TelephonyHook,
+    reason::{Reachable, Ready},
+};
+use hookswitch_fair::Bounds;
+use hookswitch_okta::{
+    CallError, Failure, ObjectRef, Plan,
+    intent::PlanIntent,
+    limits::Priority,
+    plan::{self, Blocked, Outcome},
+    types::{HookStatus, OrgIdentity},
 };
 
 pub use observe::allowance;

@@ -14,14 +14,12 @@ use super::{
     dial::{Access, OrgApi},
     session::State,
 };
-use crate::{
-    api::{OktaOrg, reason::Ready},
-    okta::{
-        CallError,
-        client::CallResult,
-        limits::{Allowance, Priority},
-        types::OrgDocument,
-    },
+use hookswitch_api::{OktaOrg, reason::Ready};
+use hookswitch_okta::{
+    CallError,
+    client::CallResult,
+    limits::{Allowance, Priority},
+    types::OrgDocument,
 };
 
 /// How long what an org says of itself is believed.

@@ -19,8 +19,8 @@ use super::{
     dial::OrgApi,
     doubt::Doubts,
 };
-use crate::api::{HookDrift, OktaChange, OktaOrg, OktaOrgStatus, reason::Ready};
-use crate::okta::{
+use hookswitch_api::{HookDrift, OktaChange, OktaOrg, OktaOrgStatus, reason::Ready};
+use hookswitch_okta::{
     CallError, Failure, ObjectRef, ObservedHook,
     client::CallResult,
     error::NOT_OKTA,

@@ -8,17 +8,15 @@ use super::{
     claim::Claim,
     session::InUse,
 };
-use crate::{
-    api::{
-        ActiveHook, OktaChange, OktaOrg, OktaOrgStatus,
-        reason::{Claimed, Reachable},
-    },
-    okta::{
-        ObservedHook,
-        intent::PlanIntent,
-        mark::{Installation, Whose},
-        types::{HookStatus, OrgIdentity},
-    },
+use hookswitch_api::{
+    ActiveHook, OktaChange, OktaOrg, OktaOrgStatus,
+    reason::{Claimed, Reachable},
+};
+use hookswitch_okta::{
+    ObservedHook,
+    intent::PlanIntent,
+    mark::{Installation, Whose},
+    types::{HookStatus, OrgIdentity},
 };
 
 /// What a pass found.

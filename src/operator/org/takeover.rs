@@ -10,12 +10,10 @@ use super::{
     super::{context::Context, pass::PassError},
     object_ref,
 };
-use crate::{
-    api::{HANDS_OVER_TO, TAKES_OVER, TelephonyHook},
-    okta::{
-        ObjectRef,
-        plan::{NotTaken, Takeover},
-    },
+use hookswitch_api::{HANDS_OVER_TO, TAKES_OVER, TelephonyHook};
+use hookswitch_okta::{
+    ObjectRef,
+    plan::{NotTaken, Takeover},
 };
 
 /// What becomes of the takeover that a hook asks for; nothing when it asks for none. `all`: the hooks of its namespace.

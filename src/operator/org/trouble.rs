@@ -1,13 +1,11 @@
 //! What a failed call means for the org's conditions. Pure.
 
 use super::super::{conditions::Is, problem::Problem};
-use crate::{
-    api::{
-        OktaOrg,
-        reason::{Reachable, Ready},
-    },
-    okta::{CallError, Failure, error::Denied},
+use hookswitch_api::{
+    OktaOrg,
+    reason::{Reachable, Ready},
 };
+use hookswitch_okta::{CallError, Failure, error::Denied};
 
 /// The problem that a failed call is.
 #[must_use]

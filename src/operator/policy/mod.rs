@@ -14,7 +14,7 @@ use super::{
     wake::{Kind, Target},
     watches,
 };
-use crate::api::{RoutingPolicy, RoutingPolicyStatus, TelephonyProvider, reason::Ready};
+use hookswitch_api::{RoutingPolicy, RoutingPolicyStatus, TelephonyProvider, reason::Ready};
 
 impl Reconcile for RoutingPolicy {
     const KIND: Kind = Kind::RoutingPolicy;

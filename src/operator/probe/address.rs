@@ -10,12 +10,10 @@ use super::{
     super::{context::Context, hook, org::dial::HookCaller},
     About, Finding, call,
 };
-use crate::{
-    api::TelephonyHook,
-    config::probe::{self, Answered},
-    failover::signal::Sight,
-    net::{Answer, Request, SendError},
-};
+use hookswitch_api::TelephonyHook;
+use hookswitch_failover::signal::Sight;
+use hookswitch_gateway_config::probe::{self, Answered};
+use hookswitch_net::{Answer, Request, SendError};
 
 /// Calls a hook's address.
 pub async fn ask((ctx, hook): About, timeout: Duration) -> Finding {

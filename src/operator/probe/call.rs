@@ -11,12 +11,10 @@ use super::{
     super::{context::Context, hook::Endpoint, org::dial::HookCaller, secret_value, switch},
     Finding,
 };
-use crate::{
-    api::TelephonyHook,
-    failover::signal::Sight,
-    message::Secret,
-    net::{Request, SendError},
-};
+use hookswitch_api::TelephonyHook;
+use hookswitch_failover::signal::Sight;
+use hookswitch_message::Secret;
+use hookswitch_net::{Request, SendError};
 
 /// What calls a hook's address, trusting what its org is reached with.
 ///

@@ -11,15 +11,13 @@ use super::{
     About, Finding, foreign,
     passcode::{self, Passcode},
 };
-use crate::{
-    api::{HookTarget, TelephonyHook},
-    config::probe::{self, Answered},
-    failover::{
-        refusals::Oktas,
-        signal::{Sight, Signal},
-    },
-    okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority},
+use hookswitch_api::{HookTarget, TelephonyHook};
+use hookswitch_failover::{
+    refusals::Oktas,
+    signal::{Sight, Signal},
 };
+use hookswitch_gateway_config::probe::{self, Answered};
+use hookswitch_okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority};
 
 /// Okta gives the hook three seconds, and a second try.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -137,7 +135,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::okta::Answer;
+    use hookswitch_okta::Answer;
 
     #[test]
     fn an_okta_that_cannot_be_asked_is_told_with_what_to_do() {

@@ -18,13 +18,11 @@ use super::{
     About, Finding, call,
     passcode::{self, Passcode, Said},
 };
-use crate::{
-    api::{TelephonyHook, UrlProbe, UrlTarget},
-    failover::signal::Sight,
-    message::Secret,
-    net::{Answer, Request, SendError},
-    okta::ObjectRef,
-};
+use hookswitch_api::{TelephonyHook, UrlProbe, UrlTarget};
+use hookswitch_failover::signal::Sight;
+use hookswitch_message::Secret;
+use hookswitch_net::{Answer, Request, SendError};
+use hookswitch_okta::ObjectRef;
 
 /// Connects to the URL's host, and makes the request that its owner described.
 pub async fn reach((ctx, hook): About, target: UrlTarget, timeout: Duration) -> Finding {

@@ -17,18 +17,16 @@ use super::{
     },
     About, Finding,
 };
-use crate::{
-    api::TelephonyHook,
-    failover::{
-        fallback::{Event, Log, Ours, Threshold},
-        signal::{Sight, Source},
-    },
-    okta::{
-        CallError, Failure, ObjectRef,
-        error::Denied,
-        limits::{MayCall, Priority, RateState},
-        log,
-    },
+use hookswitch_api::TelephonyHook;
+use hookswitch_failover::{
+    fallback::{Event, Log, Ours, Threshold},
+    signal::{Sight, Source},
+};
+use hookswitch_okta::{
+    CallError, Failure, ObjectRef,
+    error::Denied,
+    limits::{MayCall, Priority, RateState},
+    log,
 };
 
 /// The time whose passcodes count.

@@ -33,17 +33,15 @@ use super::{
     },
     wake::{Kind, Target},
 };
-use crate::{
-    api::{HookSwitch, HookTarget, TelephonyHook},
-    config::probe,
-    failover::{
-        machine::InOkta,
-        refusals::Door,
-        signal::{Sight, Signal, Source},
-    },
-    fair::{Bounds, Fair, Lane},
-    okta::{CallError, HookId, ObjectRef, limits::Priority},
+use hookswitch_api::{HookSwitch, HookTarget, TelephonyHook};
+use hookswitch_failover::{
+    machine::InOkta,
+    refusals::Door,
+    signal::{Sight, Signal, Source},
 };
+use hookswitch_fair::{Bounds, Fair, Lane};
+use hookswitch_gateway_config::probe;
+use hookswitch_okta::{CallError, HookId, ObjectRef, limits::Priority};
 
 /// Time between two rounds; in each, what is due is asked.
 const ROUND: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::message::{Channel, E164};
+use hookswitch_message::{Channel, E164};
 
 /// How long Okta's passcodes are good.
 const GOOD_FOR: Duration = Duration::from_mins(5);
@@ -151,8 +151,7 @@ mod tests {
 
     #[test]
     fn answers_of_other_peoples_hooks_are_read_as_okta_would() {
-        let cases: Vec<Value> =
-            serde_json::from_str(include_str!("../../../tests/foreign/data/okta_answers.json")).unwrap();
+        let cases: Vec<Value> = serde_json::from_str(include_str!("testdata/okta_answers.json")).unwrap();
         for case in cases {
             let expected = match case["said"].as_str().unwrap() {
                 "taken" => Said::Taken,

@@ -21,7 +21,7 @@ use super::{
     },
     PLACES,
 };
-use crate::net::{Answer, NetError, Request, SendError};
+use hookswitch_net::{Answer, NetError, Request, SendError};
 
 /// So many switches with two hooks each, all of one org.
 fn many(switches: usize) -> World {

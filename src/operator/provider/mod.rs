@@ -19,7 +19,7 @@ use super::{
     wake::{Kind, Target},
     watches,
 };
-use crate::api::{CaBundleRef, TelephonyProvider};
+use hookswitch_api::{CaBundleRef, TelephonyProvider};
 
 impl Reconcile for TelephonyProvider {
     const KIND: Kind = Kind::TelephonyProvider;

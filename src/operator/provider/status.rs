@@ -5,10 +5,8 @@ use super::super::{
     problem::Problem,
     reports::CarrierHealth,
 };
-use crate::{
-    api::{TelephonyProvider, TelephonyProviderStatus, reason::Healthy},
-    config::document::Provider,
-};
+use hookswitch_api::{TelephonyProvider, TelephonyProviderStatus, reason::Healthy};
+use hookswitch_gateway_config::document::Provider;
 
 /// The status of a carrier; without `health` what was said of it stays.
 pub(super) fn build(
@@ -48,7 +46,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::reason::Ready;
+    use hookswitch_api::reason::Ready;
 
     fn provider() -> TelephonyProvider {
         serde_json::from_value(json!({
@@ -64,8 +62,8 @@ mod tests {
     }
 
     fn settings() -> Provider {
-        let probe = crate::config::document::Probe { interval_ms: 1, timeout_ms: 1, fall: 1, rise: 1 };
-        let carrier = crate::config::document::Carrier::Http { url: String::new(), token: "t".into() };
+        let probe = hookswitch_gateway_config::document::Probe { interval_ms: 1, timeout_ms: 1, fall: 1, rise: 1 };
+        let carrier = hookswitch_gateway_config::document::Carrier::Http { url: String::new(), token: "t".into() };
         Provider { carrier, senders: vec![], probe, max_in_flight: 1, ca_bundle: None }
     }
 

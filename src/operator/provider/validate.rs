@@ -8,12 +8,11 @@ use super::super::{
     problem::Problem,
     secret_value,
 };
-use crate::{
-    api::{KeyRef, ProbeSpec, TelephonyProvider, TelephonyProviderSpec, reason::Ready},
-    config::document::{Carrier, Probe, Provider, Sender},
-    message::Secret,
-    net, providers,
-};
+use hookswitch_api::{KeyRef, ProbeSpec, TelephonyProvider, TelephonyProviderSpec, reason::Ready};
+use hookswitch_gateway_config::document::{Carrier, Probe, Provider, Sender};
+use hookswitch_message::Secret;
+use hookswitch_net as net;
+use hookswitch_providers as providers;
 
 /// The key of the carrier's credential.
 #[must_use]
@@ -96,7 +95,8 @@ pub fn judge(provider: &Provider) -> Result<(), String> {
 }
 
 fn probe(spec: &ProbeSpec) -> Probe {
-    let millis = |given: Option<crate::api::Duration>, default| given.map_or(default, crate::api::Duration::millis);
+    let millis =
+        |given: Option<hookswitch_api::Duration>, default| given.map_or(default, hookswitch_api::Duration::millis);
     Probe {
         interval_ms: millis(spec.interval, 30_000),
         timeout_ms: millis(spec.timeout, 5_000),

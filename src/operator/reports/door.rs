@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::{
-    config::report::{HookReport, ReplicaReport},
-    failover::refusals::Door,
-};
+use hookswitch_failover::refusals::Door;
+use hookswitch_gateway_config::report::{HookReport, ReplicaReport};
 
 /// The doors of a gateway's hooks.
 #[derive(Debug, Default)]

@@ -3,10 +3,8 @@
 
 use kube::ResourceExt as _;
 
-use crate::{
-    api::{ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, PROMOTE},
-    failover::machine::Request,
-};
+use hookswitch_api::{ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, PROMOTE};
+use hookswitch_failover::machine::Request;
 
 /// The longest value that is read; a longer one is cut, and still acted on once.
 const LONGEST: usize = 500;

@@ -38,15 +38,13 @@ use super::{
     reports::GatewayKey,
     wake::{Kind, Target},
 };
-use crate::{
-    api::{HookSwitch, NameRef, SwitchMode, TelephonyHook, reason::Ready},
-    failover::{
-        machine::{InOkta, Machine, Moment, Phase, Told},
-        settings::{Mode, Settings},
-        signal::{Sight, Source},
-    },
-    okta::ObjectRef,
+use hookswitch_api::{HookSwitch, NameRef, SwitchMode, TelephonyHook, reason::Ready};
+use hookswitch_failover::{
+    machine::{InOkta, Machine, Moment, Phase, Told},
+    settings::{Mode, Settings},
+    signal::{Sight, Source},
 };
+use hookswitch_okta::ObjectRef;
 
 use self::{ruling::Unfit, seen::Sighting, traffic::FirstCall};
 

@@ -7,7 +7,7 @@ use std::{
 
 use kube::ResourceExt as _;
 
-use crate::api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook, TelephonyHookStatus};
+use hookswitch_api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook, TelephonyHookStatus};
 
 /// Who decides a hook's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -294,7 +294,7 @@ pub(crate) mod tests {
         };
         let on = |to: &str| {
             let mut switch = (*switch("main", ["a", "b"], "Automatic", Some(to))).clone();
-            switch.spec.strategy = Some(crate::api::SwitchStrategy::Repoint);
+            switch.spec.strategy = Some(hookswitch_api::SwitchStrategy::Repoint);
             [Arc::new(switch)]
         };
         let (first, second) = (hook("a", "acme", None), target("b"));

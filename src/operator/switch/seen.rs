@@ -23,19 +23,17 @@ use super::{
     ruling, settings,
     traffic::Calls,
 };
-use crate::{
-    api::{HookSwitch, NameRef, SwitchMode, TelephonyHook},
-    failover::{
-        health::Health,
-        machine::{HookSeen, InOkta, Seen},
-        refusals::{self, Callers, Door, Oktas},
-        signal::{Sight, Signal, Source},
-    },
-    okta::{
-        ObjectRef,
-        drift::same_uri,
-        plan::{Blocked, Outcome, Waiting},
-    },
+use hookswitch_api::{HookSwitch, NameRef, SwitchMode, TelephonyHook};
+use hookswitch_failover::{
+    health::Health,
+    machine::{HookSeen, InOkta, Seen},
+    refusals::{self, Callers, Door, Oktas},
+    signal::{Sight, Signal, Source},
+};
+use hookswitch_okta::{
+    ObjectRef,
+    drift::same_uri,
+    plan::{Blocked, Outcome, Waiting},
 };
 
 /// What is seen, for the machine and for people.
@@ -265,7 +263,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::okta::{
+    use hookswitch_okta::{
         plan::Verdict,
         types::{HookId, HookStatus},
     };

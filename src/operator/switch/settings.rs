@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::{
-    api::{HookSwitchSpec, HookSwitchStatus, HookTarget, SwitchMode, UnprovenStandby, UrlTest},
-    failover::{
-        fallback::Threshold,
-        machine::{Cause, Machine, Moment, Restored},
-        settings::{Failback, Mode, Settings, Unproven},
-        signal::Source,
-    },
+use hookswitch_api::{HookSwitchSpec, HookSwitchStatus, HookTarget, SwitchMode, UnprovenStandby, UrlTest};
+use hookswitch_failover::{
+    fallback::Threshold,
+    machine::{Cause, Machine, Moment, Restored},
+    settings::{Failback, Mode, Settings, Unproven},
+    signal::Source,
 };
 
 /// A suspicion older than this says nothing to a new process.
@@ -50,11 +48,11 @@ pub fn of(spec: &HookSwitchSpec) -> Settings {
         },
         fall: detection.fall.unwrap_or(default.fall),
         rise: detection.rise.unwrap_or(default.rise),
-        interval: detection.interval.map_or(default.interval, crate::api::Duration::get),
-        delay: spec.delay.map_or(default.delay, crate::api::Duration::get),
-        cooldown: spec.cooldown.map_or(default.cooldown, crate::api::Duration::get),
+        interval: detection.interval.map_or(default.interval, hookswitch_api::Duration::get),
+        delay: spec.delay.map_or(default.delay, hookswitch_api::Duration::get),
+        cooldown: spec.cooldown.map_or(default.cooldown, hookswitch_api::Duration::get),
         budget: budget.switches.unwrap_or(default.budget),
-        window: budget.window.map_or(default.window, crate::api::Duration::get),
+        window: budget.window.map_or(default.window, hookswitch_api::Duration::get),
         margin: detection.margin.unwrap_or(default.margin),
         unproven: match detection.unproven_standby {
             Some(UnprovenStandby::Allow) => Unproven::Allow,
@@ -117,7 +115,8 @@ pub fn watched(spec: &HookSwitchSpec) -> Watched {
     let minimum = log.minimum.and_then(|minimum| usize::try_from(minimum).ok()).unwrap_or(MINIMUM);
     let threshold = Threshold { percent: log.fallbacks.unwrap_or(FALLBACKS), minimum };
     let asks = |enabled: Option<bool>| enabled.unwrap_or(true) && spec.mode != Some(SwitchMode::Disabled);
-    let or = |duration: Option<crate::api::Duration>, default| duration.map_or(default, crate::api::Duration::get);
+    let or =
+        |duration: Option<hookswitch_api::Duration>, default| duration.map_or(default, hookswitch_api::Duration::get);
     Watched {
         interval: or(detection.interval, Settings::default().interval),
         address: asks(address.enabled).then(|| or(address.timeout, ADDRESS_TIMEOUT)),
@@ -168,7 +167,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::failover::machine::{Hold, Phase};
+    use hookswitch_failover::machine::{Hold, Phase};
 
     const NOW: &str = "2026-11-27T12:00:00Z";
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use kube::ResourceExt as _;
 
 use super::super::{context::Context, hook};
-use crate::api::{HookSwitch, TelephonyGateway, TelephonyHook, reason::StandbyIndependent};
+use hookswitch_api::{HookSwitch, TelephonyGateway, TelephonyHook, reason::StandbyIndependent};
 
 /// The first thing found to be shared, with what a person reads.
 #[must_use]

@@ -14,16 +14,14 @@ use super::{
     seen::Sighting,
     traffic::{self, FirstCall},
 };
-use crate::{
-    api::{
-        HandledRequests, HookSwitch, HookSwitchStatus, SwitchRecord, SwitchSignal, SwitchStep, SwitchedHook, Switching,
-        reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
-    },
-    failover::{
-        machine::{Cause, Hold, HookSeen, InOkta, Machine, Phase, Standing, Told},
-        settings::Settings,
-        signal::Sight,
-    },
+use hookswitch_api::{
+    HandledRequests, HookSwitch, HookSwitchStatus, SwitchRecord, SwitchSignal, SwitchStep, SwitchedHook, Switching,
+    reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
+};
+use hookswitch_failover::{
+    machine::{Cause, Hold, HookSeen, InOkta, Machine, Phase, Standing, Told},
+    settings::Settings,
+    signal::Sight,
 };
 
 /// The status of a switch that cannot decide anything. What it decided before stays on record.
@@ -310,7 +308,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::failover::{
+    use hookswitch_failover::{
         health::Health,
         machine::{HookSeen, Moment, Restored, Seen},
         signal::{Signal, Source},

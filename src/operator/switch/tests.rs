@@ -10,7 +10,8 @@ use super::super::{
     pass::Reconcile,
     switch_tests::{PATH, looks, scene},
 };
-use crate::{api::HookSwitch, telemetry::metrics::Metrics};
+use hookswitch_api::HookSwitch;
+use hookswitch_telemetry::metrics::Metrics;
 
 fn read(world: &World, path: &str) -> Arc<HookSwitch> {
     Arc::new(serde_json::from_value(world.server.get(path).unwrap()).unwrap())

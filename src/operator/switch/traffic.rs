@@ -8,10 +8,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::super::conditions::{self, Is};
-use crate::{
-    api::{HookSwitchStatus, SwitchRecord, reason::TrafficConfirmed},
-    failover::machine::Told,
-};
+use hookswitch_api::{HookSwitchStatus, SwitchRecord, reason::TrafficConfirmed};
+use hookswitch_failover::machine::Told;
 
 /// What is known of Okta's calls to the hook that it uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +101,7 @@ fn last_switch(status: &mut HookSwitchStatus) -> Option<&mut SwitchRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::machine::Cause;
+    use hookswitch_failover::machine::Cause;
 
     const SECOND: Duration = Duration::from_secs(1);
 

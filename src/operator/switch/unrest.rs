@@ -6,14 +6,12 @@ use super::{
     super::{conditions, context::Context},
     ruling::{self, Declarations},
 };
-use crate::{
-    api::{
-        HookSwitch,
-        reason::{Held, Reason as _},
-    },
-    failover::machine::Phase,
-    okta::limits::Priority,
+use hookswitch_api::{
+    HookSwitch,
+    reason::{Held, Reason as _},
 };
+use hookswitch_failover::machine::Phase;
+use hookswitch_okta::limits::Priority;
 
 /// Whether a switch, or any switch of an org, waits for Okta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

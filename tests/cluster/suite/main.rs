@@ -4,6 +4,8 @@
 //! perhaps a filter. The scenarios of a lane share a stage and run one after the other, so each leaves it as it was. A scenario
 //! fails by panicking; all are run and counted.
 
+#![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
+
 mod changes;
 mod hooks;
 mod leaks;

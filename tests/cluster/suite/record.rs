@@ -1,6 +1,6 @@
 //! Which hook was active when, by the org's own record: what no look from outside can miss.
 
-use hookswitch::sandbox::okta::{By, Turn};
+use hookswitch_sandbox::okta::{By, Turn};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 

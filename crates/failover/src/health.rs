@@ -1,0 +1,154 @@
+//! One judgement of a hook from its signals.
+
+use std::time::Duration;
+
+use super::signal::{Sight, Signal, Source};
+
+/// What is judged of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it can deliver.
+    pub sight: Sight,
+    /// How much of what counts it can deliver, in percent, when known.
+    pub percent: Option<u8>,
+    /// How long it has failed already, as far as a signal that suffices knows.
+    pub failing_for: Duration,
+}
+
+impl Health {
+    /// The judgement. It fails when its gateway has no ready replica, when too little has a usable carrier, or when two
+    /// witnesses say so and `Execute` does not contradict them. It passes when gateway and carriers do and no witness speaks
+    /// against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook
+    /// that calls do not reach delivers none of it.
+    ///
+    /// `Refusals` takes no pass back alone: anybody can make it fail, and a hook that is kept from passing can neither be
+    /// cleared of a suspicion nor proven.
+    ///
+    /// A hook that somebody else serves has no gateway that speaks for it: it passes by what this operator finds at its
+    /// address.
+    #[must_use]
+    pub fn of(signals: &[Signal], percent: Option<u8>) -> Self {
+        let reports = signals.iter().any(|signal| signal.source.suffices());
+        let is_ground = |source: Source| if reports { source.suffices() } else { source.is_operators() };
+        let mut ground = signals.iter().filter(|signal| is_ground(signal.source)).peekable();
+        let failed = signals.iter().any(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
+        let witnesses = || signals.iter().filter(|signal| !signal.source.suffices() && signal.sight == Sight::Fail);
+        let against = witnesses().count();
+        let only_refused = witnesses().all(|signal| signal.source == Source::Refusals);
+        // Okta itself reached the gateway: what the others say has another reason
+        let reached = signals.iter().any(|signal| signal.source == Source::Execute && signal.sight == Sight::Pass);
+        let unreached = against >= WITNESSES && !reached;
+        let well = ground.peek().is_some() && ground.all(|signal| signal.sight == Sight::Pass);
+        let sight = if failed || unreached {
+            Sight::Fail
+        } else if well && only_refused {
+            Sight::Pass
+        } else {
+            Sight::Unknown
+        };
+        let failing = signals.iter().filter(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
+        let failing_for = failing.map(|signal| signal.failing_for).max().unwrap_or_default();
+        Self { sight, percent: if unreached { Some(0) } else { percent }, failing_for }
+    }
+}
+
+/// Witnesses that must agree.
+const WITNESSES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::Source::{Coverage, Execute, Gateway, PublicUrl, Refusals, SystemLog, Test};
+
+    fn signal((source, sight): (Source, Sight)) -> Signal {
+        Signal { source, sight, why: String::new(), failing_for: Duration::from_secs(7) }
+    }
+
+    #[test]
+    fn a_hook_has_failed_for_as_long_as_what_suffices_to_fail_it_has() {
+        let judge =
+            |coverage, url| Health::of(&[signal((Coverage, coverage)), signal((PublicUrl, url))], None).failing_for;
+        assert_eq!(judge(Sight::Fail, Sight::Pass), Duration::from_secs(7));
+        assert_eq!(judge(Sight::Unknown, Sight::Fail), Duration::ZERO);
+    }
+
+    #[test]
+    fn gateway_and_coverage_fail_alone_and_witnesses_together() {
+        use Sight::{Fail, Pass, Unknown};
+        let judge = |gateway: Sight, coverage: Sight, url: Sight, execute: Sight| {
+            let sights = [(Gateway, gateway), (Coverage, coverage), (PublicUrl, url), (Execute, execute)];
+            let health = Health::of(&sights.map(signal), Some(80));
+            (health.sight, health.percent)
+        };
+        assert_eq!(judge(Pass, Pass, Pass, Pass), (Pass, Some(80)));
+        assert_eq!(judge(Pass, Pass, Unknown, Unknown), (Pass, Some(80)), "a witness that knows nothing");
+        assert_eq!(judge(Fail, Pass, Pass, Pass), (Fail, Some(80)));
+        assert_eq!(judge(Unknown, Fail, Pass, Pass), (Fail, Some(80)));
+        assert_eq!(judge(Pass, Unknown, Pass, Pass), (Unknown, Some(80)));
+        assert_eq!(judge(Pass, Pass, Fail, Pass), (Unknown, Some(80)), "one may err");
+        assert_eq!(judge(Pass, Pass, Unknown, Fail), (Unknown, Some(80)));
+        assert_eq!(judge(Pass, Pass, Fail, Fail), (Fail, Some(0)), "two agree, and nothing arrives");
+        assert_eq!(judge(Unknown, Unknown, Fail, Fail), (Fail, Some(0)));
+        assert_eq!(Health::of(&[], None).sight, Unknown);
+        let witnesses = |execute: Sight| {
+            let sights = [(Gateway, Pass), (Coverage, Pass), (PublicUrl, Fail), (SystemLog, Fail), (Execute, execute)];
+            Health::of(&sights.map(signal), None).sight
+        };
+        assert_eq!((witnesses(Unknown), witnesses(Pass)), (Fail, Unknown), "Okta reaches it");
+    }
+
+    #[test]
+    fn what_anybody_can_make_fail_takes_no_pass_back_and_is_a_witness_beside_another() {
+        use Sight::{Fail, Pass, Unknown};
+        let judge = |gateway: Sight, url: Sight, execute: Sight| {
+            let sights = [(Gateway, gateway), (Coverage, Pass), (PublicUrl, url), (Execute, execute), (Refusals, Fail)];
+            Health::of(&sights.map(signal), None).sight
+        };
+        assert_eq!(judge(Pass, Pass, Unknown), Pass);
+        assert_eq!(judge(Pass, Unknown, Unknown), Pass);
+        assert_eq!(judge(Unknown, Pass, Unknown), Unknown);
+        assert_eq!(judge(Pass, Pass, Fail), Fail);
+        assert_eq!(judge(Pass, Fail, Pass), Unknown);
+    }
+
+    #[test]
+    fn a_hook_without_a_gateway_passes_by_its_address_and_fails_by_two_witnesses() {
+        use Sight::{Fail, Pass, Unknown};
+        let judge = |sights: &[(Source, Sight)]| {
+            Health::of(&sights.iter().copied().map(signal).collect::<Vec<_>>(), None).sight
+        };
+        for (url, execute, log, expected) in [
+            (Pass, Unknown, Unknown, Pass),
+            (Pass, Pass, Pass, Pass),
+            (Unknown, Unknown, Unknown, Unknown),
+            (Unknown, Pass, Pass, Unknown),
+            (Fail, Unknown, Unknown, Unknown),
+            (Pass, Fail, Unknown, Unknown),
+            (Fail, Fail, Unknown, Fail),
+            (Fail, Unknown, Fail, Fail),
+            (Pass, Fail, Fail, Fail),
+            (Fail, Pass, Fail, Unknown),
+        ] {
+            let sights = [(PublicUrl, url), (Execute, execute), (SystemLog, log)];
+            assert_eq!(judge(&sights), expected, "{sights:?}");
+        }
+        for (url, test, execute, expected) in [
+            (Pass, Pass, Unknown, Pass),
+            (Pass, Unknown, Unknown, Unknown),
+            (Pass, Fail, Unknown, Unknown),
+            (Unknown, Pass, Unknown, Unknown),
+            (Fail, Fail, Unknown, Fail),
+            (Pass, Fail, Fail, Fail),
+            (Fail, Fail, Pass, Unknown),
+        ] {
+            let sights = [(PublicUrl, url), (Test, test), (Execute, execute)];
+            assert_eq!(judge(&sights), expected, "{sights:?}");
+        }
+        assert_eq!(
+            judge(&[(Test, Pass)]),
+            Pass,
+            "where the address is not looked at, a passcode that was taken says more"
+        );
+        assert_eq!(judge(&[(Execute, Pass), (SystemLog, Pass)]), Unknown);
+    }
+}

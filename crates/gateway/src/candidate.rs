@@ -1,0 +1,142 @@
+//! A carrier that one message may go to: the request is made, and it can be told whether the carrier may be asked now.
+//!
+//! Whoever cannot be asked costs the call nothing: no attempt, no time. So a door that is shut is found before anything is
+//! given to the carrier, and [`Candidate::enter`] is the one way to [`Candidate::send`].
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use super::{
+    breaker::Passage,
+    carrier::{Carrier, Tried},
+    parts::Route,
+    private::Private,
+};
+use hookswitch_message::Secret;
+use hookswitch_providers::{CarrierRequest, Class, Message, Refusal};
+
+/// A carrier for one message.
+pub struct Candidate {
+    carrier: Arc<Carrier>,
+    route: Route,
+    request: Result<CarrierRequest, Refusal>,
+}
+
+/// Why a carrier is not asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shut {
+    /// It cannot take this message: no sender fits, say.
+    Unfit(Refusal),
+    /// As many messages are under way to it as may be, or as its connections take.
+    Busy,
+    /// It failed again and again, and is left alone.
+    Failing,
+    /// It asked to be left alone.
+    Resting,
+}
+
+impl Shut {
+    /// A word for metrics and the log.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unfit(_) => "unfit",
+            Self::Busy => "busy",
+            Self::Failing => "breaker",
+            Self::Resting => "retry-after",
+        }
+    }
+
+    /// As a refusal, for a call that nobody else takes.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let (class, code) = match self {
+            Self::Unfit(refusal) => return refusal.clone(),
+            Self::Busy => (Class::Throttled, "in-flight"),
+            Self::Failing => (Class::Transient, self.label()),
+            Self::Resting => (Class::Throttled, self.label()),
+        };
+        Refusal { class, code: code.to_owned(), retry_after_s: None }
+    }
+
+    /// Whether a call that has nobody else may knock all the same.
+    #[must_use]
+    pub const fn may_be_forced(&self) -> bool {
+        matches!(self, Self::Failing | Self::Resting)
+    }
+}
+
+/// How urgently a carrier is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Others are left.
+    Ordinary,
+    /// Nobody else is left.
+    Last,
+}
+
+/// Leave to send one message to a carrier.
+#[must_use = "a trial that is not used keeps others from theirs"]
+pub struct Entry {
+    pub(super) passage: Passage,
+    pub(super) begun: std::time::Instant,
+    /// One of those that may be under way at once; given back when this is dropped.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Entry {
+    pub(super) fn new(passage: Passage, begun: std::time::Instant, slot: OwnedSemaphorePermit) -> Self {
+        Self { passage, begun, _slot: slot }
+    }
+}
+
+impl Candidate {
+    /// A carrier for a message, to a person where it is known who it is.
+    #[must_use]
+    pub fn new(carrier: &Arc<Carrier>, message: &Message, person: Option<&Secret<String>>) -> Self {
+        Self { carrier: Arc::clone(carrier), route: carrier.route(message, person), request: carrier.request(message) }
+    }
+
+    /// The carrier's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.carrier.name
+    }
+
+    /// Whether it is worth a try before those that are not.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.request.is_ok() && self.carrier.serves(&self.route)
+    }
+
+    /// Whether it could be asked now.
+    #[must_use]
+    pub fn can_be_asked(&self, urgency: Urgency) -> bool {
+        self.request.is_ok() && self.carrier.is_open(&self.route, urgency)
+    }
+
+    /// Leave to send.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be asked; nothing has left then.
+    pub fn enter(&self, urgency: Urgency) -> Result<Entry, Shut> {
+        match &self.request {
+            Ok(_) => self.carrier.enter(&self.route, urgency),
+            Err(refusal) => Err(Shut::Unfit(refusal.clone())),
+        }
+    }
+
+    /// Sends the message within that time.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be sent, although the carrier could be asked; nothing has left then.
+    pub async fn send(&self, entry: Entry, within: Duration, private: &Private<'_>) -> Result<Tried, Shut> {
+        match &self.request {
+            Ok(request) => self.carrier.send(entry, request.clone(), Instant::now() + within, private).await,
+            Err(refusal) => Err(Shut::Unfit(refusal.clone())),
+        }
+    }
+}

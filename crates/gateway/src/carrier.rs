@@ -1,0 +1,598 @@
+//! One carrier as the gateway knows it: how to reach it, whether it is worth a try, how much is under way.
+
+use std::{
+    fmt,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::{
+    breaker::Breakers,
+    candidate::{Entry, Shut, Urgency},
+    codes::{self, Codes},
+    health::{Again, CarrierHealth, Refused},
+    parts::{Part, Recipient, Route},
+    pause::Pauses,
+    private::{self, Private},
+    probes::Subject,
+    retry,
+};
+use hookswitch_gateway_config::{
+    document::{self, GatewayConfig},
+    report::{BreakerState, CarrierReport, MAX_REFUSED, ProbeState, RefusedPart, RefusedScope},
+};
+use hookswitch_message::{Channel, CountryCode, Secret};
+use hookswitch_net as net;
+use hookswitch_net::{Connector, SendError};
+use hookswitch_providers as providers;
+use hookswitch_providers::{
+    Adapter, CarrierAnswer, CarrierRequest, Class, MAX_ANSWER, Message, Outcome, Probed, Refusal, Scope,
+};
+
+/// Why a carrier of a configuration cannot be used. Holds no credential.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidCarrier {
+    /// Its own settings.
+    #[error("carrier {name}: {source}")]
+    Provider {
+        /// Name of the `TelephonyProvider`.
+        name: String,
+        /// What is wrong.
+        source: providers::InvalidProvider,
+    },
+    /// The way to it.
+    #[error("carrier {name}: {source}")]
+    Net {
+        /// Name of the `TelephonyProvider`.
+        name: String,
+        /// What is wrong.
+        source: net::NetError,
+    },
+    /// The proxy's URL.
+    #[error("the proxy's URL does not parse")]
+    Proxy,
+    /// An exception to the proxy.
+    #[error(transparent)]
+    ProxyException(#[from] net::InvalidException),
+}
+
+/// One carrier.
+pub struct Carrier {
+    /// Name of the `TelephonyProvider`.
+    pub name: String,
+    /// What it was made from.
+    settings: document::Provider,
+    way: Way,
+    adapter: Box<dyn Adapter>,
+    connector: Connector,
+    standing: Arc<Mutex<Standing>>,
+    in_flight: Arc<Semaphore>,
+}
+
+/// What the connections depend on: while it stays the same they are kept, warm.
+#[derive(Clone, PartialEq, Eq)]
+struct Way {
+    allowed_cidrs: Vec<ipnet::IpNet>,
+    proxy: Option<Secret<String>>,
+    proxy_exceptions: Vec<String>,
+    extra_roots: Option<String>,
+    ca_bundle: Option<String>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    health: CarrierHealth,
+    breakers: Breakers,
+    pauses: Pauses,
+    codes: Codes,
+    /// Tells numbers and people apart without keeping them: its key never leaves the process.
+    recipients: RandomState,
+    /// While it cannot be used: the code of the failure that showed it first.
+    because: Option<String>,
+}
+
+impl Standing {
+    fn new(probe: &document::Probe) -> Self {
+        Self {
+            health: CarrierHealth::new(probe),
+            breakers: Breakers::default(),
+            pauses: Pauses::default(),
+            codes: Codes::default(),
+            recipients: RandomState::new(),
+            because: None,
+        }
+    }
+
+    /// Keeps the code of a failure for as long as the carrier cannot be used since.
+    fn explain(&mut self, code: Option<&str>, now: Instant) {
+        let unwell = self.health.state() == ProbeState::Down || self.breakers.state(now) != BreakerState::Closed;
+        self.because = self.because.take().or_else(|| code.map(str::to_owned)).filter(|_| unwell);
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The outcome, its code fit to be shown.
+    pub outcome: Outcome,
+    /// Whether anything left for the carrier.
+    pub left: bool,
+}
+
+/// Whether a carrier can be used for what a rule is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stance {
+    /// It can.
+    Usable,
+    /// It refuses that, or asked to be left alone for more than a moment.
+    Refuses,
+    /// It cannot be used at all, or not for that by its configuration.
+    Unusable,
+}
+
+impl Carrier {
+    /// The carrier of a configuration. What `before`, the carrier of that name until now, knows and keeps open is taken
+    /// over as far as it still applies.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCarrier`].
+    pub fn new(
+        name: &str,
+        config: &GatewayConfig,
+        settings: &document::Provider,
+        before: Option<&Self>,
+    ) -> Result<Self, InvalidCarrier> {
+        let adapter = providers::adapter(settings)
+            .map_err(|source| InvalidCarrier::Provider { name: name.to_owned(), source })?;
+        let way = Way {
+            allowed_cidrs: config.allowed_cidrs.clone(),
+            proxy: config.proxy.clone(),
+            proxy_exceptions: config.proxy_exceptions.clone(),
+            extra_roots: config.extra_roots.clone(),
+            ca_bundle: settings.ca_bundle.clone(),
+        };
+        let same_account = before.filter(|before| before.settings.carrier == settings.carrier);
+        let connector = match same_account.filter(|before| before.way == way) {
+            Some(before) => before.connector.clone(),
+            None => connect(name, &way)?,
+        };
+        let standing = same_account.map_or_else(
+            || Arc::new(Mutex::new(Standing::new(&settings.probe))),
+            |before| Arc::clone(&before.standing),
+        );
+        lock(&standing).health.reconfigure(&settings.probe);
+        let in_flight =
+            same_account.filter(|before| before.settings.max_in_flight == settings.max_in_flight).map_or_else(
+                || Arc::new(Semaphore::new(usize::try_from(settings.max_in_flight).unwrap_or(usize::MAX >> 4))),
+                |before| Arc::clone(&before.in_flight),
+            );
+        Ok(Self { name: name.to_owned(), settings: settings.clone(), way, adapter, connector, standing, in_flight })
+    }
+
+    /// Whether probing goes on as before: nothing that a probe depends on has changed.
+    #[must_use]
+    pub fn probes_like(&self, other: &Self) -> bool {
+        self.settings.carrier == other.settings.carrier
+            && self.settings.probe == other.settings.probe
+            && self.way == other.way
+    }
+
+    /// The probe's settings.
+    #[must_use]
+    pub const fn probe_settings(&self) -> &document::Probe {
+        &self.settings.probe
+    }
+
+    /// What a message needs of it, for a person where it is known who it is.
+    #[must_use]
+    pub fn route(&self, message: &Message, person: Option<&Secret<String>>) -> Route {
+        let standing = lock(&self.standing);
+        let number = standing.recipients.hash_one(message.to.as_str());
+        let person = person.map_or(number, |person| standing.recipients.hash_one(person.expose()));
+        Route { recipient: Some(Recipient { number, person }), ..Route::of(message, &self.settings.senders) }
+    }
+
+    /// The request that sends a message.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot take the message.
+    pub fn request(&self, message: &Message) -> Result<CarrierRequest, Refusal> {
+        self.adapter.request(message)
+    }
+
+    /// Whether it is worth a try by a route before those that are not.
+    #[must_use]
+    pub fn serves(&self, route: &Route) -> bool {
+        let (standing, now) = (lock(&self.standing), Instant::now());
+        standing.health.serves(route, now)
+            && standing.breakers.wait(route, now).is_none()
+            && standing.pauses.wait(route, now).is_none()
+    }
+
+    /// Whether it can be used for a channel and a country at present; that it refuses the country counts only when the country
+    /// matters.
+    #[must_use]
+    pub fn stance(&self, channel: Channel, country: Option<CountryCode>, country_matters: bool) -> Stance {
+        let (standing, now) = (lock(&self.standing), Instant::now());
+        let route = Route::new(channel, country, &self.settings.senders);
+        let down = standing.health.state() == ProbeState::Down || standing.breakers.is_shut(now);
+        if down || route.sender.is_none() && self.adapter.needs_sender() {
+            return Stance::Unusable;
+        }
+        let counts = |part: &Part| country_matters || !matches!(part, Part::Country(..));
+        let unwell = route.parts().iter().any(|part| counts(part) && standing.health.refuses_many(part, now));
+        if unwell || standing.pauses.lasts(&route, now) { Stance::Refuses } else { Stance::Usable }
+    }
+
+    /// Whether [`Carrier::enter`] would let a message in now.
+    #[must_use]
+    pub fn is_open(&self, route: &Route, urgency: Urgency) -> bool {
+        let (standing, now) = (lock(&self.standing), Instant::now());
+        let waits = match urgency {
+            Urgency::Ordinary => standing.pauses.wait(route, now).or(standing.breakers.wait(route, now)),
+            Urgency::Last => standing.pauses.wait_of_last(route, now).or(standing.breakers.wait_of_last(now)),
+        };
+        waits.is_none() && self.in_flight.available_permits() > 0
+    }
+
+    /// Leave to send one message.
+    ///
+    /// # Errors
+    ///
+    /// Which door is shut.
+    pub fn enter(&self, route: &Route, urgency: Urgency) -> Result<Entry, Shut> {
+        let Ok(slot) = Arc::clone(&self.in_flight).try_acquire_owned() else { return Err(Shut::Busy) };
+        let (mut standing, now) = (lock(&self.standing), Instant::now());
+        let rests = match urgency {
+            Urgency::Ordinary => standing.pauses.wait(route, now),
+            Urgency::Last => standing.pauses.wait_of_last(route, now),
+        };
+        if rests.is_some() {
+            return Err(Shut::Resting);
+        }
+        let passage = match urgency {
+            Urgency::Ordinary => standing.breakers.admit(route, now),
+            Urgency::Last => standing.breakers.force(route, now),
+        };
+        let passage = passage.map_err(|_| Shut::Failing)?;
+        standing.pauses.try_one(route, now);
+        Ok(Entry::new(passage, now, slot))
+    }
+
+    /// Sends a message before `deadline`, and remembers what became of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Shut::Busy`] when the message found no room on the connections to it until then; nothing has left.
+    pub async fn send(
+        &self,
+        entry: Entry,
+        request: CarrierRequest,
+        deadline: tokio::time::Instant,
+        private: &Private<'_>,
+    ) -> Result<Tried, Shut> {
+        let sent = self.connector.send(&plain(request), deadline, MAX_ANSWER).await;
+        self.learn(entry, sent, private)
+    }
+
+    /// What became of an attempt. One that waited for room all the time is none: what the carrier does is told by those that
+    /// filled the connections.
+    fn learn(&self, entry: Entry, sent: Result<net::Answer, SendError>, private: &Private<'_>) -> Result<Tried, Shut> {
+        let (outcome, left) = match sent {
+            Ok(answer) => (self.adapter.outcome(&carried(answer)), true),
+            Err(SendError::Full) => return Err(Shut::Busy),
+            // Our own guard says no: that is a setting, not a weakness of the carrier.
+            Err(SendError::NotSent { cause: "guard" }) => {
+                (refused(Class::PermanentConfig(Scope::Account), "guard"), false)
+            }
+            Err(SendError::NotSent { cause }) => (refused(Class::Transient, cause), false),
+            Err(SendError::Unclear { cause }) => (Outcome::Ambiguous { cause }, true),
+        };
+        let outcome = private.without(outcome);
+        let (mut standing, now) = (lock(&self.standing), Instant::now());
+        let route = entry.passage.route().clone();
+        standing.breakers.record(entry.passage, &outcome, now);
+        standing.health.attempted(&outcome, &route, now);
+        standing.pauses.record(&route, &outcome, entry.begun, now);
+        standing.codes.record(&outcome, now);
+        standing.explain(codes::word(&outcome), now);
+        Ok(Tried { outcome, left })
+    }
+
+    /// What the report says of it, but for the counters.
+    #[must_use]
+    pub fn report(&self) -> CarrierReport {
+        let now = Instant::now();
+        let standing = lock(&self.standing);
+        let failing_since = [standing.health.failing_since(), standing.breakers.failing_since(now)];
+        let failing_for = failing_since.into_iter().flatten().min().map(|since| now.saturating_duration_since(since));
+        CarrierReport {
+            probe: standing.health.state(),
+            probe_age_s: standing.health.probe_age(now).map(|age| age.as_secs()),
+            outcomes: std::collections::BTreeMap::new(),
+            breaker: standing.breakers.state(now),
+            failing_for_ms: failing_for
+                .map_or(0, |failing_for| u64::try_from(failing_for.as_millis()).unwrap_or(u64::MAX)),
+            failing_countries: standing.health.failing_countries(now).iter().map(ToString::to_string).collect(),
+            because: standing.because.clone().unwrap_or_default(),
+            refused: standing.health.unwell(now).take(MAX_REFUSED).map(|part| told(part, now)).collect(),
+            paused_for_s: standing.pauses.told(now).map_or(0, |left| left.as_secs()),
+            codes: standing.codes.report(now),
+        }
+    }
+}
+
+/// A part that refuses, for the report. A sender is not named: it may be a number.
+fn told((part, refused): (&Part, &Refused), now: Instant) -> RefusedPart {
+    let (scope, channel, country) = match part {
+        Part::Account => (RefusedScope::Account, None, None),
+        Part::Channel(channel) => (RefusedScope::Channel, Some(*channel), None),
+        Part::Sender(channel, _) => (RefusedScope::Sender, Some(*channel), None),
+        Part::Country(channel, country) => (RefusedScope::Country, Some(*channel), *country),
+    };
+    RefusedPart {
+        scope,
+        channel: channel.map(|channel| channel.label().to_owned()).unwrap_or_default(),
+        country: country.map(|country| country.to_string()).unwrap_or_default(),
+        code: refused.code.clone(),
+        in_a_row: refused.in_a_row,
+        for_s: now.saturating_duration_since(refused.since).as_secs(),
+    }
+}
+
+impl Subject for Carrier {
+    async fn ask(&self) -> Probed {
+        let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
+            Ok(answer) => self.adapter.probed(&carried(answer)),
+            Err(SendError::Full) => Probed::Unknown,
+            // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
+            Err(SendError::NotSent { cause } | SendError::Unclear { cause }) => {
+                Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
+            }
+        }
+    }
+
+    fn tell(&self, probed: &Probed) -> Again {
+        let (mut standing, now) = (lock(&self.standing), Instant::now());
+        let again = standing.health.probed(probed, now);
+        let code = match (probed, standing.health.state()) {
+            (Probed::Up, ProbeState::Up) => {
+                standing.breakers.relieve(now);
+                None
+            }
+            (Probed::Down(refusal), ProbeState::Down) => {
+                standing.breakers.trip(now);
+                Some(private::shown(&refusal.code))
+            }
+            (Probed::Up | Probed::Down(_) | Probed::Unknown, _) => None,
+        };
+        standing.explain(code, now);
+        again
+    }
+
+    fn is_down(&self) -> bool {
+        lock(&self.standing).health.state() == ProbeState::Down
+    }
+}
+
+fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
+    standing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn connect(name: &str, way: &Way) -> Result<Connector, InvalidCarrier> {
+    let proxy =
+        way.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
+    let proxy_exceptions = way.proxy_exceptions.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let roots: Vec<&str> = [&way.extra_roots, &way.ca_bundle].into_iter().flatten().map(String::as_str).collect();
+    let policy = net::Policy {
+        allowed_cidrs: way.allowed_cidrs.clone(),
+        proxy,
+        proxy_exceptions,
+        extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
+        ..net::Policy::default()
+    };
+    Connector::new(&policy).map_err(|source| InvalidCarrier::Net { name: name.to_owned(), source })
+}
+
+fn refused(class: Class, code: &str) -> Outcome {
+    Outcome::Refused(Refusal { class, code: code.to_owned(), retry_after_s: None })
+}
+
+fn plain(request: CarrierRequest) -> net::Request {
+    net::Request { method: request.method, url: request.url, headers: request.headers, body: request.body }
+}
+
+fn carried(answer: net::Answer) -> CarrierAnswer {
+    let retry_after = answer.retry_after().map(|asked| retry::in_seconds(asked, jiff::Timestamp::now()));
+    CarrierAnswer { status: answer.status, retry_after, body: answer.body }
+}
+
+impl fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Carrier").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{breaker::CONSECUTIVE, candidate::Candidate};
+
+    fn carrier() -> Carrier {
+        with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut document::Provider)) -> Carrier {
+        made(|config| change(config.providers.get_mut("one").unwrap()))
+    }
+
+    fn made(change: impl FnOnce(&mut GatewayConfig)) -> Carrier {
+        let mut config: GatewayConfig = serde_json::from_value(json!({
+            "gateway": "ns/gw", "generation": 1, "replicas": 1,
+            "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
+            "onAmbiguous": "Continue", "allowedCidrs": [], "hooks": {}, "rules": [],
+            "report": {"token": "t", "certificate": "c", "key": "k"},
+            "providers": {"one": {
+                "carrier": {"http": {"url": "https://carrier.example/send", "token": "token"}},
+                "senders": [],
+                "probe": {"intervalMs": 30_000, "timeoutMs": 5_000, "fall": 3, "rise": 2},
+                "maxInFlight": 256,
+            }},
+        }))
+        .unwrap();
+        change(&mut config);
+        Carrier::new("one", &config, &config.providers["one"], None).unwrap()
+    }
+
+    /// What a carrier knows after as many messages as open a breaker became that.
+    fn after(carrier: Carrier, sent: impl Fn() -> Result<net::Answer, SendError>) -> Carrier {
+        for person in 0..CONSECUTIVE {
+            let message = Message { to: format!("+4670174060{person}").parse().unwrap(), ..message() };
+            let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
+            carrier.learn(entry, sent(), &Private::new("1234", &message)).unwrap();
+        }
+        carrier
+    }
+
+    fn says(status: u16, body: &str) -> net::Answer {
+        net::Answer { status, headers: http::HeaderMap::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_message_is_let_in_while_there_is_room_and_no_door_is_shut_and_else_nothing_is_kept_for_it() {
+        let can_be_asked = |carrier: Carrier| {
+            let (carrier, message) = (Arc::new(carrier), message());
+            let candidate = Candidate::new(&carrier, &message, None);
+            let told = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.can_be_asked(urgency));
+            let entered = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.enter(urgency).is_ok());
+            assert_eq!(told, entered, "it is told what would be");
+            (told, candidate.is_usable())
+        };
+        assert_eq!(can_be_asked(carrier()), ([true, true], true));
+        assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 0)), ([false, false], true), "full");
+        assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 1)), ([true, true], true));
+        let unfit = with(|settings| settings.carrier = document::Provider::absent().carrier);
+        assert_eq!(can_be_asked(unfit), ([false, false], false), "no sender");
+        let dead = || after(carrier(), || Err(SendError::Unclear { cause: "timeout" }));
+        assert_eq!(can_be_asked(dead()), ([false, true], false), "the last one may knock");
+        let tried = dead();
+        let _trial = tried.enter(&tried.route(&message(), None), Urgency::Last).unwrap();
+        assert_eq!(can_be_asked(tried), ([false, false], false), "another one is the trial");
+        let resting = carrier();
+        let entry = resting.enter(&resting.route(&message(), None), Urgency::Ordinary).unwrap();
+        let headers = [(http::header::RETRY_AFTER, http::HeaderValue::from_static("3600"))].into_iter().collect();
+        let answer = net::Answer { status: 429, headers, body: Vec::new() };
+        let message = message();
+        resting.learn(entry, Ok(answer), &Private::new("1234", &message)).unwrap();
+        assert_eq!(can_be_asked(resting), ([false, false], false), "it asked to be left alone");
+        let refused = r#"{"status":"refused","class":"permanent-config","scope":"account","code":"c"}"#;
+        let down = carrier();
+        let entry = down.enter(&down.route(&message, None), Urgency::Ordinary).unwrap();
+        down.learn(entry, Ok(says(400, refused)), &Private::new("1234", &message)).unwrap();
+        assert_eq!(can_be_asked(down), ([true, true], false), "its account is refused: it comes after others");
+    }
+
+    #[test]
+    fn probing_goes_on_as_before_while_nothing_changes_that_a_probe_depends_on() {
+        let before = carrier();
+        assert!(before.probes_like(&carrier()));
+        assert!(before.probes_like(&with(|settings| settings.max_in_flight = 7)));
+        assert!(!before.probes_like(&with(|settings| settings.probe.fall = 7)));
+        assert!(!before.probes_like(&with(|settings| settings.carrier = document::Provider::absent().carrier)));
+        assert!(!before.probes_like(&made(|config| config.allowed_cidrs = vec!["10.0.0.0/8".parse().unwrap()])));
+    }
+
+    fn message() -> Message {
+        let (to, text) = ("+46701740605".parse().unwrap(), Secret::from("Your code is 1234"));
+        Message { id: "id".into(), channel: Channel::Sms, to, country: None, text, locale: None, ttl: None }
+    }
+
+    #[test]
+    fn a_carrier_is_of_use_while_it_works_and_has_a_sender_where_it_needs_one() {
+        let stance = |carrier: &Carrier| carrier.stance(Channel::Sms, None, true);
+        assert_eq!(stance(&carrier()), Stance::Usable, "whoever is behind the contract chooses the sender");
+        let dead = after(carrier(), || Err(SendError::Unclear { cause: "timeout" }));
+        assert_eq!(stance(&dead), Stance::Unusable, "its breaker is open");
+        let report = dead.report();
+        assert_eq!((report.probe, report.because.as_str()), (ProbeState::Unknown, "timeout"), "it is told why");
+        let twilio = |countries: &[&str]| {
+            with(|settings| {
+                settings.carrier = document::Provider::absent().carrier;
+                let countries = countries.iter().map(|country| country.parse().unwrap()).collect();
+                settings.senders = vec![document::Sender { channel: Channel::Sms, countries, from: "ACME".into() }];
+            })
+        };
+        assert_eq!(stance(&twilio(&[])), Stance::Usable);
+        assert_eq!(stance(&twilio(&["SE"])), Stance::Unusable, "no sender fits");
+        assert_eq!(twilio(&["SE"]).stance(Channel::Sms, "SE".parse().ok(), true), Stance::Usable);
+        assert_eq!(twilio(&[]).stance(Channel::Voice, None, true), Stance::Unusable);
+    }
+
+    #[test]
+    fn a_country_that_refuses_many_people_counts_only_where_it_matters() {
+        let refused = r#"{"status":"refused","class":"permanent-config","scope":"country","code":"c"}"#;
+        let carrier = after(carrier(), || Ok(says(400, refused)));
+        let told = RefusedPart {
+            scope: RefusedScope::Country,
+            channel: "sms".to_owned(),
+            country: String::new(),
+            code: "c".to_owned(),
+            in_a_row: CONSECUTIVE,
+            for_s: 0,
+        };
+        assert_eq!(carrier.report().refused, [told]);
+        assert_eq!(carrier.stance(Channel::Sms, None, true), Stance::Refuses);
+        assert_eq!(carrier.stance(Channel::Sms, None, false), Stance::Usable);
+        assert_eq!(carrier.stance(Channel::Voice, None, true), Stance::Usable);
+    }
+
+    #[test]
+    fn probes_that_find_a_carrier_dead_open_its_breaker_and_probes_that_pass_close_it() {
+        let carrier = carrier();
+        let refusal = Refusal { class: Class::Transient, code: "timeout".to_owned(), retry_after_s: None };
+        let told = |probed: &Probed| {
+            carrier.tell(probed);
+            let report = carrier.report();
+            (report.probe, report.breaker, report.because, carrier.is_down())
+        };
+        let well = |state| (state, BreakerState::Closed, String::new(), false);
+        let dead = || (ProbeState::Down, BreakerState::Open, "timeout".to_owned(), true);
+        assert_eq!(told(&Probed::Up), well(ProbeState::Up));
+        for _ in 1..3 {
+            assert_eq!(told(&Probed::Down(refusal.clone())), well(ProbeState::Up), "one alone is not believed");
+        }
+        assert_eq!(told(&Probed::Down(refusal)), dead());
+        assert_eq!(told(&Probed::Unknown), dead());
+        assert_eq!(told(&Probed::Up), dead(), "one alone is not believed");
+        assert_eq!(told(&Probed::Up), well(ProbeState::Up));
+    }
+
+    #[test]
+    fn what_waited_for_room_all_the_time_says_nothing_about_the_carrier_and_what_was_not_connected_to_does() {
+        let message = message();
+        let private = Private::new("1234", &message);
+        for (sent, breaker) in [
+            (SendError::Full, BreakerState::Closed),
+            (SendError::NotSent { cause: "timeout-connect" }, BreakerState::Open),
+            (SendError::Unclear { cause: "timeout" }, BreakerState::Open),
+        ] {
+            let carrier = carrier();
+            for _ in 0..CONSECUTIVE {
+                let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
+                let learnt = carrier.learn(entry, Err(sent), &private);
+                assert_eq!(learnt.err(), (sent == SendError::Full).then_some(Shut::Busy));
+            }
+            let report = carrier.report();
+            assert_eq!((report.breaker, report.codes.is_empty()), (breaker, sent == SendError::Full), "{sent:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The gateway: authenticates and answers Okta's calls, and sends messages through carriers.
+//!
+//! A call goes from [`listener`] to [`service`], which knows the caller and answers in time; [`protocol`] reads it,
+//! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it as [`compose`] writes it, [`budget`] and
+//! [`verdict`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready, [`carrier`] one carrier of it with
+//! its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor the operator is needed to serve.
+
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
+
+pub mod breaker;
+pub mod budget;
+#[cfg(test)]
+mod calls_tests;
+pub mod candidate;
+pub mod carrier;
+pub mod clocked;
+pub mod codes;
+pub mod compose;
+pub mod dispatch;
+pub mod duplicates;
+pub mod figures;
+pub mod health;
+pub mod listener;
+pub mod markers;
+pub mod parts;
+pub mod pause;
+pub mod private;
+pub mod probes;
+pub mod protocol;
+pub mod recent;
+pub mod report;
+pub mod retry;
+pub mod runtime;
+pub mod serve;
+pub mod service;
+pub mod source;
+pub mod tls;
+pub mod verdict;

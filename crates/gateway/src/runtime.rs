@@ -1,0 +1,288 @@
+//! A configuration made ready to serve. Built whole or not at all, and swapped in one step.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderValue};
+use subtle::{Choice, ConstantTimeEq};
+
+use super::{
+    candidate::Candidate,
+    carrier::Carrier,
+    report::{Credentials, InvalidCredentials},
+};
+use hookswitch_gateway_config::{
+    check::{self, DEFAULT_TIMING, Fault, Judges, MAX_DEADLINE_MS, Part},
+    document::{self, ABSENT, Credential, GatewayConfig, OnAmbiguous},
+    probe,
+};
+use hookswitch_message::{CountryCode, Secret};
+use hookswitch_net as net;
+use hookswitch_providers as providers;
+use hookswitch_providers::Message;
+use hookswitch_routing::Table;
+
+/// What judges the parts of a configuration that `config` does not know itself.
+pub const JUDGES: Judges = Judges {
+    provider: |provider| {
+        providers::adapter(provider).map_err(|error| error.to_string())?;
+        provider
+            .ca_bundle
+            .as_deref()
+            .map_or(Ok(()), |pem| net::ca_bundle(pem).map(drop).map_err(|error| error.to_string()))
+    },
+    report: |report| {
+        net::server_identity(&report.certificate, report.key.expose()).map(drop).map_err(|error| error.to_string())
+    },
+};
+
+/// Why a configuration cannot be served at all. Holds nothing secret.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidConfig {
+    /// The report's credentials: nobody could be told what becomes of the rest.
+    #[error("report: {0}")]
+    Report(#[from] InvalidCredentials),
+}
+
+/// A configuration, ready to serve.
+pub struct Runtime {
+    /// Its hash.
+    pub hash: String,
+    /// Its generation.
+    pub generation: i64,
+    /// From the beginning of a call to its answer.
+    pub deadline: Duration,
+    /// The least time of an attempt.
+    pub floor: Duration,
+    /// The most attempts of a call.
+    pub max_attempts: u32,
+    /// What an ambiguous attempt means.
+    pub on_ambiguous: OnAmbiguous,
+    /// The country that numbers without a plus sign are read in.
+    pub default_region: Option<CountryCode>,
+    /// The rules.
+    pub table: Table,
+    /// How many replicas share the probes.
+    pub replicas: u32,
+    /// Credentials of the report.
+    pub report: Arc<Credentials>,
+    /// Tells probes from calls.
+    pub probe: probe::Key,
+    /// Parts that are not served as they are written: what was there before serves on in their place, if anything was.
+    pub faults: Vec<Fault>,
+    timing: document::Timing,
+    hooks: BTreeMap<String, Hook>,
+    carriers: BTreeMap<String, Arc<Carrier>>,
+}
+
+/// One hook that may be called.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Okta's id of it, when known.
+    pub okta_id: Option<String>,
+    /// What shows that it is Okta who calls, the declared one first.
+    credentials: Vec<Credential>,
+    /// When all but the first of them end, in seconds since 1970.
+    retire_at: Option<u64>,
+}
+
+impl Hook {
+    fn of(name: &str, hook: &document::Hook) -> Self {
+        Self {
+            name: name.into(),
+            okta_id: hook.okta_id.clone(),
+            credentials: hook.credentials().collect(),
+            retire_at: hook.retire_at.map(|at| u64::try_from(at).unwrap_or(0)),
+        }
+    }
+
+    /// Whether a call shows one of the secrets that are valid at `now`, in seconds since 1970, once and by its own header. The
+    /// gateway keeps the time itself, because the operator may not be there to take an older secret out. Takes as long for a
+    /// wrong value as for a right one of the same length, and looks at all secrets.
+    #[must_use]
+    pub fn admits(&self, headers: &HeaderMap, now: u64) -> bool {
+        let older = Choice::from(u8::from(self.retire_at.is_none_or(|at| now < at)));
+        let mut admitted = Choice::from(0);
+        for (at, credential) in self.credentials.iter().enumerate() {
+            let mut values = headers.get_all(credential.header.as_str()).iter();
+            let (given, second) = (values.next().map_or(&b""[..], HeaderValue::as_bytes), values.next());
+            let valid = (older | Choice::from(u8::from(at == 0))) & Choice::from(u8::from(second.is_none()));
+            admitted |= credential.secret.expose().as_bytes().ct_eq(given) & valid;
+        }
+        admitted.into()
+    }
+}
+
+impl Runtime {
+    /// Makes a configuration ready. What `before` keeps open or knows is taken over where it still applies.
+    ///
+    /// A part that is at fault fails alone: what `before` had in its place serves on, else it is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`]; whatever was served before goes on being served.
+    pub fn new(config: &GatewayConfig, hash: &str, before: Option<&Self>) -> Result<Self, InvalidConfig> {
+        let report = Arc::new(Credentials::new(&config.report)?);
+        let mut faults = check::faults(config, &JUDGES);
+        // A carrier's part is judged once more where it is made ready: what this process lacks counts there too.
+        faults.retain(|fault| !matches!(fault.part, Part::Provider(_)));
+        let wrong: BTreeSet<Part> = faults.iter().map(|fault| fault.part.clone()).collect();
+        let mut carriers = BTreeMap::new();
+        for (name, settings) in config.providers.iter().filter(|(name, _)| *name != ABSENT) {
+            let known = before.and_then(|before| before.carriers.get(name));
+            match Carrier::new(name, config, settings, known.map(Arc::as_ref)) {
+                Ok(carrier) => drop(carriers.insert(name.clone(), Arc::new(carrier))),
+                Err(error) => {
+                    faults.push(Fault { part: Part::Provider(name.clone()), what: error.to_string() });
+                    carriers.extend(known.map(|known| (name.clone(), Arc::clone(known))));
+                }
+            }
+        }
+        let mut hooks = BTreeMap::new();
+        for (name, hook) in &config.hooks {
+            if wrong.contains(&Part::Hook(name.clone())) {
+                let known = before.and_then(|before| before.hooks.get(name));
+                hooks.extend(known.map(|known| (name.clone(), known.clone())));
+            } else {
+                hooks.insert(name.clone(), Hook::of(name, hook));
+            }
+        }
+        let known_rules = before.filter(|_| wrong.iter().any(|part| matches!(part, Part::Rule(_))));
+        let table = match known_rules {
+            // Rules serve on all together, with the carriers that they send by: half of them route where nobody wants it.
+            Some(before) => {
+                for (name, carrier) in &before.carriers {
+                    carriers.entry(name.clone()).or_insert_with(|| Arc::clone(carrier));
+                }
+                before.table.clone()
+            }
+            None => Table::new(config.rules.clone()),
+        };
+        let timing = if wrong.contains(&Part::Timing) {
+            before.map_or(DEFAULT_TIMING, |before| before.timing)
+        } else {
+            config.timing
+        };
+        let deadline = timing.deadline_ms.min(MAX_DEADLINE_MS).saturating_sub(timing.proxy_allowance_ms);
+        Ok(Self {
+            hash: hash.to_owned(),
+            generation: config.generation,
+            deadline: Duration::from_millis(deadline),
+            floor: Duration::from_millis(timing.attempt_floor_ms.max(1)),
+            max_attempts: timing.max_attempts.max(1),
+            on_ambiguous: config.on_ambiguous,
+            default_region: config.default_region,
+            table,
+            replicas: config.replicas,
+            report,
+            probe: probe::Key::of(&config.report),
+            faults,
+            timing,
+            hooks,
+            carriers,
+        })
+    }
+
+    /// A hook by the last part of its path.
+    #[must_use]
+    pub fn hook(&self, name: &str) -> Option<&Hook> {
+        self.hooks.get(name)
+    }
+
+    /// Names of the hooks.
+    pub fn hooks(&self) -> impl Iterator<Item = &str> {
+        self.hooks.keys().map(String::as_str)
+    }
+
+    /// All carriers.
+    pub fn carriers(&self) -> impl Iterator<Item = &Arc<Carrier>> {
+        self.carriers.values()
+    }
+
+    /// A carrier by its name.
+    #[must_use]
+    pub fn carrier(&self, name: &str) -> Option<&Arc<Carrier>> {
+        self.carriers.get(name)
+    }
+
+    /// The candidates of a rule for a message to a person, where it is known who it is: those worth a try first, each kind in the rule's order. Never empty
+    /// while the rule names a carrier that can be used at all. With them, how many are worth a try.
+    #[must_use]
+    pub fn candidates(
+        &self,
+        names: &[String],
+        message: &Message,
+        person: Option<&Secret<String>>,
+    ) -> (Vec<Candidate>, usize) {
+        let (mut usable, others): (Vec<_>, Vec<_>) = names
+            .iter()
+            .filter_map(|name| self.carriers.get(name))
+            .map(|carrier| Candidate::new(carrier, message, person))
+            .partition(Candidate::is_usable);
+        let worth = usable.len();
+        usable.extend(others);
+        (usable, worth)
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("hash", &self.hash)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn an_older_secret_is_valid_until_its_time_by_the_gateways_clock() {
+        let secrets = vec!["newest".into(), "older".into(), "oldest".into()];
+        let former = vec![document::Credential { header: "x-former".into(), secret: "newest".into() }];
+        let hook =
+            document::Hook { former, retire_at: Some(1_000), ..document::Hook::new("authorization".into(), secrets) };
+        let dated = Hook::of("h", &hook);
+        let open = Hook::of("h", &document::Hook { retire_at: None, ..hook.clone() });
+        let past = Hook::of("h", &document::Hook { retire_at: Some(-1), ..hook });
+        let by = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            pairs.fold(HeaderMap::new(), |mut all, (name, value): (_, HeaderValue)| {
+                all.append(name, value);
+                all
+            })
+        };
+        let is = |secret| by(&[("authorization", secret)]);
+        for (now, older) in [(0, true), (999, true), (1_000, false), (u64::MAX, false)] {
+            assert!(dated.admits(&is("newest"), now) && open.admits(&is("newest"), now));
+            assert_eq!((dated.admits(&is("older"), now), dated.admits(&is("oldest"), now)), (older, older), "{now}");
+            assert_eq!(dated.admits(&by(&[("x-former", "newest")]), now), older, "by the header before, {now}");
+            assert!(open.admits(&is("oldest"), now) && !past.admits(&is("older"), now));
+            assert!(
+                open.admits(&by(&[("x-former", "newest")]), now) && !past.admits(&by(&[("x-former", "newest")]), now)
+            );
+            for wrong in [
+                &[][..],
+                &[("authorization", "")],
+                &[("authorization", "newes")],
+                &[("authorization", "newestolder")],
+                &[("authorization", "newest"), ("authorization", "newest")],
+                &[("x-former", "older")],
+                &[("x-former", "newest"), ("x-former", "x")],
+                &[("x-other", "newest")],
+            ] {
+                assert!(!dated.admits(&by(wrong), now) && !open.admits(&by(wrong), now), "{wrong:?}");
+            }
+        }
+    }
+}

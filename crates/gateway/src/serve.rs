@@ -1,0 +1,394 @@
+//! A gateway process: follow the configuration, probe carriers, serve Okta, report, and leave in good order.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    carrier::Carrier,
+    figures::Figures,
+    listener,
+    probes::{self, Cadence},
+    report,
+    runtime::Runtime,
+    service::Service,
+    source::{self, Mount, SecretSource, Sight},
+    tls::{Certificate, TlsError},
+};
+use hookswitch_gateway_config::{
+    check::Fault,
+    envelope,
+    report::{MAX_CARRIERS, MAX_FAULTS, MAX_HOOKS, MAX_NAME, RefusedConfig, ReplicaReport},
+};
+use hookswitch_telemetry::{
+    endpoint::{self, ListenError},
+    metrics::{self, Metrics},
+};
+
+/// Settings of a gateway process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of the mounted configuration.
+    pub config_dir: PathBuf,
+    /// Folder of the mounted serving certificate.
+    pub tls_dir: PathBuf,
+    /// Name of the configuration's Secret, watched besides the folder when the process runs in a cluster.
+    pub secret_name: Option<String>,
+    /// Where Okta is served.
+    pub listen: SocketAddr,
+    /// Where the report is served.
+    pub report: SocketAddr,
+    /// Where metrics and health are served.
+    pub metrics: SocketAddr,
+    /// Name of the pod.
+    pub pod: String,
+    /// How long the process serves on after it was asked to stop, so that nobody is sent to it any more when it goes.
+    pub lame_duck: Duration,
+    /// What callers may use up.
+    pub bounds: listener::Bounds,
+}
+
+/// Why a gateway cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A port cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A gateway whose ports are open.
+pub struct Gateway {
+    settings: Settings,
+    hooks: TcpListener,
+    report: TcpListener,
+    metrics: TcpListener,
+}
+
+/// The addresses of a gateway's ports.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// Where Okta is served.
+    pub hooks: SocketAddr,
+    /// Where the report is served.
+    pub report: SocketAddr,
+    /// Where metrics and health are served.
+    pub metrics: SocketAddr,
+}
+
+impl Gateway {
+    /// Opens the ports.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Listen`].
+    pub async fn open(settings: Settings) -> Result<Self, ServeError> {
+        Ok(Self {
+            hooks: endpoint::listen(settings.listen).await?,
+            report: endpoint::listen(settings.report).await?,
+            metrics: endpoint::listen(settings.metrics).await?,
+            settings,
+        })
+    }
+
+    /// The ports, also when they were chosen by the system.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        let of = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
+        Addresses {
+            hooks: of(&self.hooks, self.settings.listen),
+            report: of(&self.report, self.settings.report),
+            metrics: of(&self.metrics, self.settings.metrics),
+        }
+    }
+
+    /// Serves until `stop`, then for the lame duck's time, then until nothing is under way.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError::Tls`].
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServeError> {
+        let metrics = Metrics::new("gateway");
+        let figures = Arc::new(Figures::new(&metrics));
+        let service = Arc::new(Service::new(Arc::clone(&figures)));
+        let certificate = Certificate::of(&self.settings.tls_dir);
+        let leaving = Arc::new(AtomicBool::new(false));
+        // Everything behind the hooks' port goes on until the last call is answered.
+        let end = CancellationToken::new();
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+
+        let mount = Mount { file: self.settings.config_dir.join(envelope::KEY), poll: source::POLL };
+        let secret = self.settings.secret_name.as_deref().and_then(|name| match SecretSource::in_cluster(name) {
+            Ok(secret) => Some(secret),
+            Err(error) => {
+                tracing::warn!(%error, "the configuration is read from the mounted file alone");
+                None
+            }
+        });
+        let check: source::Check =
+            Arc::new(|config| Runtime::new(config, "", None).map(drop).map_err(|error| error.to_string()));
+        let sight = source::follow(Some(mount), secret, check, end.clone());
+        let configured = tokio::spawn(configure(
+            sight.clone(),
+            Arc::clone(&service),
+            Arc::clone(&figures),
+            self.settings.pod.clone(),
+            started,
+            end.clone(),
+        ));
+        let certified = tokio::spawn(Arc::clone(&certificate).follow(end.clone()));
+
+        let ready: metrics::Readiness = {
+            let (service, certificate, leaving) =
+                (Arc::clone(&service), Arc::clone(&certificate), Arc::clone(&leaving));
+            Arc::new(move || {
+                match (leaving.load(Ordering::Acquire), service.runtime().is_some(), certificate.is_there()) {
+                    (true, ..) => Err("stopping".to_owned()),
+                    (_, false, _) => Err("no good configuration yet".to_owned()),
+                    (_, _, false) => Err("no serving certificate yet".to_owned()),
+                    (false, true, true) => Ok("ok".to_owned()),
+                }
+            })
+        };
+        let told = tokio::spawn(metrics::serve(self.metrics, metrics, ready, end.clone()));
+        let credentials: report::Present = {
+            let service = Arc::clone(&service);
+            Arc::new(move || service.runtime().map(|runtime| Arc::clone(&runtime.report)))
+        };
+        let snapshot: report::Snapshot = {
+            let (service, figures, pod) = (Arc::clone(&service), Arc::clone(&figures), self.settings.pod.clone());
+            Arc::new(move || snapshot(&service, &figures, &sight, &pod, started.as_secs()))
+        };
+        let reported = tokio::spawn(report::serve(self.report, credentials, snapshot, end.clone()));
+
+        let close = CancellationToken::new();
+        let serving = tokio::spawn(listener::serve(
+            self.hooks,
+            certificate.listener()?,
+            Arc::clone(&service),
+            Arc::clone(&figures),
+            self.settings.bounds,
+            close.clone(),
+        ));
+        tracing::info!(pod = self.settings.pod, "serving");
+
+        stop.cancelled().await;
+        leaving.store(true, Ordering::Release);
+        tracing::info!(lame_duck_s = self.settings.lame_duck.as_secs(), "stopping: not ready from now on");
+        tokio::time::sleep(self.settings.lame_duck).await;
+        close.cancel();
+        finished("hooks", serving).await;
+        service.idle().await;
+        end.cancel();
+        for (name, task) in
+            [("configuration", configured), ("certificate", certified), ("metrics", told), ("report", reported)]
+        {
+            finished(name, task).await;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn finished(name: &str, task: JoinHandle<()>) {
+    if task.await.is_err() {
+        tracing::error!(task = name, "ended by a panic");
+    }
+}
+
+/// Puts each good configuration into service, and has its carriers probed.
+async fn configure(
+    mut sight: watch::Receiver<Sight>,
+    service: Arc<Service>,
+    figures: Arc<Figures>,
+    pod: String,
+    started: Duration,
+    end: CancellationToken,
+) {
+    let mut probing: BTreeMap<String, (Arc<Carrier>, CancellationToken)> = BTreeMap::new();
+    let (replicas, shared) = watch::channel(1);
+    let mut refused = None;
+    loop {
+        let now = sight.borrow_and_update().clone();
+        if now.refused.is_some() && now.refused != refused {
+            figures.config_refused();
+        }
+        refused = now.refused;
+        if let Some(candidate) = now.current
+            && service.runtime().is_none_or(|runtime| runtime.hash != candidate.hash)
+        {
+            match Runtime::new(&candidate.config, &candidate.hash, service.runtime().as_deref()) {
+                Ok(runtime) => {
+                    replicas.send_replace(runtime.replicas);
+                    probe(&mut probing, &runtime, &shared, &pod, started, &end);
+                    figures.configured(runtime.generation);
+                    for fault in &runtime.faults {
+                        figures.config_refused();
+                        tracing::error!(%fault, hash = runtime.hash, "part of the configuration refused; what was there before serves on");
+                    }
+                    tracing::info!(hash = runtime.hash, generation = runtime.generation, "configuration in service");
+                    service.swap(Arc::new(runtime));
+                }
+                Err(error) => {
+                    figures.config_refused();
+                    tracing::error!(%error, hash = candidate.hash, "configuration refused; the last good one serves on");
+                }
+            }
+        }
+        tokio::select! {
+            () = end.cancelled() => break,
+            changed = sight.changed() => if changed.is_err() { end.cancelled().await; break },
+        }
+    }
+}
+
+/// One probing task per carrier; those of carriers that have not changed go on.
+fn probe(
+    probing: &mut BTreeMap<String, (Arc<Carrier>, CancellationToken)>,
+    runtime: &Runtime,
+    replicas: &watch::Receiver<u32>,
+    pod: &str,
+    started: Duration,
+    end: &CancellationToken,
+) {
+    let mut before = std::mem::take(probing);
+    for carrier in runtime.carriers() {
+        let entry = match before.remove(&carrier.name) {
+            Some((same, stop)) if same.probes_like(carrier) => (same, stop),
+            changed => {
+                if let Some((_, stop)) = changed {
+                    stop.cancel();
+                }
+                let stop = end.child_token();
+                let cadence = Cadence::new(carrier.probe_settings(), pod, &carrier.name);
+                tokio::spawn(probes::run(cadence, started, replicas.clone(), Arc::clone(carrier), stop.clone()));
+                (Arc::clone(carrier), stop)
+            }
+        };
+        probing.insert(carrier.name.clone(), entry);
+    }
+    for (_, stop) in before.into_values() {
+        stop.cancel();
+    }
+}
+
+fn snapshot(
+    service: &Service,
+    figures: &Figures,
+    sight: &watch::Receiver<Sight>,
+    pod: &str,
+    started_at: u64,
+) -> ReplicaReport {
+    let mut report = ReplicaReport {
+        replica: pod.to_owned(),
+        started_at,
+        refused: sight.borrow().refused.clone(),
+        ..ReplicaReport::default()
+    };
+    let Some(runtime) = service.runtime() else { return report };
+    report.config_hash.clone_from(&runtime.hash);
+    report.generation = runtime.generation;
+    report.faults = runtime.faults.iter().take(MAX_FAULTS).map(told).collect();
+    report.faults_in_all = u64::try_from(runtime.faults.len()).unwrap_or(u64::MAX);
+    if let (None, Some(reason)) = (&report.refused, report.faults.first().cloned()) {
+        report.refused = Some(RefusedConfig { hash: runtime.hash.clone(), reason });
+    }
+    // a report of more than its reader takes would tell nothing of any
+    report.hooks = runtime.hooks().take(MAX_HOOKS).map(|hook| (hook.to_owned(), figures.hook(hook))).collect();
+    report.rules = runtime.rule_reports(figures);
+    report.carriers = runtime
+        .carriers()
+        .take(MAX_CARRIERS)
+        .map(|carrier| {
+            let mut of_carrier = carrier.report();
+            of_carrier.outcomes = figures.outcomes(&carrier.name);
+            (carrier.name.clone(), of_carrier)
+        })
+        .collect();
+    report
+}
+
+/// A fault as far as a report has room for it.
+fn told(fault: &Fault) -> String {
+    let mut text = fault.to_string();
+    text.truncate(text.floor_char_boundary(MAX_NAME));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hookswitch_gateway_config::{
+        check,
+        document::{Carrier, Credential, GatewayConfig, Hook, Provider},
+    };
+
+    fn config() -> GatewayConfig {
+        let made = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
+        let mut config: GatewayConfig =
+            serde_json::from_slice(include_bytes!("../../gateway-config/src/testdata/document.v1.json")).unwrap();
+        config.report.certificate = made.cert.pem();
+        config.report.key = made.signing_key.serialize_pem().as_str().into();
+        config.rules.clear();
+        config.providers.clear();
+        config
+    }
+
+    /// The report of a replica that serves a configuration, as the operator reads it.
+    fn reported(config: &GatewayConfig) -> ReplicaReport {
+        let metrics = Metrics::new("gateway");
+        let figures = Arc::new(Figures::new(&metrics));
+        let service = Service::new(Arc::clone(&figures));
+        service.swap(Arc::new(Runtime::new(config, "hash", None).unwrap()));
+        let (_, sight) = watch::channel(Sight::default());
+        let written = serde_json::to_vec(&snapshot(&service, &figures, &sight, "pod", 0)).unwrap();
+        ReplicaReport::read(&written).unwrap()
+    }
+
+    #[test]
+    fn every_part_at_fault_is_reported_up_to_a_bound_and_how_many_there_are() {
+        let mut config = config();
+        config.hooks.get_mut("main").unwrap().header = "with space".into();
+        config.hooks.get_mut("spare").unwrap().former =
+            vec![Credential { header: "x-before".into(), secret: "two\nlines".into() }];
+        config.timing.deadline_ms = 100;
+        let report = reported(&config);
+        assert_eq!(report.faults_in_all, 3);
+        for part in ["timing: ", "hook main: ", "hook spare: "] {
+            assert!(report.faults.iter().any(|fault| fault.starts_with(part)), "{part} {:?}", report.faults);
+        }
+        assert_eq!(report.refused.unwrap().reason, report.faults[0], "for an operator of the release before");
+        for number in 0..40 {
+            config.hooks.insert(format!("hook-{number}"), Hook::new(String::new(), vec!["secret".into()]));
+        }
+        let report = reported(&config);
+        assert_eq!((report.faults.len(), report.faults_in_all), (MAX_FAULTS, 43));
+        assert!(check::faults(&config, &super::super::runtime::JUDGES).len() == 43);
+    }
+
+    #[test]
+    fn a_report_of_more_hooks_and_carriers_than_it_has_room_for_can_be_read() {
+        let mut config = config();
+        for number in 0..=MAX_HOOKS {
+            config.hooks.insert(format!("h{number}"), Hook::new("authorization".into(), vec!["a secret".into()]));
+        }
+        for number in 0..=MAX_CARRIERS {
+            let carrier = Carrier::Http { url: "https://a.example/".into(), token: "token".into() };
+            config.providers.insert(format!("p{number}"), Provider { carrier, ..Provider::absent() });
+        }
+        let report = reported(&config);
+        assert_eq!((report.hooks.len(), report.carriers.len()), (MAX_HOOKS, MAX_CARRIERS));
+    }
+}

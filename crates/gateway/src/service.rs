@@ -1,0 +1,253 @@
+//! One HTTP request: who is it, what does it ask for, and always an answer in time.
+//!
+//! The path selects the hook and the hook its secret; nothing of the body is read before the secret is right. From there
+//! on every answer is a 200 in Okta's shape, because Okta takes anything else for a failure of the hook.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Body;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::TaskTracker;
+
+use hookswitch_gateway_config::probe;
+use hookswitch_message::EventId;
+
+use super::{
+    dispatch::Dispatch,
+    duplicates::{Duplicates, Sighting},
+    figures::{Asked, Figures},
+    markers::Markers,
+    protocol::{Answer, Call},
+    runtime::{Hook, Runtime},
+};
+
+/// The most bytes of a call's body; Okta's have some 1,500.
+pub const MAX_BODY: usize = 64 * 1024;
+/// How long a body may take, unless the deadline comes first.
+const BODY_TIME: Duration = Duration::from_secs(2);
+
+/// What all calls share.
+pub struct Service {
+    runtime: ArcSwapOption<Runtime>,
+    duplicates: Duplicates,
+    markers: Markers,
+    figures: Arc<Figures>,
+    work: TaskTracker,
+}
+
+impl Service {
+    /// A service without a configuration: it answers nobody yet.
+    #[must_use]
+    pub fn new(figures: Arc<Figures>) -> Self {
+        Self {
+            runtime: ArcSwapOption::empty(),
+            duplicates: Duplicates::default(),
+            markers: Markers::default(),
+            figures,
+            work: TaskTracker::new(),
+        }
+    }
+
+    /// The configuration being served.
+    #[must_use]
+    pub fn runtime(&self) -> Option<Arc<Runtime>> {
+        self.runtime.load_full()
+    }
+
+    /// Serves another configuration from the next call on.
+    pub fn swap(&self, runtime: Arc<Runtime>) {
+        self.runtime.store(Some(runtime));
+    }
+
+    /// Waits until no call is being worked on; new ones are still taken.
+    pub async fn idle(&self) {
+        self.work.close();
+        self.work.wait().await;
+    }
+
+    /// Answers one request that began at `begun`.
+    pub async fn answer<B>(&self, request: Request<B>, begun: Instant) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let Some(runtime) = self.runtime() else {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "no configuration yet");
+        };
+        // what stands before it is the path of the public URL, which a proxy in front may have left
+        let name = head.uri.path().rsplit_once("/hooks/").map(|(_, name)| name);
+        let Some(hook) = name.and_then(|name| runtime.hook(name)) else {
+            return refuse(StatusCode::NOT_FOUND, "no such hook");
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if !hook.admits(&head.headers, now) {
+            self.figures.unauthorised(&hook.name);
+            return refuse(StatusCode::UNAUTHORIZED, "the secret is missing or wrong");
+        }
+        if head.method != Method::POST {
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "only POST");
+        }
+
+        let deadline = begun + runtime.deadline;
+        let (answer, asked) = match read(body, deadline.min(Instant::now() + BODY_TIME)).await {
+            Some(body) => match Call::read(&body) {
+                Ok(call) => {
+                    if let Some(proof) = self.probed(&runtime, hook, &call) {
+                        return respond(&proof);
+                    }
+                    let asked = if call.is_preview { Asked::Preview } else { Asked::Call(call.channel) };
+                    (self.handle(&runtime, hook, call, deadline).await, asked)
+                }
+                Err(refused) => {
+                    let asked = if refused.is_preview { Asked::Preview } else { Asked::Unreadable };
+                    (self.unreadable(hook, refused.reason.label(), &refused.to_string()), asked)
+                }
+            },
+            None => (self.unreadable(hook, "body", "the body is too large or did not come in time"), Asked::Unreadable),
+        };
+        self.figures.answered(&hook.name, asked, answer.status, begun.elapsed());
+        respond(&answer)
+    }
+
+    /// The answer to a probe; `None` for an ordinary call.
+    fn probed(&self, runtime: &Runtime, hook: &Hook, call: &Call) -> Option<Answer> {
+        let marker = call.event_id.as_ref()?.as_str();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let proof = match runtime.probe.verify(&hook.name, marker, now)? {
+            probe::Marker::Good(at, nonce) if self.markers.is_new((at, nonce), now) => {
+                Some(runtime.probe.proof(&hook.name, marker))
+            }
+            probe::Marker::Good(..) | probe::Marker::Stale => None,
+        };
+        Some(Answer::probed(proof))
+    }
+
+    fn unreadable(&self, hook: &Hook, reason: &'static str, message: &str) -> Answer {
+        self.figures.unreadable(reason);
+        tracing::warn!(hook = %hook.name, reason, "call not acted on");
+        Answer { metadata: Some(message.to_owned()), ..Answer::failed() }
+    }
+
+    fn contradicted(&self, hook: &Hook, id: &EventId) -> Answer {
+        self.figures.contradicted();
+        tracing::warn!(hook = %hook.name, event = %id, "a known event id with another message: not sent");
+        Answer { metadata: Some("event id was used for another message".to_owned()), ..Answer::failed() }
+    }
+
+    async fn handle(&self, runtime: &Arc<Runtime>, hook: &Hook, call: Call, deadline: Instant) -> Answer {
+        if hook.okta_id.is_some() && call.okta_id.is_some() && hook.okta_id != call.okta_id {
+            self.figures.other_source(&hook.name);
+        }
+        let at_risk = Arc::new(AtomicBool::new(false));
+        let (sender, mut receiver) = match &call.event_id {
+            None => {
+                self.figures.without_id();
+                watch::channel(None)
+            }
+            Some(id) => loop {
+                match self.duplicates.look(&hook.name, id, &call).await {
+                    Sighting::First(sender, receiver) => break (sender, receiver),
+                    Sighting::Again(mut receiver) => {
+                        self.figures.repeated();
+                        // The first one is at work: whether a carrier has the message by then, nobody here can tell.
+                        return self.wait(&mut receiver, deadline, true, Answer::pending).await;
+                    }
+                    Sighting::Behind(mut receiver) => {
+                        let has_ended = timeout_at(deadline, receiver.wait_for(Option::is_some)).await;
+                        if !matches!(has_ended, Ok(Ok(_))) {
+                            return self.contradicted(hook, id);
+                        }
+                    }
+                    Sighting::Contradiction => return self.contradicted(hook, id),
+                }
+            },
+        };
+        let dispatch = Dispatch {
+            runtime: Arc::clone(runtime),
+            figures: Arc::clone(&self.figures),
+            hook: Arc::clone(&hook.name),
+            deadline,
+            at_risk: Arc::clone(&at_risk),
+        };
+        // A task of its own: a connection that breaks must not leave a message half sent and unaccounted for.
+        self.work.spawn(async move {
+            let answer = dispatch.run(&call).await;
+            sender.send_replace(Some(answer));
+        });
+        let honest = || if at_risk.load(Ordering::Acquire) { Answer::pending() } else { Answer::failed() };
+        self.wait(&mut receiver, deadline, false, honest).await
+    }
+
+    /// Waits for an answer; when the deadline or the end of the work comes first, `otherwise` says the truth.
+    async fn wait(
+        &self,
+        receiver: &mut watch::Receiver<Option<Answer>>,
+        deadline: Instant,
+        again: bool,
+        otherwise: impl Fn() -> Answer,
+    ) -> Answer {
+        match timeout_at(deadline, receiver.wait_for(Option::is_some)).await {
+            Ok(Ok(answer)) => answer.clone().unwrap_or_else(&otherwise),
+            Ok(Err(_)) => {
+                tracing::error!("a call's work ended without an answer");
+                otherwise()
+            }
+            Err(_) => {
+                if !again {
+                    self.figures.late();
+                }
+                otherwise()
+            }
+        }
+    }
+}
+
+/// A body of at most [`MAX_BODY`] bytes, if it is there in time.
+async fn read<B>(body: B, until: Instant) -> Option<Bytes>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = std::pin::pin!(body);
+    let whole = Limited::new(body, MAX_BODY).collect();
+    Some(timeout_at(until, whole).await.ok()?.ok()?.to_bytes())
+}
+
+fn respond(answer: &Answer) -> Response<Full<Bytes>> {
+    json(StatusCode::OK, Bytes::from(answer.body()))
+}
+
+/// An answer to somebody who is not, or not yet, known to be Okta.
+fn refuse(status: StatusCode, reason: &str) -> Response<Full<Bytes>> {
+    let mut response = json(status, Bytes::from(serde_json::json!({"error": {"errorSummary": reason}}).to_string()));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Service")
+    }
+}

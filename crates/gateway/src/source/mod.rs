@@ -1,0 +1,108 @@
+//! Where the gateway's configuration comes from: the mounted file, and the Secret itself when an API server answers.
+//!
+//! The file makes the gateway start and restart without the API server; the Secret is seconds faster than the kubelet
+//! that updates the file. Both lead to [`choice`], which keeps the newest that is valid; the last good one serves on
+//! whatever follows. Nothing here is on the path of a call: readers look at a watch channel.
+
+mod choice;
+mod mount;
+mod secret;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    choice::{Candidate, Origin},
+    mount::{Mount, POLL},
+    secret::{NoCluster, SecretSource},
+};
+use self::{
+    choice::{Choice, Report, Verdict},
+    mount::poll,
+    secret::observe,
+};
+use hookswitch_gateway_config::{document::GatewayConfig, report::RefusedConfig};
+
+/// Looks at a configuration that could be read and says why it cannot be served, if so; the text must hold nothing of
+/// its secrets. It is called away from the threads that serve.
+pub type Check = Arc<dyn Fn(&GatewayConfig) -> Result<(), String> + Send + Sync>;
+
+/// What is known about the configuration now.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// The one to serve; `None` until the first good one.
+    pub current: Option<Arc<Candidate>>,
+    /// The last one that was refused, until a good one follows it.
+    pub refused: Option<RefusedConfig>,
+}
+
+impl Sight {
+    fn same(&self, other: &Self) -> bool {
+        let hash = |sight: &Self| sight.current.as_ref().map(|current| current.hash.clone());
+        hash(self) == hash(other) && self.refused == other.refused
+    }
+}
+
+/// Follows the sources until `stop`. The receiver sees the first good configuration as soon as it is read, which may be
+/// never: whoever needs one waits for `current`.
+///
+/// Must be called within a tokio runtime.
+pub fn follow(
+    mount: Option<Mount>,
+    secret: Option<SecretSource>,
+    check: Check,
+    stop: CancellationToken,
+) -> watch::Receiver<Sight> {
+    let (reports, inbox) = mpsc::channel(4);
+    let (sight, receiver) = watch::channel(Sight::default());
+    if let Some(mount) = mount {
+        tokio::spawn(stop.clone().run_until_cancelled_owned(poll(mount, reports.clone())));
+    }
+    if let Some(secret) = secret {
+        tokio::spawn(stop.clone().run_until_cancelled_owned(observe(secret, reports)));
+    }
+    tokio::spawn(stop.run_until_cancelled_owned(decide(inbox, check, sight)));
+    receiver
+}
+
+async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, sight: watch::Sender<Sight>) {
+    let choice = Arc::new(Mutex::new(Choice::default()));
+    while let Some(report) = inbox.recv().await {
+        let (choice, check) = (Arc::clone(&choice), Arc::clone(&check));
+        // Decompressing and checking may take tens of milliseconds, which calls should not wait for.
+        let weighing = tokio::task::spawn_blocking(move || {
+            let mut choice = choice.lock().unwrap_or_else(PoisonError::into_inner);
+            let verdict = choice.weigh(report, &check);
+            (verdict, Sight { current: choice.current(), refused: choice.refused() })
+        });
+        let Ok((verdict, seen)) = weighing.await else {
+            tracing::error!("a configuration could not be checked; the last good one is served");
+            continue;
+        };
+        log(&verdict);
+        if !sight.borrow().same(&seen) {
+            sight.send_replace(seen);
+        }
+    }
+}
+
+fn log(verdict: &Verdict) {
+    match verdict {
+        Verdict::Kept => {}
+        Verdict::Taken(candidate) => {
+            let Candidate { hash, origin, config } = &**candidate;
+            tracing::info!(hash, ?origin, generation = config.generation, "configuration taken");
+        }
+        Verdict::Refused(RefusedConfig { hash, reason }) => {
+            tracing::warn!(hash, reason, "configuration refused; the last good one is served");
+        }
+        Verdict::Missing(origin, reason) => {
+            tracing::warn!(?origin, reason, "no configuration there; the last good one is served");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! What a run changed in Okta: one record for each call that was to change something, with keyed marks of the hook before
+//! and after. Pure; [`crate::run`] tells what was called, the operator logs the records and keeps the last ones.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::keyed::{ChangeMark, MarkKey};
+use crate::plan::{DesiredOrg, Verb};
+use crate::run::{AuditEntry, AuditResult, Purpose};
+use crate::types::{HookContent, HookId, HookStatus, ObjectRef, ObservedHook, RequestId, VERSION};
+
+/// One change that was made, or tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// When, from the beginning of the run.
+    pub at: Duration,
+    /// For which object.
+    pub object: ObjectRef,
+    /// What was called.
+    pub verb: Verb,
+    /// Why.
+    pub why: Purpose,
+    /// On which hook; `None` where a creation had no answer.
+    pub hook: Option<HookId>,
+    /// `ok`, or the stable reason why not.
+    pub outcome: &'static str,
+    /// Okta's name for the exchange.
+    pub request_id: Option<RequestId>,
+    /// Mark of the hook before; `None`: it did not exist.
+    pub before: Option<ChangeMark>,
+    /// Mark of it afterwards; `None`: it does not exist, or nobody knows.
+    pub after: Option<ChangeMark>,
+}
+
+/// The records of a run. `before` is the list that the plan was made from.
+///
+/// How each hook is after a call follows from what Okta documents that call to do: Okta's own word comes with the read-back.
+#[must_use]
+pub fn changes(key: &MarkKey, before: &[ObservedHook], desired: &DesiredOrg, audit: &[AuditEntry]) -> Vec<Change> {
+    let mut known = Known { key, desired, hooks: BTreeMap::new(), secrets: BTreeMap::new() };
+    known.hooks.extend(before.iter().map(|hook| (hook.id.clone(), hook.clone())));
+    for want in &desired.hooks {
+        known.secrets.extend(want.applied_mark.clone().map(|mark| (want.object.clone(), mark)));
+    }
+    audit.iter().filter_map(|entry| known.take(entry)).collect()
+}
+
+struct Known<'a> {
+    key: &'a MarkKey,
+    desired: &'a DesiredOrg,
+    hooks: BTreeMap<HookId, ObservedHook>,
+    secrets: BTreeMap<ObjectRef, ChangeMark>,
+}
+
+impl Known<'_> {
+    fn take(&mut self, entry: &AuditEntry) -> Option<Change> {
+        let object = entry.object.clone()?;
+        let outcome = match entry.result {
+            AuditResult::Done => "ok",
+            AuditResult::Failed(reason) | AuditResult::Unclear(reason) => reason,
+            AuditResult::NotSent => return None,
+        };
+        if matches!(entry.verb, Verb::Read | Verb::ReadBack) {
+            return None;
+        }
+        let before = self.mark(&object, entry.hook.as_ref());
+        let after = match entry.result {
+            AuditResult::Done => {
+                self.apply(&object, entry);
+                self.mark(&object, entry.hook.as_ref())
+            }
+            AuditResult::Failed(_) => before.clone(),
+            AuditResult::Unclear(_) | AuditResult::NotSent => {
+                if matches!(entry.verb, Verb::Create | Verb::Replace) {
+                    self.secrets.remove(&object);
+                }
+                None
+            }
+        };
+        let request_id = entry.request_id.clone();
+        let (at, verb, why, hook) = (entry.at, entry.verb, entry.why, entry.hook.clone());
+        Some(Change { at, object, verb, why, hook, outcome, request_id, before, after })
+    }
+
+    fn mark(&self, object: &ObjectRef, id: Option<&HookId>) -> Option<ChangeMark> {
+        Some(self.key.hook(object, self.hooks.get(id?)?, self.secrets.get(object)))
+    }
+
+    fn apply(&mut self, object: &ObjectRef, entry: &AuditEntry) {
+        let Some(id) = entry.hook.clone() else { return };
+        match entry.verb {
+            Verb::Create | Verb::Replace => {
+                let Some(content) = self.desired.content(object) else { return };
+                let status = self.hooks.get(&id).map_or(HookStatus::Active, |hook| hook.status);
+                self.hooks.insert(id.clone(), written(id, &content, status));
+                let want = self.desired.hooks.iter().find(|want| want.object == *object);
+                self.secrets.extend(want.map(|want| (object.clone(), want.secret_mark.clone())));
+            }
+            Verb::Activate => self.set(&id, HookStatus::Active),
+            Verb::Deactivate => self.set(&id, HookStatus::Inactive),
+            Verb::Delete => drop(self.hooks.remove(&id)),
+            Verb::Read | Verb::ReadBack => {}
+        }
+    }
+
+    fn set(&mut self, id: &HookId, status: HookStatus) {
+        if let Some(hook) = self.hooks.get_mut(id) {
+            hook.status = status;
+        }
+    }
+}
+
+/// A hook as a content makes it.
+fn written(id: HookId, content: &HookContent, status: HookStatus) -> ObservedHook {
+    ObservedHook {
+        id,
+        name: content.name.clone(),
+        status,
+        version: Some(VERSION.into()),
+        channel_type: Some("HTTP".into()),
+        channel_version: Some(VERSION.into()),
+        uri: Some(content.uri.clone()),
+        method: Some("POST".into()),
+        headers: content.headers.clone(),
+        auth_type: Some("HEADER".into()),
+        auth_header: Some(content.auth_header.clone()),
+        metadata: content.metadata.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::mark::Installation;
+    use crate::plan::{Adoption, DesiredHook};
+    use hookswitch_message::Secret;
+
+    fn org(secret: &str) -> DesiredOrg {
+        let key = MarkKey::new(&[7; 32]).unwrap();
+        let object = ObjectRef::new("otp", "main");
+        let hook = DesiredHook {
+            known_id: None,
+            name: "Acme".into(),
+            uri: "https://otp.acme.com/hooks/main".into(),
+            headers: Vec::new(),
+            auth_header: "Authorization".into(),
+            secret: Secret::from(secret),
+            secret_mark: key.secret(&object, "authorization", secret),
+            applied_mark: None,
+            doubted: false,
+            state: None,
+            adoption: Adoption::Never,
+            takeover: None,
+            deleting: None,
+            decision: crate::plan::Decision::Declared,
+            complete: true,
+            endpoint_ready: true,
+            secret_accepted: true,
+            refused: BTreeSet::new(),
+            object,
+        };
+        let installation = Installation::new("prod").unwrap();
+        DesiredOrg {
+            installation,
+            hooks: vec![hook],
+            still_for: Duration::ZERO,
+            unfinished: None,
+            unseen: None,
+            promised: None,
+        }
+    }
+
+    fn entry(verb: Verb, result: AuditResult) -> AuditEntry {
+        AuditEntry {
+            verb,
+            object: Some(ObjectRef::new("otp", "main")),
+            hook: HookId::new("cal1").ok(),
+            why: Purpose::Planned,
+            result,
+            message: None,
+            request_id: None,
+            at: Duration::ZERO,
+            took: Duration::ZERO,
+        }
+    }
+
+    fn told(secret: &str, entries: &[AuditEntry]) -> Vec<Change> {
+        changes(&MarkKey::new(&[7; 32]).unwrap(), &[], &org(secret), entries)
+    }
+
+    #[test]
+    fn each_change_has_the_mark_of_the_hook_before_and_after_it() {
+        let done =
+            [Verb::Create, Verb::Deactivate, Verb::Activate, Verb::Delete].map(|verb| entry(verb, AuditResult::Done));
+        let told = told("a secret", &done);
+        assert_eq!(told[0].before, None);
+        assert!(told.windows(2).all(|pair| pair[0].after == pair[1].before));
+        assert_ne!(told[0].after, told[1].after, "the state counts");
+        assert_eq!(told[0].after, told[2].after, "the same hook has the same mark");
+        assert_eq!(told[3].after, None);
+    }
+
+    #[test]
+    fn another_secret_is_another_mark_and_neither_shows_it() {
+        let one = told("a secret", &[entry(Verb::Create, AuditResult::Done)]);
+        let two = told("b secret", &[entry(Verb::Create, AuditResult::Done)]);
+        assert_ne!(one[0].after, two[0].after);
+        assert!(!format!("{one:?}").contains("a secret"));
+    }
+
+    #[test]
+    fn a_refused_change_leaves_the_mark_and_an_unclear_one_leaves_none() {
+        let told = told(
+            "a secret",
+            &[
+                entry(Verb::Create, AuditResult::Done),
+                entry(Verb::Activate, AuditResult::Failed("refused")),
+                entry(Verb::Replace, AuditResult::Unclear("timeout")),
+                entry(Verb::Deactivate, AuditResult::NotSent),
+                entry(Verb::Read, AuditResult::Done),
+            ],
+        );
+        assert_eq!(told.len(), 3, "what was not sent and what only reads changes nothing");
+        assert_eq!((told[1].before.clone(), told[1].outcome), (told[1].after.clone(), "refused"));
+        assert_eq!((&told[2].after, told[2].outcome), (&None, "timeout"));
+    }
+}

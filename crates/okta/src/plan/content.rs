@@ -1,0 +1,57 @@
+//! Which contents are written anew, and when relative to the state.
+
+use crate::plan::claim::{Claims, Entry};
+use crate::plan::slot::Slot;
+use crate::plan::step::{Move, Verb};
+use crate::plan::{Blocked, Draft, Outcome, Waiting};
+use crate::types::{HookStatus, ObjectRef};
+
+/// Whether a hook's content cannot be brought to what is declared.
+pub(super) fn obstacle(entry: &Entry<'_>) -> Option<Blocked> {
+    if let Some(block) = &entry.block {
+        return Some(block.clone());
+    }
+    let refused = !entry.drift.is_empty() && entry.want.refused.contains(&Verb::Replace);
+    refused.then_some(Blocked::UpdateRefused)
+}
+
+/// Adds the updates. One that an activation waits for goes before it; after the state come those whose last write had no
+/// end, the active hook's, the others'.
+pub(super) fn updates(claims: &Claims<'_>, slot: &Slot<'_>, draft: &mut Draft) {
+    let mut first = Vec::new();
+    let mut later = Vec::new();
+    for entry in &claims.entries {
+        let object = &entry.want.object;
+        if entry.want.deleting.is_some() || slot.is_torn(entry) {
+            continue;
+        }
+        let Some(subject) = entry.subject().filter(|_| !entry.drift.is_empty()) else { continue };
+        if let Some(why) = obstacle(entry) {
+            draft.block(object, why);
+            continue;
+        }
+        if !entry.want.secret_accepted {
+            // what Okta has works; what is declared would not
+            draft.wait(object, Waiting::SecretNotAccepted);
+            continue;
+        }
+        if draft.moves.iter().any(|step| activates(step, object)) {
+            first.push(Move::Update(subject));
+        } else {
+            let inactive = entry.status() != Some(HookStatus::Active);
+            later.push(((!entry.in_doubt, inactive), Move::Update(subject)));
+        }
+        draft.say(object, Outcome::Changing);
+    }
+    later.sort_by_key(|(order, _)| *order);
+    draft.moves.splice(0..0, first);
+    draft.moves.extend(later.into_iter().map(|(_, update)| update));
+}
+
+fn activates(step: &Move, object: &ObjectRef) -> bool {
+    match step {
+        Move::Activate(what) => what.object == *object,
+        Move::Swap { to, .. } => to == object,
+        _ => false,
+    }
+}

@@ -1,0 +1,272 @@
+//! The planner of an org's telephony hooks: what Okta has × what is declared → ordered moves, and a verdict per hook. Pure.
+//!
+//! Progress is never remembered: planning again after any part of a plan, its last call answered or not, leads to the same
+//! end, because every decision is read off Okta's own state. [`crate::run`] performs the moves.
+//!
+//! What it holds to:
+//! - A hook without this installation's mark is not touched, unless adoption allows it; then it is marked first.
+//! - A hook with the mark of one object of ours becomes another's only by a person's word about both, in one write.
+//! - At most one of ours is active; none is only between the two calls of a swap.
+//! - Okta creates hooks active. One that is not to be active is created while none is (and deactivated), or beside an active
+//!   one only when both places can take calls, one at a time.
+//! - A hook is activated only with its declared content.
+
+mod claim;
+mod content;
+mod desired;
+mod slot;
+mod step;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use desired::{
+    Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, NotTaken, Promise, Promised, Takeover,
+};
+pub use step::{Move, Step, Subject, Verb};
+pub use verdict::{Blocked, Outcome, Verdict, Waiting};
+
+use crate::types::{HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
+
+/// Most calls of one plan, the read-back included. With 2 s a call it fits the lease it starts with.
+pub const MOST_CALLS: usize = 6;
+
+/// Stillness before the active hook changes from one to another.
+pub const STILL_TO_HAND_OVER: Duration = Duration::from_secs(5);
+
+/// Stillness before the org is left without an active hook.
+pub const STILL_TO_NONE: Duration = Duration::from_secs(30);
+
+/// How long Okta is given to show what it promised.
+pub const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+
+/// Pause before looking again at what Okta promised.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What is to be done, and what is to be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// In order; each is begun only when it can be finished.
+    pub moves: Vec<Move>,
+    /// One for each declared hook, by object.
+    pub verdicts: Vec<Verdict>,
+    /// The object whose hook is active now: what a failed swap goes back to.
+    pub standing: Option<ObjectRef>,
+    /// Objects whose content may or may not have arrived under an unfinished plan, and that this plan does not write: the
+    /// doubt has to be recorded on.
+    pub doubtful: Vec<ObjectRef>,
+    /// The record of who was active before is still needed when this plan is done: the active place is not yet with whom it
+    /// belongs to, moves were left out for want of calls, or an unfinished plan may still have effects that do not show.
+    pub keep_standing: bool,
+    /// When to look and plan again although nobody changed anything; `None` leaves it to the poll. After a run, always plan
+    /// again from what it read back: more may follow.
+    pub again_in: Option<Duration>,
+    /// What the hooks that it updates carry in Okta beside our fields: it is sent back with them.
+    pub kept: BTreeMap<HookId, Metadata>,
+}
+
+impl Plan {
+    /// Calls that it must have room for: the worst case of its moves. What a read-back has no room for is seen later.
+    #[must_use]
+    pub fn most_calls(&self) -> usize {
+        self.moves.iter().map(Move::most_calls).sum()
+    }
+
+    /// Whether it may change which hook is active.
+    #[must_use]
+    pub fn changes_place(&self) -> bool {
+        self.moves.iter().any(Move::changes_place)
+    }
+
+    /// The calls it makes when all goes well, the read-back last; empty when there is nothing to do.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        if self.moves.is_empty() {
+            return Vec::new();
+        }
+        let read_back = Step { verb: Verb::ReadBack, object: None, hook: None };
+        self.moves.iter().flat_map(Move::steps).chain([read_back]).collect()
+    }
+}
+
+/// Moves and verdicts as they are found.
+#[derive(Default)]
+struct Draft {
+    /// Content that the state needs, then the state, then other content, creations, deletions.
+    moves: Vec<Move>,
+    outcomes: BTreeMap<ObjectRef, Outcome>,
+    again_in: Option<Duration>,
+}
+
+impl Draft {
+    /// A block outweighs a wait, and a wait a change.
+    fn say(&mut self, object: &ObjectRef, outcome: Outcome) {
+        let weight = |outcome: &Outcome| match outcome {
+            Outcome::InSync => 0,
+            Outcome::Released => 1,
+            Outcome::Changing => 2,
+            Outcome::Waiting(_) => 3,
+            Outcome::Blocked(_) => 4,
+        };
+        let old = self.outcomes.get(object);
+        if old.is_none_or(|old| weight(old) < weight(&outcome)) {
+            self.outcomes.insert(object.clone(), outcome);
+        }
+    }
+
+    fn block(&mut self, object: &ObjectRef, why: Blocked) {
+        self.say(object, Outcome::Blocked(why));
+    }
+
+    fn wait(&mut self, object: &ObjectRef, what: Waiting) {
+        // Readiness is watched by the caller, and others' changes are followed by another plan anyway.
+        if let Waiting::Stillness(left) = what {
+            self.again(left);
+        }
+        self.say(object, Outcome::Waiting(what));
+    }
+
+    fn again(&mut self, after: Duration) {
+        self.again_in = Some(self.again_in.map_or(after, |old| old.min(after)));
+    }
+
+    fn act(&mut self, step: Move) {
+        for object in step.objects() {
+            self.say(object, Outcome::Changing);
+        }
+        self.moves.push(step);
+    }
+}
+
+/// Plans for one org. `observed` is a whole list of its telephony hooks.
+#[must_use]
+pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
+    plan_of(observed, desired, |moves| moves)
+}
+
+/// What of [`plan`] cannot wait: everything up to the last move by which a switch is carried out, or by which a hook becomes
+/// active while none of ours is. Without such a move it has none.
+#[must_use]
+pub fn urgent(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
+    let switching = |object: &ObjectRef| {
+        desired.hooks.iter().find(|want| want.object == *object).filter(|want| want.decision == Decision::Switching)
+    };
+    plan_up_to(observed, desired, |step| match step {
+        Move::Activate(_) | Move::Create { beside_active: false, .. } => true,
+        Move::Swap { to: object, .. } | Move::Create { object, .. } => switching(object).is_some(),
+        Move::Deactivate(what) => switching(&what.object).is_some(),
+        // with one hook in Okta, its content says which place is used
+        Move::Update(what) => switching(&what.object).is_some_and(DesiredHook::declared_active),
+        Move::CreateInactive { .. } | Move::Delete { .. } => false,
+    })
+}
+
+/// What of [`plan`] may spare a switch: everything up to the last move by which an active hook is given a secret anew that is
+/// doubted. Without such a move it has none.
+#[must_use]
+pub fn remedy(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
+    let active = |id: &HookId| observed.iter().any(|hook| hook.id == *id && hook.status == HookStatus::Active);
+    let doubted = |object: &ObjectRef| desired.hooks.iter().any(|want| want.object == *object && want.doubted);
+    plan_up_to(observed, desired, |step| match step {
+        Move::Update(what) => doubted(&what.object) && active(&what.hook),
+        _ => false,
+    })
+}
+
+/// Plans, and keeps the moves up to the last one that is `wanted`.
+fn plan_up_to(observed: &[ObservedHook], desired: &DesiredOrg, wanted: impl Fn(&Move) -> bool) -> Plan {
+    plan_of(observed, desired, |mut moves| {
+        let last = moves.iter().rposition(wanted);
+        moves.truncate(last.map_or(0, |last| last + 1));
+        moves
+    })
+}
+
+/// Plans, and keeps of the moves what `part` does.
+fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Vec<Move>) -> Vec<Move>) -> Plan {
+    let claims = claim::claim(observed, desired);
+    let mut draft = Draft::default();
+    for entry in &claims.entries {
+        draft.say(&entry.want.object, Outcome::InSync);
+    }
+    let slot = slot::Slot::read(&claims, desired, observed.len());
+    slot.decide(&mut draft);
+    content::updates(&claims, &slot, &mut draft);
+    slot.create_and_delete(&mut draft);
+
+    if let Some(unseen) = unseen_promise(observed, desired.promised.as_ref()) {
+        // What Okta took and does not show yet must not be done twice.
+        draft.moves.clear();
+        draft.again(unseen.min(LOOK_AGAIN));
+        for outcome in draft.outcomes.values_mut().filter(|outcome| **outcome == Outcome::Changing) {
+            *outcome = Outcome::Waiting(Waiting::Settling);
+        }
+    }
+    let unsettled = desired.unseen.and_then(left_to_settle);
+    if let Some(left) = unsettled {
+        // Nothing is held up by what may still show; but it is looked for.
+        draft.again(left.min(LOOK_AGAIN));
+    }
+    let planned = draft.moves.len();
+    let moves = within_budget(part(draft.moves));
+    let keep_standing = slot.is_restoring() || moves.len() < planned || unsettled.is_some();
+    let written =
+        |object: &ObjectRef| moves.iter().any(|step| matches!(step, Move::Update(what) if what.object == *object));
+    let in_doubt = claims.entries.iter().filter(|entry| entry.in_doubt && entry.hook.is_some());
+    let doubtful = in_doubt.map(|entry| entry.want.object.clone()).filter(|object| !written(object)).collect();
+    let standing = slot.standing();
+    let mut outcomes = draft.outcomes;
+    let mut hindrances: Vec<Option<Outcome>> =
+        claims.entries.iter().map(|entry| slot.hindrance(entry, false)).collect();
+    hindrances.reverse();
+    let verdicts = claims.entries.into_iter().map(|entry| Verdict {
+        hook: entry.hook.map(|hook| hook.id.clone()),
+        status: entry.status(),
+        duplicates: entry.surplus.iter().map(|hook| hook.id.clone()).collect(),
+        outcome: outcomes.remove(&entry.want.object).unwrap_or(Outcome::InSync),
+        drift: entry.drift,
+        hindrance: hindrances.pop().flatten(),
+        object: entry.want.object.clone(),
+    });
+    let kept = kept(observed, &moves);
+    Plan { verdicts: verdicts.collect(), moves, standing, doubtful, keep_standing, again_in: draft.again_in, kept }
+}
+
+/// What the hooks carry that these moves update.
+fn kept(observed: &[ObservedHook], moves: &[Move]) -> BTreeMap<HookId, Metadata> {
+    let updated =
+        |hook: &&ObservedHook| moves.iter().any(|step| matches!(step, Move::Update(what) if what.hook == hook.id));
+    let carries = |hook: &ObservedHook| Some((hook.id.clone(), hook.metadata.clone()?));
+    observed.iter().filter(updated).filter_map(carries).collect()
+}
+
+/// Whether Okta shows everything that it promised, as far as that is still waited for.
+#[must_use]
+pub fn is_settled(observed: &[ObservedHook], promised: Option<&Promised>) -> bool {
+    unseen_promise(observed, promised).is_none()
+}
+
+/// How much longer a promise that is not visible is waited for.
+fn unseen_promise(observed: &[ObservedHook], promised: Option<&Promised>) -> Option<Duration> {
+    let promised = promised?;
+    let left = left_to_settle(promised.age)?;
+    promised.made.iter().any(|promise| !promise.is_visible(observed)).then_some(left)
+}
+
+/// How much longer Okta may take to show what it took `age` ago.
+fn left_to_settle(age: Duration) -> Option<Duration> {
+    SETTLES_WITHIN.checked_sub(age).filter(|left| !left.is_zero())
+}
+
+/// The first moves that fit a run's calls with their worst case.
+fn within_budget(moves: Vec<Move>) -> Vec<Move> {
+    let mut left = MOST_CALLS - 1;
+    let fits = |step: &Move| left.checked_sub(step.most_calls()).map(|rest| left = rest).is_some();
+    moves.into_iter().take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod place_tests;
+#[cfg(test)]
+mod tests;

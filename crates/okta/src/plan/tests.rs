@@ -1,0 +1,615 @@
+//! Tables: what Okta has, what is declared, and the moves and verdicts that follow.
+
+use super::*;
+use crate::intent::PlanIntent;
+use crate::keyed::ChangeMark;
+use crate::mark::Installation;
+use crate::types::{Header, HookId, HookStatus};
+use hookswitch_message::Secret;
+use std::collections::BTreeSet;
+
+const DAY: Duration = Duration::from_hours(24);
+pub(super) const ACTIVE: HookStatus = HookStatus::Active;
+pub(super) const INACTIVE: HookStatus = HookStatus::Inactive;
+
+pub(super) fn id(text: &str) -> HookId {
+    HookId::new(text).unwrap()
+}
+
+pub(super) fn object(name: &str) -> ObjectRef {
+    ObjectRef::new("otp", name)
+}
+
+pub(super) fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
+    DesiredHook {
+        object: object(name),
+        known_id: None,
+        name: format!("OTP {name}"),
+        uri: format!("https://otp.acme.com/hooks/{name}"),
+        headers: vec![Header::new("X-Env", "prod")],
+        auth_header: "Authorization".into(),
+        secret: Secret::from("s"),
+        secret_mark: ChangeMark::stored("m"),
+        applied_mark: Some(ChangeMark::stored("m")),
+        doubted: false,
+        state,
+        adoption: Adoption::Never,
+        takeover: None,
+        deleting: None,
+        decision: crate::plan::Decision::Declared,
+        complete: true,
+        endpoint_ready: true,
+        secret_accepted: true,
+        refused: BTreeSet::new(),
+    }
+}
+
+pub(super) fn active(name: &str) -> DesiredHook {
+    hook(name, Some(DesiredState::Active))
+}
+
+pub(super) fn inactive(name: &str) -> DesiredHook {
+    hook(name, Some(DesiredState::Inactive))
+}
+
+pub(super) fn org(hooks: impl Into<Vec<DesiredHook>>) -> DesiredOrg {
+    let installation = Installation::new("prod").unwrap();
+    DesiredOrg { installation, hooks: hooks.into(), still_for: DAY, unfinished: None, unseen: None, promised: None }
+}
+
+/// The hook in Okta as `want` declares it, with the id `cal<name>`.
+pub(super) fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
+    let content = want.content(&Installation::new("prod").unwrap());
+    ObservedHook {
+        id: id(&format!("cal{}", want.object.name)),
+        name: content.name,
+        status,
+        version: Some("1.0.0".into()),
+        channel_type: Some("HTTP".into()),
+        channel_version: Some("1.0.0".into()),
+        uri: Some(content.uri),
+        method: Some("POST".into()),
+        headers: content.headers,
+        auth_type: Some("HEADER".into()),
+        auth_header: Some(content.auth_header),
+        metadata: None,
+    }
+}
+
+pub(super) fn marked_by(mut hook: ObservedHook, mark: Option<&str>) -> ObservedHook {
+    hook.headers.retain(|header| header.name != crate::mark::OWNER_HEADER);
+    hook.headers.extend(mark.map(|mark| Header::new(crate::mark::OWNER_HEADER, mark)));
+    hook
+}
+
+pub(super) fn foreign(status: HookStatus) -> ObservedHook {
+    marked_by(okta(&hook("foreign", None), status), None)
+}
+
+/// The calls as `Verb object`, without the read-back.
+pub(super) fn calls(plan: &Plan) -> Vec<String> {
+    let steps = plan.steps();
+    steps
+        .iter()
+        .filter_map(|step| step.object.as_ref().map(|object| format!("{} {}", step.verb, object.name)))
+        .collect()
+}
+
+pub(super) fn outcome<'a>(plan: &'a Plan, name: &str) -> &'a Outcome {
+    &plan.verdicts.iter().find(|verdict| verdict.object.name == name).unwrap().outcome
+}
+
+pub(super) fn blocked(plan: &Plan, name: &str) -> &'static str {
+    match outcome(plan, name) {
+        Outcome::Blocked(why) => why.reason(),
+        other => panic!("{name} is not blocked but {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_as_declared_gives_no_call() {
+    let hooks = [active("a"), inactive("b"), hook("c", None)];
+    let there = [okta(&hooks[0], ACTIVE), okta(&hooks[1], INACTIVE), okta(&hooks[2], INACTIVE)];
+    let plan = plan(&there, &org(hooks));
+    assert_eq!(plan.steps(), []);
+    assert!(plan.verdicts.iter().all(|verdict| verdict.outcome == Outcome::InSync));
+    assert_eq!(plan.again_in, None);
+}
+
+#[test]
+fn an_empty_org_gets_the_inactive_ones_first_and_the_active_one_last() {
+    let plan = plan(&[], &org([active("a"), inactive("b"), inactive("c")]));
+    assert_eq!(calls(&plan), ["Create b", "Deactivate b", "Create c", "Deactivate c", "Create a"]);
+    assert_eq!(plan.steps().len(), MOST_CALLS, "the read-back is the last of six");
+}
+
+#[test]
+fn a_hook_without_a_declared_state_stays_as_okta_creates_it() {
+    assert_eq!(calls(&plan(&[], &org([hook("a", None)]))), ["Create a"]);
+}
+
+#[test]
+fn nothing_is_created_before_its_gateway_can_take_calls() {
+    let mut want = active("a");
+    want.endpoint_ready = false;
+    let plan = plan(&[], &org([want]));
+    assert_eq!(plan.steps(), []);
+    assert_eq!(outcome(&plan, "a"), &Outcome::Waiting(Waiting::EndpointNotReady));
+}
+
+#[test]
+fn a_hook_deactivated_in_the_console_is_activated_again() {
+    let want = active("a");
+    assert_eq!(calls(&plan(&[okta(&want, INACTIVE)], &org([want]))), ["Activate a"]);
+}
+
+#[test]
+fn content_is_put_right_before_a_hook_is_activated() {
+    let (a, b) = (inactive("a"), active("b"));
+    let mut there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    there[1].uri = Some("https://old.example/".into());
+    assert_eq!(calls(&plan(&there, &org([a, b]))), ["Replace b", "Deactivate a", "Activate b"]);
+}
+
+#[test]
+fn a_hook_whose_content_okta_refuses_is_not_activated() {
+    let (a, mut b) = (inactive("a"), active("b"));
+    let mut there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    there[1].uri = Some("https://old.example/".into());
+    b.refused.insert(Verb::Replace);
+    let plan = plan(&there, &org([a, b]));
+    assert_eq!(plan.steps(), [], "and the active one stays");
+    assert_eq!(blocked(&plan, "b"), "UpdateRefused");
+}
+
+#[test]
+fn a_changed_secret_is_written_and_named_without_being_compared() {
+    let mut want = active("a");
+    let there = [okta(&want, ACTIVE)];
+    want.secret_mark = ChangeMark::stored("other");
+    let plan = plan(&there, &org([want]));
+    assert_eq!(calls(&plan), ["Replace a"]);
+    assert_eq!(plan.verdicts[0].drift.iter().map(ToString::to_string).collect::<Vec<_>>(), ["secret different"]);
+}
+
+#[test]
+fn handing_over_waits_for_five_seconds_of_stillness_and_going_to_none_for_thirty() {
+    let (a, b) = (inactive("a"), active("b"));
+    let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    let mut both = org([a.clone(), b.clone()]);
+    both.still_for = Duration::from_secs(3);
+    let early = plan(&there, &both);
+    assert_eq!((early.steps().len(), early.again_in), (0, Some(Duration::from_secs(2))));
+    both.still_for = Duration::from_secs(5);
+    assert_eq!(calls(&plan(&there, &both)), ["Deactivate a", "Activate b"]);
+
+    let mut none = org([a, inactive("b")]);
+    none.still_for = Duration::from_secs(29);
+    let early = plan(&there, &none);
+    assert_eq!((early.steps().len(), early.again_in), (0, Some(Duration::from_secs(1))));
+    none.still_for = Duration::from_secs(30);
+    assert_eq!(calls(&plan(&there, &none)), ["Deactivate a"]);
+}
+
+#[test]
+fn a_hook_declared_active_takes_the_place_of_one_without_a_declared_state() {
+    let (a, b) = (hook("a", None), active("b"));
+    let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    assert_eq!(calls(&plan(&there, &org([a, b]))), ["Deactivate a", "Activate b"]);
+}
+
+#[test]
+fn the_active_one_stays_while_its_successor_cannot_take_calls() {
+    let (a, mut b) = (inactive("a"), active("b"));
+    let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    b.endpoint_ready = false;
+    let plan = plan(&there, &org([a, b]));
+    assert_eq!(plan.steps(), []);
+    assert_eq!(outcome(&plan, "b"), &Outcome::Waiting(Waiting::EndpointNotReady));
+}
+
+#[test]
+fn two_declared_active_are_both_told_and_no_call_is_made() {
+    let (a, b) = (active("a"), active("b"));
+    let mut there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    there[0].uri = Some("https://drifted.example/".into());
+    let plan = plan(&there, &org([a, b, inactive("c")]));
+    assert_eq!(plan.steps(), []);
+    assert_eq!((blocked(&plan, "a"), blocked(&plan, "b")), ("TwoDeclaredActive", "TwoDeclaredActive"));
+}
+
+#[test]
+fn a_standby_is_created_beside_the_active_one_only_while_both_can_take_calls() {
+    let (a, b) = (active("a"), inactive("b"));
+    let there = [okta(&a, ACTIVE)];
+    assert_eq!(calls(&plan(&there, &org([a.clone(), b.clone()]))), ["Create b", "Deactivate b", "Activate a"]);
+    for (a_ready, b_ready, waits_for) in
+        [(false, true, Waiting::StandingNotReady), (true, false, Waiting::EndpointNotReady)]
+    {
+        let (mut a, mut b) = (a.clone(), b.clone());
+        (a.endpoint_ready, b.endpoint_ready) = (a_ready, b_ready);
+        let plan = plan(&there, &org([a, b]));
+        assert_eq!((plan.steps().len(), outcome(&plan, "b")), (0, &Outcome::Waiting(waits_for)));
+    }
+}
+
+#[test]
+fn a_refused_standby_is_said_and_not_tried_again() {
+    let (a, mut b) = (active("a"), inactive("b"));
+    b.refused.insert(Verb::Create);
+    let plan = plan(&[okta(&a, ACTIVE)], &org([a, b]));
+    assert_eq!((plan.steps().len(), blocked(&plan, "b")), (0, "StandbyNotCreated"));
+}
+
+#[test]
+fn only_one_standby_is_created_at_a_time() {
+    let a = active("a");
+    let plan = plan(&[okta(&a, ACTIVE)], &org([a, inactive("b"), inactive("c")]));
+    assert_eq!(calls(&plan), ["Create b", "Deactivate b", "Activate a"]);
+    assert_eq!(outcome(&plan, "c"), &Outcome::Waiting(Waiting::AfterOthers));
+}
+
+#[test]
+fn whatever_else_is_active_is_a_conflict_and_is_not_touched() {
+    let gone = okta(&hook("gone", None), ACTIVE);
+    let cases = [
+        (foreign(ACTIVE), "ForeignHookActive"),
+        (marked_by(foreign(ACTIVE), Some("staging/otp/x")), "AnotherInstallation"),
+        (marked_by(foreign(ACTIVE), Some("unreadable")), "AnotherInstallation"),
+        (foreign(HookStatus::Unreadable), "ForeignHookActive"),
+        (gone, "OrphanHookActive"),
+    ];
+    for (other, reason) in cases {
+        let (a, b) = (active("a"), inactive("b"));
+        let plan = plan(&[other, okta(&a, INACTIVE)], &org([a, b]));
+        assert_eq!(plan.steps(), [], "{reason}");
+        assert_eq!((blocked(&plan, "a"), blocked(&plan, "b")), (reason, reason));
+    }
+}
+
+#[test]
+fn content_is_kept_right_beside_a_foreign_active_hook() {
+    let a = inactive("a");
+    let mut ours = okta(&a, INACTIVE);
+    ours.method = Some("PUT".into());
+    assert_eq!(calls(&plan(&[foreign(ACTIVE), ours], &org([a]))), ["Replace a"]);
+}
+
+#[test]
+fn a_hook_is_adopted_only_unmarked_with_name_and_uri_and_when_allowed() {
+    let mut want = active("a");
+    want.applied_mark = None;
+    let theirs = marked_by(okta(&want, ACTIVE), None);
+    assert_eq!(blocked(&plan(std::slice::from_ref(&theirs), &org([want.clone()])), "a"), "AdoptionNotAllowed");
+    want.adoption = Adoption::IfMatches;
+    assert_eq!(calls(&plan(std::slice::from_ref(&theirs), &org([want.clone()]))), ["Replace a"]);
+    let mut elsewhere = theirs.clone();
+    elsewhere.uri = Some("https://other.example/".into());
+    assert_eq!(blocked(&plan(&[elsewhere], &org([want.clone()])), "a"), "NameTaken");
+    let mut idle = theirs.clone();
+    (idle.uri, idle.status) = (Some("https://other.example/".into()), INACTIVE);
+    assert_eq!(blocked(&plan(&[idle], &org([want.clone()])), "a"), "NameTaken");
+    let others = marked_by(theirs, Some("staging/otp/a"));
+    assert_eq!(blocked(&plan(&[others], &org([want])), "a"), "AnotherInstallation");
+}
+
+#[test]
+fn an_adopted_hook_is_marked_before_its_state_is_touched() {
+    let mut want = inactive("a");
+    want.adoption = Adoption::IfMatches;
+    let theirs = marked_by(okta(&want, ACTIVE), None);
+    assert_eq!(calls(&plan(&[theirs], &org([want]))), ["Replace a"]);
+}
+
+#[test]
+fn a_remembered_hook_that_lost_its_mark_is_marked_again_unless_another_took_it() {
+    let mut want = active("a");
+    want.known_id = Some(id("cala"));
+    let stripped = marked_by(okta(&want, ACTIVE), None);
+    assert_eq!(calls(&plan(std::slice::from_ref(&stripped), &org([want.clone()]))), ["Replace a"]);
+    let taken = marked_by(stripped, Some("staging/otp/a"));
+    let plan = plan(&[taken], &org([want]));
+    assert_eq!((plan.steps().len(), blocked(&plan, "a")), (0, "AnotherInstallation"));
+}
+
+#[test]
+fn a_hook_is_found_by_its_mark_when_status_was_lost() {
+    let mut want = active("a");
+    want.applied_mark = None;
+    let mut ours = okta(&want, ACTIVE);
+    ours.id = id("calelse");
+    let plan = plan(&[ours], &org([want]));
+    assert_eq!(
+        calls(&plan),
+        ["Replace a"],
+        "nothing new is created, and the secret is written since it cannot be read"
+    );
+    assert_eq!(plan.verdicts[0].hook, Some(id("calelse")));
+}
+
+#[test]
+fn of_two_hooks_with_one_mark_the_remembered_is_kept_and_the_other_reported() {
+    let mut want = active("a");
+    want.known_id = Some(id("cala"));
+    let (ours, mut copy) = (okta(&want, ACTIVE), okta(&want, INACTIVE));
+    (copy.id, copy.name) = (id("calcopy"), "OTP a (copy)".into());
+    let plan = plan(&[copy, ours], &org([want]));
+    assert_eq!(plan.steps(), []);
+    assert_eq!(plan.verdicts[0].duplicates, [id("calcopy")]);
+}
+
+#[test]
+fn one_name_declared_twice_is_told_to_both() {
+    let (a, mut b) = (active("a"), inactive("b"));
+    b.name.clone_from(&a.name);
+    let plan = plan(&[], &org([a, b]));
+    assert_eq!(plan.steps(), []);
+    assert_eq!((blocked(&plan, "a"), blocked(&plan, "b")), ("SameNameDeclared", "SameNameDeclared"));
+}
+
+#[test]
+fn a_full_org_gets_no_further_hook() {
+    let there: Vec<ObservedHook> = (0..100)
+        .map(|n| {
+            let mut hook = foreign(INACTIVE);
+            (hook.id, hook.name) = (id(&format!("cal{n}")), format!("hook {n}"));
+            hook
+        })
+        .collect();
+    let plan = plan(&there, &org([active("a")]));
+    assert_eq!((plan.steps().len(), blocked(&plan, "a")), (0, "HookLimitReached"));
+}
+
+#[test]
+fn deletion_retains_deletes_or_waits_for_a_successor() {
+    let mut a = inactive("a");
+    a.deleting = Some(Deletion::Retain);
+    let kept = plan(&[okta(&a, ACTIVE)], &org([a.clone()]));
+    assert_eq!((kept.steps().len(), outcome(&kept, "a")), (0, &Outcome::Released));
+    a.deleting = Some(Deletion::Delete);
+    assert_eq!(calls(&plan(&[okta(&a, INACTIVE)], &org([a.clone()]))), ["Delete a"]);
+    assert_eq!(calls(&plan(&[okta(&a, ACTIVE)], &org([a.clone()]))), ["Deactivate a", "Delete a"]);
+    let b = active("b");
+    let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    assert_eq!(calls(&plan(&there, &org([a.clone(), b]))), ["Deactivate a", "Activate b"]);
+    let stripped = marked_by(okta(&a, ACTIVE), None);
+    let released = plan(&[stripped], &org([a.clone()]));
+    assert_eq!(
+        (released.steps().len(), outcome(&released, "a")),
+        (0, &Outcome::Released),
+        "unmarked is not ours to delete"
+    );
+    assert_eq!(outcome(&plan(&[], &org([a])), "a"), &Outcome::Released);
+}
+
+#[test]
+fn a_promise_that_does_not_show_yet_is_waited_for_and_after_ten_seconds_forgotten() {
+    let want = active("a");
+    let promise = Promise { hook: id("cala"), effect: Effect::Active };
+    let mut desired = org([want.clone()]);
+    desired.promised = Some(Promised { made: vec![promise], age: Duration::from_secs(1) });
+    let early = plan(&[okta(&want, INACTIVE)], &desired);
+    assert_eq!((early.steps().len(), early.again_in), (0, Some(Duration::from_secs(2))));
+    assert_eq!(outcome(&early, "a"), &Outcome::Waiting(Waiting::Settling));
+    desired.promised.as_mut().unwrap().age = Duration::from_secs(10);
+    assert_eq!(calls(&plan(&[okta(&want, INACTIVE)], &desired)), ["Activate a"]);
+}
+
+#[test]
+fn an_interrupted_swap_is_finished_by_whoever_comes_next() {
+    let (a, b) = (inactive("a"), active("b"));
+    let before = plan(&[okta(&a, ACTIVE), okta(&b, INACTIVE)], &org([a.clone(), b.clone()]));
+    let mut desired = org([a.clone(), b.clone()]);
+    desired.unfinished = Some(PlanIntent::of(&before, "2026-01-01T00:00:00Z".into()));
+    let gap = [okta(&a, INACTIVE), okta(&b, INACTIVE)];
+    assert_eq!(calls(&plan(&gap, &desired)), ["Activate b"]);
+    desired.hooks[1].refused.insert(Verb::Activate);
+    assert_eq!(calls(&plan(&gap, &desired)), ["Activate a"], "or rolled back, when the other is refused");
+    desired.hooks[1].refused.clear();
+    desired.hooks[1].endpoint_ready = false;
+    assert_eq!(calls(&plan(&gap, &desired)), ["Activate a"], "or while the other cannot take calls");
+}
+
+#[test]
+fn a_state_nobody_knows_is_left_alone() {
+    let a = active("a");
+    let plan = plan(&[okta(&a, HookStatus::Unreadable)], &org([a]));
+    assert_eq!((plan.steps().len(), blocked(&plan, "a")), (0, "HookStatusUnreadable"));
+}
+
+#[test]
+fn the_record_of_a_plan_names_calls_and_no_secrets() {
+    let mut want = active("a");
+    want.secret = Secret::from("hunter2hunter2");
+    let plan = plan(&[], &org([want]));
+    let record = PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into());
+    let json = serde_json::to_string(&record).unwrap();
+    assert_eq!(
+        json,
+        r#"{"recordedAt":"2026-01-01T00:00:00Z","steps":[{"verb":"Create","object":{"namespace":"otp","name":"a"}},{"verb":"ReadBack"}]}"#
+    );
+    assert_eq!(serde_json::from_str::<PlanIntent>(&json).unwrap(), record);
+}
+
+#[test]
+fn a_new_secret_is_given_to_okta_only_once_every_replica_accepts_it() {
+    let mut want = active("a");
+    want.applied_mark = Some(ChangeMark::stored("another"));
+    want.secret_accepted = false;
+    let observed = [okta(&want, ACTIVE)];
+    let waiting = plan(&observed, &org([want.clone()]));
+    assert_eq!(calls(&waiting), Vec::<String>::new());
+    assert_eq!(*outcome(&waiting, "a"), Outcome::Waiting(Waiting::SecretNotAccepted));
+    want.secret_accepted = true;
+    assert_eq!(calls(&plan(&observed, &org([want]))), ["Replace a"]);
+}
+
+#[test]
+fn of_a_plan_what_cannot_wait_is_what_a_failover_needs_and_nothing_after_it() {
+    let switching = |mut want: DesiredHook| {
+        want.decision = Decision::Switching;
+        want
+    };
+    let changed = |want: &DesiredHook, status| {
+        let mut hook = okta(want, status);
+        hook.uri = Some("https://changed.acme.com".into());
+        hook
+    };
+    let (a, b, c) = (inactive("a"), active("b"), inactive("c"));
+    let drift = changed(&c, INACTIVE);
+    let swap = vec!["Deactivate a".to_owned(), "Activate b".to_owned()];
+    let none: Vec<String> = Vec::new();
+    for (case, hooks, there, whole, cut) in [
+        (
+            "a switch is carried out, and drift waits",
+            [switching(a.clone()), switching(b.clone()), c.clone()],
+            vec![okta(&a, ACTIVE), okta(&b, INACTIVE), drift.clone()],
+            3,
+            swap.clone(),
+        ),
+        (
+            "what is activated has its content first",
+            [switching(a.clone()), switching(b.clone()), c.clone()],
+            vec![okta(&a, ACTIVE), changed(&b, INACTIVE), drift.clone()],
+            3,
+            vec!["Replace b".to_owned(), "Deactivate a".to_owned(), "Activate b".to_owned()],
+        ),
+        (
+            "the one hook of a switch that repoints",
+            [switching(b.clone()), a.clone(), c.clone()],
+            vec![changed(&b, ACTIVE), okta(&a, INACTIVE), drift.clone()],
+            2,
+            vec!["Replace b".to_owned()],
+        ),
+        (
+            "none is active, whoever decides",
+            [a.clone(), b.clone(), c.clone()],
+            vec![okta(&a, INACTIVE), okta(&b, INACTIVE), drift.clone()],
+            2,
+            vec!["Activate b".to_owned()],
+        ),
+        (
+            "a person hands over, which can wait",
+            [a.clone(), b.clone(), c.clone()],
+            vec![okta(&a, ACTIVE), okta(&b, INACTIVE), okta(&c, INACTIVE)],
+            2,
+            none.clone(),
+        ),
+        ("drift alone", [a.clone(), b.clone(), c.clone()], vec![okta(&a, INACTIVE), okta(&b, ACTIVE), drift], 1, none),
+    ] {
+        let desired = org(hooks);
+        assert_eq!(calls(&plan(&there, &desired)).len(), whole, "{case}");
+        let urgent = urgent(&there, &desired);
+        assert_eq!(calls(&urgent), cut, "{case}");
+        assert!(urgent.moves.is_empty() || whole == cut.len() || urgent.keep_standing, "{case}: it is not all");
+    }
+}
+
+#[test]
+fn a_doubted_secret_of_the_active_hook_does_not_wait_for_what_is_done_after_it() {
+    let doubted = |mut want: DesiredHook, yes: bool| {
+        (want.doubted, want.applied_mark) = (yes, want.applied_mark.filter(|_| !yes));
+        want
+    };
+    let mut drift = okta(&inactive("a"), INACTIVE);
+    drift.uri = Some("https://changed.acme.com".into());
+    for (of_active, of_standby, expected) in
+        [(true, false, &["Replace b"][..]), (false, true, &[]), (false, false, &[]), (true, true, &["Replace b"])]
+    {
+        let (a, b) = (doubted(inactive("a"), of_standby), doubted(active("b"), of_active));
+        let there = [drift.clone(), okta(&b, ACTIVE)];
+        let desired = org([a, b]);
+        assert_eq!(calls(&remedy(&there, &desired)), expected, "{of_active}, {of_standby}");
+        assert_eq!(calls(&urgent(&there, &desired)), Vec::<String>::new(), "what a failover needs stays");
+    }
+}
+
+/// `new` takes over from `old`, under the name that the old one's hook has.
+fn taking(old: &DesiredHook, new: &str) -> DesiredHook {
+    let takeover = Some(Takeover::From(old.object.clone()));
+    DesiredHook { name: old.name.clone(), applied_mark: None, takeover, ..active(new) }
+}
+
+#[test]
+fn a_hook_that_is_handed_over_is_written_once_and_stays_as_active_as_it_was() {
+    let old = active("old");
+    for (status, still_there) in [(ACTIVE, false), (ACTIVE, true), (INACTIVE, false)] {
+        let mut new = taking(&old, "new");
+        new.state = None;
+        let there = [okta(&old, status)];
+        let declared = org(if still_there { vec![old.clone(), new.clone()] } else { vec![new.clone()] });
+        let plan_of = plan(&there, &declared);
+        assert_eq!(calls(&plan_of), ["Replace new"], "{status:?} {still_there}");
+        assert_eq!(plan_of.moves.iter().filter(|step| step.changes_place()).count(), 0);
+        if still_there {
+            assert_eq!(blocked(&plan_of, "old"), "HandedOver");
+        }
+        // and then it is the new one's, and nothing is made of the old one again
+        new.applied_mark = Some(new.secret_mark.clone());
+        let mut taken = okta(&new, status);
+        taken.id = there[0].id.clone();
+        let declared = org(if still_there { vec![old.clone(), new] } else { vec![new] });
+        let plan = plan(&[taken], &declared);
+        assert_eq!((calls(&plan).len(), outcome(&plan, "new")), (0, &Outcome::InSync), "{status:?} {still_there}");
+    }
+}
+
+#[test]
+fn a_hook_is_not_handed_over_before_the_new_place_takes_calls_and_until_then_stays_the_old_ones() {
+    let old = active("old");
+    let changes: [fn(&mut DesiredHook); 4] = [
+        |new| new.endpoint_ready = false,
+        |new| new.secret_accepted = false,
+        |new| new.complete = false,
+        |new| _ = new.refused.insert(Verb::Replace),
+    ];
+    for change in changes {
+        let mut new = taking(&old, "new");
+        change(&mut new);
+        let mut drifted = okta(&old, ACTIVE);
+        drifted.method = Some("PUT".into());
+        let plan = plan(&[drifted], &org([old.clone(), new]));
+        assert_eq!(calls(&plan), ["Replace old"], "what serves is kept right");
+        assert_eq!(blocked(&plan, "new"), "TakeoverWaits");
+    }
+    // nor is the org's other hook kept from taking over meanwhile
+    let (mut new, standby) = (taking(&old, "new"), active("standby"));
+    new.endpoint_ready = false;
+    let leaving = inactive("old");
+    let plan = plan(&[okta(&old, ACTIVE), okta(&standby, INACTIVE)], &org([leaving, new, standby]));
+    assert_eq!(calls(&plan), ["Deactivate old", "Activate standby"]);
+}
+
+#[test]
+fn without_a_persons_word_about_both_nobody_has_anothers_hook() {
+    let old = active("old");
+    let from = old.object.clone();
+    for why in [
+        NotTaken::Unreadable,
+        NotTaken::NotHandedOver { from: from.clone() },
+        NotTaken::Elsewhere { from: from.clone() },
+        NotTaken::Several { from },
+    ] {
+        for still_there in [false, true] {
+            let new = DesiredHook { takeover: Some(Takeover::Refused(why.clone())), ..taking(&old, "new") };
+            let declared = org(if still_there { vec![old.clone(), new] } else { vec![new] });
+            let plan = plan(&[okta(&old, ACTIVE)], &declared);
+            assert_eq!((calls(&plan).len(), blocked(&plan, "new")), (0, "TakeoverRefused"), "{why:?} {still_there}");
+            if still_there {
+                assert_eq!(outcome(&plan, "old"), &Outcome::InSync, "it is not disturbed");
+            }
+        }
+    }
+}
+
+/// The mark of another namespace is another tenant's, whatever name and address are declared.
+#[test]
+fn adoption_takes_nothing_that_another_namespace_owned() {
+    let mut want = active("a");
+    (want.applied_mark, want.adoption) = (None, Adoption::IfMatches);
+    let theirs = marked_by(okta(&want, ACTIVE), Some("prod/elsewhere/b"));
+    let plan_of = plan(std::slice::from_ref(&theirs), &org([want.clone()]));
+    assert_eq!((calls(&plan_of).len(), blocked(&plan_of, "a")), (0, "NameTaken"));
+    let gone = marked_by(theirs, Some("prod/otp/b"));
+    assert_eq!(calls(&plan(&[gone], &org([want]))), ["Replace a"], "one of its own namespace whose object is gone");
+}
