@@ -784,7 +784,8 @@ impl HookCaller for Org {
         let mut org = self.inner.lock().unwrap();
         let (how, headers) = ("connect".into(), Vec::new());
         org.sent.push(Sent { how, url: url.to_string(), headers, body: Value::Null });
-        let reached = if org.is_broken(url.as_str()) { Err(net::SendError::NotSent { cause: "tls" }) } else { Ok(()) };
+        let reached =
+            if org.is_broken(url.as_str()) { Err(net::SendError::NotSent { cause: net::Unsent::Tls }) } else { Ok(()) };
         futures::future::ready(reached).boxed()
     }
 
@@ -795,7 +796,7 @@ impl HookCaller for Org {
         let answer = org.answer(request.url.as_str(), &body);
         org.sent.push(Sent { how: request.method.to_string(), url: request.url.to_string(), headers, body });
         drop(org);
-        let answer = answer.ok_or(net::SendError::NotSent { cause: "tls" });
+        let answer = answer.ok_or(net::SendError::NotSent { cause: net::Unsent::Tls });
         let answer = answer.map(|answer| net::Answer {
             status: 200,
             headers: http::HeaderMap::new(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     double::{GATEWAYS, HOOKS, SECRETS, Sent, World},
     flow_tests::{condition, hook, is, org_pass, secret, settle, world},
+    probe::Finding,
     switch_tests::{PATH, active, annotate, probed_looks, scene, serve, signal, status},
 };
 use hookswitch_failover::signal::{Sight, Source};
@@ -235,10 +236,10 @@ async fn an_operator_that_reaches_no_address_takes_no_test_for_a_second_witness(
     probed_looks(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
     probed_looks(&mut world, 4).await;
-    let (hook, failed) = (ObjectRef::new("otp", "b"), (Sight::Fail, "no answer".to_owned()));
+    let (hook, failed) = (ObjectRef::new("otp", "b"), Finding::new(Sight::Fail, "no answer"));
     world.org.break_addresses(&["https://"]);
     world.ctx.probes.set(&hook, Source::Test, failed);
-    world.ctx.probes.set(&hook, Source::Execute, (Sight::Unknown, "Okta's API does not answer".to_owned()));
+    world.ctx.probes.set(&hook, Source::Execute, Finding::new(Sight::Unknown, "Okta's API does not answer"));
     probed_looks(&mut world, 1).await;
     for source in ["PublicURL", "Test"] {
         assert_eq!(signal(&world, "b", source), "Unknown", "{source}");

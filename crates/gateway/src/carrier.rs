@@ -27,7 +27,7 @@ use hookswitch_gateway_config::{
 };
 use hookswitch_message::{Channel, CountryCode, Secret};
 use hookswitch_net as net;
-use hookswitch_net::{Connector, SendError};
+use hookswitch_net::{Connector, SendError, Unsent};
 use hookswitch_providers as providers;
 use hookswitch_providers::{
     Adapter, CarrierAnswer, CarrierRequest, Class, MAX_ANSWER, Message, Outcome, Probed, Refusal, Scope,
@@ -288,11 +288,11 @@ impl Carrier {
             Ok(answer) => (self.adapter.outcome(&carried(answer)), true),
             Err(SendError::Full) => return Err(Shut::Busy),
             // Our own guard says no: that is a setting, not a weakness of the carrier.
-            Err(SendError::NotSent { cause: "guard" }) => {
+            Err(SendError::NotSent { cause: Unsent::Guard }) => {
                 (refused(Class::PermanentConfig(Scope::Account), "guard"), false)
             }
-            Err(SendError::NotSent { cause }) => (refused(Class::Transient, cause), false),
-            Err(SendError::Unclear { cause }) => (Outcome::Ambiguous { cause }, true),
+            Err(SendError::NotSent { cause }) => (refused(Class::Transient, cause.as_str()), false),
+            Err(SendError::Unclear { cause }) => (Outcome::Ambiguous { cause: cause.as_str() }, true),
         };
         let outcome = private.without(outcome);
         let (mut standing, now) = (lock(&self.standing), Instant::now());
@@ -346,6 +346,11 @@ fn told((part, refused): (&Part, &Refused), now: Instant) -> RefusedPart {
     }
 }
 
+/// What a probe finds that got no answer.
+fn out_of_reach(cause: &str) -> Probed {
+    Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
+}
+
 impl Subject for Carrier {
     async fn ask(&self) -> Probed {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
@@ -353,9 +358,8 @@ impl Subject for Carrier {
             Ok(answer) => self.adapter.probed(&carried(answer)),
             Err(SendError::Full) => Probed::Unknown,
             // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
-            Err(SendError::NotSent { cause } | SendError::Unclear { cause }) => {
-                Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
-            }
+            Err(SendError::NotSent { cause }) => out_of_reach(cause.as_str()),
+            Err(SendError::Unclear { cause }) => out_of_reach(cause.as_str()),
         }
     }
 
@@ -426,6 +430,7 @@ mod tests {
 
     use super::*;
     use crate::{breaker::CONSECUTIVE, candidate::Candidate};
+    use hookswitch_net::NoAnswer;
 
     fn carrier() -> Carrier {
         with(|_| {})
@@ -482,7 +487,7 @@ mod tests {
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 1)), ([true, true], true));
         let unfit = with(|settings| settings.carrier = document::Provider::absent().carrier);
         assert_eq!(can_be_asked(unfit), ([false, false], false), "no sender");
-        let dead = || after(carrier(), || Err(SendError::Unclear { cause: "timeout" }));
+        let dead = || after(carrier(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
         assert_eq!(can_be_asked(dead()), ([false, true], false), "the last one may knock");
         let tried = dead();
         let _trial = tried.enter(&tried.route(&message(), None), Urgency::Last).unwrap();
@@ -520,7 +525,7 @@ mod tests {
     fn a_carrier_is_of_use_while_it_works_and_has_a_sender_where_it_needs_one() {
         let stance = |carrier: &Carrier| carrier.stance(Channel::Sms, None, true);
         assert_eq!(stance(&carrier()), Stance::Usable, "whoever is behind the contract chooses the sender");
-        let dead = after(carrier(), || Err(SendError::Unclear { cause: "timeout" }));
+        let dead = after(carrier(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
         assert_eq!(stance(&dead), Stance::Unusable, "its breaker is open");
         let report = dead.report();
         assert_eq!((report.probe, report.because.as_str()), (ProbeState::Unknown, "timeout"), "it is told why");
@@ -582,8 +587,8 @@ mod tests {
         let private = Private::new("1234", &message);
         for (sent, breaker) in [
             (SendError::Full, BreakerState::Closed),
-            (SendError::NotSent { cause: "timeout-connect" }, BreakerState::Open),
-            (SendError::Unclear { cause: "timeout" }, BreakerState::Open),
+            (SendError::NotSent { cause: Unsent::ConnectTimeout }, BreakerState::Open),
+            (SendError::Unclear { cause: NoAnswer::Timeout }, BreakerState::Open),
         ] {
             let carrier = carrier();
             for _ in 0..CONSECUTIVE {

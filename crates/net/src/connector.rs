@@ -25,7 +25,7 @@ use url::{Position, Url};
 use super::{
     body::Watched,
     dial::Dialer,
-    failure::{SendError, after_sending, is_refused},
+    failure::{NoAnswer, SendError, Unsent, after_sending, is_refused},
     guard::Guard,
     leave::Leave,
     policy::{NetError, Policy},
@@ -182,15 +182,15 @@ impl Connector {
                 Err(Failure::Final(error)) => return Err(error),
                 // each turn uses up a kept connection, and a new one has no second turn
                 Err(Failure::Unsent) if used_before => {}
-                Err(Failure::Unsent) => return Err(SendError::NotSent { cause: "connect" }),
+                Err(Failure::Unsent) => return Err(SendError::NotSent { cause: Unsent::Connect }),
             }
         }
     }
 
     fn may_be_called(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
-        self.guard.permits(url).map_err(|_| SendError::NotSent { cause: "guard" })?;
+        self.guard.permits(url).map_err(|_| SendError::NotSent { cause: Unsent::Guard })?;
         if deadline <= Instant::now() {
-            return Err(SendError::NotSent { cause: "timeout-connect" });
+            return Err(SendError::NotSent { cause: Unsent::ConnectTimeout });
         }
         Ok(())
     }
@@ -224,7 +224,7 @@ impl Connector {
         if let Some(come) = come {
             *coming = None;
             let is_crowded = || self.pool.as_ref().is_some_and(|pool| pool.is_crowded(origin));
-            match come.unwrap_or(Err(SendError::NotSent { cause: "connect" })) {
+            match come.unwrap_or(Err(SendError::NotSent { cause: Unsent::Connect })) {
                 Ok(connection) => return Ok(Some(connection)),
                 Err(error) if !is_crowded() => return Err(error),
                 Err(_) => {}
@@ -241,7 +241,7 @@ impl Connector {
         place: Option<Place>,
         deadline: Instant,
     ) -> Result<Connection, SendError> {
-        let not_sent = |_| SendError::NotSent { cause: "connect" };
+        let not_sent = |_| SendError::NotSent { cause: Unsent::Connect };
         let (stream, gate) = self.dialer.connect(url, deadline).await?;
         let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = TokioIo::new(stream);
@@ -256,7 +256,7 @@ impl Connector {
                 .keep_alive_while_idle(true);
             let made = timeout_at(deadline, builder.handshake(stream)).await;
             let (sender, driver) =
-                made.map_err(|_| SendError::NotSent { cause: "timeout-connect" })?.map_err(not_sent)?;
+                made.map_err(|_| SendError::NotSent { cause: Unsent::ConnectTimeout })?.map_err(not_sent)?;
             // where nothing is kept it is shared with nobody
             let pool = self.pool.clone().unwrap_or_default();
             let turn = pool.share(origin.clone(), sender, driver);
@@ -281,7 +281,8 @@ impl Connector {
     ) -> Result<Answer, Failure> {
         let rest = line.rest;
         let sent = Self::exchange(&mut line, outgoing, deadline, max_body).await;
-        let is_lost = matches!(sent, Err(Failure::Unsent | Failure::Final(SendError::Unclear { cause: "reset" })));
+        let is_lost =
+            matches!(sent, Err(Failure::Unsent | Failure::Final(SendError::Unclear { cause: NoAnswer::Reset })));
         match (&self.pool, &sent, rest) {
             (Some(pool), Ok(answer), _) => pool.keep(origin.clone(), line, &answer.headers),
             (Some(pool), Err(_), Some(rest)) if is_lost => pool.was_closed(origin, rest),
@@ -335,11 +336,13 @@ impl Connector {
         };
         let Some(pool) = &self.pool else { return sent };
         match &sent {
-            Ok(_) | Err(Failure::Final(SendError::Unclear { cause: "too-large" })) => pool.heard(turn.connection()),
+            Ok(_) | Err(Failure::Final(SendError::Unclear { cause: NoAnswer::TooLarge })) => {
+                pool.heard(turn.connection())
+            }
             // where one could not be sent or was not answered the next one would wait in vain too
             Err(failure) => {
                 pool.forget(turn.connection());
-                if matches!(failure, Failure::Final(SendError::Unclear { cause: "timeout" })) {
+                if matches!(failure, Failure::Final(SendError::Unclear { cause: NoAnswer::Timeout })) {
                     pool.forget_silent(origin, begun);
                 }
             }
@@ -360,9 +363,9 @@ fn of_failed<B>(mut failed: TrySendError<B>, leave: &Leave) -> Failure {
 /// The verdict on a request whose time is up.
 fn late(leave: &Leave) -> SendError {
     if leave.give_up() {
-        SendError::NotSent { cause: "timeout-connect" }
+        SendError::NotSent { cause: Unsent::ConnectTimeout }
     } else {
-        SendError::Unclear { cause: "timeout" }
+        SendError::Unclear { cause: NoAnswer::Timeout }
     }
 }
 
@@ -379,7 +382,7 @@ pub(super) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     pub(super) fn of(request: &'a Request) -> Result<Self, SendError> {
         let Request { method, url, headers: given, body } = request;
-        let unusable = || SendError::NotSent { cause: "connect" };
+        let unusable = || SendError::NotSent { cause: Unsent::Connect };
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         let path = &url[Position::BeforePath..Position::AfterQuery];
         let mut headers = HeaderMap::new();
@@ -431,12 +434,12 @@ async fn read(response: Response<Incoming>, deadline: Instant, max_body: usize) 
             let frame = frame.map_err(|error| after_sending(&error))?;
             let Some(piece) = frame.data_ref() else { continue };
             if body.len() + piece.len() > max_body {
-                return Err(SendError::Unclear { cause: "too-large" });
+                return Err(SendError::Unclear { cause: NoAnswer::TooLarge });
             }
             body.extend_from_slice(piece);
         }
         Ok(())
     };
-    timeout_at(deadline, whole).await.unwrap_or(Err(SendError::Unclear { cause: "timeout" }))?;
+    timeout_at(deadline, whole).await.unwrap_or(Err(SendError::Unclear { cause: NoAnswer::Timeout }))?;
     Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
 }

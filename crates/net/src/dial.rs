@@ -17,7 +17,7 @@ use url::{Host, Position, Url};
 
 use super::{
     exception::Exception,
-    failure::SendError,
+    failure::{SendError, Unsent},
     guard::Guard,
     policy::{NetError, Policy, is_excepted},
     resolver::{Allowed, Guarded, Lookup, Unresolved},
@@ -89,7 +89,7 @@ impl Dialer {
     /// [`SendError::NotSent`].
     pub(super) async fn reach(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
         if self.proxy_for(url).is_some() {
-            return Err(SendError::NotSent { cause: "proxy" });
+            return Err(SendError::NotSent { cause: Unsent::Proxy });
         }
         let (mut stream, _) = self.connect(url, deadline).await?;
         // it said who it is; whether it takes leave is no matter
@@ -104,10 +104,10 @@ impl Dialer {
     pub(super) async fn connect(&self, url: &Url, deadline: Instant) -> Result<Connected, SendError> {
         let deadline = deadline.min(Instant::now() + CONNECT_TIMEOUT);
         let connected = timeout_at(deadline, self.through(url)).await;
-        connected.unwrap_or(Err("timeout-connect")).map_err(|cause| SendError::NotSent { cause })
+        connected.unwrap_or(Err(Unsent::ConnectTimeout)).map_err(|cause| SendError::NotSent { cause })
     }
 
-    async fn through(&self, url: &Url) -> Result<Connected, &'static str> {
+    async fn through(&self, url: &Url) -> Result<Connected, Unsent> {
         let transport = match self.proxy_for(url) {
             None => Transport::Plain(tcp(url, &self.resolver).await?),
             Some(proxy) => proxy.tunnel(url).await?,
@@ -144,7 +144,7 @@ impl Proxy {
     }
 
     /// A way through the proxy to the host of a URL.
-    async fn tunnel(&self, to: &Url) -> Result<Transport, &'static str> {
+    async fn tunnel(&self, to: &Url) -> Result<Transport, Unsent> {
         let tcp = tcp(&self.url, &self.resolver).await?;
         if self.url.scheme() == "http" {
             return Ok(Transport::Plain(self.ask(tcp, to).await?));
@@ -153,25 +153,25 @@ impl Proxy {
         Ok(Transport::Sealed(Box::new(self.ask(tls, to).await?)))
     }
 
-    async fn ask<S: AsyncRead + AsyncWrite + Unpin>(&self, mut stream: S, to: &Url) -> Result<S, &'static str> {
+    async fn ask<S: AsyncRead + AsyncWrite + Unpin>(&self, mut stream: S, to: &Url) -> Result<S, Unsent> {
         let (host, port) = (&to[Position::BeforeHost..Position::AfterHost], port(to));
         let authorization = self
             .authorization
             .as_ref()
             .map_or_else(String::new, |value| format!("Proxy-Authorization: {}\r\n", value.expose()));
         let head = Secret::new(format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{authorization}\r\n"));
-        stream.write_all(head.expose().as_bytes()).await.map_err(|_| "connect")?;
-        stream.flush().await.map_err(|_| "connect")?;
+        stream.write_all(head.expose().as_bytes()).await.map_err(|_| Unsent::Connect)?;
+        stream.flush().await.map_err(|_| Unsent::Connect)?;
         let mut answer = Vec::new();
         // The server behind it says nothing before TLS is begun, so the answer ends where its head does.
         while !answer.ends_with(b"\r\n\r\n") {
-            let read = (&mut stream).take(1_024).read_buf(&mut answer).await.map_err(|_| "connect")?;
+            let read = (&mut stream).take(1_024).read_buf(&mut answer).await.map_err(|_| Unsent::Connect)?;
             if read == 0 || answer.len() > MOST_OF_PROXY {
-                return Err("connect");
+                return Err(Unsent::Connect);
             }
         }
         let accepts = answer.starts_with(b"HTTP/1.") && answer.get(8..10) == Some(b" 2");
-        if accepts { Ok(stream) } else { Err("connect") }
+        if accepts { Ok(stream) } else { Err(Unsent::Connect) }
     }
 }
 
@@ -179,17 +179,17 @@ fn port(url: &Url) -> u16 {
     url.port_or_known_default().unwrap_or(443)
 }
 
-fn server_name(url: &Url) -> Result<ServerName<'static>, &'static str> {
-    match url.host().ok_or("dns")? {
-        Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(|_| "tls"),
+fn server_name(url: &Url) -> Result<ServerName<'static>, Unsent> {
+    match url.host().ok_or(Unsent::Dns)? {
+        Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(|_| Unsent::Tls),
         Host::Ipv4(address) => Ok(ServerName::IpAddress(IpAddr::V4(address).into())),
         Host::Ipv6(address) => Ok(ServerName::IpAddress(IpAddr::V6(address).into())),
     }
 }
 
 /// A TCP connection to the host of a URL.
-async fn tcp(url: &Url, resolver: &Guarded) -> Result<TcpStream, &'static str> {
-    let addresses = resolver.addresses(&url.host().ok_or("dns")?).await.map_err(Unresolved::word)?;
+async fn tcp(url: &Url, resolver: &Guarded) -> Result<TcpStream, Unsent> {
+    let addresses = resolver.addresses(&url.host().ok_or(Unsent::Dns)?).await.map_err(Unresolved::unsent)?;
     let stream = first_to_connect(&addresses[..addresses.len().min(MOST_ADDRESSES)], port(url)).await?;
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
@@ -198,7 +198,7 @@ async fn tcp(url: &Url, resolver: &Guarded) -> Result<TcpStream, &'static str> {
 
 /// The first address that takes a connection. The next one is tried as soon as one refuses, and beside one that is slow.
 #[expect(clippy::disallowed_methods, reason = "the addresses are those that the guard allows")]
-async fn first_to_connect(addresses: &[Allowed], port: u16) -> Result<TcpStream, &'static str> {
+async fn first_to_connect(addresses: &[Allowed], port: u16) -> Result<TcpStream, Unsent> {
     let mut to_come = addresses.iter();
     let mut trying = FuturesUnordered::new();
     loop {
@@ -210,18 +210,18 @@ async fn first_to_connect(addresses: &[Allowed], port: u16) -> Result<TcpStream,
             connected = trying.next() => match connected {
                 Some(Ok(stream)) => return Ok(stream),
                 Some(Err(_)) => {}
-                None => return Err("connect"),
+                None => return Err(Unsent::Connect),
             },
             () = sleep(STAGGER), if !is_last => {}
         }
     }
 }
 
-fn of_tls(error: &io::Error) -> &'static str {
+fn of_tls(error: &io::Error) -> Unsent {
     let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match (refused, error.kind()) {
-        (Some(_), _) => "tls",
-        (None, io::ErrorKind::TimedOut) => "timeout-connect",
-        (None, _) => "connect",
+        (Some(_), _) => Unsent::Tls,
+        (None, io::ErrorKind::TimedOut) => Unsent::ConnectTimeout,
+        (None, _) => Unsent::Connect,
     }
 }

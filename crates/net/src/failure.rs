@@ -9,9 +9,8 @@ pub enum SendError {
     /// a duplicate.
     #[error("not sent: {cause}")]
     NotSent {
-        /// `connect` (refused, unreachable, or closed before the request), `dns`, `tls`, `guard`, `proxy` (it alone could
-        /// tell) or `timeout-connect`.
-        cause: &'static str,
+        /// Why not.
+        cause: Unsent,
     },
     /// The request definitely did not leave, and that is nobody's fault: all connections that there may be to the server
     /// carried as many requests as it takes at once, until time was up.
@@ -20,9 +19,69 @@ pub enum SendError {
     /// The request may have been received.
     #[error("may have been received: {cause}")]
     Unclear {
-        /// `timeout`, `reset`, `too-large` (the answer) or `garbage` (not HTTP).
-        cause: &'static str,
+        /// Why there is no answer that can be read.
+        cause: NoAnswer,
     },
+}
+
+/// Why a request did not leave. Shown by its word for logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
+pub enum Unsent {
+    /// Refused, unreachable, or closed before the request.
+    Connect,
+    /// No connection in time.
+    ConnectTimeout,
+    /// The name is not known.
+    Dns,
+    /// The certificate or the handshake.
+    Tls,
+    /// The address guard does not allow the address.
+    Guard,
+    /// The proxy alone could tell.
+    Proxy,
+}
+
+impl Unsent {
+    /// A stable word for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "timeout-connect",
+            Self::Dns => "dns",
+            Self::Tls => "tls",
+            Self::Guard => "guard",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+/// Why a request that may have been received has no answer. Shown by its word for logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
+pub enum NoAnswer {
+    /// No answer in time.
+    Timeout,
+    /// The connection broke off.
+    Reset,
+    /// The answer has more bytes than are read.
+    TooLarge,
+    /// The answer is not HTTP.
+    Garbage,
+}
+
+impl NoAnswer {
+    /// A stable word for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::TooLarge => "too-large",
+            Self::Garbage => "garbage",
+        }
+    }
 }
 
 /// Whether the server says that it did not look at a request: a stream refused, or one beyond the last that a closing
@@ -43,11 +102,11 @@ pub(super) fn after_sending(error: &hyper::Error) -> SendError {
         });
     SendError::Unclear {
         cause: if is_late {
-            "timeout"
+            NoAnswer::Timeout
         } else if error.is_parse() {
-            "garbage"
+            NoAnswer::Garbage
         } else {
-            "reset"
+            NoAnswer::Reset
         },
     }
 }
@@ -115,9 +174,9 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_the_system_gave_up_waiting_for_is_told_from_one_that_was_reset() {
         for (kind, cause) in [
-            (io::ErrorKind::TimedOut, "timeout"),
-            (io::ErrorKind::ConnectionReset, "reset"),
-            (io::ErrorKind::UnexpectedEof, "reset"),
+            (io::ErrorKind::TimedOut, NoAnswer::Timeout),
+            (io::ErrorKind::ConnectionReset, NoAnswer::Reset),
+            (io::ErrorKind::UnexpectedEof, NoAnswer::Reset),
         ] {
             let stream = Failing { kind, taken: false, reader: None };
             let (mut sender, connection) = http1::handshake(stream).await.unwrap();

@@ -32,7 +32,7 @@ mod wire;
 pub use client::{Client, Response, Unanswered};
 pub use connector::{Answer, Connector, Request};
 pub use exception::{Exception, InvalidException};
-pub use failure::SendError;
+pub use failure::{NoAnswer, SendError, Unsent};
 pub use identity::{InvalidIdentity, server_identity};
 pub use policy::{NetError, Policy};
 pub use resolver::Lookups;

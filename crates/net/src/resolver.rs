@@ -157,10 +157,10 @@ pub(super) enum Unresolved {
 
 impl Unresolved {
     /// The cause of [`SendError::NotSent`](super::SendError::NotSent).
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn unsent(self) -> super::Unsent {
         match self {
-            Self::NotFound => "dns",
-            Self::Guarded => "guard",
+            Self::NotFound => super::Unsent::Dns,
+            Self::Guarded => super::Unsent::Guard,
         }
     }
 }

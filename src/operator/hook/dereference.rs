@@ -89,5 +89,5 @@ fn is_reached(hook: &ObjectRef, ctx: &Context) -> bool {
     if !naming.any(|switch| settings::watched(&switch.spec).address.is_some()) {
         return true;
     }
-    ctx.probes.fresh(hook, Source::PublicUrl).is_some_and(|(sight, _)| sight != Sight::Fail)
+    ctx.probes.fresh(hook, Source::PublicUrl).is_some_and(|found| found.sight != Sight::Fail)
 }

@@ -190,6 +190,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use hookswitch_net::Unsent;
     use hookswitch_okta::types::ApiToken;
 
     fn network() -> Network {
@@ -228,7 +229,7 @@ mod tests {
             assert!(error.to_string().contains("network.allowedCIDRs"), "{host}: {error}");
             let opened = network.caller("otp", None, &local).unwrap();
             let guarded = network.caller("otp", None, &[]).unwrap();
-            assert_eq!(guarded.reach(&url, soon()).await, Err(SendError::NotSent { cause: "guard" }), "{host}");
+            assert_eq!(guarded.reach(&url, soon()).await, Err(SendError::NotSent { cause: Unsent::Guard }), "{host}");
             assert!(!is_connected_to(&listener), "{host}");
 
             let _ = opened.reach(&url, soon()).await;

@@ -19,7 +19,7 @@ use hookswitch_net::{Answer, Request, SendError};
 pub async fn ask((ctx, hook): About, timeout: Duration) -> Finding {
     let Prepared { caller, key, request, marker } = match prepare(&ctx, &hook).await {
         Ok(prepared) => prepared,
-        Err(why) => return (Sight::Unknown, why),
+        Err(why) => return Finding::new(Sight::Unknown, why),
     };
     let answer = caller.call(&request, Instant::now() + timeout).await;
     judge(&answer, &key.proof(&hook.name_any(), &marker), timeout)
@@ -60,11 +60,11 @@ fn judge(answer: &Result<Answer, SendError>, proof: &str, timeout: Duration) -> 
         }
         Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is not taken at its public address."),
         Ok(answer) => {
-            return (Sight::Fail, format!("Its public address answers {}.", answer.status));
+            return Finding::new(Sight::Fail, format!("Its public address answers {}.", answer.status));
         }
         Err(error) => return call::unanswered(*error, timeout),
     };
-    (sight, why.to_owned())
+    Finding::new(sight, why)
 }
 
 #[cfg(test)]
@@ -72,6 +72,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use hookswitch_net::{NoAnswer, Unsent};
 
     fn answered(status: u16, body: &str) -> Answer {
         Answer { status, headers: http::HeaderMap::new(), body: body.as_bytes().to_vec() }
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn only_the_gateways_own_answer_passes_and_what_the_guard_refuses_is_unknown() {
         let timeout = Duration::from_secs(3);
-        let judged = |answer: Result<Answer, SendError>| judge(&answer, "proof", timeout).0;
+        let judged = |answer: Result<Answer, SendError>| judge(&answer, "proof", timeout).sight;
         let said = json!({"commands": [{"value": [{"status": "SUCCESSFUL", "transactionId": "proof"}]}]}).to_string();
         assert_eq!(judged(Ok(answered(200, &said))), Sight::Pass);
         let unproven = said.replace("proof", "other");
@@ -88,10 +89,10 @@ mod tests {
         for (status, body) in [(200, "{}"), (200, "<html>"), (301, ""), (401, &said), (404, ""), (503, "")] {
             assert_eq!(judged(Ok(answered(status, body))), Sight::Fail, "{status} {body}");
         }
-        assert_eq!(judged(Err(SendError::NotSent { cause: "guard" })), Sight::Unknown);
-        for cause in ["dns", "tls", "connect", "timeout-connect"] {
+        assert_eq!(judged(Err(SendError::NotSent { cause: Unsent::Guard })), Sight::Unknown);
+        for cause in [Unsent::Dns, Unsent::Tls, Unsent::Connect, Unsent::ConnectTimeout] {
             assert_eq!(judged(Err(SendError::NotSent { cause })), Sight::Fail, "{cause}");
         }
-        assert_eq!(judged(Err(SendError::Unclear { cause: "timeout" })), Sight::Fail);
+        assert_eq!(judged(Err(SendError::Unclear { cause: NoAnswer::Timeout })), Sight::Fail);
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use hookswitch_api::TelephonyHook;
 use hookswitch_failover::signal::Sight;
 use hookswitch_message::Secret;
-use hookswitch_net::{Request, SendError};
+use hookswitch_net::{NoAnswer, Request, SendError, Unsent};
 
 /// What calls a hook's address, trusting what its org is reached with.
 ///
@@ -59,23 +59,26 @@ pub fn request(endpoint: Endpoint, body: &Value) -> Result<Request, String> {
 /// What is found when nothing came back.
 pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
     let (sight, why) = match error {
-        SendError::NotSent { cause: "guard" } => (
+        SendError::NotSent { cause: Unsent::Guard } => (
             Sight::Unknown,
             "Its public address is a private one for this operator: allow it in network.allowedCIDRs, or set detection.publicURL.enabled to false.",
         ),
-        SendError::NotSent { cause: "proxy" } => (
+        SendError::NotSent { cause: Unsent::Proxy } => (
             Sight::Unknown,
             "The operator's calls leave by a proxy, which alone could tell: describe a target.url.probe, or set detection.publicURL.enabled to false.",
         ),
-        SendError::NotSent { cause: "dns" } => (Sight::Fail, "Its host name is not known."),
-        SendError::NotSent { cause: "tls" } => {
+        SendError::NotSent { cause: Unsent::Dns } => (Sight::Fail, "Its host name is not known."),
+        SendError::NotSent { cause: Unsent::Tls } => {
             (Sight::Fail, "Its certificate is not valid for it (expired, another name, or not trusted).")
         }
-        SendError::NotSent { cause: "timeout-connect" } | SendError::Unclear { cause: "timeout" } => {
-            return (Sight::Fail, format!("Its public address does not answer within {} ms.", timeout.as_millis()));
+        SendError::NotSent { cause: Unsent::ConnectTimeout } | SendError::Unclear { cause: NoAnswer::Timeout } => {
+            return Finding::new(
+                Sight::Fail,
+                format!("Its public address does not answer within {} ms.", timeout.as_millis()),
+            );
         }
         // it answers, and nobody reads on to the end of a large page
-        SendError::Unclear { cause: "too-large" } => (
+        SendError::Unclear { cause: NoAnswer::TooLarge } => (
             Sight::Unknown,
             "Its answer is larger than a probe reads (256 KB): give target.url.probe a path with a small one.",
         ),
@@ -84,5 +87,5 @@ pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
         SendError::NotSent { .. } => (Sight::Fail, "Its public address takes no connection."),
         SendError::Unclear { .. } => (Sight::Fail, "Its public address does not answer as a web server does."),
     };
-    (sight, why.to_owned())
+    Finding::new(sight, why)
 }

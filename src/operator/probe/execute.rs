@@ -12,10 +12,7 @@ use super::{
     passcode::{self, Passcode},
 };
 use hookswitch_api::{HookTarget, TelephonyHook};
-use hookswitch_failover::{
-    refusals::Oktas,
-    signal::{Sight, Signal},
-};
+use hookswitch_failover::{refusals::Oktas, signal::Sight};
 use hookswitch_gateway_config::probe::{self, Answered};
 use hookswitch_okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority};
 
@@ -31,11 +28,11 @@ pub async fn ask((ctx, hook): About, stands: String, priority: Priority) -> Find
     };
     let (org, api, id, question) = match prepared.await {
         Ok(prepared) => prepared,
-        Err::<_, &str>(why) => return (Sight::Unknown, why.to_owned()),
+        Err::<_, &str>(why) => return Finding::new(Sight::Unknown, why),
     };
     let session = ctx.orgs.session(&org.namespace, &org.name);
     if session.state.lock().await.must_wait(1, priority, Instant::now()).is_some() {
-        return (Sight::Unknown, super::HELD_BACK.to_owned());
+        return Finding::new(Sight::Unknown, super::HELD_BACK);
     }
     let result = api.execute(&id, question.body(), DEADLINE).await;
     session.state.lock().await.took(&result, Instant::now());
@@ -77,29 +74,31 @@ impl Question {
                 Answered::ByOther => (Sight::Fail, "Okta reaches something else than the hook's gateway."),
             },
         };
-        (sight, why.to_owned())
+        Finding::new(sight, why)
     }
 }
 
-const NO_GOOD_ANSWER: &str = "Okta reaches the hook and gets no good answer: its secret may be wrong.";
-
-/// Whose the calls are that the gateway refuses, by what Okta has said for so long of the one that it was asked to make. That
-/// was not refused where Okta got in, got no answer at all, or an answer of something else.
+/// Whose the calls are that the gateway refuses, by what Okta says of the one that it was asked to make, and how long its
+/// answers have been bad. That was not refused where Okta got in, got no answer at all, or an answer of something else.
 #[must_use]
-pub fn whose_refusals(said: &Signal, so_long: Duration) -> Oktas {
-    match said.sight {
-        Sight::Unknown => Oktas::Perhaps,
-        Sight::Fail if said.why == NO_GOOD_ANSWER => Oktas::Likely(so_long),
-        Sight::Pass | Sight::Fail => Oktas::No,
+pub fn whose_refusals(said: Sight, bad_for: Option<Duration>) -> Oktas {
+    match (said, bad_for) {
+        (Sight::Unknown, _) => Oktas::Perhaps,
+        (Sight::Fail, Some(so_long)) => Oktas::Likely(so_long),
+        (Sight::Pass | Sight::Fail, _) => Oktas::No,
     }
 }
 
-/// The codes by which Okta says that the hook is at fault, with what they say.
-const OF_HOOK: [(&str, &str); 3] = [
-    ("E0000134", "Okta cannot reach the hook: its name, certificate or network is at fault."),
-    ("E0000135", NO_GOOD_ANSWER),
-    ("E0000137", "Okta gets no answer from the hook in time."),
-];
+/// What Okta says by a code, of the hook: whether its answer is a bad one, and the reason for people.
+fn of_hook(code: &str) -> Option<Finding> {
+    let (is_answer_bad, why) = match code {
+        "E0000134" => (false, "Okta cannot reach the hook: its name, certificate or network is at fault."),
+        "E0000135" => (true, "Okta reaches the hook and gets no good answer: its secret may be wrong."),
+        "E0000137" => (false, "Okta gets no answer from the hook in time."),
+        _ => return None,
+    };
+    Some(Finding { is_answer_bad, ..Finding::new(Sight::Fail, why) })
+}
 
 async fn prepare(
     ctx: &Context,
@@ -119,15 +118,15 @@ fn judge(result: CallResult<Value>, of_answer: impl Fn(&Value) -> Finding) -> Fi
         Ok(answer) => return of_answer(&answer.value),
         Err(CallError { failure, .. }) => failure,
     };
-    if let Some((_, why)) = OF_HOOK.iter().find(|(known, _)| Some(*known) == failure.code()) {
-        return (Sight::Fail, (*why).to_owned());
+    if let Some(finding) = failure.code().and_then(of_hook) {
+        return finding;
     }
     let why = match failure {
         // how long changes with every look
         Failure::RateLimited { .. } => super::HELD_BACK.to_owned(),
         failure => format!("Okta could not be asked: {failure}."),
     };
-    (Sight::Unknown, why)
+    Finding::new(Sight::Unknown, why)
 }
 
 #[cfg(test)]
@@ -157,7 +156,7 @@ mod tests {
             (Failure::Server { status: 503, code: None }, "status.okta.com"),
         ] {
             let error = CallError { doing: "execute a hook", failure, request_id: None, rate: None };
-            let (sight, why) = judge(Err(error), |_| unreachable!());
+            let Finding { sight, why, .. } = judge(Err(error), |_| unreachable!());
             assert_eq!(sight, Sight::Unknown);
             assert!(why.contains(says), "{why}");
         }
@@ -193,7 +192,7 @@ mod tests {
             (failed(Failure::RateLimited { wait: DEADLINE, concurrency: false }), Sight::Unknown),
         ] {
             let shown = format!("{result:?}");
-            assert_eq!(judge(result, |answer| question.judge(answer)).0, expected, "{shown}");
+            assert_eq!(judge(result, |answer| question.judge(answer)).sight, expected, "{shown}");
         }
     }
 }

@@ -21,20 +21,20 @@ use super::{
 use hookswitch_api::{TelephonyHook, UrlProbe, UrlTarget};
 use hookswitch_failover::signal::Sight;
 use hookswitch_message::Secret;
-use hookswitch_net::{Answer, Request, SendError};
+use hookswitch_net::{Answer, NoAnswer, Request, SendError};
 use hookswitch_okta::ObjectRef;
 
 /// Connects to the URL's host, and makes the request that its owner described.
 pub async fn reach((ctx, hook): About, target: UrlTarget, timeout: Duration) -> Finding {
     let caller = match call::caller(&ctx, &hook).await {
         Ok(caller) => caller,
-        Err(why) => return (Sight::Unknown, why),
+        Err(why) => return Finding::new(Sight::Unknown, why),
     };
-    let Some(url) = asked(&target) else { return (Sight::Unknown, "Its address is not a URL.".to_owned()) };
+    let Some(url) = asked(&target) else { return Finding::new(Sight::Unknown, "Its address is not a URL.") };
     let deadline = Instant::now() + timeout;
     let Some(probe) = &target.probe else {
         return match caller.reach(&url, deadline).await {
-            Ok(()) => (Sight::Pass, "Its host takes connections, and its certificate is good.".to_owned()),
+            Ok(()) => Finding::new(Sight::Pass, "Its host takes connections, and its certificate is good."),
             Err(error) => call::unanswered(error, timeout),
         };
     };
@@ -57,8 +57,12 @@ fn asked(target: &UrlTarget) -> Option<Url> {
 
 fn judge_probe(answer: &Result<Answer, SendError>, probe: &UrlProbe, timeout: Duration) -> Finding {
     match answer {
-        Ok(answer) if probe.expects(answer.status) => (Sight::Pass, format!("Its probe answers {}.", answer.status)),
-        Ok(answer) => (Sight::Fail, format!("Its probe answers {}, which is not what is expected.", answer.status)),
+        Ok(answer) if probe.expects(answer.status) => {
+            Finding::new(Sight::Pass, format!("Its probe answers {}.", answer.status))
+        }
+        Ok(answer) => {
+            Finding::new(Sight::Fail, format!("Its probe answers {}, which is not what is expected.", answer.status))
+        }
         Err(error) => call::unanswered(*error, timeout),
     }
 }
@@ -73,7 +77,7 @@ pub async fn test((ctx, hook): About, stands: String) -> Finding {
     };
     match prepared.await {
         Ok((caller, request)) => judge_test(&caller.call(&request, Instant::now() + ADDRESS_TIMEOUT).await),
-        Err(why) => (Sight::Unknown, why),
+        Err(why) => Finding::new(Sight::Unknown, why),
     }
 }
 
@@ -92,22 +96,24 @@ pub fn draw(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Option<Passcod
 fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
     match answer {
         Ok(answer) if answer.status == 200 => judge_said(passcode::said_in(&answer.body)),
-        Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is not taken at its URL.".to_owned()),
-        Ok(answer) => (Sight::Fail, format!("A passcode for the test number is answered {}.", answer.status)),
+        Ok(Answer { status: 401 | 403, .. }) => Finding::new(Sight::Fail, "The hook's secret is not taken at its URL."),
+        Ok(answer) => {
+            Finding::new(Sight::Fail, format!("A passcode for the test number is answered {}.", answer.status))
+        }
         // `PublicURL` sees the same network, and one cause is not two witnesses
         Err(SendError::NotSent { .. } | SendError::Full) => {
-            (Sight::Unknown, "No passcode could be sent: the operator gets no connection to its host.".to_owned())
+            Finding::new(Sight::Unknown, "No passcode could be sent: the operator gets no connection to its host.")
         }
-        Err(SendError::Unclear { cause: "timeout" }) => (
+        Err(SendError::Unclear { cause: NoAnswer::Timeout }) => Finding::new(
             Sight::Fail,
             format!("A passcode for the test number is not answered within {} ms.", ADDRESS_TIMEOUT.as_millis()),
         ),
-        Err(SendError::Unclear { cause: "too-large" }) => (
+        Err(SendError::Unclear { cause: NoAnswer::TooLarge }) => Finding::new(
             Sight::Fail,
-            "A passcode for the test number is answered with 256 KB or more, which Okta does not read.".to_owned(),
+            "A passcode for the test number is answered with 256 KB or more, which Okta does not read.",
         ),
         Err(SendError::Unclear { .. }) => {
-            (Sight::Fail, "A passcode for the test number is not answered as a web server does.".to_owned())
+            Finding::new(Sight::Fail, "A passcode for the test number is not answered as a web server does.")
         }
     }
 }
@@ -121,7 +127,7 @@ pub fn judge_said(said: Said) -> Finding {
             (Sight::Fail, "A passcode for the test number is answered with what Okta does not understand.")
         }
     };
-    (sight, why.to_owned())
+    Finding::new(sight, why)
 }
 
 #[cfg(test)]
@@ -129,6 +135,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use hookswitch_net::Unsent;
 
     const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -168,13 +175,13 @@ mod tests {
             (Ok(answered(204, "")), &[], Sight::Fail),
             (Ok(answered(401, "")), &[200, 401], Sight::Pass),
             (Ok(answered(301, "")), &[200, 401], Sight::Fail),
-            (Err(SendError::NotSent { cause: "tls" }), &[], Sight::Fail),
-            (Err(SendError::NotSent { cause: "guard" }), &[], Sight::Unknown),
-            (Err(SendError::NotSent { cause: "proxy" }), &[], Sight::Unknown),
-            (Err(SendError::Unclear { cause: "timeout" }), &[], Sight::Fail),
-            (Err(SendError::Unclear { cause: "too-large" }), &[], Sight::Unknown),
+            (Err(SendError::NotSent { cause: Unsent::Tls }), &[], Sight::Fail),
+            (Err(SendError::NotSent { cause: Unsent::Guard }), &[], Sight::Unknown),
+            (Err(SendError::NotSent { cause: Unsent::Proxy }), &[], Sight::Unknown),
+            (Err(SendError::Unclear { cause: NoAnswer::Timeout }), &[], Sight::Fail),
+            (Err(SendError::Unclear { cause: NoAnswer::TooLarge }), &[], Sight::Unknown),
         ] {
-            assert_eq!(judge_probe(&answer, &probe(expected), TIMEOUT).0, sight, "{answer:?}");
+            assert_eq!(judge_probe(&answer, &probe(expected), TIMEOUT).sight, sight, "{answer:?}");
         }
     }
 
@@ -190,18 +197,18 @@ mod tests {
             (Ok(answered(200, &said("SUCCESSFUL").replacen('{', r#"{"error":null,"#, 1))), Sight::Pass),
             (Ok(answered(200, &format!("\u{feff}{}", said("SUCCESSFUL")))), Sight::Pass),
             (Ok(answered(200, "{}")), Sight::Fail),
-            (Err(SendError::Unclear { cause: "too-large" }), Sight::Fail),
+            (Err(SendError::Unclear { cause: NoAnswer::TooLarge }), Sight::Fail),
             (Ok(answered(200, "<html>")), Sight::Fail),
             (Ok(answered(202, &said("SUCCESSFUL"))), Sight::Fail),
             (Ok(answered(401, "")), Sight::Fail),
             (Ok(answered(503, "")), Sight::Fail),
-            (Err(SendError::Unclear { cause: "timeout" }), Sight::Fail),
-            (Err(SendError::Unclear { cause: "reset" }), Sight::Fail),
-            (Err(SendError::NotSent { cause: "dns" }), Sight::Unknown),
-            (Err(SendError::NotSent { cause: "tls" }), Sight::Unknown),
-            (Err(SendError::NotSent { cause: "guard" }), Sight::Unknown),
+            (Err(SendError::Unclear { cause: NoAnswer::Timeout }), Sight::Fail),
+            (Err(SendError::Unclear { cause: NoAnswer::Reset }), Sight::Fail),
+            (Err(SendError::NotSent { cause: Unsent::Dns }), Sight::Unknown),
+            (Err(SendError::NotSent { cause: Unsent::Tls }), Sight::Unknown),
+            (Err(SendError::NotSent { cause: Unsent::Guard }), Sight::Unknown),
         ] {
-            assert_eq!(judge_test(&answer).0, sight, "{answer:?}");
+            assert_eq!(judge_test(&answer).sight, sight, "{answer:?}");
         }
     }
 }

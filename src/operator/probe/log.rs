@@ -52,18 +52,18 @@ pub async fn ask(
     threshold: Threshold,
     priority: Priority,
 ) -> Finding {
-    let Some(of) = switch::org_of(&hook, &ctx) else { return (Sight::Unknown, "It has no org.".to_owned()) };
+    let Some(of) = switch::org_of(&hook, &ctx) else { return Finding::new(Sight::Unknown, "It has no org.") };
     let key = ObjectRef::new(&of.namespace, &of.name);
     let api = match super::api(&ctx, &key, priority).await {
         Ok(api) => api,
-        Err(why) => return (Sight::Unknown, why.to_owned()),
+        Err(why) => return Finding::new(Sight::Unknown, why),
     };
     let declared = ctx.caches.orgs.get(&key.namespace, &key.name);
     let log = ctx.probes.log(&key);
     let mut known = log.lock().await;
     known.rate.allow(declared.as_ref().map(|org| org::allowance(org)).unwrap_or_default());
     if known.rate.may_call(Instant::now().into_std(), 1, priority) != MayCall::Now {
-        return (Sight::Unknown, super::HELD_BACK.to_owned());
+        return Finding::new(Sight::Unknown, super::HELD_BACK);
     }
     let begin = Timestamp::now() - WINDOW;
     let read = read_on(&*api, &mut known, begin).await;
@@ -143,7 +143,7 @@ fn said(sight: Sight) -> Finding {
         }
         Sight::Unknown => "Okta sent too few passcodes lately to tell.",
     };
-    (sight, why.to_owned())
+    Finding::new(sight, why)
 }
 
 fn failed(failure: &Failure) -> Finding {
@@ -156,7 +156,7 @@ fn failed(failure: &Failure) -> Finding {
         Failure::RateLimited { .. } => super::HELD_BACK.to_owned(),
         failure => format!("The System Log could not be read: {failure}."),
     };
-    (Sight::Unknown, why)
+    Finding::new(Sight::Unknown, why)
 }
 
 #[cfg(test)]
@@ -173,7 +173,7 @@ mod tests {
             (Failure::Unclear { detail: "none within 2000 ms".into() }, "check the org's address"),
             (Failure::RateLimited { wait: WINDOW, concurrency: false }, "rate limit"),
         ] {
-            let (sight, why) = failed(&failure);
+            let Finding { sight, why, .. } = failed(&failure);
             assert_eq!(sight, Sight::Unknown);
             assert!(why.contains(says), "{why}");
         }

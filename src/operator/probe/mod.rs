@@ -79,8 +79,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is asked, and about which hook.
 type About = (Arc<Context>, Arc<TelephonyHook>);
 
-/// What one probe found, with the reason for people. The same state has the same reason, so that status is not written anew.
-pub type Finding = (Sight, String);
+/// What one probe found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it works.
+    pub sight: Sight,
+    /// Why, for people. The same state has the same reason, so that status is not written anew.
+    pub why: String,
+    /// Whether Okta reached the hook and got no good answer, as where the hook's secret is wrong.
+    pub is_answer_bad: bool,
+}
+
+impl Finding {
+    /// A finding, with the reason for people.
+    pub fn new(sight: Sight, why: impl Into<String>) -> Self {
+        Self { sight, why: why.into(), is_answer_bad: false }
+    }
+}
 
 /// Probes under way at once. The tenants are the namespaces, and a switch looks at every one.
 const PLACES: Bounds = Bounds { all: 256, each: 64, urgent: 64, all_urgent: 512 };
@@ -113,7 +128,7 @@ impl Probe {
     /// When it began to fail, as it does now; one that passes now and then in between, but not three times in a row, began with
     /// the first time.
     fn began_to_fail(&self) -> Option<Instant> {
-        self.found.as_ref().filter(|found| found.finding.0 == Sight::Fail)?;
+        self.found.as_ref().filter(|found| found.finding.sight == Sight::Fail)?;
         let mut failures = self.failures.iter().rev().copied();
         let mut since = failures.next()?;
         for earlier in failures {
@@ -163,7 +178,8 @@ impl Probes {
     #[must_use]
     pub fn signal(&self, hook: &ObjectRef, source: Source) -> Signal {
         let found = self.fresh(hook, source);
-        let (sight, why) = found.unwrap_or_else(|| (Sight::Unknown, "It was not tried lately.".into()));
+        let Finding { sight, why, .. } =
+            found.unwrap_or_else(|| Finding::new(Sight::Unknown, "It was not tried lately."));
         Signal { source, sight, why, failing_for: Duration::ZERO }
     }
 
@@ -177,10 +193,10 @@ impl Probes {
 
     /// How often a whole passcode is sent: sooner after one that was not taken, and soon after one that could not be sent.
     fn test_pace(&self, hook: &ObjectRef, declared: Duration) -> Pace {
-        let now = match self.fresh(hook, Source::Test) {
-            Some((Sight::Pass, _)) => declared,
-            Some((Sight::Fail, _)) => declared.min(TEST_AGAIN),
-            Some((Sight::Unknown, _)) | None => UNSENT_AGAIN,
+        let now = match self.fresh(hook, Source::Test).map(|found| found.sight) {
+            Some(Sight::Pass) => declared,
+            Some(Sight::Fail) => declared.min(TEST_AGAIN),
+            Some(Sight::Unknown) | None => UNSENT_AGAIN,
         };
         Pace { declared, now, next: now }
     }
@@ -209,12 +225,12 @@ impl Probes {
         probe.busy = false;
         let now = Instant::now();
         probe.failures.retain(|at| now.duration_since(*at) < log::WINDOW + AGAIN);
-        if finding.0 == Sight::Fail {
+        if finding.sight == Sight::Fail {
             probe.failures.push_back(now);
         }
         let news = probe.found.as_ref().is_none_or(|found| found.finding != finding);
-        let every = if finding.0 == Sight::Fail { probe.pace.now } else { probe.pace.declared };
-        let before = probe.found.as_ref().filter(|found| found.finding.0 == finding.0);
+        let every = if finding.sight == Sight::Fail { probe.pace.now } else { probe.pace.declared };
+        let before = probe.found.as_ref().filter(|found| found.finding.sight == finding.sight);
         let since = before.map_or(now, |found| found.since);
         probe.found = Some(Found { finding, at: now, since, lasts: every * 3 });
         news
@@ -258,7 +274,15 @@ impl Probes {
     pub fn fails_for(&self, hook: &ObjectRef, source: Source) -> Option<Duration> {
         let hooks = self.lock();
         let found = hooks.get(hook)?.get(&source)?.found.as_ref()?;
-        (found.finding.0 == Sight::Fail).then(|| found.since.elapsed())
+        (found.finding.sight == Sight::Fail).then(|| found.since.elapsed())
+    }
+
+    /// How long Okta has found a hook to fail each time that it was asked to call it, when its last answer was no good one.
+    #[must_use]
+    pub fn bad_answers_for(&self, hook: &ObjectRef) -> Option<Duration> {
+        let hooks = self.lock();
+        let found = hooks.get(hook)?.get(&Source::Execute)?.found.as_ref()?;
+        found.finding.is_answer_bad.then(|| found.since.elapsed())
     }
 
     /// How long ago the last of the other sources that fail a hook began to; nothing when none does now.
@@ -373,7 +397,7 @@ fn of_hook(
 
 /// Waits for a place and a finding, within bounds, and tells of it.
 async fn ask(ctx: Arc<Context>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
-    let late = |_| (Sight::Unknown, "It took too long to find out.".to_owned());
+    let late = |_| Finding::new(Sight::Unknown, "It took too long to find out.");
     let asked = async {
         let _place = ctx.probes.places.enter(&hook.namespace, &hook.name, Lane::Urgent).await;
         asked.await
@@ -425,7 +449,7 @@ fn is_failing(ctx: &Context, hook: &TelephonyHook) -> bool {
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
     witnesses.any(|source| match ctx.probes.fresh(&object, source) {
-        Some((sight, _)) => sight == Sight::Fail,
+        Some(found) => found.sight == Sight::Fail,
         None => ctx.probes.failed_within(&object, source, log::WINDOW),
     })
 }
@@ -488,10 +512,10 @@ mod tests {
             "one that never ended is over"
         );
         assert!(probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).is_some(), "another source");
-        assert!(probes.answer(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is news");
+        assert!(probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Pass, "well")), "it is news");
         tokio::time::advance(EVERY).await;
         assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
-        assert!(!probes.answer(&hook, Source::PublicUrl, (Sight::Pass, "well".into())), "it is not");
+        assert!(!probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Pass, "well")), "it is not");
         assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_none());
         tokio::time::advance(EVERY).await;
         assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
@@ -503,7 +527,7 @@ mod tests {
         let rounds = |source| probes.others_fail_for(&hook, source).map(|failing| failing.as_secs() / ROUND.as_secs());
         let find = |source, sight| {
             probes.begin(&hook, source, Pace::steady(ROUND, ROUND));
-            probes.answer(&hook, source, (sight, String::new()));
+            probes.answer(&hook, source, Finding::new(sight, ""));
         };
         find(Source::Execute, Sight::Pass);
         let mut told = Vec::new();
@@ -527,14 +551,14 @@ mod tests {
     async fn what_is_too_old_or_let_go_says_nothing() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
         probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
-        probes.answer(&hook, Source::PublicUrl, (Sight::Fail, "broken".into()));
+        probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Fail, "broken"));
         tokio::time::advance(EVERY * 3).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Fail);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
         probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
         probes.keep(&BTreeSet::new(), &BTreeSet::new());
-        assert!(!probes.answer(&hook, Source::PublicUrl, (Sight::Pass, String::new())));
+        assert!(!probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Pass, "")));
         assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
     }
 
@@ -544,10 +568,10 @@ mod tests {
         let before = probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).unwrap();
         tokio::time::advance(ROUND).await;
         probes.ask_anew(&hook, Source::Execute);
-        assert!(!probes.found(&hook, Source::Execute, before, (Sight::Fail, "of before".into())));
+        assert!(!probes.found(&hook, Source::Execute, before, Finding::new(Sight::Fail, "of before")));
         let now = probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).unwrap();
-        assert!(!probes.found(&hook, Source::Execute, before, (Sight::Fail, "of before".into())));
-        assert!(probes.found(&hook, Source::Execute, now, (Sight::Pass, "of now".into())));
+        assert!(!probes.found(&hook, Source::Execute, before, Finding::new(Sight::Fail, "of before")));
+        assert!(probes.found(&hook, Source::Execute, now, Finding::new(Sight::Pass, "of now")));
         assert_eq!(probes.signal(&hook, Source::Execute).sight, Sight::Pass);
     }
 }

@@ -152,9 +152,10 @@ fn unknown(source: Source, why: &str) -> Signal {
 fn callers(hook: &TelephonyHook, signals: &[Signal], ctx: &Context) -> Callers {
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     Callers {
-        okta: signals.iter().find(|signal| signal.source == Source::Execute).map_or(Oktas::Perhaps, |said| {
-            probe::whose_refusals(said, ctx.probes.fails_for(&object, Source::Execute).unwrap_or_default())
-        }),
+        okta: signals
+            .iter()
+            .find(|signal| signal.source == Source::Execute)
+            .map_or(Oktas::Perhaps, |said| probe::whose_refusals(said.sight, ctx.probes.bad_answers_for(&object))),
         // as it was found, not as it is believed: the gateway refused that call all the same
         operator: ctx.probes.failed_within(&object, Source::PublicUrl, refusals::OWN),
     }

@@ -31,6 +31,7 @@ use crate::{
     connector::{Failure, Outgoing},
     pool::{Connection, MOST_SHARED, Origin, Way},
 };
+use crate::{NoAnswer, Unsent};
 
 /// A carrier that speaks HTTP/2 and takes `streams` requests at once.
 struct Carrier {
@@ -186,7 +187,7 @@ async fn a_shared_connection_that_did_not_answer_is_not_used_again() {
     let carrier = Carrier::taking(100).await;
     let (connector, port) = (carrier.connector(), carrier.at.port());
     let silent = connector.send(&message(port, "first"), within(300), 1024).await;
-    assert_eq!(silent.map(|answer| answer.status), unclear("timeout"));
+    assert_eq!(silent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
     // one for each, so that the first cannot take the second's
     carrier.turns.add_permits(2);
     assert!(outcome(&connector, &message(port, "second")).await.is_ok());
@@ -257,11 +258,11 @@ async fn what_the_carrier_says_it_did_not_look_at_was_not_sent() {
     const GONE_BEFORE_IT: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     const GONE_AFTER_IT: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
     for (frame, expected, what) in [
-        (REFUSED, not_sent("connect"), "the stream is refused"),
-        (GONE_BEFORE_IT, not_sent("connect"), "the last stream it takes is an earlier one"),
-        (FAILED, unclear("reset"), "the stream ended by an error"),
-        (GONE_AFTER_IT, unclear("reset"), "the last stream it takes is this one"),
-        (&[], unclear("reset"), "the connection ended"),
+        (REFUSED, not_sent(Unsent::Connect), "the stream is refused"),
+        (GONE_BEFORE_IT, not_sent(Unsent::Connect), "the last stream it takes is an earlier one"),
+        (FAILED, unclear(NoAnswer::Reset), "the stream ended by an error"),
+        (GONE_AFTER_IT, unclear(NoAnswer::Reset), "the last stream it takes is this one"),
+        (&[], unclear(NoAnswer::Reset), "the connection ended"),
     ] {
         let (port, ca) = that_answers_with(frame).await;
         assert_eq!(outcome(&trusting(&ca), &post(port)).await, expected, "{what}");
@@ -343,7 +344,7 @@ async fn connections_that_were_as_silent_as_the_one_that_did_not_answer_are_not_
     let (connector, port) = (carrier.connector(), carrier.at.port());
     assert_eq!(carrier.burst(&connector, 2, 2).await, 2);
     let silent = connector.send(&message(port, "first"), within(300), 1024).await;
-    assert_eq!(silent.map(|answer| answer.status), unclear("timeout"));
+    assert_eq!(silent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
     carrier.turns.add_permits(2);
     assert!(outcome(&connector, &message(port, "second")).await.is_ok());
     assert_eq!(carrier.connections(), 3);
@@ -394,7 +395,7 @@ async fn a_connection_that_took_a_message_and_went_silent_within_the_answer_is_n
     let (port, ca, seen) = of_frames(vec![(SETTINGS, vec![HEAD]), (SETTINGS, vec![WHOLE])]).await;
     let connector = trusting(&ca);
     let silent = connector.send(&post(port), within(300), 1024).await;
-    assert_eq!(silent.map(|answer| answer.status), unclear("timeout"));
+    assert_eq!(silent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
     assert_eq!(connector.send(&post(port), within(2_000), 1024).await.map(|answer| answer.status), Ok(200));
     assert_eq!(*seen.lock().unwrap(), (2, 2));
 }

@@ -15,6 +15,7 @@ use super::{
     server::{Fixed, Server, Then, certificate, read_request},
     unclear,
 };
+use crate::NoAnswer;
 use crate::{Connector, Policy};
 
 #[tokio::test]
@@ -109,7 +110,7 @@ async fn a_kept_connection_that_is_lost_after_the_request_was_written_is_unclear
     let server = Server::that(Then::AnswerThenRead(OK.into())).await;
     let connector = server.connector();
     assert!(outcome(&connector, &post(server.address.port())).await.is_ok());
-    assert_eq!(outcome(&connector, &post(server.address.port())).await, unclear("reset"));
+    assert_eq!(outcome(&connector, &post(server.address.port())).await, unclear(NoAnswer::Reset));
     assert_eq!((server.connections(), server.requests()), (1, 2), "it was received, and is not sent again");
 }
 

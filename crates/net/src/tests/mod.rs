@@ -19,7 +19,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Client, Connector, NetError, Policy, Request, SendError, Unanswered, resolver::Lookup};
+use super::{Client, Connector, NetError, NoAnswer, Policy, Request, SendError, Unanswered, Unsent, resolver::Lookup};
 
 const NAME: &str = "carrier.test";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -41,11 +41,11 @@ async fn outcome(connector: &Connector, request: &Request) -> Result<(u16, Vec<u
     connector.send(request, within(5_000), 1024).await.map(|answer| (answer.status, answer.body))
 }
 
-fn not_sent<T>(cause: &'static str) -> Result<T, SendError> {
+fn not_sent<T>(cause: Unsent) -> Result<T, SendError> {
     Err(SendError::NotSent { cause })
 }
 
-fn unclear<T>(cause: &'static str) -> Result<T, SendError> {
+fn unclear<T>(cause: NoAnswer) -> Result<T, SendError> {
     Err(SendError::Unclear { cause })
 }
 
@@ -91,7 +91,7 @@ async fn an_error_status_and_a_redirect_are_answers_like_any_other() {
 async fn a_refused_port_is_definitely_not_sent() {
     let server = Server::that(Then::Hang).await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    assert_eq!(outcome(&server.connector(), &post(free)).await, not_sent("connect"));
+    assert_eq!(outcome(&server.connector(), &post(free)).await, not_sent(Unsent::Connect));
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_certificate_of_an_unknown_authority_is_definitely_not_sent() {
     let (server, other) = (Server::that(Then::Answer(OK.into())).await, Server::that(Then::Hang).await);
     let trusting_another = Policy { extra_roots_pem: Some(other.ca.clone()), ..server.policy() };
     let connector = Connector::resolving_by(&trusting_another, Fixed::to(&["127.0.0.1"])).unwrap();
-    assert_eq!(outcome(&connector, &post(server.address.port())).await, not_sent("tls"));
+    assert_eq!(outcome(&connector, &post(server.address.port())).await, not_sent(Unsent::Tls));
     assert_eq!(server.requests(), 0);
 }
 
@@ -108,14 +108,14 @@ async fn a_certificate_for_another_name_is_definitely_not_sent() {
     let server = Server::that(Then::Answer(OK.into())).await;
     let mut request = post(server.address.port());
     request.url.set_host(Some("other.test")).unwrap();
-    assert_eq!(outcome(&server.connector(), &request).await, not_sent("tls"));
+    assert_eq!(outcome(&server.connector(), &request).await, not_sent(Unsent::Tls));
 }
 
 #[tokio::test]
 async fn a_name_without_address_is_definitely_not_sent() {
     let server = Server::that(Then::Hang).await;
     let connector = Connector::resolving_by(&server.policy(), Fixed::to(&[])).unwrap();
-    assert_eq!(outcome(&connector, &post(443)).await, not_sent("dns"));
+    assert_eq!(outcome(&connector, &post(443)).await, not_sent(Unsent::Dns));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn the_systems_resolver_knows_that_a_name_does_not_exist() {
     let mut request = post(443);
     request.url.set_host(Some("does-not-exist.invalid")).unwrap();
     let sent = Connector::new(&server.policy()).unwrap().send(&request, within(5_000), 1024).await;
-    assert!(matches!(sent, Err(SendError::NotSent { cause: "dns" | "timeout-connect" })), "{sent:?}");
+    assert!(matches!(sent, Err(SendError::NotSent { cause: Unsent::Dns | Unsent::ConnectTimeout })), "{sent:?}");
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_handshake_that_hangs_past_the_deadline_is_definitely_not_sent() {
     let server = Server::that(Then::Hang).await;
     let (connector, begun) = (server.connector(), Instant::now());
     let sent = connector.send(&post(silent.local_addr().unwrap().port()), within(150), 1024).await;
-    assert_eq!(sent.map(|answer| answer.status), not_sent("timeout-connect"));
+    assert_eq!(sent.map(|answer| answer.status), not_sent(Unsent::ConnectTimeout));
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
@@ -143,7 +143,7 @@ async fn connecting_has_a_time_limit_of_its_own_within_the_deadline() {
     let server = Server::that(Then::Hang).await;
     let (connector, begun) = (server.connector(), Instant::now());
     let sent = connector.send(&post(silent.local_addr().unwrap().port()), within(10_000), 1024).await;
-    assert_eq!(sent.map(|answer| answer.status), not_sent("timeout-connect"));
+    assert_eq!(sent.map(|answer| answer.status), not_sent(Unsent::ConnectTimeout));
     assert_eq!(begun.elapsed().as_millis() / 100, super::dial::CONNECT_TIMEOUT.as_millis() / 100);
 }
 
@@ -153,7 +153,7 @@ async fn a_connection_closed_in_the_handshake_is_definitely_not_sent() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     let server = Server::that(Then::Hang).await;
-    assert_eq!(outcome(&server.connector(), &post(port)).await, not_sent("connect"));
+    assert_eq!(outcome(&server.connector(), &post(port)).await, not_sent(Unsent::Connect));
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn silence_after_the_request_is_unclear_and_ends_at_the_deadline() {
     let server = Server::that(Then::Hang).await;
     let begun = Instant::now();
     let sent = server.connector().send(&post(server.address.port()), within(200), 1024).await;
-    assert_eq!(sent.map(|answer| answer.status), unclear("timeout"));
+    assert_eq!(sent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
     let took = begun.elapsed();
     assert!((200..1_000).contains(&took.as_millis()), "{took:?}");
     assert_eq!(server.requests(), 1);
@@ -170,7 +170,7 @@ async fn silence_after_the_request_is_unclear_and_ends_at_the_deadline() {
 #[tokio::test]
 async fn a_connection_lost_after_the_request_is_unclear_and_nothing_is_sent_again() {
     let server = Server::that(Then::Close).await;
-    assert_eq!(outcome(&server.connector(), &post(server.address.port())).await, unclear("reset"));
+    assert_eq!(outcome(&server.connector(), &post(server.address.port())).await, unclear(NoAnswer::Reset));
     sleep(Duration::from_millis(50)).await;
     assert_eq!(server.requests(), 1);
 }
@@ -180,7 +180,7 @@ async fn an_answer_that_trickles_past_the_deadline_is_unclear() {
     let server = Server::that(Then::Trickle).await;
     let begun = Instant::now();
     let sent = server.connector().send(&post(server.address.port()), within(200), 100_000).await;
-    assert_eq!(sent.map(|answer| answer.status), unclear("timeout"));
+    assert_eq!(sent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
@@ -188,13 +188,13 @@ async fn an_answer_that_trickles_past_the_deadline_is_unclear() {
 async fn an_answer_without_end_is_cut_at_the_cap() {
     let server = Server::that(Then::Flood).await;
     let sent = server.connector().send(&post(server.address.port()), within(30_000), 64 * 1024).await;
-    assert_eq!(sent.map(|answer| answer.status), unclear("too-large"));
+    assert_eq!(sent.map(|answer| answer.status), unclear(NoAnswer::TooLarge));
 }
 
 #[tokio::test]
 async fn an_answer_may_be_exactly_as_long_as_the_cap() {
     let server = Server::that(Then::Answer(OK.into())).await;
-    for (cap, expected) in [(2, Ok(200)), (1, unclear("too-large"))] {
+    for (cap, expected) in [(2, Ok(200)), (1, unclear(NoAnswer::TooLarge))] {
         let sent = server.connector().send(&post(server.address.port()), within(5_000), cap).await;
         assert_eq!(sent.map(|answer| answer.status), expected, "{cap}");
     }
@@ -203,14 +203,14 @@ async fn an_answer_may_be_exactly_as_long_as_the_cap() {
 #[tokio::test]
 async fn what_is_not_http_is_unclear() {
     let server = Server::that(Then::Answer("SSH-2.0-OpenSSH_9.9\r\n\r\n".into())).await;
-    assert_eq!(outcome(&server.connector(), &post(server.address.port())).await, unclear("garbage"));
+    assert_eq!(outcome(&server.connector(), &post(server.address.port())).await, unclear(NoAnswer::Garbage));
 }
 
 #[tokio::test]
 async fn headers_without_end_are_unclear() {
     let headers = "x-more: y\r\n".repeat(1_000);
     let server = Server::that(Then::Answer(format!("HTTP/1.1 200 OK\r\n{headers}\r\n"))).await;
-    assert_eq!(outcome(&server.connector(), &post(server.address.port())).await, unclear("garbage"));
+    assert_eq!(outcome(&server.connector(), &post(server.address.port())).await, unclear(NoAnswer::Garbage));
 }
 
 #[tokio::test]
@@ -239,13 +239,13 @@ async fn a_name_of_a_guarded_address_is_not_called() {
     let policy = Policy { allowed_cidrs: Vec::new(), ..server.policy() };
     for addresses in [&["127.0.0.1"][..], &["::ffff:127.0.0.1"], &["10.0.0.1", "169.254.169.254", "127.0.0.1"]] {
         let connector = Connector::resolving_by(&policy, Fixed::to(addresses)).unwrap();
-        assert_eq!(outcome(&connector, &post(server.address.port())).await, not_sent("guard"), "{addresses:?}");
+        assert_eq!(outcome(&connector, &post(server.address.port())).await, not_sent(Unsent::Guard), "{addresses:?}");
     }
     let mut literal = post(server.address.port());
     literal.url.set_host(Some("127.0.0.1")).unwrap();
-    assert_eq!(outcome(&Connector::new(&policy).unwrap(), &literal).await, not_sent("guard"));
+    assert_eq!(outcome(&Connector::new(&policy).unwrap(), &literal).await, not_sent(Unsent::Guard));
     literal.url.set_host(Some("localhost")).unwrap();
-    assert_eq!(outcome(&Connector::new(&policy).unwrap(), &literal).await, not_sent("guard"));
+    assert_eq!(outcome(&Connector::new(&policy).unwrap(), &literal).await, not_sent(Unsent::Guard));
     assert_eq!(server.connections(), 0);
 }
 
@@ -259,7 +259,7 @@ async fn a_name_that_turns_to_a_guarded_address_is_called_no_more() {
     let connector = Connector::resolving_by(&policy, rebound).unwrap();
     assert_eq!(outcome(&connector, &post(port)).await, Ok((200, b"hi".to_vec())));
     sleep(Duration::from_millis(20)).await;
-    assert_eq!(outcome(&connector, &post(port)).await, not_sent("guard"));
+    assert_eq!(outcome(&connector, &post(port)).await, not_sent(Unsent::Guard));
     assert_eq!(outcome(&connector, &post(port)).await, Ok((200, b"hi".to_vec())), "of a mixed answer, what is allowed");
     assert_eq!((allowed.connections(), guarded.connections()), (2, 0));
 }
@@ -269,7 +269,7 @@ async fn plain_http_is_not_called() {
     let server = Server::that(Then::Answer(OK.into())).await;
     let mut request = post(server.address.port());
     request.url = Url::parse(&format!("http://{NAME}:{}/", server.address.port())).unwrap();
-    assert_eq!(outcome(&server.connector(), &request).await, not_sent("guard"));
+    assert_eq!(outcome(&server.connector(), &request).await, not_sent(Unsent::Guard));
     assert_eq!(server.connections(), 0);
 }
 
@@ -309,7 +309,7 @@ async fn a_proxy_is_exempt_from_the_guard_and_resolves_names_itself() {
     assert!(!connect.contains("1234"), "{connect}");
     let mut literal = post(server.address.port());
     literal.url.set_host(Some("127.0.0.1")).unwrap();
-    assert_eq!(outcome(&connector, &literal).await, not_sent("guard"), "addresses in a URL are still checked");
+    assert_eq!(outcome(&connector, &literal).await, not_sent(Unsent::Guard), "addresses in a URL are still checked");
 }
 
 #[tokio::test]
@@ -334,7 +334,7 @@ async fn what_is_excepted_from_the_proxy_is_called_directly_and_under_the_guard(
     assert!(seen.lock().unwrap().is_empty());
     let guarded = Policy { allowed_cidrs: Vec::new(), ..policy };
     let guarded = Connector::resolving_by(&guarded, Fixed::to(&["127.0.0.1"])).unwrap();
-    assert_eq!(outcome(&guarded, &request).await, not_sent("guard"));
+    assert_eq!(outcome(&guarded, &request).await, not_sent(Unsent::Guard));
 }
 
 #[tokio::test]
@@ -357,7 +357,7 @@ async fn what_a_proxy_refuses_is_definitely_not_sent() {
     let (url, _) = proxy(None).await;
     let policy = Policy { proxy: Some(url), ..server.policy() };
     let connector = Connector::resolving_by(&policy, Fixed::to(&[])).unwrap();
-    assert_eq!(outcome(&connector, &post(server.address.port())).await, not_sent("connect"));
+    assert_eq!(outcome(&connector, &post(server.address.port())).await, not_sent(Unsent::Connect));
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn a_deadline_that_has_passed_sends_nothing() {
     let connector = server.connector();
     assert_eq!(outcome(&connector, &post(server.address.port())).await, Ok((200, b"hi".to_vec())));
     let sent = connector.send(&post(server.address.port()), Instant::now(), 1024).await;
-    assert_eq!(sent.map(|answer| answer.status), not_sent("timeout-connect"));
+    assert_eq!(sent.map(|answer| answer.status), not_sent(Unsent::ConnectTimeout));
     sleep(Duration::from_millis(20)).await;
     assert_eq!(server.requests(), 1);
 }
@@ -424,7 +424,7 @@ async fn what_is_called_directly_is_guarded_although_it_has_the_proxys_name() {
     let excepted = Policy { proxy_exceptions: vec![NAME.parse().unwrap()], ..policy };
     assert!(matches!(client(&excepted, &["127.0.0.1"]).send(&request).await, Err(Unanswered::NotSent(_))));
     let connector = Connector::resolving_by(&excepted, Fixed::to(&["127.0.0.1"])).unwrap();
-    assert_eq!(outcome(&connector, &request).await, not_sent("guard"));
+    assert_eq!(outcome(&connector, &request).await, not_sent(Unsent::Guard));
     assert_eq!((seen.lock().unwrap().len(), server.connections()), (1, 1));
 }
 
@@ -434,7 +434,7 @@ async fn a_request_without_a_body_is_unclear_once_time_is_up() {
     let mut request = post(server.address.port());
     (request.method, request.body) = (Method::GET, hookswitch_message::Secret::new(Vec::new()));
     let sent = server.connector().send(&request, within(100), 1024).await;
-    assert_eq!(sent.map(|answer| answer.status), unclear("timeout"));
+    assert_eq!(sent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
 }
 
 #[test]
@@ -473,13 +473,20 @@ async fn a_bare_connection_shows_name_port_and_certificate_and_sends_nothing() {
     let at = |host: &str, port: u16| Url::parse(&format!("https://{host}:{port}/send?a=b")).unwrap();
     assert_eq!(connector.reach(&at(NAME, port), within(5_000)).await, Ok(()));
     assert_eq!((server.connections(), server.requests()), (1, 0));
-    assert_eq!(connector.reach(&at("other.test", port), within(5_000)).await, not_sent("tls"), "another's certificate");
+    assert_eq!(
+        connector.reach(&at("other.test", port), within(5_000)).await,
+        not_sent(Unsent::Tls),
+        "another's certificate"
+    );
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    assert_eq!(connector.reach(&at(NAME, free), within(5_000)).await, not_sent("connect"));
-    assert_eq!(connector.reach(&at(NAME, port), within(0)).await, not_sent("timeout-connect"));
+    assert_eq!(connector.reach(&at(NAME, free), within(5_000)).await, not_sent(Unsent::Connect));
+    assert_eq!(connector.reach(&at(NAME, port), within(0)).await, not_sent(Unsent::ConnectTimeout));
     let nowhere = Connector::resolving_by(&server.policy(), Fixed::to(&[])).unwrap();
-    assert_eq!(nowhere.reach(&at(NAME, port), within(5_000)).await, not_sent("dns"));
-    assert_eq!(connector.reach(&Url::parse("http://carrier.test/").unwrap(), within(5_000)).await, not_sent("guard"));
+    assert_eq!(nowhere.reach(&at(NAME, port), within(5_000)).await, not_sent(Unsent::Dns));
+    assert_eq!(
+        connector.reach(&Url::parse("http://carrier.test/").unwrap(), within(5_000)).await,
+        not_sent(Unsent::Guard)
+    );
 }
 
 #[tokio::test]
@@ -488,9 +495,9 @@ async fn a_bare_connection_is_guarded_like_any_other_and_tries_every_address() {
     let url = Url::parse(&format!("https://{NAME}:{}/", server.address.port())).unwrap();
     let closed = Policy { allowed_cidrs: Vec::new(), ..server.policy() };
     let guarded = Connector::resolving_by(&closed, Fixed::to(&["127.0.0.1"])).unwrap();
-    assert_eq!(guarded.reach(&url, within(5_000)).await, not_sent("guard"));
+    assert_eq!(guarded.reach(&url, within(5_000)).await, not_sent(Unsent::Guard));
     let literal = Url::parse(&format!("https://127.0.0.1:{}/", server.address.port())).unwrap();
-    assert_eq!(guarded.reach(&literal, within(5_000)).await, not_sent("guard"));
+    assert_eq!(guarded.reach(&literal, within(5_000)).await, not_sent(Unsent::Guard));
     assert_eq!(server.connections(), 0);
     assert_eq!(server.connector().reach(&literal, within(5_000)).await, Ok(()));
     let local = Policy { allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()], ..server.policy() };
@@ -504,6 +511,6 @@ async fn behind_a_proxy_a_bare_connection_tells_nothing() {
     let policy = Policy { proxy: Some(Url::parse("http://127.0.0.1:9").unwrap()), ..server.policy() };
     let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();
     let url = Url::parse(&format!("https://{NAME}:{}/", server.address.port())).unwrap();
-    assert_eq!(connector.reach(&url, within(5_000)).await, not_sent("proxy"));
+    assert_eq!(connector.reach(&url, within(5_000)).await, not_sent(Unsent::Proxy));
     assert_eq!(server.connections(), 0);
 }
