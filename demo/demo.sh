@@ -88,7 +88,7 @@ for m in json.load(sys.stdin):
 say "${bold}Hookswitch demo${plain}: Okta, carriers and handsets are simulated, Kubernetes and Hookswitch are real."
 
 step "Preparing: images and, the first time, the test cluster's programs (some 20 minutes once, then cached)"
-stage_tools || fail "preparing"
+stage_tools --cluster || fail "preparing"
 
 step "Starting a cluster"
 stage_cluster || fail "the cluster did not start"

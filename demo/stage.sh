@@ -13,11 +13,37 @@ stage_fail() {
   return 1
 }
 
-# stage_tools: programs and images; sets $bin.
+# stage_images: the images, with a word each 15 seconds on how far their build is.
+stage_images() {
+  local crates
+  crates=$(cd "$top" && cargo tree --locked --package hookswitch --package hookswitch-sandbox --edges normal,build \
+    --prefix none --format '{p}' 2>/dev/null | sed 's/ (.*//' | sort -u | wc -l)
+  make -C "$top" images 2>&1 | (
+    begun=0 next_word=$((SECONDS + 15))
+    while IFS= read -r line; do
+      printf '%s\n' "$line" >>"$work/images.log"
+      case $line in *' Compiling '*) begun=$((begun + 1)) ;; *) continue ;; esac
+      [ $SECONDS -ge $next_word ] || continue
+      read -r _ what _ <<<"$line"
+      echo "images: $begun of some $crates crates begun, now $what" >&2
+      next_word=$((SECONDS + 15))
+    done
+  )
+  [ "${PIPESTATUS[0]}" = 0 ] || { tail -40 "$work/images.log" >&2; stage_fail "the images were not built"; return 1; }
+}
+
+# stage_tools [--cluster]: images and programs, of these with --cluster only what a cluster needs; sets $bin.
 stage_tools() {
-  make -C "$top" images >"$work/images.log" 2>&1 || { tail -40 "$work/images.log" >&2; stage_fail "the images were not built"; return 1; }
+  local fetching=
   if [ "$CLUSTER" = embedded ]; then
-    "$top/tests/cluster/tools.sh" >/dev/null || return 1
+    # One waits for the network while the other computes.
+    "$top/tests/cluster/tools.sh" --fetch &
+    fetching=$!
+  fi
+  stage_images || { [ -z "$fetching" ] || kill "$fetching" 2>/dev/null; return 1; }
+  if [ "$CLUSTER" = embedded ]; then
+    wait "$fetching"
+    "$top/tests/cluster/tools.sh" "$@" >/dev/null || return 1
     bin=$("$top/tests/cluster/tools.sh" --print)
     PATH=$bin:$PATH
   else

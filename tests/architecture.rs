@@ -121,6 +121,8 @@ fn a_pure_crate_stands_on_nothing_that_does_input_or_output() {
         let wrong: Vec<&str> = IO.into_iter().filter(|io| found.contains(*io)).collect();
         assert_eq!(wrong, [""; 0], "crates/{name}: decide on values here, and do the input or output above");
     }
+    let product = stands_on("hookswitch");
+    assert!(!product.contains("kube-cel"), "the rules of the CRDs are the API server's to keep, and tests' to try");
     let gateway = stands_on("hookswitch-gateway");
     assert!(gateway.contains("tokio") && gateway.contains("hyper"), "the search finds nothing");
 }

@@ -48,7 +48,7 @@ build_program() { # name folder package linker-flags [tags]
   stored=$(stored_program "$@")
   rm -f "$stored".tmp.*
   (cd "$modules/$2" && GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false' GOTOOLCHAIN=local CGO_ENABLED=0 \
-    go build -trimpath ${5:+-tags "$5"} -ldflags "-s -w $4" -o "$stored.tmp.$$" "$3") 9>&- ||
+    go build -trimpath ${5:+-tags "$5"} -ldflags "-s -w $4" -o "$stored.tmp.$$" "$3" 2> >(grep -v '^go: downloading' >&2)) 9>&- ||
     die "$1 could not be built from go/$2: see above. The modules come through GOPROXY ($(go env GOPROXY))"
   mv "$stored.tmp.$$" "$stored"
 }

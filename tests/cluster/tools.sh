@@ -4,7 +4,8 @@
 # Kubernetes, etcd, helm and kubeconform are built from their Go modules (versions and hashes in go/*/go.mod and go.sum);
 # containerd, runc, the CNI plugins and nft are the machine's, or else are downloaded as Debian packages and unpacked
 # into the cache: nothing is installed on the machine. An interrupted run goes on with the program it was at.
-# The last line printed is the folder. `tools.sh --print` prints it alone, without making anything.
+# The last line printed is the folder. `tools.sh --print` prints it alone, without making anything; `tools.sh --cluster` makes
+# what a cluster needs to run, and not what only tests use; `tools.sh --fetch` downloads the modules of what is to be built.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 elsewhere="To use a cluster of your own instead: CLUSTER=current make demo"
@@ -56,6 +57,9 @@ T
 
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "the embedded cluster runs on Linux on amd64 only; this is $(uname -sm)"
 
+# What only tests use.
+for_tests() { case $1 in netcheck | kstatus | schemas | kubeconform) ;; *) return 1 ;; esac; }
+
 keys=
 while IFS='|' read -r name folder package flags; do
   keys+="$name $(program_key "$folder" "$package" "$flags")"$'\n'
@@ -68,7 +72,17 @@ if [ "${1:-}" = --print ]; then
   printf '%s\n' "$bin"
   exit 0
 fi
-[ $# = 0 ] || die "usage: tools.sh [--print]"
+only=${1:-}
+if [ $# -gt 1 ] || [[ ! $only =~ ^(--cluster|--fetch)?$ ]]; then die "usage: tools.sh [--print | --cluster | --fetch]"; fi
+
+# Downloads what building will need, which takes the network and hardly a processor; a failure is told when it is built.
+if [ "$only" = --fetch ]; then
+  while IFS='|' read -r name folder package flags; do
+    [ -x "$(stored_program "$name" "$folder" "$package" "$flags")" ] ||
+      (cd "$modules/$folder" && GOWORK=off GOFLAGS='-mod=readonly' GOTOOLCHAIN=local go list -deps "$package" >/dev/null 2>&1) || true
+  done < <(programs)
+  exit 0
+fi
 
 mkdir -p "$bin"
 lock_cache
@@ -76,7 +90,13 @@ lock_cache
 started=$SECONDS
 clock() { printf '%4ds' $((SECONDS - started)); }
 
-total=$(programs | wc -l)
+wanted() {
+  while IFS='|' read -r name rest; do
+    if [ "$only" = --cluster ] && for_tests "$name"; then continue; fi
+    printf '%s|%s\n' "$name" "$rest"
+  done < <(programs)
+}
+total=$(wanted | wc -l)
 done_so_far=0
 built=0
 while IFS='|' read -r name folder package flags; do
@@ -96,7 +116,7 @@ while IFS='|' read -r name folder package flags; do
     say "tools: $(clock) [$done_so_far/$total] $name: built in $((SECONDS - begun)) s"
   fi
   link_program "$stored" "$bin/$name"
-done < <(programs)
+done < <(wanted)
 
 # Looked up as up.sh will: the unpacked packages, then the machine.
 have() {
@@ -148,7 +168,7 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 
 # What schemas.sh makes the schemas of Kubernetes' own kinds from.
-if [ ! -d "$cache/$key/openapi" ]; then
+if [ "$only" != --cluster ] && [ ! -d "$cache/$key/openapi" ]; then
   source=$(cd "$here/go/kubernetes" && GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local go list -m -f '{{.Dir}}' k8s.io/kubernetes)
   rm -rf "$cache/$key/openapi.tmp"
   cp -r --no-preserve=mode "$source/api/openapi-spec/v3" "$cache/$key/openapi.tmp"

@@ -5,7 +5,7 @@
 //! from "unclear".
 //!
 //! Two ways lead out: [`Connector`] and [`Client`]. Both ask the guard for every request, and connections are made to addresses
-//! that it let through alone; neither gives out what it is made of. `tests/architecture.rs` keeps others from making a way of
+//! that it let through alone; neither gives out what it is made of. `clippy.toml` keeps others from making a way of
 //! their own.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
