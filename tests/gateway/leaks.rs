@@ -91,7 +91,7 @@ async fn calls_of_all_kinds(scene: &Scene) -> String {
     std::fs::write(scene.folder.join("config").join(envelope::KEY), b"{\"1\": \"k7Wq93ZxT5pB\"}").unwrap();
     tokio::time::sleep(Duration::from_millis(2_300)).await;
 
-    let figures = reqwest::get(format!("http://{}/metrics", scene.at.metrics)).await.unwrap();
+    let counters = reqwest::get(format!("http://{}/metrics", scene.at.metrics)).await.unwrap();
     let pinned = reqwest::Certificate::from_pem(scene.config.report.certificate.as_bytes()).unwrap();
     let operator = reqwest::Client::builder()
         .tls_certs_only([pinned])
@@ -105,8 +105,8 @@ async fn calls_of_all_kinds(scene: &Scene) -> String {
         .send()
         .await
         .unwrap();
-    assert_eq!((figures.status().as_u16(), told.status().as_u16()), (200, 200));
-    format!("{}{}", figures.text().await.unwrap(), told.text().await.unwrap())
+    assert_eq!((counters.status().as_u16(), told.status().as_u16()), (200, 200));
+    format!("{}{}", counters.text().await.unwrap(), told.text().await.unwrap())
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{figures::Figures, probes::Subject as _, runtime::Runtime, service::Service};
+use super::{counters::GatewayMetrics, probes::Subject as _, runtime::Runtime, service::Service};
 use hookswitch_gateway_config::{
     document::{Action, GatewayConfig, Rule},
     probe,
@@ -182,15 +182,15 @@ fn with(event: &str, field: &str, value: Value) -> Value {
 /// A service, and what is known of it from outside.
 struct Desk {
     service: Service,
-    figures: Arc<Figures>,
+    counters: Arc<GatewayMetrics>,
     metrics: Metrics,
 }
 
 impl Desk {
     fn empty() -> Self {
         let metrics = Metrics::new("gateway");
-        let figures = Arc::new(Figures::new(&metrics));
-        Self { service: Service::new(Arc::clone(&figures)), figures, metrics }
+        let counters = Arc::new(GatewayMetrics::new(&metrics));
+        Self { service: Service::new(Arc::clone(&counters)), counters, metrics }
     }
 
     fn new(config: &GatewayConfig) -> Self {
@@ -290,8 +290,8 @@ async fn who_is_not_known_to_be_okta_is_told_no_and_why_and_the_connection_ends(
         assert_eq!(head.headers[header::CONNECTION], "close");
         assert_eq!(head.headers[header::CACHE_CONTROL], "no-store");
     }
-    assert_eq!((known.count("unauthorised_total{hook=\"h\"}"), known.figures.hook("h").unauthorised), (2, 2));
-    assert_eq!(known.figures.hook("h").answers, BTreeMap::new(), "nobody was answered as Okta is");
+    assert_eq!((known.count("unauthorised_total{hook=\"h\"}"), known.counters.hook("h").unauthorised), (2, 2));
+    assert_eq!(known.counters.hook("h").answers, BTreeMap::new(), "nobody was answered as Okta is");
 }
 
 #[tokio::test]
@@ -368,7 +368,7 @@ async fn what_a_rule_was_used_for_counts_as_refused_while_none_of_its_carriers_t
             body["data"]["userProfile"]["login"] = json!(format!("{turn}@example.com"));
             desk.answer(&body).await;
         }
-        let report = desk.service.runtime().unwrap().rule_reports(&desk.figures)["p/all"];
+        let report = desk.service.runtime().unwrap().rule_reports(&desk.counters)["p/all"];
         assert_eq!((report.recent, report.refused), (6, refused), "{one:?} {beside} {countries:?} {prefixes:?}");
     }
 }
@@ -587,7 +587,7 @@ async fn what_is_not_sent_is_answered_with_its_reason_and_counted_by_it() {
     assert_eq!(one.asked(), 0);
     large.pop();
     assert_eq!(desk.call(Full::from(large), Instant::now()).await["status"], "SUCCESSFUL", "64 KiB are not too much");
-    let calls = ["p/all", "p/no"].map(|rule| desk.figures.rule(rule)).map(|rule| (rule.calls, rule.uncovered));
+    let calls = ["p/all", "p/no"].map(|rule| desk.counters.rule(rule)).map(|rule| (rule.calls, rule.uncovered));
     assert_eq!(calls, [(2, 0), (1, 0)], "an expired passcode is no fault of the carriers");
 }
 
@@ -611,7 +611,7 @@ async fn what_an_administrator_tries_out_is_sent_and_is_no_traffic_of_the_rules(
         with("e-4", "phoneNumber", json!("+4520123456")),
     ];
     let told = || {
-        let reports = desk.service.runtime().unwrap().rule_reports(&desk.figures);
+        let reports = desk.service.runtime().unwrap().rule_reports(&desk.counters);
         ["p/all", "p/no", "p/lost"].map(|rule| (reports[rule].calls, reports[rule].uncovered))
     };
     let console = "https://acme.okta.com/api/internal/v1/inlineHooks/com.okta.telephony.provider/generatePreview";
@@ -620,12 +620,12 @@ async fn what_an_administrator_tries_out_is_sent_and_is_no_traffic_of_the_rules(
         desk.answer(&body).await;
     }
     assert_eq!((one.asked(), told()), (1, [(0, 0); 3]));
-    assert_eq!(desk.figures.recent("p/all"), []);
+    assert_eq!(desk.counters.recent("p/all"), []);
     for body in bodies {
         desk.answer(&body).await;
     }
     assert_eq!((one.asked(), told()), (2, [(2, 0), (1, 0), (1, 1)]), "a rule is uncovered without a carrier to use");
-    assert_eq!(desk.figures.recent("p/all").len(), 1);
+    assert_eq!(desk.counters.recent("p/all").len(), 1);
 }
 
 #[tokio::test]

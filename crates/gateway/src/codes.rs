@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::figures::outcome_label;
+use super::metrics::outcome_label;
 use hookswitch_gateway_config::report::{CodeReport, MAX_CODES};
 use hookswitch_providers::Outcome;
 

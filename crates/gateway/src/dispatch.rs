@@ -16,7 +16,7 @@ use super::{
     candidate::{Candidate, Entry, Shut, Urgency},
     carrier::Tried,
     codes, compose,
-    figures::{Figures, outcome_label},
+    metrics::{GatewayMetrics, outcome_label},
     private::Private,
     protocol::{Answer, Call},
     runtime::Runtime,
@@ -36,7 +36,7 @@ pub struct Dispatch {
     /// The configuration that it began with; a change meanwhile does not touch it.
     pub runtime: Arc<Runtime>,
     /// Counters.
-    pub figures: Arc<Figures>,
+    pub counters: Arc<GatewayMetrics>,
     /// The hook's name.
     pub hook: Arc<str>,
     /// When the answer must be there.
@@ -51,7 +51,7 @@ impl Dispatch {
         let placed = match routing::place(call.number.expose().trim(), self.runtime.default_region) {
             Ok(placed) => placed,
             Err(error) => {
-                self.figures.unreadable("number");
+                self.counters.unreadable("number");
                 tracing::info!(hook = %self.hook, event = event(call), %error, "not sent: the number cannot be placed");
                 return Answer { metadata: Some(format!("number: {error}")), ..Answer::failed() };
             }
@@ -71,8 +71,8 @@ impl Dispatch {
                 Ok(message) => {
                     let (candidates, usable) = self.runtime.candidates(names, &message, call.person.as_ref());
                     if let Some(named) = counting {
-                        self.figures.ruled(named.policy, named.name, usable > 0);
-                        self.figures.used(&rule, (call.channel, placed.country));
+                        self.counters.ruled(named.policy, named.name, usable > 0);
+                        self.counters.used(&rule, (call.channel, placed.country));
                     }
                     let private = Private::new(call.code.expose(), &message);
                     let (answer, made) = self.send(message.channel, &candidates, &private).await;
@@ -80,20 +80,20 @@ impl Dispatch {
                 }
                 Err(unsendable) => {
                     if let Some(named) = counting {
-                        self.figures.ruled(named.policy, named.name, true);
+                        self.counters.ruled(named.policy, named.name, true);
                     }
-                    self.figures.unreadable(unsendable.label());
+                    self.counters.unreadable(unsendable.label());
                     (Answer { metadata: Some(unsendable.to_string()), ..Answer::failed() }, String::new())
                 }
             },
             Action::Deny => {
                 if let Some(rule) = counting {
-                    self.figures.ruled(rule.policy, rule.name, true);
+                    self.counters.ruled(rule.policy, rule.name, true);
                 }
                 (Answer { metadata: Some(format!("rule={rule}")), ..Answer::blocked() }, String::new())
             }
             Action::NoRule => {
-                self.figures.unreadable("no-rule");
+                self.counters.unreadable("no-rule");
                 (Answer { metadata: Some("no rule matches".to_owned()), ..Answer::failed() }, String::new())
             }
         };
@@ -123,7 +123,7 @@ impl Dispatch {
         }
         let answer = sending.attempts.answer();
         if answer.transaction_id.is_some() && sending.tried > 1 {
-            self.figures.failed_over();
+            self.counters.failed_over();
         }
         (answer, sending.line)
     }
@@ -178,7 +178,7 @@ impl Sending<'_> {
     async fn attempt(&mut self, candidate: &Candidate, entry: Entry, allotted: Duration) -> Next {
         let dispatch = self.dispatch;
         if self.attempts.is_ambiguous() {
-            dispatch.figures.sent_after_ambiguous();
+            dispatch.counters.sent_after_ambiguous();
         }
         let begun = Instant::now();
         dispatch.at_risk.store(true, Ordering::Release);
@@ -191,7 +191,7 @@ impl Sending<'_> {
                 return self.pass_over(candidate, &reason);
             }
         };
-        dispatch.figures.attempted(candidate.name(), self.channel, &outcome, took);
+        dispatch.counters.attempted(candidate.name(), self.channel, &outcome, took);
         self.tried += 1;
         let code = codes::word(&outcome).map(|code| format!("({code})")).unwrap_or_default();
         self.note(format_args!("{}:{}{code}:{}ms", candidate.name(), outcome_label(&outcome), took.as_millis()));
@@ -204,7 +204,7 @@ impl Sending<'_> {
     }
 
     fn pass_over(&mut self, candidate: &Candidate, reason: &Shut) -> Next {
-        self.dispatch.figures.passed_over(candidate.name(), reason.label());
+        self.dispatch.counters.passed_over(candidate.name(), reason.label());
         let refusal = reason.refusal();
         self.note(format_args!("{}:passed-over({})", candidate.name(), refusal.code));
         self.attempts.pass_over(candidate.name(), &refusal)

@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     clocked::{Beginning, Clocked},
-    figures::Figures,
+    metrics::GatewayMetrics,
     service::Service,
 };
 use hookswitch_telemetry::room::{Place, Room};
@@ -78,11 +78,11 @@ pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
     service: Arc<Service>,
-    figures: Arc<Figures>,
+    counters: Arc<GatewayMetrics>,
     bounds: Bounds,
     stop: CancellationToken,
 ) {
-    let door = Door { acceptor: TlsAcceptor::from(tls), service, figures, keep_alive: bounds.keep_alive, stop };
+    let door = Door { acceptor: TlsAcceptor::from(tls), service, counters, keep_alive: bounds.keep_alive, stop };
     let door = Arc::new(door);
     let room = Room::of(bounds.connections);
     let open = TaskTracker::new();
@@ -100,7 +100,7 @@ pub async fn serve(
         };
         let accepted = Instant::now();
         let Some(place) = room.enter(from.ip()) else {
-            door.figures.closed("limit");
+            door.counters.closed("limit");
             continue;
         };
         let door = Arc::clone(&door);
@@ -108,7 +108,7 @@ pub async fn serve(
             let place = Arc::new(place);
             tokio::select! {
                 () = door.converse(stream, accepted, Arc::clone(&place)) => {}
-                () = place.evicted() => door.figures.closed("limit"),
+                () = place.evicted() => door.counters.closed("limit"),
             }
         });
     }
@@ -121,7 +121,7 @@ pub async fn serve(
 struct Door {
     acceptor: TlsAcceptor,
     service: Arc<Service>,
-    figures: Arc<Figures>,
+    counters: Arc<GatewayMetrics>,
     keep_alive: Duration,
     stop: CancellationToken,
 }
@@ -134,7 +134,7 @@ impl Door {
             secured = timeout(HANDSHAKE, self.acceptor.accept(stream)) => secured,
         };
         let Ok(Ok(stream)) = secured else {
-            self.figures.closed("handshake");
+            self.counters.closed("handshake");
             return;
         };
         let beginning = Beginning::accepted(accepted);
@@ -185,7 +185,7 @@ impl Door {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = slow => {
-                self.figures.closed("silent");
+                self.counters.closed("silent");
                 return;
             }
             () = self.stop.cancelled() => {
@@ -204,7 +204,7 @@ impl Door {
         match ended {
             Ok(()) => {}
             Err(error) if error.is_timeout() && asked.load(Ordering::Relaxed) => {}
-            Err(error) => self.figures.closed(if error.is_timeout() { "silent" } else { "protocol" }),
+            Err(error) => self.counters.closed(if error.is_timeout() { "silent" } else { "protocol" }),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{carrier::Stance, figures::Figures, runtime::Runtime};
+use super::{carrier::Stance, counters::GatewayMetrics, runtime::Runtime};
 use hookswitch_gateway_config::{document, report::RuleReport};
 use hookswitch_message::{Channel, CountryCode};
 
@@ -103,11 +103,11 @@ fn number(begun: Instant, now: Instant) -> u64 {
 impl Runtime {
     /// The report of each rule.
     #[must_use]
-    pub fn rule_reports(&self, figures: &Figures) -> BTreeMap<String, RuleReport> {
+    pub fn rule_reports(&self, counters: &GatewayMetrics) -> BTreeMap<String, RuleReport> {
         let of = |rule: &document::Rule| {
             let name = format!("{}/{}", rule.policy, rule.name);
-            let mut report = figures.rule(&name);
-            for (used, calls) in figures.recent(&name) {
+            let mut report = counters.rule(&name);
+            for (used, calls) in counters.recent(&name) {
                 report.recent += calls;
                 report.refused += if self.is_refused(rule, used) { calls } else { 0 };
             }

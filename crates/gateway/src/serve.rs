@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     carrier::Carrier,
-    figures::Figures,
     listener,
+    metrics::GatewayMetrics,
     probes::{self, Cadence},
     report,
     runtime::Runtime,
@@ -121,8 +121,8 @@ impl Gateway {
     /// [`ServeError::Tls`].
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServeError> {
         let metrics = Metrics::new("gateway");
-        let figures = Arc::new(Figures::new(&metrics));
-        let service = Arc::new(Service::new(Arc::clone(&figures)));
+        let counters = Arc::new(GatewayMetrics::new(&metrics));
+        let service = Arc::new(Service::new(Arc::clone(&counters)));
         let certificate = Certificate::of(&self.settings.tls_dir);
         let leaving = Arc::new(AtomicBool::new(false));
         // Everything behind the hooks' port goes on until the last call is answered.
@@ -143,7 +143,7 @@ impl Gateway {
         let configured = tokio::spawn(configure(
             sight.clone(),
             Arc::clone(&service),
-            Arc::clone(&figures),
+            Arc::clone(&counters),
             self.settings.pod.clone(),
             started,
             end.clone(),
@@ -168,8 +168,8 @@ impl Gateway {
             Arc::new(move || service.runtime().map(|runtime| Arc::clone(&runtime.report)))
         };
         let snapshot: report::Snapshot = {
-            let (service, figures, pod) = (Arc::clone(&service), Arc::clone(&figures), self.settings.pod.clone());
-            Arc::new(move || snapshot(&service, &figures, &sight, &pod, started.as_secs()))
+            let (service, counters, pod) = (Arc::clone(&service), Arc::clone(&counters), self.settings.pod.clone());
+            Arc::new(move || snapshot(&service, &counters, &sight, &pod, started.as_secs()))
         };
         let reported = tokio::spawn(report::serve(self.report, credentials, snapshot, end.clone()));
 
@@ -178,7 +178,7 @@ impl Gateway {
             self.hooks,
             certificate.listener()?,
             Arc::clone(&service),
-            Arc::clone(&figures),
+            Arc::clone(&counters),
             self.settings.bounds,
             close.clone(),
         ));
@@ -212,7 +212,7 @@ async fn finished(name: &str, task: JoinHandle<()>) {
 async fn configure(
     mut sight: watch::Receiver<Sight>,
     service: Arc<Service>,
-    figures: Arc<Figures>,
+    counters: Arc<GatewayMetrics>,
     pod: String,
     started: Duration,
     end: CancellationToken,
@@ -223,7 +223,7 @@ async fn configure(
     loop {
         let now = sight.borrow_and_update().clone();
         if now.refused.is_some() && now.refused != refused {
-            figures.config_refused();
+            counters.config_refused();
         }
         refused = now.refused;
         if let Some(candidate) = now.current
@@ -233,16 +233,16 @@ async fn configure(
                 Ok(runtime) => {
                     replicas.send_replace(runtime.replicas);
                     probe(&mut probing, &runtime, &shared, &pod, started, &end);
-                    figures.configured(runtime.generation);
+                    counters.configured(runtime.generation);
                     for fault in &runtime.faults {
-                        figures.config_refused();
+                        counters.config_refused();
                         tracing::error!(%fault, hash = runtime.hash, "part of the configuration refused; what was there before serves on");
                     }
                     tracing::info!(hash = runtime.hash, generation = runtime.generation, "configuration in service");
                     service.swap(Arc::new(runtime));
                 }
                 Err(error) => {
-                    figures.config_refused();
+                    counters.config_refused();
                     tracing::error!(%error, hash = candidate.hash, "configuration refused; the last good one serves on");
                 }
             }
@@ -286,7 +286,7 @@ fn probe(
 
 fn snapshot(
     service: &Service,
-    figures: &Figures,
+    counters: &GatewayMetrics,
     sight: &watch::Receiver<Sight>,
     pod: &str,
     started_at: u64,
@@ -306,14 +306,14 @@ fn snapshot(
         report.refused = Some(RefusedConfig { hash: runtime.hash.clone(), reason });
     }
     // a report of more than its reader takes would tell nothing of any
-    report.hooks = runtime.hooks().take(MAX_HOOKS).map(|hook| (hook.to_owned(), figures.hook(hook))).collect();
-    report.rules = runtime.rule_reports(figures);
+    report.hooks = runtime.hooks().take(MAX_HOOKS).map(|hook| (hook.to_owned(), counters.hook(hook))).collect();
+    report.rules = runtime.rule_reports(counters);
     report.carriers = runtime
         .carriers()
         .take(MAX_CARRIERS)
         .map(|carrier| {
             let mut of_carrier = carrier.report();
-            of_carrier.outcomes = figures.outcomes(&carrier.name);
+            of_carrier.outcomes = counters.outcomes(&carrier.name);
             (carrier.name.clone(), of_carrier)
         })
         .collect();
@@ -349,11 +349,11 @@ mod tests {
     /// The report of a replica that serves a configuration, as the operator reads it.
     fn reported(config: &GatewayConfig) -> ReplicaReport {
         let metrics = Metrics::new("gateway");
-        let figures = Arc::new(Figures::new(&metrics));
-        let service = Service::new(Arc::clone(&figures));
+        let counters = Arc::new(GatewayMetrics::new(&metrics));
+        let service = Service::new(Arc::clone(&counters));
         service.swap(Arc::new(Runtime::new(config, "hash", None).unwrap()));
         let (_, sight) = watch::channel(Sight::default());
-        let written = serde_json::to_vec(&snapshot(&service, &figures, &sight, "pod", 0)).unwrap();
+        let written = serde_json::to_vec(&snapshot(&service, &counters, &sight, "pod", 0)).unwrap();
         ReplicaReport::read(&written).unwrap()
     }
 

@@ -28,8 +28,8 @@ use hookswitch_message::EventId;
 use super::{
     dispatch::Dispatch,
     duplicates::{Duplicates, Sighting},
-    figures::{Asked, Figures},
     markers::Markers,
+    metrics::{Asked, GatewayMetrics},
     protocol::{Answer, Call},
     runtime::{Hook, Runtime},
 };
@@ -44,19 +44,19 @@ pub struct Service {
     runtime: ArcSwapOption<Runtime>,
     duplicates: Duplicates,
     markers: Markers,
-    figures: Arc<Figures>,
+    counters: Arc<GatewayMetrics>,
     work: TaskTracker,
 }
 
 impl Service {
     /// A service without a configuration: it answers nobody yet.
     #[must_use]
-    pub fn new(figures: Arc<Figures>) -> Self {
+    pub fn new(counters: Arc<GatewayMetrics>) -> Self {
         Self {
             runtime: ArcSwapOption::empty(),
             duplicates: Duplicates::default(),
             markers: Markers::default(),
-            figures,
+            counters,
             work: TaskTracker::new(),
         }
     }
@@ -95,7 +95,7 @@ impl Service {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if !hook.admits(&head.headers, now) {
-            self.figures.unauthorised(&hook.name);
+            self.counters.unauthorised(&hook.name);
             return refuse(StatusCode::UNAUTHORIZED, "the secret is missing or wrong");
         }
         if head.method != Method::POST {
@@ -119,7 +119,7 @@ impl Service {
             },
             None => (self.unreadable(hook, "body", "the body is too large or did not come in time"), Asked::Unreadable),
         };
-        self.figures.answered(&hook.name, asked, answer.status, begun.elapsed());
+        self.counters.answered(&hook.name, asked, answer.status, begun.elapsed());
         respond(&answer)
     }
 
@@ -137,32 +137,32 @@ impl Service {
     }
 
     fn unreadable(&self, hook: &Hook, reason: &'static str, message: &str) -> Answer {
-        self.figures.unreadable(reason);
+        self.counters.unreadable(reason);
         tracing::warn!(hook = %hook.name, reason, "call not acted on");
         Answer { metadata: Some(message.to_owned()), ..Answer::failed() }
     }
 
     fn contradicted(&self, hook: &Hook, id: &EventId) -> Answer {
-        self.figures.contradicted();
+        self.counters.contradicted();
         tracing::warn!(hook = %hook.name, event = %id, "a known event id with another message: not sent");
         Answer { metadata: Some("event id was used for another message".to_owned()), ..Answer::failed() }
     }
 
     async fn handle(&self, runtime: &Arc<Runtime>, hook: &Hook, call: Call, deadline: Instant) -> Answer {
         if hook.okta_id.is_some() && call.okta_id.is_some() && hook.okta_id != call.okta_id {
-            self.figures.other_source(&hook.name);
+            self.counters.other_source(&hook.name);
         }
         let at_risk = Arc::new(AtomicBool::new(false));
         let (sender, mut receiver) = match &call.event_id {
             None => {
-                self.figures.without_id();
+                self.counters.without_id();
                 watch::channel(None)
             }
             Some(id) => loop {
                 match self.duplicates.look(&hook.name, id, &call).await {
                     Sighting::First(sender, receiver) => break (sender, receiver),
                     Sighting::Again(mut receiver) => {
-                        self.figures.repeated();
+                        self.counters.repeated();
                         // The first one is at work: whether a carrier has the message by then, nobody here can tell.
                         return self.wait(&mut receiver, deadline, true, Answer::pending).await;
                     }
@@ -178,7 +178,7 @@ impl Service {
         };
         let dispatch = Dispatch {
             runtime: Arc::clone(runtime),
-            figures: Arc::clone(&self.figures),
+            counters: Arc::clone(&self.counters),
             hook: Arc::clone(&hook.name),
             deadline,
             at_risk: Arc::clone(&at_risk),
@@ -208,7 +208,7 @@ impl Service {
             }
             Err(_) => {
                 if !again {
-                    self.figures.late();
+                    self.counters.late();
                 }
                 otherwise()
             }

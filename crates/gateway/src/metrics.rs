@@ -97,7 +97,7 @@ fn seconds() -> Histogram {
 }
 
 /// All counters of a gateway.
-pub struct Figures {
+pub struct GatewayMetrics {
     calls: Family<CallLabels, Counter>,
     previews: Family<PreviewLabels, Counter>,
     call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
@@ -132,11 +132,11 @@ struct Reported {
 /// What Okta waits for.
 const IN_TIME: Duration = Duration::from_secs(3);
 
-impl Figures {
+impl GatewayMetrics {
     /// Counters, registered with the process's metrics.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
-        let figures = Self {
+        let counters = Self {
             calls: Family::default(),
             previews: Family::default(),
             call_seconds: Family::new_with_constructor(seconds),
@@ -161,80 +161,80 @@ impl Figures {
         };
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("gateway");
-            registry.register("calls", "Authenticated calls answered, by what Okta was told", figures.calls.clone());
+            registry.register("calls", "Authenticated calls answered, by what Okta was told", counters.calls.clone());
             registry.register(
                 "previews",
                 "Calls of the Preview in Okta's console answered, by what Okta was told",
-                figures.previews.clone(),
+                counters.previews.clone(),
             );
             registry.register(
                 "call_seconds",
                 "From the beginning of a call to its answer",
-                figures.call_seconds.clone(),
+                counters.call_seconds.clone(),
             );
-            registry.register("unauthorised", "Calls to a hook without a valid secret", figures.unauthorised.clone());
+            registry.register("unauthorised", "Calls to a hook without a valid secret", counters.unauthorised.clone());
             registry.register(
                 "unreadable",
                 "Authenticated calls that could not be acted on",
-                figures.unreadable.clone(),
+                counters.unreadable.clone(),
             );
-            registry.register("attempts", "Attempts at carriers, by outcome", figures.attempts.clone());
-            registry.register("attempt_seconds", "Duration of attempts at carriers", figures.attempt_seconds.clone());
+            registry.register("attempts", "Attempts at carriers, by outcome", counters.attempts.clone());
+            registry.register("attempt_seconds", "Duration of attempts at carriers", counters.attempt_seconds.clone());
             registry.register(
                 "passed_over",
                 "Carriers that a message was not given to, by which door was shut",
-                figures.passed_over.clone(),
+                counters.passed_over.clone(),
             );
             registry.register(
                 "failovers",
                 "Messages that another carrier took after one had not",
-                figures.failovers.clone(),
+                counters.failovers.clone(),
             );
             registry.register(
                 "sends_after_ambiguous",
                 "Attempts begun although an earlier carrier may have the message: the user may get it twice",
-                figures.after_ambiguous.clone(),
+                counters.after_ambiguous.clone(),
             );
             registry.register(
                 "repeated_calls",
                 "Calls seen before, answered with the first answer",
-                figures.repeated.clone(),
+                counters.repeated.clone(),
             );
             registry.register(
                 "contradicting_calls",
                 "Calls with a known event id but another message; not sent",
-                figures.contradicted.clone(),
+                counters.contradicted.clone(),
             );
             registry.register(
                 "calls_without_id",
                 "Calls without an event id, sent without deduplication",
-                figures.without_id.clone(),
+                counters.without_id.clone(),
             );
             registry.register(
                 "late_answers",
                 "Answers that the deadline forced before the work was done",
-                figures.late.clone(),
+                counters.late.clone(),
             );
             registry.register(
                 "other_source",
                 "Calls whose source is not the hook that is known in Okta",
-                figures.other_source.clone(),
+                counters.other_source.clone(),
             );
-            registry.register("rule_calls", "Calls that a rule decided", figures.rules.clone());
+            registry.register("rule_calls", "Calls that a rule decided", counters.rules.clone());
             registry.register(
                 "rule_uncovered",
                 "Calls of a rule that found no healthy carrier",
-                figures.uncovered.clone(),
+                counters.uncovered.clone(),
             );
-            registry.register("connections_closed", "Connections closed by a bound", figures.closed.clone());
+            registry.register("connections_closed", "Connections closed by a bound", counters.closed.clone());
             registry.register(
                 "config_generation",
                 "Generation of the configuration being served",
-                figures.config_generation.clone(),
+                counters.config_generation.clone(),
             );
-            registry.register("config_refused", "Configurations that were refused", figures.config_refused.clone());
+            registry.register("config_refused", "Configurations that were refused", counters.config_refused.clone());
         });
-        figures
+        counters
     }
 
     fn reported(&self) -> std::sync::MutexGuard<'_, Reported> {
@@ -387,8 +387,8 @@ impl Figures {
     }
 }
 
-impl fmt::Debug for Figures {
+impl fmt::Debug for GatewayMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Figures")
+        f.write_str("GatewayMetrics")
     }
 }
