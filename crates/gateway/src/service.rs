@@ -28,8 +28,8 @@ use hookswitch_message::EventId;
 use super::{
     dispatch::Dispatch,
     duplicates::{Duplicates, Sighting},
-    markers::Markers,
     metrics::{Asked, GatewayMetrics},
+    probe_nonces::ProbeNonces,
     protocol::{Answer, Call},
     runtime::{Hook, Runtime},
 };
@@ -43,7 +43,7 @@ const BODY_TIME: Duration = Duration::from_secs(2);
 pub struct Service {
     runtime: ArcSwapOption<Runtime>,
     duplicates: Duplicates,
-    markers: Markers,
+    probe_nonces: ProbeNonces,
     counters: Arc<GatewayMetrics>,
     work: TaskTracker,
 }
@@ -55,7 +55,7 @@ impl Service {
         Self {
             runtime: ArcSwapOption::empty(),
             duplicates: Duplicates::default(),
-            markers: Markers::default(),
+            probe_nonces: ProbeNonces::default(),
             counters,
             work: TaskTracker::new(),
         }
@@ -128,7 +128,7 @@ impl Service {
         let marker = call.event_id.as_ref()?.as_str();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let proof = match runtime.probe.verify(&hook.name, marker, now)? {
-            probe::Marker::Good(at, nonce) if self.markers.is_new((at, nonce), now) => {
+            probe::Marker::Good(at, nonce) if self.probe_nonces.is_new((at, nonce), now) => {
                 Some(runtime.probe.proof(&hook.name, marker))
             }
             probe::Marker::Good(..) | probe::Marker::Stale => None,
