@@ -22,8 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    clocked::{Beginning, Clocked},
     metrics::GatewayMetrics,
+    request_clock::{ClockedConnection, RequestClock},
     service::Service,
 };
 use hookswitch_telemetry::room::{Place, Room};
@@ -137,7 +137,7 @@ impl Door {
             self.counters.closed("handshake");
             return;
         };
-        let beginning = Beginning::accepted(accepted);
+        let beginning = RequestClock::accepted(accepted);
         let (asked, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let answer = {
             let (asked, under_way, clock) = (Arc::clone(&asked), Arc::clone(&under_way), beginning.clone());
@@ -173,7 +173,7 @@ impl Door {
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD)
             .half_close(false)
-            .serve_connection(TokioIo::new(Clocked::new(stream, beginning.clone())), answer);
+            .serve_connection(TokioIo::new(ClockedConnection::new(stream, beginning.clone())), answer);
         let mut connection = pin!(connection);
         let slow = async {
             beginning.first_byte().await;

@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// When the present request began, shared by a connection and its service.
 #[derive(Debug, Clone)]
-pub struct Beginning(Arc<Shared>);
+pub struct RequestClock(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -38,7 +38,7 @@ struct Clock {
     present: Option<Instant>,
 }
 
-impl Beginning {
+impl RequestClock {
     /// Of a connection that was accepted then, and whose TLS was made now. Its first request began when it was accepted,
     /// if it follows soon, and else with its first byte.
     #[must_use]
@@ -85,19 +85,19 @@ impl Beginning {
 }
 
 /// A connection whose first byte after an answer is noted.
-pub struct Clocked<I> {
+pub struct ClockedConnection<I> {
     inner: I,
-    beginning: Beginning,
+    beginning: RequestClock,
 }
 
-impl<I> Clocked<I> {
+impl<I> ClockedConnection<I> {
     /// Watches a connection.
-    pub const fn new(inner: I, beginning: Beginning) -> Self {
+    pub const fn new(inner: I, beginning: RequestClock) -> Self {
         Self { inner, beginning }
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Clocked<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for ClockedConnection<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,7 +110,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Clocked<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Clocked<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for ClockedConnection<I> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
@@ -135,15 +135,15 @@ mod tests {
 
     struct Scene {
         client: DuplexStream,
-        server: Clocked<DuplexStream>,
-        beginning: Beginning,
+        server: ClockedConnection<DuplexStream>,
+        beginning: RequestClock,
     }
 
     impl Scene {
         fn accepted(at: Instant) -> Self {
-            let beginning = Beginning::accepted(at);
+            let beginning = RequestClock::accepted(at);
             let (client, server) = tokio::io::duplex(64);
-            Self { client, server: Clocked::new(server, beginning.clone()), beginning }
+            Self { client, server: ClockedConnection::new(server, beginning.clone()), beginning }
         }
 
         /// When the present request began, once these bytes were read some time from now.
