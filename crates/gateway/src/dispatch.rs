@@ -12,6 +12,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    attempt_policy::{Attempts, Next},
     budget,
     candidate::{Candidate, Entry, Shut, Urgency},
     carrier::Tried,
@@ -20,7 +21,6 @@ use super::{
     private::Private,
     protocol::{Answer, Call},
     runtime::Runtime,
-    verdict::{Attempts, Next},
 };
 use hookswitch_message as message;
 use hookswitch_message::Channel;

@@ -2,11 +2,12 @@
 //!
 //! A call goes from [`listener`] to [`service`], which knows the caller and answers in time; [`protocol`] reads it,
 //! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it as [`compose`] writes it, [`budget`] and
-//! [`verdict`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready, [`carrier`] one carrier of it with
+//! [`attempt_policy`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready, [`carrier`] one carrier of it with
 //! its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor the operator is needed to serve.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
 
+pub mod attempt_policy;
 pub mod breaker;
 pub mod budget;
 #[cfg(test)]
@@ -35,4 +36,3 @@ pub mod serve;
 pub mod service;
 pub mod source;
 pub mod tls;
-pub mod verdict;

@@ -102,7 +102,7 @@ impl Choice {
             }
             Report::Empty(Origin::Secret, reason) => match self.blind(check) {
                 Verdict::Kept => Verdict::Missing(Origin::Secret, reason),
-                verdict => verdict,
+                attempt_policy => attempt_policy,
             },
             Report::Blind => self.blind(check),
         }

@@ -74,22 +74,22 @@ async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, sight: watch::S
         // Decompressing and checking may take tens of milliseconds, which calls should not wait for.
         let weighing = tokio::task::spawn_blocking(move || {
             let mut choice = choice.lock().unwrap_or_else(PoisonError::into_inner);
-            let verdict = choice.weigh(report, &check);
-            (verdict, Sight { current: choice.current(), refused: choice.refused() })
+            let attempt_policy = choice.weigh(report, &check);
+            (attempt_policy, Sight { current: choice.current(), refused: choice.refused() })
         });
-        let Ok((verdict, seen)) = weighing.await else {
+        let Ok((attempt_policy, seen)) = weighing.await else {
             tracing::error!("a configuration could not be checked; the last good one is served");
             continue;
         };
-        log(&verdict);
+        log(&attempt_policy);
         if !sight.borrow().same(&seen) {
             sight.send_replace(seen);
         }
     }
 }
 
-fn log(verdict: &Verdict) {
-    match verdict {
+fn log(attempt_policy: &Verdict) {
+    match attempt_policy {
         Verdict::Kept => {}
         Verdict::Taken(candidate) => {
             let Candidate { hash, origin, config } = &**candidate;
