@@ -1,27 +1,27 @@
 //! Where the gateway's configuration comes from: the mounted file, and the Secret itself when an API server answers.
 //!
 //! The file makes the gateway start and restart without the API server; the Secret is seconds faster than the kubelet
-//! that updates the file. Both lead to [`choice`], which keeps the newest that is valid; the last good one serves on
+//! that updates the file. Both lead to [`selection`], which keeps the newest that is valid; the last good one serves on
 //! whatever follows. Nothing here is on the path of a call: readers look at a watch channel.
 
-mod choice;
 mod mount;
 mod secret;
+mod selection;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    choice::{Candidate, Origin},
-    mount::{Mount, POLL},
-    secret::{NoCluster, SecretSource},
-};
 use self::{
-    choice::{Choice, Report, Verdict},
     mount::poll,
     secret::observe,
+    selection::{Report, Selection, Verdict},
+};
+pub use self::{
+    mount::{Mount, POLL},
+    secret::{NoCluster, SecretSource},
+    selection::{ConfigCandidate, Origin},
 };
 use hookswitch_gateway_config::{document::GatewayConfig, report::RefusedConfig};
 
@@ -33,7 +33,7 @@ pub type Check = Arc<dyn Fn(&GatewayConfig) -> Result<(), String> + Send + Sync>
 #[derive(Debug, Clone, Default)]
 pub struct Sight {
     /// The one to serve; `None` until the first good one.
-    pub current: Option<Arc<Candidate>>,
+    pub current: Option<Arc<ConfigCandidate>>,
     /// The last one that was refused, until a good one follows it.
     pub refused: Option<RefusedConfig>,
 }
@@ -68,14 +68,14 @@ pub fn follow(
 }
 
 async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, sight: watch::Sender<Sight>) {
-    let choice = Arc::new(Mutex::new(Choice::default()));
+    let selection = Arc::new(Mutex::new(Selection::default()));
     while let Some(report) = inbox.recv().await {
-        let (choice, check) = (Arc::clone(&choice), Arc::clone(&check));
+        let (selection, check) = (Arc::clone(&selection), Arc::clone(&check));
         // Decompressing and checking may take tens of milliseconds, which calls should not wait for.
         let weighing = tokio::task::spawn_blocking(move || {
-            let mut choice = choice.lock().unwrap_or_else(PoisonError::into_inner);
-            let attempt_policy = choice.weigh(report, &check);
-            (attempt_policy, Sight { current: choice.current(), refused: choice.refused() })
+            let mut selection = selection.lock().unwrap_or_else(PoisonError::into_inner);
+            let attempt_policy = selection.weigh(report, &check);
+            (attempt_policy, Sight { current: selection.current(), refused: selection.refused() })
         });
         let Ok((attempt_policy, seen)) = weighing.await else {
             tracing::error!("a configuration could not be checked; the last good one is served");
@@ -92,7 +92,7 @@ fn log(attempt_policy: &Verdict) {
     match attempt_policy {
         Verdict::Kept => {}
         Verdict::Taken(candidate) => {
-            let Candidate { hash, origin, config } = &**candidate;
+            let ConfigCandidate { hash, origin, config } = &**candidate;
             tracing::info!(hash, ?origin, generation = config.generation, "configuration taken");
         }
         Verdict::Refused(RefusedConfig { hash, reason }) => {

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{sync::mpsc, time::sleep};
 
-use super::choice::{Origin, Report};
+use super::selection::{Origin, Report};
 use hookswitch_gateway_config::envelope::{self, MAX_SEALED};
 
 /// Time between two looks at the file.

@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::choice::{Origin, Report};
+use super::selection::{Origin, Report};
 use hookswitch_gateway_config::envelope::KEY;
 
 /// Bounds of the time between two tries, which doubles and varies by a fifth.

@@ -45,10 +45,10 @@ fn list(generation: i64, variant: &str) -> Report {
 
 /// What is served after each report.
 fn served(reports: impl IntoIterator<Item = Report>) -> Vec<String> {
-    let mut choice = Choice::default();
+    let mut selection = Selection::default();
     let after = |report| {
-        choice.weigh(report, &any());
-        choice.current().map_or_else(String::new, |current| {
+        selection.weigh(report, &any());
+        selection.current().map_or_else(String::new, |current| {
             format!("{}{}", current.config.gateway.trim_start_matches("telephony/"), current.config.generation)
         })
     };
@@ -105,36 +105,36 @@ fn what_is_missing_or_lost_leaves_the_last_good_one() {
 fn a_refused_configuration_is_told_once_and_until_a_good_one_follows() {
     let check: Check =
         Arc::new(|config| if config.gateway.ends_with("bad") { Err("no such carrier".into()) } else { Ok(()) });
-    let mut choice = Choice::default();
-    choice.weigh(list(1, "a"), &check);
+    let mut selection = Selection::default();
+    selection.weigh(list(1, "a"), &check);
     let bad = sealed(2, "bad");
     let refused = RefusedConfig { hash: hash(&bad), reason: "no such carrier".into() };
-    assert_eq!(choice.weigh(event(2, "bad"), &check), Verdict::Refused(refused.clone()));
-    assert_eq!(choice.weigh(list(2, "bad"), &check), Verdict::Kept);
-    assert_eq!(choice.weigh(mounted(2, "bad"), &check), Verdict::Kept);
-    assert_eq!(choice.refused(), Some(refused));
-    assert_eq!(choice.current().unwrap().config.generation, 1);
-    assert!(matches!(choice.weigh(event(3, "c"), &check), Verdict::Taken(_)));
-    assert_eq!(choice.refused(), None);
+    assert_eq!(selection.weigh(event(2, "bad"), &check), Verdict::Refused(refused.clone()));
+    assert_eq!(selection.weigh(list(2, "bad"), &check), Verdict::Kept);
+    assert_eq!(selection.weigh(mounted(2, "bad"), &check), Verdict::Kept);
+    assert_eq!(selection.refused(), Some(refused));
+    assert_eq!(selection.current().unwrap().config.generation, 1);
+    assert!(matches!(selection.weigh(event(3, "c"), &check), Verdict::Taken(_)));
+    assert_eq!(selection.refused(), None);
 }
 
 #[test]
 fn going_back_to_what_is_served_ends_the_refusal() {
-    let mut choice = Choice::default();
-    choice.weigh(list(1, "a"), &any());
+    let mut selection = Selection::default();
+    selection.weigh(list(1, "a"), &any());
     let garbage = Report::Watched { sealed: b"garbage".to_vec(), fresh: false };
-    assert!(matches!(choice.weigh(garbage, &any()), Verdict::Refused(_)));
-    assert!(choice.refused().is_some());
-    assert_eq!(choice.weigh(event(1, "a"), &any()), Verdict::Kept);
-    assert_eq!(choice.refused(), None);
+    assert!(matches!(selection.weigh(garbage, &any()), Verdict::Refused(_)));
+    assert!(selection.refused().is_some());
+    assert_eq!(selection.weigh(event(1, "a"), &any()), Verdict::Kept);
+    assert_eq!(selection.refused(), None);
 }
 
 #[test]
 fn a_good_file_serves_although_the_secret_holds_garbage() {
-    let mut choice = Choice::default();
-    choice.weigh(Report::Watched { sealed: b"garbage".to_vec(), fresh: true }, &any());
-    assert!(matches!(choice.weigh(mounted(1, "a"), &any()), Verdict::Taken(_)));
-    assert!(choice.refused().is_some(), "the operator must still hear of it");
+    let mut selection = Selection::default();
+    selection.weigh(Report::Watched { sealed: b"garbage".to_vec(), fresh: true }, &any());
+    assert!(matches!(selection.weigh(mounted(1, "a"), &any()), Verdict::Taken(_)));
+    assert!(selection.refused().is_some(), "the operator must still hear of it");
 }
 
 /// A folder that goes when the test ends.

@@ -27,7 +27,7 @@ pub enum Origin {
 
 /// A configuration that may be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct ConfigCandidate {
     /// The document.
     pub config: GatewayConfig,
     /// [`envelope::hash`] of the envelope it came in.
@@ -55,7 +55,7 @@ pub(super) enum Verdict {
     /// The same goes on being served.
     Kept,
     /// This one is served from now on.
-    Taken(Arc<Candidate>),
+    Taken(Arc<ConfigCandidate>),
     /// This one cannot be served.
     Refused(RefusedConfig),
     /// A source has no envelope.
@@ -64,8 +64,8 @@ pub(super) enum Verdict {
 
 /// The configuration being served, and what else is known of the sources.
 #[derive(Debug, Default)]
-pub(super) struct Choice {
-    current: Option<Arc<Candidate>>,
+pub(super) struct Selection {
+    current: Option<Arc<ConfigCandidate>>,
     /// Whether the current one is known to be, or to have been, in the Secret.
     confirmed: bool,
     watching: bool,
@@ -75,9 +75,9 @@ pub(super) struct Choice {
     refused_secret: Option<RefusedConfig>,
 }
 
-impl Choice {
+impl Selection {
     /// The configuration being served.
-    pub(super) fn current(&self) -> Option<Arc<Candidate>> {
+    pub(super) fn current(&self) -> Option<Arc<ConfigCandidate>> {
         self.current.clone()
     }
 
@@ -176,7 +176,7 @@ impl Choice {
     }
 
     fn take(&mut self, config: GatewayConfig, hash: String, origin: Origin) -> Verdict {
-        let candidate = Arc::new(Candidate { config, hash, origin });
+        let candidate = Arc::new(ConfigCandidate { config, hash, origin });
         self.current = Some(Arc::clone(&candidate));
         Verdict::Taken(candidate)
     }
