@@ -14,7 +14,7 @@ use hookswitch_failover::{
     signal::{Sight, Signal, Source},
 };
 use hookswitch_gateway::{
-    figures::{Asked, Figures},
+    metrics::{Asked, GatewayMetrics},
     protocol::Status,
 };
 use hookswitch_message::Channel;
@@ -71,20 +71,20 @@ fn exposed() -> BTreeSet<Series> {
     metrics.switches.ended("otp/acme", Cause::Failed.as_str(), "Switched", second);
 
     let gateway = Metrics::new("gateway");
-    let figures = Figures::new(&gateway);
+    let counters = GatewayMetrics::new(&gateway);
     for (channel, status) in [
         (Channel::Sms, Status::Successful),
         (Channel::Sms, Status::Pending),
         (Channel::Sms, Status::Failed),
         (Channel::Voice, Status::Failed),
     ] {
-        figures.answered("a", Asked::Call(channel), status, second);
+        counters.answered("a", Asked::Call(channel), status, second);
     }
-    figures.unauthorised("a");
+    counters.unauthorised("a");
     let refused = Refusal { class: Class::Transient, code: "x".into(), retry_after_s: None };
-    figures.attempted("twilio", Channel::Sms, &Outcome::Refused(refused), second);
-    figures.ruled("default", "everyone", false);
-    figures.config_refused();
+    counters.attempted("twilio", Channel::Sms, &Outcome::Refused(refused), second);
+    counters.ruled("default", "everyone", false);
+    counters.config_refused();
 
     let text = operator.render() + &gateway.render();
     let lines = text.lines().filter(|line| !line.starts_with('#'));

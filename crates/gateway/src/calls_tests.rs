@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{counters::GatewayMetrics, probes::Subject as _, runtime::Runtime, service::Service};
+use super::{metrics::GatewayMetrics, probes::Subject as _, runtime::Runtime, service::Service};
 use hookswitch_gateway_config::{
     document::{Action, GatewayConfig, Rule},
     probe,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::protocol::Call;
 use hookswitch_message::{Channel, EventId, Secret};
 use hookswitch_providers::{Message, voice};
-use hookswitch_routing::Placed;
+use hookswitch_routing::Normalized;
 
 /// How long after its end a passcode is still sent. Okta asks for passcodes that it has just made, so one that seems to have
 /// expired is a matter of clocks, or of a call that came late. Longer ago than this, which is the whole life of a passcode, it
@@ -41,12 +41,12 @@ impl Unsendable {
 /// # Errors
 ///
 /// [`Unsendable`], when a message would be of no use to whoever gets it.
-pub fn message(call: &Call, placed: &Placed, now: Timestamp) -> Result<Message, Unsendable> {
+pub fn message(call: &Call, normalized: &Normalized, now: Timestamp) -> Result<Message, Unsendable> {
     Ok(Message {
         id: id(call),
         channel: call.channel,
-        to: placed.number.clone(),
-        country: placed.country,
+        to: normalized.number.clone(),
+        country: normalized.country,
         text: text(call)?,
         locale: call.locale.clone(),
         ttl: call.expires.map(|expires| ttl(expires, now)).transpose()?,
@@ -95,8 +95,8 @@ mod tests {
     }
 
     fn at(now: &str, call: &Call) -> Result<Message, Unsendable> {
-        let placed = hookswitch_routing::place("+46701740605", None).unwrap();
-        message(call, &placed, now.parse().unwrap())
+        let normalized = hookswitch_routing::normalize("+46701740605", None).unwrap();
+        message(call, &normalized, now.parse().unwrap())
     }
 
     #[test]

@@ -48,17 +48,17 @@ pub struct Dispatch {
 impl Dispatch {
     /// Does all that a call asks for. Ends before the deadline.
     pub async fn run(self, call: &Call) -> Answer {
-        let placed = match routing::place(call.number.expose().trim(), self.runtime.default_region) {
-            Ok(placed) => placed,
+        let normalized = match routing::normalize(call.number.expose().trim(), self.runtime.default_region) {
+            Ok(normalized) => normalized,
             Err(error) => {
                 self.counters.unreadable("number");
-                tracing::info!(hook = %self.hook, event = event(call), %error, "not sent: the number cannot be placed");
+                tracing::info!(hook = %self.hook, event = event(call), %error, "not sent: the number cannot be normalized");
                 return Answer { metadata: Some(format!("number: {error}")), ..Answer::failed() };
             }
         };
         let facts = Facts {
-            number: &placed.number,
-            country: placed.country,
+            number: &normalized.number,
+            country: normalized.country,
             channel: call.channel,
             request_type: call.request_type,
         };
@@ -67,16 +67,16 @@ impl Dispatch {
         // what an administrator tries out is no traffic of the rule's
         let counting = decision.rule.filter(|_| !call.is_preview);
         let (answer, made) = match decision.action {
-            Action::Send(names) => match compose::message(call, &placed, jiff::Timestamp::now()) {
+            Action::Send(names) => match compose::message(call, &normalized, jiff::Timestamp::now()) {
                 Ok(message) => {
                     let (candidates, usable) = self.runtime.candidates(names, &message, call.person.as_ref());
                     if let Some(named) = counting {
                         self.counters.ruled(named.policy, named.name, usable > 0);
-                        self.counters.used(&rule, (call.channel, placed.country));
+                        self.counters.used(&rule, (call.channel, normalized.country));
                     }
                     let private = Private::new(call.code.expose(), &message);
                     let (answer, made) = self.send(message.channel, &candidates, &private).await;
-                    (without_the_message(answer, call, &placed), made)
+                    (without_the_message(answer, call, &normalized), made)
                 }
                 Err(unsendable) => {
                     if let Some(named) = counting {
@@ -100,8 +100,8 @@ impl Dispatch {
         tracing::info!(
             hook = %self.hook,
             event = event(call),
-            number = %placed.number,
-            country = placed.country.map(|country| country.to_string()),
+            number = %normalized.number,
+            country = normalized.country.map(|country| country.to_string()),
             channel = call.channel.label(),
             rule,
             attempts = made,
@@ -218,8 +218,8 @@ impl Sending<'_> {
 
 /// Ids and codes are a carrier's own words, and Okta's System Log shows them: what quotes the passcode or the number is left
 /// out.
-fn without_the_message(mut answer: Answer, call: &Call, placed: &routing::Placed) -> Answer {
-    let quotes = |text: &String| message::quotes(text, call.code.expose(), &placed.number, placed.national());
+fn without_the_message(mut answer: Answer, call: &Call, normalized: &routing::Normalized) -> Answer {
+    let quotes = |text: &String| message::quotes(text, call.code.expose(), &normalized.number, normalized.national());
     if answer.transaction_id.as_ref().is_some_and(quotes) {
         answer.transaction_id = None;
     }
@@ -243,19 +243,19 @@ mod tests {
     fn a_carrier_that_quotes_the_passcode_or_the_number_does_not_reach_oktas_system_log() {
         let profile = json!({"phoneNumber": "+46701740605", "otpCode": "493817", "deliveryChannel": "SMS"});
         let call = Call::read(json!({"data": {"messageProfile": profile}}).to_string().as_bytes()).unwrap();
-        let placed = routing::place("+46701740605", None).unwrap();
+        let normalized = routing::normalize("+46701740605", None).unwrap();
         let answer = |id: &str, metadata: &str| Answer {
             transaction_id: Some(id.to_owned()),
             metadata: Some(metadata.to_owned()),
             ..Answer::failed()
         };
-        let shown = without_the_message(answer("id-493817", "attempts=1;code=to-46701740605"), &call, &placed);
+        let shown = without_the_message(answer("id-493817", "attempts=1;code=to-46701740605"), &call, &normalized);
         assert_eq!((shown.transaction_id, shown.metadata), (None, None));
         for (id, metadata) in [("0701740605", "code=070-174 06 05"), ("msg-1740605", "code=493 817")] {
-            let shown = without_the_message(answer(id, metadata), &call, &placed);
+            let shown = without_the_message(answer(id, metadata), &call, &normalized);
             assert_eq!((shown.transaction_id, shown.metadata), (None, None), "{id} {metadata}");
         }
         let kept = answer("SM1", "attempts=1;code=21211");
-        assert_eq!(without_the_message(kept.clone(), &call, &placed), kept);
+        assert_eq!(without_the_message(kept.clone(), &call, &normalized), kept);
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{carrier::Stance, counters::GatewayMetrics, runtime::Runtime};
+use super::{carrier::Stance, metrics::GatewayMetrics, runtime::Runtime};
 use hookswitch_gateway_config::{document, report::RuleReport};
 use hookswitch_message::{Channel, CountryCode};
 

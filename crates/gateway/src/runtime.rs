@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue};
-use subtle::{ConstantTimeEq, Selection};
+use subtle::{Choice, ConstantTimeEq};
 
 use super::{
     candidate::Candidate,
@@ -107,12 +107,12 @@ impl Hook {
     /// wrong value as for a right one of the same length, and looks at all secrets.
     #[must_use]
     pub fn admits(&self, headers: &HeaderMap, now: u64) -> bool {
-        let older = Selection::from(u8::from(self.retire_at.is_none_or(|at| now < at)));
-        let mut admitted = Selection::from(0);
+        let older = Choice::from(u8::from(self.retire_at.is_none_or(|at| now < at)));
+        let mut admitted = Choice::from(0);
         for (at, credential) in self.credentials.iter().enumerate() {
             let mut values = headers.get_all(credential.header.as_str()).iter();
             let (given, second) = (values.next().map_or(&b""[..], HeaderValue::as_bytes), values.next());
-            let valid = (older | Selection::from(u8::from(at == 0))) & Selection::from(u8::from(second.is_none()));
+            let valid = (older | Choice::from(u8::from(at == 0))) & Choice::from(u8::from(second.is_none()));
             admitted |= credential.secret.expose().as_bytes().ct_eq(given) & valid;
         }
         admitted.into()

@@ -4,14 +4,14 @@
 //! `Debug` that hides it, so that no log line can leak it by accident.
 
 mod channel;
-mod country;
+mod country_code;
 mod event;
 mod number;
 mod quote;
 mod secret;
 
 pub use channel::{Channel, RequestType};
-pub use country::{CountryCode, InvalidCountry};
+pub use country_code::{CountryCode, InvalidCountry};
 pub use event::{EventId, InvalidEventId};
 pub use number::{E164, InvalidNumber};
 pub use quote::quotes;

@@ -2,9 +2,9 @@
 //!
 //! Pure. Rules come compiled from `config`'s document; the gateway acts on the decision and shows its trace.
 
-mod place;
-mod plan;
+mod country_of_number;
+mod numbering_plan;
 mod table;
 
-pub use place::{Placed, Unplaceable, place};
+pub use country_of_number::{Normalized, UnreadableNumber, normalize};
 pub use table::{Action, Decision, Facts, RuleRef, Skipped, Table};

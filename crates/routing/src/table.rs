@@ -186,7 +186,7 @@ mod tests {
     fn an_undocumented_request_type_and_a_number_without_country_match_only_rules_that_do_not_ask() {
         let rules = [
             rule("typed", Match { request_types: vec![RequestType::MfaVerification], ..Match::default() }, send("a")),
-            rule("placed", Match { countries: vec!["SE".parse().unwrap()], ..Match::default() }, send("b")),
+            rule("normalized", Match { countries: vec!["SE".parse().unwrap()], ..Match::default() }, send("b")),
             rule("rest", Match::default(), send("c")),
         ];
         let (table, number) = (Table::new(rules.into()), "+881612345678".parse().unwrap());

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes crates/routing/src/plan/data.rs and crates/routing/tests/numbers.txt from libphonenumber's metadata.
+"""Writes crates/routing/src/numbering_plan/data.rs and crates/routing/tests/numbers.txt from libphonenumber's metadata.
 
     python3 -m venv /tmp/numbers && /tmp/numbers/bin/pip install phonenumbers
     /tmp/numbers/bin/python crates/routing/tests/numbers.py
@@ -309,7 +309,7 @@ def numbers(plans):
 
 if __name__ == "__main__":
     plans, codes = world()
-    with open("crates/routing/src/plan/data.rs", "w") as file:
+    with open("crates/routing/src/numbering_plan/data.rs", "w") as file:
         file.write(tables(plans, codes))
     with open("crates/routing/tests/numbers.txt", "w") as file:
         file.write(numbers(plans))

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions, not the functions they share")]
 
 use hookswitch_message::CountryCode;
-use hookswitch_routing::place;
+use hookswitch_routing::normalize;
 
 const NUMBERS: &str = include_str!("numbers.txt");
 
@@ -131,15 +131,17 @@ fn no_number_of_any_region_is_read_as_another_one_however_it_is_written() {
         let (mut refused, mut as_it_stands) = (0, 0);
         for number in numbers() {
             let Some((text, region)) = (form.write)(&number) else { continue };
-            match place(&text, region) {
-                Ok(placed) if placed.number.as_str() == number.e164() => {
-                    if placed.country != Some(number.owner) {
-                        wrong.push(format!("{}: {text} is {:?}, not {}", form.name, placed.country, number.owner));
+            match normalize(&text, region) {
+                Ok(normalized) if normalized.number.as_str() == number.e164() => {
+                    if normalized.country != Some(number.owner) {
+                        wrong.push(format!("{}: {text} is {:?}, not {}", form.name, normalized.country, number.owner));
                     }
                 }
                 // What is E.164 as it stands, and a number in use, is what it says.
-                Ok(placed) if text.replace(' ', "") == placed.number.as_str() => as_it_stands += 1,
-                Ok(placed) => wrong.push(format!("{}: {text} is read as {}", form.name, placed.number.as_str())),
+                Ok(normalized) if text.replace(' ', "") == normalized.number.as_str() => as_it_stands += 1,
+                Ok(normalized) => {
+                    wrong.push(format!("{}: {text} is read as {}", form.name, normalized.number.as_str()))
+                }
                 Err(_) => refused += 1,
             }
         }
@@ -156,8 +158,8 @@ fn a_number_of_another_country_without_its_plus_sign_is_seldom_read_as_one_of_th
         let region: CountryCode = default.parse().unwrap();
         let abroad = numbers().into_iter().filter(|number| number.region != region);
         let read = abroad.filter_map(|number| {
-            let placed = place(&format!("{}{}", number.code, number.national), Some(region)).ok()?;
-            (placed.number.as_str() != number.e164()).then_some(())
+            let normalized = normalize(&format!("{}{}", number.code, number.national), Some(region)).ok()?;
+            (normalized.number.as_str() != number.e164()).then_some(())
         });
         (default, read.count())
     });

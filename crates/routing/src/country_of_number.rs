@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::plan::{self, Fit, Region};
+use super::numbering_plan::{self, Fit, Region};
 use hookswitch_message::{CountryCode, E164};
 
 /// The longest text that is looked at; 15 digits with every kind of separator fit well.
@@ -10,7 +10,7 @@ const MAX_RAW: usize = 64;
 
 /// A number and where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct Normalized {
     /// The number.
     pub number: E164,
     /// Its country; `None` for numbers that belong to none, such as satellite phones.
@@ -18,7 +18,7 @@ pub struct Placed {
     code: &'static str,
 }
 
-impl Placed {
+impl Normalized {
     /// The number's digits as they are written at home, without calling code and trunk prefix.
     #[must_use]
     pub fn national(&self) -> &str {
@@ -27,9 +27,9 @@ impl Placed {
     }
 }
 
-/// Why a text cannot be placed. Never holds the text.
+/// Why a text cannot be normalized. Never holds the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unplaceable {
+pub enum UnreadableNumber {
     /// It is not a phone number.
     #[error("not a phone number")]
     NotANumber,
@@ -62,50 +62,56 @@ pub enum Unplaceable {
 /// shared code that no country claims counts for the largest of them. Nothing promises that the number is in use.
 ///
 /// # Errors
-/// [`Unplaceable`].
-pub fn place(raw: &str, default_region: Option<CountryCode>) -> Result<Placed, Unplaceable> {
+/// [`UnreadableNumber`].
+pub fn normalize(raw: &str, default_region: Option<CountryCode>) -> Result<Normalized, UnreadableNumber> {
     let written = Written::read(raw)?;
     let digits = if written.plus {
         international(&written)?
     } else {
-        let region = default_region.and_then(|region| plan::region(region.as_str())).ok_or(Unplaceable::NoRegion)?;
+        let region = default_region
+            .and_then(|region| numbering_plan::region(region.as_str()))
+            .ok_or(UnreadableNumber::NoRegion)?;
         national(&written, region)?
     };
     // What was found must not be read as yet another number by whoever reads it next.
     if international(&Written::plain(&digits)).as_deref() != Ok(digits.as_str()) {
-        return Err(Unplaceable::Uncertain);
+        return Err(UnreadableNumber::Uncertain);
     }
-    let number: E164 = format!("+{digits}").parse().map_err(|_| Unplaceable::NotANumber)?;
-    let (code, owner) = plan::owner(&digits).ok_or(Unplaceable::UnassignedCode)?;
-    Ok(Placed { country: owner.parse().ok(), number, code })
+    let number: E164 = format!("+{digits}").parse().map_err(|_| UnreadableNumber::NotANumber)?;
+    let (code, owner) = numbering_plan::owner(&digits).ok_or(UnreadableNumber::UnassignedCode)?;
+    Ok(Normalized { country: owner.parse().ok(), number, code })
 }
 
 /// The digits of a number with its plus sign, without a trunk prefix that some write after the calling code, as in
 /// `+44 (0)20 …`.
-fn international(written: &Written) -> Result<String, Unplaceable> {
+fn international(written: &Written) -> Result<String, UnreadableNumber> {
     let digits = written.digits.as_str();
     if !(1..=17).contains(&digits.len()) || digits.starts_with('0') {
-        return Err(Unplaceable::NotANumber);
+        return Err(UnreadableNumber::NotANumber);
     }
-    let (code, _) = plan::owner(digits).ok_or(Unplaceable::UnassignedCode)?;
+    let (code, _) = numbering_plan::owner(digits).ok_or(UnreadableNumber::UnassignedCode)?;
     let rest = digits.get(code.len()..).unwrap_or_default();
-    let cut = without_trunk(code, rest, plan::trunks(code));
+    let cut = without_trunk(code, rest, numbering_plan::trunks(code));
     if cut.is_empty() {
         return Ok(digits.to_owned());
     }
     // E.164 as it stands comes first: only when it says itself that its first digits do not belong to it, or when no number
     // begins like this, is it anything else.
-    if written.sets_trunk_apart(code.len(), plan::trunks(code)) {
+    if written.sets_trunk_apart(code.len(), numbering_plan::trunks(code)) {
         return the_best(cut);
     }
-    if plan::fit(digits) == Fit::Start { Ok(digits.to_owned()) } else { the_best(with(cut, digits.to_owned())) }
+    if numbering_plan::fit(digits) == Fit::Start {
+        Ok(digits.to_owned())
+    } else {
+        the_best(with(cut, digits.to_owned()))
+    }
 }
 
 /// The digits, calling code first, of a number as it is written in a region.
-fn national(written: &Written, region: &Region) -> Result<String, Unplaceable> {
+fn national(written: &Written, region: &Region) -> Result<String, UnreadableNumber> {
     let digits = written.digits.as_str();
     if digits.starts_with("00") {
-        return Err(Unplaceable::NotANumber);
+        return Err(UnreadableNumber::NotANumber);
     }
     let mut readings = without_trunk(region.code, digits, region.trunks);
     if !written.sets_trunk_apart(0, region.trunks) {
@@ -118,7 +124,7 @@ fn national(written: &Written, region: &Region) -> Result<String, Unplaceable> {
     }
     // The plus sign that is not there may belong to another country's number; what numbers in use begin like is no accident.
     let best = the_best(readings)?;
-    if plan::fit(&best) == Fit::Start { Ok(best) } else { Err(Unplaceable::Unfamiliar) }
+    if numbering_plan::fit(&best) == Fit::Start { Ok(best) } else { Err(UnreadableNumber::Unfamiliar) }
 }
 
 /// Readings of national digits that begin with a trunk prefix, each without it.
@@ -133,15 +139,19 @@ fn with(mut readings: Vec<String>, one: String) -> Vec<String> {
 }
 
 /// The reading that fits its plan best, unless another fits it as well.
-fn the_best(mut readings: Vec<String>) -> Result<String, Unplaceable> {
+fn the_best(mut readings: Vec<String>) -> Result<String, UnreadableNumber> {
     readings.sort_unstable();
     readings.dedup();
-    let best = readings.iter().map(|digits| plan::fit(digits)).max().unwrap_or(Fit::No);
+    let best = readings.iter().map(|digits| numbering_plan::fit(digits)).max().unwrap_or(Fit::No);
     if best == Fit::No {
-        return Err(Unplaceable::NotANumber);
+        return Err(UnreadableNumber::NotANumber);
     }
-    readings.retain(|digits| plan::fit(digits) == best);
-    if readings.len() > 1 { Err(Unplaceable::Uncertain) } else { readings.pop().ok_or(Unplaceable::NotANumber) }
+    readings.retain(|digits| numbering_plan::fit(digits) == best);
+    if readings.len() > 1 {
+        Err(UnreadableNumber::Uncertain)
+    } else {
+        readings.pop().ok_or(UnreadableNumber::NotANumber)
+    }
 }
 
 /// What is written where a phone number is expected.
@@ -154,9 +164,9 @@ struct Written {
 }
 
 impl Written {
-    fn read(raw: &str) -> Result<Self, Unplaceable> {
+    fn read(raw: &str) -> Result<Self, UnreadableNumber> {
         if raw.len() > MAX_RAW {
-            return Err(Unplaceable::NotANumber);
+            return Err(UnreadableNumber::NotANumber);
         }
         let text = raw.trim_matches(is_invisible);
         let is_uri = text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
@@ -166,7 +176,7 @@ impl Written {
         let end = text.find(|c| digit(c).is_none() && !is_separator(c)).unwrap_or(text.len());
         let (text, rest) = text.split_at(end);
         if !rest.is_empty() {
-            return Err(if is_extension(rest) { Unplaceable::Extension } else { Unplaceable::NotANumber });
+            return Err(if is_extension(rest) { UnreadableNumber::Extension } else { UnreadableNumber::NotANumber });
         }
         let (mut digits, mut opened, mut apart) = (String::new(), None, None);
         for c in text.chars() {
@@ -241,9 +251,12 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn placed(raw: &str, region: Option<&str>) -> Result<(String, String), Unplaceable> {
-        place(raw, region.map(country)).map(|placed| {
-            (placed.number.as_str().to_owned(), placed.country.map_or_else(String::new, |country| country.to_string()))
+    fn normalized(raw: &str, region: Option<&str>) -> Result<(String, String), UnreadableNumber> {
+        normalize(raw, region.map(country)).map(|normalized| {
+            (
+                normalized.number.as_str().to_owned(),
+                normalized.country.map_or_else(String::new, |country| country.to_string()),
+            )
         })
     }
 
@@ -285,27 +298,31 @@ mod tests {
             ("+5993181234", "BQ"),
             ("+46701234567", "SE"),
         ] {
-            assert_eq!(placed(number, None), Ok((number.into(), expected.into())), "{number}");
+            assert_eq!(normalized(number, None), Ok((number.into(), expected.into())), "{number}");
         }
     }
 
     #[test]
     fn a_number_of_a_shared_code_that_nobody_claims_counts_for_the_largest_country() {
         for (number, expected) in [("+15550100123", "US"), ("+71234567890", "RU"), ("+449999999999", "GB")] {
-            assert_eq!(place(number, None).map(|placed| placed.country), Ok(Some(country(expected))), "{number}");
+            assert_eq!(
+                normalize(number, None).map(|normalized| normalized.country),
+                Ok(Some(country(expected))),
+                "{number}"
+            );
         }
     }
 
     #[test]
     fn a_satellite_phone_has_a_number_and_no_country() {
-        assert_eq!(placed("+881612345678", None), Ok(("+881612345678".into(), String::new())));
-        assert_eq!(placed("+80012345678", None), Ok(("+80012345678".into(), String::new())));
+        assert_eq!(normalized("+881612345678", None), Ok(("+881612345678".into(), String::new())));
+        assert_eq!(normalized("+80012345678", None), Ok(("+80012345678".into(), String::new())));
     }
 
     #[test]
     fn a_calling_code_that_nobody_has_is_told_from_what_is_no_number() {
         for number in ["+999123456789", "+2101234567890", "+9995550100"] {
-            assert_eq!(placed(number, Some("SE")), Err(Unplaceable::UnassignedCode), "{number}");
+            assert_eq!(normalized(number, Some("SE")), Err(UnreadableNumber::UnassignedCode), "{number}");
         }
         for text in [
             "",
@@ -324,7 +341,7 @@ mod tests {
             "070123456789012",
             "+46 70 123 45 67                                                          ",
         ] {
-            assert_eq!(placed(text, Some("SE")), Err(Unplaceable::NotANumber), "{text:?}");
+            assert_eq!(normalized(text, Some("SE")), Err(UnreadableNumber::NotANumber), "{text:?}");
         }
     }
 
@@ -363,7 +380,7 @@ mod tests {
             ("06 698 12345", Some("IT"), "+390669812345"),
             ("090-1234-5678", Some("JP"), "+819012345678"),
         ] {
-            assert_eq!(placed(raw, region).map(|(number, _)| number), Ok(expected.into()), "{raw}");
+            assert_eq!(normalized(raw, region).map(|(number, _)| number), Ok(expected.into()), "{raw}");
         }
     }
 
@@ -372,10 +389,14 @@ mod tests {
         for extension in
             [" ext. 12", ";ext=12", " x12", "x 12", " extn:12", ",,12#", " #12", " extension 12", "EXT12", ";12"]
         {
-            assert_eq!(placed(&format!("+46701740605{extension}"), None), Err(Unplaceable::Extension), "{extension}");
+            assert_eq!(
+                normalized(&format!("+46701740605{extension}"), None),
+                Err(UnreadableNumber::Extension),
+                "{extension}"
+            );
         }
         for rest in [" ext", "x", "#", ";", " or +46701740606", "ext12a", "e12"] {
-            assert_eq!(placed(&format!("+46701740605{rest}"), None), Err(Unplaceable::NotANumber), "{rest}");
+            assert_eq!(normalized(&format!("+46701740605{rest}"), None), Err(UnreadableNumber::NotANumber), "{rest}");
         }
     }
 
@@ -384,14 +405,14 @@ mod tests {
         for (number, national) in
             [("+46701740605", "701740605"), ("+14155552671", "4155552671"), ("+881612345678", "612345678")]
         {
-            assert_eq!(place(number, None).unwrap().national(), national);
+            assert_eq!(normalize(number, None).unwrap().national(), national);
         }
     }
 
     #[test]
     fn a_national_number_needs_a_region_with_a_numbering_plan() {
-        assert_eq!(placed("9876543210", None), Err(Unplaceable::NoRegion));
-        assert_eq!(placed("9876543210", Some("XX")), Err(Unplaceable::NoRegion));
+        assert_eq!(normalized("9876543210", None), Err(UnreadableNumber::NoRegion));
+        assert_eq!(normalized("9876543210", Some("XX")), Err(UnreadableNumber::NoRegion));
     }
 
     #[test]
@@ -403,32 +424,32 @@ mod tests {
             ("9876543210", "US"),
             ("9876543210", "GB"),
         ] {
-            assert_eq!(placed(text, Some(region)), Err(Unplaceable::Unfamiliar), "{text} in {region}");
+            assert_eq!(normalized(text, Some(region)), Err(UnreadableNumber::Unfamiliar), "{text} in {region}");
         }
-        let international = placed("+1 987 654 3210", Some("US")).map(|(number, _)| number);
+        let international = normalized("+1 987 654 3210", Some("US")).map(|(number, _)| number);
         assert_eq!(international, Ok("+19876543210".into()), "with a plus sign it is what it says");
     }
 
     #[test]
     fn of_two_numbers_that_could_be_meant_none_is_taken_unless_parentheses_say_which() {
         for (raw, region, meant) in [
-            ("+43 0 100234", None, Err(Unplaceable::Uncertain)),
+            ("+43 0 100234", None, Err(UnreadableNumber::Uncertain)),
             ("+43 (0) 100234", None, Ok("+43100234")),
             ("+93 0 10023456", None, Ok("+93010023456")),
-            ("+93 (0) 10023456", None, Err(Unplaceable::NotANumber)),
-            ("0 100234", Some("AT"), Err(Unplaceable::Uncertain)),
-            ("(0) 100234", Some("AT"), Err(Unplaceable::Unfamiliar)),
+            ("+93 (0) 10023456", None, Err(UnreadableNumber::NotANumber)),
+            ("0 100234", Some("AT"), Err(UnreadableNumber::Uncertain)),
+            ("(0) 100234", Some("AT"), Err(UnreadableNumber::Unfamiliar)),
         ] {
             let meant = meant.map(str::to_owned);
-            assert_eq!(placed(raw, region).map(|(number, _)| number), meant, "{raw}");
+            assert_eq!(normalized(raw, region).map(|(number, _)| number), meant, "{raw}");
         }
     }
 
     #[test]
     fn as_much_text_is_looked_at_as_a_number_with_every_separator_needs() {
         let padded = |length: usize| format!("{:>length$}", "+46701740605");
-        assert!(placed(&padded(MAX_RAW), None).is_ok());
-        assert_eq!(placed(&padded(MAX_RAW + 1), None), Err(Unplaceable::NotANumber));
+        assert!(normalized(&padded(MAX_RAW), None).is_ok());
+        assert_eq!(normalized(&padded(MAX_RAW + 1), None), Err(UnreadableNumber::NotANumber));
     }
 
     proptest! {
@@ -436,15 +457,15 @@ mod tests {
 
         #[test]
         fn any_text_is_placed_or_refused_and_never_panics(raw in ".{0,80}", region in "[A-Z]{2}") {
-            if let Ok(placed) = place(&raw, Some(country(&region))) {
-                prop_assert_eq!(place(placed.number.as_str(), None), Ok(placed));
+            if let Ok(normalized) = normalize(&raw, Some(country(&region))) {
+                prop_assert_eq!(normalize(normalized.number.as_str(), None), Ok(normalized));
             }
         }
 
         #[test]
         fn what_looks_like_a_number_is_placed_or_refused_and_never_panics(raw in r"[+]?[0-9 ()./-]{0,24}", region in "[A-Z]{2}") {
-            if let Ok(placed) = place(&raw, Some(country(&region))) {
-                prop_assert_eq!(place(placed.number.as_str(), None), Ok(placed));
+            if let Ok(normalized) = normalize(&raw, Some(country(&region))) {
+                prop_assert_eq!(normalize(normalized.number.as_str(), None), Ok(normalized));
             }
         }
     }
