@@ -2,8 +2,9 @@
 //!
 //! A call goes from [`listener`] to [`service`], which knows the caller and answers in time; [`protocol`] reads it,
 //! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it as [`compose`] writes it, [`budget`] and
-//! [`attempt_policy`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready, [`carrier`] one carrier of it with
-//! its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor the operator is needed to serve.
+//! [`attempt_policy`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready,
+//! [`carrier`] one carrier of it with its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor
+//! the operator is needed to serve.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
 
@@ -19,6 +20,7 @@ pub mod compose;
 pub mod dispatch;
 pub mod duplicates;
 pub mod health;
+pub mod hook_secrets;
 pub mod listener;
 pub mod metrics;
 pub mod parts;
@@ -29,6 +31,7 @@ pub mod probes;
 pub mod protocol;
 pub mod recent;
 pub mod report;
+pub mod request_body;
 pub mod request_clock;
 pub mod retry;
 pub mod runtime;

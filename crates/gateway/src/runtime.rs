@@ -7,17 +7,17 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue};
-use subtle::{Choice, ConstantTimeEq};
+use http::HeaderMap;
 
 use super::{
     candidate::Candidate,
     carrier::Carrier,
+    hook_secrets::HookSecrets,
     report::{Credentials, InvalidCredentials},
 };
 use hookswitch_gateway_config::{
     check::{self, DEFAULT_TIMING, Fault, Judges, MAX_DEADLINE_MS, Part},
-    document::{self, ABSENT, Credential, GatewayConfig, OnAmbiguous},
+    document::{self, ABSENT, GatewayConfig, OnAmbiguous},
     probe,
 };
 use hookswitch_message::{CountryCode, Secret};
@@ -86,36 +86,18 @@ pub struct Hook {
     pub name: Arc<str>,
     /// Okta's id of it, when known.
     pub okta_id: Option<String>,
-    /// What shows that it is Okta who calls, the declared one first.
-    credentials: Vec<Credential>,
-    /// When all but the first of them end, in seconds since 1970.
-    retire_at: Option<u64>,
+    secrets: HookSecrets,
 }
 
 impl Hook {
     fn of(name: &str, hook: &document::Hook) -> Self {
-        Self {
-            name: name.into(),
-            okta_id: hook.okta_id.clone(),
-            credentials: hook.credentials().collect(),
-            retire_at: hook.retire_at.map(|at| u64::try_from(at).unwrap_or(0)),
-        }
+        Self { name: name.into(), okta_id: hook.okta_id.clone(), secrets: HookSecrets::of(hook) }
     }
 
-    /// Whether a call shows one of the secrets that are valid at `now`, in seconds since 1970, once and by its own header. The
-    /// gateway keeps the time itself, because the operator may not be there to take an older secret out. Takes as long for a
-    /// wrong value as for a right one of the same length, and looks at all secrets.
+    /// Whether a call shows one of the secrets that are valid at `now`, in seconds since 1970.
     #[must_use]
     pub fn admits(&self, headers: &HeaderMap, now: u64) -> bool {
-        let older = Choice::from(u8::from(self.retire_at.is_none_or(|at| now < at)));
-        let mut admitted = Choice::from(0);
-        for (at, credential) in self.credentials.iter().enumerate() {
-            let mut values = headers.get_all(credential.header.as_str()).iter();
-            let (given, second) = (values.next().map_or(&b""[..], HeaderValue::as_bytes), values.next());
-            let valid = (older | Choice::from(u8::from(at == 0))) & Choice::from(u8::from(second.is_none()));
-            admitted |= credential.secret.expose().as_bytes().ct_eq(given) & valid;
-        }
-        admitted.into()
+        self.secrets.admit(headers, now)
     }
 }
 
@@ -237,52 +219,5 @@ impl fmt::Debug for Runtime {
             .field("hash", &self.hash)
             .field("generation", &self.generation)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderName;
-
-    use super::*;
-
-    #[test]
-    fn an_older_secret_is_valid_until_its_time_by_the_gateways_clock() {
-        let secrets = vec!["newest".into(), "older".into(), "oldest".into()];
-        let former = vec![document::Credential { header: "x-former".into(), secret: "newest".into() }];
-        let hook =
-            document::Hook { former, retire_at: Some(1_000), ..document::Hook::new("authorization".into(), secrets) };
-        let dated = Hook::of("h", &hook);
-        let open = Hook::of("h", &document::Hook { retire_at: None, ..hook.clone() });
-        let past = Hook::of("h", &document::Hook { retire_at: Some(-1), ..hook });
-        let by = |pairs: &[(&'static str, &'static str)]| {
-            let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-            pairs.fold(HeaderMap::new(), |mut all, (name, value): (_, HeaderValue)| {
-                all.append(name, value);
-                all
-            })
-        };
-        let is = |secret| by(&[("authorization", secret)]);
-        for (now, older) in [(0, true), (999, true), (1_000, false), (u64::MAX, false)] {
-            assert!(dated.admits(&is("newest"), now) && open.admits(&is("newest"), now));
-            assert_eq!((dated.admits(&is("older"), now), dated.admits(&is("oldest"), now)), (older, older), "{now}");
-            assert_eq!(dated.admits(&by(&[("x-former", "newest")]), now), older, "by the header before, {now}");
-            assert!(open.admits(&is("oldest"), now) && !past.admits(&is("older"), now));
-            assert!(
-                open.admits(&by(&[("x-former", "newest")]), now) && !past.admits(&by(&[("x-former", "newest")]), now)
-            );
-            for wrong in [
-                &[][..],
-                &[("authorization", "")],
-                &[("authorization", "newes")],
-                &[("authorization", "newestolder")],
-                &[("authorization", "newest"), ("authorization", "newest")],
-                &[("x-former", "older")],
-                &[("x-former", "newest"), ("x-former", "x")],
-                &[("x-other", "newest")],
-            ] {
-                assert!(!dated.admits(&by(wrong), now) && !open.admits(&by(wrong), now), "{wrong:?}");
-            }
-        }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Body;
 use tokio::{
     sync::watch,
@@ -31,13 +31,9 @@ use super::{
     metrics::{Asked, GatewayMetrics},
     probe_nonces::ProbeNonces,
     protocol::{Answer, Call},
+    request_body,
     runtime::{Hook, Runtime},
 };
-
-/// The most bytes of a call's body; Okta's have some 1,500.
-pub const MAX_BODY: usize = 64 * 1024;
-/// How long a body may take, unless the deadline comes first.
-const BODY_TIME: Duration = Duration::from_secs(2);
 
 /// What all calls share.
 pub struct Service {
@@ -103,7 +99,7 @@ impl Service {
         }
 
         let deadline = begun + runtime.deadline;
-        let (answer, asked) = match read(body, deadline.min(Instant::now() + BODY_TIME)).await {
+        let (answer, asked) = match request_body::read(body, deadline).await {
             Some(body) => match Call::read(&body) {
                 Ok(call) => {
                     if let Some(proof) = self.probed(&runtime, hook, &call) {
@@ -214,17 +210,6 @@ impl Service {
             }
         }
     }
-}
-
-/// A body of at most [`MAX_BODY`] bytes, if it is there in time.
-async fn read<B>(body: B, until: Instant) -> Option<Bytes>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let body = std::pin::pin!(body);
-    let whole = Limited::new(body, MAX_BODY).collect();
-    Some(timeout_at(until, whole).await.ok()?.ok()?.to_bytes())
 }
 
 fn respond(answer: &Answer) -> Response<Full<Bytes>> {

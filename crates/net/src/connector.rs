@@ -337,7 +337,7 @@ impl Connector {
         let Some(pool) = &self.pool else { return sent };
         match &sent {
             Ok(_) | Err(Failure::Final(SendError::Unclear { cause: NoAnswer::TooLarge })) => {
-                pool.heard(turn.connection())
+                pool.heard(turn.connection());
             }
             // where one could not be sent or was not answered the next one would wait in vain too
             Err(failure) => {
