@@ -158,7 +158,7 @@ reasons! {
         Unreachable,
         /// It answered, and refused the token.
         TokenRejected,
-        /// The answer did not come from Okta's API.
+        /// The answer was an error, or did not come from Okta's API.
         BadAnswer,
     }
 }
