@@ -50,7 +50,7 @@ mutants: ## List small wrong edits that no unit test notices (FILES=crates/okta/
 	@tests/mutants.sh
 
 .PHONY: failover-table
-failover-table: images ## Measure switches on the test cluster and print the table of docs/failover.md
+failover-table: images ## Measure switches on the test cluster and print the table of docs/reference/defaults-and-timing.md
 	@tests/cluster/table.sh
 
 .PHONY: check

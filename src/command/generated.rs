@@ -1,14 +1,15 @@
 //! `hookswitch crds` and `hookswitch reference`: what is made from the library's own descriptions.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use clap::Args;
-use hookswitch_api as api;
+use clap::{Args, Command, CommandFactory as _};
+use hookswitch_api::{self as api, pages::MADE};
 
 /// Write the `CustomResourceDefinitions`.
 #[derive(Debug, Args)]
@@ -38,8 +39,35 @@ impl Crds {
 
 impl Reference {
     pub(super) fn write(self) -> anyhow::Result<()> {
-        write(&self.dir, api::pages::files())
+        let mut files = api::pages::files();
+        files.push(("command-line.md".to_owned(), command_line()));
+        write(&self.dir, files)
     }
+}
+
+/// Every subcommand with its help, as the parser has it.
+fn command_line() -> String {
+    let mut page = String::from(MADE);
+    page.push_str(
+        "# Command line\n\n\
+         For whoever runs the program without the chart, or reads the arguments of its pods: after this page you know every\n\
+         subcommand and option. The chart sets all of them; [its values](../../charts/hookswitch/values.yaml) are what you change.\n\n\
+         An option with `[env: NAME=]` can be given by that environment variable as well.\n",
+    );
+    let mut program = super::Hookswitch::command();
+    program.build();
+    for command in program.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+        let help = without_environment(command.clone()).term_width(120).render_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        // writing to a String does not fail
+        let _ = write!(page, "\n## hookswitch {}\n\n```\n{}\n```\n", command.get_name(), lines.join("\n").trim());
+    }
+    page
+}
+
+/// Whoever makes the page may have the variables set; their values are not shown.
+fn without_environment(command: Command) -> Command {
+    command.mut_args(|argument| argument.hide_env_values(true))
 }
 
 fn write(dir: &Path, files: Vec<(String, String)>) -> anyhow::Result<()> {
@@ -49,4 +77,18 @@ fn write(dir: &Path, files: Vec<(String, String)>) -> anyhow::Result<()> {
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_command_line_is_fresh() {
+        let stored = fs::read_to_string("docs/reference/command-line.md").unwrap_or_default();
+        assert!(
+            stored == command_line(),
+            "docs/reference/command-line.md is not what the parser says: run make generate"
+        );
+    }
 }

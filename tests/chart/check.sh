@@ -172,14 +172,14 @@ metric_names() {
     sed -E 's/"[^"]*"//g; s/\{[^}]*\}//g; s/\[[^]]*\]//g; s/\<(by|on) *\([^)]*\)//g' |
     grep -oE '\<[a-z_][a-z0-9_]*' | grep -vxE 'absent|sum|min|max|count|increase|and|or|unless|offset' | sort -u
 }
-is_metric() { grep -qF "\`${1#hookswitch_gateway_}\`" docs/metrics.md; }
-has_section() { grep -qx "## $1" docs/alerts.md && grep -qx "      runbook_url: docs/alerts.md#${1,,}" "$alerts"; }
+is_metric() { grep -qF "\`${1#hookswitch_gateway_}\`" docs/reference/metrics.md; }
+has_section() { grep -qx "## $1" docs/runbook.md && grep -qx "      runbook_url: docs/runbook.md#${1,,}" "$alerts"; }
 is_tested() { grep -q "ALERTS{alertname=\"$1\", alertstate=\"firing\"" tests/chart/alerts_test.yaml; }
 holds "the alerts are rules that Prometheus takes" promtool check rules --lint=all --lint-fatal "$alerts"
 holds "each alert fires when it should and not when all is well" promtool test rules tests/chart/alerts_test.yaml
 holds "each alert is tested" each is_tested < <(alert_names "$alerts")
-holds "each alert has a section in docs/alerts.md, and leads to it" each has_section < <(alert_names "$alerts")
-holds "each metric of an alert is in docs/metrics.md" each is_metric < <(metric_names "$alerts")
+holds "each alert has a section in docs/runbook.md, and leads to it" each has_section < <(alert_names "$alerts")
+holds "each metric of an alert is in docs/reference/metrics.md" each is_metric < <(metric_names "$alerts")
 holds "no PrometheusRule is made unless asked for" bash -c "! grep -q PrometheusRule '$work/defaults.yaml'"
 # the rendered rules, as a file that promtool reads, under the same tests
 render --set alerts.enabled=true --show-only templates/alerts.yaml >"$work/rule.yaml"

@@ -49,103 +49,106 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// `Ready`, of every kind: accepted, and what it asks for is so.
+    /// `Ready`, of every kind: the object is accepted, and what it asks for is in place.
     Ready for "Ready" {
-        /// All is as declared.
+        /// Everything is as declared.
         Ready,
-        /// It is being made so; look again shortly.
+        /// The change is under way; look again shortly.
         Progressing,
-        /// A field's value cannot be used; the message names the field.
+        /// A field has a value that cannot be used; the message names the field.
         InvalidSpec,
-        /// A Secret or one of its keys does not exist, or may not be read.
+        /// A Secret or one of its keys does not exist, or the operator may not read it.
         SecretNotFound,
-        /// A Secret's value cannot be used as what it is meant for.
+        /// A Secret's value cannot be used for its purpose; the message says why.
         SecretInvalid,
-        /// The CA bundle does not exist, may not be read, or is not PEM.
+        /// The CA bundle does not exist, may not be read, or is not valid PEM.
         CaBundleInvalid,
-        /// The `OktaOrg` that is named does not exist.
+        /// The named `OktaOrg` does not exist.
         OrgNotFound,
-        /// The `OktaOrg` that is named is not Ready; its own condition says why.
+        /// The named `OktaOrg` is not Ready; its own condition says why.
         OrgNotReady,
-        /// The `TelephonyGateway` that is named does not exist.
+        /// The named `TelephonyGateway` does not exist.
         GatewayNotFound,
-        /// No ready replica of the gateway serves the hook yet, so Okta is not pointed at it.
+        /// No ready replica of the gateway serves the hook yet, so Okta is not told to call it.
         GatewayNotServing,
-        /// The URL that somebody else serves cannot be called now, so Okta is not pointed at it.
+        /// The external URL cannot be reached now, so Okta is not told to call it.
         UrlNotReached,
-        /// A `TelephonyProvider` that is named does not exist.
+        /// A named `TelephonyProvider` does not exist.
         ProviderNotFound,
-        /// A `TelephonyProvider` that is named is not Ready.
+        /// A named `TelephonyProvider` is not Ready.
         ProviderNotReady,
-        /// A `RoutingPolicy` that is named does not exist, or the selector matches none.
+        /// A named `RoutingPolicy` does not exist, or the selector matches none.
         PolicyNotFound,
-        /// A `RoutingPolicy` that is named is not Ready.
+        /// A named `RoutingPolicy` is not Ready.
         PolicyNotReady,
-        /// More policies are selected than a gateway can have.
+        /// The selector matches more policies than a gateway can have.
         TooManyPolicies,
-        /// More hooks point at a gateway than it can have; those that it served before are served on.
+        /// More hooks point at the gateway than it can serve; it keeps serving those it had.
         TooManyHooks,
-        /// A gateway's rules send by more carriers than it can have; those that it had before serve on.
+        /// The gateway's rules use more providers than it can have; it keeps using those it had.
         TooManyCarriers,
-        /// The compiled configuration does not fit into a Secret; the last good one stays in force.
+        /// The compiled configuration does not fit into a Secret; the last good one stays in use.
         ConfigTooLarge,
-        /// The configuration in its Secret cannot be read by this release; it is left alone.
+        /// This release cannot read the configuration in the Secret, and leaves it as it is.
         ConfigUnreadable,
-        /// An object of the name needed exists and belongs to somebody else.
+        /// An object of the required name exists and belongs to somebody else.
         NameTaken,
-        /// A policy, a quota or missing rights of the cluster keep an object from being made; the message has its words.
+        /// A policy, a quota or a missing permission of the cluster prevents an object; the message quotes it.
         Refused,
-        /// The installation does not allow what is asked for; the message says what it allows. What served before serves on.
+        /// The installation does not allow what the spec asks for; the message says what it allows. What
+        /// served before keeps serving.
         NotAllowed,
-        /// Its pods are to be changed and wait for their turn, so that not all gateways of an org are changed at once.
+        /// The new pods wait for their turn, so that the gateways of one org are not changed all at once.
         RolloutWaits,
-        /// Fewer pods than wanted are ready.
+        /// Fewer pods are ready than declared.
         PodsNotReady,
-        /// It is being deleted and held, and goes on serving, because Okta uses it, or a hook that points at it.
+        /// The object is being deleted, and is held and keeps serving because Okta still uses it or a hook
+        /// that points at it.
         InUse,
         /// The Deployment cannot make progress.
         DeploymentFailed,
-        /// Objects that it depends on cannot be listed in its namespace, so nothing is done for it; the message has the kind.
+        /// The operator cannot list a kind of objects that this one depends on, so nothing is done for it;
+        /// the message names the kind.
         NotListed,
-        /// Two hooks of one org are declared Active; nothing is done in Okta until one is not.
+        /// Two hooks of one org are declared Active; nothing is done in Okta until only one is.
         TwoActive,
-        /// It is not told without contradiction who decides the state of a hook; nothing is done in Okta until it is.
+        /// More than one object claims to control this hook's state; nothing is done in Okta until only one does.
         SwitchConflict,
-        /// A `TelephonyHook` that is named does not exist.
+        /// A named `TelephonyHook` does not exist.
         HookNotFound,
-        /// What another owns in Okta stands in the way; it is not touched.
+        /// Something in Okta that is not ours is in the way; it is not touched.
         Conflict,
-        /// The org has as many inline hooks as Okta allows.
+        /// The org already has as many inline hooks as Okta allows.
         HookLimit,
         /// Okta's management API cannot be reached.
         OktaUnreachable,
-        /// Okta refused a call; the message has Okta's words.
+        /// Okta refused a call; the message quotes Okta.
         OktaRefused,
-        /// Okta did not give an answer that can be believed; its state is read back and the call tried again.
+        /// Okta's answer was missing or unclear; the state is read back and the call is tried again.
         OktaUnclear,
-        /// Something answers in the place of Okta's API: a proxy, a firewall, or Okta's own block of an address.
+        /// Something other than Okta's API answered: a proxy, a firewall, or Okta's block of a network zone.
         NotOkta,
         /// Okta does not accept the API token.
         TokenRejected,
-        /// The token's admin may not do what is needed.
+        /// The token's administrator lacks a permission.
         PermissionDenied,
-        /// Okta's rate limit is used up; the call is made when the window resets.
+        /// Okta's rate limit is used up; the call waits for the next window.
         RateLimited,
-        /// An older `OktaOrg` has proven that it is of the same org.
+        /// An older `OktaOrg` has proven that it manages the same org.
         ClaimedByOther,
-        /// A change of the active hook waits for the declared state to stand still for some seconds.
+        /// A change of the active hook waits until the manifests have not changed for some seconds.
         Settling,
-        /// Hooks of the org's plan wait for what the message names.
+        /// The hook waits for what the message names.
         Waiting,
-        /// The hook is to be kept INACTIVE, and Okta could not be brought to it; the message says why.
+        /// The standby hook could not be created INACTIVE in Okta; the message says why.
         StandbyNotCreated,
-        /// Okta had something else than was applied; it is being put right.
+        /// Somebody changed the hook in Okta; it is being corrected.
         Drifted,
     }
 }
 
 reasons! {
-    /// `Reachable`, of an `OktaOrg`: whether its management API answers us.
+    /// `Reachable`, of an `OktaOrg`: whether its management API answers.
     Reachable for "Reachable" {
         /// It answered the last call.
         Reachable,
@@ -155,7 +158,7 @@ reasons! {
         Unreachable,
         /// It answered, and refused the token.
         TokenRejected,
-        /// It answered with what is no Okta API.
+        /// The answer was an error, or did not come from Okta's API.
         BadAnswer,
     }
 }
@@ -165,9 +168,9 @@ reasons! {
     Claimed for "Claimed" {
         /// It is.
         Claimed,
-        /// An older `OktaOrg` has proven that it is of the same org; the message names it.
+        /// An older `OktaOrg` has proven that it manages the same org; the message names it.
         ClaimedByOther,
-        /// No call with the object's credential has proven yet which org it is of.
+        /// No call with this object's credential has succeeded yet, so its org is not proven.
         IdentityUnknown,
     }
 }
@@ -175,14 +178,14 @@ reasons! {
 reasons! {
     /// `Created`, of a `TelephonyHook`: whether the hook exists in Okta.
     Created for "Created" {
-        /// It exists and carries our mark.
+        /// It exists and carries this installation's owner header.
         Created,
         /// It does not exist yet; `Ready` says what it waits for.
         NotYet,
-        /// It is to be INACTIVE, Okta makes hooks active when it creates them, and so it is not created while that would
-        /// take over from the active one.
+        /// The hook is to be INACTIVE. Okta creates hooks active, so it is not created while that would replace the active
+        /// one.
         StandbyNotCreated,
-        /// The spec has no `okta` block: nothing is made in Okta.
+        /// The spec has no `okta` block, so nothing is created in Okta.
         NotWanted,
         /// Okta was not asked yet, or did not answer.
         Unknown,
@@ -202,11 +205,11 @@ reasons! {
 }
 
 reasons! {
-    /// `Drifted`, of a `TelephonyHook`: whether Okta had something else than was applied.
+    /// `Drifted`, of a `TelephonyHook`: whether somebody changed the hook in Okta.
     Drift for "Drifted" {
         /// Okta has what was applied.
         InSync,
-        /// Okta had something else; the message names the fields.
+        /// Somebody changed the hook in Okta; the message names the fields.
         Changed,
     }
 }
@@ -219,7 +222,7 @@ reasons! {
         Usable,
         /// Gateways report that it cannot be used; the message says why.
         Down,
-        /// Some can, some cannot.
+        /// Some of it works and some does not; the message says what.
         Degraded,
         /// No gateway has reported lately, or none uses it.
         NoReport,
@@ -229,53 +232,53 @@ reasons! {
 reasons! {
     /// `FailoverReady`, of a `HookSwitch`: whether another hook could take over now.
     FailoverReady for "FailoverReady" {
-        /// A hook is proven; `status.standby` names it.
+        /// A standby is proven; `status.standby` names it.
         StandbyProven,
-        /// No other hook is proven; `status.hooks` says why.
+        /// No standby is proven; `status.hooks` says why.
         StandbyNotReady,
-        /// Another hook is reached, and nothing shows that it delivers: its URL is somebody else's, and has no `test`.
+        /// The only standby is an external URL without a `test`: it is reachable, and nothing shows that it delivers.
         StandbyUnproven,
-        /// Okta's state or the hooks' is not known yet.
+        /// The state of Okta or of the hooks is not known yet.
         Unknown,
     }
 }
 
 reasons! {
-    /// `FailoverActive`, of a `HookSwitch`: whether another hook than the first is to be active.
+    /// `FailoverActive`, of a `HookSwitch`: whether a hook other than the first is meant to be active.
     FailoverActive for "FailoverActive" {
-        /// The first hook is to be active.
+        /// The first hook is meant to be active.
         OnFirst,
-        /// Another one is.
+        /// A standby is.
         OnStandby,
     }
 }
 
 reasons! {
-    /// `Held`, of a `HookSwitch`: whether the active hook fails and nothing is done about it.
+    /// `Held`, of a `HookSwitch`: whether the active hook fails and something prevents the switch.
     Held for "Held" {
         /// Nothing is held back.
         NotHeld,
-        /// The mode leaves switching to a person.
+        /// The mode leaves switching to you.
         ModeForbids,
-        /// It is paused, or in a maintenance window.
+        /// The switch is paused, or in a maintenance window.
         Paused,
         /// Okta's management API does not say which hook is active.
         OktaUnknown,
         /// A hook that the switch does not name is active in Okta.
         Conflict,
-        /// Every hook fails at once: the observer may be the blind one.
+        /// Every hook fails at once, so the operator's own network may be at fault.
         AllHooksFail,
-        /// No other hook is known to be well for long enough.
+        /// No standby has been healthy for long enough.
         StandbyNotReady,
-        /// The only hook that is well is reached, and not proven to deliver; `detection.unprovenStandby` is not `Allow`.
+        /// The only healthy standby is reachable and not proven to deliver, and `detection.unprovenStandby` is not `Allow`.
         StandbyUnproven,
-        /// No other hook can deliver enough more.
+        /// No standby covers enough more than the active hook.
         StandbyNoBetter,
-        /// The last switch was too short a time ago.
+        /// The last automatic switch was too recent.
         Cooldown,
-        /// As many switches as the budget allows; until somebody acknowledges.
+        /// The budget of automatic switches is used up, until you acknowledge it.
         BudgetSpent,
-        /// Okta refused to activate the other hook.
+        /// Okta refused to activate the standby.
         ActivationRefused,
     }
 }
@@ -283,27 +286,27 @@ reasons! {
 reasons! {
     /// `TrafficConfirmed`, of a `HookSwitch`: whether calls of Okta arrive at the active hook.
     TrafficConfirmed for "TrafficConfirmed" {
-        /// They have, since the last switch to it ended; a pause in the traffic changes nothing.
+        /// Calls have arrived since the last switch to it. A pause in traffic changes nothing.
         CallsArrive,
-        /// None has come since then. Where few people log in, that takes a while.
+        /// No call has arrived since then. That can take a while where few people log in.
         NoCallYet,
-        /// Nobody reports its calls: no ready replica of its gateway does, or somebody else serves it.
+        /// Nobody reports its calls: no ready gateway replica does, or its URL is external.
         NoReport,
     }
 }
 
 reasons! {
-    /// `StandbyIndependent`, of a `HookSwitch`: whether the hooks share what could fail for both.
+    /// `StandbyIndependent`, of a `HookSwitch`: whether the hooks share something that could fail for both.
     StandbyIndependent for "StandbyIndependent" {
-        /// Nothing that is known of is shared.
+        /// Nothing shared is known.
         Independent,
         /// Two hooks have one gateway.
         SharedGateway,
-        /// Two hooks are called at one host name.
+        /// Two hooks have one host name.
         SharedHost,
         /// Two gateways have one certificate.
         SharedCertificate,
-        /// Two gateways have only carriers in common.
+        /// A standby's gateway has only providers that the first hook's gateway has too.
         SharedCarrier,
     }
 }
@@ -313,27 +316,27 @@ reasons! {
     PubliclyTrusted for "PubliclyTrusted" {
         /// The certificate of `spec.tls` is served. Whether its issuer is public is not checked.
         CertificateGiven,
-        /// A generated certificate is served, which Okta does not trust.
+        /// A generated certificate is served. Okta does not trust it; a proxy in front of the gateway may.
         CertificateGenerated,
-        /// The certificate has expired or its host is another.
+        /// The certificate has expired, or is for another host.
         CertificateUnfit,
     }
 }
 
 reasons! {
-    /// `Reconciling`, as kstatus reads it: present and True while there is work under way.
+    /// `Reconciling`, for kstatus: present and True while work is under way.
     Reconciling for "Reconciling" {
-        /// Something is under way; `Ready` says what.
+        /// Work is under way; `Ready` says what.
         Progressing,
-        /// Something failed that may pass by itself; it is tried again.
+        /// Something failed that may pass by itself, and is tried again.
         Retrying,
     }
 }
 
 reasons! {
-    /// `Stalled`, as kstatus reads it: present and True when a person has to act.
+    /// `Stalled`, for kstatus: present and True when you have to act.
     Stalled for "Stalled" {
-        /// Nothing will change until a person acts; `Ready` says what to do.
+        /// Nothing will change until you act; `Ready` says what to do.
         NeedsAttention,
     }
 }

@@ -1,4 +1,4 @@
-//! The thresholds of a switch. The defaults with their reasons stand in `docs/failover.md`.
+//! The thresholds of a switch. The defaults with their reasons stand in `docs/reference/defaults-and-timing.md`.
 
 use std::time::Duration;
 

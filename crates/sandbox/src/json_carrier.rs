@@ -1,5 +1,5 @@
 //! The carrier behind the generic `http` provider: one JSON request, one JSON answer.
-//! `docs/sandbox.md` holds the contract; it is written there, not derived from the gateway.
+//! `docs/development/sandbox.md` holds the contract; it is written there, not derived from the gateway.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! The metric registry and the endpoints that tell of it: `/metrics`, `/livez`, `/readyz`.
 //!
 //! One registry per process. Families of the product bear the prefix `hookswitch_`; those of the process have the names
-//! that Prometheus client libraries agree on. `docs/metrics.md` lists them and the rules for labels.
+//! that Prometheus client libraries agree on. `docs/reference/metrics.md` lists them and the rules for labels.
 
 use std::{
     fmt,

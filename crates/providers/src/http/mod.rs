@@ -1,6 +1,6 @@
 //! The carrier behind one documented JSON request: an in-house gateway, or any vendor with a small shim in front.
 //!
-//! `docs/http-provider.md` is the contract this file implements; change both together.
+//! `docs/providers/http.md` is the contract this file implements; change both together.
 
 #[cfg(test)]
 mod tests;

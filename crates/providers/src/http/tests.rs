@@ -1,4 +1,4 @@
-//! The contract of `docs/http-provider.md`, as tables.
+//! The contract of `docs/providers/http.md`, as tables.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -69,7 +69,7 @@ fn an_authority_in_a_directory_is_made_once_and_its_key_is_private() {
 
 #[test]
 fn the_documentation_names_every_undocumented_behaviour_and_every_fault() {
-    let docs = include_str!("../../../../docs/sandbox.md");
+    let docs = include_str!("../../../../docs/development/sandbox.md");
     let behaviour = serde_json::to_value(hookswitch_sandbox::okta::behaviour::Behaviour::default()).unwrap();
     for field in behaviour.as_object().unwrap().keys() {
         assert!(docs.contains(&format!("`{field}`")), "{field}");

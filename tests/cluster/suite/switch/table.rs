@@ -1,4 +1,4 @@
-//! What a switch took, for the table in docs/failover.md.
+//! What a switch took, for the table in docs/reference/defaults-and-timing.md.
 
 use std::{fmt, time::Duration};
 
