@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     api::reason::Ready,
-    fair::{Bounds, Fair, Lane},
+    fair::{Bounds, Fair, Lane, Place},
 };
 
 /// How long a pass may take.
@@ -239,7 +239,7 @@ pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
     let mut woken = std::pin::pin!(ctx.wake.listen(K::KIND));
     let mut whole = std::pin::pin!(ctx.caches.listing.whole(K::READS));
     let mut queue = Queue::default();
-    let mut passes = FuturesUnordered::new();
+    let (mut waiting, mut passes) = (FuturesUnordered::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -249,13 +249,35 @@ pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
                 queue.wake(target.clone(), urgent, is_urgent, Instant::now());
             }
             () = sleep_until_due(queue.next_due()) => {}
-            Some((target, wait)) = passes.next() => queue.ended(&target, wait, Instant::now()),
+            // one that has its place in the moment of the stop begins nothing
+            Some((target, place)) = waiting.next() => match get::<K>(&ctx, &target).filter(|_| !stop.is_cancelled()) {
+                // as it is now
+                Some(object) => {
+                    queue.begun(&target);
+                    passes.push(one(object, place, Arc::clone(&ctx), &backoff));
+                }
+                None => gone(&target, &mut queue, &backoff),
+            },
+            Some((target, wait)) = passes.next() => queue.ended(&target, Some(wait), Instant::now()),
         }
         while let Some(taken) = queue.take(Instant::now()) {
-            passes.push(in_turn::<K>(taken, &places, &backoff, &ctx, &stop));
+            match get::<K>(&ctx, &taken.target) {
+                Some(object) => {
+                    let urgent = taken.urgent || K::is_urgent(&object, &ctx);
+                    waiting.push(place(Taken { urgent, ..taken }, &places));
+                }
+                None => gone(&taken.target, &mut queue, &backoff),
+            }
         }
     }
+    drop(waiting);
     while passes.next().await.is_some() {}
+}
+
+/// One that is gone is forgotten.
+fn gone(target: &Target, queue: &mut Queue, backoff: &Backoff) {
+    queue.ended(target, None, Instant::now());
+    backoff.reset(target);
 }
 
 fn get<K: Reconcile>(ctx: &Context, target: &Target) -> Option<Arc<K>> {
@@ -287,17 +309,8 @@ async fn sleep_until_due(due: Option<Instant>) {
     }
 }
 
-/// One pass over an object once it has a place, and how long to wait until the next one. Nothing: there is none to come.
-async fn in_turn<K: Reconcile>(
-    Taken { target, urgent, hurry }: Taken,
-    places: &Fair,
-    backoff: &Backoff,
-    ctx: &Arc<Context>,
-    stop: &CancellationToken,
-) -> (Target, Option<Duration>) {
-    // one that is gone is forgotten
-    let Some(object) = get::<K>(ctx, &target) else { return (target, None) };
-    let urgent = urgent || K::is_urgent(&object, ctx);
+/// Waits for a place of a pass over an object.
+async fn place(Taken { target, urgent, hurry }: Taken, places: &Fair) -> (Target, Place) {
     let enter = |lane| places.enter(&target.namespace, &target.name, lane);
     let place = async {
         tokio::select! {
@@ -308,19 +321,12 @@ async fn in_turn<K: Reconcile>(
         }
         enter(Lane::Urgent).await
     };
-    let place = stop.run_until_cancelled(place).await;
-    // one that came in the same moment begins nothing
-    let Some(_place) = place.filter(|_| !stop.is_cancelled()) else { return (target, None) };
-    // as it is now
-    let wait = match get::<K>(ctx, &target) {
-        Some(object) => Some(one(object, Arc::clone(ctx), backoff).await),
-        None => None,
-    };
-    (target, wait)
+    let place = place.await;
+    (target, place)
 }
 
 /// One pass over an object, and how long to wait until the next one.
-async fn one<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>, backoff: &Backoff) -> Duration {
+async fn one<K: Reconcile>(object: Arc<K>, _place: Place, ctx: Arc<Context>, backoff: &Backoff) -> (Target, Duration) {
     let target = target(&*object);
     let controller = K::KIND.as_str();
     let working = ctx.metrics.begin(controller);
@@ -342,7 +348,7 @@ async fn one<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>, backoff: &Backoff)
         backoff.reset(&target);
     }
     ctx.metrics.ended(controller, result, begun.elapsed());
-    jittered(wait, rand::random())
+    (target, jittered(wait, rand::random()))
 }
 
 async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
