@@ -228,6 +228,10 @@ pub fn shown(error: &kube::Error) -> String {
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) => "the API server cannot be reached".to_owned(),
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => "the API server's answer cannot be read".to_owned(),
+        kube::Error::ProxyProtocolUnsupported { .. } => {
+            "the API server is not called through a proxy: unset HTTPS_PROXY, or take proxy-url out of the kubeconfig"
+                .to_owned()
+        }
         _ => "the call to the API server failed".to_owned(),
     }
 }
