@@ -176,8 +176,8 @@ async fn a_wake_up_while_a_pass_waits_for_a_place_costs_no_second_pass() {
     }
     sleep(second * 60).await;
     passes.abort();
-    let writes = world.server.writes();
-    let of = |name: &str| writes.iter().filter(|write| write.contains(&format!("{name}/status"))).count();
+    let written = world.server.writes();
+    let of = |name: &str| written.iter().filter(|patch| patch.contains(&format!("{name}/status"))).count();
     let counts: Vec<usize> = names.iter().map(|name| of(name)).collect();
-    assert!(counts.iter().all(|count| *count == 1), "{writes:?}");
+    assert!(counts.iter().all(|count| *count == 1), "{written:?}");
 }
