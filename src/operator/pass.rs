@@ -372,3 +372,74 @@ async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result
         Err(_) => Err(PassError::Panicked),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answered(code: u16) -> PassError {
+        let reason = http::StatusCode::from_u16(code).unwrap().canonical_reason().unwrap().replace(' ', "");
+        let status = Status::failure("denied\nby webhook", &reason).with_code(code);
+        PassError::api("change Service otp/acme")(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn what_the_api_server_answers_is_told_apart_by_its_status() {
+        // conflict, forbidden, not found, invalid, and what a person is told
+        let cases = [
+            (400, [false, false, false, false], Some((Ready::Refused, false))),
+            (401, [false, false, false, false], None),
+            (403, [false, true, false, false], Some((Ready::Refused, false))),
+            (404, [false, false, true, false], None),
+            (409, [true, false, false, false], None),
+            (422, [false, false, false, true], Some((Ready::InvalidSpec, true))),
+            (429, [false, false, false, false], None),
+            (500, [false, false, false, false], None),
+        ];
+        for (code, expected, told) in cases {
+            let error = answered(code);
+            let is = [error.is_conflict(), error.is_forbidden(), error.is_not_found(), error.is_invalid()];
+            let refusal = error.refusal().map(|problem| (problem.reason, problem.stalled));
+            assert_eq!((is, refusal), (expected, told), "{code}");
+        }
+        let unanswered = [
+            PassError::api("read")(kube::Error::Service("no route".into())),
+            PassError::Deadline,
+            PassError::NotLeading,
+            PassError::encoding("write".to_owned()),
+        ];
+        for error in unanswered {
+            let is = error.is_conflict() || error.is_forbidden() || error.is_not_found() || error.is_invalid();
+            assert!(!is && error.refusal().is_none(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_read_that_is_denied_is_a_matter_of_who_asked_for_it_and_every_other_failure_ends_the_pass() {
+        let denied = or_denied::<()>(Err(answered(403)), Ready::InvalidSpec).unwrap().unwrap_err();
+        assert!(denied.reason == Ready::InvalidSpec && !denied.stalled, "a Role that is given later helps");
+        assert!(denied.message.contains("could not change Service otp/acme: 403") && denied.message.contains("Role"));
+        for code in [401, 404, 500] {
+            assert!(or_denied::<()>(Err(answered(code)), Ready::InvalidSpec).is_err(), "{code}");
+        }
+        assert_eq!(or_denied(Ok(7), Ready::InvalidSpec).unwrap().unwrap(), 7);
+    }
+
+    #[test]
+    fn an_error_is_shown_in_one_bounded_line_without_what_came_over_the_wire() {
+        let status = |message: &str| kube::Error::Api(Status::failure(message, "Invalid").with_code(422).boxed());
+        assert_eq!(shown(&status("port:\n is taken")), "422 Invalid: port:  is taken");
+        assert!(shown(&status(&"long ".repeat(1_000))).chars().count() <= 301);
+        let unreadable = serde_json::from_str::<u8>(r#""00token""#).unwrap_err();
+        let cases = [
+            (kube::Error::SerdeError(unreadable), "the API server's answer cannot be read"),
+            (kube::Error::Service("connect to 10.0.0.1".into()), "the API server cannot be reached"),
+            (kube::Error::LinesCodecMaxLineLengthExceeded, "the call to the API server failed"),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(shown(&error), expected);
+        }
+    }
+}

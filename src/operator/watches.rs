@@ -461,6 +461,74 @@ mod tests {
         }
     }
 
+    fn refused(code: u16) -> watcher::Error {
+        let status = || kube::core::Status::failure("no", "No").with_code(code).boxed();
+        match code % 3 {
+            0 => watcher::Error::InitialListFailed(kube::Error::Api(status())),
+            1 => watcher::Error::WatchStartFailed(kube::Error::Api(status())),
+            _ => watcher::Error::WatchError(status()),
+        }
+    }
+
+    #[test]
+    fn a_watch_that_is_refused_begins_with_a_list_and_one_that_broke_off_goes_on() {
+        for code in [401, 403, 404] {
+            assert!(is_refused(&refused(code)), "{code}");
+        }
+        for code in [400, 409, 410, 429, 500, 503] {
+            assert!(!is_refused(&refused(code)), "{code}");
+        }
+        let broken = [
+            watcher::Error::WatchFailed(kube::Error::Service("reset".into())),
+            watcher::Error::InitialListFailed(kube::Error::Service("refused".into())),
+            watcher::Error::NoResourceVersion,
+        ];
+        assert!(broken.iter().all(|error| !is_refused(error) && code(error).is_none()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_fails_is_tried_again_later_each_time_until_it_went_well_for_two_minutes() {
+        let mut failures = Failures::default();
+        let mut wait = |quiet: Duration| {
+            failures.failed();
+            let wait = failures.wait.take().unwrap();
+            async move {
+                tokio::time::advance(quiet).await;
+                wait.as_secs_f64()
+            }
+        };
+        for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+            let wait = wait(FORGOTTEN).await;
+            assert!((0.8 * expected..=1.2 * expected).contains(&wait), "{wait} for {expected}");
+        }
+        let more = wait(FORGOTTEN + Duration::from_millis(1)).await;
+        assert!(more >= 24.0, "two minutes exactly are not more than that: {more}");
+        assert!(wait(Duration::ZERO).await <= 1.2);
+    }
+
+    #[tokio::test]
+    async fn one_object_is_told_of_as_it_is_as_gone_and_after_an_error() {
+        let server = Server::default();
+        server.tell_watches();
+        let path = "/api/v1/namespaces/otp/secrets/okta";
+        let secret = |value: &str| {
+            serde_json::json!({"apiVersion": "v1", "kind": "Secret",
+                "metadata": {"name": "okta", "namespace": "otp", "annotations": {"value": value}}})
+        };
+        let mut seen = object(Api::<Secret>::namespaced(server.client(), "otp"), "okta").boxed();
+        let mut next = async || {
+            let seen = seen.next().await.unwrap();
+            seen.map(|found| found.map(|secret| secret.annotations()["value"].clone())).map_err(|error| code(&error))
+        };
+        assert_eq!(next().await, Ok(None), "there is none");
+        server.put(path, secret("one"));
+        assert_eq!(next().await, Ok(Some("one".into())));
+        server.put(path, secret("two"));
+        assert_eq!(next().await, Ok(Some("two".into())));
+        server.delete(path);
+        assert_eq!(next().await, Ok(None));
+    }
+
     #[test]
     fn what_is_kept_of_an_object_is_what_is_read_of_it() {
         let object = serde_json::json!({"metadata": {"name": "acme", "namespace": "otp", "resourceVersion": "7",
