@@ -15,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use http::{Request, Response, Uri, uri::PathAndQuery};
 use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
@@ -121,6 +124,10 @@ impl Known {
         self.0 = Some((spoken, now));
     }
 
+    fn is(&self, spoken: Spoken) -> bool {
+        self.0.is_some_and(|(known, _)| known == spoken)
+    }
+
     /// For one more request. Who is told to ask is the only one for a while.
     fn next(&mut self, now: Instant) -> Next {
         match &mut self.0 {
@@ -139,6 +146,7 @@ impl Known {
 struct Agreeing {
     connector: Connector,
     spoken: Spoken,
+    known: Arc<Mutex<Known>>,
 }
 
 /// The server does not speak HTTP/2 over this connection.
@@ -156,10 +164,16 @@ impl Service<Uri> for Agreeing {
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        let (connecting, spoken) = (self.connector.call(server), self.spoken);
+        let only_http2 = self.spoken == Spoken::Http2;
+        // of those who share a connection, one has to find it out
+        if only_http2 && lock(&self.known).is(Spoken::Any) {
+            return Box::pin(future::err(NotHttp2.into()));
+        }
+        let (connecting, known) = (self.connector.call(server), Arc::clone(&self.known));
         Box::pin(async move {
             let connection = timeout(CONNECT, connecting).await.map_err(|_| silent())??;
-            if spoken == Spoken::Http2 && !connection.connected().is_negotiated_h2() {
+            if only_http2 && !connection.connected().is_negotiated_h2() {
+                lock(&known).told(Spoken::Any, Instant::now());
                 return Err(NotHttp2.into());
             }
             Ok(connection)
@@ -171,7 +185,7 @@ impl Service<Uri> for Agreeing {
 struct Lines {
     connector: Connector,
     server: Uri,
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
     /// Held by whoever asks what the server speaks while nobody knows.
     asking: tokio::sync::Mutex<()>,
     lease: Line,
@@ -197,7 +211,7 @@ type Http = legacy::Client<Agreeing, Body>;
 impl Lines {
     fn new(connector: Connector, server: Uri) -> Self {
         let (lease, calls, watches) = (Line::default(), Line::default(), Line::default());
-        let (known, asking) = (Mutex::default(), tokio::sync::Mutex::default());
+        let (known, asking) = (Arc::default(), tokio::sync::Mutex::default());
         Self { connector, server, known, asking, lease, calls, watches }
     }
 
@@ -210,9 +224,8 @@ impl Lines {
         let (parts, body) = request.into_parts();
         let once_more = body.try_clone().map(|body| Request::from_parts(parts.clone(), body));
         match (self.send_over(Request::from_parts(parts, body), Spoken::Http2).await, once_more) {
-            (Err(error), Some(request)) if is_not_http2(&error) => {
-                // nothing was sent yet
-                lock(&self.known).told(Spoken::Any, Instant::now());
+            // the connection did not agree, for this one or for another that shares it
+            (Err(error), Some(request)) if was_not_sent(&error) && lock(&self.known).is(Spoken::Any) => {
                 self.send_over(request, Spoken::Any).await
             }
             (answer, _) => answer,
@@ -269,8 +282,7 @@ impl Lines {
     }
 
     async fn ask(&self) -> Result<Spoken, BoxError> {
-        let mut any = Agreeing { connector: self.connector.clone(), spoken: Spoken::Any };
-        let connection = any.call(self.server.clone()).await?;
+        let connection = self.agreeing(Spoken::Any).call(self.server.clone()).await?;
         let spoken = if connection.connected().is_negotiated_h2() { Spoken::Http2 } else { Spoken::Any };
         lock(&self.known).told(spoken, Instant::now());
         Ok(spoken)
@@ -288,7 +300,11 @@ impl Lines {
             .http2_keep_alive_interval(PING.0)
             .http2_keep_alive_timeout(PING.1)
             .http2_keep_alive_while_idle(true);
-        builder.build(Agreeing { connector: self.connector.clone(), spoken })
+        builder.build(self.agreeing(spoken))
+    }
+
+    fn agreeing(&self, spoken: Spoken) -> Agreeing {
+        Agreeing { connector: self.connector.clone(), spoken, known: Arc::clone(&self.known) }
     }
 }
 
@@ -296,16 +312,9 @@ fn is_watch<B>(request: &Request<B>) -> bool {
     request.uri().query().unwrap_or_default().split('&').any(|part| part == "watch=true")
 }
 
-/// Whether a request was not sent because the connection for it does not speak HTTP/2.
-fn is_not_http2(error: &BoxError) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.is::<NotHttp2>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+/// Whether a request was not sent, as there was no connection for it.
+fn was_not_sent(error: &BoxError) -> bool {
+    error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect)
 }
 
 /// Asks for a watch that ends sooner.
@@ -606,6 +615,20 @@ mod tests {
                 tokio::time::resume();
             }
         }
+    }
+
+    #[tokio::test]
+    async fn many_who_begin_when_http_2_is_spoken_no_more_find_it_out_by_few_connections() {
+        let server = server(&[BOTH]).await;
+        let client = client(server.config.clone()).unwrap();
+        ask(&client, SECRET).await.unwrap();
+        server.speaks.lock().unwrap().0 = &[HTTP_1];
+        let before = server.connections();
+        let watches = (0..80).map(|number| format!("/api/v1/secrets?fieldSelector={number}&watch=true"));
+        let open = futures::future::join_all(watches.map(async |path| ask(&client, &path).await)).await;
+        assert!(open.iter().all(|watch| matches!(watch, Ok((Version::HTTP_11, _)))), "{open:?}");
+        let more = server.connections() - before - 80;
+        assert!(more <= 2, "{more} connections only to find it out");
     }
 
     #[test]
