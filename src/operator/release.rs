@@ -184,8 +184,11 @@ mod tests {
 
     const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/telephony/leases";
 
-    /// An operator's Deployment, and who holds which Lease.
-    fn led(leases: &[(&str, &str)]) -> Server {
+    /// Leases by their names, and who holds each.
+    type Leases = &'static [(&'static str, &'static str)];
+
+    /// An operator's Deployment, and its Leases.
+    fn led(leases: Leases) -> Server {
         let server = Server::default();
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "mine", "namespace": "telephony"},
@@ -214,13 +217,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whose_leases_are_waited_for_before_anything_is_let_go() {
-        let ours = "mine-7d4f9c6b5d-x2x9k";
-        let cases: [(&str, &[(&str, &str)], bool); 6] = [
+        const OURS: &str = "mine-7d4f9c6b5d-x2x9k";
+        let cases: [(&str, Leases, bool); 6] = [
             ("nobody ever led", &[], false),
             ("it was given back", &[("mine", "")], false),
-            ("ours leads", &[("mine", ours)], true),
+            ("ours leads", &[("mine", OURS)], true),
             ("whoever holds ours leads", &[("mine", "somebody")], true),
-            ("an older one of ours leads by the name of before", &[("mine", ""), (lease::NAME, ours)], true),
+            ("an older one of ours leads by the name of before", &[("mine", ""), (lease::NAME, OURS)], true),
             ("another release leads by the name of before", &[(lease::NAME, "other-7d4f9c6b5d-x2x9k")], false),
         ];
         for (case, leases, waits) in cases {
