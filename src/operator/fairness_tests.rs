@@ -2,18 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use kube::runtime::{reflector::store::Writer, watcher::Event};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    cache::Index,
     double::{ORGS, Org, SECRETS, SWITCHES, Server, World, listed},
     flow_tests::{org, secret},
     org::dial::{Access, Dial, HookCaller, OrgApi},
-    pass,
+    pass::{self, Reconcile as _},
     wake::{Kind, Target},
 };
-use hookswitch_api::{HookSwitch, OktaOrg};
+use hookswitch_api::{HookSwitch, OktaOrg, TelephonyProvider};
 use hookswitch_net::NetError;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -145,4 +147,35 @@ async fn a_flood_of_wake_ups_delays_no_pass_of_another_tenant() {
     sleep(Duration::from_secs(1)).await;
     assert!(world.server.get(&path).unwrap()["status"].is_object(), "no pass yet");
     passes.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wake_up_while_a_pass_waits_for_a_place_costs_no_second_pass() {
+    const PROVIDERS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonyproviders";
+    let mut world = World::new();
+    let mut writer = Writer::<TelephonyProvider>::default();
+    // one more than a tenant has places
+    let names: Vec<String> = (0..=TelephonyProvider::PLACES.each).map(|number| format!("carrier-{number}")).collect();
+    for name in &names {
+        let provider = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyProvider",
+            "metadata": {"generation": 1}, "spec": {"senders": []}});
+        let provider = within(provider, "otp", name);
+        world.server.put(&at(PROVIDERS, "otp", name), provider.clone());
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(provider).unwrap()));
+    }
+    Arc::get_mut(&mut world.ctx).unwrap().caches.providers = Index::new(writer.as_reader());
+    let second = Duration::from_secs(1);
+    world.server.slow_down(second * 5);
+    let passes = tokio::spawn(pass::run::<TelephonyProvider>(Arc::clone(&world.ctx), CancellationToken::new()));
+    let last = names.last().unwrap();
+    for _ in 0..3 {
+        sleep(second).await;
+        world.ctx.wake.wake(Target::new(Kind::TelephonyProvider, "otp", last));
+    }
+    sleep(second * 60).await;
+    passes.abort();
+    let written = world.server.writes();
+    let of = |name: &str| written.iter().filter(|patch| patch.contains(&format!("{name}/status"))).count();
+    let counts: Vec<usize> = names.iter().map(|name| of(name)).collect();
+    assert!(counts.iter().all(|count| *count == 1), "{written:?}");
 }

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    future::{Future, pending},
     sync::Arc,
     time::Duration,
 };
@@ -158,6 +159,22 @@ impl Listing {
         unlisted.map(|(kind, sight)| (*kind, sight.trouble.clone())).collect()
     }
 
+    /// Comes once all objects of these kinds in a namespace can be listed where they could not be when this was asked; never,
+    /// where they could.
+    pub fn recovers(&self, namespace: &str, kinds: &'static [Kind]) -> impl Future<Output = ()> + Send + use<> {
+        let (mut board, namespace) = (self.board.subscribe(), namespace.to_owned());
+        let is_seen = move |board: &Board| {
+            let sights = board.iter().filter(|(scope, _)| scope.covers(&namespace)).flat_map(|(_, seen)| seen);
+            sights.filter(|(kind, _)| kinds.contains(kind)).all(|(_, sight)| sight.listed && sight.trouble.is_none())
+        };
+        let was_seen = is_seen(&self.board.borrow());
+        async move {
+            if was_seen || board.wait_for(is_seen).await.is_err() {
+                pending::<()>().await;
+            }
+        }
+    }
+
     /// The places where all objects of these kinds were listed, each as soon as that is so.
     pub fn whole(&self, kinds: &'static [Kind]) -> impl Stream<Item = Scope> + Send + use<> {
         let state = (self.board.subscribe(), BTreeSet::<Scope>::new());
@@ -284,6 +301,27 @@ mod tests {
             Ok("ok, but for OktaOrg in namespace a, which cannot be listed".into()),
             "and it shows"
         );
+    }
+
+    #[tokio::test]
+    async fn a_namespace_recovers_once_all_that_is_asked_for_can_be_listed_again() {
+        let listing = of(&["a", "b"]);
+        let mut recovers = Box::pin(listing.recovers("a", READ));
+        let mut elsewhere = Box::pin(listing.recovers("c", READ));
+        list(&listing, "b");
+        listing.listed(&place("a"), Kind::TelephonyHook);
+        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        assert!(recovers.as_mut().now_or_never().is_none());
+        listing.listed(&place("a"), Kind::OktaOrg);
+        assert!(recovers.as_mut().now_or_never().is_some(), "although other kinds are not listed");
+        let mut recovers = Box::pin(listing.recovers("a", READ));
+        assert!(recovers.as_mut().now_or_never().is_none(), "nothing was wrong");
+        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        let mut again = Box::pin(listing.recovers("a", READ));
+        assert!(again.as_mut().now_or_never().is_none(), "what was listed once may be out of date");
+        listing.listed(&place("a"), Kind::OktaOrg);
+        assert!(again.as_mut().now_or_never().is_some());
+        assert!(recovers.as_mut().now_or_never().is_none() && elsewhere.as_mut().now_or_never().is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,70 +6,234 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 
 use super::{
+    backoff::{after, jittered},
     context::Context,
     finalizer::{self, LetGo},
-    pass::PassError,
+    pass::{DEADLINE, PassError},
 };
 
-/// How often namespaces are looked at while objects in them are held.
+/// How often a namespace is looked at while objects in it are held.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How often it is looked at once that was in vain many times in a row.
+const SLOWEST: Duration = Duration::from_secs(30);
 
 /// Whether a namespace is being deleted. One that may not be read is taken to stay.
 ///
 /// # Errors
 /// [`PassError::Api`].
 pub async fn is_terminating(ctx: &Context, name: &str) -> Result<bool, PassError> {
-    let api: Api<Namespace> = Api::all(ctx.client.clone());
-    match api.get_opt(name).await {
-        Ok(found) => Ok(found.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some())),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(false),
-        Err(error) => Err(PassError::api(format!("read Namespace {name}"))(error)),
+    match goes(ctx, name).await {
+        Err(error) if error.is_forbidden() => Ok(false),
+        goes => goes,
     }
+}
+
+/// Whether a namespace is being deleted, or gone.
+async fn goes(ctx: &Context, name: &str) -> Result<bool, PassError> {
+    let api: Api<Namespace> = Api::all(ctx.client.clone());
+    let found = api.get_opt(name).await.map_err(PassError::api(format!("read Namespace {name}")))?;
+    Ok(found.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
 }
 
 /// Lets objects go once their namespace is being deleted, where the operator's rights go with it: in the namespaces that it
 /// is told to look after, and in its own.
 pub fn watch(ctx: &Arc<Context>) -> BoxFuture<'static, ()> {
-    let ctx = Arc::clone(ctx);
+    let mut namespaces = ctx.options.namespaces();
+    if !namespaces.contains(&ctx.options.operator_namespace) {
+        namespaces.push(ctx.options.operator_namespace.clone());
+    }
+    // one that is slow to answer is waited for by no other
+    let followed: Vec<_> = namespaces.into_iter().map(|namespace| follow(Arc::clone(ctx), namespace)).collect();
     Box::pin(async move {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let mut namespaces = ctx.options.namespaces();
-            if !namespaces.contains(&ctx.options.operator_namespace) {
-                namespaces.push(ctx.options.operator_namespace.clone());
-            }
-            for namespace in namespaces {
-                look(&ctx, &namespace).await;
-            }
-        }
+        join_all(followed).await;
     })
 }
 
-async fn look(ctx: &Context, namespace: &str) {
-    if !may_hold_any(ctx, namespace) || !matches!(is_terminating(ctx, namespace).await, Ok(true)) {
-        return;
-    }
-    match finalizer::let_go(&ctx.client, Some(namespace)).await {
-        Ok(LetGo { count: 0, denied: None }) => {}
-        Ok(LetGo { count, denied: None }) => {
-            tracing::warn!(namespace, count, "a namespace goes: its objects are let go");
-        }
-        Ok(LetGo { denied: Some(error), .. }) | Err(error) => {
-            tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go");
+/// Looks at a namespace for ever: more and more seldom while that is in vain, and at once when its objects can be listed again.
+async fn follow(ctx: Arc<Context>, namespace: String) {
+    let mut in_vain: u32 = 0;
+    loop {
+        let recovers = ctx.caches.listing.recovers(&namespace, finalizer::HELD);
+        let look = tokio::time::timeout(DEADLINE, look(&ctx, &namespace)).await.unwrap_or(Look::InVain);
+        in_vain = match look {
+            Look::Told => 0,
+            Look::InVain => in_vain.saturating_add(1),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause(in_vain, rand::random())) => {}
+            () = recovers => in_vain = 0,
         }
     }
 }
 
-/// Whether an object in a namespace is held, or nobody knows.
-fn may_hold_any(ctx: &Context, namespace: &str) -> bool {
+/// The time until the next look, after so many in a row that were in vain.
+fn pause(in_vain: u32, fraction: f64) -> Duration {
+    match in_vain {
+        0 => LOOK,
+        _ => jittered(after(in_vain.saturating_add(1)).min(SLOWEST), fraction),
+    }
+}
+
+/// What a look at a namespace came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// It stays, or its objects were let go, or there is nothing to look for.
+    Told,
+    /// It did not say, or there was nothing to do, or nobody knows what it would be for.
+    InVain,
+}
+
+async fn look(ctx: &Context, namespace: &str) -> Look {
+    let held = holds_any(ctx, namespace);
+    if held == Some(false) {
+        return Look::Told;
+    }
+    match goes(ctx, namespace).await {
+        Ok(true) => {}
+        Ok(false) if held == Some(true) => return Look::Told,
+        Ok(false) | Err(_) => return Look::InVain,
+    }
+    match finalizer::let_go(&ctx.client, Some(namespace)).await {
+        Ok(LetGo { count: 0, denied: None }) => Look::InVain,
+        Ok(LetGo { count, denied: None }) => {
+            tracing::warn!(namespace, count, "a namespace goes: its objects are let go");
+            Look::Told
+        }
+        Ok(LetGo { denied: Some(error), .. }) | Err(error) => {
+            tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go");
+            Look::InVain
+        }
+    }
+}
+
+/// Whether an object in a namespace is held. Nothing: they were not all listed yet.
+fn holds_any(ctx: &Context, namespace: &str) -> Option<bool> {
     let caches = &ctx.caches;
-    !caches.listing.is_listed(namespace, finalizer::HELD)
-        || caches.hooks.in_namespace(namespace).iter().any(|hook| finalizer::is_held(&**hook))
-        || caches.gateways.in_namespace(namespace).iter().any(|gateway| finalizer::is_held(&**gateway))
-        || caches.orgs.in_namespace(namespace).iter().any(|org| finalizer::is_held(&**org))
+    caches.listing.is_listed(namespace, finalizer::HELD).then(|| {
+        caches.hooks.in_namespace(namespace).iter().any(|hook| finalizer::is_held(&**hook))
+            || caches.gateways.in_namespace(namespace).iter().any(|gateway| finalizer::is_held(&**gateway))
+            || caches.orgs.in_namespace(namespace).iter().any(|org| finalizer::is_held(&**org))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::{
+        super::{
+            double::{HOOKS, World},
+            listing::{Listing, Scope},
+        },
+        *,
+    };
+
+    const NAMESPACE: &str = "/api/v1/namespaces/otp";
+
+    /// An operator that has not listed its namespace, in which a hook is held, and its looks at namespaces.
+    fn unlisted() -> (World, tokio::task::JoinHandle<()>) {
+        let mut world = World::new();
+        world.server.put(
+            &format!("{HOOKS}/main"),
+            json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
+                "metadata": {"name": "main", "namespace": "otp", "generation": 1, "finalizers": [finalizer::OKTA]},
+                "spec": {"orgRef": {"name": "acme"}, "target": {"gatewayRef": {"name": "a"}}}}),
+        );
+        world.sync();
+        Arc::get_mut(&mut world.ctx).unwrap().caches.listing = Listing::new(&["otp".to_owned()]);
+        let looks = tokio::spawn(watch(&world.ctx));
+        (world, looks)
+    }
+
+    fn list(world: &World) {
+        for kind in finalizer::HELD {
+            world.ctx.caches.listing.listed(&Scope::Namespace("otp".into()), *kind);
+        }
+    }
+
+    fn is_held(world: &World) -> bool {
+        world.server.get(&format!("{HOOKS}/main")).is_some_and(|hook| hook["metadata"]["finalizers"] != json!([]))
+    }
+
+    /// How long it takes until the hook is let go once its namespace is being deleted.
+    async fn let_go_within(world: &World) -> Duration {
+        world.server.put(
+            NAMESPACE,
+            json!({"apiVersion": "v1", "kind": "Namespace",
+                "metadata": {"name": "otp", "deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+        );
+        let begun = Instant::now();
+        while is_held(world) && begun.elapsed() < Duration::from_mins(2) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        begun.elapsed()
+    }
+
+    #[test]
+    fn the_pause_grows_from_two_seconds_to_half_a_minute() {
+        let seconds: Vec<f64> = (0..8).map(|in_vain| pause(in_vain, 0.5).as_secs_f64()).collect();
+        assert_eq!(seconds, [2.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]);
+        assert_eq!((pause(0, 1.0), pause(u32::MAX, 0.0)), (LOOK, SLOWEST.mul_f64(0.8)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_cannot_be_listed_is_looked_at_less_and_less_often_until_it_can_be() {
+        let (world, looks) = unlisted();
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        let reads = world.server.reads();
+        assert!((15..=30).contains(&reads), "{reads} in ten minutes");
+        list(&world);
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let reads = world.server.reads();
+        assert!((29..=32).contains(&reads), "{reads} in a minute: a hook is held there");
+        let took = let_go_within(&world).await;
+        assert!(took <= LOOK + Duration::from_millis(200), "{took:?}");
+        looks.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_goes_before_it_was_listed_is_noticed_within_a_bounded_time() {
+        let (world, looks) = unlisted();
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        let took = let_go_within(&world).await;
+        assert!(took <= Duration::from_secs(40), "{took:?}");
+        looks.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_may_not_be_read_is_asked_for_less_and_less_often_too() {
+        for status in [http::StatusCode::FORBIDDEN, http::StatusCode::INTERNAL_SERVER_ERROR] {
+            let (world, looks) = unlisted();
+            list(&world);
+            world.server.refuse_to_read(NAMESPACE, Some(status));
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            let reads = world.server.reads();
+            assert!((15..=30).contains(&reads), "{status}: {reads} in ten minutes");
+            world.server.refuse_to_read(NAMESPACE, None);
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            let took = let_go_within(&world).await;
+            assert!(took <= LOOK + Duration::from_millis(200), "{status}: {took:?}");
+            looks.abort();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_is_gone_though_its_objects_were_seen_is_not_asked_for_every_time() {
+        let (world, looks) = unlisted();
+        list(&world);
+        world.server.delete(&format!("{HOOKS}/main"));
+        world.server.delete(NAMESPACE);
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        // each look is four reads: the namespace, and what may be held there
+        let reads = world.server.reads();
+        assert!((4 * 15..=4 * 30).contains(&reads), "{reads} in ten minutes");
+        looks.abort();
+    }
 }

@@ -31,7 +31,7 @@ use super::{
     watches::target,
 };
 use hookswitch_api::reason::Ready;
-use hookswitch_fair::{Bounds, Fair, Lane};
+use hookswitch_fair::{Bounds, Fair, Lane, Place};
 
 /// How long a pass may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -226,6 +226,10 @@ pub fn shown(error: &kube::Error) -> String {
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) => "the API server cannot be reached".to_owned(),
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => "the API server's answer cannot be read".to_owned(),
+        kube::Error::ProxyProtocolUnsupported { .. } => {
+            "the API server is not called through a proxy: unset HTTPS_PROXY, or take proxy-url out of the kubeconfig"
+                .to_owned()
+        }
         _ => "the call to the API server failed".to_owned(),
     }
 }
@@ -237,7 +241,7 @@ pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
     let mut woken = std::pin::pin!(ctx.wake.listen(K::KIND));
     let mut whole = std::pin::pin!(ctx.caches.listing.whole(K::READS));
     let mut queue = Queue::default();
-    let mut passes = FuturesUnordered::new();
+    let (mut waiting, mut passes) = (FuturesUnordered::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -247,13 +251,35 @@ pub async fn run<K: Reconcile>(ctx: Arc<Context>, stop: CancellationToken) {
                 queue.wake(target.clone(), urgent, is_urgent, Instant::now());
             }
             () = sleep_until_due(queue.next_due()) => {}
-            Some((target, wait)) = passes.next() => queue.ended(&target, wait, Instant::now()),
+            // one that has its place in the moment of the stop begins nothing
+            Some((target, place)) = waiting.next() => match get::<K>(&ctx, &target).filter(|_| !stop.is_cancelled()) {
+                // as it is now
+                Some(object) => {
+                    queue.begun(&target);
+                    passes.push(one(object, place, Arc::clone(&ctx), &backoff));
+                }
+                None => gone(&target, &mut queue, &backoff),
+            },
+            Some((target, wait)) = passes.next() => queue.ended(&target, Some(wait), Instant::now()),
         }
         while let Some(taken) = queue.take(Instant::now()) {
-            passes.push(in_turn::<K>(taken, &places, &backoff, &ctx, &stop));
+            match get::<K>(&ctx, &taken.target) {
+                Some(object) => {
+                    let urgent = taken.urgent || K::is_urgent(&object, &ctx);
+                    waiting.push(place(Taken { urgent, ..taken }, &places));
+                }
+                None => gone(&taken.target, &mut queue, &backoff),
+            }
         }
     }
+    drop(waiting);
     while passes.next().await.is_some() {}
+}
+
+/// One that is gone is forgotten.
+fn gone(target: &Target, queue: &mut Queue, backoff: &Backoff) {
+    queue.ended(target, None, Instant::now());
+    backoff.reset(target);
 }
 
 fn get<K: Reconcile>(ctx: &Context, target: &Target) -> Option<Arc<K>> {
@@ -285,17 +311,8 @@ async fn sleep_until_due(due: Option<Instant>) {
     }
 }
 
-/// One pass over an object once it has a place, and how long to wait until the next one. Nothing: there is none to come.
-async fn in_turn<K: Reconcile>(
-    Taken { target, urgent, hurry }: Taken,
-    places: &Fair,
-    backoff: &Backoff,
-    ctx: &Arc<Context>,
-    stop: &CancellationToken,
-) -> (Target, Option<Duration>) {
-    // one that is gone is forgotten
-    let Some(object) = get::<K>(ctx, &target) else { return (target, None) };
-    let urgent = urgent || K::is_urgent(&object, ctx);
+/// Waits for a place of a pass over an object.
+async fn place(Taken { target, urgent, hurry }: Taken, places: &Fair) -> (Target, Place) {
     let enter = |lane| places.enter(&target.namespace, &target.name, lane);
     let place = async {
         tokio::select! {
@@ -306,19 +323,12 @@ async fn in_turn<K: Reconcile>(
         }
         enter(Lane::Urgent).await
     };
-    let place = stop.run_until_cancelled(place).await;
-    // one that came in the same moment begins nothing
-    let Some(_place) = place.filter(|_| !stop.is_cancelled()) else { return (target, None) };
-    // as it is now
-    let wait = match get::<K>(ctx, &target) {
-        Some(object) => Some(one(object, Arc::clone(ctx), backoff).await),
-        None => None,
-    };
-    (target, wait)
+    let place = place.await;
+    (target, place)
 }
 
 /// One pass over an object, and how long to wait until the next one.
-async fn one<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>, backoff: &Backoff) -> Duration {
+async fn one<K: Reconcile>(object: Arc<K>, _place: Place, ctx: Arc<Context>, backoff: &Backoff) -> (Target, Duration) {
     let target = target(&*object);
     let controller = K::KIND.as_str();
     let working = ctx.metrics.begin(controller);
@@ -340,7 +350,7 @@ async fn one<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>, backoff: &Backoff)
         backoff.reset(&target);
     }
     ctx.metrics.ended(controller, result, begun.elapsed());
-    jittered(wait, rand::random())
+    (target, jittered(wait, rand::random()))
 }
 
 async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
@@ -358,5 +368,76 @@ async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(PassError::Deadline),
         Err(_) => Err(PassError::Panicked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answered(code: u16) -> PassError {
+        let reason = http::StatusCode::from_u16(code).unwrap().canonical_reason().unwrap().replace(' ', "");
+        let status = Status::failure("denied\nby webhook", &reason).with_code(code);
+        PassError::api("change Service otp/acme")(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn what_the_api_server_answers_is_told_apart_by_its_status() {
+        // conflict, forbidden, not found, invalid, and what a person is told
+        let cases = [
+            (400, [false, false, false, false], Some((Ready::Refused, false))),
+            (401, [false, false, false, false], None),
+            (403, [false, true, false, false], Some((Ready::Refused, false))),
+            (404, [false, false, true, false], None),
+            (409, [true, false, false, false], None),
+            (422, [false, false, false, true], Some((Ready::InvalidSpec, true))),
+            (429, [false, false, false, false], None),
+            (500, [false, false, false, false], None),
+        ];
+        for (code, expected, told) in cases {
+            let error = answered(code);
+            let is = [error.is_conflict(), error.is_forbidden(), error.is_not_found(), error.is_invalid()];
+            let refusal = error.refusal().map(|problem| (problem.reason, problem.stalled));
+            assert_eq!((is, refusal), (expected, told), "{code}");
+        }
+        let unanswered = [
+            PassError::api("read")(kube::Error::Service("no route".into())),
+            PassError::Deadline,
+            PassError::NotLeading,
+            PassError::encoding("write".to_owned()),
+        ];
+        for error in unanswered {
+            let is = error.is_conflict() || error.is_forbidden() || error.is_not_found() || error.is_invalid();
+            assert!(!is && error.refusal().is_none(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_read_that_is_denied_is_a_matter_of_who_asked_for_it_and_every_other_failure_ends_the_pass() {
+        let denied = or_denied::<()>(Err(answered(403)), Ready::InvalidSpec).unwrap().unwrap_err();
+        assert!(denied.reason == Ready::InvalidSpec && !denied.stalled, "a Role that is given later helps");
+        assert!(denied.message.contains("could not change Service otp/acme: 403") && denied.message.contains("Role"));
+        for code in [401, 404, 500] {
+            assert!(or_denied::<()>(Err(answered(code)), Ready::InvalidSpec).is_err(), "{code}");
+        }
+        assert_eq!(or_denied(Ok(7), Ready::InvalidSpec).unwrap().unwrap(), 7);
+    }
+
+    #[test]
+    fn an_error_is_shown_in_one_bounded_line_without_what_came_over_the_wire() {
+        let status = |message: &str| kube::Error::Api(Status::failure(message, "Invalid").with_code(422).boxed());
+        assert_eq!(shown(&status("port:\n is taken")), "422 Invalid: port:  is taken");
+        assert!(shown(&status(&"long ".repeat(1_000))).chars().count() <= 301);
+        let unreadable = serde_json::from_str::<u8>(r#""00token""#).unwrap_err();
+        let cases = [
+            (kube::Error::SerdeError(unreadable), "the API server's answer cannot be read"),
+            (kube::Error::Service("connect to 10.0.0.1".into()), "the API server cannot be reached"),
+            (kube::Error::LinesCodecMaxLineLengthExceeded, "the call to the API server failed"),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(shown(&error), expected);
+        }
     }
 }

@@ -16,8 +16,10 @@ use super::wake::Target;
 enum Stage {
     /// Its pass is due then; whether it is urgent.
     Due(Instant, bool),
-    /// Its pass waits for a place or runs. Woken meanwhile it has another one; whether that is urgent.
-    Taken { hurry: Arc<Notify>, again: Option<bool> },
+    /// Its pass waits for a place. It will see what it is woken for meanwhile.
+    Waits { hurry: Arc<Notify> },
+    /// Its pass runs. Woken meanwhile it has another one; whether that is urgent.
+    Runs { again: Option<bool> },
 }
 
 /// An object that is to have its pass now.
@@ -44,7 +46,8 @@ impl Queue {
         let mut at = now;
         for target in all {
             match self.stages.get_mut(&target) {
-                Some(Stage::Taken { again, .. }) => *again = Some(again.unwrap_or_default()),
+                Some(Stage::Runs { again }) => *again = Some(again.unwrap_or_default()),
+                Some(Stage::Waits { .. }) => {}
                 Some(Stage::Due(due, _)) if *due <= at => {}
                 Some(Stage::Due(due, urgent)) => {
                     let (due, urgent) = (*due, *urgent);
@@ -69,13 +72,12 @@ impl Queue {
     /// waited for.
     pub fn wake(&mut self, target: Target, urgent: bool, is_urgent: impl FnOnce() -> bool, now: Instant) {
         match self.stages.get_mut(&target) {
-            Some(Stage::Taken { hurry, again }) => {
-                let urgent = urgent || is_urgent();
-                *again = Some(again.unwrap_or_default() || urgent);
-                if urgent {
+            Some(Stage::Waits { hurry }) => {
+                if urgent || is_urgent() {
                     hurry.notify_one();
                 }
             }
+            Some(Stage::Runs { again }) => *again = Some(again.unwrap_or_default() || urgent || is_urgent()),
             Some(Stage::Due(at, before)) => {
                 let (at, urgent) = (*at, *before || urgent);
                 self.due.remove(&(at, target.clone()));
@@ -91,7 +93,7 @@ impl Queue {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// An object whose pass is due, which is taken from now on.
+    /// An object whose pass is due, which waits for a place from now on.
     pub fn take(&mut self, now: Instant) -> Option<Taken> {
         let (at, _) = self.due.first()?;
         if *at > now {
@@ -99,15 +101,20 @@ impl Queue {
         }
         let (_, target) = self.due.pop_first()?;
         let hurry = Arc::new(Notify::new());
-        let taken = Stage::Taken { hurry: Arc::clone(&hurry), again: None };
-        let urgent = matches!(self.stages.insert(target.clone(), taken), Some(Stage::Due(_, true)));
+        let waits = Stage::Waits { hurry: Arc::clone(&hurry) };
+        let urgent = matches!(self.stages.insert(target.clone(), waits), Some(Stage::Due(_, true)));
         Some(Taken { target, urgent, hurry })
     }
 
-    /// A pass over an object ended; the next one is due after `wait`, or not before somebody asks.
+    /// The pass over an object that has waited for a place begins.
+    pub fn begun(&mut self, target: &Target) {
+        self.stages.insert(target.clone(), Stage::Runs { again: None });
+    }
+
+    /// A pass over an object ended, or was none to be had; the next one is due after `wait`, or not before somebody asks.
     pub fn ended(&mut self, target: &Target, wait: Option<Duration>, now: Instant) {
         let again = match self.stages.remove(target) {
-            Some(Stage::Taken { again, .. }) => again,
+            Some(Stage::Runs { again }) => again,
             _ => None,
         };
         match (again, wait) {
@@ -156,16 +163,37 @@ mod tests {
         let mut queue = Queue::default();
         queue.wake(target("a"), false, || false, now);
         assert_eq!(take(&mut queue, now), Some(taken("a", false)));
+        queue.begun(&target("a"));
         for urgent in [false, true, false] {
             queue.wake(target("a"), false, || urgent, now);
         }
         assert_eq!(take(&mut queue, now), None);
         queue.ended(&target("a"), Some(SECOND), now);
         assert_eq!(take(&mut queue, now), Some(taken("a", true)));
+        queue.begun(&target("a"));
         queue.ended(&target("a"), Some(SECOND), now);
         assert_eq!((take(&mut queue, now), take(&mut queue, now + SECOND)), (None, Some(taken("a", false))));
         queue.ended(&target("a"), None, now);
         assert!(queue.next_due().is_none() && queue.stages.is_empty(), "one that is gone is forgotten");
+    }
+
+    #[test]
+    fn what_an_object_is_woken_for_while_it_waits_for_a_place_is_seen_by_that_pass() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.wake(target("a"), false, || false, now);
+        assert_eq!(take(&mut queue, now), Some(taken("a", false)));
+        queue.wake(target("a"), true, || false, now);
+        queue.spread(vec![target("a")], SECOND, now);
+        assert_eq!(queue.next_due(), None);
+        queue.begun(&target("a"));
+        queue.ended(&target("a"), Some(SECOND), now);
+        assert_eq!(queue.next_due(), Some(now + SECOND), "no other pass before its time");
+        assert_eq!(take(&mut queue, now + SECOND), Some(taken("a", false)));
+        queue.begun(&target("a"));
+        queue.spread(vec![target("a")], SECOND, now);
+        queue.ended(&target("a"), Some(SECOND), now);
+        assert_eq!(queue.next_due(), Some(now), "a pass that runs may have read before");
     }
 
     #[tokio::test]

@@ -181,4 +181,78 @@ mod tests {
         server.refuse_to_read(&hooks("a"), Some(StatusCode::NOT_FOUND));
         assert_eq!(let_go(&server.client(), &options("a,z")).await.unwrap(), 0);
     }
+
+    const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/telephony/leases";
+
+    /// Leases by their names, and who holds each.
+    type Leases = &'static [(&'static str, &'static str)];
+
+    /// An operator's Deployment, and its Leases.
+    fn led(leases: Leases) -> Server {
+        let server = Server::default();
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "mine", "namespace": "telephony"},
+            "spec": {"replicas": 2, "selector": {}, "template": {}}});
+        server.put(DEPLOYMENT, deployment);
+        for (name, holder) in leases {
+            hold(&server, name, holder);
+        }
+        server
+    }
+
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/telephony/deployments/mine";
+
+    fn hold(server: &Server, name: &str, holder: &str) {
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": name, "namespace": "telephony"}, "spec": {"holderIdentity": holder}});
+        server.put(&format!("{LEASES}/{name}"), lease);
+    }
+
+    /// How long stopping the operator takes.
+    async fn stops(server: &Server) -> Result<Duration, PassError> {
+        let begun = Instant::now();
+        stop(&server.client(), "telephony", "mine", "mine").await?;
+        Ok(begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_leases_are_waited_for_before_anything_is_let_go() {
+        const OURS: &str = "mine-7d4f9c6b5d-x2x9k";
+        let cases: [(&str, Leases, bool); 6] = [
+            ("nobody ever led", &[], false),
+            ("it was given back", &[("mine", "")], false),
+            ("ours leads", &[("mine", OURS)], true),
+            ("whoever holds ours leads", &[("mine", "somebody")], true),
+            ("an older one of ours leads by the name of before", &[("mine", ""), (lease::NAME, OURS)], true),
+            ("another release leads by the name of before", &[(lease::NAME, "other-7d4f9c6b5d-x2x9k")], false),
+        ];
+        for (case, leases, waits) in cases {
+            let server = led(leases);
+            let took = stops(&server).await.unwrap();
+            assert_eq!(server.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 0, "{case}");
+            assert_eq!(took >= STOPS_WITHIN, waits, "{case}: {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_goes_on_once_the_lease_is_given_back() {
+        let server = led(&[("mine", "mine-7d4f9c6b5d-x2x9k")]);
+        let giving = server.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(7)).await;
+            hold(&giving, "mine", "");
+        });
+        let took = stops(&server).await.unwrap();
+        assert!(took >= Duration::from_secs(7) && took <= Duration::from_secs(7) + LOOK, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_that_is_gone_is_not_waited_for_and_one_that_may_not_be_stopped_is_told() {
+        let server = led(&[("mine", "mine-7d4f9c6b5d-x2x9k")]);
+        server.fail_next_write(StatusCode::NOT_FOUND);
+        assert_eq!(stops(&server).await.unwrap(), Duration::ZERO);
+        server.fail_next_write(StatusCode::FORBIDDEN);
+        let error = stops(&server).await.unwrap_err();
+        assert!(error.is_forbidden() && error.to_string().contains("stop Deployment telephony/mine"), "{error}");
+    }
 }

@@ -56,8 +56,15 @@ pub struct Lookups {
 struct Shared {
     places: Fair,
     system: Arc<dyn Lookup>,
-    names: Mutex<HashMap<(String, String), Asked>>,
+    names: Mutex<Names>,
 }
+
+/// A tenant, and a name that is looked up for it.
+type Key = (String, String);
+
+/// The names that are looked up.
+#[derive(Debug, Default)]
+struct Names(HashMap<Key, Asked>);
 
 /// A name that is looked up.
 #[derive(Debug, Default)]
@@ -69,6 +76,43 @@ struct Asked {
 
 /// The addresses that a name has; none when it cannot be told.
 type Found = Vec<SocketAddr>;
+
+impl Names {
+    /// Somebody asks: where the answer will be told, and whether one more look-up is to begin.
+    fn ask(&mut self, key: &Key) -> (watch::Receiver<Option<Found>>, bool) {
+        let asked = self.0.entry(key.clone()).or_default();
+        let answer = asked.told.subscribe();
+        let begins = asked.under_way < OF_A_NAME;
+        asked.under_way += usize::from(begins);
+        (answer, begins)
+    }
+
+    /// A look-up may be made now: whether it is, as somebody still waits. One that nobody waits for is over in the same moment, so that
+    /// whoever asks next does not count on it.
+    fn begin(&mut self, key: &Key) -> bool {
+        let is_wanted = self.0.get(key).is_some_and(|asked| !asked.told.is_closed());
+        if !is_wanted {
+            self.is_over(key);
+        }
+        is_wanted
+    }
+
+    /// A look-up that was wanted ends: all who wait by then are told, those too who asked while it was made.
+    fn found(&mut self, key: &Key, found: Found) {
+        if let Some(asked) = self.0.get_mut(key) {
+            std::mem::take(&mut asked.told).send_replace(Some(found));
+        }
+        self.is_over(key);
+    }
+
+    fn is_over(&mut self, key: &Key) {
+        let Some(asked) = self.0.get_mut(key) else { return };
+        asked.under_way -= 1;
+        if asked.under_way == 0 {
+            self.0.remove(key);
+        }
+    }
+}
 
 impl Default for Lookups {
     fn default() -> Self {
@@ -104,14 +148,10 @@ impl Lookups {
 impl Lookup for Lookups {
     fn lookup(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
         let key = (self.tenant.clone(), name.to_ascii_lowercase());
-        let mut names = self.all.names();
-        let asked = names.entry(key.clone()).or_default();
-        let mut answer = asked.told.subscribe();
-        if asked.under_way < OF_A_NAME {
-            asked.under_way += 1;
+        let (mut answer, begins) = self.all.names().ask(&key);
+        if begins {
             tokio::spawn(Arc::clone(&self.all).look_up(key, self.lane));
         }
-        drop(names);
         Box::pin(async move {
             let found = answer.wait_for(Option::is_some).await.map_err(io::Error::other)?;
             Ok(found.clone().unwrap_or_default())
@@ -120,25 +160,32 @@ impl Lookup for Lookups {
 }
 
 impl Shared {
-    fn names(&self) -> MutexGuard<'_, HashMap<(String, String), Asked>> {
+    fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks a name up when it has a place and somebody still waits, and tells all who do.
-    async fn look_up(self: Arc<Self>, key: (String, String), lane: Lane) {
+    async fn look_up(self: Arc<Self>, key: Key, lane: Lane) {
         let place = self.places.enter(&key.0, &key.1, lane).await;
-        let is_wanted = self.names().get(&key).is_some_and(|asked| !asked.told.is_closed());
-        let found = if is_wanted { Some(self.system.lookup(&key.1).await.unwrap_or_default()) } else { None };
+        if !self.names().begin(&key) {
+            return;
+        }
+        let mut made = Made { all: &self, key: &key, found: Found::new() };
+        made.found = self.system.lookup(&key.1).await.unwrap_or_default();
         drop(place);
-        let mut names = self.names();
-        let Some(asked) = names.get_mut(&key) else { return };
-        asked.under_way -= 1;
-        if found.is_some() {
-            std::mem::take(&mut asked.told).send_replace(found);
-        }
-        if asked.under_way == 0 {
-            names.remove(&key);
-        }
+    }
+}
+
+/// A look-up that is made. However it ends, who waits is told.
+struct Made<'l> {
+    all: &'l Shared,
+    key: &'l Key,
+    found: Found,
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        self.all.names().found(self.key, std::mem::take(&mut self.found));
     }
 }
 
@@ -230,6 +277,7 @@ mod tests {
         time::Duration,
     };
 
+    use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
     use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
@@ -300,7 +348,7 @@ mod tests {
         assert!(one.unwrap().len() == 1 && other.unwrap().len() == 1);
         assert_eq!(ask(&lookups, "otp", "other.test").await.map(|found| found.len()), Some(1));
         sleep(MINUTE * 2).await;
-        assert!(lookups.all.names().is_empty() && under_way.load(Ordering::Relaxed) == 0);
+        assert!(lookups.all.names().0.is_empty() && under_way.load(Ordering::Relaxed) == 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -312,5 +360,85 @@ mod tests {
         assert_eq!(ask(&lookups, "otp", "slow-once.test").await.map(|found| found.len()), Some(1));
         assert_eq!(lost.await.unwrap().len(), 1, "an answer is everybody's");
         assert!(begun.elapsed() < Duration::from_millis(100));
+    }
+
+    /// Callers and look-ups of one name, step by step.
+    struct Steps {
+        names: Names,
+        key: Key,
+        callers: Vec<watch::Receiver<Option<Found>>>,
+        /// Look-ups that wait for a place, and those that are made.
+        waiting: usize,
+        made: usize,
+    }
+
+    impl Steps {
+        fn new() -> Self {
+            let key = ("otp".to_owned(), "acme.okta.com".to_owned());
+            Self { names: Names::default(), key, callers: Vec::new(), waiting: 0, made: 0 }
+        }
+
+        fn ask(&mut self) {
+            let (answer, begins) = self.names.ask(&self.key);
+            self.callers.push(answer);
+            self.waiting += usize::from(begins);
+        }
+
+        fn enter(&mut self) {
+            self.waiting -= 1;
+            self.made += usize::from(self.names.begin(&self.key));
+        }
+
+        fn end(&mut self) {
+            self.made -= 1;
+            self.names.found(&self.key, vec![([192, 0, 2, 1], 0).into()]);
+        }
+
+        /// Lets all look-ups end, and checks that all who wait were told and nothing is left.
+        fn finish(mut self, seen: &str) {
+            while self.waiting + self.made > 0 {
+                if self.waiting > 0 {
+                    self.enter();
+                } else {
+                    self.end();
+                }
+            }
+            assert!(self.callers.iter().all(|answer| answer.borrow().is_some()), "somebody was not told: {seen}");
+            assert!(self.names.0.is_empty(), "{seen}");
+        }
+    }
+
+    #[test]
+    fn who_asks_while_look_ups_that_nobody_wanted_end_has_one_that_ends_later() {
+        let mut steps = Steps::new();
+        for _ in 0..OF_A_NAME {
+            steps.ask();
+        }
+        steps.callers.clear();
+        for _ in 0..OF_A_NAME {
+            steps.enter();
+        }
+        steps.ask();
+        steps.finish("all look-ups had seen that nobody waits");
+    }
+
+    #[test]
+    fn everybody_who_waits_is_told_whatever_the_order_of_asking_giving_up_and_answering() {
+        for seed in 0..2_000 {
+            let (mut random, mut steps, mut seen) = (StdRng::seed_from_u64(seed), Steps::new(), String::new());
+            for _ in 0..random.random_range(5..40) {
+                match random.random_range(0..4) {
+                    0 => (seen.push('a'), steps.ask()).1,
+                    1 if !steps.callers.is_empty() => {
+                        seen.push('g');
+                        steps.callers.remove(random.random_range(0..steps.callers.len()));
+                    }
+                    2 if steps.waiting > 0 => (seen.push('e'), steps.enter()).1,
+                    3 if steps.made > 0 => (seen.push('d'), steps.end()).1,
+                    _ => {}
+                }
+            }
+            steps.finish(&format!("seed {seed}: {seen}"));
+        }
     }
 }
