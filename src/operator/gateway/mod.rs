@@ -51,6 +51,8 @@ use crate::{
     okta::{ObjectRef, keyed::ChangeMark},
 };
 
+pub use poll::{Ask, over_network};
+
 /// What judges the parts of a configuration that `config` does not know itself.
 pub(super) const JUDGES: Judges = Judges {
     provider: provider::validate::judge,
