@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     cache::Caches,
     events::Events,
-    lease,
+    gateway, lease,
     metrics::OperatorMetrics,
     options::Options,
     org::{Orgs, dial::Dial},
@@ -47,6 +47,8 @@ pub struct Context {
     pub extra_roots: Option<String>,
     /// How orgs and hooks are reached.
     pub dial: Arc<dyn Dial>,
+    /// How gateways' pods are asked for their reports.
+    pub ask_pod: Arc<gateway::Ask>,
     /// Asks for passes over other objects.
     pub wake: Wake,
 }

@@ -89,6 +89,8 @@ struct Stored {
     hang: bool,
     /// How long its answers take.
     slow: Duration,
+    /// How much longer it takes to store a plan.
+    slow_plans: Duration,
     trouble: Option<(usize, Trouble)>,
     fail_next_write: Option<StatusCode>,
     /// Paths that cannot be read.
@@ -194,6 +196,11 @@ impl Server {
         self.inner.lock().unwrap().slow = slow;
     }
 
+    /// Lets it take so long to store a plan from now on.
+    pub fn slow_down_plans(&self, slow: Duration) {
+        self.inner.lock().unwrap().slow_plans = slow;
+    }
+
     /// Lets the write after `writes` others meet trouble.
     pub fn trouble(&self, trouble: Option<(usize, Trouble)>) {
         self.inner.lock().unwrap().trouble = trouble;
@@ -250,6 +257,10 @@ impl Server {
         }
         let bytes = body.collect().await.unwrap().to_bytes();
         let sent: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let slow = self.inner.lock().unwrap().slow_plans;
+        if sent["status"]["plan"].is_object() && !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         let method = head.method.as_str();
         let trouble = self.meets(method, &path);
         if trouble == Some(Trouble::DiesBefore) {
@@ -900,6 +911,8 @@ pub fn context(server: &Server, dial: Arc<dyn Dial>, options: Options, caches: C
         switches: Switches::default(),
         probes: Probes::default(),
         dial,
+        // nobody is there
+        ask_pod: Arc::new(|_, _| futures::future::ready(None).boxed()),
         extra_roots: None,
         options,
         installation: Installation {

@@ -64,11 +64,15 @@ mod steady_tests;
 pub mod switch;
 #[cfg(test)]
 mod switch_tests;
+#[cfg(test)]
+mod takeover_tests;
 pub mod tenancy;
 #[cfg(test)]
 mod tenant_tests;
 pub mod wake;
 pub mod watches;
+#[cfg(test)]
+mod whole_tests;
 
 pub use context::Context;
 pub use options::Options;

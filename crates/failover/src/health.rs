@@ -19,7 +19,7 @@ impl Health {
     /// The judgement. It fails when its gateway has no ready replica, when too little has a usable carrier, or when two
     /// witnesses say so and `Execute` does not contradict them. It passes when gateway and carriers do and no witness speaks
     /// against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook
-    /// that calls do not reach delivers none of it.
+    /// that nobody serves, or that calls do not reach, delivers none of it.
     ///
     /// `Refusals` takes no pass back alone: anybody can make it fail, and a hook that is kept from passing can neither be
     /// cleared of a suspicion nor proven.
@@ -48,7 +48,8 @@ impl Health {
         };
         let failing = signals.iter().filter(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
         let failing_for = failing.map(|signal| signal.failing_for).max().unwrap_or_default();
-        Self { sight, percent: if unreached { Some(0) } else { percent }, failing_for }
+        let unserved = signals.iter().any(|signal| signal.source == Source::Gateway && signal.sight == Sight::Fail);
+        Self { sight, percent: if unreached || unserved { Some(0) } else { percent }, failing_for }
     }
 }
 
@@ -82,7 +83,11 @@ mod tests {
         };
         assert_eq!(judge(Pass, Pass, Pass, Pass), (Pass, Some(80)));
         assert_eq!(judge(Pass, Pass, Unknown, Unknown), (Pass, Some(80)), "a witness that knows nothing");
-        assert_eq!(judge(Fail, Pass, Pass, Pass), (Fail, Some(80)));
+        assert_eq!(
+            judge(Fail, Pass, Pass, Pass),
+            (Fail, Some(0)),
+            "carriers are of no use to a hook that nobody serves"
+        );
         assert_eq!(judge(Unknown, Fail, Pass, Pass), (Fail, Some(80)));
         assert_eq!(judge(Pass, Unknown, Pass, Pass), (Unknown, Some(80)));
         assert_eq!(judge(Pass, Pass, Fail, Pass), (Unknown, Some(80)), "one may err");

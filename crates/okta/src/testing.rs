@@ -133,6 +133,9 @@ struct State {
     calls: Vec<Verb>,
     held: Option<Call>,
     rate: Option<RateLimit>,
+    /// Since when none of ours is active, after one was; and the longest time that this lasted before.
+    none: (Option<Instant>, Duration),
+    was_active: bool,
 }
 
 enum Effect {
@@ -171,6 +174,8 @@ impl Model {
             calls: Vec::new(),
             held: None,
             rate: None,
+            none: (None, Duration::ZERO),
+            was_active: false,
         };
         let (crashed, holds) = (Notify::new(), Notify::new());
         Self { behaviour, installation, may_take, crashed, holds, state: Mutex::new(state) }
@@ -188,6 +193,12 @@ impl Model {
     /// What happened of that.
     pub fn violations(&self) -> Vec<Violation> {
         self.state().violations.clone()
+    }
+
+    /// The longest time for which none of ours was active, after one was.
+    pub fn longest_without_active(&self) -> Duration {
+        let (since, before) = self.state().none;
+        since.map_or(before, |since| before.max(since.elapsed()))
     }
 
     /// Faults of the next calls, in order.
@@ -212,8 +223,8 @@ impl Model {
         let mut state = self.state.lock().unwrap();
         let now = Instant::now();
         while state.pending.front().is_some_and(|(due, _)| *due <= now) {
-            let (_, effect) = state.pending.pop_front().unwrap();
-            self.apply(&mut state, effect);
+            let (due, effect) = state.pending.pop_front().unwrap();
+            self.apply(&mut state, effect, due);
         }
         state
     }
@@ -222,7 +233,7 @@ impl Model {
         matches!(self.installation.whose(hook), Whose::Ours(_))
     }
 
-    fn apply(&self, state: &mut State, effect: Effect) {
+    fn apply(&self, state: &mut State, effect: Effect, at: Instant) {
         let alone = self.behaviour.second_activation != SecondActivation::Permitted;
         match effect {
             Effect::Appear(stored, active) => {
@@ -244,6 +255,13 @@ impl Model {
         let active = state.hooks.iter().filter(|s| s.hook.status == HookStatus::Active && self.ours(&s.hook)).count();
         if active > 1 {
             state.violations.push(Violation::TwoOfOurs);
+        }
+        let (since, longest) = &mut state.none;
+        if active > 0 {
+            state.was_active = true;
+            *longest = since.take().map_or(*longest, |since| at.duration_since(since).max(*longest));
+        } else if state.was_active {
+            since.get_or_insert(at);
         }
     }
 

@@ -49,6 +49,8 @@ use hookswitch_gateway_config::{
 use hookswitch_net as net;
 use hookswitch_okta::{ObjectRef, keyed::ChangeMark};
 
+pub use poll::{Ask, over_network};
+
 /// What judges the parts of a configuration that `config` does not know itself.
 pub(super) const JUDGES: Judges = Judges {
     provider: provider::validate::judge,

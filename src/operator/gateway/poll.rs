@@ -86,13 +86,20 @@ pub async fn run(ctx: Arc<Context>) {
             let (scopes, stores): (Vec<Scope>, Vec<_>) = filled.map(|(scope, store)| (scope.clone(), store)).unzip();
             Replicas { scopes, pods: pods(stores.into_iter().flat_map(reflector::Store::state)) }
         };
-        poll(&ctx, replicas, &|report, addresses| ask(report, addresses).boxed()).await;
+        poll(&ctx, replicas, &*ctx.ask_pod).await;
     };
     tokio::join!(following, polling);
 }
 
-/// How a pod is asked for its report.
-type Ask = dyn Fn(Arc<document::Report>, BTreeSet<IpAddr>) -> BoxFuture<'static, Option<ReplicaReport>> + Send + Sync;
+/// How a pod is asked for its report, at its addresses.
+pub type Ask =
+    dyn Fn(Arc<document::Report>, BTreeSet<IpAddr>) -> BoxFuture<'static, Option<ReplicaReport>> + Send + Sync;
+
+/// Asks pods over the network.
+#[must_use]
+pub fn over_network() -> Arc<Ask> {
+    Arc::new(|report, addresses| ask(report, addresses).boxed())
+}
 
 /// Begins in each round what is due, so that what one gateway's silence costs is its own.
 async fn poll(ctx: &Context, mut replicas: impl FnMut() -> Replicas, ask: &Ask) {

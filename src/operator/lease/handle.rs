@@ -8,24 +8,48 @@ use std::{
 use super::{super::clock::BootInstant, DURATION};
 
 /// What passes ask of the lease. Clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Handle {
+    clock: fn() -> BootInstant,
     renewed: Arc<Mutex<Option<BootInstant>>>,
 }
 
+impl Default for Handle {
+    fn default() -> Self {
+        Self::by(BootInstant::now)
+    }
+}
+
 impl Handle {
+    /// A lease that is not held yet, and runs out by this clock.
+    #[must_use]
+    pub fn by(clock: fn() -> BootInstant) -> Self {
+        Self { clock, renewed: Arc::default() }
+    }
+
+    /// Now, by the clock that the lease runs out by.
+    #[must_use]
+    pub fn now(&self) -> BootInstant {
+        (self.clock)()
+    }
+
     /// Whether we hold the lease now.
     #[must_use]
     pub fn is_leader(&self) -> bool {
-        !self.remaining(BootInstant::now()).is_zero()
+        !self.left().is_zero()
+    }
+
+    /// How long we surely hold the lease from now on; zero when we do not.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.remaining(self.now())
     }
 
     /// How long we surely hold the lease from `now` on; zero when we do not.
     ///
     /// Counted from the instant before the renewal that was confirmed last was sent, so that no other can hold it as long
     /// as this is not zero, whatever time the answer took.
-    #[must_use]
-    pub fn remaining(&self, now: BootInstant) -> Duration {
+    fn remaining(&self, now: BootInstant) -> Duration {
         let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         renewed.map_or(Duration::ZERO, |renewed| DURATION.saturating_sub(now.since(renewed)))
     }

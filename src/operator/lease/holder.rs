@@ -96,7 +96,7 @@ impl Holder {
     /// [`Lost`] as soon as another holds it, or when no renewal was confirmed for its whole duration.
     pub async fn keep(&mut self, stop: &CancellationToken) -> Result<(), Lost> {
         loop {
-            let left = self.handle.remaining(BootInstant::now());
+            let left = self.handle.left();
             if left.is_zero() {
                 return self.lose();
             }
@@ -104,7 +104,7 @@ impl Holder {
                 return Ok(());
             }
             // an answer after the end would be too late to be of use
-            let left = self.handle.remaining(BootInstant::now());
+            let left = self.handle.left();
             match timeout(left, self.look()).await {
                 Ok(Look::Ours | Look::Unclear) => {}
                 Ok(Look::Theirs) | Err(_) => return self.lose(),
@@ -138,7 +138,7 @@ impl Holder {
 
     async fn look(&mut self) -> Look {
         // Counted from before the request: an answer may take long, and the other side counts from what it sees.
-        let sent = BootInstant::now();
+        let sent = self.handle.now();
         match timeout(CALL, self.try_hold(sent)).await {
             Ok(Ok(Look::Ours)) => {
                 self.handle.renewed(sent);

@@ -2,13 +2,14 @@
 //! fault at every call, for each thing that it does to hooks, and for each behaviour that Okta does not document.
 //!
 //! The org is the planner's model of one, the API server is in memory; a killed operator is followed by one that remembers
-//! nothing. A sample of the combinations runs by default; `HOOKSWITCH_TESTS=full` runs all of them, and with
+//! nothing. Who leads renews its lease as in a cluster; leases that end meanwhile are a matrix of their own. A sample of the combinations runs by default; `HOOKSWITCH_TESTS=full` runs all of them, and with
 //! `HOOKSWITCH_SHARD=3/40` the third of forty parts. `HOOKSWITCH_COMBINATION` repeats the one of that number.
 
 mod held;
+mod leases;
 mod run;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt as _};
 
@@ -115,10 +116,15 @@ async fn play(script: Script) -> Result<usize, String> {
     if left_empty && script.task.is_failover() && script.task.repoints() {
         return Err("a hook that is repointed was deactivated".into());
     }
-    let org = &behaviours()[script.behaviour];
-    let both = org.deactivating_last_refused && org.second_activation == SecondActivation::Permitted;
-    let violations = run.model.violations().into_iter();
-    let violations: Vec<Violation> = violations.filter(|what| !(both && *what == Violation::TwoOfOurs)).collect();
+    let violations = violations(&run, &behaviours()[script.behaviour]);
+    let late = run.way.late.load(Ordering::Relaxed);
+    if late > 0 {
+        return Err(format!("{late} changes were made without the lease"));
+    }
+    let none = run.model.longest_without_active();
+    if script.task.takes_over() && !none.is_zero() {
+        return Err(format!("none was active for {none:?} while another object took over"));
+    }
     let foreign = run.model.hooks().into_iter().find(|stored| stored.hook.id.as_str() == "foreign");
     if !violations.is_empty() {
         return Err(format!("{violations:?}"));
@@ -170,6 +176,14 @@ async fn combinations() -> Vec<Script> {
     scripts
 }
 
+/// What happened that must never, in such an org.
+fn violations(run: &Run, org: &Behaviour) -> Vec<Violation> {
+    // one that keeps its last hook active and lets two be active has no other way from one to the other
+    let both = org.deactivating_last_refused && org.second_activation == SecondActivation::Permitted;
+    let violations = run.model.violations().into_iter();
+    violations.filter(|what| !(both && *what == Violation::TwoOfOurs)).collect()
+}
+
 /// Two things cannot go wrong at one call, nor can the API server be in trouble twice.
 fn excludes(kill: Wrong, fault: Wrong) -> bool {
     match (kill, fault) {
@@ -219,6 +233,19 @@ fn sample(all: usize, wanted: usize, seed: u64) -> Vec<usize> {
     chosen.into_iter().collect()
 }
 
+/// Plays these, each by its number, on all processors.
+fn in_parallel<T: Send>(chosen: &[usize], play: impl Fn(usize) -> T + Sync) -> Vec<(usize, T)> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let (share, play) = (chosen.len().div_ceil(threads).max(1), &play);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = chosen
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(|at| (*at, play(*at))).collect::<Vec<_>>()))
+            .collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    })
+}
+
 #[test]
 fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_never_does_harm() {
     let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
@@ -230,18 +257,8 @@ fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_ne
     } else {
         sample(all.len(), sample_size(SAMPLE), seed)
     };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = chosen.len().div_ceil(threads);
     let all = &all;
-    let played: Vec<(usize, Result<usize, String>)> = std::thread::scope(|scope| {
-        let parts: Vec<_> = chosen
-            .chunks(share)
-            .map(|part| {
-                scope.spawn(move || part.iter().map(|at| (*at, block(play(all[*at]).boxed()))).collect::<Vec<_>>())
-            })
-            .collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
-    });
+    let played = in_parallel(&chosen, |at| block(play(all[at]).boxed()));
     let kills: usize = played.iter().filter_map(|(_, ended)| ended.as_ref().ok()).sum();
     let failed =
         played.iter().filter_map(|(at, ended)| Some(format!("{at}: {:?}: {}", all[*at], ended.as_ref().err()?)));

@@ -1,15 +1,26 @@
 //! An operator at work on one thing that it does to hooks, between an API server in memory and the planner's model of an org.
 //! One that is killed is followed by another, which remembers nothing.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::{BoxFuture, FutureExt as _};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{
+    clock::BootInstant,
     double::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, SWITCHES, Server, World},
     flow_tests::{gateway, hook, org, secret},
+    lease,
     org::dial::{Access, Dial, HookCaller, OrgApi},
     pass::Reconcile as _,
     reports::Serving,
@@ -18,7 +29,7 @@ use hookswitch_api::{HookSwitch, OktaOrg, TelephonyHook};
 use hookswitch_message::Secret;
 use hookswitch_net::NetError;
 use hookswitch_okta::{
-    Answer, HookId, ObjectRef,
+    Answer, Api, HookId, ObjectRef, ObservedHook,
     client::CallResult,
     log,
     mark::Installation,
@@ -26,7 +37,74 @@ use hookswitch_okta::{
     types::{HookContent, HookStatus, OrgDocument, OrgIdentity},
 };
 
-impl OrgApi for Model {
+/// What befalls calls on their way to Okta, whoever makes them.
+#[derive(Default)]
+pub(super) struct Way {
+    /// How long each takes, there and back.
+    pub(super) takes: Mutex<Duration>,
+    /// When each began, and whether it was to change something.
+    pub(super) began: Mutex<Vec<(Instant, bool)>>,
+    /// How many changed something in Okta when the lease of their caller was over.
+    pub(super) late: AtomicUsize,
+}
+
+/// One leader's way to Okta.
+#[derive(Clone)]
+struct Line {
+    model: Arc<Model>,
+    way: Arc<Way>,
+    lease: lease::Handle,
+}
+
+impl Line {
+    fn call<'a, T: 'a>(&'a self, changes: bool, call: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+        async move {
+            self.way.began.lock().unwrap().push((Instant::now(), changes));
+            let takes = *self.way.takes.lock().unwrap();
+            // Okta acts at the end: what was sent in time may come to act too late
+            if !takes.is_zero() {
+                sleep(takes).await;
+            }
+            if changes && !self.lease.is_leader() {
+                self.way.late.fetch_add(1, Ordering::Relaxed);
+            }
+            call.await
+        }
+        .boxed()
+    }
+}
+
+impl Api for Line {
+    fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
+        self.call(false, self.model.list_hooks())
+    }
+
+    fn get<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call(false, self.model.get(id))
+    }
+
+    fn create<'a>(&'a self, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call(true, self.model.create(content))
+    }
+
+    fn replace<'a>(&'a self, id: &'a HookId, content: &'a HookContent) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call(true, self.model.replace(id, content))
+    }
+
+    fn activate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call(true, self.model.activate(id))
+    }
+
+    fn deactivate<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<ObservedHook>> {
+        self.call(true, self.model.deactivate(id))
+    }
+
+    fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>> {
+        self.call(true, self.model.delete(id))
+    }
+}
+
+impl OrgApi for Line {
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>> {
         let value = OrgDocument { identity: OrgIdentity::Id("00o1".into()), domains: Vec::new() };
         let answer = Answer { value, request_id: None, rate: None };
@@ -42,11 +120,9 @@ impl OrgApi for Model {
     }
 }
 
-struct Line(Arc<Model>);
-
 impl Dial for Line {
     fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
-        Ok(Arc::clone(&self.0) as Arc<dyn OrgApi>)
+        Ok(Arc::new(self.clone()))
     }
 
     fn caller(&self, _: &str, _: Option<&str>, _: &[ipnet::IpNet]) -> Result<Arc<dyn HookCaller>, NetError> {
@@ -75,9 +151,13 @@ pub(super) enum Task {
     RepointFailover,
     /// A person has Okta pointed at the first one again.
     RepointFailback,
+    /// The object is gone, and one of another name takes over its hook, which a person says.
+    Rename,
+    /// An object hands its hook over to another, which is there beside it, and is deleted.
+    Succeed,
 }
 
-pub(super) const TASKS: [Task; 12] = [
+pub(super) const TASKS: [Task; 14] = [
     Task::Create,
     Task::Adopt,
     Task::Update,
@@ -90,6 +170,8 @@ pub(super) const TASKS: [Task; 12] = [
     Task::Repoint,
     Task::RepointFailover,
     Task::RepointFailback,
+    Task::Rename,
+    Task::Succeed,
 ];
 
 impl Task {
@@ -101,12 +183,27 @@ impl Task {
         matches!(self, Self::Repoint | Self::RepointFailover | Self::RepointFailback)
     }
 
+    /// Whether another object takes over the hook of the first one.
+    pub(super) const fn takes_over(self) -> bool {
+        matches!(self, Self::Rename | Self::Succeed)
+    }
+
+    /// Whether none of ours is to be active at its end.
+    pub(super) const fn empties(self) -> bool {
+        matches!(self, Self::Deactivate | Self::Delete)
+    }
+
+    /// Whether one of ours is active when it begins and is to be, or another is, when it ends.
+    pub(super) const fn keeps_one(self) -> bool {
+        let begins_one = matches!(self, Self::Create | Self::Adopt | Self::Switch | Self::Repoint);
+        !begins_one && !self.empties()
+    }
+
     /// Whether there is a way to its end in such an org.
     pub(super) fn ends_in(self, org: &Behaviour) -> bool {
         let switches = matches!(self, Self::HandOver | Self::Switch | Self::Failover | Self::Failback);
-        let empties = matches!(self, Self::Deactivate | Self::Delete);
         let leads_over = org.second_activation != SecondActivation::Refused;
-        !org.deactivating_last_refused || !empties && (!switches || leads_over)
+        !org.deactivating_last_refused || !self.empties() && (!switches || leads_over)
     }
 
     pub(super) const fn is_failover(self) -> bool {
@@ -123,8 +220,11 @@ pub(super) struct Run {
     pub(super) task: Task,
     pub(super) model: Arc<Model>,
     pub(super) world: World,
+    pub(super) way: Arc<Way>,
+    /// Leaders that others followed.
     pub(super) kills: usize,
     gateway_there: bool,
+    renewing: AbortOnDropHandle<()>,
 }
 
 fn content(name: &str, uri: &str) -> HookContent {
@@ -159,17 +259,28 @@ impl Run {
         reserve["metadata"]["name"] = json!("reserve");
         server.put(&format!("{GATEWAYS}/reserve"), reserve);
         server.put(&format!("{SECRETS}/okta"), secret("okta", "token", "00token-of-the-org"));
-        for name in ["main", "other"] {
+        if task.takes_over() {
+            let mut next = gateway();
+            next["metadata"]["name"] = json!("next");
+            server.put(&format!("{GATEWAYS}/next"), next);
+        }
+        for name in ["main", "other", "next"] {
             let value = format!("a value of enough characters for {name}");
             server.put(&format!("{SECRETS}/{name}-own"), secret(&format!("{name}-own"), "value", &value));
         }
-        let world = begin(&server, &model, true);
-        Self { task, model, world, kills: 0, gateway_there: true }
+        let way = Arc::default();
+        let (world, renewing) = begin(&server, &model, &way, true);
+        Self { task, model, world, way, kills: 0, gateway_there: true, renewing }
     }
 
     fn declare(&self, name: &str, state: &str) {
         let mut object = hook(name, state);
         object["spec"]["auth"] = json!({"header": {"secretRef": {"name": format!("{name}-own"), "key": "value"}}});
+        if name == "next" {
+            object["metadata"]["annotations"] = json!({"hookswitch.dev/takes-over": "main"});
+            object["spec"]["target"] = json!({"gatewayRef": {"name": "next"}});
+            object["spec"]["okta"]["name"] = json!("Acme main");
+        }
         match self.task {
             Task::Adopt => object["spec"]["adoption"] = json!("IfMatches"),
             Task::Delete => object["spec"]["deletion"] = json!("Delete"),
@@ -222,7 +333,9 @@ impl Run {
                 self.declare("main", "Active");
                 self.declare("other", "Inactive");
             }
-            Task::Update | Task::Deactivate | Task::Delete => self.declare("main", "Active"),
+            Task::Update | Task::Deactivate | Task::Delete | Task::Rename | Task::Succeed => {
+                self.declare("main", "Active");
+            }
             Task::Failover | Task::Failback | Task::RepointFailover | Task::RepointFailback => self.declare_switch(),
         }
         self.rounds(6, Duration::from_secs(6)).await;
@@ -266,12 +379,29 @@ impl Run {
             }
             Task::Deactivate => self.change("main", |spec| spec["state"] = json!("Inactive")),
             Task::Delete => self.world.server.ask_to_delete(&format!("{HOOKS}/main"), Duration::ZERO),
+            Task::Rename => {
+                self.world.server.delete(&format!("{HOOKS}/main"));
+                self.declare("next", "Active");
+            }
+            Task::Succeed => {
+                let path = format!("{HOOKS}/main");
+                let mut object = self.world.server.get(&path).unwrap();
+                object["metadata"]["annotations"] = json!({"hookswitch.dev/hands-over-to": "next"});
+                self.world.server.put(&path, object);
+                self.declare("next", "Active");
+                self.world.server.ask_to_delete(&path, Duration::ZERO);
+            }
         }
     }
 
     /// The task, and all the time that it may take when things go wrong.
     pub(super) async fn perform(&mut self) {
         self.ask();
+        self.end().await;
+    }
+
+    /// All the time that the task may take when things went wrong.
+    pub(super) async fn end(&mut self) {
         self.rounds(12, Duration::from_secs(4)).await;
         self.rounds(5, Duration::from_secs(61)).await;
         if !self.is_done() {
@@ -289,26 +419,34 @@ impl Run {
     pub(super) async fn rounds(&mut self, rounds: usize, pause: Duration) {
         for _ in 0..rounds {
             self.round().await;
-            tokio::time::advance(pause).await;
+            sleep(pause).await;
         }
         self.round().await;
     }
 
-    /// Passes over everything; an operator that is killed, or frozen at a call, is followed by another.
-    async fn round(&mut self) {
-        let (model, server) = (Arc::clone(&self.model), self.world.server.clone());
+    /// Lets the lease of whoever leads end then: no renewal after the one that was 30 s before comes through.
+    pub(super) fn end_lease(&mut self, at: Duration) {
+        let lease = self.world.ctx.lease.clone();
+        let last = lease.now().plus(at).back(lease::DURATION);
+        self.renewing = renew(lease, Some(last));
+    }
+
+    /// Passes over everything; an operator that is killed, frozen at a call, or that loses its lease is followed by another.
+    pub(super) async fn round(&mut self) {
+        let (model, server, lease) = (Arc::clone(&self.model), self.world.server.clone(), self.world.ctx.lease.clone());
         let killed = tokio::select! {
-            () = passes(&mut self.world) => false,
+            biased;
+            () = over(&lease) => true,
             () = model.crashed.notified() => true,
             () = server.died.notified() => true,
             () = model.holds.notified() => true,
+            () = passes(&mut self.world) => false,
         };
         if killed {
             // one that was frozen goes on, and finds that its lease ran out; a run of one that is dead is to write no more either
-            self.world.ctx.lease.lost();
-
+            lease.lost();
             self.kills += 1;
-            self.world = begin(&server, &model, self.gateway_there);
+            (self.world, self.renewing) = begin(&server, &model, &self.way, self.gateway_there);
         }
     }
 
@@ -375,10 +513,18 @@ impl Run {
                 return Some(format!("the switch says {status}"));
             }
         }
+        if self.task.takes_over() && self.world.server.get(&format!("{HOOKS}/main")).is_some() {
+            return Some("the object whose hook was taken over is still there".into());
+        }
         let both = self.task == Task::HandOver || self.task.is_of_switch() && !self.task.repoints();
-        let declared: &[&str] = if both { &["main", "other"] } else { &["main"] };
+        let declared: &[&str] = match self.task {
+            Task::Rename | Task::Succeed => &["next"],
+            _ if both => &["main", "other"],
+            _ => &["main"],
+        };
         for name in declared {
-            let found = named(&format!("Acme {name}"));
+            let called = if *name == "next" { "main" } else { name };
+            let found = named(&format!("Acme {called}"));
             // some orgs take no second hook; it is made when it is its turn
             if found.is_empty() && self.task == Task::Switch && *name == "other" && self.ready(name) {
                 continue;
@@ -403,26 +549,61 @@ impl Run {
     }
 }
 
-fn begin(server: &Server, model: &Arc<Model>, gateway_there: bool) -> World {
+/// Another operator, which holds the lease from now on.
+fn begin(server: &Server, model: &Arc<Model>, way: &Arc<Way>, gateway_there: bool) -> (World, AbortOnDropHandle<()>) {
     server.trouble(None);
-    let world = World::between(server.clone(), Org::default(), Arc::new(Line(Arc::clone(model))));
+    let lease = lease::Handle::by(BootInstant::simulated);
+    let line = Line { model: Arc::clone(model), way: Arc::clone(way), lease: lease.clone() };
+    let mut world = World::between(server.clone(), Org::default(), Arc::new(line));
+    Arc::get_mut(&mut world.ctx).unwrap().lease = lease.clone();
     if gateway_there {
         world.ctx.reports.serve("otp", "main", &["main", "other"]);
     } else {
         world.ctx.reports.set_serving("otp", "main", "main", Serving::Unknown);
     }
     world.ctx.reports.serve("otp", "reserve", &["other"]);
-    for (gateway, name) in [("main", "main"), ("reserve", "other")] {
+    world.ctx.reports.serve("otp", "next", &["next"]);
+    for (gateway, name) in [("main", "main"), ("reserve", "other"), ("next", "next")] {
         let value = format!("a value of enough characters for {name}");
         let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value);
         world.ctx.reports.set_accepted("otp", gateway, name, mark);
     }
-    world
+    (world, renew(lease, None))
+}
+
+/// Renews a lease as its holder does, the last time then.
+fn renew(lease: lease::Handle, last: Option<BootInstant>) -> AbortOnDropHandle<()> {
+    let once = move || {
+        let now = lease.now();
+        lease.renewed(last.map_or(now, |last| last.min(now)));
+        match last {
+            Some(last) if last <= now => None,
+            Some(last) => Some(last.since(now).min(lease::RENEW_EVERY)),
+            None => Some(lease::RENEW_EVERY),
+        }
+    };
+    let mut next = once();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        while let Some(pause) = next {
+            sleep(pause).await;
+            next = once();
+        }
+    }))
+}
+
+/// Waits until a lease is over.
+async fn over(lease: &lease::Handle) {
+    loop {
+        match lease.left() {
+            Duration::ZERO => return,
+            left => sleep(left).await,
+        }
+    }
 }
 
 async fn passes(world: &mut World) {
     world.sync();
-    // a report grows old in real time only; a lease does so too
+    // a report grows old in real time only
     let hooks = world.ctx.caches.hooks.in_namespace("otp");
     for hook in hooks {
         let current = world.ctx.caches.hooks.get("otp", &hook.name_any());

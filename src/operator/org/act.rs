@@ -7,7 +7,7 @@ use kube::{Resource as _, ResourceExt as _};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::{
-    super::{clock::BootInstant, context::Context, events::Note},
+    super::{context::Context, events::Note},
     carried::{self, Done, Step},
     desired::Desired,
     dial::OrgApi,
@@ -45,7 +45,7 @@ pub enum NotNow {
 /// # Errors
 /// [`NotNow`].
 pub fn may_begin(ctx: &Context, state: &State, plan: &Plan, more: u32, priority: Priority) -> Result<(), NotNow> {
-    if ctx.lease.remaining(BootInstant::now()) < LEASE_NEEDED {
+    if ctx.lease.left() < LEASE_NEEDED {
         return Err(NotNow::Lease);
     }
     let (calls, now) = (u32::try_from(plan.most_calls()).unwrap_or(u32::MAX).saturating_add(more), Instant::now());
@@ -81,7 +81,7 @@ pub async fn act(
 ) -> Option<(Report, OwnedMutexGuard<State>)> {
     let ctx = Arc::clone(ctx);
     let running = tokio::spawn(async move {
-        let may_write = |within: Duration| ctx.lease.remaining(BootInstant::now()) >= within + LEASE_MARGIN;
+        let may_write = |within: Duration| ctx.lease.left() >= within + LEASE_MARGIN;
         let (calls, begun): (&dyn Api, _) = (&*api, Instant::now());
         let before = state.run(begun);
         let report = run::run(&task.plan, &task.desired.org, calls, Budget::default(), &may_write).await;

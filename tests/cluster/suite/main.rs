@@ -9,6 +9,7 @@
 mod changes;
 mod hooks;
 mod leaks;
+mod load;
 mod ready;
 mod record;
 mod scenarios;

@@ -28,6 +28,13 @@ pub struct Gap {
     ours: bool,
 }
 
+impl Gap {
+    /// Whether something that lasted from then until then was under way within it.
+    pub fn meets(&self, from: Timestamp, until: Timestamp) -> bool {
+        from <= self.began + self.lasted && until >= self.began
+    }
+}
+
 /// The times without an active hook.
 pub fn gaps(turns: &[Turn]) -> Vec<Gap> {
     let pairs = turns.windows(2).filter(|pair| pair[0].active.is_empty());
