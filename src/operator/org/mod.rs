@@ -27,7 +27,8 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use self::{
     act::NotNow,
     carried::Step,
-    claim::{Claim, Decision, Place, Standing},
+    claim::{Awaited, Claim, Decision, Place, Standing},
+    dereference::Unusable,
     desired::{Declared, Desired, Recorded},
     dial::OrgApi,
     observe::Unlisted,
@@ -107,6 +108,7 @@ impl Reconcile for OktaOrg {
         let facts = dereference::dereference(&object, &ctx).await?;
         let access = dereference::validate(&object, facts);
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
+        session.begin(&object);
         let state = Arc::clone(&session.state).lock_owned().await;
         let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
         let (mut found, hooks, wait) = pass.look(access).await?;
@@ -161,8 +163,19 @@ fn switches_of(ctx: &Context, org: &OktaOrg, hooks: &HookViews) -> Vec<Target> {
 }
 
 /// What is said of an org that another object manages.
-fn manages(other: &ObjectRef) -> String {
-    format!("OktaOrg {other} manages this org: of those whose credential is taken there it is the oldest.")
+fn manages(claim: &Claim) -> Option<String> {
+    match claim {
+        Claim::Ours => None,
+        Claim::Theirs(other) => Some(format!(
+            "OktaOrg {other} manages this org: of those whose credential is taken there it is the oldest."
+        )),
+        Claim::Told(other) => Some(format!(
+            "OktaOrg {other} managed this org, and has not proven itself since this operator leads: see its condition Ready. \
+             This object takes its place when that one's credential is refused, when that one is deleted, or when it is called \
+             for {} minutes and proves nothing.",
+            claim::PROVES_WITHIN.as_secs() / 60
+        )),
+    }
 }
 
 /// Whether it is certain that the object's credential opens nothing, or that it has none. What may pass is not.
@@ -172,7 +185,7 @@ fn is_denied(stop: &Stop) -> bool {
         Stop::Call(error) => {
             matches!(error.failure, Failure::Unauthorized | Failure::Forbidden { .. } | Failure::NotFound)
         }
-        Stop::HeldBack(_) | Stop::Claimed(..) | Stop::Waits(_) | Stop::Kubernetes(_) => false,
+        Stop::Unread(_) | Stop::HeldBack(_) | Stop::Claimed(..) | Stop::Waits(_) | Stop::Kubernetes(_) => false,
     }
 }
 
@@ -200,12 +213,14 @@ struct Pass<'c> {
 /// What stops a pass before it comes to a plan.
 enum Stop {
     Problem(Problem),
+    /// The credential may not be read.
+    Unread(Problem),
     Call(CallError),
     /// The rate limit is kept for what is more urgent.
     HeldBack(Duration),
-    Claimed(OrgIdentity, ObjectRef),
-    /// An older object has its say first: this one, where it is known.
-    Waits(Option<ObjectRef>),
+    /// Another object manages the org.
+    Claimed(OrgIdentity, Claim),
+    Waits(Awaited),
     Kubernetes(PassError),
 }
 
@@ -236,6 +251,15 @@ impl From<Problem> for Stop {
     }
 }
 
+impl From<Unusable> for Stop {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Wrong(problem) => Self::Problem(problem),
+            Unusable::Unread(problem) => Self::Unread(problem),
+        }
+    }
+}
+
 impl<'c> Pass<'c> {
     fn new(ctx: &'c Arc<Context>, org: &OktaOrg, session: Arc<Session>, state: OwnedMutexGuard<State>) -> Self {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
@@ -249,7 +273,7 @@ impl<'c> Pass<'c> {
     /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
     async fn look(
         &mut self,
-        access: Result<dial::Access, Problem>,
+        access: Result<dial::Access, Unusable>,
     ) -> Result<(Found, Option<HookViews>, Duration), PassError> {
         let poll = self.org.spec.poll_interval();
         let stopped = match self.plan_and_act(access).await {
@@ -268,21 +292,27 @@ impl<'c> Pass<'c> {
         }
         let wait = match stopped {
             Stop::Kubernetes(error) => return Err(error),
-            Stop::Problem(problem) => {
+            Stop::Problem(problem) | Stop::Unread(problem) => {
                 found.problem = Some(problem);
                 poll
             }
-            Stop::Claimed(identity, rival) => {
-                let message = manages(&rival);
-                found.problem = Some(Problem::lasting(Ready::ClaimedByOther, message));
+            Stop::Claimed(identity, claim) => {
+                found.problem = manages(&claim).map(|message| Problem::lasting(Ready::ClaimedByOther, message));
                 found.reachable = Some(answers());
-                (found.identity, found.claim) = (Some(identity), Some(Claim::Theirs(rival)));
+                (found.identity, found.claim) = (Some(identity), Some(claim));
                 poll
             }
-            Stop::Waits(rival) => {
-                let message = match rival {
-                    Some(rival) => format!("OktaOrg {rival} is older and may be of the same org: it answers first."),
-                    None => "An older OktaOrg of the same org may be in a namespace that is not listed yet.".to_owned(),
+            Stop::Waits(awaited) => {
+                let message = match awaited {
+                    Awaited::Answer(older) => {
+                        format!("OktaOrg {older} is older and may be of the same org: it answers first.")
+                    }
+                    Awaited::Lists => {
+                        "An older OktaOrg of the same org may be in a namespace that is not listed yet.".to_owned()
+                    }
+                    Awaited::End(before) => {
+                        format!("OktaOrg {before} managed this org until now: what it does there is to end first.")
+                    }
                 };
                 found.problem = Some(Problem::passing(Ready::Waiting, message));
                 found.reachable = Some(answers());
@@ -305,7 +335,7 @@ impl<'c> Pass<'c> {
 
     async fn plan_and_act(
         &mut self,
-        access: Result<dial::Access, Problem>,
+        access: Result<dial::Access, Unusable>,
     ) -> Result<(Found, Option<HookViews>, Duration), Stop> {
         let access = access?;
         let (ctx, host, poll) = (self.ctx, access.url.host().to_owned(), self.org.spec.poll_interval());
@@ -319,17 +349,18 @@ impl<'c> Pass<'c> {
         let document = observe::identify(ctx, &api, state, &host, priority).await?;
         // what Okta may show yet is looked for before the poll is due
         let oldest = if self.state_mut()?.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
-        if !matches!(ctx.orgs.standing(&self.org), Standing::Proven(_)) {
+        if !matches!(ctx.orgs.standing(&self.org), Standing::Proven(at) if at.is_reached_by(&access)) {
             // who is not let in has no say in whose the org is
             observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
         }
-        let place = Place::of(&access.url, &document);
+        let place = Place::of(&access, &document);
         self.stand(Standing::Proven(place.clone()));
         let identity = document.identity;
         match self.claim(&place) {
             Decision::Ours => {}
-            Decision::Theirs(rival) => return Err(Stop::Claimed(identity, rival)),
-            Decision::Waits(rival) => return Err(Stop::Waits(rival)),
+            Decision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
+            Decision::Told(other) => return Err(Stop::Claimed(identity, Claim::Told(other))),
+            Decision::Waits(awaited) => return Err(Stop::Waits(awaited)),
         }
         observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
         self.state_mut()?.settle(Instant::now());
@@ -432,7 +463,7 @@ impl<'c> Pass<'c> {
 
     /// Takes note of what the object has proven; others that may be of the same org look again when it is news.
     fn stand(&self, standing: Standing) {
-        if self.session.stand(self.org.uid(), standing) {
+        if self.session.stand(&self.org, standing) {
             self.ctx.wake.wake_all(claim::concerned(&self.org, &self.ctx.caches.orgs.all()));
         }
     }
@@ -447,7 +478,13 @@ impl<'c> Pass<'c> {
             any_hidden: listing.is_any_unlisted(Kind::OktaOrg),
             hidden: &hidden,
         };
-        claim::decide(&self.org, place, &others, &sight)
+        let decided = claim::decide(&self.org, place, &others, &sight);
+        // one that managed the org holds its state for as long as it acts there, and yields with its next pass
+        let acts = |other: &ObjectRef| ctx.orgs.session(&other.namespace, &other.name).state.try_lock().is_err();
+        match claim::before(&self.org, place, &others).find(acts).filter(|_| decided == Decision::Ours) {
+            Some(other) => Decision::Waits(Awaited::End(other)),
+            None => decided,
+        }
     }
 
     fn state_mut(&mut self) -> Result<&mut State, PassError> {
