@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     backoff::{Backoff, jittered},
     cache::{Caches, Index},
-    conditions::bounded,
+    conditions::{self, Is, bounded},
     context::Context,
     held_back,
     listing::Scope,
@@ -31,7 +31,7 @@ use super::{
     watches::target,
 };
 use crate::{
-    api::reason::Ready,
+    api::reason::{self, Ready, Reason as _},
     fair::{Bounds, Fair, Lane},
 };
 
@@ -73,6 +73,17 @@ pub trait Reconcile:
     /// Whether a failover may wait for a pass over it.
     fn is_urgent(_object: &Self, _ctx: &Context) -> bool {
         false
+    }
+
+    /// What of its status nobody stands for as long as no pass is run over it, because objects that it reads cannot be listed.
+    fn unseen(object: &Self, _ctx: &Context) -> Self::Status {
+        let mut status = object.status().cloned().unwrap_or_default();
+        let conditions = status.conditions_mut();
+        if conditions::get(conditions, reason::Healthy::CONDITION).is_some() {
+            let generation = object.meta().generation;
+            conditions::set(conditions, Is::Unknown, reason::Healthy::NotListed, held_back::UNSEEN, generation);
+        }
+        status
     }
 
     /// Called when an object is gone, to forget what is kept of it in memory.

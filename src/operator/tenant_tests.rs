@@ -181,6 +181,31 @@ async fn what_reads_a_kind_that_cannot_be_listed_is_held_back_and_says_so_and_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_switch_said_before_its_gateways_could_not_be_listed_any_more_is_not_said_on() {
+    let server = Server::default();
+    apply(&server, "otp");
+    let condition = |kind: &str, reason: &str| {
+        json!({"type": kind, "status": "True", "reason": reason, "message": "b could take over now.",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
+        "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
+        "spec": {"hooks": [{"name": "a"}, {"name": "b"}]},
+        "status": {"phase": "Healthy", "target": "a", "standby": "b", "conditions": [
+            condition("FailoverReady", "StandbyProven"), condition("Healthy", "Usable")]}});
+    server.put(&format!("{}/acme", path("otp", "hookswitches")), switch);
+    deny(&server, "otp", &["telephonygateways"], true);
+    let operator = start(server);
+    operator.until("it is told", |o| o.ready("otp", "hookswitches", "acme") == "False NotListed").await;
+    for kind in ["FailoverReady", "Healthy"] {
+        assert_eq!(operator.condition("otp", "hookswitches", "acme", kind), "Unknown NotListed");
+    }
+    let status = operator.server.get(&format!("{}/acme", path("otp", "hookswitches"))).unwrap()["status"].take();
+    assert_eq!((&status["standby"], &status["target"]), (&Value::Null, &json!("a")), "what was decided stays");
+    assert!(operator.figures().contains(r#"hookswitch_switch_able{switch="otp/acme"} 0"#), "{}", operator.figures());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_fails_once_is_told_to_nobody() {
     let server = Server::default();
     apply(&server, "otp");

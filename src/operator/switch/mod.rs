@@ -39,7 +39,7 @@ use super::{
     wake::{Kind, Target},
 };
 use crate::{
-    api::{HookSwitch, NameRef, SwitchMode, TelephonyHook, reason::Ready},
+    api::{HookSwitch, HookSwitchStatus, NameRef, SwitchMode, TelephonyHook, reason::Ready},
     failover::{
         machine::{InOkta, Machine, Moment, Phase, Told},
         settings::{Mode, Settings},
@@ -112,6 +112,11 @@ impl Reconcile for HookSwitch {
         ctx.metrics.switches.forget(&shown(&key));
         ctx.switches.keep(key, None);
     }
+    fn unseen(object: &Self, ctx: &Context) -> HookSwitchStatus {
+        ctx.metrics.switches.unable(&shown(&key(object)));
+        status::unseen(object)
+    }
+
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
         vec![Box::pin(probe::run(Arc::clone(ctx)))]
