@@ -21,10 +21,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
+    apply::Settled,
     cache::{Caches, Index},
     clock::BootInstant,
     context::{Context, Installation},
     events::Events,
+    gateway::turn::Turns,
     lease,
     listing::{Listing, Scope},
     metrics::OperatorMetrics,
@@ -84,7 +86,7 @@ struct Stored {
     writes: Vec<String>,
     /// Each write whole: the method, the path with its query, the body.
     sent: Vec<(String, Value)>,
-    reads: usize,
+    reads: Vec<String>,
     events: Vec<Value>,
     version: u64,
     hang: bool,
@@ -169,6 +171,11 @@ impl Server {
 
     /// How often it was read from since the last call.
     pub fn reads(&self) -> usize {
+        self.paths_read().len()
+    }
+
+    /// What was read since the last time this or the number was asked.
+    pub fn paths_read(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.lock().unwrap().reads)
     }
 
@@ -308,7 +315,7 @@ impl Server {
     fn act(&self, method: &str, path: &str, query: &str, sent: Value) -> (StatusCode, Value) {
         let mut stored = self.inner.lock().unwrap();
         if method == "GET" {
-            stored.reads += 1;
+            stored.reads.push(path.to_owned());
             if let Some(status) = stored.unread.get(path) {
                 return failure(*status, "Refused");
             }
@@ -899,6 +906,8 @@ pub fn context(server: &Server, dial: Arc<dyn Dial>, options: Options, caches: C
         orgs: Orgs::default(),
         switches: Switches::default(),
         probes: Probes::default(),
+        applied: Settled::default(),
+        turns: Turns::default(),
         dial,
         extra_roots: None,
         options,

@@ -15,11 +15,13 @@ use tokio::{io::AsyncReadExt as _, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    apply::Settled,
     backoff::{after, jittered},
     cache::{Caches, Index},
     cluster,
     context::{Context, Installation},
     events::Events,
+    gateway::turn::Turns,
     installation::{self, InstallationError},
     lease::{self, Holder, Lost},
     listing::Listing,
@@ -230,6 +232,8 @@ async fn lead(
         orgs: Orgs::default(),
         switches: Switches::default(),
         probes: Probes::default(),
+        applied: Settled::default(),
+        turns: Turns::default(),
         dial: Arc::new(dial),
         extra_roots,
         client,

@@ -9,7 +9,7 @@ mod poll;
 mod status;
 #[cfg(test)]
 mod tests;
-mod turn;
+pub mod turn;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
