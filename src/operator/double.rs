@@ -12,17 +12,13 @@ use futures::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use kube::{
-    Client,
-    client::Body,
-    runtime::{reflector::store::Writer, watcher::Event},
-};
+use kube::{Client, client::Body, runtime::watcher::Event};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
     apply::Settled,
-    cache::{Caches, Index},
+    cache::{Caches, Kept, Merge, Writer},
     clock::BootInstant,
     context::{Context, Installation},
     events::Events,
@@ -828,10 +824,10 @@ pub struct World {
     pub server: Server,
     pub org: Org,
     pub ctx: Arc<Context>,
-    orgs: Writer<OktaOrg>,
-    hooks: Writer<TelephonyHook>,
-    gateways: Writer<TelephonyGateway>,
-    switches: Writer<HookSwitch>,
+    orgs: Merge<OktaOrg>,
+    hooks: Merge<TelephonyHook>,
+    gateways: Merge<TelephonyGateway>,
+    switches: Merge<HookSwitch>,
 }
 
 /// Where hooks of the test's namespace are.
@@ -859,16 +855,18 @@ impl World {
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
         let switches = Writer::default();
         let caches = Caches {
-            orgs: Index::new(orgs.as_reader()),
-            hooks: Index::new(hooks.as_reader()),
-            gateways: Index::new(gateways.as_reader()),
-            providers: Index::new(Writer::default().as_reader()),
-            policies: Index::new(Writer::default().as_reader()),
-            switches: Index::new(switches.as_reader()),
+            orgs: orgs.index(),
+            hooks: hooks.index(),
+            gateways: gateways.index(),
+            providers: Writer::default().index(),
+            policies: Writer::default().index(),
+            switches: switches.index(),
             listing: listed(&options("otp").namespaces()),
             unreadable: Arc::default(),
         };
         let ctx = context(&server, dial, options("otp"), caches);
+        let (orgs, hooks) = (Merge::new(orgs), Merge::new(hooks));
+        let (gateways, switches) = (Merge::new(gateways), Merge::new(switches));
         Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways, switches }
     }
 
@@ -940,17 +938,17 @@ pub fn leave_lease(lease: &lease::Handle, left: Duration) {
     lease.renewed(BootInstant::after_boot((up + left).checked_sub(lease::DURATION).unwrap()));
 }
 
-fn fill<K>(writer: &mut Writer<K>, stored: &BTreeMap<String, Value>, under: &str)
+fn fill<K>(merge: &mut Merge<K>, stored: &BTreeMap<String, Value>, under: &str)
 where
-    K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+    K: Kept + serde::de::DeserializeOwned,
 {
-    writer.apply_watcher_event(&Event::Init);
+    merge.take(0, Event::Init);
     // of all namespaces
     let kind = under.rsplit('/').next();
     for object in stored.iter().filter(|(path, _)| path.rsplit('/').nth(1) == kind).map(|(_, object)| object) {
-        writer.apply_watcher_event(&Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
+        merge.take(0, Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
     }
-    writer.apply_watcher_event(&Event::InitDone);
+    merge.take(0, Event::InitDone);
 }
 
 /// Options of a command as they are read from its arguments.

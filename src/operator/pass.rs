@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     backoff::{Backoff, jittered},
-    cache::{Caches, Index},
+    cache::{Caches, Index, Kept},
     conditions::{self, Is, bounded},
     context::Context,
     held_back,
@@ -47,6 +47,7 @@ const SLOWEST: Duration = Duration::from_mins(10);
 /// A kind that passes are run for.
 pub trait Reconcile:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Kept
     + HasStatus<Status: Conditions + Clone + Default + PartialEq + Serialize + Send + Sync>
     + Clone
     + Debug

@@ -19,15 +19,16 @@ use tokio::sync::OwnedMutexGuard;
 use super::{
     super::{
         apply::{apply_over, present, read, would_change},
+        cache::By,
         context::Context,
         pass::PassError,
-        switch::{self, ruling},
+        switch,
         tenancy::Part,
         wake::Kind,
     },
     build::{Names, Workload},
 };
-use crate::api::{TelephonyGateway, TelephonyHook};
+use crate::api::{HookSwitch, TelephonyGateway, TelephonyHook};
 
 /// How long a gateway's changed pods are looked on before the next gateway's are changed.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -254,17 +255,11 @@ fn is_used(gateway: &TelephonyGateway, ctx: &Context) -> bool {
 /// The switch over a gateway's hooks that is on its way from one hook to another.
 fn switching(gateway: &TelephonyGateway, ctx: &Context) -> Option<String> {
     let namespace = gateway.namespace().unwrap_or_default();
-    let hooks = ctx.caches.hooks.in_namespace(&namespace);
-    let ours: Vec<String> = hooks
-        .iter()
-        .filter(|hook| hook.spec.target.is_gateway(&gateway.name_any()))
-        .map(|hook| hook.name_any())
-        .collect();
-    let switches = ctx.caches.switches.in_namespace(&namespace);
-    let under_way =
-        switches.iter().filter(|switch| switch.status.as_ref().is_some_and(|status| status.switching.is_some()));
-    let mut of_ours = under_way.filter(|switch| ours.iter().any(|hook| ruling::names(switch, hook)));
-    of_ours.next().map(|switch| switch.name_any())
+    let hooks = ctx.caches.hooks.found(&namespace, &By::Gateway(gateway.name_any()));
+    let mut switches = hooks.iter().flat_map(|hook| ctx.caches.naming(&namespace, &hook.name_any()));
+    let is_under_way =
+        |switch: &Arc<HookSwitch>| switch.status.as_ref().is_some_and(|status| status.switching.is_some());
+    switches.find(is_under_way).map(|switch| switch.name_any())
 }
 
 /// One lock for each namespace.

@@ -201,7 +201,9 @@ pub fn before<'o>(
 ) -> impl Iterator<Item = ObjectRef> + use<'o> {
     let (begins, own, place) = (!managed(this), this.uid(), place.clone());
     let is_one = move |(standing, other): &&(Standing, Arc<OktaOrg>)| {
-        begins && other.uid() != own && matches!(standing, Standing::Proven(at) if place.is_also(at) || at.is_also(&place))
+        begins
+            && other.uid() != own
+            && matches!(standing, Standing::Proven(at) if place.is_also(at) || at.is_also(&place))
     };
     others.iter().filter(is_one).map(|(_, other)| object_ref(other))
 }

@@ -36,7 +36,7 @@ use self::{
     status::Found,
 };
 use super::{
-    cache::{Caches, Index},
+    cache::{By, Caches, Index},
     conditions::Is,
     context::Context,
     events::Note,
@@ -85,9 +85,8 @@ impl Reconcile for OktaOrg {
 
     fn dependents(&self, ctx: &Context) -> Vec<Target> {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
-        let hooks = ctx.caches.hooks.in_namespace(&namespace);
-        let hooks = hooks.iter().filter(|hook| refers_to(hook, &name));
-        let hooks = hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, hook.name_any()));
+        let hooks = ctx.caches.hooks.found(&namespace, &By::Org(name));
+        let hooks = hooks.iter().map(|hook| Target::new(Kind::TelephonyHook, &namespace, hook.name_any()));
         hooks.chain(claim::concerned(self, &ctx.caches.orgs.all())).collect()
     }
 
@@ -157,9 +156,9 @@ pub fn doubt(ctx: &Context, org: &Target, hook: ObjectRef, place: &str) {
 /// The switches that name one of these hooks: what they wait for may be so now.
 fn switches_of(ctx: &Context, org: &OktaOrg, hooks: &HookViews) -> Vec<Target> {
     let namespace = org.namespace().unwrap_or_default();
-    let switches = ctx.caches.switches.in_namespace(&namespace);
-    let named = switches.iter().filter(|switch| hooks.keys().any(|hook| ruling::names(switch, &hook.name)));
-    named.map(|switch| Target::new(Kind::HookSwitch, &namespace, switch.name_any())).collect()
+    let naming = hooks.keys().flat_map(|hook| ctx.caches.naming(&namespace, &hook.name));
+    let naming: BTreeSet<String> = naming.map(|switch| switch.name_any()).collect();
+    naming.into_iter().map(|switch| Target::new(Kind::HookSwitch, &namespace, switch)).collect()
 }
 
 /// What is said of an org that another object manages.
@@ -502,7 +501,7 @@ impl<'c> Pass<'c> {
         let all: Vec<Arc<TelephonyHook>> = hooks.iter().cloned().map(Arc::new).collect();
         let declarations = Declarations::of(all.iter().cloned(), switches.iter().cloned());
         for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
-            let (facts, mut endpoint) = hook::place(&hook, switches, &all, self.ctx).await?;
+            let (facts, mut endpoint) = hook::place(&hook, &declarations, self.ctx).await?;
             let ruling = ruling::of(&hook, &declarations);
             if let Ruling::Torn(why) = &ruling {
                 endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
@@ -591,11 +590,11 @@ impl<'c> Pass<'c> {
 
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
         let session = Arc::clone(&self.session);
-        let siblings: BTreeSet<ObjectRef> = self.ctx.caches.hooks.all().iter().map(|hook| object_ref(hook)).collect();
-        let listing = self.ctx.caches.listing.clone();
+        let (all, listing) = (self.ctx.caches.hooks.clone(), self.ctx.caches.listing.clone());
         // one in a namespace that cannot be listed is not taken for missing
         let is_sibling = |owner: &ObjectRef| {
-            siblings.contains(owner) || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
+            all.get(&owner.namespace, &owner.name).is_some()
+                || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
         };
         let state = self.state_mut()?;
         let mut views = HookViews::new();
@@ -663,10 +662,9 @@ impl<'c> Pass<'c> {
             let doing = format!("read TelephonyHook {object}");
             for last in [false, true] {
                 let Some(hook) = api.get_opt(&object.name).await.map_err(PassError::api(&doing))? else { break };
-                let switches = self.ctx.caches.switches.in_namespace(&object.namespace);
-                let hooks = self.ctx.caches.hooks.in_namespace(&object.namespace);
-                let (facts, endpoint) = hook::place(&hook, &switches, &hooks, self.ctx).await?;
-                match hook::status::write(&hook, self.ctx, &facts, endpoint).await {
+                let declared = hook::about(&hook, self.ctx);
+                let (facts, endpoint) = hook::place(&hook, &declared, self.ctx).await?;
+                match hook::status::write(&hook, &declared, self.ctx, &facts, endpoint).await {
                     Err(error) if error.is_conflict() && !last => {}
                     other => {
                         other?;
