@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, hash_map::DefaultHasher},
     fmt::Debug,
     hash::{Hash as _, Hasher as _},
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -58,29 +58,41 @@ impl<K> Applicable for K where
 /// Makes the object `desired` be so, owned by `owner` in the owner's namespace.
 ///
 /// # Errors
-/// [`PassError::NameTaken`] when an object of that name exists that `owner` does not control; [`PassError::Api`].
-pub async fn apply<O, K>(ctx: &Context, owner: &O, mut desired: K) -> Result<Applied<K>, PassError>
+/// As [`read`] and [`apply_over`].
+pub async fn apply<O, K>(ctx: &Context, owner: &O, desired: K) -> Result<Applied<K>, PassError>
 where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Applicable,
 {
-    let reference = controller(owner)?;
+    let live = read(ctx, owner, &desired.name_any()).await?;
+    apply_over(ctx, owner, desired, live).await
+}
+
+/// Makes the object `desired` be so where `live` is what [`read`] found of it.
+///
+/// # Errors
+/// [`PassError::Api`].
+pub async fn apply_over<O, K>(
+    ctx: &Context,
+    owner: &O,
+    mut desired: K,
+    live: Option<K>,
+) -> Result<Applied<K>, PassError>
+where
+    O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Applicable,
+{
     let namespace = owner.namespace().unwrap_or_default();
     let name = desired.name_any();
     let what = |doing: &str| format!("{doing} {} {namespace}/{name}", K::kind(&()));
     desired.meta_mut().namespace = Some(namespace.clone());
-    desired.meta_mut().owner_references = Some(vec![reference.clone()]);
+    desired.meta_mut().owner_references = Some(vec![controller(owner)?]);
 
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
-    let live = api.get_opt(&name).await.map_err(PassError::api(what("read")))?;
     let mut wanted = serde_json::to_value(&desired).map_err(|_| PassError::encoding(what("apply")))?;
     if let Some(live) = live {
-        if !is_controlled_by(&live, &reference) {
-            return Err(PassError::taken::<K>(&namespace, &name));
-        }
         let fields = serde_json::to_value(&live).map_err(|_| PassError::encoding(what("compare")))?;
         let id = live.uid().unwrap_or_default();
-        if is_settled(&id, &wanted, &fields) || !differs(&wanted, &fields) {
+        if ctx.applied.is_settled(&id, &wanted, &fields) || !differs(&wanted, &fields) {
             return Ok(Applied::Unchanged(live));
         }
         // an object made anew under the same name meanwhile is not ours
@@ -88,13 +100,14 @@ where
     }
     name_type::<K>(&mut wanted);
     let params = PatchParams { force: wanted["metadata"]["uid"].is_string(), ..PatchParams::apply(MANAGER) };
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
     let written = api.patch(&name, &params, &Patch::Apply(&wanted)).await.map_err(PassError::api(what("apply")))?;
-    remember(&written, &desired);
+    ctx.applied.remember(&written, &desired);
     Ok(Applied::Written(written))
 }
 
 /// Whether applying `desired` would change the part of `live` at the end of these fields.
-pub fn would_change<O, K>(owner: &O, desired: &K, live: &K, part: &[&str]) -> bool
+pub fn would_change<O, K>(known: &Settled, owner: &O, desired: &K, live: &K, part: &[&str]) -> bool
 where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Applicable,
@@ -106,7 +119,7 @@ where
         Some((serde_json::to_value(&desired).ok()?, serde_json::to_value(live).ok()?))
     };
     let Some((desired, live)) = values() else { return true };
-    if is_settled(live["metadata"]["uid"].as_str().unwrap_or_default(), &desired, &live) {
+    if known.is_settled(live["metadata"]["uid"].as_str().unwrap_or_default(), &desired, &live) {
         return false;
     }
     // the live object with that one part as desired
@@ -120,24 +133,39 @@ where
     differs(&changed, &live)
 }
 
-/// The object `name` as it is now, when it exists and `owner` controls it.
+/// The object `name` as it is now, if there is one.
 ///
 /// # Errors
-/// [`PassError::Api`].
-pub async fn present<K>(
+/// [`PassError::NameTaken`] when `owner` does not control it; [`PassError::Api`].
+pub async fn read<K: Applicable>(
     ctx: &Context,
     owner: &impl Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     name: &str,
-) -> Result<Option<K>, PassError>
-where
-    K: Applicable,
-{
+) -> Result<Option<K>, PassError> {
     let reference = controller(owner)?;
     let namespace = owner.namespace().unwrap_or_default();
     let api: Api<K> = Api::namespaced(ctx.client.clone(), &namespace);
     let live = api.get_opt(name).await;
     let live = live.map_err(PassError::api(format!("read {} {namespace}/{name}", K::kind(&()))))?;
-    Ok(live.filter(|live| is_controlled_by(live, &reference)))
+    if live.as_ref().is_some_and(|live| !is_controlled_by(live, &reference)) {
+        return Err(PassError::taken::<K>(&namespace, name));
+    }
+    Ok(live)
+}
+
+/// The object `name` as it is now, when it exists and `owner` controls it.
+///
+/// # Errors
+/// [`PassError::Api`].
+pub async fn present<K: Applicable>(
+    ctx: &Context,
+    owner: &impl Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    name: &str,
+) -> Result<Option<K>, PassError> {
+    match read(ctx, owner, name).await {
+        Err(PassError::NameTaken { .. }) => Ok(None),
+        read => read,
+    }
 }
 
 /// Deletes the object `name` when it exists and `owner` controls it. Tells whether there was one.
@@ -248,28 +276,31 @@ fn item_with<'v>(list: &'v Value, keys: &Value) -> Option<&'v Value> {
     })
 }
 
-/// What an object was after our last apply: hashes of what was wanted and of what it then was, by uid.
-static SETTLED: LazyLock<Mutex<HashMap<String, (u64, u64)>>> = LazyLock::new(Mutex::default);
+/// What objects were after our last apply: hashes of what was wanted and of what it then was, by uid.
+#[derive(Debug, Default)]
+pub struct Settled(Mutex<HashMap<String, (u64, u64)>>);
 
 /// The most objects remembered; when there are more, all are forgotten and each is applied once more.
 const MOST_SETTLED: usize = 4_096;
 
-fn is_settled(id: &str, wanted: &Value, live: &Value) -> bool {
-    let known = SETTLED.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
-    known == Some((hash(wanted), hash(&without_noise(live.clone()))))
-}
-
-fn remember<K: Applicable>(written: &K, desired: &K) {
-    let (Some(id), Ok(wanted), Ok(live)) =
-        (written.uid(), serde_json::to_value(desired), serde_json::to_value(written))
-    else {
-        return;
-    };
-    let mut settled = SETTLED.lock().unwrap_or_else(PoisonError::into_inner);
-    if settled.len() >= MOST_SETTLED {
-        settled.clear();
+impl Settled {
+    fn is_settled(&self, id: &str, wanted: &Value, live: &Value) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied();
+        known == Some((hash(wanted), hash(&without_noise(live.clone()))))
     }
-    settled.insert(id, (hash(&wanted), hash(&without_noise(live))));
+
+    fn remember<K: Applicable>(&self, written: &K, desired: &K) {
+        let (Some(id), Ok(wanted), Ok(live)) =
+            (written.uid(), serde_json::to_value(desired), serde_json::to_value(written))
+        else {
+            return;
+        };
+        let mut settled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if settled.len() >= MOST_SETTLED {
+            settled.clear();
+        }
+        settled.insert(id, (hash(&wanted), hash(&without_noise(live))));
+    }
 }
 
 /// The part of an object that a declaration can be about.
@@ -384,20 +415,24 @@ mod tests {
             .unwrap()
         };
         let value = |id: &str, cpu: &str| serde_json::to_value(made(id, cpu)).unwrap();
+        let known = Settled::default();
         for id in ["settled-1", "settled-2"] {
-            remember(&made(id, "1"), &made(id, "1000m"));
+            known.remember(&made(id, "1"), &made(id, "1000m"));
         }
         for id in ["settled-1", "settled-2"] {
-            assert!(is_settled(id, &value(id, "1000m"), &value(id, "1")), "{id}");
-            assert!(!is_settled(id, &value(id, "2000m"), &value(id, "1")), "another wish");
-            assert!(!is_settled(id, &value(id, "1000m"), &value(id, "2")), "somebody changed it");
+            assert!(known.is_settled(id, &value(id, "1000m"), &value(id, "1")), "{id}");
+            assert!(!known.is_settled(id, &value(id, "2000m"), &value(id, "1")), "another wish");
+            assert!(!known.is_settled(id, &value(id, "1000m"), &value(id, "2")), "somebody changed it");
         }
         let mut noisy = value("settled-1", "1");
         noisy["metadata"]["resourceVersion"] = json!("7");
         noisy["metadata"]["annotations"] = json!(null);
         noisy["status"] = json!({"seen": true});
         noisy["metadata"].as_object_mut().unwrap().remove("annotations");
-        assert!(is_settled("settled-1", &value("settled-1", "1000m"), &noisy), "its status is not its declaration");
+        assert!(
+            known.is_settled("settled-1", &value("settled-1", "1000m"), &noisy),
+            "its status is not its declaration"
+        );
     }
 
     #[test]
@@ -429,7 +464,7 @@ mod tests {
             (deployment(2, "a:2", Some("iam")), true),
             (deployment(2, "a:1", None), true),
         ] {
-            assert_eq!(would_change(&owner, &desired, &live, &pods), expected, "{desired:?}");
+            assert_eq!(would_change(&Settled::default(), &owner, &desired, &live, &pods), expected, "{desired:?}");
         }
     }
 

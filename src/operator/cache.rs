@@ -2,17 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use kube::{
-    Resource, ResourceExt as _,
-    runtime::{
-        reflector::{ObjectRef, Store, store::Writer},
-        watcher::Event,
-    },
-};
+use kube::{Resource, ResourceExt as _, runtime::watcher::Event};
 
 use super::{
     listing::Listing,
@@ -22,58 +16,183 @@ use super::{
 };
 use hookswitch_api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 
-/// Objects of one kind, as last seen.
+/// By what objects of a namespace are found besides their names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// The `OktaOrg` that a hook is in.
+    Org(String),
+    /// The gateway that a hook points at.
+    Gateway(String),
+    /// The hook whose place a switch gave this one in Okta.
+    PointedAt(String),
+    /// A hook that a switch names.
+    Hook(String),
+}
+
+/// A kind that is kept.
+pub trait Kept: Resource<DynamicType = ()> + Clone + Debug + 'static {
+    /// By what an object is found besides its name.
+    fn found_by(&self) -> Vec<By> {
+        Vec::new()
+    }
+}
+
+impl Kept for OktaOrg {}
+impl Kept for TelephonyGateway {}
+impl Kept for TelephonyProvider {}
+impl Kept for RoutingPolicy {}
+
+impl Kept for TelephonyHook {
+    fn found_by(&self) -> Vec<By> {
+        let org = self.spec.okta.as_ref().map(|okta| By::Org(okta.org_ref.name.clone()));
+        let gateway = self.spec.target.gateway().map(|gateway| By::Gateway(gateway.to_owned()));
+        let pointed = self.status.as_ref().and_then(|status| status.repointed.as_ref());
+        let pointed = pointed.map(|repointed| By::PointedAt(repointed.to.clone()));
+        org.into_iter().chain(gateway).chain(pointed).collect()
+    }
+}
+
+impl Kept for HookSwitch {
+    fn found_by(&self) -> Vec<By> {
+        self.spec.hooks.iter().map(|named| By::Hook(named.name.clone())).collect()
+    }
+}
+
+/// The objects of one namespace.
+#[derive(Debug)]
+struct Shelf<K> {
+    objects: BTreeMap<String, Arc<K>>,
+    /// Names of those that are found so.
+    found: BTreeMap<By, BTreeSet<String>>,
+}
+
+impl<K: Kept> Shelf<K> {
+    fn put(&mut self, name: String, object: Arc<K>) {
+        self.take(&name);
+        for by in object.found_by() {
+            self.found.entry(by).or_default().insert(name.clone());
+        }
+        self.objects.insert(name, object);
+    }
+
+    fn take(&mut self, name: &str) -> Option<Arc<K>> {
+        let object = self.objects.remove(name)?;
+        for by in object.found_by() {
+            if let Some(names) = self.found.get_mut(&by) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.found.remove(&by);
+                }
+            }
+        }
+        Some(object)
+    }
+}
+
+type Shelves<K> = BTreeMap<String, Shelf<K>>;
+
+/// Objects of one kind, as last seen. What is asked of one of them costs the same however many there are.
 #[derive(Debug, Clone)]
-pub struct Index<K: Resource<DynamicType = ()> + 'static> {
-    store: Store<K>,
+pub struct Index<K> {
+    shelves: Arc<RwLock<Shelves<K>>>,
     /// Whether anything was asked of it.
     #[cfg(test)]
     pub asked: Arc<std::sync::atomic::AtomicBool>,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Index<K> {
-    /// Reads from a store.
-    #[must_use]
-    pub fn new(store: Store<K>) -> Self {
-        Self {
-            store,
-            #[cfg(test)]
-            asked: Arc::default(),
-        }
-    }
-
-    fn read(&self) -> &Store<K> {
+impl<K: Kept> Index<K> {
+    fn read(&self) -> RwLockReadGuard<'_, Shelves<K>> {
         #[cfg(test)]
         self.asked.store(true, std::sync::atomic::Ordering::Relaxed);
-        &self.store
-    }
-
-    /// The store itself.
-    #[must_use]
-    pub fn store(&self) -> Store<K> {
-        self.store.clone()
+        self.shelves.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One object.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        self.read().get(&ObjectRef::new(name).within(namespace))
+        looked(1);
+        self.read().get(namespace)?.objects.get(name).cloned()
+    }
+
+    /// The objects of a namespace that are found so, by name.
+    #[must_use]
+    pub fn found(&self, namespace: &str, by: &By) -> Vec<Arc<K>> {
+        let shelves = self.read();
+        let Some(all) = shelves.get(namespace) else { return Vec::new() };
+        let names = all.found.get(by).into_iter().flatten();
+        let found: Vec<_> = names.filter_map(|name| all.objects.get(name).cloned()).collect();
+        looked(found.len());
+        found
     }
 
     /// All objects of a namespace, by name.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
-        let mut found = self.read().state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
-        found.sort_by_cached_key(|object| object.name_any());
+        let found: Vec<_> =
+            self.read().get(namespace).into_iter().flat_map(|shelf| shelf.objects.values().cloned()).collect();
+        looked(found.len());
         found
     }
 
     /// All objects, by namespace and name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
-        let mut all = self.read().state();
-        all.sort_by_cached_key(|object| (object.namespace(), object.name_any()));
+        let all: Vec<_> = self.read().values().flat_map(|shelf| shelf.objects.values().cloned()).collect();
+        looked(all.len());
         all
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many objects were taken from caches on this thread.
+    pub static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts what is looked at, in tests.
+#[cfg(test)]
+fn looked(at: usize) {
+    LOOKED.set(LOOKED.get() + at);
+}
+
+#[cfg(not(test))]
+const fn looked(_: usize) {}
+
+/// The writing end of a cache.
+#[derive(Debug)]
+pub struct Writer<K>(Index<K>);
+
+impl<K> Default for Writer<K> {
+    fn default() -> Self {
+        Self(Index {
+            shelves: Arc::default(),
+            #[cfg(test)]
+            asked: Arc::default(),
+        })
+    }
+}
+
+impl<K: Kept> Writer<K> {
+    /// The reading end.
+    #[must_use]
+    pub fn index(&self) -> Index<K> {
+        self.0.clone()
+    }
+
+    fn put(&mut self, (namespace, name): Key, object: Arc<K>) {
+        let mut shelves = self.0.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        let empty = || Shelf { objects: BTreeMap::new(), found: BTreeMap::new() };
+        shelves.entry(namespace).or_insert_with(empty).put(name, object);
+    }
+
+    fn take(&mut self, (namespace, name): &Key) -> Option<Arc<K>> {
+        let mut shelves = self.0.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        let all = shelves.get_mut(namespace)?;
+        let object = all.take(name);
+        if all.objects.is_empty() {
+            shelves.remove(namespace);
+        }
+        object
     }
 }
 
@@ -103,6 +222,37 @@ impl Caches {
     #[must_use]
     pub fn declarations(&self, namespace: &str) -> Declarations {
         Declarations::of(self.hooks.in_namespace(namespace), self.switches.in_namespace(namespace))
+    }
+
+    /// The switches that name a hook.
+    #[must_use]
+    pub fn naming(&self, namespace: &str, hook: &str) -> Vec<Arc<HookSwitch>> {
+        self.switches.found(namespace, &By::Hook(hook.to_owned()))
+    }
+
+    /// What has a say about these hooks: the switches that name them, all hooks that those name or that Okta was pointed at for
+    /// them, and whatever else names those.
+    #[must_use]
+    pub fn about<'h>(&self, namespace: &str, hooks: impl IntoIterator<Item = &'h str>) -> Declarations {
+        let mut names: BTreeSet<String> = hooks.into_iter().map(str::to_owned).collect();
+        let naming = |names: &BTreeSet<String>| -> BTreeMap<String, Arc<HookSwitch>> {
+            let switches = names.iter().flat_map(|name| self.naming(namespace, name));
+            switches.map(|switch| (switch.name_any(), switch)).collect()
+        };
+        let deciding = naming(&names);
+        names.extend(deciding.values().flat_map(|switch| switch.spec.hooks.iter().map(|named| named.name.clone())));
+        // one that is not named any more may still be where Okta is to send
+        names.extend(deciding.values().filter_map(|switch| switch.status.as_ref()?.target.clone()));
+        let mut found: BTreeMap<String, Arc<TelephonyHook>> = BTreeMap::new();
+        let mut pointed = BTreeSet::new();
+        for hook in names.iter().filter_map(|name| self.hooks.get(namespace, name)) {
+            let status = hook.status.as_ref();
+            pointed.extend(status.and_then(|status| status.repointed.as_ref()).map(|repointed| repointed.to.clone()));
+            found.insert(hook.name_any(), hook);
+        }
+        let pointed = pointed.iter().filter_map(|name| self.hooks.get(namespace, name));
+        found.extend(pointed.map(|hook| (hook.name_any(), hook)).collect::<Vec<_>>());
+        Declarations::of(found.into_values(), naming(&names).into_values())
     }
 
     /// The hooks and switches of each namespace that has a switch, where all that a switch's pass reads was listed.
@@ -156,24 +306,19 @@ pub enum Change<K> {
 ///
 /// A store takes one watch's events as they are; with several, the beginning of one would wipe what the others brought. It has
 /// what was listed so far: whether that is all of a namespace, [`Listing`] says.
-pub struct Merge<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub struct Merge<K> {
     writer: Writer<K>,
-    reader: Store<K>,
     listed: BTreeMap<usize, BTreeMap<Key, K>>,
     known: BTreeMap<usize, BTreeSet<Key>>,
 }
 
-type Key = (Option<String>, String);
+type Key = (String, String);
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Merge<K> {
+impl<K: Kept> Merge<K> {
     /// For any number of watches.
     #[must_use]
-    pub fn new(mut writer: Writer<K>) -> Self {
-        let reader = writer.as_reader();
-        // passes are run over what is in a store that is filled; which of them may run is told apart for each namespace
-        writer.apply_watcher_event(&Event::Init);
-        writer.apply_watcher_event(&Event::InitDone);
-        Self { writer, reader, listed: BTreeMap::new(), known: BTreeMap::new() }
+    pub const fn new(writer: Writer<K>) -> Self {
+        Self { writer, listed: BTreeMap::new(), known: BTreeMap::new() }
     }
 
     /// Takes in one event of watch `number` and tells what changed. With [`Event::InitDone`] the store has all that it lists.
@@ -189,51 +334,51 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Merge<K> {
             }
             Event::InitDone => self.listed(number),
             Event::Apply(object) => {
-                self.known.entry(number).or_default().insert(key(&object));
-                self.writer.apply_watcher_event(&Event::Apply(object.clone()));
-                vec![Change::Seen(Arc::new(object))]
+                let key = key(&object);
+                self.known.entry(number).or_default().insert(key.clone());
+                vec![self.seen(key, object)]
             }
             Event::Delete(object) => {
-                self.known.entry(number).or_default().remove(&key(&object));
-                self.writer.apply_watcher_event(&Event::Delete(object.clone()));
+                let key = key(&object);
+                self.known.entry(number).or_default().remove(&key);
+                self.writer.take(&key);
                 vec![Change::Gone(Arc::new(object))]
             }
         }
+    }
+
+    fn seen(&mut self, key: Key, object: K) -> Change<K> {
+        let object = Arc::new(object);
+        self.writer.put(key, Arc::clone(&object));
+        Change::Seen(object)
     }
 
     fn listed(&mut self, number: usize) -> Vec<Change<K>> {
         let listed = self.listed.remove(&number).unwrap_or_default();
         let keys: BTreeSet<Key> = listed.keys().cloned().collect();
         let before = self.known.insert(number, keys.clone()).unwrap_or_default();
-        let mut changes = Vec::new();
-        for key in before.difference(&keys) {
-            let reference = ObjectRef::new(&key.1).within(key.0.as_deref().unwrap_or_default());
-            if let Some(object) = self.reader.get(&reference) {
-                self.writer.apply_watcher_event(&Event::Delete((*object).clone()));
-                changes.push(Change::Gone(object));
-            }
-        }
-        for object in listed.into_values() {
-            self.writer.apply_watcher_event(&Event::Apply(object.clone()));
-            changes.push(Change::Seen(Arc::new(object)));
-        }
+        let gone = before.difference(&keys).filter_map(|key| self.writer.take(key)).map(Change::Gone);
+        let mut changes: Vec<Change<K>> = gone.collect();
+        changes.extend(listed.into_iter().map(|(key, object)| self.seen(key, object)).collect::<Vec<_>>());
         changes
     }
 }
 
-fn key<K: Resource>(object: &K) -> Key
-where
-    K::DynamicType: Hash,
-{
-    (object.meta().namespace.clone(), object.name_any())
+fn key<K: Resource>(object: &K) -> Key {
+    (object.meta().namespace.clone().unwrap_or_default(), object.name_any())
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt as _;
     use k8s_openapi::api::core::v1::ConfigMap;
 
     use super::*;
+
+    impl Kept for ConfigMap {
+        fn found_by(&self) -> Vec<By> {
+            self.data.iter().flatten().map(|(_, hook)| By::Hook(hook.clone())).collect()
+        }
+    }
 
     fn object(namespace: &str, name: &str) -> ConfigMap {
         let mut object = ConfigMap::default();
@@ -257,9 +402,8 @@ mod tests {
     #[test]
     fn what_one_namespace_lists_is_there_though_another_cannot_be_listed() {
         let writer = Writer::<ConfigMap>::default();
-        let index = Index::new(writer.as_reader());
+        let index = writer.index();
         let mut merge = Merge::new(writer);
-        assert!(index.store().wait_until_ready().now_or_never().is_some(), "passes can run");
         merge.take(1, Event::Init);
         list(&mut merge, 0, &[object("a", "one")]);
         assert_eq!(names(&index), ["a/one"]);
@@ -272,7 +416,7 @@ mod tests {
     #[test]
     fn an_object_deleted_before_all_namespaces_were_listed_does_not_come_back() {
         let writer = Writer::<ConfigMap>::default();
-        let index = Index::new(writer.as_reader());
+        let index = writer.index();
         let mut merge = Merge::new(writer);
         list(&mut merge, 0, &[object("a", "one"), object("a", "gone")]);
         let changes = merge.take(0, Event::Delete(object("a", "gone")));
@@ -286,7 +430,7 @@ mod tests {
     #[test]
     fn a_watch_that_begins_anew_drops_only_what_went_from_its_own_namespace() {
         let writer = Writer::<ConfigMap>::default();
-        let index = Index::new(writer.as_reader());
+        let index = writer.index();
         let mut merge = Merge::new(writer);
         list(&mut merge, 0, &[object("a", "one"), object("a", "gone")]);
         list(&mut merge, 1, &[object("b", "two")]);
@@ -298,10 +442,41 @@ mod tests {
     #[test]
     fn a_deleted_object_leaves_the_store() {
         let writer = Writer::<ConfigMap>::default();
-        let index = Index::new(writer.as_reader());
+        let index = writer.index();
         let mut merge = Merge::new(writer);
         list(&mut merge, 0, &[object("a", "one")]);
         merge.take(0, Event::Delete(object("a", "one")));
         assert!(index.get("a", "one").is_none());
+    }
+
+    #[test]
+    fn objects_are_found_by_what_they_name_now_and_not_by_what_they_named_before() {
+        let writer = Writer::<ConfigMap>::default();
+        let index = writer.index();
+        let mut merge = Merge::new(writer);
+        let naming = |namespace: &str, name: &str, hooks: &[&str]| {
+            let mut object = object(namespace, name);
+            object.data = Some(hooks.iter().map(|hook| ((*hook).to_owned(), (*hook).to_owned())).collect());
+            object
+        };
+        let found = |hook: &str| {
+            let found = index.found("a", &By::Hook(hook.to_owned()));
+            found.iter().map(|object| object.name_any()).collect::<Vec<_>>()
+        };
+        list(
+            &mut merge,
+            0,
+            &[naming("a", "two", &["x", "y"]), naming("a", "one", &["x"]), naming("b", "three", &["x"])],
+        );
+        assert_eq!(
+            (found("x"), found("y"), found("z")),
+            (vec!["one".into(), "two".into()], vec!["two".into()], vec![])
+        );
+        merge.take(0, Event::Apply(naming("a", "two", &["z"])));
+        assert_eq!((found("x"), found("y"), found("z")), (vec!["one".into()], vec![], vec!["two".into()]));
+        merge.take(0, Event::Delete(object("a", "one")));
+        list(&mut merge, 0, &[]);
+        assert_eq!((found("x"), found("z"), index.all().len()), (vec![], vec![], 0));
+        assert!(index.read().is_empty(), "nothing is kept of a namespace without objects");
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::{
+    apply::Settled,
     cache::Caches,
     events::Events,
-    gateway, lease,
+    gateway::{self, turn::Turns},
+    lease,
     metrics::OperatorMetrics,
     options::Options,
     org::{Orgs, dial::Dial},
@@ -43,6 +45,10 @@ pub struct Context {
     pub switches: Switches,
     /// Whether calls arrive at hooks.
     pub probes: Probes,
+    /// What was applied, and what came of it.
+    pub applied: Settled,
+    /// Whose pods are changed next.
+    pub turns: Turns,
     /// PEM certificates that the installation trusts besides the public ones.
     pub extra_roots: Option<String>,
     /// How orgs and hooks are reached.

@@ -12,19 +12,17 @@ use futures::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use kube::{
-    Client,
-    client::Body,
-    runtime::{reflector::store::Writer, watcher::Event},
-};
+use kube::{Client, client::Body, runtime::watcher::Event};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    cache::{Caches, Index},
+    apply::Settled,
+    cache::{Caches, Kept, Merge, Writer},
     clock::BootInstant,
     context::{Context, Installation},
     events::Events,
+    gateway::turn::Turns,
     lease,
     listing::{Listing, Scope},
     metrics::OperatorMetrics,
@@ -83,7 +81,7 @@ struct Stored {
     writes: Vec<String>,
     /// Each write whole: the method, the path with its query, the body.
     sent: Vec<(String, Value)>,
-    reads: usize,
+    reads: Vec<String>,
     events: Vec<Value>,
     version: u64,
     hang: bool,
@@ -170,6 +168,11 @@ impl Server {
 
     /// How often it was read from since the last call.
     pub fn reads(&self) -> usize {
+        self.paths_read().len()
+    }
+
+    /// What was read since the last time this or the number was asked.
+    pub fn paths_read(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.lock().unwrap().reads)
     }
 
@@ -318,7 +321,7 @@ impl Server {
     fn act(&self, method: &str, path: &str, query: &str, sent: Value) -> (StatusCode, Value) {
         let mut stored = self.inner.lock().unwrap();
         if method == "GET" {
-            stored.reads += 1;
+            stored.reads.push(path.to_owned());
             if let Some(status) = stored.unread.get(path) {
                 return failure(*status, "Refused");
             }
@@ -832,10 +835,10 @@ pub struct World {
     pub server: Server,
     pub org: Org,
     pub ctx: Arc<Context>,
-    orgs: Writer<OktaOrg>,
-    hooks: Writer<TelephonyHook>,
-    gateways: Writer<TelephonyGateway>,
-    switches: Writer<HookSwitch>,
+    orgs: Merge<OktaOrg>,
+    hooks: Merge<TelephonyHook>,
+    gateways: Merge<TelephonyGateway>,
+    switches: Merge<HookSwitch>,
 }
 
 /// Where hooks of the test's namespace are.
@@ -863,16 +866,18 @@ impl World {
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
         let switches = Writer::default();
         let caches = Caches {
-            orgs: Index::new(orgs.as_reader()),
-            hooks: Index::new(hooks.as_reader()),
-            gateways: Index::new(gateways.as_reader()),
-            providers: Index::new(Writer::default().as_reader()),
-            policies: Index::new(Writer::default().as_reader()),
-            switches: Index::new(switches.as_reader()),
+            orgs: orgs.index(),
+            hooks: hooks.index(),
+            gateways: gateways.index(),
+            providers: Writer::default().index(),
+            policies: Writer::default().index(),
+            switches: switches.index(),
             listing: listed(&options("otp").namespaces()),
             unreadable: Arc::default(),
         };
         let ctx = context(&server, dial, options("otp"), caches);
+        let (orgs, hooks) = (Merge::new(orgs), Merge::new(hooks));
+        let (gateways, switches) = (Merge::new(gateways), Merge::new(switches));
         Self { server, org, ctx: Arc::new(ctx), orgs, hooks, gateways, switches }
     }
 
@@ -910,6 +915,8 @@ pub fn context(server: &Server, dial: Arc<dyn Dial>, options: Options, caches: C
         orgs: Orgs::default(),
         switches: Switches::default(),
         probes: Probes::default(),
+        applied: Settled::default(),
+        turns: Turns::default(),
         dial,
         // nobody is there
         ask_pod: Arc::new(|_, _| futures::future::ready(None).boxed()),
@@ -944,17 +951,17 @@ pub fn leave_lease(lease: &lease::Handle, left: Duration) {
     lease.renewed(BootInstant::after_boot((up + left).checked_sub(lease::DURATION).unwrap()));
 }
 
-fn fill<K>(writer: &mut Writer<K>, stored: &BTreeMap<String, Value>, under: &str)
+fn fill<K>(merge: &mut Merge<K>, stored: &BTreeMap<String, Value>, under: &str)
 where
-    K: kube::Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + 'static,
+    K: Kept + serde::de::DeserializeOwned,
 {
-    writer.apply_watcher_event(&Event::Init);
+    merge.take(0, Event::Init);
     // of all namespaces
     let kind = under.rsplit('/').next();
     for object in stored.iter().filter(|(path, _)| path.rsplit('/').nth(1) == kind).map(|(_, object)| object) {
-        writer.apply_watcher_event(&Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
+        merge.take(0, Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
     }
-    writer.apply_watcher_event(&Event::InitDone);
+    merge.take(0, Event::InitDone);
 }
 
 /// Options of a command as they are read from its arguments.

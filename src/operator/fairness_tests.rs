@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use kube::runtime::{reflector::store::Writer, watcher::Event};
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    cache::Index,
+    cache::{Merge, Writer},
     double::{ORGS, Org, SECRETS, SWITCHES, Server, World, listed},
     flow_tests::{org, secret},
     org::dial::{Access, Dial, HookCaller, OrgApi},
@@ -153,7 +153,10 @@ async fn a_flood_of_wake_ups_delays_no_pass_of_another_tenant() {
 async fn a_wake_up_while_a_pass_waits_for_a_place_costs_no_second_pass() {
     const PROVIDERS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonyproviders";
     let mut world = World::new();
-    let mut writer = Writer::<TelephonyProvider>::default();
+    let writer = Writer::<TelephonyProvider>::default();
+    let index = writer.index();
+    let mut merge = Merge::new(writer);
+    merge.take(0, Event::Init);
     // one more than a tenant has places
     let names: Vec<String> = (0..=TelephonyProvider::PLACES.each).map(|number| format!("carrier-{number}")).collect();
     for name in &names {
@@ -161,9 +164,10 @@ async fn a_wake_up_while_a_pass_waits_for_a_place_costs_no_second_pass() {
             "metadata": {"generation": 1}, "spec": {"senders": []}});
         let provider = within(provider, "otp", name);
         world.server.put(&at(PROVIDERS, "otp", name), provider.clone());
-        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(provider).unwrap()));
+        merge.take(0, Event::InitApply(serde_json::from_value(provider).unwrap()));
     }
-    Arc::get_mut(&mut world.ctx).unwrap().caches.providers = Index::new(writer.as_reader());
+    Arc::get_mut(&mut world.ctx).unwrap().caches.providers = index;
+    merge.take(0, Event::InitDone);
     let second = Duration::from_secs(1);
     world.server.slow_down(second * 5);
     let passes = tokio::spawn(pass::run::<TelephonyProvider>(Arc::clone(&world.ctx), CancellationToken::new()));

@@ -1,35 +1,34 @@
 //! What is said of an object that no pass is run over, because objects that it would read cannot be listed.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::collections::BTreeMap;
 
-use kube::{
-    Resource, ResourceExt as _,
-    core::{NamespaceResourceScope, object::HasStatus},
-};
-use serde::{Serialize, de::DeserializeOwned};
+use kube::ResourceExt as _;
 
 use super::{
     conditions,
     context::Context,
     listing::{GRACE, Trouble},
-    pass::{PassError, Requeue},
+    pass::{PassError, Reconcile, Requeue},
     problem::Problem,
-    status::{self, Conditions},
+    status::{self, Conditions as _},
     wake::Kind,
 };
 use hookswitch_api::reason::Ready;
+
+/// What is said by a condition that was made of what is not seen any more.
+pub const UNSEEN: &str = "Nobody looks at it: objects that it depends on cannot be listed, see the condition Ready.";
 
 /// Says at `object` what is not listed of what its pass reads, once that has lasted. It has its pass as soon as it is listed.
 ///
 /// # Errors
 /// [`PassError`] when it cannot be said either: the figures and the alert made of them say it then.
-pub async fn tell<K>(object: &K, ctx: &Context, lacking: &BTreeMap<Kind, Option<Trouble>>) -> Result<Requeue, PassError>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + HasStatus + Clone + Debug + DeserializeOwned,
-    K::Status: Conditions + Clone + Default + PartialEq + Serialize,
-{
+pub async fn tell<K: Reconcile>(
+    object: &K,
+    ctx: &Context,
+    lacking: &BTreeMap<Kind, Option<Trouble>>,
+) -> Result<Requeue, PassError> {
     if let Some(problem) = problem(&object.namespace().unwrap_or_default(), lacking) {
-        let mut built = object.status().cloned().unwrap_or_default();
+        let mut built = K::unseen(object, ctx);
         conditions::set_progress(built.conditions_mut(), problem.progress(), object.meta().generation);
         status::write(ctx, object, built).await?;
     }

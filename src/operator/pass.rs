@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     backoff::{Backoff, jittered},
-    cache::{Caches, Index},
-    conditions::bounded,
+    cache::{Caches, Index, Kept},
+    conditions::{self, Is, bounded},
     context::Context,
     held_back,
     listing::Scope,
@@ -30,7 +30,7 @@ use super::{
     wake::{Kind, Target, Woken},
     watches::target,
 };
-use hookswitch_api::reason::Ready;
+use hookswitch_api::reason::{self, Ready, Reason as _};
 use hookswitch_fair::{Bounds, Fair, Lane, Place};
 
 /// How long a pass may take.
@@ -45,6 +45,7 @@ const SLOWEST: Duration = Duration::from_mins(10);
 /// A kind that passes are run for.
 pub trait Reconcile:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Kept
     + HasStatus<Status: Conditions + Clone + Default + PartialEq + Serialize + Send + Sync>
     + Clone
     + Debug
@@ -71,6 +72,17 @@ pub trait Reconcile:
     /// Whether a failover may wait for a pass over it.
     fn is_urgent(_object: &Self, _ctx: &Context) -> bool {
         false
+    }
+
+    /// What of its status nobody stands for as long as no pass is run over it, because objects that it reads cannot be listed.
+    fn unseen(object: &Self, _ctx: &Context) -> Self::Status {
+        let mut status = object.status().cloned().unwrap_or_default();
+        let conditions = status.conditions_mut();
+        if conditions::get(conditions, reason::Healthy::CONDITION).is_some() {
+            let generation = object.meta().generation;
+            conditions::set(conditions, Is::Unknown, reason::Healthy::NotListed, held_back::UNSEEN, generation);
+        }
+        status
     }
 
     /// Called when an object is gone, to forget what is kept of it in memory.

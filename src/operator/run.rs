@@ -10,17 +10,18 @@ use std::{
     time::Duration,
 };
 
-use kube::{Client, Config, runtime::reflector::store::Writer};
+use kube::{Client, Config};
 use tokio::{io::AsyncReadExt as _, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    apply::Settled,
     backoff::{after, jittered},
-    cache::{Caches, Index},
+    cache::{Caches, Writer},
     cluster,
     context::{Context, Installation},
     events::Events,
-    gateway,
+    gateway::{self, turn::Turns},
     installation::{self, InstallationError},
     lease::{self, Holder, Lost},
     listing::Listing,
@@ -229,6 +230,8 @@ async fn lead(
         orgs: Orgs::default(),
         switches: Switches::default(),
         probes: Probes::default(),
+        applied: Settled::default(),
+        turns: Turns::default(),
         dial: Arc::new(dial),
         ask_pod: gateway::over_network(),
         extra_roots,
@@ -326,12 +329,12 @@ pub(super) fn caches(listing: Listing) -> (Caches, Writers) {
         switches: Writer::default(),
     };
     let caches = Caches {
-        orgs: Index::new(writers.orgs.as_reader()),
-        hooks: Index::new(writers.hooks.as_reader()),
-        gateways: Index::new(writers.gateways.as_reader()),
-        providers: Index::new(writers.providers.as_reader()),
-        policies: Index::new(writers.policies.as_reader()),
-        switches: Index::new(writers.switches.as_reader()),
+        orgs: writers.orgs.index(),
+        hooks: writers.hooks.index(),
+        gateways: writers.gateways.index(),
+        providers: writers.providers.index(),
+        policies: writers.policies.index(),
+        switches: writers.switches.index(),
         listing,
         unreadable: Arc::default(),
     };

@@ -26,6 +26,7 @@ use super::{
 };
 use hookswitch_api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 use hookswitch_net::NetError;
+use hookswitch_okta::Failure;
 use hookswitch_telemetry::metrics::Metrics;
 
 /// The resource of each kind.
@@ -175,6 +176,31 @@ async fn what_reads_a_kind_that_cannot_be_listed_is_held_back_and_says_so_and_th
     deny(&operator.server, "otp", &["hookswitches"], false);
     operator.until("the org is looked at", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
     operator.until("the hook is", |o| !o.ready("otp", "telephonyhooks", "main").ends_with(" NotListed")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_switch_said_before_its_gateways_could_not_be_listed_any_more_is_not_said_on() {
+    let server = Server::default();
+    apply(&server, "otp");
+    let condition = |kind: &str, reason: &str| {
+        json!({"type": kind, "status": "True", "reason": reason, "message": "b could take over now.",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
+        "metadata": {"name": "acme", "namespace": "otp", "generation": 1},
+        "spec": {"hooks": [{"name": "a"}, {"name": "b"}]},
+        "status": {"phase": "Healthy", "target": "a", "standby": "b", "conditions": [
+            condition("FailoverReady", "StandbyProven"), condition("Healthy", "Usable")]}});
+    server.put(&format!("{}/acme", path("otp", "hookswitches")), switch);
+    deny(&server, "otp", &["telephonygateways"], true);
+    let operator = start(server);
+    operator.until("it is told", |o| o.ready("otp", "hookswitches", "acme") == "False NotListed").await;
+    for kind in ["FailoverReady", "Healthy"] {
+        assert_eq!(operator.condition("otp", "hookswitches", "acme", kind), "Unknown NotListed");
+    }
+    let status = operator.server.get(&format!("{}/acme", path("otp", "hookswitches"))).unwrap()["status"].take();
+    assert_eq!((&status["standby"], &status["target"]), (&Value::Null, &json!("a")), "what was decided stays");
+    assert!(operator.figures().contains(r#"hookswitch_switch_able{switch="otp/acme"} 0"#), "{}", operator.figures());
 }
 
 #[tokio::test(start_paused = true)]
@@ -330,6 +356,132 @@ async fn who_manages_an_org_does_not_change_because_its_namespace_cannot_be_list
     let operator = between(&server, &ours, &theirs);
     operator.until("who is not let in any more holds nothing", |o| o.claimed("otp") == "True Claimed").await;
     assert_eq!(server.get(&at).unwrap()["status"]["claimedBy"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_org_at_our_host_that_trusts_certificates_of_its_own_takes_nothing_away() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let at = format!("{}/acme", path("other", "oktaorgs"));
+    let mut org = server.get(&at).unwrap();
+    org["spec"]["caBundleRef"] = json!({"configMapKeyRef": {"name": "ca", "key": "ca.crt"}});
+    server.put(&at, org);
+    let pem = rcgen::generate_simple_self_signed(["acme.okta.com".to_owned()]).unwrap().cert.pem();
+    let bundle = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca", "namespace": "other"},
+        "data": {"ca.crt": pem}});
+    server.put("/api/v1/namespaces/other/configmaps/ca", bundle);
+    let operator = between(&server, &Org::default(), &Org::default());
+    operator.until("theirs answers", |o| o.ready("other", "oktaorgs", "acme") == "True Ready").await;
+    operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("otp"), "True Claimed", "whoever answers them there may have made its own certificate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_org_that_moves_to_our_host_is_to_prove_itself_there_again() {
+    let server = Server::default();
+    tenants(&server, "https://okta.evil.example");
+    let (ours, theirs) = (Org::default(), Org::default());
+    let operator = between(&server, &ours, &theirs);
+    operator.until("theirs answers", |o| o.claimed("other") == "True Claimed").await;
+    operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
+    theirs.refuse_credentials(true);
+    let at = format!("{}/acme", path("other", "oktaorgs"));
+    let mut org = server.get(&at).unwrap();
+    org["spec"]["url"] = json!("https://acme.okta.com");
+    org["metadata"]["generation"] = json!(2);
+    server.put(&at, org);
+    operator.until("it is refused", |o| o.ready("other", "oktaorgs", "acme") == "False TokenRejected").await;
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("otp"), "True Claimed", "a token taken elsewhere opens nothing here");
+}
+
+/// Lets the older object, which managed the org of both tenants, be looked at by a new leader that `theirs` does not answer.
+async fn after_a_change_of_leaders(server: &Server, between_them: impl FnOnce(&Org)) -> Operator {
+    tenants(server, "https://acme.okta.com");
+    let (ours, theirs) = (Org::default(), Org::default());
+    let operator = between(server, &ours, &theirs);
+    operator.until("the older one manages it", |o| o.claimed("otp") == "False ClaimedByOther").await;
+    drop(operator);
+    between_them(&theirs);
+    between(server, &ours, &theirs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_org_whose_secret_may_not_be_read_is_not_taken_for_one_whose_token_is_refused() {
+    let server = Server::default();
+    let denied = |_: &Org| {
+        for path in ["/api/v1/namespaces/other/secrets", "/api/v1/namespaces/other/secrets/okta"] {
+            server.refuse_to_read(path, Some(StatusCode::FORBIDDEN));
+        }
+    };
+    let operator = after_a_change_of_leaders(&server, denied).await;
+    let is_told = |o: &Operator| o.ready("other", "oktaorgs", "acme") == "False SecretNotFound";
+    operator.until("it cannot be read", is_told).await;
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther", "nobody said that the token is no good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_told_of_another_takes_its_place_when_that_one_proves_nothing_for_ten_minutes() {
+    let server = Server::default();
+    let (gone, told) = (Failure::Unreachable { detail: "gone".into() }, format!("{}/acme", path("otp", "oktaorgs")));
+    let mut answers = None;
+    let operator = after_a_change_of_leaders(&server, |theirs| {
+        theirs.fail(Some(gone));
+        answers = Some(theirs.clone());
+    })
+    .await;
+    sleep(Duration::from_mins(9)).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther", "it may only be slow");
+    let said = server.get(&told).unwrap()["status"]["conditions"].to_string();
+    assert!(said.contains("OktaOrg other/acme managed this org, and has not proven itself"), "{said}");
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+    assert_eq!(server.get(&told).unwrap()["status"]["claimedBy"], Value::Null);
+
+    answers.unwrap().fail(None);
+    sleep(LONG * 2).await;
+    operator.until("the oldest is back", |o| o.claimed("other") == "True Claimed").await;
+    operator.until("it manages the org again", |o| o.claimed("otp") == "False ClaimedByOther").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_to_manage_an_org_lets_the_one_before_end_what_it_does_there() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let (ours, theirs) = (Org::default(), Org::default());
+    theirs.refuse_credentials(true);
+    let operator = between(&server, &ours, &theirs);
+    operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
+    let acts = operator.ctx.orgs.session("otp", "acme");
+    let acts = acts.state.lock().await;
+    theirs.refuse_credentials(false);
+    operator.until("the older one waits", |o| o.ready("other", "oktaorgs", "acme") == "False Waiting").await;
+    sleep(LONG).await;
+    assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown");
+    drop(acts);
+    operator.until("it goes on", |o| o.claimed("other") == "True Claimed").await;
+    operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
+    let server = Server::default();
+    apply(&server, "otp");
+    let operator = start(server.clone());
+    let seen = |o: &Operator| o.ctx.orgs.view("otp", "acme").hooks.len();
+    operator.until("its hook was looked at", |o| seen(o) == 1).await;
+    let at = format!("{}/acme", path("otp", "oktaorgs"));
+    for (url, left) in [("https://acme.okta.com", 1), ("https://acme-emea.okta.com", 0)] {
+        operator.org.fail(Some(Failure::Unreachable { detail: "gone".into() }));
+        let mut org = server.get(&at).unwrap();
+        (org["spec"]["url"], org["metadata"]["generation"]) = (json!(url), json!(3 - left));
+        server.put(&at, org);
+        let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
+        operator.until("it is called in vain", is_told).await;
+        sleep(LONG).await;
+        assert_eq!(seen(&operator), left, "{url}");
+    }
 }
 
 /// The kinds whose caches a pass over `object` asks.

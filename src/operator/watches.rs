@@ -4,7 +4,7 @@ use std::{fmt::Debug, future::ready, sync::Arc, time::Duration};
 
 use super::{
     backoff::{after, jittered},
-    cache::{Change, Merge},
+    cache::{Change, Merge, Writer},
     context::Context,
     events::Note,
     listing::Scope,
@@ -20,10 +20,7 @@ use hookswitch_api::GROUP;
 use kube::{
     Api, Client, Resource, ResourceExt as _,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
-    runtime::{
-        reflector::store::Writer,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event, watcher},
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;

@@ -226,6 +226,10 @@ reasons! {
         Degraded,
         /// No gateway has reported lately, or none uses it.
         NoReport,
+        /// Nobody looks: objects that it depends on cannot be listed; `Ready` has the kind.
+        NotListed,
+        /// Nobody looks: the `HookSwitch` cannot decide anything; `Ready` says why.
+        Undecided,
     }
 }
 
@@ -240,6 +244,10 @@ reasons! {
         StandbyUnproven,
         /// The state of Okta or of the hooks is not known yet.
         Unknown,
+        /// Nothing would be switched: objects that it depends on cannot be listed; `Ready` has the kind.
+        NotListed,
+        /// Nothing would be switched: the switch cannot decide anything; `Ready` says why.
+        Undecided,
     }
 }
 

@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 
-use super::super::{context::Context, finalizer, namespace, pass::PassError, switch::ruling};
+use super::super::{
+    cache::{By, Index},
+    context::Context,
+    finalizer, namespace,
+    pass::PassError,
+    switch::ruling,
+};
 use hookswitch_api::{HookState, TelephonyGateway, TelephonyHook};
 
 /// Whether a gateway's pass goes on, and what holds the gateway when it is being deleted.
@@ -21,7 +27,7 @@ pub struct Settled {
 /// [`PassError::Api`].
 pub async fn settle(gateway: &Arc<TelephonyGateway>, ctx: &Context) -> Result<Option<Settled>, PassError> {
     let space = gateway.namespace().unwrap_or_default();
-    let user = user(gateway, &ctx.caches.hooks.in_namespace(&space));
+    let user = user(gateway, &ctx.caches.hooks);
     if gateway.metadata.deletion_timestamp.is_none() {
         let gateway = finalizer::set(ctx, gateway, &[(finalizer::IN_USE, user.is_some())]).await?;
         return Ok(Some(Settled { gateway, held_by: None }));
@@ -37,15 +43,15 @@ pub async fn settle(gateway: &Arc<TelephonyGateway>, ctx: &Context) -> Result<Op
 }
 
 /// The first hook that Okta calls, or is to call, at this gateway.
-fn user(gateway: &TelephonyGateway, hooks: &[Arc<TelephonyHook>]) -> Option<String> {
-    let name = gateway.name_any();
+fn user(gateway: &TelephonyGateway, hooks: &Index<TelephonyHook>) -> Option<String> {
+    let pointing = hooks.found(&gateway.namespace().unwrap_or_default(), &By::Gateway(gateway.name_any()));
     let uses = |hook: &&Arc<TelephonyHook>| {
         let live = hook.metadata.deletion_timestamp.is_none() || finalizer::is_held(&***hook);
         let seen = hook.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"));
         let used = seen || hook.spec.state == Some(HookState::Active) || ruling::pointed_here(hook, hooks).is_some();
-        live && hook.spec.target.is_gateway(&name) && used
+        live && used
     };
-    hooks.iter().find(uses).map(|hook| hook.name_any())
+    pointing.iter().find(uses).map(|hook| hook.name_any())
 }
 
 /// What is said of a gateway that is held.

@@ -191,9 +191,9 @@ fn in_okta(
     before: Option<&document::Hook>,
 ) -> Option<InOkta> {
     let namespace = hook.namespace().unwrap_or_default();
-    let hooks = ctx.caches.hooks.in_namespace(&namespace);
     let is_elsewhere = hook.status.as_ref().is_some_and(|status| status.repointed.is_some());
-    let holder = match ruling::pointed_here(hook, &hooks) {
+    let pointed = ruling::pointed_here(hook, &ctx.caches.hooks);
+    let holder = match pointed.as_deref() {
         Some(other) => other,
         None if hook.spec.okta.is_none() || is_elsewhere => return Some(InOkta::Nothing),
         None => hook,

@@ -10,7 +10,7 @@ mod poll;
 mod status;
 #[cfg(test)]
 mod tests;
-mod turn;
+pub mod turn;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use kube::ResourceExt as _;
 use self::{compile::Compiled, credentials::Serving};
 use super::{
     apply::{apply, present, prune},
-    cache::{Caches, Index},
+    cache::{By, Caches, Index},
     conditions::{self, Progress},
     context::Context,
     listing::Scope,
@@ -83,8 +83,8 @@ impl Reconcile for TelephonyGateway {
 
     fn dependents(&self, ctx: &Context) -> Vec<Target> {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
-        let hooks = ctx.caches.hooks.in_namespace(&namespace);
-        hooks.iter().filter(|hook| hook.spec.target.is_gateway(&name)).map(|hook| watches::target(&**hook)).collect()
+        let hooks = ctx.caches.hooks.found(&namespace, &By::Gateway(name));
+        hooks.iter().map(|hook| watches::target(&**hook)).collect()
     }
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {

@@ -32,6 +32,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     super::{
+        cache::By,
         context::Context,
         listing::Scope,
         reports::{GatewayKey, POLL, ROUND},
@@ -208,9 +209,8 @@ fn wake(ctx: &Context, key: &GatewayKey, changed: BTreeSet<Target>) {
     let mut orgs: BTreeSet<Target> = orgs.collect();
     if changed.iter().any(|target| target.kind == Kind::TelephonyGateway) {
         // a configuration that reached its replicas may have a secret that Okta is to be given now
-        let hooks = ctx.caches.hooks.in_namespace(&key.0);
-        let hooks = hooks.iter().filter(|hook| hook.spec.target.is_gateway(&key.1));
-        orgs.extend(hooks.filter_map(|hook| org_of(ctx, &Target::new(Kind::TelephonyHook, &key.0, hook.name_any()))));
+        let hooks = ctx.caches.hooks.found(&key.0, &By::Gateway(key.1.clone()));
+        orgs.extend(hooks.iter().filter_map(|hook| switch::org_of(hook, ctx)));
     }
     ctx.wake.wake_all(orgs);
     if !changed.is_empty() {

@@ -13,7 +13,7 @@ use super::{
     Held,
     build::GATEWAY_LABEL,
     credentials::Serving,
-    turn::OUT_OF_TURN,
+    turn::{OUT_OF_TURN, Waits},
 };
 use hookswitch_api::{
     TelephonyGateway, TelephonyGatewayStatus,
@@ -34,7 +34,7 @@ pub(super) struct Seen {
     /// The Deployment as the API server has it.
     pub deployment: Deployment,
     /// What a change of the pods waits for.
-    pub waits: Option<String>,
+    pub waits: Option<Waits>,
     /// What replicas report.
     pub replicas: Replicas,
     /// Whether the configuration is so new that replicas and their reports may still be on the way.
@@ -318,7 +318,7 @@ mod tests {
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Denied { why: "no".into() }),
             ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
             ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
-            ("Ready Unknown RolloutWaits", |seen| seen.waits = Some("the other's".into())),
+            ("Ready Unknown RolloutWaits", |seen| seen.waits = Some(Waits::Switching("main".into()))),
             ("Ready Unknown PodsNotReady", |seen| {
                 if let Some(status) = &mut seen.deployment.status {
                     status.ready_replicas = Some(1);

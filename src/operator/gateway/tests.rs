@@ -75,6 +75,19 @@ fn put_tls(world: &World, secret: Value) {
     world.server.put(&format!("{SECRETS}/main-gateway-tls"), secret);
 }
 
+#[tokio::test]
+async fn a_pass_reads_its_deployment_once_whether_it_changes_it_or_not() {
+    let mut world = world(&json!({}));
+    for pass in ["the first", "the next"] {
+        world.sync();
+        world.server.paths_read();
+        TelephonyGateway::reconcile(gateway(&world), Arc::clone(&world.ctx)).await.unwrap();
+        let read = world.server.paths_read();
+        let of_deployments = read.iter().filter(|path| path.ends_with("/deployments/main-gateway")).count();
+        assert_eq!(of_deployments, 1, "{pass} of {read:?}");
+    }
+}
+
 /// Each certificate written over is one more order at an authority that counts them.
 #[tokio::test]
 async fn a_certificate_that_cert_manager_wrote_is_not_written_over() {

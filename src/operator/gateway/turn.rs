@@ -7,7 +7,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,16 +18,17 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{
     super::{
-        apply::{apply, present, would_change},
+        apply::{apply_over, present, read, would_change},
+        cache::By,
         context::Context,
         pass::PassError,
-        switch::{self, ruling},
+        switch,
         tenancy::Part,
         wake::Kind,
     },
     build::{Names, Workload},
 };
-use hookswitch_api::{TelephonyGateway, TelephonyHook};
+use hookswitch_api::{HookSwitch, TelephonyGateway, TelephonyHook};
 
 /// How long a gateway's changed pods are looked on before the next gateway's are changed.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -61,6 +63,56 @@ struct Peer {
     proven: bool,
 }
 
+/// What a change of a gateway's pods waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Who the others are, and whether a switch is under way, is not known.
+    NotListed,
+    /// This switch is on its way from one hook to another.
+    Switching(String),
+    /// The pods of this gateway.
+    For(String, Why),
+}
+
+/// What keeps a gateway's pods from being changed, of those of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// They are being changed.
+    Changing,
+    /// They come first.
+    First,
+    /// They were changed and do not become ready.
+    Stuck,
+    /// They were changed and are not proven.
+    Unproven,
+    /// They were changed a moment ago.
+    Recent,
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotListed => f.write_str("the HookSwitch objects of the namespace are not listed"),
+            Self::Switching(switch) => write!(f, "HookSwitch {switch} is switching, which goes first"),
+            Self::For(gateway, why) => write!(f, "the pods of TelephonyGateway {gateway} {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Changing => "are being changed",
+            Self::First => "are changed first",
+            Self::Stuck => "were changed and do not become ready",
+            Self::Unproven => {
+                "are not proven: not all of them report the configuration in force, or none has a usable carrier"
+            }
+            Self::Recent => "were changed a moment ago",
+        })
+    }
+}
+
 /// Applies a gateway's Deployment; with its pods as they are as long as it is not their turn. Tells what they wait for.
 ///
 /// # Errors
@@ -69,35 +121,31 @@ pub(super) async fn take(
     gateway: &TelephonyGateway,
     ctx: &Context,
     mut wanted: Deployment,
-) -> Result<(Deployment, Option<String>), PassError> {
-    let name = wanted.name_any();
-    let live = present::<Deployment>(ctx, gateway, &name).await?;
+) -> Result<(Deployment, Option<Waits>), PassError> {
+    let live = read::<Deployment>(ctx, gateway, &wanted.name_any()).await?;
     let is_free = gateway.annotations().get(OUT_OF_TURN).is_some_and(|value| value == "true");
-    let is_held = |live: &Deployment| !is_free && serves(live) && changes_pods(gateway, &wanted, live);
-    let Some(live) = live.filter(is_held) else {
-        return Ok((apply(ctx, gateway, wanted).await?.into_inner(), None));
+    let is_held = |live: &&Deployment| !is_free && serves(live) && changes_pods(ctx, gateway, &wanted, live);
+    let Some(held) = live.as_ref().filter(is_held) else {
+        return Ok((apply_over(ctx, gateway, wanted, live).await?.into_inner(), None));
     };
     // no other gateway of the namespace looks at this one between its look at the others and its change
     let namespace = gateway.namespace().unwrap_or_default();
-    let _turn = turn_of(&namespace).await;
+    let _turn = ctx.turns.of(&namespace).await;
     let waits = match switching(gateway, ctx) {
-        _ if !ctx.caches.listing.is_listed(&namespace, &[Kind::HookSwitch]) => {
-            // who the others are, and whether one is switching, is not known
-            Some("the HookSwitch objects of the namespace are not listed".to_owned())
-        }
-        Some(switch) => Some(format!("HookSwitch {switch} is switching, which goes first")),
+        _ if !ctx.caches.listing.is_listed(&namespace, &[Kind::HookSwitch]) => Some(Waits::NotListed),
+        Some(switch) => Some(Waits::Switching(switch)),
         None => waits(&gateway.name_any(), is_used(gateway, ctx), &peers(gateway, ctx).await?),
     };
     if waits.is_some()
-        && let (Some(wanted), Some(live)) = (&mut wanted.spec, live.spec)
+        && let (Some(wanted), Some(held)) = (&mut wanted.spec, &held.spec)
     {
-        wanted.template = live.template;
+        wanted.template.clone_from(&held.template);
     }
-    Ok((apply(ctx, gateway, wanted).await?.into_inner(), waits))
+    Ok((apply_over(ctx, gateway, wanted, live).await?.into_inner(), waits))
 }
 
-fn changes_pods(gateway: &TelephonyGateway, wanted: &Deployment, live: &Deployment) -> bool {
-    would_change(gateway, wanted, live, &["spec", "template"])
+fn changes_pods(ctx: &Context, gateway: &TelephonyGateway, wanted: &Deployment, live: &Deployment) -> bool {
+    would_change(&ctx.applied, gateway, wanted, live, &["spec", "template"])
 }
 
 /// Whether a pod of a Deployment is ready. Where none is there is nothing to lose, and what mends it may be this very change.
@@ -109,21 +157,19 @@ fn serves(deployment: &Deployment) -> bool {
 ///
 /// Of two that are due the one with the lower rank goes first, so that there is always one that waits for nobody. One that does
 /// not get on holds up those behind it alone: what mends it may be the very change that it waits for.
-fn waits(name: &str, used: bool, peers: &[Peer]) -> Option<String> {
+fn waits(name: &str, used: bool, peers: &[Peer]) -> Option<Waits> {
     let obstacle = |peer: &Peer| {
         let is_before = (peer.used, peer.name.as_str()) < (used, name);
         let why = match peer.pods {
-            Pods::Changing => "are being changed",
+            Pods::Changing => Why::Changing,
             _ if !is_before => return None,
-            Pods::Stuck if !peer.due => "were changed and do not become ready",
-            _ if peer.due => "are changed first",
-            _ if !peer.proven => {
-                "are not proven: not all of them report the configuration in force, or none has a usable carrier"
-            }
-            Pods::Settled(Some(since)) if since < PAUSE => "were changed a moment ago",
+            Pods::Stuck if !peer.due => Why::Stuck,
+            _ if peer.due => Why::First,
+            _ if !peer.proven => Why::Unproven,
+            Pods::Settled(Some(since)) if since < PAUSE => Why::Recent,
             Pods::Settled(_) | Pods::Stuck => return None,
         };
-        Some(format!("the pods of TelephonyGateway {} {why}", peer.name))
+        Some(Waits::For(peer.name.clone(), why))
     };
     peers.iter().find_map(obstacle)
 }
@@ -140,7 +186,7 @@ async fn peers(gateway: &TelephonyGateway, ctx: &Context) -> Result<Vec<Peer>, P
         let Some(live) = present::<Deployment>(ctx, &*other, &names.workload).await? else { continue };
         let wanted = Workload { names: &names, spec: &other.spec, options: &ctx.options }.deployment()?;
         let refused = ctx.options.tenancy.refused(&namespace, &other.spec);
-        let due = refused.iter().all(|refusal| refusal.part != Part::Pods) && changes_pods(&other, &wanted, &live);
+        let due = refused.iter().all(|refusal| refusal.part != Part::Pods) && changes_pods(ctx, &other, &wanted, &live);
         let hash = other.status.as_ref().and_then(|status| status.config_hash.clone()).unwrap_or_default();
         let replicas = ctx.reports.replicas(&namespace, &name, &hash);
         let wanted = u32::try_from(other.spec.replicas()).unwrap_or(0);
@@ -209,34 +255,31 @@ fn is_used(gateway: &TelephonyGateway, ctx: &Context) -> bool {
 /// The switch over a gateway's hooks that is on its way from one hook to another.
 fn switching(gateway: &TelephonyGateway, ctx: &Context) -> Option<String> {
     let namespace = gateway.namespace().unwrap_or_default();
-    let hooks = ctx.caches.hooks.in_namespace(&namespace);
-    let ours: Vec<String> = hooks
-        .iter()
-        .filter(|hook| hook.spec.target.is_gateway(&gateway.name_any()))
-        .map(|hook| hook.name_any())
-        .collect();
-    let switches = ctx.caches.switches.in_namespace(&namespace);
-    let under_way =
-        switches.iter().filter(|switch| switch.status.as_ref().is_some_and(|status| status.switching.is_some()));
-    let mut of_ours = under_way.filter(|switch| ours.iter().any(|hook| ruling::names(switch, hook)));
-    of_ours.next().map(|switch| switch.name_any())
+    let hooks = ctx.caches.hooks.found(&namespace, &By::Gateway(gateway.name_any()));
+    let mut switches = hooks.iter().flat_map(|hook| ctx.caches.naming(&namespace, &hook.name_any()));
+    let is_under_way =
+        |switch: &Arc<HookSwitch>| switch.status.as_ref().is_some_and(|status| status.switching.is_some());
+    switches.find(is_under_way).map(|switch| switch.name_any())
 }
 
 /// One lock for each namespace.
-static TURNS: LazyLock<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>> = LazyLock::new(Mutex::default);
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 /// The most namespaces whose locks are kept without anybody holding them.
 const MOST_TURNS: usize = 1_024;
 
-async fn turn_of(namespace: &str) -> OwnedMutexGuard<()> {
-    let turn = {
-        let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-        if turns.len() >= MOST_TURNS {
-            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        }
-        Arc::clone(turns.entry(namespace.to_owned()).or_default())
-    };
-    turn.lock_owned().await
+impl Turns {
+    async fn of(&self, namespace: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if turns.len() >= MOST_TURNS {
+                turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            }
+            Arc::clone(turns.entry(namespace.to_owned()).or_default())
+        };
+        turn.lock_owned().await
+    }
 }
 
 #[cfg(test)]
@@ -261,16 +304,18 @@ mod tests {
     #[test]
     fn the_one_that_okta_calls_waits_until_the_other_is_changed_proven_and_looked_on() {
         let standby = peer("b", false);
-        for (step, standby) in [
-            ("changed first", Peer { due: true, ..standby.clone() }),
-            ("being changed", Peer { pods: Pods::Changing, proven: false, ..standby.clone() }),
-            ("do not become ready", Peer { pods: Pods::Stuck, proven: false, ..standby.clone() }),
-            ("changed first", Peer { pods: Pods::Stuck, due: true, ..standby.clone() }),
-            ("not proven", Peer { proven: false, ..standby.clone() }),
-            ("a moment ago", Peer { pods: Pods::Settled(Some(PAUSE / 2)), ..standby }),
+        for (why, step, standby) in [
+            (Why::First, "changed first", Peer { due: true, ..standby.clone() }),
+            (Why::Changing, "being changed", Peer { pods: Pods::Changing, proven: false, ..standby.clone() }),
+            (Why::Stuck, "do not become ready", Peer { pods: Pods::Stuck, proven: false, ..standby.clone() }),
+            (Why::First, "changed first", Peer { pods: Pods::Stuck, due: true, ..standby.clone() }),
+            (Why::Unproven, "not proven", Peer { proven: false, ..standby.clone() }),
+            (Why::Recent, "a moment ago", Peer { pods: Pods::Settled(Some(PAUSE / 2)), ..standby }),
         ] {
-            let why = waits("a", true, &[standby]).unwrap();
-            assert!(why.contains("TelephonyGateway b") && why.contains(step), "{step}: {why}");
+            let found = waits("a", true, &[standby]).unwrap();
+            assert_eq!(found, Waits::For("b".into(), why));
+            let told = found.to_string();
+            assert!(told.contains("TelephonyGateway b") && told.contains(step), "{step}: {told}");
         }
     }
 

@@ -90,9 +90,8 @@ fn tell(hook: &TelephonyHook, ctx: &Context, reason: &str, text: String) {
 
 /// Whether Okta calls a hook's place, as far as is known: its own hook is ACTIVE, or another that is points at it.
 fn is_used(hook: &TelephonyHook, ctx: &Context) -> bool {
-    let space = hook.namespace().unwrap_or_default();
-    let hooks = ctx.caches.hooks.in_namespace(&space);
-    is_active(hook, ctx) || ruling::pointed_here(hook, &hooks).is_some_and(|pointed| is_active(pointed, ctx))
+    is_active(hook, ctx)
+        || ruling::pointed_here(hook, &ctx.caches.hooks).is_some_and(|pointed| is_active(&pointed, ctx))
 }
 
 /// Whether a hook is ACTIVE by the org's last pass, else by what its status remembers.
@@ -111,7 +110,7 @@ fn is_to_be_used(hook: &TelephonyHook, ctx: &Context) -> bool {
     if wanted_by(hook, ctx).is_some() {
         return true;
     }
-    let own = ruling::of(hook, &ctx.caches.declarations(&hook.namespace().unwrap_or_default())) == Ruling::Own;
+    let own = ruling::of(hook, &super::about(hook, ctx)) == Ruling::Own;
     own && hook.spec.okta.is_some() && hook.spec.state == Some(HookState::Active)
 }
 
@@ -120,10 +119,10 @@ fn wanted_by(hook: &TelephonyHook, ctx: &Context) -> Option<Arc<HookSwitch>> {
     let name = hook.name_any();
     let wants = |switch: &Arc<HookSwitch>| {
         let target = switch.status.as_ref().and_then(|status| status.target.as_deref());
-        let decides = switch.spec.mode != Some(SwitchMode::Disabled) && ruling::names(switch, &name);
+        let decides = switch.spec.mode != Some(SwitchMode::Disabled);
         decides && target.is_some_and(|target| target == name || ruling::in_okta(switch, target) == name)
     };
-    ctx.caches.switches.in_namespace(&hook.namespace().unwrap_or_default()).into_iter().find(wants)
+    ctx.caches.naming(&hook.namespace().unwrap_or_default(), &name).into_iter().find(wants)
 }
 
 /// Whether what is being deleted is held because Okta calls it. Without its org nobody could see when it is not called any

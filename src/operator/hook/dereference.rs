@@ -11,7 +11,7 @@ use super::super::{
     problem::Problem,
     reports::Serving,
     secret_value,
-    switch::{ruling, settings},
+    switch::settings,
 };
 use hookswitch_api::{HookTarget, OktaOrg, TelephonyGateway, TelephonyHook, reason::Ready};
 use hookswitch_failover::signal::{Sight, Source};
@@ -84,9 +84,8 @@ pub async fn dereference(hook: &TelephonyHook, ctx: &Context) -> Result<Facts, P
 /// Whether a URL that somebody else serves takes calls: by its owner's word, and where a switch has it looked at, only as
 /// long as that finds nothing against it.
 fn is_reached(hook: &ObjectRef, ctx: &Context) -> bool {
-    let switches = ctx.caches.switches.in_namespace(&hook.namespace);
-    let mut naming = switches.iter().filter(|switch| ruling::names(switch, &hook.name));
-    if !naming.any(|switch| settings::watched(&switch.spec).address.is_some()) {
+    let naming = ctx.caches.naming(&hook.namespace, &hook.name);
+    if !naming.iter().any(|switch| settings::watched(&switch.spec).address.is_some()) {
         return true;
     }
     ctx.probes.fresh(hook, Source::PublicUrl).is_some_and(|found| found.sight != Sight::Fail)

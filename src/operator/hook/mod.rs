@@ -6,6 +6,8 @@
 mod build;
 mod deletion;
 mod dereference;
+#[cfg(test)]
+mod scale_tests;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -24,11 +26,14 @@ use super::{
     pass::{PassError, Reconcile, Requeue},
     problem::Problem,
     references::Reference,
-    switch::{self, ruling},
+    switch::{
+        self,
+        ruling::{self, Declarations},
+    },
     wake::{Kind, Target},
     watches,
 };
-use hookswitch_api::{HookSwitch, HookTarget, KeyRef, TelephonyGateway, TelephonyHook, reason::Ready};
+use hookswitch_api::{HookTarget, KeyRef, TelephonyGateway, TelephonyHook, reason::Ready};
 use hookswitch_failover::refusals::Door;
 use hookswitch_okta::ObjectRef;
 
@@ -51,10 +56,8 @@ impl Reconcile for TelephonyHook {
         let org = switch::org_of(self, ctx);
         let gateway = self.spec.target.gateway();
         let gateway = gateway.map(|gateway| Target::new(Kind::TelephonyGateway, &namespace, gateway));
-        let name = self.name_any();
-        let switches = ctx.caches.switches.in_namespace(&namespace);
-        let switches = switches.iter().filter(|switch| ruling::names(switch, &name));
-        let switches = switches.map(|switch| watches::target(&**switch));
+        let switches = ctx.caches.naming(&namespace, &self.name_any());
+        let switches = switches.iter().map(|switch| watches::target(&**switch));
         org.into_iter().chain(gateway).chain(switches).collect()
     }
 
@@ -66,13 +69,12 @@ impl Reconcile for TelephonyHook {
         follow(&object, &ctx);
         let Some(object) = deletion::settle(&object, &ctx).await? else { return Ok(Requeue::OnChange) };
         let denied = build::ensure_secret(&object, &ctx).await?;
-        let namespace = object.namespace().unwrap_or_default();
-        let switches = ctx.caches.switches.in_namespace(&namespace);
-        let (facts, endpoint) = place(&object, &switches, &ctx.caches.hooks.in_namespace(&namespace), &ctx).await?;
+        let declared = about(&object, &ctx);
+        let (facts, endpoint) = place(&object, &declared, &ctx).await?;
         // no watch tells when what is denied is allowed
         let again = denied.is_some().then_some(Requeue::Retry);
-        status::write(&object, &ctx, &facts, denied.map_or(endpoint, Err)).await?;
-        doubt(&object, &switches, &ctx);
+        status::write(&object, &declared, &ctx, &facts, denied.map_or(endpoint, Err)).await?;
+        doubt(&object, &declared, &ctx);
         let leaving = object.metadata.deletion_timestamp.is_some();
         Ok(if leaving { Requeue::After(LEAVING_LOOK) } else { again.unwrap_or(Requeue::OnChange) })
     }
@@ -118,22 +120,27 @@ pub async fn endpoint(hook: &TelephonyHook, ctx: &Context) -> Result<(Facts, Res
     Ok((facts, endpoint))
 }
 
+/// What has a say about a hook.
+#[must_use]
+pub fn about(hook: &TelephonyHook, ctx: &Context) -> Declarations {
+    ctx.caches.about(&hook.namespace().unwrap_or_default(), [hook.name_any().as_str()])
+}
+
 /// The place that Okta is to know for a hook: its own, or that of another which a switch points it at.
 ///
 /// # Errors
 /// [`PassError`] when the API server does not answer.
 pub async fn place(
     hook: &TelephonyHook,
-    switches: &[Arc<HookSwitch>],
-    hooks: &[Arc<TelephonyHook>],
+    declared: &Declarations,
     ctx: &Context,
 ) -> Result<(Facts, Result<Endpoint, Problem>), PassError> {
-    let Some(repointed) = ruling::repointed(hook, switches) else {
+    let Some(repointed) = ruling::repointed(hook, declared) else {
         let (facts, endpoint) = endpoint(hook, ctx).await?;
         let waits = || Problem::passing(Ready::Waiting, "The HookSwitch has not decided yet where Okta is to send.");
-        return Ok((facts, if ruling::is_undecided(hook, switches) { endpoint.and(Err(waits())) } else { endpoint }));
+        return Ok((facts, if ruling::is_undecided(hook, declared) { endpoint.and(Err(waits())) } else { endpoint }));
     };
-    if let Some(other) = hooks.iter().find(|other| other.name_any() == repointed.to) {
+    if let Some(other) = declared.hook(&repointed.to) {
         return endpoint(other, ctx).await;
     }
     let (facts, _) = endpoint(hook, ctx).await?;
@@ -143,14 +150,14 @@ pub async fn place(
 
 /// Lets the secret that Okta has be written anew when the gateway refuses calls that may be Okta's, of an active hook that no
 /// switch names: one that does knows more.
-fn doubt(hook: &TelephonyHook, switches: &[Arc<HookSwitch>], ctx: &Context) {
+fn doubt(hook: &TelephonyHook, declared: &Declarations, ctx: &Context) {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
     let active = hook.status.as_ref().and_then(|status| status.okta_state.as_deref()) == Some("ACTIVE");
-    if !active || switches.iter().any(|switch| ruling::names(switch, &name)) {
+    if !active || declared.naming(&name).len() > 0 {
         return;
     }
-    let repointed = ruling::repointed(hook, switches).and_then(|to| ctx.caches.hooks.get(&namespace, &to.to));
-    let place = repointed.as_deref().unwrap_or(hook);
+    let repointed = ruling::repointed(hook, declared).and_then(|to| declared.hook(&to.to));
+    let place = repointed.map_or(hook, AsRef::as_ref);
     if switch::seen::door(place, ctx).is_some_and(Door::refuses)
         && let Some(org) = switch::org_of(hook, ctx)
     {

@@ -7,13 +7,14 @@ use kube::ResourceExt as _;
 
 use super::{
     super::{
+        cache::Index,
         conditions::{self, Is, Progress},
         context::Context,
         org::{HookView, OrgView},
         pass::PassError,
         problem::Problem,
         status,
-        switch::ruling::{self, Ruling},
+        switch::ruling::{self, Declarations, Ruling},
     },
     Endpoint, Facts, Place, deletion,
 };
@@ -33,6 +34,7 @@ use hookswitch_okta::{
 /// [`PassError`].
 pub async fn write(
     hook: &TelephonyHook,
+    declared: &Declarations,
     ctx: &Context,
     facts: &Facts,
     endpoint: Result<Endpoint, Problem>,
@@ -40,8 +42,7 @@ pub async fn write(
     let namespace = hook.namespace().unwrap_or_default();
     let view = hook.spec.okta.as_ref().map(|okta| ctx.orgs.view(&namespace, &okta.org_ref.name));
     let object = ObjectRef::new(&namespace, hook.name_any());
-    let declared = ctx.caches.declarations(&namespace);
-    let endpoint = match ruling::of(hook, &declared) {
+    let endpoint = match ruling::of(hook, declared) {
         Ruling::Torn(why) => Err(Problem::lasting(Ready::SwitchConflict, why)),
         Ruling::Own | Ruling::Switch { .. } => endpoint,
     };
@@ -49,8 +50,8 @@ pub async fn write(
         None => Side::NotWanted,
         Some(view) => Side::of(view, &object),
     };
-    let repointed = ruling::repointed(hook, declared.switches());
-    let pointed = pointed(hook, repointed.as_ref(), &ctx.caches.hooks.in_namespace(&namespace));
+    let repointed = ruling::repointed(hook, declared);
+    let pointed = pointed(hook, repointed.as_ref(), &ctx.caches.hooks);
     let mut status = build(hook, endpoint, facts.place, &side, pointed);
     status.repointed = repointed;
     if let Some(why) = deletion::held(hook, ctx) {
@@ -69,11 +70,11 @@ pub async fn write(
 }
 
 /// What a switch that repoints makes of a hook, for people.
-fn pointed(hook: &TelephonyHook, repointed: Option<&Repointed>, hooks: &[Arc<TelephonyHook>]) -> Option<String> {
+fn pointed(hook: &TelephonyHook, repointed: Option<&Repointed>, hooks: &Index<TelephonyHook>) -> Option<String> {
     if let Some(repointed) = repointed {
         return Some(format!("Okta sends passcodes to TelephonyHook {}, at which this one is pointed.", repointed.to));
     }
-    let active = |other: &&Arc<TelephonyHook>| {
+    let active = |other: &Arc<TelephonyHook>| {
         other.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"))
     };
     let by = ruling::pointed_here(hook, hooks).filter(active)?;

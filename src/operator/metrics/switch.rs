@@ -109,7 +109,7 @@ impl SwitchMetrics {
         );
         registry.register(
             "switch_able",
-            "1 while a switch can decide, 0 while its hooks are missing or contradict it",
+            "1 while a switch can decide, 0 while its hooks are missing or contradict it, or cannot be listed",
             self.able.clone(),
         );
         registry.register(

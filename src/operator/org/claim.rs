@@ -2,37 +2,64 @@
 //!
 //! What a document says that everybody may read, and everybody may serve, proves nothing; a credential that is taken proves that
 //! the object may manage what answers at its own host, which TLS proves, and no more. So two objects are of the same org when they
-//! call the same host, or when Okta itself says so, at a domain of its own.
+//! call the same host, or when Okta itself says so, at a domain of its own. What TLS proves by certificates that an object brought
+//! itself is proven to nobody who does not bring the very same.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use aws_lc_rs::digest;
 use kube::ResourceExt as _;
 
-use super::super::{conditions, wake::Target, watches};
+use super::{
+    super::{conditions, wake::Target, watches},
+    dial::Access,
+};
 use hookswitch_api::OktaOrg;
 use hookswitch_okta::{
     ObjectRef, OrgUrl,
     types::{OrgDocument, OrgIdentity},
 };
 
+/// Which certificates an object trusts besides those that everybody does: a digest of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Certificates([u8; digest::SHA256_OUTPUT_LEN]);
+
+impl Certificates {
+    fn of(access: &Access) -> Option<Self> {
+        let digest = digest::digest(&digest::SHA256, access.ca_bundle.as_ref()?.as_bytes());
+        digest.as_ref().try_into().ok().map(Self)
+    }
+}
+
 /// Where an object's credential was taken, and what the org there says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     authority: String,
     is_oktas: bool,
+    /// Certificates of the object's own by which the host may have proven itself.
+    certificates: Option<Certificates>,
     document: OrgDocument,
 }
 
 impl Place {
-    /// What answers at `url` and says `document`.
+    /// What answers where `access` leads, and says `document`.
     #[must_use]
-    pub fn of(url: &OrgUrl, document: &OrgDocument) -> Self {
-        Self { authority: url.authority(), is_oktas: url.is_oktas(), document: document.clone() }
+    pub fn of(access: &Access, document: &OrgDocument) -> Self {
+        let (authority, is_oktas) = (access.url.authority(), access.url.is_oktas());
+        Self { authority, is_oktas, certificates: Certificates::of(access), document: document.clone() }
     }
 
-    /// Whether both are certainly one org. That a host which is not Okta's tells the other's id is no reason.
-    fn is_same(&self, other: &Self) -> bool {
-        self.authority == other.authority || self.vouches_for(other) || other.vouches_for(self)
+    /// Whether `access` leads here, and whoever answers has to prove itself in the same way.
+    #[must_use]
+    pub fn is_reached_by(&self, access: &Access) -> bool {
+        self.authority == access.url.authority() && self.certificates == Certificates::of(access)
+    }
+
+    /// Whether `other` has certainly proven to be of this org. That a host which is not Okta's tells the id is no reason, and what a
+    /// host proved by certificates that this one does not trust is none either.
+    fn is_also(&self, other: &Self) -> bool {
+        let is_trusted = other.certificates.is_none() || other.certificates == self.certificates;
+        is_trusted && (self.authority == other.authority || self.vouches_for(other) || other.vouches_for(self))
     }
 
     /// Whether Okta says here that the other host is this org's, and it tells the same id.
@@ -49,19 +76,27 @@ pub enum Standing {
     /// Nothing is certain yet.
     #[default]
     Unknown,
+    /// Nothing is certain, though it has been called long enough: [`PROVES_WITHIN`].
+    Silent,
     /// Its credential is refused, or it has none.
     Refused,
     /// Its credential is taken.
     Proven(Place),
 }
 
+/// How long an object that managed an org may prove nothing before another one takes its place. Longer than a run may take: what it
+/// began before it was silent has ended.
+pub const PROVES_WITHIN: Duration = Duration::from_mins(10);
+
 /// Who manages an org, as an object's status says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The object itself.
     Ours,
-    /// Another one.
+    /// Another one, which has proven it.
     Theirs(ObjectRef),
+    /// Another one, by what this object was told last; it has not proven itself since.
+    Told(ObjectRef),
 }
 
 impl Claim {
@@ -70,7 +105,7 @@ impl Claim {
     pub const fn other(&self) -> Option<&ObjectRef> {
         match self {
             Self::Ours => None,
-            Self::Theirs(other) => Some(other),
+            Self::Theirs(other) | Self::Told(other) => Some(other),
         }
     }
 }
@@ -80,10 +115,23 @@ impl Claim {
 pub enum Decision {
     /// The object itself.
     Ours,
-    /// Another one.
+    /// Another one, which has proven it.
     Theirs(ObjectRef),
-    /// This one is to have its say first, or one in a namespace that is not listed yet.
-    Waits(Option<ObjectRef>),
+    /// The one that this object was told of: it is to prove itself first.
+    Told(ObjectRef),
+    /// It cannot be told yet.
+    Waits(Awaited),
+}
+
+/// What has to come before it can be told who manages an org.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Awaited {
+    /// The answer of an older object that may be of the same org.
+    Answer(ObjectRef),
+    /// The list of a namespace that may have such an object.
+    Lists,
+    /// The end of what an object does that managed the org until now.
+    End(ObjectRef),
 }
 
 /// How much can be seen of other objects.
@@ -99,7 +147,8 @@ pub struct Sight<'s> {
 /// Who manages the org at `place`, where the credential of `this` was taken.
 ///
 /// An object that managed the org goes on at once, and one that was told of another waits for that one's own answer, in a namespace
-/// that cannot be listed too: who manages an org does not change because somebody cannot be seen. One that is new waits for older
+/// that cannot be listed too: who manages an org does not change because somebody cannot be seen. One that is seen and called, and
+/// proves nothing for [`PROVES_WITHIN`], changes nothing in Okta either: another may take its place until it does. One that is new waits for older
 /// ones that say they are of the same org, and for namespaces to be listed, but no longer than until everybody had time to answer:
 /// what is said without a proof stops nobody for good.
 #[must_use]
@@ -113,7 +162,7 @@ pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)]
         let found = older.iter().filter(|(standing, other)| found(standing, other));
         found.min_by_key(|(_, other)| age(other)).map(|(_, other)| object_ref(other))
     };
-    let proven = |standing: &Standing, _: &OktaOrg| matches!(standing, Standing::Proven(at) if at.is_same(place));
+    let proven = |standing: &Standing, _: &OktaOrg| matches!(standing, Standing::Proven(at) if place.is_also(at));
     if let Some(other) = oldest(&proven) {
         return Decision::Theirs(other);
     }
@@ -124,7 +173,7 @@ pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)]
             None => (sight.hidden)(&told.namespace),
         };
         if is_open {
-            return Decision::Theirs(told);
+            return Decision::Told(told);
         }
     }
     if sight.settled || managed(this) {
@@ -136,10 +185,25 @@ pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)]
             && (known_id(other) == Some(id) || authority(other) == Some(place.authority.clone()))
     };
     match oldest(&hints) {
-        Some(other) => Decision::Waits(Some(other)),
-        None if sight.any_hidden => Decision::Waits(None),
+        Some(other) => Decision::Waits(Awaited::Answer(other)),
+        None if sight.any_hidden => Decision::Waits(Awaited::Lists),
         None => Decision::Ours,
     }
+}
+
+/// The objects that managed the org at `place` until now, when `this` begins to: what they do is to end first.
+pub fn before<'o>(
+    this: &OktaOrg,
+    place: &Place,
+    others: &'o [(Standing, Arc<OktaOrg>)],
+) -> impl Iterator<Item = ObjectRef> + use<'o> {
+    let (begins, own, place) = (!managed(this), this.uid(), place.clone());
+    let is_one = move |(standing, other): &&(Standing, Arc<OktaOrg>)| {
+        begins
+            && other.uid() != own
+            && matches!(standing, Standing::Proven(at) if place.is_also(at) || at.is_also(&place))
+    };
+    others.iter().filter(is_one).map(|(_, other)| object_ref(other))
 }
 
 /// Objects that may be of the same org as `this`, or were told that it is the one that manages theirs.
@@ -190,6 +254,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use hookswitch_okta::{ApiToken, Credential};
 
     const OURS: &str = "https://acme.okta.com";
     const CUSTOM: &str = "https://id.acme.com";
@@ -205,10 +270,20 @@ mod tests {
         org
     }
 
+    fn access(url: &str, ca_bundle: Option<&str>) -> Access {
+        let (namespace, url) = ("otp".to_owned(), OrgUrl::parse(url).unwrap());
+        let credential = Credential::ApiToken(ApiToken::new("token").unwrap());
+        Access { namespace, url, credential, ca_bundle: ca_bundle.map(str::to_owned), ranges: Vec::new() }
+    }
+
     fn place(url: &str, id: &str, domains: &[&str]) -> Place {
         let domains = domains.iter().map(|&domain| domain.to_owned()).collect();
         let document = OrgDocument { identity: OrgIdentity::Id(id.into()), domains };
-        Place::of(&OrgUrl::parse(url).unwrap(), &document)
+        Place::of(&access(url, None), &document)
+    }
+
+    fn trusting(place: &Place, ca_bundle: &str) -> Place {
+        Place { certificates: Certificates::of(&access(OURS, Some(ca_bundle))), ..place.clone() }
     }
 
     fn proven(url: &str, id: &str, domains: &[&str]) -> Standing {
@@ -251,9 +326,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_host_proved_by_an_objects_own_certificates_counts_for_those_who_trust_the_same() {
+        let custom = ["id.acme.com"];
+        let (here, renamed) = (place(OURS, "00oOURS", &custom), place("https://acme-inc.okta.com", "00oOURS", &[]));
+        for other in [&here, &place(CUSTOM, "00oOURS", &custom), &renamed] {
+            let with = |ca_bundle| Standing::Proven(trusting(other, ca_bundle));
+            assert_eq!(beside(&here, with("theirs"), OURS), Decision::Ours, "{other:?}");
+            assert_eq!(beside(&trusting(&here, "ours"), with("theirs"), OURS), Decision::Ours, "{other:?}");
+            assert_eq!(beside(&trusting(&here, "both's"), with("both's"), OURS), theirs("other"), "{other:?}");
+            // the public ones are trusted by everybody
+            let public = Standing::Proven(other.clone());
+            assert_eq!(beside(&trusting(&here, "ours"), public, OURS), theirs("other"), "{other:?}");
+        }
+        // who is called at another host is not vouched for by what its own certificates make of Okta
+        let here = place(CUSTOM, "00oOURS", &[]);
+        let okta = Standing::Proven(trusting(&place(OURS, "00oOURS", &custom), "theirs"));
+        assert_eq!(beside(&here, okta, OURS), Decision::Ours);
+    }
+
+    #[test]
+    fn a_place_is_another_one_by_another_address_or_by_other_certificates() {
+        let here = trusting(&place(OURS, "00oOURS", &[]), "ours");
+        assert!(here.is_reached_by(&access("https://ACME.okta.com./", Some("ours"))));
+        for (url, ca_bundle) in [(CUSTOM, Some("ours")), (OURS, Some("others")), (OURS, None)] {
+            assert!(!here.is_reached_by(&access(url, ca_bundle)), "{url} {ca_bundle:?}");
+        }
+    }
+
+    #[test]
     fn an_older_object_that_has_proven_nothing_takes_nothing_away() {
         let here = place(OURS, "00oOURS", &[]);
-        for standing in [Standing::Unknown, Standing::Refused] {
+        for standing in [Standing::Unknown, Standing::Silent, Standing::Refused] {
             assert_eq!(beside(&here, standing.clone(), OURS), Decision::Ours, "{standing:?}");
         }
     }
@@ -291,14 +394,17 @@ mod tests {
         let mut this = org("otp", 20, OURS);
         this.status = serde_json::from_value(json!({"claimedBy": "other/acme"})).unwrap();
         let older = Arc::new(org("other", 10, OURS));
+        let told = || Decision::Told(ObjectRef::new("other", "acme"));
         for settled in [false, true] {
             let with = |standing| decide(&this, &here, &[(standing, Arc::clone(&older))], &seen(settled));
-            assert_eq!(with(Standing::Unknown), theirs("other"));
+            assert_eq!(with(Standing::Unknown), told());
             assert_eq!(with(Standing::Refused), Decision::Ours);
+            assert_eq!(with(Standing::Silent), Decision::Ours);
+            assert_eq!(with(proven(OURS, "00oOURS", &[])), theirs("other"));
             assert_eq!(with(proven(ELSEWHERE, "00oOURS", &[])), Decision::Ours, "what an older release believed");
             assert_eq!(decide(&this, &here, &[], &seen(settled)), Decision::Ours, "it is gone");
             let sight = Sight { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
-            assert_eq!(decide(&this, &here, &[], &sight), theirs("other"), "it is not gone because it is not listed");
+            assert_eq!(decide(&this, &here, &[], &sight), told(), "it is not gone because it is not listed");
         }
     }
 
@@ -310,9 +416,9 @@ mod tests {
         hinting.status = serde_json::from_value(json!({"orgID": "00oOURS"})).unwrap();
         let hidden = |settled| Sight { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
         let older = [(Standing::Unknown, Arc::new(hinting))];
-        let waits = Decision::Waits(Some(ObjectRef::new("other", "acme")));
+        let waits = Decision::Waits(Awaited::Answer(ObjectRef::new("other", "acme")));
         assert_eq!(decide(&this, &here, &older, &seen(false)), waits);
-        assert_eq!(decide(&this, &here, &[], &hidden(false)), Decision::Waits(None));
+        assert_eq!(decide(&this, &here, &[], &hidden(false)), Decision::Waits(Awaited::Lists));
         assert_eq!(decide(&this, &here, &[], &seen(false)), Decision::Ours, "there is nobody to wait for");
         for sight in [seen(true), hidden(true)] {
             assert_eq!(decide(&this, &here, &older, &sight), Decision::Ours, "nobody waits for ever");
@@ -322,6 +428,24 @@ mod tests {
             "reason": "Claimed", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
         .unwrap();
         assert_eq!(decide(&managing, &here, &older, &hidden(false)), Decision::Ours);
+    }
+
+    #[test]
+    fn who_begins_to_manage_an_org_knows_whose_end_to_wait_for() {
+        let here = place(OURS, "00oOURS", &[]);
+        let mut this = org("otp", 10, OURS);
+        let known = [
+            (proven(OURS, "00oOURS", &[]), Arc::new(this.clone())),
+            (proven(OURS, "00oOURS", &[]), Arc::new(org("same", 20, OURS))),
+            (proven(ELSEWHERE, "00oOURS", &[]), Arc::new(org("elsewhere", 20, ELSEWHERE))),
+            (Standing::Refused, Arc::new(org("refused", 20, OURS))),
+        ];
+        let of = |this: &OktaOrg| before(this, &here, &known).map(|other| other.namespace).collect::<Vec<_>>();
+        assert_eq!(of(&this), ["same"]);
+        this.status = serde_json::from_value(json!({"conditions": [{"type": "Claimed", "status": "True",
+            "reason": "Claimed", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
+        .unwrap();
+        assert_eq!(of(&this), Vec::<String>::new(), "it manages the org already");
     }
 
     #[test]

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kube::ResourceExt as _;
 
-use super::{
-    super::{context::Context, finalizer, namespace, pass::PassError},
-    refers_to,
-};
+use super::super::{cache::By, context::Context, finalizer, namespace, pass::PassError};
 use hookswitch_api::OktaOrg;
 
 /// How long a deleted org stays at least: one command that deletes several objects deletes them one after the other.
@@ -22,9 +19,9 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// [`PassError::Api`].
 pub async fn settle(org: &Arc<OktaOrg>, ctx: &Context) -> Result<Option<Arc<OktaOrg>>, PassError> {
     let (space, name) = (org.namespace().unwrap_or_default(), org.name_any());
-    let hooks = ctx.caches.hooks.in_namespace(&space);
+    let hooks = ctx.caches.hooks.found(&space, &By::Org(name));
     let needs = |hook: &hookswitch_api::TelephonyHook| hook.spec.deletes_in_okta() || finalizer::is_held(hook);
-    let mut owing = hooks.iter().filter(|hook| refers_to(hook, &name) && needs(hook));
+    let mut owing = hooks.iter().filter(|hook| needs(hook));
     let Some(waited) = finalizer::deleted_for(&**org) else {
         return finalizer::set(ctx, org, &[(finalizer::OKTA, owing.next().is_some())]).await.map(Some);
     };

@@ -52,16 +52,31 @@ pub async fn dereference(org: &OktaOrg, ctx: &Context) -> Result<Facts, PassErro
     Ok(Facts { token, ca_bundle, ranges })
 }
 
+/// Why an org cannot be called.
+#[derive(Debug)]
+pub enum Unusable {
+    /// What is declared is wrong or missing.
+    Wrong(Problem),
+    /// The token may not be read: whether it is any good, nobody knows.
+    Unread(Problem),
+}
+
+impl From<Problem> for Unusable {
+    fn from(problem: Problem) -> Self {
+        Self::Wrong(problem)
+    }
+}
+
 /// Where the org is and how to prove who we are.
 ///
 /// # Errors
-/// The first [`Problem`] found.
-pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Problem> {
+/// [`Unusable`], with the first [`Problem`] found.
+pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Unusable> {
     let namespace = org.namespace().unwrap_or_default();
     let url = OrgUrl::parse(&org.spec.url)
         .map_err(|error| Problem::lasting(Ready::InvalidSpec, format!("spec.url: {error}.")))?;
     let key = &org.spec.auth.api_token.secret_ref;
-    let token = secret_value::credential(facts.token?.as_deref(), &namespace, key)?;
+    let token = secret_value::credential(facts.token.map_err(Unusable::Unread)?.as_deref(), &namespace, key)?;
     let token = ApiToken::new(token.expose()).map_err(|error| {
         Problem::lasting(Ready::SecretInvalid, format!("Secret {namespace}/{} key {}: {error}.", key.name, key.key))
     })?;

@@ -27,7 +27,8 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use self::{
     act::NotNow,
     carried::Step,
-    claim::{Claim, Decision, Place, Standing},
+    claim::{Awaited, Claim, Decision, Place, Standing},
+    dereference::Unusable,
     desired::{Declared, Desired, Recorded},
     dial::OrgApi,
     observe::Unlisted,
@@ -35,7 +36,7 @@ use self::{
     status::Found,
 };
 use super::{
-    cache::{Caches, Index},
+    cache::{By, Caches, Index},
     conditions::Is,
     context::Context,
     events::Note,
@@ -82,9 +83,8 @@ impl Reconcile for OktaOrg {
 
     fn dependents(&self, ctx: &Context) -> Vec<Target> {
         let (namespace, name) = (self.namespace().unwrap_or_default(), self.name_any());
-        let hooks = ctx.caches.hooks.in_namespace(&namespace);
-        let hooks = hooks.iter().filter(|hook| refers_to(hook, &name));
-        let hooks = hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, hook.name_any()));
+        let hooks = ctx.caches.hooks.found(&namespace, &By::Org(name));
+        let hooks = hooks.iter().map(|hook| Target::new(Kind::TelephonyHook, &namespace, hook.name_any()));
         hooks.chain(claim::concerned(self, &ctx.caches.orgs.all())).collect()
     }
 
@@ -105,12 +105,14 @@ impl Reconcile for OktaOrg {
         let facts = dereference::dereference(&object, &ctx).await?;
         let access = dereference::validate(&object, facts);
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
+        let is_elsewhere = session.begin(&object);
         let state = Arc::clone(&session.state).lock_owned().await;
         let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
         let (mut found, hooks, wait) = pass.look(access).await?;
 
-        // what is not known now is not forgotten: hooks keep what was last said of them
-        let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
+        // what is not known now is not forgotten: hooks keep what was last said of them there
+        let known = || if is_elsewhere { HookViews::new() } else { session.view().hooks.clone() };
+        let hooks = hooks.unwrap_or_else(known);
         let in_use = found.in_use(&ctx.installation.mark);
         let before = session.view();
         let switches = if before.in_use == in_use && before.hooks == hooks {
@@ -153,14 +155,25 @@ pub fn doubt(ctx: &Context, org: &Target, hook: ObjectRef, place: &str) {
 /// The switches that name one of these hooks: what they wait for may be so now.
 fn switches_of(ctx: &Context, org: &OktaOrg, hooks: &HookViews) -> Vec<Target> {
     let namespace = org.namespace().unwrap_or_default();
-    let switches = ctx.caches.switches.in_namespace(&namespace);
-    let named = switches.iter().filter(|switch| hooks.keys().any(|hook| ruling::names(switch, &hook.name)));
-    named.map(|switch| Target::new(Kind::HookSwitch, &namespace, switch.name_any())).collect()
+    let naming = hooks.keys().flat_map(|hook| ctx.caches.naming(&namespace, &hook.name));
+    let naming: BTreeSet<String> = naming.map(|switch| switch.name_any()).collect();
+    naming.into_iter().map(|switch| Target::new(Kind::HookSwitch, &namespace, switch)).collect()
 }
 
 /// What is said of an org that another object manages.
-fn manages(other: &ObjectRef) -> String {
-    format!("OktaOrg {other} manages this org: of those whose credential is taken there it is the oldest.")
+fn manages(claim: &Claim) -> Option<String> {
+    match claim {
+        Claim::Ours => None,
+        Claim::Theirs(other) => Some(format!(
+            "OktaOrg {other} manages this org: of those whose credential is taken there it is the oldest."
+        )),
+        Claim::Told(other) => Some(format!(
+            "OktaOrg {other} managed this org, and has not proven itself since this operator leads: see its condition Ready. \
+             This object takes its place when that one's credential is refused, when that one is deleted, or when it is called \
+             for {} minutes and proves nothing.",
+            claim::PROVES_WITHIN.as_secs() / 60
+        )),
+    }
 }
 
 /// Whether it is certain that the object's credential opens nothing, or that it has none. What may pass is not.
@@ -170,7 +183,7 @@ fn is_denied(stop: &Stop) -> bool {
         Stop::Call(error) => {
             matches!(error.failure, Failure::Unauthorized | Failure::Forbidden { .. } | Failure::NotFound)
         }
-        Stop::HeldBack(_) | Stop::Claimed(..) | Stop::Waits(_) | Stop::Kubernetes(_) => false,
+        Stop::Unread(_) | Stop::HeldBack(_) | Stop::Claimed(..) | Stop::Waits(_) | Stop::Kubernetes(_) => false,
     }
 }
 
@@ -198,12 +211,14 @@ struct Pass<'c> {
 /// What stops a pass before it comes to a plan.
 enum Stop {
     Problem(Problem),
+    /// The credential may not be read.
+    Unread(Problem),
     Call(CallError),
     /// The rate limit is kept for what is more urgent.
     HeldBack(Duration),
-    Claimed(OrgIdentity, ObjectRef),
-    /// An older object has its say first: this one, where it is known.
-    Waits(Option<ObjectRef>),
+    /// Another object manages the org.
+    Claimed(OrgIdentity, Claim),
+    Waits(Awaited),
     Kubernetes(PassError),
 }
 
@@ -234,6 +249,15 @@ impl From<Problem> for Stop {
     }
 }
 
+impl From<Unusable> for Stop {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Wrong(problem) => Self::Problem(problem),
+            Unusable::Unread(problem) => Self::Unread(problem),
+        }
+    }
+}
+
 impl<'c> Pass<'c> {
     fn new(ctx: &'c Arc<Context>, org: &OktaOrg, session: Arc<Session>, state: OwnedMutexGuard<State>) -> Self {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
@@ -247,7 +271,7 @@ impl<'c> Pass<'c> {
     /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
     async fn look(
         &mut self,
-        access: Result<dial::Access, Problem>,
+        access: Result<dial::Access, Unusable>,
     ) -> Result<(Found, Option<HookViews>, Duration), PassError> {
         let poll = self.org.spec.poll_interval();
         let stopped = match self.plan_and_act(access).await {
@@ -266,21 +290,27 @@ impl<'c> Pass<'c> {
         }
         let wait = match stopped {
             Stop::Kubernetes(error) => return Err(error),
-            Stop::Problem(problem) => {
+            Stop::Problem(problem) | Stop::Unread(problem) => {
                 found.problem = Some(problem);
                 poll
             }
-            Stop::Claimed(identity, rival) => {
-                let message = manages(&rival);
-                found.problem = Some(Problem::lasting(Ready::ClaimedByOther, message));
+            Stop::Claimed(identity, claim) => {
+                found.problem = manages(&claim).map(|message| Problem::lasting(Ready::ClaimedByOther, message));
                 found.reachable = Some(answers());
-                (found.identity, found.claim) = (Some(identity), Some(Claim::Theirs(rival)));
+                (found.identity, found.claim) = (Some(identity), Some(claim));
                 poll
             }
-            Stop::Waits(rival) => {
-                let message = match rival {
-                    Some(rival) => format!("OktaOrg {rival} is older and may be of the same org: it answers first."),
-                    None => "An older OktaOrg of the same org may be in a namespace that is not listed yet.".to_owned(),
+            Stop::Waits(awaited) => {
+                let message = match awaited {
+                    Awaited::Answer(older) => {
+                        format!("OktaOrg {older} is older and may be of the same org: it answers first.")
+                    }
+                    Awaited::Lists => {
+                        "An older OktaOrg of the same org may be in a namespace that is not listed yet.".to_owned()
+                    }
+                    Awaited::End(before) => {
+                        format!("OktaOrg {before} managed this org until now: what it does there is to end first.")
+                    }
                 };
                 found.problem = Some(Problem::passing(Ready::Waiting, message));
                 found.reachable = Some(answers());
@@ -303,7 +333,7 @@ impl<'c> Pass<'c> {
 
     async fn plan_and_act(
         &mut self,
-        access: Result<dial::Access, Problem>,
+        access: Result<dial::Access, Unusable>,
     ) -> Result<(Found, Option<HookViews>, Duration), Stop> {
         let access = access?;
         let (ctx, host, poll) = (self.ctx, access.url.host().to_owned(), self.org.spec.poll_interval());
@@ -317,17 +347,18 @@ impl<'c> Pass<'c> {
         let document = observe::identify(ctx, &api, state, &host, priority).await?;
         // what Okta may show yet is looked for before the poll is due
         let oldest = if self.state_mut()?.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
-        if !matches!(ctx.orgs.standing(&self.org), Standing::Proven(_)) {
+        if !matches!(ctx.orgs.standing(&self.org), Standing::Proven(at) if at.is_reached_by(&access)) {
             // who is not let in has no say in whose the org is
             observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
         }
-        let place = Place::of(&access.url, &document);
+        let place = Place::of(&access, &document);
         self.stand(Standing::Proven(place.clone()));
         let identity = document.identity;
         match self.claim(&place) {
             Decision::Ours => {}
-            Decision::Theirs(rival) => return Err(Stop::Claimed(identity, rival)),
-            Decision::Waits(rival) => return Err(Stop::Waits(rival)),
+            Decision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
+            Decision::Told(other) => return Err(Stop::Claimed(identity, Claim::Told(other))),
+            Decision::Waits(awaited) => return Err(Stop::Waits(awaited)),
         }
         observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
         self.state_mut()?.settle(Instant::now());
@@ -430,7 +461,7 @@ impl<'c> Pass<'c> {
 
     /// Takes note of what the object has proven; others that may be of the same org look again when it is news.
     fn stand(&self, standing: Standing) {
-        if self.session.stand(self.org.uid(), standing) {
+        if self.session.stand(&self.org, standing) {
             self.ctx.wake.wake_all(claim::concerned(&self.org, &self.ctx.caches.orgs.all()));
         }
     }
@@ -445,7 +476,13 @@ impl<'c> Pass<'c> {
             any_hidden: listing.is_any_unlisted(Kind::OktaOrg),
             hidden: &hidden,
         };
-        claim::decide(&self.org, place, &others, &sight)
+        let decided = claim::decide(&self.org, place, &others, &sight);
+        // one that managed the org holds its state for as long as it acts there, and yields with its next pass
+        let acts = |other: &ObjectRef| ctx.orgs.session(&other.namespace, &other.name).state.try_lock().is_err();
+        match claim::before(&self.org, place, &others).find(acts).filter(|_| decided == Decision::Ours) {
+            Some(other) => Decision::Waits(Awaited::End(other)),
+            None => decided,
+        }
     }
 
     fn state_mut(&mut self) -> Result<&mut State, PassError> {
@@ -463,7 +500,7 @@ impl<'c> Pass<'c> {
         let all: Vec<Arc<TelephonyHook>> = hooks.iter().cloned().map(Arc::new).collect();
         let declarations = Declarations::of(all.iter().cloned(), switches.iter().cloned());
         for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
-            let (facts, mut endpoint) = hook::place(&hook, switches, &all, self.ctx).await?;
+            let (facts, mut endpoint) = hook::place(&hook, &declarations, self.ctx).await?;
             let ruling = ruling::of(&hook, &declarations);
             if let Ruling::Torn(why) = &ruling {
                 endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
@@ -552,11 +589,11 @@ impl<'c> Pass<'c> {
 
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
         let session = Arc::clone(&self.session);
-        let siblings: BTreeSet<ObjectRef> = self.ctx.caches.hooks.all().iter().map(|hook| object_ref(hook)).collect();
-        let listing = self.ctx.caches.listing.clone();
+        let (all, listing) = (self.ctx.caches.hooks.clone(), self.ctx.caches.listing.clone());
         // one in a namespace that cannot be listed is not taken for missing
         let is_sibling = |owner: &ObjectRef| {
-            siblings.contains(owner) || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
+            all.get(&owner.namespace, &owner.name).is_some()
+                || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
         };
         let state = self.state_mut()?;
         let mut views = HookViews::new();
@@ -624,10 +661,9 @@ impl<'c> Pass<'c> {
             let doing = format!("read TelephonyHook {object}");
             for last in [false, true] {
                 let Some(hook) = api.get_opt(&object.name).await.map_err(PassError::api(&doing))? else { break };
-                let switches = self.ctx.caches.switches.in_namespace(&object.namespace);
-                let hooks = self.ctx.caches.hooks.in_namespace(&object.namespace);
-                let (facts, endpoint) = hook::place(&hook, &switches, &hooks, self.ctx).await?;
-                match hook::status::write(&hook, self.ctx, &facts, endpoint).await {
+                let declared = hook::about(&hook, self.ctx);
+                let (facts, endpoint) = hook::place(&hook, &declared, self.ctx).await?;
+                match hook::status::write(&hook, &declared, self.ctx, &facts, endpoint).await {
                     Err(error) if error.is_conflict() && !last => {}
                     other => {
                         other?;

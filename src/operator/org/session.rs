@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use super::{
     super::{backoff, problem::Problem, status},
     carried::ForSwitches,
-    claim::Standing,
+    claim::{PROVES_WITHIN, Standing},
     dial::OrgApi,
     doubt::Doubts,
 };
-use hookswitch_api::{HookDrift, OktaChange, OktaOrg, OktaOrgStatus, reason::Ready};
+use hookswitch_api::{CaBundleRef, HookDrift, OktaChange, OktaOrg, OktaOrgStatus, reason::Ready};
 use hookswitch_okta::{
     CallError, Failure, ObjectRef, ObservedHook,
     client::CallResult,
@@ -387,8 +387,42 @@ pub struct Session {
     /// Secrets that are to be written anew; may be raised while a pass has the state.
     pub doubts: Doubts,
     view: Mutex<Arc<OrgView>>,
-    /// What the object with this UID has proven.
-    standing: Mutex<(Option<String>, Standing)>,
+    standing: Mutex<Known>,
+}
+
+/// What a proof is of: this object, at this address, by these certificates. Of another one nothing is known.
+#[derive(Debug, PartialEq, Eq)]
+struct Subject {
+    uid: Option<String>,
+    url: String,
+    ca_bundle: Option<CaBundleRef>,
+}
+
+impl Subject {
+    fn of(object: &OktaOrg) -> Self {
+        Self { uid: object.uid(), url: object.spec.url.clone(), ca_bundle: object.spec.ca_bundle_ref.clone() }
+    }
+}
+
+/// What an object has proven since this process began.
+#[derive(Debug, Default)]
+struct Known {
+    /// Of what, and since when it is called.
+    of: Option<(Subject, Instant)>,
+    standing: Standing,
+}
+
+impl Known {
+    /// Begins anew with another one. Tells whether that is at another address, or another object's.
+    fn begin(&mut self, object: &OktaOrg) -> bool {
+        let (subject, before) = (Subject::of(object), self.of.as_ref().map(|(known, _)| known));
+        if before == Some(&subject) {
+            return false;
+        }
+        let is_elsewhere = before.is_none_or(|known| (&known.uid, &known.url) != (&subject.uid, &subject.url));
+        *self = Self { of: Some((subject, Instant::now())), standing: Standing::Unknown };
+        is_elsewhere
+    }
 }
 
 impl Session {
@@ -398,24 +432,39 @@ impl Session {
         Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the object with this UID has proven of the org since this process began.
+    /// What an object has proven of the org since this process began.
     #[must_use]
-    pub fn standing(&self, uid: Option<&str>) -> Standing {
-        let known = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.0.as_deref() == uid { known.1.clone() } else { Standing::Unknown }
+    pub fn standing(&self, object: &OktaOrg) -> Standing {
+        let known = self.known();
+        let Some((_, since)) = known.of.as_ref().filter(|(subject, _)| *subject == Subject::of(object)) else {
+            return Standing::Unknown;
+        };
+        match &known.standing {
+            Standing::Unknown if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
+            standing => standing.clone(),
+        }
     }
 
-    /// Takes note of what an object has proven. Tells whether it is news. A proof holds as long as the object is there: a token
-    /// that is refused later, because somebody revoked it too early, moves no org from one object to another.
-    pub fn stand(&self, uid: Option<String>, now: Standing) -> bool {
-        let mut known = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_proven = known.0 == uid && matches!(known.1, Standing::Proven(_));
-        let next = (uid, now);
-        if *known == next || is_proven && !matches!(next.1, Standing::Proven(_)) {
+    /// A pass over an object begins. Tells whether what was seen before was seen elsewhere.
+    pub fn begin(&self, object: &OktaOrg) -> bool {
+        self.known().begin(object)
+    }
+
+    /// Takes note of what an object has proven. Tells whether it is news. A proof holds as long as the object is there and calls the
+    /// same address: a token that is refused later, because somebody revoked it too early, moves no org from one object to another.
+    pub fn stand(&self, object: &OktaOrg, now: Standing) -> bool {
+        let mut known = self.known();
+        known.begin(object);
+        let is_proven = matches!(known.standing, Standing::Proven(_));
+        if known.standing == now || is_proven && !matches!(now, Standing::Proven(_)) {
             return false;
         }
-        *known = next;
+        known.standing = now;
         true
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shows what a pass found and tells which hooks' views changed.
@@ -457,7 +506,7 @@ impl Orgs {
     pub fn standing(&self, object: &OktaOrg) -> Standing {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.get(&(object.namespace().unwrap_or_default(), object.name_any()));
-        session.map(|session| session.standing(object.uid().as_deref())).unwrap_or_default()
+        session.map(|session| session.standing(object)).unwrap_or_default()
     }
 
     /// The session of an `OktaOrg`.

@@ -95,10 +95,10 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
 
 fn claimed(claim: Option<&Claim>, id: Option<&str>, known: bool) -> Option<(Is, Claimed, String)> {
     match claim {
-        Some(Claim::Theirs(other)) => Some((Is::False, Claimed::ClaimedByOther, super::manages(other))),
         Some(Claim::Ours) => {
             Some((Is::True, Claimed::Claimed, format!("This object manages org {}.", id.unwrap_or_default())))
         }
+        Some(theirs) => super::manages(theirs).map(|message| (Is::False, Claimed::ClaimedByOther, message)),
         None if known => None,
         None => {
             let message = "No call with this object's credential has proven yet which org it is of.";

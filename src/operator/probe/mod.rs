@@ -8,7 +8,7 @@ mod foreign;
 mod log;
 mod passcode;
 #[cfg(test)]
-mod scale_tests;
+pub mod scale_tests;
 
 pub use execute::whose_refusals;
 
@@ -476,9 +476,9 @@ fn pace(
 
 fn tell(ctx: &Context, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) {
     if ctx.probes.found(hook, source, begun, finding) {
-        let switches = ctx.caches.switches.in_namespace(&hook.namespace);
-        let naming = switches.iter().filter(|switch| ruling::names(switch, &hook.name));
-        ctx.wake.wake_all(naming.map(|switch| Target::new(Kind::HookSwitch, &hook.namespace, switch.name_any())));
+        let naming = ctx.caches.naming(&hook.namespace, &hook.name);
+        ctx.wake
+            .wake_all(naming.iter().map(|switch| Target::new(Kind::HookSwitch, &hook.namespace, switch.name_any())));
         let elsewhere = |hook: &Arc<TelephonyHook>| source == Source::PublicUrl && hook.spec.target.gateway().is_none();
         if let Some(seen) = ctx.caches.hooks.get(&hook.namespace, &hook.name).filter(elsewhere) {
             // whether such a URL is reached is all that its place is known by

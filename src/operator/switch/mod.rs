@@ -26,7 +26,7 @@ use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 
 use super::{
-    cache::{Caches, Index},
+    cache::{By, Caches, Index},
     conditions,
     context::Context,
     events::Note,
@@ -38,7 +38,7 @@ use super::{
     reports::GatewayKey,
     wake::{Kind, Target},
 };
-use hookswitch_api::{HookSwitch, NameRef, SwitchMode, TelephonyHook, reason::Ready};
+use hookswitch_api::{HookSwitch, HookSwitchStatus, NameRef, SwitchMode, TelephonyHook, reason::Ready};
 use hookswitch_failover::{
     machine::{InOkta, Machine, Moment, Phase, Told},
     settings::{Mode, Settings},
@@ -97,11 +97,10 @@ impl Reconcile for HookSwitch {
             hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, &hook.name)).collect();
         targets.extend(org(self, ctx).map(|org| Target::new(Kind::OktaOrg, &namespace, org)));
         // two switches over one hook are told both
-        let rivals = ctx.caches.switches.in_namespace(&namespace);
-        let shares = |rival: &&Arc<Self>| {
-            rival.name_any() != self.name_any() && self.spec.hooks.iter().any(|hook| ruling::names(rival, &hook.name))
-        };
-        targets.extend(rivals.iter().filter(shares).map(|rival| Target::new(Self::KIND, &namespace, rival.name_any())));
+        let rivals = self.spec.hooks.iter().flat_map(|hook| ctx.caches.naming(&namespace, &hook.name));
+        let rivals: BTreeSet<String> = rivals.map(|rival| rival.name_any()).collect();
+        let rivals = rivals.into_iter().filter(|rival| *rival != self.name_any());
+        targets.extend(rivals.map(|rival| Target::new(Self::KIND, &namespace, rival)));
         targets
     }
 
@@ -109,6 +108,11 @@ impl Reconcile for HookSwitch {
         let key = key(object);
         ctx.metrics.switches.forget(&shown(&key));
         ctx.switches.keep(key, None);
+    }
+
+    fn unseen(object: &Self, ctx: &Context) -> HookSwitchStatus {
+        ctx.metrics.switches.unable(&shown(&key(object)));
+        status::unseen(object)
     }
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
@@ -122,7 +126,7 @@ impl Reconcile for HookSwitch {
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, PassError> {
         let key = key(&object);
-        let declared = ctx.caches.declarations(&key.0);
+        let declared = ctx.caches.about(&key.0, object.spec.hooks.iter().map(|hook| hook.name.as_str()));
         if let Some(unfit) = ruling::problem(&object, &declared) {
             let problem = match unfit {
                 Unfit::NoHook(message) => Problem::passing(Ready::HookNotFound, message),
@@ -213,10 +217,7 @@ pub fn org(switch: &HookSwitch, ctx: &Context) -> Option<String> {
 pub fn org_of(hook: &TelephonyHook, ctx: &Context) -> Option<Target> {
     let namespace = hook.namespace().unwrap_or_default();
     let own = || hook.spec.okta.as_ref().map(|okta| okta.org_ref.name.clone());
-    let of_switch = || {
-        let switches = ctx.caches.switches.in_namespace(&namespace);
-        switches.iter().filter(|switch| ruling::names(switch, &hook.name_any())).find_map(|switch| org(switch, ctx))
-    };
+    let of_switch = || ctx.caches.naming(&namespace, &hook.name_any()).iter().find_map(|switch| org(switch, ctx));
     own().or_else(of_switch).map(|org| Target::new(Kind::OktaOrg, &namespace, org))
 }
 
@@ -247,9 +248,10 @@ pub fn intervals(ctx: &Context) -> BTreeMap<GatewayKey, Duration> {
 /// The switches over the hooks of a gateway.
 #[must_use]
 pub fn over(ctx: &Context, gateway: &GatewayKey) -> Vec<Target> {
-    let switches = ctx.caches.switches.in_namespace(&gateway.0);
-    let over = switches.iter().filter(|switch| gateways(switch, ctx).contains(gateway));
-    over.map(|switch| Target::new(Kind::HookSwitch, &gateway.0, switch.name_any())).collect()
+    let hooks = ctx.caches.hooks.found(&gateway.0, &By::Gateway(gateway.1.clone()));
+    let over = hooks.iter().flat_map(|hook| ctx.caches.naming(&gateway.0, &hook.name_any()));
+    let over: BTreeSet<String> = over.map(|switch| switch.name_any()).collect();
+    over.into_iter().map(|switch| Target::new(Kind::HookSwitch, &gateway.0, switch)).collect()
 }
 
 /// Lets the secret that Okta has be written anew when the active hook's gateway refuses calls that may be Okta's.

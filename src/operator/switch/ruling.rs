@@ -7,7 +7,8 @@ use std::{
 
 use kube::ResourceExt as _;
 
-use hookswitch_api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook, TelephonyHookStatus};
+use super::super::cache::{By, Index};
+use hookswitch_api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook};
 
 /// Who decides a hook's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Declarations {
     }
 
     /// The switches that name a hook.
-    fn naming(&self, hook: &str) -> impl ExactSizeIterator<Item = &Arc<HookSwitch>> {
+    pub fn naming(&self, hook: &str) -> impl ExactSizeIterator<Item = &Arc<HookSwitch>> {
         self.naming.get(hook).map(Vec::as_slice).unwrap_or_default().iter().map(|place| &self.switches[*place])
     }
 
@@ -111,11 +112,11 @@ pub fn of(hook: &TelephonyHook, declared: &Declarations) -> Ruling {
 /// The other hook whose place Okta is given for this one, by a switch that repoints it. When the switch goes, what it did
 /// stays until somebody changes the hook.
 #[must_use]
-pub fn repointed(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> Option<Repointed> {
+pub fn repointed(hook: &TelephonyHook, declared: &Declarations) -> Option<Repointed> {
     let name = hook.name_any();
     let status = hook.status.as_ref();
     let generation = hook.metadata.generation.unwrap_or_default();
-    let mut naming = switches.iter().filter(|switch| names(switch, &name)).peekable();
+    let mut naming = declared.naming(&name).peekable();
     let left = || status?.repointed.clone().filter(|repointed| repointed.generation == generation);
     if naming.peek().is_none() {
         return left();
@@ -130,17 +131,15 @@ pub fn repointed(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> Option<R
 
 /// The hook in Okta that was pointed at this one's place.
 #[must_use]
-pub fn pointed_here<'h>(hook: &TelephonyHook, hooks: &'h [Arc<TelephonyHook>]) -> Option<&'h Arc<TelephonyHook>> {
-    let name = hook.name_any();
-    let points = |status: &TelephonyHookStatus| status.repointed.as_ref().is_some_and(|to| to.to == name);
-    hooks.iter().find(|other| other.status.as_ref().is_some_and(points))
+pub fn pointed_here(hook: &TelephonyHook, hooks: &Index<TelephonyHook>) -> Option<Arc<TelephonyHook>> {
+    hooks.found(&hook.namespace().unwrap_or_default(), &By::PointedAt(hook.name_any())).into_iter().next()
 }
 
 /// Whether the switch that may point a hook anywhere has not said yet where: until then nothing is written.
 #[must_use]
-pub fn is_undecided(hook: &TelephonyHook, switches: &[Arc<HookSwitch>]) -> bool {
+pub fn is_undecided(hook: &TelephonyHook, declared: &Declarations) -> bool {
     let name = hook.name_any();
-    let mut leading = switches.iter().filter(|switch| leads(switch, &name));
+    let mut leading = declared.naming(&name).filter(|switch| leads(switch, &name));
     leading.any(|switch| switch.status.as_ref().is_none_or(|status| status.target.is_none()))
 }
 
@@ -299,6 +298,8 @@ pub(crate) mod tests {
         };
         let (first, second) = (hook("a", "acme", None), target("b"));
         let to = |repointed: Option<Repointed>| repointed.map(|repointed| repointed.to);
+        let repointed = |hook: &TelephonyHook, switches: &[_]| super::repointed(hook, &declared(&[], switches));
+        let is_undecided = |hook: &TelephonyHook, switches: &[_]| super::is_undecided(hook, &declared(&[], switches));
         assert_eq!(to(repointed(&first, &on("a"))), None);
         assert_eq!(to(repointed(&first, &on("b"))), Some("b".into()));
         assert_eq!(to(repointed(&second, &on("b"))), None, "only the hook in Okta is pointed anywhere");
@@ -312,7 +313,8 @@ pub(crate) mod tests {
         assert!(matches!(problem(&on("a")[0], &declared(&two, &on("a"))), Some(Unfit::Conflict(_))));
 
         let mut left = (*first).clone();
-        let status = TelephonyHookStatus { repointed: repointed(&first, &on("b")), ..Default::default() };
+        let status =
+            hookswitch_api::TelephonyHookStatus { repointed: repointed(&first, &on("b")), ..Default::default() };
         left.status = Some(status);
         assert_eq!(to(repointed(&left, &[])), Some("b".into()), "the switch is gone, and nothing changes in Okta");
         let mut undecided = (*on("b")[0]).clone();

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp, Unit};
 use super::{
     super::{
         conditions::{self, Is, Progress},
+        held_back::UNSEEN,
         org::carried::Carried,
         problem::Problem,
         status::second,
@@ -24,13 +25,36 @@ use hookswitch_failover::{
     signal::Sight,
 };
 
-/// The status of a switch that cannot decide anything. What it decided before stays on record.
+/// The status of a switch that cannot decide anything. What it decided before stays on record; nobody takes over by it.
 #[must_use]
 pub fn unfit(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
-    let mut status = switch.status.clone().unwrap_or_default();
+    let message = "The switch cannot decide anything, see the condition Ready.";
+    let (healthy, ready) = ((Healthy::Undecided, message), (Is::False, FailoverReady::Undecided, message));
+    let mut status = blind(switch, healthy, ready);
     let generation = switch.metadata.generation;
     conditions::set_progress(&mut status.conditions, problem.progress(), generation);
     status.observed_generation = generation;
+    status
+}
+
+/// The status of a switch that nobody looks at, because objects that it reads cannot be listed.
+#[must_use]
+pub fn unseen(switch: &HookSwitch) -> HookSwitchStatus {
+    let ready = (Is::Unknown, FailoverReady::NotListed, UNSEEN);
+    blind(switch, (Healthy::NotListed, UNSEEN), ready)
+}
+
+/// The status of a switch whose hooks are not looked at: what was seen of them before is not said on.
+fn blind(
+    switch: &HookSwitch,
+    (healthy, why): (Healthy, &str),
+    (is, ready, message): (Is, FailoverReady, &str),
+) -> HookSwitchStatus {
+    let mut status = switch.status.clone().unwrap_or_default();
+    let generation = switch.metadata.generation;
+    status.standby = None;
+    conditions::set(&mut status.conditions, Is::Unknown, healthy, why, generation);
+    conditions::set(&mut status.conditions, is, ready, message, generation);
     status
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use kube::ResourceExt as _;
+
 use super::{
-    super::{conditions, context::Context},
+    super::{cache::By, conditions, context::Context},
     ruling::{self, Declarations},
 };
 use hookswitch_api::{
@@ -62,7 +64,9 @@ pub fn of(switch: &HookSwitch) -> Unrest {
 /// Where the most restless switch of an org is.
 #[must_use]
 pub fn of_org(namespace: &str, org: &str, ctx: &Context) -> Unrest {
-    by_org(&ctx.caches.declarations(namespace)).remove(org).unwrap_or(Unrest::AtRest)
+    let hooks = ctx.caches.hooks.found(namespace, &By::Org(org.to_owned()));
+    let names: Vec<String> = hooks.iter().map(|hook| hook.name_any()).collect();
+    by_org(&ctx.caches.about(namespace, names.iter().map(String::as_str))).remove(org).unwrap_or(Unrest::AtRest)
 }
 
 /// Where the most restless switch of each org of a namespace is. One that cannot decide says nothing: its status is of before.

@@ -2,7 +2,7 @@
 
 use crate::drift::{Difference, Field, How, differences, same_uri};
 use crate::mark::Whose;
-use crate::plan::desired::{Adoption, DesiredHook, DesiredOrg, Takeover};
+use crate::plan::desired::{Adoption, DesiredHook, DesiredOrg, NotTaken, Takeover};
 use crate::plan::step::{Subject, Verb};
 use crate::plan::verdict::Blocked;
 use crate::types::{HookStatus, ObjectRef, ObservedHook};
@@ -16,6 +16,8 @@ pub(super) struct Entry<'a> {
     pub(super) marked: bool,
     /// What forbids to write its content or to create it.
     pub(super) block: Option<Blocked>,
+    /// What a person is to put right, though the hook that it has goes on as it is.
+    pub(super) wrong: Option<Blocked>,
     pub(super) drift: Vec<Difference>,
     /// An unfinished plan was to write its content: which secret Okta has is not known.
     pub(super) in_doubt: bool,
@@ -91,11 +93,15 @@ fn by_mark<'a>(want: &'a DesiredHook, observed: &'a [ObservedHook], desired: &De
     marked.sort_by_key(|hook| (want.known_id.as_ref() != Some(&hook.id), hook.status != HookStatus::Active, &hook.id));
     let mut marked = marked.into_iter();
     let hook = marked.next();
+    let wrong = circle(want, desired).map(Blocked::TakeoverRefused);
     Entry {
         want,
         hook,
         marked: hook.is_some(),
-        block: to.map(|to| Blocked::HandedOver { to: to.object.clone() }),
+        block: to
+            .map(|to| Blocked::HandedOver { to: to.object.clone() })
+            .or_else(|| wrong.clone().filter(|_| hook.is_none())),
+        wrong,
         drift: Vec::new(),
         in_doubt: in_doubt(want, desired),
         surplus: marked.collect(),
@@ -118,10 +124,16 @@ fn handed_over_to<'a>(
     desired: &'a DesiredOrg,
 ) -> Option<&'a DesiredHook> {
     let has_one = |taker: &DesiredHook| marked(&taker.object, observed, desired).next().is_some();
-    desired
-        .hooks
-        .iter()
-        .find(|taker| taker.takes_over() == Some(&want.object) && (taker.can_be_written() || has_one(taker)))
+    let takes = |taker: &DesiredHook| taker.takes_over() == Some(&want.object) && circle(taker, desired).is_none();
+    desired.hooks.iter().find(|taker| takes(taker) && (taker.can_be_written() || has_one(taker)))
+}
+
+/// Why `want` takes nothing over, when that one it takes over from takes over from it, itself or by way of others.
+fn circle(want: &DesiredHook, desired: &DesiredOrg) -> Option<NotTaken> {
+    let from = want.takes_over()?;
+    let of = |object: &ObjectRef| desired.hooks.iter().find(|hook| hook.object == *object)?.takes_over();
+    let mut chain = std::iter::successors(Some(from), |object| of(object)).take(desired.hooks.len());
+    chain.any(|object| *object == want.object).then(|| NotTaken::Circle { to: want.object.clone(), from: from.clone() })
 }
 
 /// Without a marked hook: that of the object which it takes over. It is written in one call, mark, address and secret, and stays

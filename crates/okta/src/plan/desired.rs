@@ -168,6 +168,13 @@ pub enum NotTaken {
         /// That one.
         from: ObjectRef,
     },
+    /// The other object takes over from this one, itself or by way of others: nobody can tell whose the hooks are to be.
+    Circle {
+        /// This object.
+        to: ObjectRef,
+        /// The other object.
+        from: ObjectRef,
+    },
 }
 
 impl DesiredHook {

@@ -189,6 +189,9 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     let mut draft = Draft::default();
     for entry in &claims.entries {
         draft.say(&entry.want.object, Outcome::InSync);
+        if let Some(wrong) = entry.wrong.as_ref().filter(|_| entry.want.deleting.is_none()) {
+            draft.block(&entry.want.object, wrong.clone());
+        }
     }
     let slot = slot::Slot::read(&claims, desired, observed.len());
     slot.decide(&mut draft);

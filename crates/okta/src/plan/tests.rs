@@ -602,6 +602,55 @@ fn without_a_persons_word_about_both_nobody_has_anothers_hook() {
     }
 }
 
+/// Two that take over from each other, as two people declared it.
+fn each_others(active_one: &DesiredHook, other: &DesiredHook) -> [DesiredHook; 2] {
+    let from = |of: &DesiredHook| Some(Takeover::From(of.object.clone()));
+    [
+        DesiredHook { takeover: from(other), ..active_one.clone() },
+        DesiredHook { takeover: from(active_one), ..other.clone() },
+    ]
+}
+
+#[test]
+fn two_that_take_over_from_each_other_keep_what_they_have_and_both_are_told() {
+    let (a, b) = (active("a"), inactive("b"));
+    let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
+    for there in [&there[..], &there[..1], &[]] {
+        let desired = org(each_others(&a, &b));
+        let plan = plan(there, &desired);
+        assert_eq!(calls(&plan), Vec::<String>::new(), "{}", there.len());
+        for object in ["a", "b"] {
+            assert_eq!(blocked(&plan, object), "TakeoverRefused", "{object} of {}", there.len());
+            let Outcome::Blocked(why) = outcome(&plan, object) else { unreachable!() };
+            let told = why.to_string();
+            assert!(told.contains("otp/a") && told.contains("otp/b"), "{told}");
+        }
+        let held: Vec<_> = plan.verdicts.iter().filter_map(|verdict| verdict.hook.clone()).collect();
+        assert_eq!(held.len(), there.len(), "each has its own");
+    }
+    // who is active is no matter of whose a hook is: a failover between them is not kept waiting
+    let [mut a, mut b] = each_others(&a, &b);
+    for hook in [&mut a, &mut b] {
+        hook.decision = Decision::Switching;
+    }
+    (a.state, b.state) = (Some(DesiredState::Inactive), Some(DesiredState::Active));
+    assert_eq!(calls(&plan(&there, &org([a, b]))), ["Deactivate a", "Activate b"]);
+}
+
+#[test]
+fn takeovers_that_lead_in_a_circle_of_three_are_refused_to_all_three() {
+    let names = ["a", "b", "c"];
+    let hooks: Vec<_> = (0..3)
+        .map(|at| {
+            let from = Some(Takeover::From(active(names[(at + 1) % 3]).object));
+            DesiredHook { takeover: from, ..inactive(names[at]) }
+        })
+        .collect();
+    let plan = plan(&[okta(&hooks[0], INACTIVE)], &org(hooks.clone()));
+    assert_eq!(calls(&plan), Vec::<String>::new());
+    assert!(names.iter().all(|name| blocked(&plan, name) == "TakeoverRefused"));
+}
+
 /// The mark of another namespace is another tenant's, whatever name and address are declared.
 #[test]
 fn adoption_takes_nothing_that_another_namespace_owned() {

@@ -207,6 +207,11 @@ impl fmt::Display for NotTaken {
             Self::Several { from } => {
                 write!(f, "the hook of {from} is not taken over: several TelephonyHooks ask for it; leave the annotation at one")
             }
+            Self::Circle { to, from } => write!(
+                f,
+                "the hook of {from} is not taken over by {to}: {from} is to take over from {to} as well, itself or by way of others, so \
+                 each keeps what it has; take the annotation hookswitch.dev/takes-over off the one that hands its hook over"
+            ),
         }
     }
 }
