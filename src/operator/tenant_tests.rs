@@ -466,6 +466,26 @@ async fn who_begins_to_manage_an_org_lets_the_one_before_end_what_it_does_there(
     operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
+    let server = Server::default();
+    apply(&server, "otp");
+    let operator = start(server.clone());
+    let seen = |o: &Operator| o.ctx.orgs.view("otp", "acme").hooks.len();
+    operator.until("its hook was looked at", |o| seen(o) == 1).await;
+    let at = format!("{}/acme", path("otp", "oktaorgs"));
+    for (url, left) in [("https://acme.okta.com", 1), ("https://acme-emea.okta.com", 0)] {
+        operator.org.fail(Some(Failure::Unreachable { detail: "gone".into() }));
+        let mut org = server.get(&at).unwrap();
+        (org["spec"]["url"], org["metadata"]["generation"]) = (json!(url), json!(3 - left));
+        server.put(&at, org);
+        let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
+        operator.until("it is called in vain", is_told).await;
+        sleep(LONG).await;
+        assert_eq!(seen(&operator), left, "{url}");
+    }
+}
+
 /// The kinds whose caches a pass over `object` asks.
 async fn asked<K: Reconcile>(world: &World, object: Arc<K>) -> BTreeSet<Kind> {
     let caches = &world.ctx.caches;

@@ -107,13 +107,14 @@ impl Reconcile for OktaOrg {
         let facts = dereference::dereference(&object, &ctx).await?;
         let access = dereference::validate(&object, facts);
         let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
-        session.begin(&object);
+        let is_elsewhere = session.begin(&object);
         let state = Arc::clone(&session.state).lock_owned().await;
         let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
         let (mut found, hooks, wait) = pass.look(access).await?;
 
-        // what is not known now is not forgotten: hooks keep what was last said of them
-        let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
+        // what is not known now is not forgotten: hooks keep what was last said of them there
+        let known = || if is_elsewhere { HookViews::new() } else { session.view().hooks.clone() };
+        let hooks = hooks.unwrap_or_else(known);
         let in_use = found.in_use(&ctx.installation.mark);
         let before = session.view();
         let switches = if before.in_use == in_use && before.hooks == hooks {

@@ -413,12 +413,15 @@ struct Known {
 }
 
 impl Known {
-    /// Begins anew with another one.
-    fn begin(&mut self, object: &OktaOrg) {
-        let subject = Subject::of(object);
-        if self.of.as_ref().is_none_or(|(known, _)| *known != subject) {
-            *self = Self { of: Some((subject, Instant::now())), standing: Standing::Unknown };
+    /// Begins anew with another one. Tells whether that is at another address, or another object's.
+    fn begin(&mut self, object: &OktaOrg) -> bool {
+        let (subject, before) = (Subject::of(object), self.of.as_ref().map(|(known, _)| known));
+        if before == Some(&subject) {
+            return false;
         }
+        let is_elsewhere = before.is_none_or(|known| (&known.uid, &known.url) != (&subject.uid, &subject.url));
+        *self = Self { of: Some((subject, Instant::now())), standing: Standing::Unknown };
+        is_elsewhere
     }
 }
 
@@ -442,9 +445,9 @@ impl Session {
         }
     }
 
-    /// A pass over an object begins.
-    pub fn begin(&self, object: &OktaOrg) {
-        self.known().begin(object);
+    /// A pass over an object begins. Tells whether what was seen before was seen elsewhere.
+    pub fn begin(&self, object: &OktaOrg) -> bool {
+        self.known().begin(object)
     }
 
     /// Takes note of what an object has proven. Tells whether it is news. A proof holds as long as the object is there and calls the
