@@ -8,7 +8,7 @@ mod foreign;
 mod log;
 mod passcode;
 #[cfg(test)]
-pub mod scale_tests;
+pub(super) mod scale_tests;
 
 pub use execute::whose_refusals;
 

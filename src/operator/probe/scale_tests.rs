@@ -24,7 +24,7 @@ use super::{
 use hookswitch_net::{Answer, NetError, Request, SendError};
 
 /// So many switches with two hooks each, all of one org.
-pub fn many(switches: usize) -> World {
+pub(in super::super) fn many(switches: usize) -> World {
     let mut world = world(&[]);
     world.server.put(&format!("{GATEWAYS}/main"), gateway());
     for number in 0..switches {
