@@ -277,3 +277,17 @@ fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_ne
     );
     assert!(kills * 2 > chosen.len() || one().is_some(), "the operator was hardly ever killed: {kills}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_of_a_switch_that_are_active_at_once_are_no_persons_doing() {
+    // Okta keeps its last hook active, takes a second one beside it, and answers the call that makes two active by an error
+    let org = |org: &Behaviour| org.deactivating_last_refused && org.second_activation == SecondActivation::Permitted;
+    let behaviour = behaviours().iter().position(org).unwrap();
+    for at in 6..12 {
+        for fault in [Fault::LostCall, Fault::ServerError, Fault::LateServerError, Fault::Unauthorized] {
+            let (kill, fault) = (Wrong::Nothing, Wrong::Okta(at, fault));
+            let ended = play(Script { task: Task::Switch, behaviour, kill, fault }).await;
+            assert!(ended.is_ok(), "{fault:?}: {ended:?}");
+        }
+    }
+}

@@ -15,6 +15,7 @@ use super::{
         problem::Problem,
         switch::ruling::Ruling,
     },
+    active::Active,
     session::State,
 };
 use hookswitch_api::{HookAdoption, HookDeletion, HookState, TelephonyHook};
@@ -23,9 +24,9 @@ use hookswitch_okta::{
     DesiredHook, DesiredOrg, HookId, ObjectRef,
     intent::PlanIntent,
     keyed::{ChangeMark, MarkKey},
-    mark::{Installation, Whose},
+    mark::Installation,
     plan::{self, Adoption, Decision, Deletion, DesiredState, Takeover, Verb},
-    types::{Header, HookStatus},
+    types::Header,
 };
 
 /// A declared hook with what is known of its endpoint.
@@ -92,18 +93,14 @@ pub fn desired(
     let mut hashes = BTreeMap::new();
     let mut hooks = Vec::new();
     let observed = state.observed.as_ref().map(|(hooks, _)| hooks.as_slice()).unwrap_or_default();
-    let active = observed.iter().find(|hook| hook.status == HookStatus::Active);
-    let (active, in_the_way) = match active.map(|hook| (installation.whose(hook), hook)) {
-        Some((Whose::Ours(owner), _)) => (Some(owner), None),
-        Some((_, hook)) => (None, Some(hook.id.clone())),
-        None => (None, None),
-    };
+    let active = Active::of(observed, installation);
+    let in_the_way = active.others().map(|hook| hook.id.clone());
     // only what was in place and is not any more is somebody's doing: what our own plan left half done is finished
     let Recorded { unfinished, active: last_active } = recorded;
     let under_way = unfinished.as_ref().is_some_and(PlanIntent::is_under_way);
     let settled = !under_way && plan::is_settled(observed, state.promised(now).as_ref());
     let rested = *state.rested.get_or_insert_with(|| last_active.is_some_and(|owner| is_to_be_active(declared, owner)));
-    let moved = if settled && rested { moved_by_hand(declared, active.as_ref()) } else { BTreeSet::new() };
+    let moved = if settled && rested { moved_by_hand(declared, &active) } else { BTreeSet::new() };
     for one in declared {
         let object = one.object();
         let mark = match &one.endpoint {
@@ -191,13 +188,17 @@ fn hook(
 }
 
 /// The switches whose active hook somebody exchanged in Okta for another of theirs, while they were not switching. That is a
-/// person's word: it is left as it is until the switch has taken it in.
-fn moved_by_hand(declared: &[Declared], active: Option<&ObjectRef>) -> BTreeSet<String> {
-    let of_active = declared.iter().find(|one| active == Some(&one.object()));
-    match of_active.map(|one| &one.ruling) {
-        Some(Ruling::Switch { name, state: Some(HookState::Inactive), switching: false }) => [name.clone()].into(),
-        _ => BTreeSet::new(),
+/// person's word: it is left as it is until the switch has taken it in. Where the one that is to be active is so too, nobody
+/// exchanged anything.
+fn moved_by_hand(declared: &[Declared], active: &Active<'_>) -> BTreeSet<String> {
+    let mut decided: BTreeMap<&str, Vec<HookState>> = BTreeMap::new();
+    for one in declared.iter().filter(|one| active.has(&one.object())) {
+        if let Ruling::Switch { name, state: Some(state), switching: false } = &one.ruling {
+            decided.entry(name).or_default().push(*state);
+        }
     }
+    let exchanged = decided.into_iter().filter(|(_, states)| !states.contains(&HookState::Active));
+    exchanged.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// Whether a switch wants the hook of `owner` active, and is not on its way there.

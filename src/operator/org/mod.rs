@@ -3,6 +3,7 @@
 //! `dereference → validate → connect → identify → claim → list → plan → record → act → plan again → status`.
 
 mod act;
+mod active;
 pub mod carried;
 mod claim;
 mod deletion;
@@ -283,8 +284,16 @@ impl<'c> Pass<'c> {
             Err(stopped) => stopped,
         };
         let plan = self.record.clone();
-        let mut found =
-            Found { problem: None, reachable: None, identity: None, claim: None, observed: None, plan, settled: true };
+        let mut found = Found {
+            problem: None,
+            reachable: None,
+            identity: None,
+            claim: None,
+            observed: None,
+            plan,
+            settled: true,
+            declared: BTreeSet::new(),
+        };
         if is_denied(&stopped) {
             self.stand(Standing::Refused);
         }
@@ -396,7 +405,7 @@ impl<'c> Pass<'c> {
                 let (steps, session) = (std::mem::take(&mut self.steps), Arc::clone(&self.session));
                 self.act(api, act::Task { plan, desired, host, switches, steps, session }).await?;
                 let Some(replanned) = self.plan_if_seen(&declared)? else {
-                    return Ok((self.found(identity, false)?, None, SOON));
+                    return Ok((self.found(identity, false, &declared)?, None, SOON));
                 };
                 if replanned.moves.is_empty() {
                     self.keep_record(&replanned, true);
@@ -413,7 +422,7 @@ impl<'c> Pass<'c> {
         if idle && is_in_place(&plan, &declared) {
             self.state_mut()?.rested = Some(true);
         }
-        Ok((self.found(identity, !plan.changes_place())?, Some(views), wait))
+        Ok((self.found(identity, !plan.changes_place(), &declared)?, Some(views), wait))
     }
 
     /// The plan to carry out now, from what Okta has at this moment. Nothing is asked for one that could not begin.
@@ -576,7 +585,7 @@ impl<'c> Pass<'c> {
     }
 
     /// What was found; `still`: nothing that is planned changes which hook is active.
-    fn found(&mut self, identity: OrgIdentity, still: bool) -> Result<Found, PassError> {
+    fn found(&mut self, identity: OrgIdentity, still: bool, declared: &[Declared]) -> Result<Found, PassError> {
         let plan = self.record.clone();
         let state = self.state_mut()?;
         let observed = state.observed.as_ref().map(|(hooks, _)| hooks.clone());
@@ -584,7 +593,8 @@ impl<'c> Pass<'c> {
         let settled = still && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
         let reachable = Some(answers());
         let claim = Some(Claim::Ours);
-        Ok(Found { problem: None, reachable, identity: Some(identity), claim, observed, plan, settled })
+        let declared = declared.iter().filter(|one| is_to_be_active(one)).map(|one| object_ref(&one.hook)).collect();
+        Ok(Found { problem: None, reachable, identity: Some(identity), claim, declared, observed, plan, settled })
     }
 
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {
@@ -680,13 +690,17 @@ impl<'c> Pass<'c> {
 fn is_in_place(plan: &Plan, declared: &[Declared]) -> bool {
     plan.verdicts.iter().all(|verdict| {
         let one = declared.iter().find(|one| object_ref(&one.hook) == verdict.object);
-        let wanted = one.is_some_and(|one| match &one.ruling {
-            Ruling::Own => one.hook.spec.state == Some(HookState::Active),
-            Ruling::Switch { state, .. } => *state == Some(HookState::Active),
-            Ruling::Torn(_) => false,
-        });
-        !wanted || verdict.status == Some(HookStatus::Active)
+        !one.is_some_and(is_to_be_active) || verdict.status == Some(HookStatus::Active)
     })
+}
+
+/// Whether a hook is declared to be active, by itself or by its switch.
+fn is_to_be_active(one: &Declared) -> bool {
+    match &one.ruling {
+        Ruling::Own => one.hook.spec.state == Some(HookState::Active),
+        Ruling::Switch { state, .. } => *state == Some(HookState::Active),
+        Ruling::Torn(_) => false,
+    }
 }
 
 /// When to look again: soon when something is left to do, when the planner says so, else at the next poll.

@@ -1,10 +1,13 @@
 //! What is said of an org. Pure.
 
+use std::collections::BTreeSet;
+
 use super::{
     super::{
         conditions::{self, Is, Progress},
         problem::Problem,
     },
+    active::Active,
     claim::Claim,
     session::InUse,
 };
@@ -13,9 +16,9 @@ use hookswitch_api::{
     reason::{Claimed, Reachable},
 };
 use hookswitch_okta::{
-    ObservedHook,
+    ObjectRef, ObservedHook,
     intent::PlanIntent,
-    mark::{Installation, Whose},
+    mark::Installation,
     types::{HookStatus, OrgIdentity},
 };
 
@@ -30,6 +33,8 @@ pub struct Found {
     pub identity: Option<OrgIdentity>,
     /// Who manages the org; `None` keeps what was said of it.
     pub claim: Option<Claim>,
+    /// The objects whose hooks are declared to be active.
+    pub declared: BTreeSet<ObjectRef>,
     /// What Okta listed; `None` keeps what was said of it.
     pub observed: Option<Vec<ObservedHook>>,
     /// The plan under way.
@@ -45,12 +50,11 @@ impl Found {
         // in the middle of a change of our own, what is active says nothing yet
         let still = !self.plan.as_ref().is_some_and(PlanIntent::is_under_way) && self.settled;
         let (true, None, Some(observed)) = (still, &self.problem, &self.observed) else { return InUse::Unknown };
-        let Some(active) = observed.iter().find(|hook| hook.status != HookStatus::Inactive) else {
-            return InUse::Nobody;
-        };
-        match installation.whose(active) {
-            Whose::Ours(owner) if active.status == HookStatus::Active => InUse::Ours(owner),
-            _ => InUse::Other,
+        match Active::of(observed, installation).used(|object| self.declared.contains(object)) {
+            None if observed.iter().any(|hook| hook.status != HookStatus::Inactive) => InUse::Other,
+            None => InUse::Nobody,
+            Some((_, Some(owner))) => InUse::Ours(owner.clone()),
+            Some((_, None)) => InUse::Other,
         }
     }
 }
@@ -69,7 +73,7 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
         status.org_id = Some(identity.as_str().to_owned());
     }
     if let Some(observed) = &found.observed {
-        status.active_hook = active(observed, installation);
+        status.active_hook = active(observed, installation, &found.declared);
     }
     let conditions = &mut status.conditions;
     let unasked = || (Is::Unknown, Reachable::NotAsked, "Okta has not been asked yet.".to_owned());
@@ -107,11 +111,13 @@ fn claimed(claim: Option<&Claim>, id: Option<&str>, known: bool) -> Option<(Is, 
     }
 }
 
-fn active(observed: &[ObservedHook], installation: &Installation) -> Option<ActiveHook> {
-    let hook = observed.iter().find(|hook| hook.status == HookStatus::Active)?;
-    let owner = match installation.whose(hook) {
-        Whose::Ours(object) => Some(object.to_string()),
-        _ => None,
-    };
+fn active(
+    observed: &[ObservedHook],
+    installation: &Installation,
+    declared: &BTreeSet<ObjectRef>,
+) -> Option<ActiveHook> {
+    let active = Active::of(observed, installation);
+    let (hook, owner) = active.used(|object| declared.contains(object))?;
+    let owner = owner.map(ToString::to_string);
     Some(ActiveHook { id: hook.id.as_str().to_owned(), name: hook.shown_name(), owner })
 }
