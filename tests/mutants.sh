@@ -12,7 +12,7 @@ tool=$cache/cargo-mutants-$version
 [ -x "$tool/bin/cargo-mutants" ] ||
   env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tool" cargo-mutants --version "$version"
 
-args=(--baseline=skip --timeout=300 --output "${OUTPUT:-$PWD/target}")
+args=(--workspace --baseline=skip --timeout=300 --output "${OUTPUT:-$PWD/target}")
 [ -z "${FILES:-}" ] || args+=(--file "$FILES")
 [ -z "${SHARD:-}" ] || args+=(--shard "$SHARD" --sharding=round-robin)
 # The first test that fails has noticed the edit; only the test binaries are told that they may stop there.

@@ -7,10 +7,10 @@ use std::{
 
 use hookswitch_gateway_config::probe::{Nonce, SKEW};
 
-/// Most probe_nonces remembered; one process asks some hundred times a minute at most.
+/// Most nonces remembered; one process asks some hundred times a minute at most.
 const MOST: usize = 10_000;
 
-/// ProbeNonces seen within the time in which they are good.
+/// Nonces seen within the time in which they are good.
 #[derive(Debug, Default)]
 pub struct ProbeNonces(Mutex<BTreeSet<(u64, Nonce)>>);
 
