@@ -18,14 +18,14 @@ stage_images() {
   local crates
   crates=$(cd "$top" && cargo tree --locked --package hookswitch --package hookswitch-sandbox --edges normal,build \
     --prefix none --format '{p}' 2>/dev/null | sed 's/ (.*//' | sort -u | wc -l)
-  make -C "$top" images 2>&1 | (
+  CARGO_TERM_COLOR=never make -C "$top" images 2>&1 | (
     begun=0 next_word=$((SECONDS + 15))
     while IFS= read -r line; do
       printf '%s\n' "$line" >>"$work/images.log"
       case $line in *' Compiling '*) begun=$((begun + 1)) ;; *) continue ;; esac
       [ $SECONDS -ge $next_word ] || continue
       read -r _ what _ <<<"$line"
-      echo "images: $begun of some $crates crates begun, now $what" >&2
+      echo "images: compiling $what, the ${begun}th crate (a first build has some $crates)" >&2
       next_word=$((SECONDS + 15))
     done
   )

@@ -13,8 +13,18 @@ tool=$cache/cargo-mutants-$version
   env -u CARGO_TARGET_DIR cargo install --locked --quiet --root "$tool" cargo-mutants --version "$version"
 
 args=(--workspace --baseline=skip --timeout=300 --output "${OUTPUT:-$PWD/target}")
-[ -z "${FILES:-}" ] || args+=(--file "$FILES")
+if [ -n "${FILES:-}" ]; then
+  # what the configuration names would be made, too
+  config=$(mktemp)
+  trap 'rm -f "$config"' EXIT
+  { printf 'examine_globs = ["%s"]\n' "$FILES"; sed '/^examine_globs = \[/,/^\]/d' .cargo/mutants.toml; } >"$config"
+  args+=(--config "$config")
+fi
 [ -z "${SHARD:-}" ] || args+=(--shard "$SHARD" --sharding=round-robin)
+if [ -z "$(PATH=$tool/bin:$PATH cargo mutants --list "${args[@]}" 2>/dev/null)" ]; then
+  echo "mutants: no edit is known of ${FILES:-these files}; FILES is a path as git shows it" >&2
+  exit 1
+fi
 # The first test that fails has noticed the edit; only the test binaries are told that they may stop there.
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="env RUSTC_BOOTSTRAP=1"
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER

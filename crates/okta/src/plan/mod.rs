@@ -189,9 +189,6 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     let mut draft = Draft::default();
     for entry in &claims.entries {
         draft.say(&entry.want.object, Outcome::InSync);
-        if let Some(wrong) = entry.wrong.as_ref().filter(|_| entry.want.deleting.is_none()) {
-            draft.block(&entry.want.object, wrong.clone());
-        }
     }
     let slot = slot::Slot::read(&claims, desired, observed.len());
     slot.decide(&mut draft);
@@ -204,6 +201,13 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
         draft.again(unseen.min(LOOK_AGAIN));
         for outcome in draft.outcomes.values_mut().filter(|outcome| **outcome == Outcome::Changing) {
             *outcome = Outcome::Waiting(Waiting::Settling);
+        }
+    }
+    // what is wrong by a person's word alone hides nothing that Okta says, and nothing that is under way
+    for entry in claims.entries.iter().filter(|entry| entry.want.deleting.is_none()) {
+        let in_sync = draft.outcomes.get(&entry.want.object) == Some(&Outcome::InSync);
+        if let Some(wrong) = entry.wrong.clone().filter(|_| in_sync) {
+            draft.block(&entry.want.object, wrong);
         }
     }
     let unsettled = desired.unseen.and_then(left_to_settle);

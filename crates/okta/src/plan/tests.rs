@@ -634,7 +634,12 @@ fn two_that_take_over_from_each_other_keep_what_they_have_and_both_are_told() {
         hook.decision = Decision::Switching;
     }
     (a.state, b.state) = (Some(DesiredState::Inactive), Some(DesiredState::Active));
-    assert_eq!(calls(&plan(&there, &org([a, b]))), ["Deactivate a", "Activate b"]);
+    let swap = plan(&there, &org([a.clone(), b.clone()]));
+    assert_eq!(calls(&swap), ["Deactivate a", "Activate b"]);
+    assert_eq!((outcome(&swap, "a"), outcome(&swap, "b")), (&Outcome::Changing, &Outcome::Changing));
+    // nor does it hide what Okta said
+    b.refused = [Verb::Activate].into();
+    assert_eq!(blocked(&plan(&there, &org([a, b])), "b"), "ActivationRefused");
 }
 
 #[test]
