@@ -40,8 +40,8 @@ fn problem(namespace: &str, lacking: &BTreeMap<Kind, Option<Trouble>>) -> Option
     let mut in_trouble = lacking.iter().filter_map(|(kind, trouble)| Some((*kind, trouble.as_ref()?)));
     let (kind, trouble) = in_trouble.find(|(_, trouble)| trouble.lasts())?;
     let message = format!(
-        "The operator cannot list {} objects in namespace {namespace} ({}), so nothing is done for this object. Give its \
-         service account the rights of the chart's Role there: helm upgrade makes it anew.",
+        "The operator cannot list {} objects in namespace {namespace} ({}), so this object is not reconciled. Grant its \
+         service account the chart's Role there; helm upgrade creates it again.",
         kind.as_str(),
         trouble.why
     );

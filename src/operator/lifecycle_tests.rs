@@ -226,7 +226,7 @@ async fn a_retained_hook_that_okta_calls_is_held_until_another_one_is_active_and
     assert!(world.org.calls().iter().all(|call| *call == "list"), "nothing is changed in Okta");
     let held = world.server.get(&format!("{HOOKS}/main")).unwrap();
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("Unknown", "InUse"));
-    for way in ["Make another hook Active", "Workflow > Inline Hooks", "hookswitch.dev/force-delete=true"] {
+    for way in ["Make another hook active", "Workflow > Inline Hooks", "hookswitch.dev/force-delete=true"] {
         assert!(held["status"]["conditions"].to_string().contains(way), "{way}: {held}");
     }
     change(&world, "next", |spec| spec["state"] = json!("Active"));

@@ -128,11 +128,7 @@ impl OperatorMetrics {
             self.unlisted.clone(),
         );
         registry.register("okta_api_calls", "Calls to Okta's management API", self.okta_calls.clone());
-        registry.register(
-            "okta_drift",
-            "Fields of hooks that somebody changed in Okta behind our back",
-            self.okta_drift.clone(),
-        );
+        registry.register("okta_drift", "Fields of hooks that somebody else changed in Okta", self.okta_drift.clone());
         registry.register(
             "okta_rate_limit_remaining",
             "What Okta's last answer said is left of the rate limit",

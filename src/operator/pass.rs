@@ -222,7 +222,7 @@ pub fn or_denied<T>(read: Result<T, PassError>, reason: Ready) -> Result<Result<
         Ok(read) => Ok(Ok(read)),
         Err(error) if error.is_forbidden() => {
             let message =
-                format!("The operator {error}. Let a Role allow its service account get, list and watch of it.");
+                format!("The operator {error}. Grant its service account get, list and watch on it in a Role.");
             Ok(Err(Problem::passing(reason, message)))
         }
         Err(error) => Err(error),

@@ -92,11 +92,11 @@ impl OfGateway {
 impl OfGateway {
     fn availability(&self, hook: &str, now: Instant) -> Signal {
         let (sight, why) = match (&self.asked, serving(self, hook, now)) {
-            (None, _) => (Sight::Unknown, "The gateway's replicas were not looked at yet."),
+            (None, _) => (Sight::Unknown, "The gateway's replicas have not been asked yet."),
             (Some((_, ready)), _) if ready.is_empty() => (Sight::Fail, "The gateway has no ready replica."),
             (_, Serving::Yes { .. }) => (Sight::Pass, "Ready replicas serve the hook."),
             (_, Serving::No) => (Sight::Fail, "Ready replicas do not serve the hook."),
-            (_, Serving::Unknown) => (Sight::Unknown, "No ready replica has reported lately."),
+            (_, Serving::Unknown) => (Sight::Unknown, "No ready replica has reported within 20 s."),
         };
         Signal { source: Source::Gateway, sight, why: why.to_owned(), failing_for: Duration::ZERO }
     }
@@ -663,14 +663,14 @@ impl<'r> Said<'r> {
         let mut sentences = vec![first];
         if !self.parts.is_empty() {
             let parts: Vec<String> = self.parts.iter().take(10).map(|(part, codes)| with(part, codes)).collect();
-            sentences.push(format!("It refuses again and again: {}.", parts.join(", ")));
+            sentences.push(format!("The carrier keeps refusing: {}.", parts.join(", ")));
         }
         if !self.countries.is_empty() {
             let list = self.countries.iter().take(10).copied().collect::<Vec<_>>().join(", ");
-            sentences.push(format!("It refuses these countries: {}.", with(&list, &self.of_countries)));
+            sentences.push(format!("The carrier refuses these countries: {}.", with(&list, &self.of_countries)));
         }
         if self.rests {
-            sentences.push("It asked to be left alone for a while (Retry-After).".to_owned());
+            sentences.push("The carrier asked for a pause (Retry-After).".to_owned());
         }
         sentences.retain(|sentence| !sentence.is_empty());
         sentences.join(" ")
@@ -937,7 +937,7 @@ mod tests {
         let text = part(RefusedScope::Channel, "voice", "", "http-404");
         assert_eq!(
             of(&|carrier| carrier.refused = vec![sender.clone(), text.clone()]),
-            degraded("It refuses again and again: SMS by a sender (21660), calls (http-404)."),
+            degraded("The carrier keeps refusing: SMS by a sender (21660), calls (http-404)."),
         );
         assert_eq!(
             of(&|carrier| {
@@ -948,13 +948,10 @@ mod tests {
                 ];
             }),
             degraded(
-                "It refuses again and again: SMS to numbers of no country (21408). It refuses these countries: NO, SE (21408)."
+                "The carrier keeps refusing: SMS to numbers of no country (21408). The carrier refuses these countries: NO, SE (21408)."
             ),
         );
-        assert_eq!(
-            of(&|carrier| carrier.paused_for_s = 900),
-            degraded("It asked to be left alone for a while (Retry-After)."),
-        );
+        assert_eq!(of(&|carrier| carrier.paused_for_s = 900), degraded("The carrier asked for a pause (Retry-After)."),);
         for breaker in [BreakerState::Open, BreakerState::HalfOpen] {
             let down = of(&|carrier| {
                 (carrier.breaker, carrier.because) = (breaker, "20503".into());
@@ -964,7 +961,7 @@ mod tests {
         let account = of(&|carrier| {
             (carrier.probe, carrier.refused) = (ProbeState::Down, vec![part(RefusedScope::Account, "", "", "20003")]);
         });
-        let why = "2 of 2 gateway replicas cannot send by it. It refuses again and again: the account (20003).";
+        let why = "2 of 2 gateway replicas cannot send by it. The carrier keeps refusing: the account (20003).";
         assert_eq!(account, CarrierHealth::Down(why.into()));
         assert_eq!(of(&|carrier| carrier.codes = vec![CodeReport::default()]), CarrierHealth::Up, "single refusals");
     }

@@ -48,7 +48,7 @@ pub fn credential(secret: Option<&Secret>, namespace: &str, key: &KeyRef) -> Res
         return Err(invalid("is longer than 1024 bytes."));
     }
     if text.trim().len() != text.len() {
-        return Err(invalid("begins or ends with white space. Take it off."));
+        return Err(invalid("begins or ends with white space. Remove it."));
     }
     if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Err(invalid(
@@ -66,8 +66,8 @@ pub fn hook_secret(secret: Option<&Secret>, namespace: &str, key: &KeyRef) -> Re
     let value = credential(secret, namespace, key)?;
     if value.expose().len() < SHORTEST_HOOK_SECRET {
         let message = format!(
-            "Secret {namespace}/{} key {} is shorter than {SHORTEST_HOOK_SECRET} characters, too short to keep strangers \
-             from sending messages. Take a random one, for example of: openssl rand -base64 32",
+            "Secret {namespace}/{} key {} has fewer than {SHORTEST_HOOK_SECRET} characters; strangers could guess it \
+             and send messages. Use a random value, for example from: openssl rand -base64 32",
             key.name, key.key
         );
         return Err(Problem::lasting(Ready::SecretInvalid, message));

@@ -217,7 +217,7 @@ impl Tenancy {
 #[must_use]
 pub fn told(refused: &[Refusal]) -> String {
     let all = refused.iter().map(|refusal| refusal.message.as_str());
-    let all: Vec<&str> = all.chain(["What is there already stays as it is."]).collect();
+    let all: Vec<&str> = all.chain(["What already exists is not changed."]).collect();
     all.join(" ")
 }
 

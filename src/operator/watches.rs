@@ -253,8 +253,8 @@ fn readable<K: Reconcile>(ctx: &Context, event: Event<DeserializeGuard<K>>) -> O
             ctx.metrics.unreadable(K::KIND.as_str());
             tracing::error!(kind = K::KIND.as_str(), namespace, name, "an object cannot be read; it is left as it is");
             let about = DeserializeGuard::<K>(Err(invalid)).object_ref(&());
-            let text = "The operator cannot read this object and leaves everything as it is. \
-                Is the CustomResourceDefinition of the same release as the operator?";
+            let text = "The operator cannot read this object, so it changes nothing. \
+                Are the CustomResourceDefinitions of the operator's own release?";
             let (reason, action) = ("Unreadable".to_owned(), "Read");
             ctx.recorder.tell(&about, Note { warning: true, reason, action, text: text.to_owned() });
             known

@@ -58,15 +58,15 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
             "permanent-config",
             Some("sender"),
             RefusedScope::Sender,
-            degraded("It refuses again and again: SMS by a sender (no)."),
+            degraded("The carrier keeps refusing: SMS by a sender (no)."),
         ),
-        ("message-rejected", None, RefusedScope::Channel, degraded("It refuses again and again: SMS (no).")),
+        ("message-rejected", None, RefusedScope::Channel, degraded("The carrier keeps refusing: SMS (no).")),
         (
             "permanent-config",
             Some("account"),
             RefusedScope::Account,
             CarrierHealth::Down(
-                "1 of 1 gateway replicas cannot send by it (no). It refuses again and again: the account (no).".into(),
+                "1 of 1 gateway replicas cannot send by it (no). The carrier keeps refusing: the account (no).".into(),
             ),
         ),
     ] {
@@ -356,7 +356,7 @@ async fn a_carrier_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_who
             assert!((3_500..=3_600).contains(&carrier.paused_for_s), "{carrier:?}");
             assert_eq!((carrier.codes[0].code.as_str(), carrier.codes[0].outcome.as_str()), ("limit-1", class));
             let (sight, _, health) = seen(report, &["one", "two"]);
-            let rests = "It asked to be left alone for a while (Retry-After).";
+            let rests = "The carrier asked for a pause (Retry-After).";
             assert_eq!((sight, health), (Sight::Pass, CarrierHealth::Degraded(rests.into())));
 
             scene.fault("two", refuse("transient", None));

@@ -110,7 +110,7 @@ pub struct TelephonyGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub tolerations: Option<Vec<Toleration>>,
-    /// Nodes and neighbours the pods want or shun.
+    /// Nodes and neighbours that the pods prefer or avoid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
     /// How the pods are spread. One without a `labelSelector` is about this gateway's pods. Absent: over nodes and zones, as

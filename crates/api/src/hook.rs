@@ -166,7 +166,7 @@ pub enum HookDeletion {
     Delete,
 }
 
-/// What somebody changed in Okta behind our back.
+/// What somebody else changed in Okta.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
@@ -216,7 +216,7 @@ pub struct TelephonyHookStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub secret_applied_at: Option<String>,
-    /// The last change that somebody made in Okta behind our back.
+    /// The last change that somebody else made in Okta.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_drift: Option<HookDrift>,
     /// The other hook whose place Okta was given for this one, by a `HookSwitch` with strategy Repoint. It stays when that

@@ -159,7 +159,7 @@ pub struct OktaChange {
     /// `ok`, or the reason why not.
     #[schemars(length(max = 64))]
     pub outcome: String,
-    /// Okta's name for the exchange: what Okta Support asks for.
+    /// Okta's id of the request: what Okta Support asks for.
     #[serde(default, rename = "requestID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub request_id: Option<String>,

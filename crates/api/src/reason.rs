@@ -224,7 +224,7 @@ reasons! {
         Down,
         /// Some of it works and some does not; the message says what.
         Degraded,
-        /// No gateway has reported lately, or none uses it.
+        /// No gateway has reported recently, or none uses it.
         NoReport,
         /// Nobody looks: objects that it depends on cannot be listed; `Ready` has the kind.
         NotListed,

@@ -42,7 +42,7 @@ pub struct HookSwitchSpec {
     /// How Okta is brought from one to another. Absent: Swap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<SwitchStrategy>,
-    /// When a hook counts as failed, and as well.
+    /// When a hook counts as failed, and when as healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detection: Option<SwitchDetection>,
     /// How long the active hook stays suspect before it is switched away from; never 0. Absent: 10s.
@@ -53,7 +53,7 @@ pub struct HookSwitchSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("cooldown must be between 10s and 24h"))]
     pub cooldown: Option<Duration>,
-    /// How often it may switch by itself before somebody has to look.
+    /// How often it may switch by itself before somebody has to acknowledge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<SwitchBudget>,
     /// How the first hook becomes active again. Absent: by a person.
@@ -100,20 +100,20 @@ impl HookSwitchSpec {
     }
 }
 
-/// When a hook counts as failed, and as well.
+/// When a hook counts as failed, and when as healthy.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 pub struct SwitchDetection {
-    /// Time between two looks at the hooks. Absent: 5s.
+    /// Time between two observations of the hooks. Absent: 5s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('1m')").message("interval must be between 1s and 1m"))]
     pub interval: Option<Duration>,
-    /// Failed looks in a row that make the active hook suspect. Absent: 3.
+    /// Failed observations in a row that make the active hook suspect. Absent: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 20))]
     pub fall: Option<u32>,
-    /// Good looks in a row that make it well again, and that prove a standby. Absent: 3.
+    /// Passed observations in a row that make it healthy again, and that prove a standby. Absent: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub rise: Option<u32>,
@@ -126,7 +126,7 @@ pub struct SwitchDetection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub margin: Option<u8>,
-    /// Whether a hook that is known to be reached, and not to deliver, may take over by itself: one at a URL without a
+    /// Whether a hook that is reachable but not proven to deliver may take over by itself: one at a URL without a
     /// `test`. Absent: Hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven_standby: Option<UnprovenStandby>,
@@ -161,7 +161,7 @@ pub struct SwitchSystemLog {
     /// Absent: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Time between two looks. Absent: 30s.
+    /// Time between two reads of the log. Absent: 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('10m')").message("interval must be between 10s and 10m"))]
     pub interval: Option<Duration>,
@@ -284,7 +284,7 @@ pub struct HookSwitchStatus {
     /// The switch under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switching: Option<Switching>,
-    /// What is seen of each hook.
+    /// The observation of each hook.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub hooks: Vec<SwitchedHook>,
@@ -320,7 +320,7 @@ pub struct Switching {
     pub cause: String,
 }
 
-/// What is seen of one hook.
+/// The observation of one hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
@@ -393,7 +393,7 @@ pub struct SwitchRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub steps: Vec<SwitchStep>,
-    /// From its end to the first call of Okta at the hook, in milliseconds, as looks and reports tell it: up to `interval` and
+    /// From its end to the first call of Okta at the hook, in milliseconds, as observations and reports tell it: up to `interval` and
     /// 5 s too long. Absent: none has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_call_after_ms: Option<i64>,

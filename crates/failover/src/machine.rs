@@ -117,19 +117,19 @@ pub enum Hold {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Mode => "the mode leaves switching to a person: promote a hook, or set mode Automatic",
-            Self::Paused => "it is paused, or in a maintenance window",
+            Self::Mode => "the mode leaves switching to you; promote a hook, or set mode Automatic",
+            Self::Paused => "the switch is paused or in a maintenance window; end that, or promote a hook",
             Self::OktaUnknown => "Okta's management API does not say which hook is active; see the OktaOrg",
-            Self::Conflict => "a hook that this switch does not name is active in Okta; deactivate it there, or name it",
-            Self::AllFail => "every hook fails at once, so the observer may be the blind one; promote a hook to switch anyway",
-            Self::StandbyNotReady => "no other hook is known to be well for long enough; see status.hooks",
-            Self::StandbyUnproven => "the only hook that is well is reached, and not proven to deliver: give it a target.url.test, set detection.unprovenStandby to Allow, or promote it",
-            Self::StandbyNoBetter => "no other hook can deliver enough more than the active one; see status.hooks",
-            Self::Cooldown => "the last switch was a short time ago; it goes on by itself",
+            Self::Conflict => "the hook that is active in Okta is not one of this switch's; deactivate it there, or add it to spec.hooks",
+            Self::AllFail => "every hook fails at once, so the operator's own network may be at fault; promote a hook to switch anyway",
+            Self::StandbyNotReady => "no standby has been healthy for long enough; see status.hooks",
+            Self::StandbyUnproven => "the only healthy standby is reachable but not proven to deliver; give it a target.url.test, set detection.unprovenStandby to Allow, or promote it",
+            Self::StandbyNoBetter => "no standby covers enough more than the active hook (detection.margin); see status.hooks",
+            Self::Cooldown => "the last automatic switch was less than spec.cooldown ago; switching resumes by itself",
             Self::BudgetSpent => {
-                "the budget of switches is spent; look for what flaps, then acknowledge with the annotation hookswitch.dev/acknowledge"
+                "the budget of automatic switches is used up; find what flaps, then set the annotation hookswitch.dev/acknowledge"
             }
-            Self::Refused => "Okta refused to activate the other hook; its own status has Okta's words",
+            Self::Refused => "Okta refused to activate the standby; the status of that TelephonyHook quotes Okta",
         })
     }
 }
@@ -565,7 +565,7 @@ impl Machine {
             return;
         }
         if self.target.as_deref() == Some(to.as_str()) {
-            told.push(Told::RequestRefused("that hook is to be active already"));
+            told.push(Told::RequestRefused("that hook is already the target"));
             return;
         }
         self.switch(to, cause, now, told);

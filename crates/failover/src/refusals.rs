@@ -83,9 +83,9 @@ pub fn judge(door: Option<Door>, callers: Callers) -> Signal {
         Oktas::Likely(complaining) => door.refuses_for(complaining),
     };
     let (sight, why) = match door {
-        None => (Sight::Unknown, "No ready replica has reported lately."),
+        None => (Sight::Unknown, "No ready replica has reported recently."),
         Some(door) if may_be_oktas(door) && !callers.operator => {
-            (Sight::Fail, "Calls come without the hook's secret, and none with it any more: Okta's may be wrong.")
+            (Sight::Fail, "Calls come without the hook's secret and none with it; the secret in Okta may be wrong.")
         }
         Some(Door { admitted: Some(_), .. }) => (Sight::Pass, "Calls have come with the hook's secret."),
         Some(_) => (Sight::Unknown, "No call has come with the hook's secret yet."),

@@ -24,7 +24,7 @@ pub struct Change {
     pub hook: Option<HookId>,
     /// `ok`, or the stable reason why not.
     pub outcome: &'static str,
-    /// Okta's name for the exchange.
+    /// Okta's id of the request.
     pub request_id: Option<RequestId>,
     /// Mark of the hook before; `None`: it did not exist.
     pub before: Option<ChangeMark>,

@@ -18,7 +18,7 @@ pub enum TookEffect {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// A definite 4xx, in Okta's own words.
-    #[error("Okta refused it with {status} {code}: {summary}{}; {}", shown_causes(causes), advice(*status, code))]
+    #[error("Okta refused the call with {status} {code}: {summary}{}; {}", shown_causes(causes), advice(*status, code))]
     Refused {
         /// HTTP status.
         status: u16,
@@ -39,11 +39,11 @@ pub enum Failure {
     },
     /// 401.
     #[error(
-        "Okta does not accept the API token: it was revoked, has expired (30 days without use) or is of another org; put a new one in the Secret"
+        "Okta does not accept the API token: it was revoked, has expired (30 days without use) or belongs to another org; put a new one into the Secret"
     )]
     Unauthorized,
     /// 403, in Okta's own words.
-    #[error("Okta denies it with 403 {code}: {summary}; {}", Denied::by(code).advice())]
+    #[error("Okta denied the call with 403 {code}: {summary}; {}", Denied::by(code).advice())]
     Forbidden {
         /// Okta's `E…` code.
         code: Box<str>,
@@ -53,7 +53,7 @@ pub enum Failure {
     /// A 4xx or a redirect, which is not followed, without Okta's own error: of a proxy, a firewall or a page before the API.
     /// It says nothing of what Okta would have answered, nor whether the call came there.
     #[error(
-        "the answer {status} is not of Okta's API, so whether the call took effect is not known; it is read back and tried again; {}",
+        "the answer {status} did not come from Okta's API, so it is not known whether the call took effect; it is read back and tried again; {}",
         before_okta(*status)
     )]
     NotOkta {
@@ -61,7 +61,7 @@ pub enum Failure {
         status: u16,
     },
     /// 404.
-    #[error("Okta has no such object: it was deleted, or the org's address is wrong; check spec.url of the OktaOrg")]
+    #[error("Okta has no such object; it was deleted, or spec.url of the OktaOrg is wrong")]
     NotFound,
     /// 5xx.
     #[error("Okta answered {status}{}; whether the call took effect is not known; it is read back and tried again; if it lasts, see status.okta.com", shown_code(code.as_deref()))]
@@ -224,7 +224,7 @@ pub struct CallError {
     pub doing: &'static str,
     /// How it failed.
     pub failure: Failure,
-    /// Okta's name for the exchange.
+    /// Okta's id of the request.
     pub request_id: Option<RequestId>,
     /// The bucket after this call.
     pub rate: Option<RateLimit>,

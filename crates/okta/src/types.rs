@@ -350,7 +350,7 @@ pub struct RateLimit {
 pub struct Answer<T> {
     /// The answer itself.
     pub value: T,
-    /// Okta's name for the exchange.
+    /// Okta's id of the request.
     pub request_id: Option<RequestId>,
     /// The bucket after this call.
     pub rate: Option<RateLimit>,

@@ -206,7 +206,7 @@ fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut 
     }
     if !left_out.is_empty() {
         let message = format!(
-            "its rules send by {} carriers; a gateway takes {MAX_CARRIERS}. Without {}: name fewer, or move some of its \
+            "its rules use {} providers; a gateway can have at most {MAX_CARRIERS}. Without {}: name fewer, or move some of its \
              policies to another TelephonyGateway",
             within.len() + left_out.len(),
             listed(&left_out)
@@ -227,10 +227,11 @@ fn listed(names: &BTreeSet<String>) -> String {
 /// The rules of all policies, ordered by priority and then by name.
 fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> Vec<Rule> {
     let whole = if input.policies.len() > MAX_POLICIES {
-        let message = format!("{} policies are selected; a gateway takes {MAX_POLICIES}", input.policies.len());
+        let message =
+            format!("{} policies are selected; a gateway can have at most {MAX_POLICIES}", input.policies.len());
         Some((About::TooManyPolicies, message))
     } else if input.policies.is_empty() {
-        let message = "the selector matches no RoutingPolicy, which does not exist under these labels".to_owned();
+        let message = "no RoutingPolicy has the labels of the selector".to_owned();
         Some((About::NoPolicy, message))
     } else {
         None
@@ -267,7 +268,7 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         let message = if failing.is_empty() {
             wrong
         } else {
-            format!("{wrong}; without any carrier, calls are answered FAILED by {}", failing.join(", "))
+            format!("{wrong}; these rules have no provider left and answer FAILED: {}", failing.join(", "))
         };
         problems.push(Problem { at: At::Policy, name: name.clone(), message, kept: usable });
         ordered.push((spec.priority(), name, rules));
@@ -281,7 +282,7 @@ fn wrong_with(rules: &[Rule], is_there: impl Fn(&str) -> bool) -> Option<String>
     let missing: BTreeSet<&str> = sent_by(rules).filter(|carrier| !is_there(carrier)).collect();
     if !missing.is_empty() {
         let names = missing.into_iter().collect::<Vec<_>>().join(", ");
-        return Some(format!("rules send by carriers that cannot be used: {names}"));
+        return Some(format!("rules name providers that cannot be used: {names}"));
     }
     let unfit = |rule: &&Rule| match &rule.action {
         Action::Send(carriers) if carriers.is_empty() => true,
@@ -289,7 +290,7 @@ fn wrong_with(rules: &[Rule], is_there: impl Fn(&str) -> bool) -> Option<String>
     };
     let unfit: Vec<&str> = rules.iter().filter(unfit).map(|rule| rule.name.as_str()).collect();
     (!unfit.is_empty())
-        .then(|| format!("rules name no carrier or a prefix that no number begins with: {}", unfit.join(", ")))
+        .then(|| format!("rules name no provider or a prefix that no number begins with: {}", unfit.join(", ")))
 }
 
 /// With nothing to fall back to, rules keep the carriers that are there. One that is left with none still matches: its
@@ -753,7 +754,9 @@ mod tests {
         assert_eq!(compiled.config.providers[ABSENT], Provider::absent());
         assert_eq!(told(&compiled), [(At::Policy, "other", false)]);
         assert!(
-            compiled.problems[0].message.ends_with("misspelt; without any carrier, calls are answered FAILED by lost")
+            compiled.problems[0]
+                .message
+                .ends_with("misspelt; these rules have no provider left and answer FAILED: lost")
         );
         let again = world.compile(Some(&compiled.config));
         assert_eq!(again, compiled, "what stands for nothing is nothing to fall back to");
@@ -923,7 +926,7 @@ mod tests {
         assert_eq!(more.config.rules[0].action, Action::Send(vec!["c001".into()]));
         let expected = [(At::Gateway(About::TooManyCarriers), "ns/gw", false), (At::Policy, "q", false)];
         assert_eq!(told(&more), expected);
-        assert!(more.problems[0].message.starts_with("its rules send by 257 carriers"), "{:?}", more.problems[0]);
+        assert!(more.problems[0].message.starts_with("its rules use 257 providers"), "{:?}", more.problems[0]);
         assert_eq!(faults(&more), []);
         world.policies.insert("p".into(), Some(one_each(&names[..8])));
         let room = world.compile(Some(&more.config));

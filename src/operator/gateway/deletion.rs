@@ -57,8 +57,8 @@ fn user(gateway: &TelephonyGateway, hooks: &Index<TelephonyHook>) -> Option<Stri
 /// What is said of a gateway that is held.
 pub fn message(hook: &str) -> String {
     format!(
-        "It is being deleted and goes on serving: Okta uses TelephonyHook {hook}, which points at it. Make another hook \
-         Active, or set the annotation {}=true to let it go all the same.",
+        "It is being deleted, and keeps serving because Okta uses TelephonyHook {hook}, which points at it. Make another \
+         hook active, or set the annotation {}=true to delete it anyway.",
         finalizer::FORCE
     )
 }

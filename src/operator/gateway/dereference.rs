@@ -37,7 +37,8 @@ use hookswitch_message as message;
 use hookswitch_okta::{ObjectRef, keyed::ChangeMark};
 
 /// What is said of an object that exists and cannot be read.
-const UNREADABLE: &str = "the operator cannot read it; is its CustomResourceDefinition of the same release?";
+const UNREADABLE: &str =
+    "the operator cannot read it; are the CustomResourceDefinitions of the operator's own release?";
 
 /// What a gateway refers to.
 #[derive(Debug)]

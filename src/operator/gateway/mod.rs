@@ -275,7 +275,7 @@ fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, Opt
             Err(Problem::lasting(Ready::ConfigTooLarge, message).into())
         }
         (Err(Held::Refused(error)), None) => {
-            let message = format!("Gateways would refuse the configuration, so none was written: {error}.");
+            let message = format!("The new configuration is invalid ({error}), so none was written.");
             Err(Problem::lasting(Ready::InvalidSpec, message).into())
         }
     }

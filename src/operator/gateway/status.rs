@@ -84,11 +84,11 @@ pub(super) fn refused(gateway: &TelephonyGateway, problem: Problem) -> Telephony
 fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
     match &seen.held {
         Some(Held::TooLarge(_)) => {
-            let message = "The compiled configuration does not fit into a Secret; the last good one serves on. Use fewer or shorter rules.";
+            let message = "The compiled configuration does not fit into a Secret; the last good one keeps serving. Use fewer or shorter rules.";
             return Progress::Stalled(Ready::ConfigTooLarge, message.into());
         }
         Some(Held::Refused(error)) => {
-            let message = format!("Gateways would refuse the configuration; the last good one serves on: {error}.");
+            let message = format!("The new configuration is invalid ({error}); the last good one keeps serving.");
             return Progress::Stalled(Ready::InvalidSpec, message);
         }
         None => {}
@@ -127,8 +127,8 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
     }
     if let Some(waits) = &seen.waits {
         let message = format!(
-            "Its pods are to be changed, and stay as they are until it is their turn: {waits}. To have them changed now all the \
-             same, set the annotation {OUT_OF_TURN}=true."
+            "The new pods wait for their turn: {waits}. To change them now, set the annotation \
+             {OUT_OF_TURN}=true."
         );
         return Progress::Working(Ready::RolloutWaits, message);
     }
@@ -145,7 +145,7 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         status.observed_generation == gateway.metadata.generation && conditions::is_true(&status.conditions, "Ready")
     });
     if seen.replicas.current < wanted && !(seen.arriving && was_ready) {
-        let message = format!("{} of {wanted} replicas report the configuration in force.", seen.replicas.current);
+        let message = format!("{} of {wanted} replicas report the current configuration.", seen.replicas.current);
         return Progress::Working(Ready::Progressing, message);
     }
     // What others cannot have is told at them; here it is only said that something is served on as it was.
@@ -153,7 +153,7 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
         format!("All {wanted} replicas serve the configuration.")
     } else {
         let told = seen.problems.iter().take(3).map(sentence).collect::<Vec<_>>().join(" ");
-        format!("All {wanted} replicas serve the configuration. Not as declared: {told}")
+        format!("All {wanted} replicas serve the configuration, except: {told}")
     };
     Progress::Done(message)
 }
@@ -179,7 +179,7 @@ fn sentence(told: &Told) -> String {
         At::Provider => format!("TelephonyProvider {}: ", told.name),
         At::Hook => format!("TelephonyHook {}: ", told.name),
     };
-    let kept = if told.kept { " (the last good one serves on)" } else { "" };
+    let kept = if told.kept { " (the last good one keeps serving)" } else { "" };
     format!("{about}{}{kept}.", told.message.trim_end_matches('.'))
 }
 
@@ -204,13 +204,13 @@ fn rollout(gateway: &TelephonyGateway, deployment: &Deployment) -> Option<Progre
     if observed && updated >= wanted && ready >= wanted {
         return None;
     }
-    let message = format!("{ready} of {wanted} pods are ready, {updated} of the present version.");
+    let message = format!("{ready} of {wanted} pods are ready; {updated} are of the current version.");
     Some(Progress::Working(Ready::PodsNotReady, message))
 }
 
 fn health(replicas: &Replicas) -> (Is, Healthy, String) {
     match (replicas.reporting, replicas.usable) {
-        (0, _) => (Is::Unknown, Healthy::NoReport, "No replica has reported lately.".into()),
+        (0, _) => (Is::Unknown, Healthy::NoReport, "No replica has reported recently.".into()),
         (all, 0) => (Is::False, Healthy::Down, format!("None of {all} replicas has a usable carrier.")),
         (all, usable) if usable < all => {
             (Is::True, Healthy::Degraded, format!("{usable} of {all} replicas have a usable carrier."))
@@ -234,7 +234,7 @@ fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
         Serving::Generated | Serving::Leftover => (
             Is::False,
             PubliclyTrusted::CertificateGenerated,
-            "A generated certificate is served, which Okta does not trust. Give one in spec.tls, or end TLS at a proxy in front.",
+            "Okta does not trust the generated certificate that is served. Set spec.tls, or end TLS at a proxy in front.",
         ),
         Serving::Unfit => (
             Is::False,
@@ -244,7 +244,7 @@ fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
         Serving::Overwritten { .. } => (
             Is::Unknown,
             PubliclyTrusted::CertificateUnfit,
-            "Somebody else has written a certificate into the generated one's Secret; the pods serve that.",
+            "Somebody else wrote a certificate into the Secret of the generated one, and the pods serve it.",
         ),
         Serving::Missing | Serving::Denied { .. } => {
             (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate that is served cannot be read.")
@@ -367,7 +367,7 @@ mod tests {
         let ready = conditions::get(&status.conditions, "Ready").unwrap();
         assert_eq!(ready.status, "True");
         assert!(
-            ready.message.contains("TelephonyProvider twilio: no Secret (the last good one serves on)"),
+            ready.message.contains("TelephonyProvider twilio: no Secret (the last good one keeps serving)"),
             "{}",
             ready.message
         );

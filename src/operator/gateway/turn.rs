@@ -93,7 +93,7 @@ impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotListed => f.write_str("the HookSwitch objects of the namespace are not listed"),
-            Self::Switching(switch) => write!(f, "HookSwitch {switch} is switching, which goes first"),
+            Self::Switching(switch) => write!(f, "HookSwitch {switch} is switching; that goes first"),
             Self::For(gateway, why) => write!(f, "the pods of TelephonyGateway {gateway} {why}"),
         }
     }
@@ -106,7 +106,7 @@ impl fmt::Display for Why {
             Self::First => "are changed first",
             Self::Stuck => "were changed and do not become ready",
             Self::Unproven => {
-                "are not proven: not all of them report the configuration in force, or none has a usable carrier"
+                "are not proven yet: some do not report the current configuration, or none has a usable carrier"
             }
             Self::Recent => "were changed a moment ago",
         })

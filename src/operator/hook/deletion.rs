@@ -64,8 +64,8 @@ pub async fn settle(hook: &Arc<TelephonyHook>, ctx: &Context) -> Result<Option<A
         }
         Owed::Nothing | Owed::Lost(_) if !finalizer::holds(&**hook, finalizer::OKTA) => {
             if is_used(hook, ctx) {
-                let text = "Okta still sends passcodes to this hook, and no gateway takes them any more: make another hook \
-                            active in Okta (Workflow > Inline Hooks).";
+                let text = "Okta still sends passcodes to this hook, and no gateway answers any more. Make another hook active \
+                            in Okta (Workflow > Inline Hooks).";
                 tell(hook, ctx, "StillActiveInOkta", text.to_owned());
             }
         }
@@ -147,11 +147,11 @@ pub fn held(hook: &TelephonyHook, ctx: &Context) -> Option<String> {
             "HookSwitch {} moves to another of its hooks as soon as one is ready: see its condition FailoverReady",
             switch.name_any()
         ),
-        None => "Make another hook Active, or this one inactive in Okta (Workflow > Inline Hooks)".to_owned(),
+        None => "Make another hook active, or deactivate this one in Okta (Workflow > Inline Hooks)".to_owned(),
     };
     Some(format!(
-        "It is being deleted and goes on serving: Okta sends passcodes to it. {way}. To let it go all the same, set the \
-         annotation {}=true.",
+        "It is being deleted, and keeps serving because Okta still calls it. {way}. To delete it anyway, set the annotation \
+         {}=true.",
         finalizer::FORCE
     ))
 }
@@ -161,7 +161,7 @@ fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Dur
         return Owed::Nothing;
     }
     if org.is_none() {
-        return Owed::Lost("its OktaOrg does not exist any more".into());
+        return Owed::Lost("its OktaOrg no longer exists".into());
     }
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     let outcome = view.hooks.get(&object).map(|seen| &seen.verdict.outcome);

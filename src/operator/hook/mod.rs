@@ -137,14 +137,17 @@ pub async fn place(
 ) -> Result<(Facts, Result<Endpoint, Problem>), PassError> {
     let Some(repointed) = ruling::repointed(hook, declared) else {
         let (facts, endpoint) = endpoint(hook, ctx).await?;
-        let waits = || Problem::passing(Ready::Waiting, "The HookSwitch has not decided yet where Okta is to send.");
+        let waits = || Problem::passing(Ready::Waiting, "The HookSwitch has not decided yet where Okta should send.");
         return Ok((facts, if ruling::is_undecided(hook, declared) { endpoint.and(Err(waits())) } else { endpoint }));
     };
     if let Some(other) = declared.hook(&repointed.to) {
         return endpoint(other, ctx).await;
     }
     let (facts, _) = endpoint(hook, ctx).await?;
-    let message = format!("Okta was pointed at TelephonyHook {}, which does not exist any more.", repointed.to);
+    let message = format!(
+        "Okta was pointed at TelephonyHook {}, which no longer exists. Change this hook's spec, or name it in a HookSwitch.",
+        repointed.to
+    );
     Ok((facts, Err(Problem::passing(Ready::HookNotFound, message))))
 }
 

@@ -72,13 +72,13 @@ pub async fn write(
 /// What a switch that repoints makes of a hook, for people.
 fn pointed(hook: &TelephonyHook, repointed: Option<&Repointed>, hooks: &Index<TelephonyHook>) -> Option<String> {
     if let Some(repointed) = repointed {
-        return Some(format!("Okta sends passcodes to TelephonyHook {}, at which this one is pointed.", repointed.to));
+        return Some(format!("Okta sends this hook's passcodes to TelephonyHook {} (strategy Repoint).", repointed.to));
     }
     let active = |other: &Arc<TelephonyHook>| {
         other.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"))
     };
     let by = ruling::pointed_here(hook, hooks).filter(active)?;
-    Some(format!("Okta sends passcodes here: TelephonyHook {} is pointed at it.", by.name_any()))
+    Some(format!("Okta sends passcodes here, because TelephonyHook {} was repointed to this hook.", by.name_any()))
 }
 
 /// What Okta's side says of a hook.
@@ -143,7 +143,7 @@ pub fn build(
     let progress = match problem {
         Some(problem) => problem.progress(),
         None if is_outdated(side, generation) => {
-            Progress::Working(Ready::Progressing, "The changed declaration is on its way to Okta.".into())
+            Progress::Working(Ready::Progressing, "The changed spec is being applied in Okta.".into())
         }
         None => progress(side, place, served_before, status.okta_state.as_deref()),
     };
@@ -188,9 +188,9 @@ fn progress(side: &Side<'_>, place: Place, served_before: bool, state: Option<&s
         }
         Side::NotWanted => {
             let (reason, why) = unserved(place);
-            Progress::Working(reason, format!("It takes no calls yet: {why}"))
+            Progress::Working(reason, format!("It cannot take calls yet: {why}"))
         }
-        Side::NotPlanned => Progress::Working(Ready::Progressing, "Waiting for the org's next look at Okta.".into()),
+        Side::NotPlanned => Progress::Working(Ready::Progressing, "Waiting for the org's next poll of Okta.".into()),
         Side::OrgProblem(problem) => Progress::Retrying(
             Ready::OrgNotReady,
             format!("The OktaOrg is not ready ({}): {}", reason_of(problem), problem.message),
@@ -206,7 +206,7 @@ fn reason_of(problem: &Problem) -> &'static str {
 fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> Progress {
     if let Some(owner) = &seen.of_sibling {
         let message = format!(
-            "TelephonyHook {owner} of another OktaOrg has the org's active hook. Let one OktaOrg have all hooks of an org."
+            "TelephonyHook {owner} of another OktaOrg has the org's active hook. Name the same OktaOrg in all hooks of one org."
         );
         return Progress::Stalled(Ready::Conflict, message);
     }
@@ -222,8 +222,8 @@ fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> 
             Progress::Working(reason, format!("Okta has this hook as declared, and {why}"))
         }
         Outcome::InSync => Progress::Done(format!("Okta has this hook as declared, {}.", state.unwrap_or("UNKNOWN"))),
-        Outcome::Released => Progress::Done("Nothing is owed to Okta any more.".into()),
-        Outcome::Changing => Progress::Working(Ready::Progressing, "Okta is being brought to what is declared.".into()),
+        Outcome::Released => Progress::Done("Nothing is left to do in Okta.".into()),
+        Outcome::Changing => Progress::Working(Ready::Progressing, "Okta is being changed to match the spec.".into()),
         Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting, place), waiting.to_string()),
         // a standby that cannot exist yet is as good as Okta lets it be
         Outcome::Blocked(Blocked::StandbyNotCreated) => Progress::Done(Blocked::StandbyNotCreated.to_string()),
@@ -236,7 +236,9 @@ fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> 
 /// What a hook waits for whose place takes no calls yet.
 const fn unserved(place: Place) -> (Ready, &'static str) {
     match place {
-        Place::Url { .. } => (Ready::UrlNotReached, "its URL was not reached yet; see the HookSwitch that names it."),
+        Place::Url { .. } => {
+            (Ready::UrlNotReached, "its URL has not been reached yet; see the HookSwitch that names it.")
+        }
         Place::Gateway(_) => (
             Ready::GatewayNotServing,
             "no ready replica of the gateway reports this hook yet; see the TelephonyGateway's conditions.",
@@ -306,7 +308,7 @@ fn active(side: &Side<'_>, state: Option<&str>, pointed: Option<String>) -> (Is,
         (Side::Planned(_), Some("INACTIVE") | None) | (Side::NotWanted, _) => {
             (Is::False, Active::Inactive, "Okta sends no passcodes to this hook.".into())
         }
-        _ => (Is::Unknown, Active::Unknown, "Okta could not be asked.".into()),
+        _ => (Is::Unknown, Active::Unknown, "It is not known whether Okta uses this hook now.".into()),
     }
 }
 
@@ -316,5 +318,5 @@ fn drifted(seen: &HookView, settled: bool) -> (Is, Drift, String) {
         return (Is::False, Drift::InSync, message.to_owned());
     }
     let fields: Vec<String> = seen.verdict.drift.iter().map(ToString::to_string).collect();
-    (Is::True, Drift::Changed, format!("In Okta: {}.", fields.join(", ")))
+    (Is::True, Drift::Changed, format!("Changed in Okta: {}.", fields.join(", ")))
 }

@@ -56,7 +56,7 @@ pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem
     }
     let auth_header = spec.auth_header().to_owned();
     if let Some(twice) = header_given_twice(spec.headers.iter().map(|header| header.name.as_str()), &auth_header) {
-        let message = format!("Header {twice} is given twice; upper and lower case are the same. Take one away.");
+        let message = format!("Header {twice} appears twice (case does not matter). Remove one.");
         return Err(Problem::lasting(Ready::InvalidSpec, message));
     }
     if let Some(why) = unfit(&url) {
@@ -76,7 +76,7 @@ pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem
 /// What keeps Okta from calling an address.
 fn unfit(address: &str) -> Option<String> {
     if address.len() > LONGEST_URL {
-        return Some(format!("has {} characters; Okta takes {LONGEST_URL}", address.len()));
+        return Some(format!("has {} characters; Okta accepts at most {LONGEST_URL}", address.len()));
     }
     let Ok(url) = Url::parse(address) else { return Some("is not a URL".into()) };
     let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();

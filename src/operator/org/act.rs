@@ -168,7 +168,9 @@ fn secret_reapplied(ctx: &Context, host: &str, object: &ObjectRef, place: &str) 
     }
     ctx.metrics.secret_reapplied(host);
     let Some(hook) = hooks.get(&object.namespace, &object.name) else { return };
-    let text = "Okta's calls seemed to come without the hook's secret, so it was written to Okta anew.".to_owned();
+    let text =
+        "Okta's calls seemed to lack the hook's secret, so it was written to Okta again. Find out who changed it."
+            .to_owned();
     let note = Note { warning: true, reason: "SecretReapplied".to_owned(), action: "Update", text };
     ctx.recorder.tell(&hook.object_ref(&()), note);
 }

@@ -60,7 +60,7 @@ impl HookCaller for Connector {
     }
 }
 
-/// Most bytes of a hook's answer that are read: Okta takes what is smaller than 256 KB.
+/// Most bytes of a hook's answer that are read: Okta takes what is smaller than 256 KiB.
 const MOST_ANSWER: usize = 256 * 1024 - 1;
 
 /// Where an org is, and how to prove who we are.

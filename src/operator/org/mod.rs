@@ -166,7 +166,7 @@ fn manages(claim: &Claim) -> Option<String> {
     match claim {
         Claim::Ours => None,
         Claim::Theirs(other) => Some(format!(
-            "OktaOrg {other} manages this org: of those whose credential is taken there it is the oldest."
+            "OktaOrg {other} manages this org; it is the oldest whose credential Okta accepts. Delete one of the two."
         )),
         Claim::Told(other) => Some(format!(
             "OktaOrg {other} managed this org, and has not proven itself since this operator leads: see its condition Ready. \
@@ -312,13 +312,13 @@ impl<'c> Pass<'c> {
             Stop::Waits(awaited) => {
                 let message = match awaited {
                     Awaited::Answer(older) => {
-                        format!("OktaOrg {older} is older and may be of the same org: it answers first.")
+                        format!("OktaOrg {older} is older and may be of the same org. This one waits until that one has been checked.")
                     }
                     Awaited::Lists => {
-                        "An older OktaOrg of the same org may be in a namespace that is not listed yet.".to_owned()
+                        "A namespace that is not listed yet may hold an older OktaOrg of this org; this one waits for a minute at most.".to_owned()
                     }
                     Awaited::End(before) => {
-                        format!("OktaOrg {before} managed this org until now: what it does there is to end first.")
+                        format!("OktaOrg {before} managed this org until now. This one waits until that one's calls have ended.")
                     }
                 };
                 found.problem = Some(Problem::passing(Ready::Waiting, message));
@@ -655,7 +655,7 @@ impl<'c> Pass<'c> {
             for (field, _) in &fields {
                 self.ctx.metrics.drift(self.org.spec.host(), field);
             }
-            let text = format!("Somebody changed the hook in Okta: {}. It is put right.", names.join(", "));
+            let text = format!("Somebody changed the hook in Okta: {}. It is being corrected.", names.join(", "));
             let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
             self.ctx.recorder.tell(&one.hook.object_ref(&()), note);
         }

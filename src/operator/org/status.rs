@@ -90,7 +90,7 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
     }
     let progress = match &found.problem {
         Some(problem) => problem.clone().progress(),
-        None => Progress::Done("The org answers and is managed by this object.".into()),
+        None => Progress::Done("Okta answers, and this object manages the org.".into()),
     };
     conditions::set_progress(conditions, progress, generation);
     status.observed_generation = generation;
@@ -105,7 +105,7 @@ fn claimed(claim: Option<&Claim>, id: Option<&str>, known: bool) -> Option<(Is, 
         Some(theirs) => super::manages(theirs).map(|message| (Is::False, Claimed::ClaimedByOther, message)),
         None if known => None,
         None => {
-            let message = "No call with this object's credential has proven yet which org it is of.";
+            let message = "No call with this object's credential has succeeded yet, so its org is not proven.";
             Some((Is::Unknown, Claimed::IdentityUnknown, message.to_owned()))
         }
     }

@@ -34,8 +34,8 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
 pub fn rate_limited() -> Problem {
     Problem::passing(
         Ready::RateLimited,
-        "Okta's rate limit for this org is used up, as far as spec.rateLimit does not keep the rest for a failover; calls go \
-         on when its window resets. In the Admin Console see Reports > Rate Limits for who uses it.",
+        "Okta's rate limit for this org is used up, except what spec.rateLimit keeps for a failover. Calls continue in the \
+         next window. In the Admin Console, Reports > Rate Limits shows who uses it.",
     )
 }
 

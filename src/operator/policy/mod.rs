@@ -50,8 +50,8 @@ fn judge(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> Result<(),
     let missing: Vec<&str> = named.iter().copied().filter(|name| of(name).is_none()).collect();
     if !missing.is_empty() {
         let message = format!(
-            "TelephonyProvider {} does not exist. Until it does, gateways go on with the policy's last good rules; \
-             a rule that has no other provider is answered FAILED.",
+            "TelephonyProvider {} does not exist. Until it does, gateways keep the policy's last good rules; \
+             a rule with no other provider answers FAILED.",
             missing.join(", ")
         );
         return Err(Problem::passing(Ready::ProviderNotFound, message));
@@ -77,7 +77,7 @@ fn build(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> RoutingPol
     let mut status = policy.status.clone().unwrap_or_default();
     let generation = policy.metadata.generation;
     let progress = match judge(policy, known) {
-        Ok(()) => Progress::Done("Accepted; every carrier it names is there.".into()),
+        Ok(()) => Progress::Done("The spec is valid, and every provider it names exists.".into()),
         Err(problem) => problem.progress(),
     };
     conditions::set_progress(&mut status.conditions, progress, generation);

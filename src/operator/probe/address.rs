@@ -43,8 +43,8 @@ async fn prepare(ctx: &Context, hook: &TelephonyHook) -> Result<Prepared, String
 }
 
 /// Why an answer without a proof says nothing.
-pub const UNPROVEN: &str = "A hook's service answers, and does not prove that it is this gateway: its replicas may be of another \
-                            release, or its clock differs.";
+pub const UNPROVEN: &str = "Something answers at the address without proving that it is this gateway: its replicas may be of \
+                            another release, or its clock differs.";
 
 fn judge(answer: &Result<Answer, SendError>, proof: &str, timeout: Duration) -> Finding {
     let (sight, why) = match answer {
@@ -54,11 +54,11 @@ fn judge(answer: &Result<Answer, SendError>, proof: &str, timeout: Duration) -> 
                 Answered::ByGateway => (Sight::Pass, "The gateway answers at its public address."),
                 Answered::ByHook => (Sight::Unknown, UNPROVEN),
                 Answered::ByOther => {
-                    (Sight::Fail, "Something else than the hook's gateway answers at its public address.")
+                    (Sight::Fail, "Something other than the hook's gateway answers at its public address.")
                 }
             }
         }
-        Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is not taken at its public address."),
+        Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is refused at its public address."),
         Ok(answer) => {
             return Finding::new(Sight::Fail, format!("Its public address answers {}.", answer.status));
         }

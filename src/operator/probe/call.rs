@@ -61,13 +61,13 @@ pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
     let (sight, why) = match error {
         SendError::NotSent { cause: Unsent::Guard } => (
             Sight::Unknown,
-            "Its public address is a private one for this operator: allow it in network.allowedCIDRs, or set detection.publicURL.enabled to false.",
+            "Its public address resolves to a private address here. Allow it in network.allowedCIDRs, or set detection.publicURL.enabled to false.",
         ),
         SendError::NotSent { cause: Unsent::Proxy } => (
             Sight::Unknown,
-            "The operator's calls leave by a proxy, which alone could tell: describe a target.url.probe, or set detection.publicURL.enabled to false.",
+            "The operator calls through a proxy, so a bare connection shows nothing. Declare target.url.probe, or set detection.publicURL.enabled to false.",
         ),
-        SendError::NotSent { cause: Unsent::Dns } => (Sight::Fail, "Its host name is not known."),
+        SendError::NotSent { cause: Unsent::Dns } => (Sight::Fail, "Its host name does not resolve."),
         SendError::NotSent { cause: Unsent::Tls } => {
             (Sight::Fail, "Its certificate is not valid for it (expired, another name, or not trusted).")
         }
@@ -80,12 +80,12 @@ pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
         // it answers, and nobody reads on to the end of a large page
         SendError::Unclear { cause: NoAnswer::TooLarge } => (
             Sight::Unknown,
-            "Its answer is larger than a probe reads (256 KB): give target.url.probe a path with a small one.",
+            "Its answer is larger than a probe reads (256 KiB). Give target.url.probe a path with a small answer.",
         ),
         // no connection is kept for these calls, so none is full
         SendError::Full => (Sight::Unknown, "It was not asked."),
-        SendError::NotSent { .. } => (Sight::Fail, "Its public address takes no connection."),
-        SendError::Unclear { .. } => (Sight::Fail, "Its public address does not answer as a web server does."),
+        SendError::NotSent { .. } => (Sight::Fail, "Its public address accepts no connection."),
+        SendError::Unclear { .. } => (Sight::Fail, "Its public address does not answer with valid HTTP."),
     };
     Finding::new(sight, why)
 }

@@ -71,7 +71,7 @@ impl Question {
             Self::Probe(_, proof) => match probe::who_answered(answer, proof) {
                 Answered::ByGateway => (Sight::Pass, "Okta reaches the gateway."),
                 Answered::ByHook => (Sight::Unknown, super::address::UNPROVEN),
-                Answered::ByOther => (Sight::Fail, "Okta reaches something else than the hook's gateway."),
+                Answered::ByOther => (Sight::Fail, "Okta reaches something other than the hook's gateway."),
             },
         };
         Finding::new(sight, why)
@@ -93,8 +93,8 @@ pub fn whose_refusals(said: Sight, bad_for: Option<Duration>) -> Oktas {
 fn of_hook(code: &str) -> Option<Finding> {
     let (is_answer_bad, why) = match code {
         "E0000134" => (false, "Okta cannot reach the hook: its name, certificate or network is at fault."),
-        "E0000135" => (true, "Okta reaches the hook and gets no good answer: its secret may be wrong."),
-        "E0000137" => (false, "Okta gets no answer from the hook in time."),
+        "E0000135" => (true, "Okta reaches the hook but gets no valid answer; the secret in Okta may be wrong."),
+        "E0000137" => (false, "The hook does not answer Okta in time."),
         _ => return None,
     };
     Some(Finding { is_answer_bad, ..Finding::new(Sight::Fail, why) })
@@ -151,7 +151,7 @@ mod tests {
             (forbidden("E0000247"), "Okta Support"),
             (refused(401, "E0000015"), "Okta Support"),
             (refused(400, "E0000001"), "change what Okta names"),
-            (Failure::Unauthorized, "put a new one in the Secret"),
+            (Failure::Unauthorized, "put a new one into the Secret"),
             (Failure::NotFound, "spec.url"),
             (Failure::Server { status: 503, code: None }, "status.okta.com"),
         ] {

@@ -61,7 +61,7 @@ fn judge_probe(answer: &Result<Answer, SendError>, probe: &UrlProbe, timeout: Du
             Finding::new(Sight::Pass, format!("Its probe answers {}.", answer.status))
         }
         Ok(answer) => {
-            Finding::new(Sight::Fail, format!("Its probe answers {}, which is not what is expected.", answer.status))
+            Finding::new(Sight::Fail, format!("Its probe answers {}, which is not an expected status.", answer.status))
         }
         Err(error) => call::unanswered(*error, timeout),
     }
@@ -96,7 +96,7 @@ pub fn draw(ctx: &Context, hook: &TelephonyHook, stands: &str) -> Option<Passcod
 fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
     match answer {
         Ok(answer) if answer.status == 200 => judge_said(passcode::said_in(&answer.body)),
-        Ok(Answer { status: 401 | 403, .. }) => Finding::new(Sight::Fail, "The hook's secret is not taken at its URL."),
+        Ok(Answer { status: 401 | 403, .. }) => Finding::new(Sight::Fail, "The hook's secret is refused at its URL."),
         Ok(answer) => {
             Finding::new(Sight::Fail, format!("A passcode for the test number is answered {}.", answer.status))
         }
@@ -110,10 +110,10 @@ fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
         ),
         Err(SendError::Unclear { cause: NoAnswer::TooLarge }) => Finding::new(
             Sight::Fail,
-            "A passcode for the test number is answered with 256 KB or more, which Okta does not read.",
+            "A passcode for the test number is answered with 256 KiB or more, which Okta does not read.",
         ),
         Err(SendError::Unclear { .. }) => {
-            Finding::new(Sight::Fail, "A passcode for the test number is not answered as a web server does.")
+            Finding::new(Sight::Fail, "A passcode for the test number is not answered with valid HTTP.")
         }
     }
 }
@@ -121,10 +121,10 @@ fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
 /// What the answer to a passcode says of a hook, whoever sent it.
 pub fn judge_said(said: Said) -> Finding {
     let (sight, why) = match said {
-        Said::Taken => (Sight::Pass, "A passcode for the test number is taken."),
+        Said::Taken => (Sight::Pass, "A passcode for the test number is accepted."),
         Said::NotTaken => (Sight::Fail, "A passcode for the test number is answered FAILED."),
         Said::Nothing => {
-            (Sight::Fail, "A passcode for the test number is answered with what Okta does not understand.")
+            (Sight::Fail, "The answer to a passcode for the test number has a form that Okta does not accept.")
         }
     };
     Finding::new(sight, why)

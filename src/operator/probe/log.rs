@@ -137,11 +137,11 @@ fn ours(ctx: &Context, hook: &TelephonyHook, within: Duration) -> Ours {
 
 fn said(sight: Sight) -> Finding {
     let why = match sight {
-        Sight::Pass => "Okta sends passcodes by the active hook.",
+        Sight::Pass => "Okta sends passcodes through the active hook.",
         Sight::Fail => {
-            "Okta sends passcodes itself, or calls the active hook in vain, although the gateway did not ask it to."
+            "Okta sends passcodes itself or gets no answer from the active hook. Those that the gateway answered FAILED do not count."
         }
-        Sight::Unknown => "Okta sent too few passcodes lately to tell.",
+        Sight::Unknown => "Okta has sent too few passcodes recently to judge.",
     };
     Finding::new(sight, why)
 }
@@ -169,7 +169,7 @@ mod tests {
         for (failure, says) in [
             (forbidden("E0000006"), "okta.logs.read"),
             (Failure::NotOkta { status: 403 }, "Security > Networks"),
-            (Failure::Unauthorized, "put a new one in the Secret"),
+            (Failure::Unauthorized, "put a new one into the Secret"),
             (Failure::Unclear { detail: "none within 2000 ms".into() }, "check the org's address"),
             (Failure::RateLimited { wait: WINDOW, concurrency: false }, "rate limit"),
         ] {

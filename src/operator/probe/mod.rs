@@ -397,7 +397,7 @@ fn of_hook(
 
 /// Waits for a place and a finding, within bounds, and tells of it.
 async fn ask(ctx: Arc<Context>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
-    let late = |_| Finding::new(Sight::Unknown, "It took too long to find out.");
+    let late = |_| Finding::new(Sight::Unknown, "The probe took too long.");
     let asked = async {
         let _place = ctx.probes.places.enter(&hook.namespace, &hook.name, Lane::Urgent).await;
         asked.await
@@ -417,13 +417,13 @@ async fn api(ctx: &Context, org: &ObjectRef, priority: Priority) -> Result<Arc<d
     let session = ctx.orgs.session(&org.namespace, &org.name);
     let state = session.state.lock().await;
     if state.still_in_trouble(priority, Instant::now()).is_some() {
-        return Err("Okta's management API is in trouble.");
+        return Err("Okta's management API is failing.");
     }
-    state.api.clone().ok_or("The org was not reached yet.")
+    state.api.clone().ok_or("The org has not been reached yet.")
 }
 
 /// What is said while the rate limit is kept for what is more urgent.
-const HELD_BACK: &str = "Okta's rate limit is kept for what is more urgent.";
+const HELD_BACK: &str = "What is left of Okta's rate limit is kept for more urgent calls.";
 
 /// Okta's id of the hook that is named `stands` there.
 fn id(ctx: &Context, org: &ObjectRef, stands: &str) -> Option<HookId> {

@@ -17,7 +17,7 @@ pub(super) fn build(
     let mut status = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
     let progress = match settings {
-        Ok(_) => Progress::Done("Accepted; its references resolve.".into()),
+        Ok(_) => Progress::Done("The spec is valid and its Secrets exist.".into()),
         Err(problem) => problem.progress(),
     };
     conditions::set_progress(&mut status.conditions, progress, generation);
@@ -32,11 +32,11 @@ pub(super) fn build(
 
 fn said(health: &CarrierHealth) -> (Is, Healthy, String) {
     match health {
-        CarrierHealth::Up => (Is::True, Healthy::Usable, "Gateways can send by this carrier.".to_owned()),
+        CarrierHealth::Up => (Is::True, Healthy::Usable, "Gateways can send through this provider.".to_owned()),
         CarrierHealth::Degraded(why) => (Is::True, Healthy::Degraded, why.clone()),
         CarrierHealth::Down(why) => (Is::False, Healthy::Down, why.clone()),
         CarrierHealth::Unknown => {
-            (Is::Unknown, Healthy::NoReport, "No gateway that sends by this carrier has reported lately.".to_owned())
+            (Is::Unknown, Healthy::NoReport, "No gateway that uses this provider has reported recently.".to_owned())
         }
     }
 }

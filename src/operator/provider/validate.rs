@@ -65,7 +65,12 @@ fn build(
             base_url: twilio.base_url().to_owned(),
         },
         (None, Some(http)) => Carrier::Http { url: http.url.clone(), token: credential },
-        (None, None) => return Err(Problem::lasting(Ready::InvalidSpec, "The spec names no carrier.")),
+        (None, None) => {
+            return Err(Problem::lasting(
+                Ready::InvalidSpec,
+                "The spec has none of the provider blocks twilio and http.",
+            ));
+        }
     };
     let senders = spec
         .senders

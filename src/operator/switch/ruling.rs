@@ -168,7 +168,7 @@ fn contradiction(hook: &TelephonyHook, declared: &Declarations) -> Option<String
             .then(|| format!("HookSwitch {of} decides the state of this hook; remove spec.state.")),
         (_, Some(first)) => {
             let all: Vec<String> = std::iter::once(first).chain(naming).collect();
-            Some(format!("The HookSwitches {} name this hook; one of them may.", all.join(" and ")))
+            Some(format!("The HookSwitches {} all name this hook; only one may.", all.join(" and ")))
         }
     }
 }
@@ -191,7 +191,7 @@ pub fn problem(switch: &HookSwitch, declared: &Declarations) -> Option<Unfit> {
             (Some(okta), true) => _ = orgs.insert(okta.org_ref.name.clone()),
             (None, true) => return Some(Unfit::Conflict(format!("TelephonyHook {} has no okta block.", named.name))),
             (Some(_), false) => {
-                let why = "with strategy Repoint only the first hook is one in Okta; remove spec.okta";
+                let why = "with strategy Repoint only the first hook has an okta block; remove spec.okta";
                 return Some(Unfit::Conflict(format!("TelephonyHook {} has an okta block: {why}.", named.name)));
             }
             (None, false) => {}
@@ -201,7 +201,12 @@ pub fn problem(switch: &HookSwitch, declared: &Declarations) -> Option<Unfit> {
         }
     }
     let orgs: Vec<String> = orgs.into_iter().collect();
-    (orgs.len() > 1).then(|| Unfit::Conflict(format!("Its hooks are of several orgs: {}.", orgs.join(", "))))
+    (orgs.len() > 1).then(|| {
+        Unfit::Conflict(format!(
+            "The switch names hooks of several orgs: {}. Name hooks of one org only.",
+            orgs.join(", ")
+        ))
+    })
 }
 
 /// What keeps a switch from deciding.

@@ -108,9 +108,10 @@ pub fn see(
         // the door of a URL that somebody else serves is not ours to see
         if of_hook.iter().any(|signal| signal.source.suffices()) {
             of_hook.push(match used {
-                _ if switch.spec.mode == Some(SwitchMode::Disabled) => {
-                    unknown(Source::Refusals, "In mode Disabled nobody asks Okta whose the refused calls are.")
-                }
+                _ if switch.spec.mode == Some(SwitchMode::Disabled) => unknown(
+                    Source::Refusals,
+                    "In mode Disabled Okta is not asked whether the refused calls are its own.",
+                ),
                 Some(used) if is_used(&hook.name) => refusals::judge(door(used, ctx), callers(used, of_hook, ctx)),
                 _ => unknown(Source::Refusals, UNUSED),
             });
@@ -187,7 +188,7 @@ pub fn door(hook: &TelephonyHook, ctx: &Context) -> Option<Door> {
 /// trouble.
 fn believed(signal: Signal, called: bool) -> Signal {
     if signal.source == Source::PublicUrl && signal.sight == Sight::Fail && called {
-        let why = format!("Okta's own calls arrive, although: {}", signal.why);
+        let why = format!("Okta's own calls arrive, so this is ignored: {}", signal.why);
         return Signal { sight: Sight::Unknown, why, ..signal };
     }
     signal
@@ -208,7 +209,7 @@ fn blind(signals: &mut BTreeMap<String, Vec<Signal>>) {
     for signal in signals.values_mut().flatten().filter(by_us) {
         signal.sight = Sight::Unknown;
         signal.why =
-            format!("No hook's address answers this operator, so its own network may be to blame: {}", signal.why);
+            format!("No hook's address answers the operator, so its own network may be at fault: {}", signal.why);
     }
 }
 
@@ -301,7 +302,7 @@ mod tests {
         let believed_of = |source, sight, called| believed(signal(source, sight), called);
         let taken_back = believed_of(Source::PublicUrl, Sight::Fail, true);
         assert_eq!((taken_back.sight, taken_back.source), (Sight::Unknown, Source::PublicUrl));
-        assert_eq!(taken_back.why, "Okta's own calls arrive, although: said");
+        assert_eq!(taken_back.why, "Okta's own calls arrive, so this is ignored: said");
         assert_eq!(taken_back.failing_for, Duration::from_secs(7));
         for (source, sight, called) in [
             (Source::PublicUrl, Sight::Fail, false),

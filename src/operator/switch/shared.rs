@@ -16,18 +16,18 @@ pub fn of(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context) -> (
         wanted.filter_map(|wanted| hooks.iter().find(|hook| hook.name_any() == wanted.name)).collect();
     let gateway = |hook: &&Arc<TelephonyHook>| hook.spec.target.gateway().map(str::to_owned);
     if let Some(gateway) = twice(named.iter().filter_map(gateway)) {
-        return (StandbyIndependent::SharedGateway, format!("Two hooks have the gateway {gateway}."));
+        return (StandbyIndependent::SharedGateway, format!("Two hooks share the gateway {gateway}."));
     }
     let gateways: Vec<_> = named.iter().map(|hook| hook::gateway_of(hook, ctx)).collect();
     let addresses = named.iter().zip(&gateways).filter_map(|(hook, gateway)| hook::address(hook, gateway.as_deref()));
     if let Some(host) = twice(addresses.filter_map(|address| hook::host(&address))) {
-        return (StandbyIndependent::SharedHost, format!("Two hooks are called at {host}."));
+        return (StandbyIndependent::SharedHost, format!("Two hooks share the host {host}."));
     }
     let certificate = |gateway: &Arc<TelephonyGateway>| Some(gateway.spec.tls.as_ref()?.secret_ref.name.clone());
     if let Some(secret) = twice(gateways.iter().flatten().filter_map(certificate)) {
         return (
             StandbyIndependent::SharedCertificate,
-            format!("Two gateways have the certificate of Secret {secret}."),
+            format!("Two gateways share the certificate in Secret {secret}."),
         );
     }
     // of a URL that somebody else serves none is known
@@ -42,10 +42,10 @@ pub fn of(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], ctx: &Context) -> (
         let all: Vec<&str> = shared.iter().map(String::as_str).collect();
         return (
             StandbyIndependent::SharedCarrier,
-            format!("A standby sends only by carriers of the first hook: {}.", all.join(", ")),
+            format!("A standby has only providers that the first hook has too: {}.", all.join(", ")),
         );
     }
-    (StandbyIndependent::Independent, "The hooks share no gateway, host, certificate or set of carriers.".into())
+    (StandbyIndependent::Independent, "The hooks share no gateway, host, certificate or set of providers.".into())
 }
 
 /// The first value that comes a second time.

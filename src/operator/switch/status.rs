@@ -113,9 +113,9 @@ pub fn build(
     let first = switch.spec.hooks.first().map(|hook| hook.name.as_str());
     let on_standby = machine.target().is_some() && machine.target() != first;
     let (reason, message) = if on_standby {
-        (FailoverActive::OnStandby, format!("{} is to be active.", machine.target().unwrap_or_default()))
+        (FailoverActive::OnStandby, format!("{} is meant to be active.", machine.target().unwrap_or_default()))
     } else {
-        (FailoverActive::OnFirst, "The first hook is to be active.".to_owned())
+        (FailoverActive::OnFirst, "The first hook is meant to be active.".to_owned())
     };
     conditions::set(list, on_standby.into(), reason, message, generation);
     let (reason, message) = held(machine.phase(), &sighting.seen.okta);
@@ -220,7 +220,7 @@ fn millis(took: Duration) -> i64 {
 fn healthy(machine: &Machine, sighting: &Sighting) -> (Is, Healthy, String) {
     let active = sighting.seen.hooks.iter().find(|hook| machine.target() == Some(hook.name.as_str()));
     let Some(active) = active else {
-        return (Is::Unknown, Healthy::NoReport, "No hook is to be active yet.".into());
+        return (Is::Unknown, Healthy::NoReport, "The switch has no target yet.".into());
     };
     let signals = sighting.signals.get(&active.name).map(Vec::as_slice).unwrap_or_default();
     let why = |sight| {
@@ -247,20 +247,20 @@ fn ready_to_fail_over(
         (Some(standby), _) => (Is::True, FailoverReady::StandbyProven, format!("{standby} could take over now.")),
         (None, Some(reached)) => {
             let message = format!(
-                "{} is reached, and not proven to deliver: give it a target.url.test, or set detection.unprovenStandby to Allow.",
+                "{} is reachable but not proven to deliver. Give it a target.url.test, or set detection.unprovenStandby to Allow.",
                 reached.name
             );
             (Is::Unknown, FailoverReady::StandbyUnproven, message)
         }
         (None, None) if let Some(hindered) = hindered => {
             let message = format!(
-                "{} is well, and Okta could not be made to use it now: see the conditions of TelephonyHook {}.",
+                "{} is healthy, but Okta could not use it now; see the conditions of TelephonyHook {}.",
                 hindered.name, hindered.name
             );
             (Is::False, FailoverReady::StandbyNotReady, message)
         }
         (None, None) => {
-            let message = "No other hook passed often enough in a row; see status.hooks.";
+            let message = "No standby has passed enough observations in a row; see status.hooks.";
             (Is::False, FailoverReady::StandbyNotReady, message.into())
         }
     }
@@ -270,7 +270,7 @@ fn held(phase: &Phase, okta: &InOkta) -> (Held, String) {
     let hold = match phase {
         Phase::Held(hold) => hold,
         Phase::FailingOver { .. } if *okta == InOkta::Other => {
-            return (Held::Conflict, format!("The switch that is under way waits: {}.", Hold::Conflict));
+            return (Held::Conflict, format!("The switch under way waits: {}.", Hold::Conflict));
         }
         _ => return (Held::NotHeld, String::new()),
     };
@@ -287,7 +287,7 @@ fn held(phase: &Phase, okta: &InOkta) -> (Held, String) {
         Hold::BudgetSpent => Held::BudgetSpent,
         Hold::Refused => Held::ActivationRefused,
     };
-    (reason, format!("The active hook fails and is not switched away from: {hold}."))
+    (reason, format!("The active hook fails, and the switch is held: {hold}."))
 }
 
 /// The Event of something that happened: whether it is a warning, its reason and its text.
@@ -296,34 +296,43 @@ pub fn note(told: &Told) -> (bool, &'static str, String) {
     let away = |from: &Option<String>| from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
     match told {
         Told::Suspect(hook) => (true, "HookSuspect", format!("{hook} fails; see status.hooks.")),
-        Told::Cleared(hook) => (false, "HookCleared", format!("{hook} is well again.")),
-        Told::Lapsed(hook) => {
-            (false, "SuspicionLapsed", format!("{hook} was not seen to fail again, nor to be well; see status.hooks."))
-        }
-        Told::Started { from, to, cause } => {
-            (cause.is_automatic(), "SwitchStarted", format!("Switching{} to {to}: {}.", away(from), cause.as_str()))
-        }
+        Told::Cleared(hook) => (false, "HookCleared", format!("{hook} is healthy again.")),
+        Told::Lapsed(hook) => (
+            false,
+            "SuspicionLapsed",
+            format!("{hook} has not failed again, but has not passed either; see status.hooks."),
+        ),
+        Told::Started { from, to, cause } => (
+            cause.is_automatic(),
+            "SwitchStarted",
+            format!("Switching{} to {to} (cause {}).", away(from), cause.as_str()),
+        ),
         Told::Switched { from, to, cause, took } => (
             false,
             "Switched",
-            format!("Okta uses {to} now, switched{} in {} ms: {}.", away(from), took.as_millis(), cause.as_str()),
+            format!(
+                "Okta now uses {to}. Switched{} in {} ms (cause {}).",
+                away(from),
+                took.as_millis(),
+                cause.as_str()
+            ),
         ),
         Told::Failed { from, to, .. } => (
             true,
             "SwitchFailed",
             format!(
-                "{to} could not be made active, see its own status; Okta uses {} on.",
+                "{to} could not be made active; see its status. Okta still uses {}.",
                 from.as_deref().unwrap_or("no hook")
             ),
         ),
-        Told::Held(hold) => (true, "SwitchHeld", format!("Nothing is switched: {hold}.")),
-        Told::WouldSwitch { to } => (true, "WouldSwitch", format!("In mode Automatic it would switch to {to} now.")),
+        Told::Held(hold) => (true, "SwitchHeld", format!("No switch: {hold}.")),
+        Told::WouldSwitch { to } => {
+            (true, "WouldSwitch", format!("In mode Automatic, this switch would now switch to {to}."))
+        }
         Told::Recovering(hook) => {
-            (false, "FirstHookRecovered", format!("{hook} is well again and could be active; see spec.failback."))
+            (false, "FirstHookRecovered", format!("{hook} is healthy again and can take over; see spec.failback."))
         }
-        Told::RequestRefused(why) => {
-            (true, "RequestRefused", format!("What the annotation asks for is not done: {why}."))
-        }
+        Told::RequestRefused(why) => (true, "RequestRefused", format!("The annotation was not acted on: {why}.")),
     }
 }
 
@@ -378,10 +387,18 @@ mod tests {
         let rows = [
             (Some("b"), None, None, of(InOkta::Unknown), Is::Unknown, FailoverReady::Unknown, "Okta's management API"),
             (Some("b"), None, None, ours(), Is::True, FailoverReady::StandbyProven, "b could take over now."),
-            (None, Some(&b), None, ours(), Is::Unknown, FailoverReady::StandbyUnproven, "b is reached, and not proven"),
+            (
+                None,
+                Some(&b),
+                None,
+                ours(),
+                Is::Unknown,
+                FailoverReady::StandbyUnproven,
+                "b is reachable but not proven",
+            ),
             (None, None, Some(&b), ours(), Is::False, FailoverReady::StandbyNotReady, "TelephonyHook b"),
-            (None, None, None, ours(), Is::False, FailoverReady::StandbyNotReady, "No other hook passed"),
-            (None, Some(&b), None, of(InOkta::Nobody), Is::Unknown, FailoverReady::StandbyUnproven, "give it"),
+            (None, None, None, ours(), Is::False, FailoverReady::StandbyNotReady, "No standby has passed"),
+            (None, Some(&b), None, of(InOkta::Nobody), Is::Unknown, FailoverReady::StandbyUnproven, "Give it"),
         ];
         for (standby, reached, hindered, seen, is, reason, text) in rows {
             let (was, because, message) = ready_to_fail_over(standby, reached, hindered, &seen);
@@ -397,8 +414,8 @@ mod tests {
             Machine::restore(restored, Moment::at(0))
         };
         for (target, sight, signal, is, reason, text) in [
-            (None, Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "No hook is to be active yet."),
-            (Some("b"), Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "No hook is to be active yet."),
+            (None, Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "The switch has no target yet."),
+            (Some("b"), Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "The switch has no target yet."),
             (Some("a"), Sight::Pass, Sight::Pass, Is::True, Healthy::Usable, "a can deliver."),
             (Some("a"), Sight::Fail, Sight::Fail, Is::False, Healthy::Down, "a: gone"),
             (Some("a"), Sight::Fail, Sight::Pass, Is::False, Healthy::Down, "a: "),
@@ -439,31 +456,31 @@ mod tests {
         let started = |cause| Told::Started { from: from.clone(), to: to.clone(), cause };
         let rows = [
             (Told::Suspect("a".into()), true, "HookSuspect", "a fails"),
-            (Told::Cleared("a".into()), false, "HookCleared", "a is well"),
-            (Told::Lapsed("a".into()), false, "SuspicionLapsed", "a was not seen"),
-            (started(Cause::Failed), true, "SwitchStarted", "Switching from a to b: Failed."),
-            (started(Cause::Promoted), false, "SwitchStarted", "Switching from a to b: Promoted."),
+            (Told::Cleared("a".into()), false, "HookCleared", "a is healthy"),
+            (Told::Lapsed("a".into()), false, "SuspicionLapsed", "a has not failed again"),
+            (started(Cause::Failed), true, "SwitchStarted", "Switching from a to b (cause Failed)."),
+            (started(Cause::Promoted), false, "SwitchStarted", "Switching from a to b (cause Promoted)."),
             (
                 Told::Switched { from: None, to: to.clone(), cause: Cause::Failed, took },
                 false,
                 "Switched",
-                "Okta uses b now, switched in 1500 ms: Failed.",
+                "Okta now uses b. Switched in 1500 ms (cause Failed).",
             ),
             (
                 Told::Failed { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
                 true,
                 "SwitchFailed",
-                "Okta uses a on.",
+                "Okta still uses a.",
             ),
             (
                 Told::Failed { from: None, to: to.clone(), cause: Cause::Failed, took },
                 true,
                 "SwitchFailed",
-                "no hook on.",
+                "still uses no hook.",
             ),
-            (Told::Held(Hold::Cooldown), true, "SwitchHeld", "Nothing is switched: "),
-            (Told::WouldSwitch { to: to.clone() }, true, "WouldSwitch", "switch to b now."),
-            (Told::Recovering("a".into()), false, "FirstHookRecovered", "a is well again"),
+            (Told::Held(Hold::Cooldown), true, "SwitchHeld", "No switch: "),
+            (Told::WouldSwitch { to: to.clone() }, true, "WouldSwitch", "would now switch to b."),
+            (Told::Recovering("a".into()), false, "FirstHookRecovered", "a is healthy again"),
             (Told::RequestRefused("the mode is Disabled"), true, "RequestRefused", "the mode is Disabled."),
         ];
         for (told, warning, reason, text) in rows {

@@ -67,11 +67,11 @@ impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stillness(_) => {
-                f.write_str("the hooks of this org were changed a moment ago; waiting for further changes")
+                f.write_str("the org's hooks have just been changed; waiting a few seconds for further changes")
             }
-            Self::Settling => f.write_str("Okta took the change and does not show it yet"),
+            Self::Settling => f.write_str("Okta accepted the change and does not show it yet"),
             Self::EndpointNotReady => {
-                f.write_str("its gateway has no ready replica, or its URL is not reached; Okta is not pointed at it before")
+                f.write_str("its gateway has no ready replica, or its URL cannot be reached; Okta is not told to call it before that changes")
             }
             Self::SecretNotAccepted => f.write_str(
                 "a replica of the gateway does not accept the new secret yet; Okta keeps sending the old one until all do",
@@ -80,10 +80,10 @@ impl fmt::Display for Waiting {
                 "creating a hook makes it active for a moment, so it waits until the active hook's gateway is ready",
             ),
             Self::Undecided => {
-                f.write_str("the HookSwitch that names this hook has not decided which hook is to be active; see its status")
+                f.write_str("the HookSwitch that names this hook has not decided yet which hook should be active; see its status")
             }
-            Self::Incomplete => f.write_str("something that it refers to is missing or cannot be used"),
-            Self::AfterOthers => f.write_str("other hooks of this org are changed first"),
+            Self::Incomplete => f.write_str("something it refers to is missing or cannot be used; see the condition Ready"),
+            Self::AfterOthers => f.write_str("waiting for changes of the org's other hooks"),
         }
     }
 }
@@ -266,14 +266,14 @@ impl fmt::Display for Blocked {
                  again every hour",
             ),
             Self::ActivationRefused => {
-                f.write_str("Okta refused to make this hook active; see the last refusal for its reason, and change what it names")
+                f.write_str("Okta refused to make this hook active; the last refusal says why")
             }
             Self::DeactivationRefused => f.write_str(
                 "Okta refused to make this hook inactive (the Phone authenticator may need an active hook); declare another hook \
                  Active, make this one inactive in Okta (Workflow > Inline Hooks), or remove the authenticator's need",
             ),
             Self::UpdateRefused => {
-                f.write_str("Okta refused the new content; see the last refusal for its reason, and change what it names")
+                f.write_str("Okta refused the new content; the last refusal says why")
             }
             Self::DeletionRefused => f.write_str("Okta refused to delete the hook; delete it in Okta"),
             Self::StatusUnreadable => {

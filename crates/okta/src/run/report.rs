@@ -88,7 +88,7 @@ pub struct AuditEntry {
     pub result: Result,
     /// What a person should know about a failure; free of secrets.
     pub message: Option<String>,
-    /// Okta's name for the exchange.
+    /// Okta's id of the request.
     pub request_id: Option<RequestId>,
     /// When it was made, from the beginning of the run.
     pub at: Duration,

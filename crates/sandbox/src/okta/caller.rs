@@ -1,5 +1,5 @@
 //! Calls a hook as Okta does: over HTTPS to a certificate it trusts, three seconds for everything,
-//! one try, no redirects, 200 alone, the answer below 256 KB and in the documented shape.
+//! one try, no redirects, 200 alone, the answer below 256 KiB and in the documented shape.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -203,7 +203,7 @@ fn judge(called: &mut Called, status: u16, body: Option<&[u8]>) {
         return;
     }
     let Some(body) = body else {
-        called.failure = fail(Failure::Malformed, "The answer is 256 KB or larger");
+        called.failure = fail(Failure::Malformed, "The answer is 256 KiB or larger");
         return;
     };
     let value: Value = match serde_json::from_slice(body) {

@@ -129,7 +129,7 @@ pub fn name_gone(stage: &Stage) {
     row(stage, "the public host's name gone", (took, BY_ADDRESS), outage);
     delivers(stage, "reserve");
     let (result, why) = signal(stage, "acme", "PublicURL");
-    assert!(result == "Fail" && why.contains("name is not known"), "{result}: {why}");
+    assert!(result == "Fail" && why.contains("name does not resolve"), "{result}: {why}");
     assert!(signal_is(stage, "acme", "Gateway", "Pass"), "its pods are well");
     stage.apply(&public).unwrap_or_else(|error| panic!("{error}"));
     back(stage, "name");
