@@ -438,6 +438,8 @@ async fn who_was_told_of_another_takes_its_place_when_that_one_proves_nothing_fo
     assert!(said.contains("OktaOrg other/acme managed this org, and has not proven itself"), "{said}");
     operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
     assert_eq!(server.get(&told).unwrap()["status"]["claimedBy"], Value::Null);
+    sleep(LONG * 2).await;
+    assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown", "it does not say that it manages the org");
 
     answers.unwrap().fail(None);
     sleep(LONG * 2).await;
@@ -482,6 +484,54 @@ async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
         sleep(LONG).await;
         assert_eq!(seen(&operator), left, "{url}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_managed_an_org_and_is_back_lets_who_took_its_place_end_what_it_does_there() {
+    let server = Server::default();
+    let mut answers = None;
+    let refused = |theirs: &Org| {
+        theirs.refuse_credentials(true);
+        answers = Some(theirs.clone());
+    };
+    let operator = after_a_change_of_leaders(&server, refused).await;
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+    assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown", "what is refused manages nothing");
+    let acts = operator.ctx.orgs.session("otp", "acme");
+    let acts = acts.state.lock().await;
+    answers.unwrap().refuse_credentials(false);
+    sleep(LONG * 2).await;
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False Waiting");
+    drop(acts);
+    operator.until("the oldest is back", |o| o.claimed("other") == "True Claimed").await;
+    operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_the_place_of_a_deleted_org_lets_that_one_end_what_it_does_there() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let operator = between(&server, &Org::default(), &Org::default());
+    operator.until("the older one manages it", |o| o.claimed("otp") == "False ClaimedByOther").await;
+    let acts = operator.ctx.orgs.session("other", "acme");
+    let acts = acts.state.lock().await;
+    let at = format!("{}/acme", path("other", "oktaorgs"));
+    let deleted = server.get(&at).unwrap();
+    server.delete(&at);
+    sleep(LONG).await;
+    assert_eq!(operator.ready("otp", "oktaorgs", "acme"), "False Waiting");
+    drop(acts);
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+
+    let acts = operator.ctx.orgs.session("otp", "acme");
+    let acts = acts.state.lock().await;
+    let mut again = deleted;
+    (again["metadata"]["uid"], again["status"]) = (json!("another"), Value::Null);
+    server.put(&at, again);
+    sleep(LONG).await;
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False Waiting", "one of that name is another one");
+    drop(acts);
+    operator.until("it goes on", |o| o.claimed("other") == "True Claimed").await;
 }
 
 /// The kinds whose caches a pass over `object` asks.

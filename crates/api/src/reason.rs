@@ -170,7 +170,7 @@ reasons! {
         Claimed,
         /// An older `OktaOrg` has proven that it manages the same org; the message names it.
         ClaimedByOther,
-        /// No call with this object's credential has succeeded yet, so its org is not proven.
+        /// No call with this object's credential has proven which org it is of since this operator leads.
         IdentityUnknown,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::{
     super::{
         conditions::{self, Is, Progress},
@@ -13,7 +15,7 @@ use super::{
 };
 use hookswitch_api::{
     ActiveHook, OktaChange, OktaOrg, OktaOrgStatus,
-    reason::{Claimed, Reachable},
+    reason::{Claimed, Reachable, Reason as _},
 };
 use hookswitch_okta::{
     ObjectRef, ObservedHook,
@@ -33,6 +35,8 @@ pub struct Found {
     pub identity: Option<OrgIdentity>,
     /// Who manages the org; `None` keeps what was said of it.
     pub claim: Option<Claim>,
+    /// The object has proven nothing, and had its time: what was said of its managing the org is not so any more.
+    pub unproven: bool,
     /// The objects whose hooks are declared to be active.
     pub declared: BTreeSet<ObjectRef>,
     /// What Okta listed; `None` keeps what was said of it.
@@ -88,6 +92,9 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
     if let Some((is, reason, message)) = claimed(found.claim.as_ref(), status.org_id.as_deref(), known) {
         conditions::set(conditions, is, reason, message, generation);
     }
+    if found.unproven {
+        disclaim(conditions, generation);
+    }
     let progress = match &found.problem {
         Some(problem) => problem.clone().progress(),
         None => Progress::Done("The org answers and is managed by this object.".into()),
@@ -104,10 +111,16 @@ fn claimed(claim: Option<&Claim>, id: Option<&str>, known: bool) -> Option<(Is, 
         }
         Some(theirs) => super::manages(theirs).map(|message| (Is::False, Claimed::ClaimedByOther, message)),
         None if known => None,
-        None => {
-            let message = "No call with this object's credential has proven yet which org it is of.";
-            Some((Is::Unknown, Claimed::IdentityUnknown, message.to_owned()))
-        }
+        None => Some((Is::Unknown, Claimed::IdentityUnknown, UNPROVEN.to_owned())),
+    }
+}
+
+const UNPROVEN: &str = "No call with this object's credential has proven which org it is of since this operator leads.";
+
+/// Does not say any more that the object manages its org; that another one does is not touched.
+fn disclaim(conditions: &mut Vec<Condition>, generation: Option<i64>) {
+    if conditions::is_true(conditions, Claimed::CONDITION) {
+        conditions::set(conditions, Is::Unknown, Claimed::IdentityUnknown, UNPROVEN, generation);
     }
 }
 
