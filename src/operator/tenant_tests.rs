@@ -534,6 +534,28 @@ async fn who_takes_the_place_of_a_deleted_org_lets_that_one_end_what_it_does_the
     operator.until("it goes on", |o| o.claimed("other") == "True Claimed").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_at_another_address_is_forgotten_although_the_first_pass_there_does_not_end() {
+    let server = Server::default();
+    apply(&server, "otp");
+    let operator = start(server.clone());
+    let seen = |o: &Operator| o.ctx.orgs.view("otp", "acme").hooks.len();
+    operator.until("its hook was looked at", |o| seen(o) == 1).await;
+    let at = format!("{}/acme", path("otp", "oktaorgs"));
+    let session = operator.ctx.orgs.session("otp", "acme");
+    let acts = session.state.lock().await;
+    operator.org.fail(Some(Failure::Unreachable { detail: "gone".into() }));
+    let mut org = server.get(&at).unwrap();
+    (org["spec"]["url"], org["metadata"]["generation"]) = (json!("https://acme-emea.okta.com"), json!(3));
+    server.put(&at, org);
+    sleep(Duration::from_secs(40)).await;
+    drop(acts);
+    let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
+    operator.until("it is called in vain", is_told).await;
+    sleep(LONG).await;
+    assert_eq!(seen(&operator), 0);
+}
+
 /// The kinds whose caches a pass over `object` asks.
 async fn asked<K: Reconcile>(world: &World, object: Arc<K>) -> BTreeSet<Kind> {
     let caches = &world.ctx.caches;

@@ -105,15 +105,14 @@ impl Reconcile for OktaOrg {
         let leaving = object.metadata.deletion_timestamp.is_some();
         let facts = dereference::dereference(&object, &ctx).await?;
         let access = dereference::validate(&object, facts);
-        let (session, is_elsewhere) = ctx.orgs.begin(&object);
+        let session = ctx.orgs.begin(&object);
         let state = Arc::clone(&session.state).lock_owned().await;
         session.acts(None);
         let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
         let (mut found, hooks, wait) = pass.look(access).await?;
 
         // what is not known now is not forgotten: hooks keep what was last said of them there
-        let known = || if is_elsewhere { HookViews::new() } else { session.view().hooks.clone() };
-        let hooks = hooks.unwrap_or_else(known);
+        let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
         let in_use = found.in_use(&ctx.installation.mark);
         let before = session.view();
         let switches = if before.in_use == in_use && before.hooks == hooks {

@@ -386,9 +386,17 @@ pub struct Session {
     pub state: Arc<tokio::sync::Mutex<State>>,
     /// Secrets that are to be written anew; may be raised while a pass has the state.
     pub doubts: Doubts,
-    view: Mutex<Arc<OrgView>>,
+    shown: Mutex<Shown>,
     standing: Mutex<Known>,
     tenure: Mutex<Option<Tenure>>,
+}
+
+/// What is shown of an org.
+#[derive(Default)]
+struct Shown {
+    view: Arc<OrgView>,
+    /// Hooks of which was shown what was seen elsewhere: what is shown next is news to them, whatever it is.
+    outdated: BTreeSet<ObjectRef>,
 }
 
 /// What a proof is of: this object, at this address, by these certificates. Of another one nothing is known.
@@ -434,7 +442,7 @@ impl Session {
     /// What the last pass found.
     #[must_use]
     pub fn view(&self) -> Arc<OrgView> {
-        Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.shown().view)
     }
 
     /// What an object has proven of the org since this process began.
@@ -450,9 +458,13 @@ impl Session {
         }
     }
 
-    /// A pass over an object begins. Tells whether what was seen before was seen elsewhere.
-    fn begin(&self, object: &OktaOrg) -> bool {
-        self.known().begin(object)
+    /// A pass over an object begins. What was seen elsewhere is not shown any more.
+    fn begin(&self, object: &OktaOrg) {
+        if self.known().begin(object) {
+            let mut shown = self.shown();
+            let view = std::mem::take(&mut shown.view);
+            shown.outdated.extend(view.hooks.keys().cloned());
+        }
     }
 
     /// Takes note of where a pass or a run acts that has the state, because the object manages the org there. Before any other may,
@@ -491,14 +503,18 @@ impl Session {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Shows what a pass found and tells which hooks' views changed.
     pub fn show(&self, view: OrgView) -> BTreeSet<ObjectRef> {
-        let mut shown = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = shown.problem != view.problem;
-        let objects: BTreeSet<ObjectRef> = shown.hooks.keys().chain(view.hooks.keys()).cloned().collect();
-        let changed = objects.into_iter().filter(|object| all || shown.hooks.get(object) != view.hooks.get(object));
-        let changed = changed.collect();
-        *shown = Arc::new(view);
+        let mut shown = self.shown();
+        let mut changed = std::mem::take(&mut shown.outdated);
+        let before = std::mem::replace(&mut shown.view, Arc::new(view));
+        let (all, hooks) = (before.problem != shown.view.problem, &shown.view.hooks);
+        let objects = before.hooks.keys().chain(hooks.keys());
+        changed.extend(objects.filter(|object| all || before.hooks.get(*object) != hooks.get(*object)).cloned());
         changed
     }
 }
@@ -541,13 +557,13 @@ impl Orgs {
         sessions.get(&object_ref(object)).map(|kept| kept.session.standing(object)).unwrap_or_default()
     }
 
-    /// The session of an `OktaOrg`, with a pass over it that begins, and whether what was seen before was seen elsewhere.
-    pub fn begin(&self, object: &OktaOrg) -> (Arc<Session>, bool) {
+    /// The session of an `OktaOrg`, with a pass over it that begins.
+    pub fn begin(&self, object: &OktaOrg) -> Arc<Session> {
         let mut sessions = self.sessions();
         let kept = sessions.entry(object_ref(object)).or_default();
         kept.is_gone = false;
-        let is_elsewhere = kept.session.begin(object);
-        (Arc::clone(&kept.session), is_elsewhere)
+        kept.session.begin(object);
+        Arc::clone(&kept.session)
     }
 
     /// The session of an `OktaOrg`.
