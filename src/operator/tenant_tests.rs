@@ -340,7 +340,7 @@ async fn who_manages_an_org_does_not_change_because_its_namespace_cannot_be_list
     deny(&server, "other", &RESOURCES, true);
     ours.calls();
     let operator = between(&server, &ours, &theirs);
-    sleep(LONG).await;
+    sleep(Duration::from_mins(11)).await;
     assert_eq!(operator.claimed("otp"), "False ClaimedByOther");
     let calls: BTreeSet<&str> = ours.calls().into_iter().collect();
     assert_eq!(calls, ["identify", "list"].into(), "nothing is changed in the org");
@@ -532,6 +532,34 @@ async fn who_takes_the_place_of_a_deleted_org_lets_that_one_end_what_it_does_the
     assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False Waiting", "one of that name is another one");
     drop(acts);
     operator.until("it goes on", |o| o.claimed("other") == "True Claimed").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_org_that_no_pass_can_be_run_over_holds_another_one_off_for_ten_minutes_and_no_longer() {
+    let server = Server::default();
+    let operator = after_a_change_of_leaders(&server, |_| deny(&server, "other", &["hookswitches"], true)).await;
+    sleep(Duration::from_mins(9)).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther", "its Role may be mended");
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False NotListed");
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+    deny(&server, "other", &["hookswitches"], false);
+    let is_back = |o: &Operator| o.ready("other", "oktaorgs", "acme") == "True Ready";
+    operator.until("the oldest is back", is_back).await;
+    operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_org_that_moves_from_one_dead_address_to_another_holds_nobody_off_for_longer() {
+    let server = Server::default();
+    let gone = Failure::Unreachable { detail: "gone".into() };
+    let operator = after_a_change_of_leaders(&server, |theirs| theirs.fail(Some(gone))).await;
+    sleep(Duration::from_mins(9)).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther");
+    let at = format!("{}/acme", path("other", "oktaorgs"));
+    let mut org = server.get(&at).unwrap();
+    (org["spec"]["url"], org["metadata"]["generation"]) = (json!("https://gone.okta.com"), json!(7));
+    server.put(&at, org);
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,6 +89,10 @@ impl Reconcile for OktaOrg {
         hooks.chain(claim::concerned(self, &ctx.caches.orgs.all())).collect()
     }
 
+    fn met(object: &Self, ctx: &Context) {
+        ctx.orgs.begin(object);
+    }
+
     fn gone(object: &Self, ctx: &Context) {
         ctx.orgs.forget(&object.namespace().unwrap_or_default(), &object.name_any());
     }

@@ -416,25 +416,44 @@ impl Subject {
 /// What an object has proven since this process began.
 #[derive(Debug, Default)]
 struct Known {
-    /// Of what, and since when it is called.
+    /// Of what, and since when the object has proven nothing.
     of: Option<(Subject, Instant)>,
     standing: Standing,
 }
 
 impl Known {
-    /// Begins anew with another one. Tells whether that is at another address, or another object's.
+    /// Begins anew with another one. Tells whether that is at another address, or another object's. An object that has proven nothing
+    /// gains no time by calling another address.
     fn begin(&mut self, object: &OktaOrg) -> bool {
-        let (subject, before) = (Subject::of(object), self.of.as_ref().map(|(known, _)| known));
-        if before == Some(&subject) {
-            return false;
-        }
-        let is_elsewhere = before.is_none_or(|known| (&known.uid, &known.url) != (&subject.uid, &subject.url));
-        *self = Self { of: Some((subject, Instant::now())), standing: Standing::Unknown };
+        let (subject, now) = (Subject::of(object), Instant::now());
+        let (since, is_elsewhere) = match &self.of {
+            Some((known, _)) if *known == subject => return false,
+            Some((known, since)) => {
+                let keeps = known.uid == subject.uid && !self.is_proven();
+                (if keeps { *since } else { now }, (&known.uid, &known.url) != (&subject.uid, &subject.url))
+            }
+            None => (now, true),
+        };
+        *self = Self { of: Some((subject, since)), standing: Standing::Unknown };
         is_elsewhere
     }
 
     const fn is_proven(&self) -> bool {
         matches!(self.standing, Standing::Proven(_))
+    }
+
+    /// What `object` has proven, as it is declared now.
+    fn standing(&self, object: &OktaOrg) -> Standing {
+        let subject = Subject::of(object);
+        match &self.of {
+            Some((known, since)) if known.uid == subject.uid => match &self.standing {
+                Standing::Unknown if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
+                standing if *known == subject => standing.clone(),
+                Standing::Refused if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
+                _ => Standing::Unknown,
+            },
+            _ => Standing::Unknown,
+        }
     }
 }
 
@@ -448,14 +467,7 @@ impl Session {
     /// What an object has proven of the org since this process began.
     #[must_use]
     pub fn standing(&self, object: &OktaOrg) -> Standing {
-        let known = self.known();
-        let Some((_, since)) = known.of.as_ref().filter(|(subject, _)| *subject == Subject::of(object)) else {
-            return Standing::Unknown;
-        };
-        match &known.standing {
-            Standing::Unknown if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
-            standing => standing.clone(),
-        }
+        self.known().standing(object)
     }
 
     /// A pass over an object begins. What was seen elsewhere is not shown any more.
