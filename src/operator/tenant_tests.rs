@@ -541,11 +541,13 @@ async fn an_org_that_no_pass_can_be_run_over_holds_another_one_off_for_ten_minut
     sleep(Duration::from_mins(9)).await;
     assert_eq!(operator.claimed("otp"), "False ClaimedByOther", "its Role may be mended");
     assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False NotListed");
+    assert_eq!(operator.condition("other", "oktaorgs", "acme", "Reachable"), "Unknown NotListed");
     operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+    operator.until("the other one does not claim it", |o| o.claimed("other") == "Unknown IdentityUnknown").await;
     deny(&server, "other", &["hookswitches"], false);
-    let is_back = |o: &Operator| o.ready("other", "oktaorgs", "acme") == "True Ready";
-    operator.until("the oldest is back", is_back).await;
+    operator.until("the oldest is back", |o| o.claimed("other") == "True Claimed").await;
     operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
+    assert_eq!(operator.condition("other", "oktaorgs", "acme", "Reachable"), "True Reachable");
 }
 
 #[tokio::test(start_paused = true)]

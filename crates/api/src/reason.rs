@@ -154,6 +154,8 @@ reasons! {
         Reachable,
         /// It has not been asked yet.
         NotAsked,
+        /// Nobody asks it: objects that the `OktaOrg` depends on cannot be listed; `Ready` has the kind.
+        NotListed,
         /// It did not answer.
         Unreachable,
         /// It answered, and refused the token.

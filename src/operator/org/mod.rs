@@ -51,7 +51,7 @@ use super::{
     wake::{Kind, Target},
 };
 use hookswitch_api::{
-    HookState, HookSwitch, OktaOrg, TelephonyHook,
+    HookState, HookSwitch, OktaOrg, OktaOrgStatus, TelephonyHook,
     reason::{Reachable, Ready},
 };
 use hookswitch_fair::Bounds;
@@ -91,6 +91,10 @@ impl Reconcile for OktaOrg {
 
     fn met(object: &Self, ctx: &Context) {
         ctx.orgs.begin(object);
+    }
+
+    fn unseen(object: &Self, ctx: &Context) -> OktaOrgStatus {
+        status::unseen(object, is_unproven(object, ctx))
     }
 
     fn gone(object: &Self, ctx: &Context) {
