@@ -85,6 +85,9 @@ pub trait Reconcile:
         status
     }
 
+    /// Called before a pass over an object, and where none can be run because objects of other kinds cannot be listed.
+    fn met(_object: &Self, _ctx: &Context) {}
+
     /// Called when an object is gone, to forget what is kept of it in memory.
     fn gone(_object: &Self, _ctx: &Context) {}
 
@@ -370,6 +373,9 @@ async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<Context>) -> Result
         return Err(PassError::NotLeading);
     }
     let lacking = ctx.caches.listing.lacking(&object.namespace().unwrap_or_default(), K::READS);
+    if !lacking.contains_key(&K::KIND) {
+        K::met(&object, &ctx);
+    }
     if !lacking.is_empty() {
         let told = held_back::tell(&*object, &ctx, &lacking);
         return tokio::time::timeout(DEADLINE, told).await.unwrap_or(Err(PassError::Deadline));

@@ -340,7 +340,7 @@ async fn who_manages_an_org_does_not_change_because_its_namespace_cannot_be_list
     deny(&server, "other", &RESOURCES, true);
     ours.calls();
     let operator = between(&server, &ours, &theirs);
-    sleep(LONG).await;
+    sleep(Duration::from_mins(11)).await;
     assert_eq!(operator.claimed("otp"), "False ClaimedByOther");
     let calls: BTreeSet<&str> = ours.calls().into_iter().collect();
     assert_eq!(calls, ["identify", "list"].into(), "nothing is changed in the org");
@@ -438,6 +438,8 @@ async fn who_was_told_of_another_takes_its_place_when_that_one_proves_nothing_fo
     assert!(said.contains("OktaOrg other/acme managed this org, and has not proven itself"), "{said}");
     operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
     assert_eq!(server.get(&told).unwrap()["status"]["claimedBy"], Value::Null);
+    sleep(LONG * 2).await;
+    assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown", "it does not say that it manages the org");
 
     answers.unwrap().fail(None);
     sleep(LONG * 2).await;
@@ -482,6 +484,106 @@ async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
         sleep(LONG).await;
         assert_eq!(seen(&operator), left, "{url}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_managed_an_org_and_is_back_lets_who_took_its_place_end_what_it_does_there() {
+    let server = Server::default();
+    let mut answers = None;
+    let refused = |theirs: &Org| {
+        theirs.refuse_credentials(true);
+        answers = Some(theirs.clone());
+    };
+    let operator = after_a_change_of_leaders(&server, refused).await;
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+    assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown", "what is refused manages nothing");
+    let acts = operator.ctx.orgs.session("otp", "acme");
+    let acts = acts.state.lock().await;
+    answers.unwrap().refuse_credentials(false);
+    sleep(LONG * 2).await;
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False Waiting");
+    drop(acts);
+    operator.until("the oldest is back", |o| o.claimed("other") == "True Claimed").await;
+    operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_the_place_of_a_deleted_org_lets_that_one_end_what_it_does_there() {
+    let server = Server::default();
+    tenants(&server, "https://acme.okta.com");
+    let operator = between(&server, &Org::default(), &Org::default());
+    operator.until("the older one manages it", |o| o.claimed("otp") == "False ClaimedByOther").await;
+    let acts = operator.ctx.orgs.session("other", "acme");
+    let acts = acts.state.lock().await;
+    let at = format!("{}/acme", path("other", "oktaorgs"));
+    let deleted = server.get(&at).unwrap();
+    server.delete(&at);
+    sleep(LONG).await;
+    assert_eq!(operator.ready("otp", "oktaorgs", "acme"), "False Waiting");
+    drop(acts);
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+
+    let acts = operator.ctx.orgs.session("otp", "acme");
+    let acts = acts.state.lock().await;
+    let mut again = deleted;
+    (again["metadata"]["uid"], again["status"]) = (json!("another"), Value::Null);
+    server.put(&at, again);
+    sleep(LONG).await;
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False Waiting", "one of that name is another one");
+    drop(acts);
+    operator.until("it goes on", |o| o.claimed("other") == "True Claimed").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_org_that_no_pass_can_be_run_over_holds_another_one_off_for_ten_minutes_and_no_longer() {
+    let server = Server::default();
+    let operator = after_a_change_of_leaders(&server, |_| deny(&server, "other", &["hookswitches"], true)).await;
+    sleep(Duration::from_mins(9)).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther", "its Role may be mended");
+    assert_eq!(operator.ready("other", "oktaorgs", "acme"), "False NotListed");
+    assert_eq!(operator.condition("other", "oktaorgs", "acme", "Reachable"), "Unknown NotListed");
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+    operator.until("the other one does not claim it", |o| o.claimed("other") == "Unknown IdentityUnknown").await;
+    deny(&server, "other", &["hookswitches"], false);
+    operator.until("the oldest is back", |o| o.claimed("other") == "True Claimed").await;
+    operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
+    assert_eq!(operator.condition("other", "oktaorgs", "acme", "Reachable"), "True Reachable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_org_that_moves_from_one_dead_address_to_another_holds_nobody_off_for_longer() {
+    let server = Server::default();
+    let gone = Failure::Unreachable { detail: "gone".into() };
+    let operator = after_a_change_of_leaders(&server, |theirs| theirs.fail(Some(gone))).await;
+    sleep(Duration::from_mins(9)).await;
+    assert_eq!(operator.claimed("otp"), "False ClaimedByOther");
+    let at = format!("{}/acme", path("other", "oktaorgs"));
+    let mut org = server.get(&at).unwrap();
+    (org["spec"]["url"], org["metadata"]["generation"]) = (json!("https://gone.okta.com"), json!(7));
+    server.put(&at, org);
+    operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_at_another_address_is_forgotten_although_the_first_pass_there_does_not_end() {
+    let server = Server::default();
+    apply(&server, "otp");
+    let operator = start(server.clone());
+    let seen = |o: &Operator| o.ctx.orgs.view("otp", "acme").hooks.len();
+    operator.until("its hook was looked at", |o| seen(o) == 1).await;
+    let at = format!("{}/acme", path("otp", "oktaorgs"));
+    let session = operator.ctx.orgs.session("otp", "acme");
+    let acts = session.state.lock().await;
+    operator.org.fail(Some(Failure::Unreachable { detail: "gone".into() }));
+    let mut org = server.get(&at).unwrap();
+    (org["spec"]["url"], org["metadata"]["generation"]) = (json!("https://acme-emea.okta.com"), json!(3));
+    server.put(&at, org);
+    sleep(Duration::from_secs(40)).await;
+    drop(acts);
+    let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
+    operator.until("it is called in vain", is_told).await;
+    sleep(LONG).await;
+    assert_eq!(seen(&operator), 0);
 }
 
 /// The kinds whose caches a pass over `object` asks.

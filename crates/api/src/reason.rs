@@ -154,6 +154,8 @@ reasons! {
         Reachable,
         /// It has not been asked yet.
         NotAsked,
+        /// Nobody asks it: objects that the `OktaOrg` depends on cannot be listed; `Ready` has the kind.
+        NotListed,
         /// It did not answer.
         Unreachable,
         /// It answered, and refused the token.
@@ -170,7 +172,7 @@ reasons! {
         Claimed,
         /// An older `OktaOrg` has proven that it manages the same org; the message names it.
         ClaimedByOther,
-        /// No call with this object's credential has succeeded yet, so its org is not proven.
+        /// No call with this object's credential has proven which org it is of since this operator leads.
         IdentityUnknown,
     }
 }

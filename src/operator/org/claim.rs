@@ -146,10 +146,10 @@ pub struct Sight<'s> {
 
 /// Who manages the org at `place`, where the credential of `this` was taken.
 ///
-/// An object that managed the org goes on at once, and one that was told of another waits for that one's own answer, in a namespace
+/// An object that managed the org goes on without waiting for anybody's answer, and one that was told of another waits for that one's own answer, in a namespace
 /// that cannot be listed too: who manages an org does not change because somebody cannot be seen. One that is seen and called, and
-/// proves nothing for [`PROVES_WITHIN`], changes nothing in Okta either: another may take its place until it does. One that is new waits for older
-/// ones that say they are of the same org, and for namespaces to be listed, but no longer than until everybody had time to answer:
+/// proves nothing for [`PROVES_WITHIN`], changes nothing in Okta either: another may take its place until it does. One that is new
+/// waits for older ones that say they are of the same org, and for namespaces to be listed, but no longer than until everybody had time to answer:
 /// what is said without a proof stops nobody for good.
 #[must_use]
 pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)], sight: &Sight<'_>) -> Decision {
@@ -191,19 +191,31 @@ pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)]
     }
 }
 
-/// The objects that managed the org at `place` until now, when `this` begins to: what they do is to end first.
-pub fn before<'o>(
-    this: &OktaOrg,
-    place: &Place,
-    others: &'o [(Standing, Arc<OktaOrg>)],
-) -> impl Iterator<Item = ObjectRef> + use<'o> {
-    let (begins, own, place) = (!managed(this), this.uid(), place.clone());
-    let is_one = move |(standing, other): &&(Standing, Arc<OktaOrg>)| {
-        begins
-            && other.uid() != own
-            && matches!(standing, Standing::Proven(at) if place.is_also(at) || at.is_also(&place))
-    };
-    others.iter().filter(is_one).map(|(_, other)| object_ref(other))
+/// Where an object acts that manages an org, for as long as its pass or its run lasts: also when the object is gone by then, or is
+/// at another address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenure {
+    place: Place,
+    age: Age,
+}
+
+impl Tenure {
+    /// That of `this` at `place`.
+    #[must_use]
+    pub fn of(this: &OktaOrg, place: &Place) -> Self {
+        Self { place: place.clone(), age: age(this) }
+    }
+}
+
+/// Who acts on the org at `place` at the moment: what it does is to end before `this` does anything there.
+///
+/// One that this object does not know to be of its org is waited for where it is to yield: it looks after this one's proof with its
+/// next pass. Whoever does not yield would be waited for again and again.
+#[must_use]
+pub fn before(this: &OktaOrg, place: &Place, acting: &[(ObjectRef, Tenure)]) -> Option<ObjectRef> {
+    let yields = |other: &Tenure| this.metadata.deletion_timestamp.is_none() && age(this) < other.age;
+    let is_one = |other: &Tenure| place.is_also(&other.place) || other.place.is_also(place) && yields(other);
+    acting.iter().find(|(_, other)| is_one(other)).map(|(object, _)| object.clone())
 }
 
 /// Objects that may be of the same org as `this`, or were told that it is the one that manages theirs.
@@ -431,21 +443,25 @@ mod tests {
     }
 
     #[test]
-    fn who_begins_to_manage_an_org_knows_whose_end_to_wait_for() {
+    fn who_manages_an_org_lets_those_end_what_they_do_there_that_are_of_it_or_are_to_yield() {
         let here = place(OURS, "00oOURS", &[]);
-        let mut this = org("otp", 10, OURS);
-        let known = [
-            (proven(OURS, "00oOURS", &[]), Arc::new(this.clone())),
-            (proven(OURS, "00oOURS", &[]), Arc::new(org("same", 20, OURS))),
-            (proven(ELSEWHERE, "00oOURS", &[]), Arc::new(org("elsewhere", 20, ELSEWHERE))),
-            (Standing::Refused, Arc::new(org("refused", 20, OURS))),
-        ];
-        let of = |this: &OktaOrg| before(this, &here, &known).map(|other| other.namespace).collect::<Vec<_>>();
-        assert_eq!(of(&this), ["same"]);
-        this.status = serde_json::from_value(json!({"conditions": [{"type": "Claimed", "status": "True",
-            "reason": "Claimed", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
-        .unwrap();
-        assert_eq!(of(&this), Vec::<String>::new(), "it manages the org already");
+        let mut this = org("otp", 20, OURS);
+        let waits = |this: &OktaOrg, at: &Place, created| {
+            let other = (ObjectRef::new("other", "acme"), Tenure::of(&org("other", created, OURS), at));
+            before(this, &here, &[other]).is_some()
+        };
+        let (elsewhere, theirs) = (place(ELSEWHERE, "00oOURS", &[]), trusting(&here, "theirs"));
+        for managing in [false, true] {
+            let claimed = json!({"conditions": [{"type": "Claimed", "status": "True", "reason": "Claimed", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+            this.status = managing.then(|| serde_json::from_value(claimed).unwrap());
+            assert!(waits(&this, &here, 10) && waits(&this, &here, 30), "{managing}");
+            assert!(!waits(&this, &elsewhere, 30), "{managing}");
+            assert!(waits(&this, &theirs, 30), "it believes what this one has proven, and yields");
+            assert!(!waits(&this, &theirs, 10), "whoever answers it by certificates of its own holds nobody off");
+        }
+        this.metadata.deletion_timestamp = this.metadata.creation_timestamp.clone();
+        assert!(waits(&this, &here, 30) && !waits(&this, &theirs, 30), "nobody yields to one that is being deleted");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use self::{
     act::NotNow,
     carried::Step,
-    claim::{Awaited, Claim, Decision, Place, Standing},
+    claim::{Awaited, Claim, Decision, Place, Standing, Tenure},
     dereference::Unusable,
     desired::{Declared, Desired, Recorded},
     dial::OrgApi,
@@ -51,7 +51,7 @@ use super::{
     wake::{Kind, Target},
 };
 use hookswitch_api::{
-    HookState, HookSwitch, OktaOrg, TelephonyHook,
+    HookState, HookSwitch, OktaOrg, OktaOrgStatus, TelephonyHook,
     reason::{Reachable, Ready},
 };
 use hookswitch_fair::Bounds;
@@ -89,6 +89,14 @@ impl Reconcile for OktaOrg {
         hooks.chain(claim::concerned(self, &ctx.caches.orgs.all())).collect()
     }
 
+    fn met(object: &Self, ctx: &Context) {
+        ctx.orgs.begin(object);
+    }
+
+    fn unseen(object: &Self, ctx: &Context) -> OktaOrgStatus {
+        status::unseen(object, is_unproven(object, ctx))
+    }
+
     fn gone(object: &Self, ctx: &Context) {
         ctx.orgs.forget(&object.namespace().unwrap_or_default(), &object.name_any());
     }
@@ -105,15 +113,14 @@ impl Reconcile for OktaOrg {
         let leaving = object.metadata.deletion_timestamp.is_some();
         let facts = dereference::dereference(&object, &ctx).await?;
         let access = dereference::validate(&object, facts);
-        let session = ctx.orgs.session(&object.namespace().unwrap_or_default(), &object.name_any());
-        let is_elsewhere = session.begin(&object);
+        let session = ctx.orgs.begin(&object);
         let state = Arc::clone(&session.state).lock_owned().await;
+        session.acts(None);
         let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
         let (mut found, hooks, wait) = pass.look(access).await?;
 
         // what is not known now is not forgotten: hooks keep what was last said of them there
-        let known = || if is_elsewhere { HookViews::new() } else { session.view().hooks.clone() };
-        let hooks = hooks.unwrap_or_else(known);
+        let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
         let in_use = found.in_use(&ctx.installation.mark);
         let before = session.view();
         let switches = if before.in_use == in_use && before.hooks == hooks {
@@ -175,6 +182,11 @@ fn manages(claim: &Claim) -> Option<String> {
             claim::PROVES_WITHIN.as_secs() / 60
         )),
     }
+}
+
+/// Whether an object has proven nothing since this process began, and had its time: it does not manage the org now, whatever it did.
+fn is_unproven(org: &OktaOrg, ctx: &Context) -> bool {
+    matches!(ctx.orgs.standing(org), Standing::Refused | Standing::Silent)
 }
 
 /// Whether it is certain that the object's credential opens nothing, or that it has none. What may pass is not.
@@ -289,6 +301,7 @@ impl<'c> Pass<'c> {
             reachable: None,
             identity: None,
             claim: None,
+            unproven: false,
             observed: None,
             plan,
             settled: true,
@@ -297,6 +310,7 @@ impl<'c> Pass<'c> {
         if is_denied(&stopped) {
             self.stand(Standing::Refused);
         }
+        found.unproven = is_unproven(&self.org, self.ctx);
         let wait = match stopped {
             Stop::Kubernetes(error) => return Err(error),
             Stop::Problem(problem) | Stop::Unread(problem) => {
@@ -361,7 +375,6 @@ impl<'c> Pass<'c> {
             observe::list(ctx, &api, self.state_mut()?, &host, oldest, priority).await?;
         }
         let place = Place::of(&access, &document);
-        self.stand(Standing::Proven(place.clone()));
         let identity = document.identity;
         match self.claim(&place) {
             Decision::Ours => {}
@@ -475,9 +488,12 @@ impl<'c> Pass<'c> {
         }
     }
 
-    /// Who manages the org at `place`.
+    /// Who manages the org at `place`, where the object's credential was taken.
     fn claim(&self, place: &Place) -> Decision {
         let (ctx, listing) = (self.ctx, &self.ctx.caches.listing);
+        // of two that decide at once, one sees what the other has proven and the other that it acts
+        let _alone = ctx.orgs.decide();
+        self.stand(Standing::Proven(place.clone()));
         let others: Vec<_> = ctx.caches.orgs.all().into_iter().map(|org| (ctx.orgs.standing(&org), org)).collect();
         let hidden = |namespace: &str| listing.covers(namespace) && !listing.is_listed(namespace, &[Kind::OktaOrg]);
         let sight = claim::Sight {
@@ -486,12 +502,14 @@ impl<'c> Pass<'c> {
             hidden: &hidden,
         };
         let decided = claim::decide(&self.org, place, &others, &sight);
-        // one that managed the org holds its state for as long as it acts there, and yields with its next pass
-        let acts = |other: &ObjectRef| ctx.orgs.session(&other.namespace, &other.name).state.try_lock().is_err();
-        match claim::before(&self.org, place, &others).find(acts).filter(|_| decided == Decision::Ours) {
-            Some(other) => Decision::Waits(Awaited::End(other)),
-            None => decided,
+        if decided != Decision::Ours {
+            return decided;
         }
+        if let Some(other) = claim::before(&self.org, place, &ctx.orgs.acting(&self.session)) {
+            return Decision::Waits(Awaited::End(other));
+        }
+        self.session.acts(Some(Tenure::of(&self.org, place)));
+        Decision::Ours
     }
 
     fn state_mut(&mut self) -> Result<&mut State, PassError> {
@@ -594,7 +612,8 @@ impl<'c> Pass<'c> {
         let reachable = Some(answers());
         let claim = Some(Claim::Ours);
         let declared = declared.iter().filter(|one| is_to_be_active(one)).map(|one| object_ref(&one.hook)).collect();
-        Ok(Found { problem: None, reachable, identity: Some(identity), claim, declared, observed, plan, settled })
+        let (identity, unproven) = (Some(identity), false);
+        Ok(Found { problem: None, reachable, identity, claim, unproven, declared, observed, plan, settled })
     }
 
     fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, PassError> {

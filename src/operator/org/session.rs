@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     super::{backoff, problem::Problem, status},
     carried::ForSwitches,
-    claim::{PROVES_WITHIN, Standing},
+    claim::{PROVES_WITHIN, Standing, Tenure},
     dial::OrgApi,
     doubt::Doubts,
 };
@@ -386,8 +386,17 @@ pub struct Session {
     pub state: Arc<tokio::sync::Mutex<State>>,
     /// Secrets that are to be written anew; may be raised while a pass has the state.
     pub doubts: Doubts,
-    view: Mutex<Arc<OrgView>>,
+    shown: Mutex<Shown>,
     standing: Mutex<Known>,
+    tenure: Mutex<Option<Tenure>>,
+}
+
+/// What is shown of an org.
+#[derive(Default)]
+struct Shown {
+    view: Arc<OrgView>,
+    /// Hooks of which was shown what was seen elsewhere: what is shown next is news to them, whatever it is.
+    outdated: BTreeSet<ObjectRef>,
 }
 
 /// What a proof is of: this object, at this address, by these certificates. Of another one nothing is known.
@@ -407,21 +416,44 @@ impl Subject {
 /// What an object has proven since this process began.
 #[derive(Debug, Default)]
 struct Known {
-    /// Of what, and since when it is called.
+    /// Of what, and since when the object has proven nothing.
     of: Option<(Subject, Instant)>,
     standing: Standing,
 }
 
 impl Known {
-    /// Begins anew with another one. Tells whether that is at another address, or another object's.
+    /// Begins anew with another one. Tells whether that is at another address, or another object's. An object that has proven nothing
+    /// gains no time by calling another address.
     fn begin(&mut self, object: &OktaOrg) -> bool {
-        let (subject, before) = (Subject::of(object), self.of.as_ref().map(|(known, _)| known));
-        if before == Some(&subject) {
-            return false;
-        }
-        let is_elsewhere = before.is_none_or(|known| (&known.uid, &known.url) != (&subject.uid, &subject.url));
-        *self = Self { of: Some((subject, Instant::now())), standing: Standing::Unknown };
+        let (subject, now) = (Subject::of(object), Instant::now());
+        let (since, is_elsewhere) = match &self.of {
+            Some((known, _)) if *known == subject => return false,
+            Some((known, since)) => {
+                let keeps = known.uid == subject.uid && !self.is_proven();
+                (if keeps { *since } else { now }, (&known.uid, &known.url) != (&subject.uid, &subject.url))
+            }
+            None => (now, true),
+        };
+        *self = Self { of: Some((subject, since)), standing: Standing::Unknown };
         is_elsewhere
+    }
+
+    const fn is_proven(&self) -> bool {
+        matches!(self.standing, Standing::Proven(_))
+    }
+
+    /// What `object` has proven, as it is declared now.
+    fn standing(&self, object: &OktaOrg) -> Standing {
+        let subject = Subject::of(object);
+        match &self.of {
+            Some((known, since)) if known.uid == subject.uid => match &self.standing {
+                Standing::Unknown if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
+                standing if *known == subject => standing.clone(),
+                Standing::Refused if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
+                _ => Standing::Unknown,
+            },
+            _ => Standing::Unknown,
+        }
     }
 }
 
@@ -429,34 +461,50 @@ impl Session {
     /// What the last pass found.
     #[must_use]
     pub fn view(&self) -> Arc<OrgView> {
-        Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.shown().view)
     }
 
     /// What an object has proven of the org since this process began.
     #[must_use]
     pub fn standing(&self, object: &OktaOrg) -> Standing {
-        let known = self.known();
-        let Some((_, since)) = known.of.as_ref().filter(|(subject, _)| *subject == Subject::of(object)) else {
-            return Standing::Unknown;
-        };
-        match &known.standing {
-            Standing::Unknown if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
-            standing => standing.clone(),
+        self.known().standing(object)
+    }
+
+    /// A pass over an object begins. What was seen elsewhere is not shown any more.
+    fn begin(&self, object: &OktaOrg) {
+        if self.known().begin(object) {
+            let mut shown = self.shown();
+            let view = std::mem::take(&mut shown.view);
+            shown.outdated.extend(view.hooks.keys().cloned());
         }
     }
 
-    /// A pass over an object begins. Tells whether what was seen before was seen elsewhere.
-    pub fn begin(&self, object: &OktaOrg) -> bool {
-        self.known().begin(object)
+    /// Takes note of where a pass or a run acts that has the state, because the object manages the org there. Before any other may,
+    /// it lets go of the state.
+    pub fn acts(&self, at: Option<Tenure>) {
+        *self.tenure.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Where a pass or a run acts at the moment.
+    fn tenure(&self) -> Option<Tenure> {
+        let tenure = self.tenure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tenure.filter(|_| self.is_held())
+    }
+
+    /// Whether a pass or a run has the state.
+    fn is_held(&self) -> bool {
+        self.state.try_lock().is_err()
     }
 
     /// Takes note of what an object has proven. Tells whether it is news. A proof holds as long as the object is there and calls the
     /// same address: a token that is refused later, because somebody revoked it too early, moves no org from one object to another.
     pub fn stand(&self, object: &OktaOrg, now: Standing) -> bool {
         let mut known = self.known();
-        known.begin(object);
-        let is_proven = matches!(known.standing, Standing::Proven(_));
-        if known.standing == now || is_proven && !matches!(now, Standing::Proven(_)) {
+        if known.of.as_ref().is_none_or(|(subject, _)| *subject != Subject::of(object)) {
+            // somebody else's by now
+            return false;
+        }
+        if known.standing == now || known.is_proven() && !matches!(now, Standing::Proven(_)) {
             return false;
         }
         known.standing = now;
@@ -467,14 +515,18 @@ impl Session {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Shows what a pass found and tells which hooks' views changed.
     pub fn show(&self, view: OrgView) -> BTreeSet<ObjectRef> {
-        let mut shown = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = shown.problem != view.problem;
-        let objects: BTreeSet<ObjectRef> = shown.hooks.keys().chain(view.hooks.keys()).cloned().collect();
-        let changed = objects.into_iter().filter(|object| all || shown.hooks.get(object) != view.hooks.get(object));
-        let changed = changed.collect();
-        *shown = Arc::new(view);
+        let mut shown = self.shown();
+        let mut changed = std::mem::take(&mut shown.outdated);
+        let before = std::mem::replace(&mut shown.view, Arc::new(view));
+        let (all, hooks) = (before.problem != shown.view.problem, &shown.view.hooks);
+        let objects = before.hooks.keys().chain(hooks.keys());
+        changed.extend(objects.filter(|object| all || before.hooks.get(*object) != hooks.get(*object)).cloned());
         changed
     }
 }
@@ -482,15 +534,24 @@ impl Session {
 /// How long after a start an object that no org was known to be of lets older ones have their say first.
 const SETTLES: Duration = Duration::from_mins(1);
 
+/// The session of one object.
+#[derive(Default)]
+struct Kept {
+    session: Arc<Session>,
+    /// The object is gone, and a pass or a run still had the state.
+    is_gone: bool,
+}
+
 /// The sessions of all orgs.
 pub struct Orgs {
-    sessions: Mutex<HashMap<(String, String), Arc<Session>>>,
+    sessions: Mutex<HashMap<ObjectRef, Kept>>,
+    deciding: Mutex<()>,
     began: Instant,
 }
 
 impl Default for Orgs {
     fn default() -> Self {
-        Self { sessions: Mutex::default(), began: Instant::now() }
+        Self { sessions: Mutex::default(), deciding: Mutex::default(), began: Instant::now() }
     }
 }
 
@@ -504,30 +565,67 @@ impl Orgs {
     /// What an object has proven.
     #[must_use]
     pub fn standing(&self, object: &OktaOrg) -> Standing {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = sessions.get(&(object.namespace().unwrap_or_default(), object.name_any()));
-        session.map(|session| session.standing(object)).unwrap_or_default()
+        let sessions = self.sessions();
+        sessions.get(&object_ref(object)).map(|kept| kept.session.standing(object)).unwrap_or_default()
+    }
+
+    /// The session of an `OktaOrg`, with a pass over it that begins.
+    pub fn begin(&self, object: &OktaOrg) -> Arc<Session> {
+        let mut sessions = self.sessions();
+        let kept = sessions.entry(object_ref(object)).or_default();
+        kept.is_gone = false;
+        kept.session.begin(object);
+        Arc::clone(&kept.session)
     }
 
     /// The session of an `OktaOrg`.
     #[must_use]
     pub fn session(&self, namespace: &str, name: &str) -> Arc<Session> {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(sessions.entry((namespace.to_owned(), name.to_owned())).or_default())
+        Arc::clone(&self.sessions().entry(ObjectRef::new(namespace, name)).or_default().session)
     }
 
-    /// What the last pass over an `OktaOrg` found; empty when there was none.
+    /// What the last pass found over an `OktaOrg` that is there; empty when there was none.
     #[must_use]
     pub fn view(&self, namespace: &str, name: &str) -> Arc<OrgView> {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(&(namespace.to_owned(), name.to_owned())).map(|session| session.view()).unwrap_or_default()
+        let sessions = self.sessions();
+        let kept = sessions.get(&ObjectRef::new(namespace, name)).filter(|kept| !kept.is_gone);
+        kept.map(|kept| kept.session.view()).unwrap_or_default()
     }
 
-    /// Forgets an `OktaOrg` that is gone.
-    pub fn forget(&self, namespace: &str, name: &str) {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.remove(&(namespace.to_owned(), name.to_owned()));
+    /// Lets nobody else decide who manages an org.
+    pub fn decide(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Objects that act on an org at the moment because they manage it, and where; `own` is not among them.
+    #[must_use]
+    pub fn acting(&self, own: &Arc<Session>) -> Vec<(ObjectRef, Tenure)> {
+        let mut sessions = self.sessions();
+        drop_ended(&mut sessions);
+        let others = sessions.iter().filter(|(_, kept)| !Arc::ptr_eq(&kept.session, own));
+        others.filter_map(|(object, kept)| Some((object.clone(), kept.session.tenure()?))).collect()
+    }
+
+    /// Forgets an `OktaOrg` that is gone, once nothing is done for it any more.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let mut sessions = self.sessions();
+        if let Some(kept) = sessions.get_mut(&ObjectRef::new(namespace, name)) {
+            kept.is_gone = true;
+        }
+        drop_ended(&mut sessions);
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<ObjectRef, Kept>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn drop_ended(sessions: &mut HashMap<ObjectRef, Kept>) {
+    sessions.retain(|_, kept| !kept.is_gone || kept.session.is_held());
+}
+
+fn object_ref(org: &OktaOrg) -> ObjectRef {
+    ObjectRef::new(org.namespace().unwrap_or_default(), org.name_any())
 }
 
 #[cfg(test)]

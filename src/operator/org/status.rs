@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::{
     super::{
         conditions::{self, Is, Progress},
+        held_back,
         problem::Problem,
     },
     active::Active,
@@ -13,7 +16,7 @@ use super::{
 };
 use hookswitch_api::{
     ActiveHook, OktaChange, OktaOrg, OktaOrgStatus,
-    reason::{Claimed, Reachable},
+    reason::{Claimed, Reachable, Reason as _},
 };
 use hookswitch_okta::{
     ObjectRef, ObservedHook,
@@ -33,6 +36,8 @@ pub struct Found {
     pub identity: Option<OrgIdentity>,
     /// Who manages the org; `None` keeps what was said of it.
     pub claim: Option<Claim>,
+    /// The object has proven nothing, and had its time: what was said of its managing the org is not so any more.
+    pub unproven: bool,
     /// The objects whose hooks are declared to be active.
     pub declared: BTreeSet<ObjectRef>,
     /// What Okta listed; `None` keeps what was said of it.
@@ -77,7 +82,8 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
     }
     let conditions = &mut status.conditions;
     let unasked = || (Is::Unknown, Reachable::NotAsked, "Okta has not been asked yet.".to_owned());
-    let known = conditions::get(conditions, "Reachable").is_some();
+    let is_said = |known: &Condition| known.reason != Reachable::NotListed.as_str();
+    let known = conditions::get(conditions, "Reachable").is_some_and(is_said);
     if let Some((is, reason, message)) = found.reachable.clone().or_else(|| (!known).then(unasked)) {
         conditions::set(conditions, is, reason, message, generation);
     }
@@ -87,6 +93,9 @@ pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes:
     let known = conditions::get(conditions, "Claimed").is_some();
     if let Some((is, reason, message)) = claimed(found.claim.as_ref(), status.org_id.as_deref(), known) {
         conditions::set(conditions, is, reason, message, generation);
+    }
+    if found.unproven {
+        disclaim(conditions, generation);
     }
     let progress = match &found.problem {
         Some(problem) => problem.clone().progress(),
@@ -104,11 +113,28 @@ fn claimed(claim: Option<&Claim>, id: Option<&str>, known: bool) -> Option<(Is, 
         }
         Some(theirs) => super::manages(theirs).map(|message| (Is::False, Claimed::ClaimedByOther, message)),
         None if known => None,
-        None => {
-            let message = "No call with this object's credential has succeeded yet, so its org is not proven.";
-            Some((Is::Unknown, Claimed::IdentityUnknown, message.to_owned()))
-        }
+        None => Some((Is::Unknown, Claimed::IdentityUnknown, UNPROVEN.to_owned())),
     }
+}
+
+const UNPROVEN: &str = "No call with this object's credential has proven which org it is of since this operator leads.";
+
+/// Does not say any more that the object manages its org; that another one does is not touched.
+fn disclaim(conditions: &mut Vec<Condition>, generation: Option<i64>) {
+    if conditions::is_true(conditions, Claimed::CONDITION) {
+        conditions::set(conditions, Is::Unknown, Claimed::IdentityUnknown, UNPROVEN, generation);
+    }
+}
+
+/// The status of an org that no pass is run over, because objects that it would read cannot be listed.
+#[must_use]
+pub fn unseen(org: &OktaOrg, unproven: bool) -> OktaOrgStatus {
+    let (mut status, generation) = (org.status.clone().unwrap_or_default(), org.metadata.generation);
+    conditions::set(&mut status.conditions, Is::Unknown, Reachable::NotListed, held_back::UNSEEN, generation);
+    if unproven {
+        disclaim(&mut status.conditions, generation);
+    }
+    status
 }
 
 fn active(
@@ -120,4 +146,50 @@ fn active(
     let (hook, owner) = active.used(|object| declared.contains(object))?;
     let owner = owner.map(ToString::to_string);
     Some(ActiveHook { id: hook.id.as_str().to_owned(), name: hook.shown_name(), owner })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use hookswitch_api::reason::Ready;
+
+    fn said(status: &OktaOrgStatus, kind: &str) -> String {
+        let said = conditions::get(&status.conditions, kind).unwrap();
+        format!("{} {}", said.status, said.reason)
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_an_org_said_before_it_was_not_looked_at() {
+        let claimed = |status: &str, reason: &str| {
+            let since = "2026-01-01T00:00:00Z";
+            let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": since});
+            let conditions = [condition("Claimed", status, reason), condition("Reachable", "True", "Reachable")];
+            let org = json!({"metadata": {"name": "acme", "namespace": "otp"}, "status": {"conditions": conditions},
+                "spec": {"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": {"name": "o", "key": "t"}}}}});
+            serde_json::from_value::<OktaOrg>(org).unwrap()
+        };
+        for (before, unproven, after) in [
+            (("True", "Claimed"), false, "True Claimed"),
+            (("True", "Claimed"), true, "Unknown IdentityUnknown"),
+            (("False", "ClaimedByOther"), true, "False ClaimedByOther"),
+        ] {
+            let mut org = claimed(before.0, before.1);
+            let unseen = unseen(&org, unproven);
+            assert_eq!(
+                (said(&unseen, "Claimed"), said(&unseen, "Reachable")),
+                (after.into(), "Unknown NotListed".into())
+            );
+
+            org.status = Some(unseen);
+            let problem = Some(Problem::passing(Ready::SecretNotFound, "no Secret".to_owned()));
+            let (reachable, identity, claim, observed, plan) = (None, None, None, None, None);
+            let declared = BTreeSet::new();
+            let found =
+                Found { problem, reachable, identity, claim, unproven, declared, observed, plan, settled: true };
+            let seen = build(&org, &Installation::new("hookswitch-cluster").unwrap(), &found, &[]);
+            assert_eq!((said(&seen, "Claimed"), said(&seen, "Reachable")), (after.into(), "Unknown NotAsked".into()));
+        }
+    }
 }
