@@ -45,8 +45,11 @@ const ARROWS: [(&str, &[&str]); 12] = [
 ];
 
 /// Who opens connections: the guarded way out, who serves an API server's or gateways' answers, and the simulated vendors.
-const HTTP_CLIENTS: [(&str, &[&str]); 3] =
-    [("reqwest", &["hookswitch-net", "hookswitch-sandbox"]), ("hyper-rustls", &["hookswitch"]), ("kube-client", &[])];
+const HTTP_CLIENTS: [(&str, &[&str]); 2] =
+    [("reqwest", &["hookswitch-net", "hookswitch-sandbox"]), ("hyper-rustls", &["hookswitch"])];
+
+/// Who calls an API server.
+const KUBE_CLIENTS: [&str; 2] = ["hookswitch", "hookswitch-gateway"];
 
 struct Workspace {
     /// By package, what its manifest names: `None` is a dependency of the program, the others are of tests and builds.

@@ -20,8 +20,8 @@ const PEOPLE: usize = 3;
 /// How long each waits between two passcodes: three or more a second are asked for in all.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// How many are delivered before what happens and after it, so that it happens under load.
-const AROUND: usize = 6;
+/// How many are asked for before what happens and after it, so that it happens under load.
+const AROUND: usize = 15;
 
 /// One passcode, and when it was asked for.
 pub struct Asked {
