@@ -140,7 +140,7 @@ fn no_number_of_any_region_is_read_as_another_one_however_it_is_written() {
                 // What is E.164 as it stands, and a number in use, is what it says.
                 Ok(normalized) if text.replace(' ', "") == normalized.number.as_str() => as_it_stands += 1,
                 Ok(normalized) => {
-                    wrong.push(format!("{}: {text} is read as {}", form.name, normalized.number.as_str()))
+                    wrong.push(format!("{}: {text} is read as {}", form.name, normalized.number.as_str()));
                 }
                 Err(_) => refused += 1,
             }
