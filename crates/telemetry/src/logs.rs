@@ -14,8 +14,10 @@ use tracing_subscriber::{
     layer::SubscriberExt,
 };
 
-/// The crates whose lines are our own: the program's, and those whose names begin with it and an underscore.
+/// The crates whose lines are our own: the program's, and those whose names begin with it and an underscore. The sandbox is no
+/// part of the program: it runs beside it in tests alone.
 const OURS: &str = "hookswitch";
+const SANDBOX: &str = "hookswitch_sandbox";
 
 /// Dependencies whose warnings may quote what came over the wire: kube's client logs an answer that it cannot parse,
 /// and the answer may be a Secret.
@@ -76,7 +78,8 @@ fn allowed(metadata: &Metadata<'_>) -> bool {
 /// The most talkative level that lines of a target may have. Whoever is not us is a dependency.
 fn ceiling(target: &str) -> Level {
     let within = |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-    if within(OURS) || target.strip_prefix(OURS).is_some_and(|rest| rest.starts_with('_')) {
+    let is_member = target.strip_prefix(OURS).is_some_and(|rest| rest.starts_with('_'));
+    if within(OURS) || is_member && !within(SANDBOX) {
         Level::TRACE
     } else if QUOTING.into_iter().any(within) {
         Level::ERROR
