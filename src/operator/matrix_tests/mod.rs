@@ -291,3 +291,21 @@ async fn two_of_a_switch_that_are_active_at_once_are_no_persons_doing() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_could_not_be_looked_behind_is_not_believed() {
+    // Okta shows a deactivation 3 s late and takes no second active hook; the look that would tell is lost
+    let org = |org: &Behaviour| org.second_activation == SecondActivation::Refused && !org.delay.is_zero();
+    let behaviour = behaviours().iter().position(org).unwrap();
+    for fault in [Fault::Unreachable, Fault::LostAnswer, Fault::ServerError] {
+        let mut run = Run::new(Task::Failover, behaviours()[behaviour]);
+        run.prepare().await;
+        let before = run.model.calls().len();
+        run.model.fail([vec![Fault::None; 4], vec![fault]].concat());
+        run.ask();
+        run.rounds(30, Duration::from_secs(4)).await;
+        let calls = run.model.calls().split_off(before);
+        assert_eq!(calls[2..5], [Verb::Deactivate, Verb::Activate, Verb::Read], "{fault:?}: {calls:?}");
+        assert_eq!(run.active(), ["Acme other"], "{fault:?}: {calls:?}; {}", run.says()["conditions"]);
+    }
+}

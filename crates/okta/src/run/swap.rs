@@ -47,17 +47,23 @@ impl Runner<'_> {
             }
         }
         let mut up = self.bring_up(to, to_hook).await;
-        let can_tell = self.has_room_to_look();
-        if matches!(up, Up::Refused) && self.is_late(from).await {
-            // refused because of the one that was to be off by then
-            self.report.refused.retain(|refused| refused.object != *to);
-            up = self.bring_up(to, to_hook).await;
+        let mut can_tell = true;
+        if matches!(up, Up::Refused) {
+            match self.is_late(from).await {
+                Some(true) => {
+                    // refused because of the one that was to be off by then
+                    self.report.refused.retain(|refused| refused.object != *to);
+                    up = self.bring_up(to, to_hook).await;
+                }
+                Some(false) => {}
+                None => can_tell = false,
+            }
         }
         match up {
             Up::Yes => {}
             Up::Refused => {
                 if !can_tell {
-                    // what came before took the call that tells a late effect from a refusal; the next plan has it
+                    // no call was left that tells a late effect from a refusal, or it was lost; the next plan has one
                     self.report.refused.retain(|refused| refused.object != *to);
                 }
                 self.failed.insert(to.clone());
@@ -119,15 +125,19 @@ impl Runner<'_> {
     }
 
     /// Whether Okta still shows as active what it said is off: its answers can be ahead of their effect. Waits then, once.
-    async fn is_late(&mut self, from: &Subject) -> bool {
-        if !self.has_room_to_look() || !self.has_time_to_wait() {
-            return false;
+    /// Nothing where nobody could look.
+    async fn is_late(&mut self, from: &Subject) -> Option<bool> {
+        if !self.has_room_to_look() {
+            return None;
         }
-        if self.status_of(from).await != Some(HookStatus::Active) {
-            return false;
+        if !self.has_time_to_wait() {
+            return Some(false);
         }
-        sleep(LATE).await;
-        true
+        let is_late = self.status_of(from).await? == HookStatus::Active;
+        if is_late {
+            sleep(LATE).await;
+        }
+        Some(is_late)
     }
 
     /// Activates (or creates) `to`, trying again after a 429, an unclear answer, or nobody there, while calls and time are left. Two calls stay
