@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use hookswitch::operator::metrics::OperatorMetrics;
+use hookswitch::operator::state::metrics::OperatorMetrics;
 use hookswitch_failover::{
     machine::{Cause, Machine, Moment, Phase},
     signal::{Sight, Signal, Source},
@@ -56,12 +56,12 @@ fn exposed() -> BTreeSet<Series> {
     let second = Duration::from_secs(1);
     let (operator, metrics) = (Metrics::new("operator"), OperatorMetrics::default());
     operator.register(|registry| metrics.register_own(registry));
-    operator.register_shared(|registry| metrics.register_shared(registry));
-    metrics.leads(true);
+    operator.register_shared(|registry| metrics.runtime.register_shared(registry));
+    metrics.runtime.leads(true);
     for (watched, kind) in
         [("otp", "OktaOrg"), ("otp", "TelephonyHook"), ("other", "HookSwitch"), ("*", "EndpointSlice")]
     {
-        metrics.listed(watched, kind, false);
+        metrics.runtime.listed(watched, kind, false);
     }
     metrics.okta_call("list", "ok");
     metrics.fallbacks("acme.okta.com", 1);

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use hookswitch::operator::reports::{POLL, ROUND, Reports, SendingRule};
+use hookswitch::operator::state::reports::{POLL, ROUND, Reports, SendingRule};
 use hookswitch_failover::{
     health::Health,
     machine::{HookSeen, InOkta, Machine, Moment, Phase, Seen, Told},

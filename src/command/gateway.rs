@@ -62,7 +62,7 @@ impl Gateway {
                 self.keep_alive.map_or(listener::KEEP_ALIVE, Duration::get),
             ),
         };
-        let stop = super::asked_to_stop()?;
+        let stop = crate::command::asked_to_stop()?;
         Process::open(settings).await?.run(stop).await?;
         Ok(())
     }

@@ -54,7 +54,7 @@ fn command_line() -> String {
          subcommand and option. The chart sets all of them; [its values](../../charts/hookswitch/values.yaml) are what you change.\n\n\
          An option with `[env: NAME=]` can be given by that environment variable as well.\n",
     );
-    let mut program = super::Hookswitch::command();
+    let mut program = crate::command::Hookswitch::command();
     program.build();
     for command in program.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
         let help = without_environment(command.clone()).term_width(120).render_help().to_string();

@@ -12,7 +12,10 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{apply::MANAGER, context::Installation, options::Options, pass::PassError};
+use crate::operator::{
+    options::Options,
+    runtime::{apply::MANAGER, error::ReconcileError},
+};
 use hookswitch_okta::{
     keyed::{KeyTooShort, MarkKey},
     mark::{self, InvalidInstallation},
@@ -33,6 +36,15 @@ const MARKED: &str = "installationOf";
 /// Bytes of the key.
 const BYTES: usize = 32;
 
+/// Who this installation is.
+#[derive(Debug)]
+pub struct Installation {
+    /// First part of the mark that our hooks carry in Okta.
+    pub mark: mark::Installation,
+    /// Key of the hashes by which changes of secrets are told.
+    pub key: MarkKey,
+}
+
 /// Why it is not known who this installation is.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallationError {
@@ -41,7 +53,7 @@ pub enum InstallationError {
     Name(#[from] InvalidInstallation),
     /// The API server did not take or answer a call.
     #[error(transparent)]
-    Api(#[from] PassError),
+    Api(#[from] ReconcileError),
     /// The key was changed by hand.
     #[error(
         "Secret {namespace}/{SECRET} key {KEY}: {source}. Delete the Secret to have another key made; every hook's \
@@ -103,7 +115,7 @@ fn recorded(secret: &Secret) -> Option<String> {
 }
 
 /// Who we are, as the cluster tells.
-async fn found(client: &Client, options: &Options) -> Result<String, PassError> {
+async fn found(client: &Client, options: &Options) -> Result<String, ReconcileError> {
     match namespace_uid(client, "kube-system").await {
         Err(error) if error.is_forbidden() || error.is_not_found() => {
             namespace_uid(client, &options.operator_namespace).await
@@ -113,7 +125,7 @@ async fn found(client: &Client, options: &Options) -> Result<String, PassError> 
 }
 
 /// Records who we are. Where that is not allowed, it is found out again at each start.
-async fn record(client: &Client, secret: &Secret, mark: &mark::Installation) -> Result<(), PassError> {
+async fn record(client: &Client, secret: &Secret, mark: &mark::Installation) -> Result<(), ReconcileError> {
     let namespace = secret.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
@@ -124,7 +136,7 @@ async fn record(client: &Client, secret: &Secret, mark: &mark::Installation) -> 
     });
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let written = api.patch(SECRET, &params, &Patch::Merge(&patch)).await;
-    match written.map_err(PassError::api(format!("record who we are in Secret {namespace}/{SECRET}"))) {
+    match written.map_err(ReconcileError::api(format!("record who we are in Secret {namespace}/{SECRET}"))) {
         Err(error) if error.is_forbidden() || error.is_invalid() => {
             tracing::warn!(%error, "who this installation is could not be recorded: give --installation to be sure of it");
             Ok(())
@@ -133,18 +145,18 @@ async fn record(client: &Client, secret: &Secret, mark: &mark::Installation) -> 
     }
 }
 
-async fn namespace_uid(client: &Client, name: &str) -> Result<String, PassError> {
+async fn namespace_uid(client: &Client, name: &str) -> Result<String, ReconcileError> {
     let api: Api<Namespace> = Api::all(client.clone());
     let doing = || format!("read the UID of namespace {name} (or give --installation)");
-    let found = api.get(name).await.map_err(PassError::api(doing()))?;
-    found.uid().ok_or_else(|| PassError::encoding(doing()))
+    let found = api.get(name).await.map_err(ReconcileError::api(doing()))?;
+    found.uid().ok_or_else(|| ReconcileError::encoding(doing()))
 }
 
 /// The Secret; made when there is none. Two operators that make one at once end with the same.
 async fn secret(client: &Client, namespace: &str) -> Result<Secret, InstallationError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let doing = |what: &str| format!("{what} Secret {namespace}/{SECRET}");
-    if let Some(found) = api.get_opt(SECRET).await.map_err(PassError::api(doing("read")))? {
+    if let Some(found) = api.get_opt(SECRET).await.map_err(ReconcileError::api(doing("read")))? {
         return Ok(found);
     }
     let mut bytes = vec![0; BYTES];
@@ -164,9 +176,9 @@ async fn secret(client: &Client, namespace: &str) -> Result<Secret, Installation
     match api.create(&PostParams::default(), &secret).await {
         Ok(made) => Ok(made),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            Ok(api.get(SECRET).await.map_err(PassError::api(doing("read")))?)
+            Ok(api.get(SECRET).await.map_err(ReconcileError::api(doing("read")))?)
         }
-        Err(error) => Err(PassError::api(doing("create"))(error).into()),
+        Err(error) => Err(ReconcileError::api(doing("create"))(error).into()),
     }
 }
 
@@ -179,10 +191,8 @@ mod tests {
     use http::StatusCode;
     use serde_json::Value;
 
-    use super::{
-        super::double::{Server, Trouble, arguments},
-        *,
-    };
+    use super::*;
+    use crate::operator::testing::world::{Server, Trouble, arguments};
 
     const OWN: &str = "/api/v1/namespaces/telephony";
     const SYSTEM: &str = "/api/v1/namespaces/kube-system";

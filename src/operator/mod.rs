@@ -1,81 +1,24 @@
 //! The operator: resources in; Kubernetes objects, Okta calls and status out.
 //!
-//! One folder per kind, each a pipeline `dereference → validate → build or plan → apply → status`. What kinds share
-//! stands beside the folders: [`pass`] runs passes, [`apply`] writes objects, [`status`] writes status and tells events,
-//! [`references`] follows Secrets and `ConfigMaps`, [`wake`] carries wake-ups between objects, [`lease`] says who may act.
+//! Its folders are floors, and each knows only those below it (a test keeps that): [`run`] wires everything; [`controllers`] reconcile
+//! one kind each; [`probes`] try whether calls arrive; [`resolve`] reads what objects refer to; [`state`] is kept between
+//! reconciles; [`outbound`] reaches what is outside; [`model`] is pure; [`runtime`] runs reconciles and knows no kind of ours.
 
-pub mod apply;
-#[cfg(test)]
-mod apply_tests;
-pub mod backoff;
-pub mod cache;
-pub mod clock;
-pub mod cluster;
-pub mod conditions;
-pub mod context;
-#[cfg(test)]
-mod double;
-pub mod events;
-#[cfg(test)]
-mod fairness_tests;
-pub mod finalizer;
-#[cfg(test)]
-mod finalizer_tests;
-#[cfg(test)]
-mod flow_tests;
-#[cfg(test)]
-mod foreign_tests;
-pub mod gateway;
-pub mod held_back;
-pub mod hook;
+pub mod controllers;
 pub mod installation;
-pub mod lease;
-#[cfg(test)]
-mod lifecycle_tests;
-pub mod listing;
-#[cfg(test)]
-mod matrix_tests;
-pub mod metrics;
-pub mod namespace;
+pub mod model;
 pub mod options;
-pub mod org;
-pub mod pass;
-pub mod policy;
-#[cfg(test)]
-mod priority_tests;
-pub mod probe;
-pub mod problem;
-pub mod provider;
-pub mod queue;
-pub mod references;
-#[cfg(test)]
-mod references_tests;
-#[cfg(test)]
-mod refusal_tests;
+pub mod outbound;
+pub mod probes;
 pub mod release;
-pub mod reports;
+pub mod resolve;
 pub mod run;
-pub mod secret_value;
+pub mod runtime;
+pub mod state;
 #[cfg(test)]
-mod stale_tests;
-pub mod status;
+mod testing;
 #[cfg(test)]
-mod steady_tests;
-pub mod switch;
-#[cfg(test)]
-mod switch_tests;
-#[cfg(test)]
-mod takeover_tests;
-pub mod tenancy;
-#[cfg(test)]
-mod tenant_tests;
-pub mod wake;
-pub mod watches;
-#[cfg(test)]
-mod whole_tests;
+mod tests;
 
-pub use context::Context;
 pub use options::Options;
-pub use pass::{PassError, Reconcile, Requeue};
 pub use run::{RunError, run};
-pub use wake::{Kind, Target};

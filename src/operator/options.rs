@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use url::Url;
 
-use super::{lease, tenancy::Tenancy};
+use crate::operator::{model::tenancy::Tenancy, runtime::lease};
 use hookswitch_message::Secret;
 use hookswitch_net::Exception;
 
@@ -130,7 +130,8 @@ impl Options {
 mod tests {
     use serde_json::Value;
 
-    use super::{super::double::arguments, *};
+    use super::*;
+    use crate::operator::testing::world::arguments;
     use hookswitch_okta::mark;
 
     fn read(more: &[&str]) -> Result<Options, clap::Error> {

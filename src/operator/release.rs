@@ -12,12 +12,9 @@ use kube::{
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    apply::MANAGER,
-    finalizer::{self, LetGo},
-    lease,
-    pass::PassError,
-    run,
+use crate::operator::{
+    controllers::terminating,
+    runtime::{apply::MANAGER, cluster, error::ReconcileError, finalizer::LetGo, lease},
 };
 
 /// How long the operator is waited for; longer than a pass and the giving back of the lease take.
@@ -48,10 +45,10 @@ pub struct Options {
 pub enum ReleaseError {
     /// There is no way to the API server.
     #[error(transparent)]
-    Cluster(#[from] run::RunError),
+    Cluster(#[from] cluster::NoCluster),
     /// A call failed.
     #[error(transparent)]
-    Call(#[from] PassError),
+    Call(#[from] ReconcileError),
 }
 
 /// Stops the operator and lets everything go that it holds. Tells how many objects that were.
@@ -62,19 +59,19 @@ pub enum ReleaseError {
 /// # Errors
 /// [`ReleaseError`]; what could be let go was.
 pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
-    let client = run::client().await?;
+    let client = cluster::in_cluster().await?;
     if let Some(deployment) = &options.deployment {
         stop(&client, &options.operator_namespace, deployment, &options.lease).await?;
     }
     Ok(let_go(&client, options).await?)
 }
 
-async fn let_go(client: &Client, options: &Options) -> Result<usize, PassError> {
+async fn let_go(client: &Client, options: &Options) -> Result<usize, ReconcileError> {
     let named: Vec<&str> = options.namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
     let namespaces = if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() };
     let (mut count, mut failed) = (0, None);
     for namespace in namespaces {
-        match finalizer::let_go(client, namespace).await {
+        match terminating::let_go(client, namespace).await {
             Ok(LetGo { count: more, denied }) => {
                 count += more;
                 if let Some(error) = denied {
@@ -94,20 +91,20 @@ async fn let_go(client: &Client, options: &Options) -> Result<usize, PassError> 
 }
 
 /// Scales the operator to nothing and waits until nobody leads: a leader would hold again what is let go.
-async fn stop(client: &Client, namespace: &str, name: &str, lease: &str) -> Result<(), PassError> {
+async fn stop(client: &Client, namespace: &str, name: &str, lease: &str) -> Result<(), ReconcileError> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     match deployments.patch(name, &params, &Patch::Merge(&json!({"spec": {"replicas": 0}}))).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
-        Err(error) => return Err(PassError::api(format!("stop Deployment {namespace}/{name}"))(error)),
+        Err(error) => return Err(ReconcileError::api(format!("stop Deployment {namespace}/{name}"))(error)),
     }
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let until = Instant::now() + STOPS_WITHIN;
     while Instant::now() < until {
         let mut led = false;
         for held in [lease, lease::NAME] {
-            let found = leases.get_opt(held).await.map_err(PassError::api("read the lease"))?;
+            let found = leases.get_opt(held).await.map_err(ReconcileError::api("read the lease"))?;
             let holder = found.and_then(|lease| lease.spec?.holder_identity).unwrap_or_default();
             // another release's operator goes on holding what is its own
             led |= !holder.is_empty() && (held == lease || lease::is_pod_of(&holder, name));
@@ -126,10 +123,8 @@ mod tests {
     use http::StatusCode;
     use serde_json::json;
 
-    use super::{
-        super::double::{Server, arguments},
-        *,
-    };
+    use super::*;
+    use crate::operator::testing::world::{Server, arguments};
 
     fn options(namespaces: &str) -> Options {
         arguments(["--operator-namespace", "telephony", "--namespaces", namespaces]).unwrap()
@@ -142,7 +137,7 @@ mod tests {
     fn held(server: &Server, namespaces: &[&str]) {
         for namespace in namespaces {
             let held = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
-                "metadata": {"name": "main", "namespace": namespace, "finalizers": [finalizer::OKTA, "else.example/own"]}});
+                "metadata": {"name": "main", "namespace": namespace, "finalizers": [crate::operator::runtime::finalizer::OKTA, "else.example/own"]}});
             server.put(&format!("{}/main", hooks(namespace)), held);
         }
     }
@@ -209,7 +204,7 @@ mod tests {
     }
 
     /// How long stopping the operator takes.
-    async fn stops(server: &Server) -> Result<Duration, PassError> {
+    async fn stops(server: &Server) -> Result<Duration, ReconcileError> {
         let begun = Instant::now();
         stop(&server.client(), "telephony", "mine", "mine").await?;
         Ok(begun.elapsed())

@@ -10,34 +10,32 @@ use std::{
     time::Duration,
 };
 
-use kube::{Client, Config};
+use kube::Client;
 use tokio::{io::AsyncReadExt as _, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    apply::Settled,
-    backoff::{after, jittered},
-    cache::{Caches, Writer},
-    cluster,
-    context::{Context, Installation},
-    events::Events,
-    gateway::{self, turn::Turns},
-    installation::{self, InstallationError},
-    lease::{self, Holder, Lost},
-    listing::Listing,
-    metrics::OperatorMetrics,
+use crate::operator::{
+    controllers::context::{Context, Parts},
+    installation::{self, Installation, InstallationError},
     options::Options,
-    org::{
-        Orgs,
-        dial::{Dial as _, Network},
+    outbound::{
+        okta::{Dial as _, Network},
+        pods::over_network,
     },
-    pass::{self, Reconcile},
-    probe::Probes,
-    references::References,
-    reports::Reports,
-    switch::Switches,
-    wake::Wake,
-    watches,
+    runtime::{
+        backoff::{after, jittered},
+        cache::Writer,
+        cluster, controller,
+        error::DEADLINE,
+        lease::{
+            self,
+            holder::{Holder, Lost},
+        },
+        listing::Listing,
+        reconcile::Reconcile,
+        resources,
+    },
+    state::{Memory, caches::Caches, metrics::OperatorMetrics},
 };
 use hookswitch_api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 use hookswitch_net::NetError;
@@ -47,7 +45,7 @@ use hookswitch_telemetry::{
 };
 
 /// How long passes under way may go on after the stop: a pass's deadline.
-const DRAIN: Duration = pass::DEADLINE;
+const DRAIN: Duration = DEADLINE;
 
 /// How long events that wait may still be told after the stop.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -58,12 +56,9 @@ const LARGEST_CA_FILE: u64 = 512 * 1_024;
 /// Why the operator ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The cluster's address or credentials were not found.
-    #[error("find the cluster: {0}")]
-    Infer(#[from] kube::config::InferConfigError),
-    /// The client cannot be made of what was found.
-    #[error("make a client of the API server: {}", pass::shown(.0))]
-    Client(#[source] kube::Error),
+    /// There is no way to the API server.
+    #[error(transparent)]
+    Cluster(#[from] cluster::NoCluster),
     /// The address for metrics cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -100,32 +95,33 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let served = serve(&options, &metrics, &answered, &listing, &stop).await?;
     let extra_roots = extra_roots(&options).await?;
     let dial = dial(&options, extra_roots.clone())?;
-    let client = client().await?;
+    let client = cluster::in_cluster().await?;
 
     let handle = lease::Handle::default();
     let mut holder =
         Holder::new(client.clone(), &options.operator_namespace, &options.identity, handle.clone(), options.leases());
-    metrics.leads(false);
+    metrics.runtime.leads(false);
     tracing::info!(identity = options.identity, "waiting for the lease");
     let ended = match settle(&client, &options, &answered, &stop).await {
         Some(Err(error)) => Err(error.into()),
         Some(Ok(installation)) if holder.acquire(&stop).await => {
             tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
-            metrics.leads(true);
-            let ended = Box::pin(lead(
+            metrics.runtime.leads(true);
+            let (caches, writers) = caches();
+            let parts = Parts {
                 client,
                 options,
-                installation,
-                handle,
-                metrics.clone(),
-                dial,
-                extra_roots,
+                installation: Arc::new(installation),
+                lease: handle,
                 listing,
-                &mut holder,
-                &stop,
-            ))
-            .await;
-            metrics.leads(false);
+                memory: Memory::new(caches),
+                metrics: metrics.clone(),
+                okta: Arc::new(dial),
+                ask_pod: over_network(),
+                extra_roots,
+            };
+            let ended = Box::pin(lead(parts, writers, &mut holder, &stop)).await;
+            metrics.runtime.leads(false);
             holder.release().await;
             ended
         }
@@ -135,11 +131,6 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     stop.cancel();
     let _ = served.await;
     ended
-}
-
-/// A client of the cluster that this process runs in.
-pub(super) async fn client() -> Result<Client, RunError> {
-    cluster::client(Config::infer().await?).map_err(RunError::Client)
 }
 
 async fn extra_roots(options: &Options) -> Result<Option<String>, RunError> {
@@ -171,7 +162,7 @@ async fn serve(
 ) -> Result<tokio::task::JoinHandle<()>, RunError> {
     let registry = Metrics::new("operator");
     registry.register(|registry| families.register_own(registry));
-    registry.register_shared(|registry| families.register_shared(registry));
+    registry.register_shared(|registry| families.runtime.register_shared(registry));
     let listener = endpoint::listen(options.metrics_address).await?;
     let (answered, listing) = (Arc::clone(answered), listing.clone());
     // a standby is ready too: who leads is no matter of readiness, and one that does not lists nothing
@@ -208,41 +199,8 @@ async fn settle(
 }
 
 /// Leads until `stop`, or until the lease is lost.
-#[expect(clippy::too_many_arguments, reason = "each is a part of the context that is made here")]
-async fn lead(
-    client: Client,
-    options: Options,
-    installation: Installation,
-    lease: lease::Handle,
-    metrics: OperatorMetrics,
-    dial: Network,
-    extra_roots: Option<String>,
-    listing: Listing,
-    holder: &mut Holder,
-    stop: &CancellationToken,
-) -> Result<(), RunError> {
-    let wake = Wake::default();
-    let (caches, writers) = caches(listing);
-    let ctx = Arc::new(Context {
-        recorder: Events::new(client.clone(), &options.identity),
-        references: References::new(client.clone(), wake.clone()),
-        reports: Arc::new(Reports::default()),
-        orgs: Orgs::default(),
-        switches: Switches::default(),
-        probes: Probes::default(),
-        applied: Settled::default(),
-        turns: Turns::default(),
-        dial: Arc::new(dial),
-        ask_pod: gateway::over_network(),
-        extra_roots,
-        client,
-        options,
-        installation,
-        lease,
-        metrics,
-        caches,
-        wake,
-    });
+async fn lead(parts: Parts, writers: Writers, holder: &mut Holder, stop: &CancellationToken) -> Result<(), RunError> {
+    let ctx = Arc::new(Context::new(parts));
     let passes_end = CancellationToken::new();
     let mut controllers = JoinSet::new();
     let mut watching = JoinSet::new();
@@ -264,7 +222,7 @@ async fn lead(
             let drained = async {
                 while controllers.join_next().await.is_some() {}
                 // the lease is held meanwhile: what the API server does not take soon is not worth the next leader's time
-                let _ = tokio::time::timeout(FLUSH, ctx.recorder.flush()).await;
+                let _ = tokio::time::timeout(FLUSH, ctx.runtime.kube.events.flush()).await;
             };
             tokio::select! {
                 _ = tokio::time::timeout(DRAIN, drained) => {}
@@ -294,18 +252,18 @@ pub(super) fn start_all(
     start::<HookSwitch>(ctx, writers.switches, watching, controllers, passes_end);
 }
 
-fn start<K: Reconcile>(
+fn start<K: Reconcile<Context = Context>>(
     ctx: &Arc<Context>,
     writer: Writer<K>,
     watching: &mut JoinSet<()>,
     controllers: &mut JoinSet<()>,
     passes_end: &CancellationToken,
 ) {
-    watching.spawn(watches::resources(Arc::clone(ctx), writer));
+    watching.spawn(resources::resources(Arc::clone(ctx), writer));
     for watch in K::watches(ctx) {
         watching.spawn(watch);
     }
-    controllers.spawn(pass::run::<K>(Arc::clone(ctx), passes_end.clone()));
+    controllers.spawn(controller::run::<K>(Arc::clone(ctx), passes_end.clone()));
 }
 
 /// The writing ends of the caches.
@@ -319,7 +277,7 @@ pub(super) struct Writers {
 }
 
 /// Empty caches, and what fills them.
-pub(super) fn caches(listing: Listing) -> (Caches, Writers) {
+pub(super) fn caches() -> (Caches, Writers) {
     let writers = Writers {
         orgs: Writer::default(),
         hooks: Writer::default(),
@@ -335,8 +293,6 @@ pub(super) fn caches(listing: Listing) -> (Caches, Writers) {
         providers: writers.providers.index(),
         policies: writers.policies.index(),
         switches: writers.switches.index(),
-        listing,
-        unreadable: Arc::default(),
     };
     (caches, writers)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hookswitch::operator::gateway::compile::{Compiled, InOkta, Input, compile};
+use hookswitch::operator::controllers::gateway::compile::{Compiled, InOkta, Input, compile};
 use hookswitch_api::{RoutingPolicySpec, TelephonyGatewaySpec};
 use hookswitch_gateway::runtime::{JUDGES, Runtime};
 use hookswitch_gateway_config::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use hookswitch::operator::reports::{CarrierHealth, Reports, SendingRule};
+use hookswitch::operator::state::reports::{CarrierHealth, Reports, SendingRule};
 use hookswitch_failover::signal::{Sight, Source};
 use hookswitch_gateway::breaker::CONSECUTIVE;
 use hookswitch_gateway_config::document::{Action, Carrier, GatewayConfig, Provider, Sender};

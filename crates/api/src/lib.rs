@@ -7,6 +7,7 @@
 mod duration;
 mod gateway;
 mod hook;
+mod kind;
 mod org;
 pub mod pages;
 mod policy;
@@ -27,6 +28,7 @@ pub use hook::{
     HANDS_OVER_TO, HeaderAuth, HookAdoption, HookAuth, HookDeletion, HookDrift, HookHeader, HookState, OktaHook,
     Repointed, TAKES_OVER, TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
 };
+pub use kind::Kind;
 pub use org::{ActiveHook, ApiToken, OktaChange, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
 pub use policy::{
     Deny, ProviderRef, RoutingPolicy, RoutingPolicySpec, RoutingPolicyStatus, RoutingRule, RuleMatch, Send,

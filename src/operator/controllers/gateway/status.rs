@@ -1,0 +1,405 @@
+//! What is said of a gateway. Pure.
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use super::{
+    Held,
+    compile::{About, At, Problem as Told},
+    credentials::Serving,
+    turn::{OUT_OF_TURN, Waits},
+};
+use crate::operator::{
+    model::{
+        gateway_names::GATEWAY_LABEL,
+        tenancy::{self, Refusal},
+    },
+    runtime::{
+        conditions::{self, Is, Progress},
+        problem::Problem,
+    },
+    state::reports::Replicas,
+};
+use hookswitch_api::{
+    TelephonyGateway, TelephonyGatewayStatus,
+    reason::{Healthy, PubliclyTrusted, Ready},
+};
+
+/// What a pass saw.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// What could not be compiled.
+    pub problems: Vec<Told>,
+    /// Why the configuration is not in force and the previous one stays.
+    pub held: Option<Held>,
+    /// What the installation does not allow.
+    pub refused: Vec<Refusal>,
+    /// Hash of the configuration in force.
+    pub hash: String,
+    /// The Deployment as the API server has it.
+    pub deployment: Deployment,
+    /// What a change of the pods waits for.
+    pub waits: Option<Waits>,
+    /// What replicas report.
+    pub replicas: Replicas,
+    /// Whether the configuration is so new that replicas and their reports may still be on the way.
+    pub arriving: bool,
+    /// The serving certificate.
+    pub certificate: Serving,
+}
+
+/// The status of a gateway whose pass could be done.
+pub(super) fn build(gateway: &TelephonyGateway, seen: &Seen) -> TelephonyGatewayStatus {
+    let mut status = gateway.status.clone().unwrap_or_default();
+    let generation = gateway.metadata.generation;
+    conditions::set_progress(&mut status.conditions, progress(gateway, seen), generation);
+    // A leader that has just begun knows less than the one before it did: what that one saw stays for the moment.
+    let waits =
+        seen.arriving && seen.replicas.reporting == 0 && conditions::get(&status.conditions, "Healthy").is_some();
+    if !waits {
+        let (is, reason, message) = health(&seen.replicas);
+        conditions::set(&mut status.conditions, is, reason, message, generation);
+    }
+    let (is, reason, message) = trust(&seen.certificate);
+    conditions::set(&mut status.conditions, is, reason, message, generation);
+
+    let deployment = seen.deployment.status.clone().unwrap_or_default();
+    let ready = deployment.ready_replicas.unwrap_or(0);
+    status.observed_generation = generation;
+    status.replicas = Some(deployment.replicas.unwrap_or(0));
+    status.ready_replicas = Some(ready);
+    status.ready = Some(format!("{ready}/{}", gateway.spec.replicas()));
+    status.selector = Some(format!(
+        "app.kubernetes.io/component=gateway,app.kubernetes.io/name=hookswitch,{GATEWAY_LABEL}={}",
+        gateway.metadata.name.as_deref().unwrap_or_default()
+    ));
+    status.config_hash = Some(seen.hash.clone());
+    status
+}
+
+/// The status of a gateway whose pass ended early; what was known of the rest stays.
+pub(super) fn refused(gateway: &TelephonyGateway, problem: Problem) -> TelephonyGatewayStatus {
+    let mut status = gateway.status.clone().unwrap_or_default();
+    let generation = gateway.metadata.generation;
+    conditions::set_progress(&mut status.conditions, problem.progress(), generation);
+    status.observed_generation = generation;
+    status
+}
+
+fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
+    match &seen.held {
+        Some(Held::TooLarge(_)) => {
+            let message = "The compiled configuration does not fit into a Secret; the last good one keeps serving. Use fewer or shorter rules.";
+            return Progress::Stalled(Ready::ConfigTooLarge, message.into());
+        }
+        Some(Held::Refused(error)) => {
+            let message = format!("The new configuration is invalid ({error}); the last good one keeps serving.");
+            return Progress::Stalled(Ready::InvalidSpec, message);
+        }
+        None => {}
+    }
+    if !seen.refused.is_empty() {
+        return Progress::Stalled(Ready::NotAllowed, tenancy::told(&seen.refused));
+    }
+    let of_gateway = seen.problems.iter().find_map(|told| match told.at {
+        At::Gateway(about) => Some((about, told)),
+        At::Policy | At::Provider | At::Hook => None,
+    });
+    if let Some((about, told)) = of_gateway {
+        return match about {
+            About::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
+            About::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
+            About::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(told)),
+            About::TooManyCarriers => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
+            About::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
+        };
+    }
+    if seen.certificate == Serving::Missing {
+        let name = gateway.spec.tls.as_ref().map(|tls| tls.secret_ref.name.as_str()).unwrap_or_default();
+        let message = format!("Secret {name} does not exist or has no tls.crt and tls.key; pods start once it does.");
+        return Progress::Retrying(Ready::SecretNotFound, message);
+    }
+    if let Serving::Denied { why } = &seen.certificate {
+        return Progress::Retrying(Ready::SecretNotFound, why.clone());
+    }
+    if let Serving::Overwritten { by } = &seen.certificate {
+        return Progress::Retrying(Ready::NameTaken, overwritten(gateway, by));
+    }
+    if seen.certificate == Serving::Leftover {
+        let message = "spec.tls.secretRef names the Secret whose certificate was generated when none was named. Name another Secret, \
+                       or delete this one and have it made by whoever provides your certificates.";
+        return Progress::Stalled(Ready::InvalidSpec, message.into());
+    }
+    if let Some(waits) = &seen.waits {
+        let message = format!(
+            "The new pods wait for their turn: {waits}. To change them now, set the annotation \
+             {OUT_OF_TURN}=true."
+        );
+        return Progress::Working(Ready::RolloutWaits, message);
+    }
+    if let Some(problem) = rollout(gateway, &seen.deployment) {
+        return problem;
+    }
+    if !seen.replicas.refused.is_empty() {
+        return Progress::Retrying(Ready::InvalidSpec, refusals(&seen.replicas));
+    }
+    let wanted = u32::try_from(gateway.spec.replicas()).unwrap_or(0);
+    // What the gateway refers to changes without a change of the gateway: that is no reason to leave Ready for the seconds
+    // that pods take to follow.
+    let was_ready = gateway.status.as_ref().is_some_and(|status| {
+        status.observed_generation == gateway.metadata.generation && conditions::is_true(&status.conditions, "Ready")
+    });
+    if seen.replicas.current < wanted && !(seen.arriving && was_ready) {
+        let message = format!("{} of {wanted} replicas report the current configuration.", seen.replicas.current);
+        return Progress::Working(Ready::Progressing, message);
+    }
+    // What others cannot have is told at them; here it is only said that something is served on as it was.
+    let message = if seen.problems.is_empty() {
+        format!("All {wanted} replicas serve the configuration.")
+    } else {
+        let told = seen.problems.iter().take(3).map(sentence).collect::<Vec<_>>().join(" ");
+        format!("All {wanted} replicas serve the configuration, except: {told}")
+    };
+    Progress::Done(message)
+}
+
+/// The most refusals of replicas that are told.
+const MOST_REFUSALS: usize = 5;
+
+fn refusals(replicas: &Replicas) -> String {
+    let reasons = &replicas.refused;
+    let shown = reasons.iter().take(MOST_REFUSALS).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let left = u64::try_from(reasons.len().saturating_sub(MOST_REFUSALS)).unwrap_or(u64::MAX);
+    let more = match left.saturating_add(replicas.untold) {
+        0 => String::new(),
+        more => format!("; and {more} more, see the logs of its pods"),
+    };
+    format!("A replica refused the configuration, or a part of it, and serves the last good one: {shown}{more}")
+}
+
+fn sentence(told: &Told) -> String {
+    let about = match told.at {
+        At::Gateway(_) => String::new(),
+        At::Policy => format!("RoutingPolicy {}: ", told.name),
+        At::Provider => format!("TelephonyProvider {}: ", told.name),
+        At::Hook => format!("TelephonyHook {}: ", told.name),
+    };
+    let kept = if told.kept { " (the last good one keeps serving)" } else { "" };
+    format!("{about}{}{kept}.", told.message.trim_end_matches('.'))
+}
+
+/// What the Deployment still lacks.
+fn rollout(gateway: &TelephonyGateway, deployment: &Deployment) -> Option<Progress> {
+    let wanted = gateway.spec.replicas();
+    let status = deployment.status.clone().unwrap_or_default();
+    let stuck = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "Progressing"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("ProgressDeadlineExceeded")
+    });
+    if stuck.is_some() {
+        let name = deployment.metadata.name.as_deref().unwrap_or_default();
+        let message = format!(
+            "Deployment {name} makes no progress. Look at its pods: kubectl describe pods -l {GATEWAY_LABEL}=…"
+        );
+        return Some(Progress::Retrying(Ready::DeploymentFailed, message));
+    }
+    let observed = status.observed_generation >= deployment.metadata.generation;
+    let (updated, ready) = (status.updated_replicas.unwrap_or(0), status.ready_replicas.unwrap_or(0));
+    if observed && updated >= wanted && ready >= wanted {
+        return None;
+    }
+    let message = format!("{ready} of {wanted} pods are ready; {updated} are of the current version.");
+    Some(Progress::Working(Ready::PodsNotReady, message))
+}
+
+fn health(replicas: &Replicas) -> (Is, Healthy, String) {
+    match (replicas.reporting, replicas.usable) {
+        (0, _) => (Is::Unknown, Healthy::NoReport, "No replica has reported recently.".into()),
+        (all, 0) => (Is::False, Healthy::Down, format!("None of {all} replicas has a usable carrier.")),
+        (all, usable) if usable < all => {
+            (Is::True, Healthy::Degraded, format!("{usable} of {all} replicas have a usable carrier."))
+        }
+        (all, _) => (Is::True, Healthy::Usable, format!("All {all} replicas that report have a usable carrier.")),
+    }
+}
+
+fn overwritten(gateway: &TelephonyGateway, by: &str) -> String {
+    let name = gateway.metadata.name.as_deref().unwrap_or_default();
+    format!(
+        "Secret {name}-gateway-tls is for the generated certificate, and {by} has written another one into it, which is left alone. \
+         Give {by} a Secret of its own and name it in spec.tls.secretRef (for the pods) or spec.ingress.tlsSecretRef (for an Ingress), \
+         then delete this one."
+    )
+}
+
+fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
+    match certificate {
+        Serving::Given => (Is::True, PubliclyTrusted::CertificateGiven, "The certificate of spec.tls is served."),
+        Serving::Generated | Serving::Leftover => (
+            Is::False,
+            PubliclyTrusted::CertificateGenerated,
+            "Okta does not trust the generated certificate that is served. Set spec.tls, or end TLS at a proxy in front.",
+        ),
+        Serving::Unfit => (
+            Is::False,
+            PubliclyTrusted::CertificateUnfit,
+            "The certificate of spec.tls has expired or does not name the host of publicURL; Okta will not call.",
+        ),
+        Serving::Overwritten { .. } => (
+            Is::Unknown,
+            PubliclyTrusted::CertificateUnfit,
+            "Somebody else wrote a certificate into the Secret of the generated one, and the pods serve it.",
+        ),
+        Serving::Missing | Serving::Denied { .. } => {
+            (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate that is served cannot be read.")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::operator::model::tenancy::Part;
+
+    fn gateway() -> TelephonyGateway {
+        serde_json::from_value(json!({
+            "apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyGateway",
+            "metadata": {"name": "otp", "namespace": "ns", "generation": 5},
+            "spec": {"publicURL": "https://otp.acme.com", "policies": {"names": ["p"]}, "tls": {"secretRef": {"name": "otp-tls"}}},
+        }))
+        .unwrap()
+    }
+
+    fn seen() -> Seen {
+        let deployment = json!({
+            "metadata": {"name": "otp-gateway", "generation": 1},
+            "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
+        });
+        Seen {
+            problems: vec![],
+            held: None,
+            refused: vec![],
+            hash: "abc".into(),
+            deployment: serde_json::from_value(deployment).unwrap(),
+            waits: None,
+            replicas: Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() },
+            arriving: false,
+            certificate: Serving::Given,
+        }
+    }
+
+    type Change = fn(&mut Seen);
+
+    fn shown(seen: &Seen) -> Vec<String> {
+        build(&gateway(), seen).conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
+    }
+
+    #[test]
+    fn a_gateway_is_ready_when_all_pods_serve_the_configuration_in_force() {
+        assert_eq!(
+            shown(&seen()),
+            ["Healthy True Usable", "PubliclyTrusted True CertificateGiven", "Ready True Ready"]
+        );
+        let status = build(&gateway(), &seen());
+        assert_eq!((status.ready.as_deref(), status.config_hash.as_deref()), (Some("2/2"), Some("abc")));
+    }
+
+    #[test]
+    fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
+        let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
+        let rows: [(&str, Change); 11] = [
+            ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
+            ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
+            ("Ready False NotAllowed", |seen| {
+                seen.refused = vec![Refusal { part: Part::Service, message: "no".into() }];
+                seen.certificate = Serving::Missing;
+                let message = "no policy".into();
+                seen.problems = vec![Told { at: At::Gateway(About::NoPolicy), name: "x".into(), message, kept: true }];
+            }),
+            ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
+            ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Denied { why: "no".into() }),
+            ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
+            ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
+            ("Ready Unknown RolloutWaits", |seen| seen.waits = Some(Waits::Switching("main".into()))),
+            ("Ready Unknown PodsNotReady", |seen| {
+                if let Some(status) = &mut seen.deployment.status {
+                    status.ready_replicas = Some(1);
+                }
+            }),
+            ("Ready Unknown Progressing", |seen| seen.replicas.current = 1),
+            ("Ready False InvalidSpec", |seen| _ = seen.replicas.refused.insert("no".into())),
+        ];
+        for (expected, change) in rows {
+            let mut seen = seen();
+            change(&mut seen);
+            assert!(shown(&seen).iter().any(|line| line == expected), "{expected}: {:?}", shown(&seen));
+        }
+        for (about, expected) in [
+            (About::NoPolicy, "Ready False PolicyNotFound"),
+            (About::TooManyPolicies, "Ready False TooManyPolicies"),
+            (About::TooManyHooks, "Ready False TooManyHooks"),
+            (About::TooManyCarriers, "Ready False TooManyCarriers"),
+            (About::Timing, "Ready False InvalidSpec"),
+        ] {
+            let mut seen = seen();
+            seen.problems = vec![told(At::Gateway(about), "whatever the words are")];
+            assert!(shown(&seen).contains(&expected.to_owned()), "{expected}");
+        }
+    }
+
+    #[test]
+    fn all_that_replicas_refused_is_said_up_to_a_bound() {
+        let mut seen = seen();
+        let said = |seen: &Seen| {
+            let status = build(&gateway(), seen);
+            conditions::get(&status.conditions, "Ready").unwrap().message.clone()
+        };
+        seen.replicas.refused = ["hook a: no secret", "timing: too short"].map(str::to_owned).into();
+        assert!(said(&seen).ends_with(": hook a: no secret; timing: too short"), "{}", said(&seen));
+        seen.replicas.refused.extend((0..5).map(|number| format!("hook b{number}: no secret")));
+        seen.replicas.untold = 3;
+        assert!(said(&seen).ends_with("hook b3: no secret; and 5 more, see the logs of its pods"), "{}", said(&seen));
+    }
+
+    #[test]
+    fn a_problem_of_another_object_leaves_the_gateway_ready_and_is_mentioned() {
+        let mut seen = seen();
+        seen.problems = vec![Told { at: At::Provider, name: "twilio".into(), message: "no Secret".into(), kept: true }];
+        let status = build(&gateway(), &seen);
+        let ready = conditions::get(&status.conditions, "Ready").unwrap();
+        assert_eq!(ready.status, "True");
+        assert!(
+            ready.message.contains("TelephonyProvider twilio: no Secret (the last good one keeps serving)"),
+            "{}",
+            ready.message
+        );
+    }
+
+    #[test]
+    fn a_gateway_stays_ready_while_a_new_configuration_or_a_new_leader_is_arriving() {
+        let mut object = gateway();
+        object.status = Some(build(&object, &seen()));
+        let mut arriving = seen();
+        (arriving.arriving, arriving.replicas) = (true, Replicas::default());
+        assert_eq!(build(&object, &arriving), object.status.clone().unwrap());
+        arriving.arriving = false;
+        let late = build(&object, &arriving);
+        assert!(!conditions::is_true(&late.conditions, "Ready") && !conditions::is_true(&late.conditions, "Healthy"));
+        arriving.arriving = true;
+        object.metadata.generation = Some(6);
+        assert!(
+            !conditions::is_true(&build(&object, &arriving).conditions, "Ready"),
+            "a changed spec is another matter"
+        );
+    }
+
+    #[test]
+    fn a_gateway_without_a_usable_carrier_is_unhealthy_and_ready() {
+        let mut seen = seen();
+        seen.replicas.usable = 0;
+        assert_eq!(shown(&seen)[0], "Healthy False Down");
+        assert_eq!(shown(&seen)[2], "Ready True Ready");
+    }
+}

@@ -1,0 +1,211 @@
+//! What is said of an org. Pure.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::active::Active;
+use crate::operator::{
+    model::claim::{self, Claim},
+    runtime::{
+        conditions::{self, Is, Progress},
+        problem::Problem,
+        reconcile::UNSEEN,
+    },
+    state::orgs::InUse,
+};
+use hookswitch_api::{
+    ActiveHook, OktaChange, OktaOrg, OktaOrgStatus,
+    reason::{Claimed, Reachable, Reason as _},
+};
+use hookswitch_okta::{
+    ObjectRef, ObservedHook,
+    intent::PlanIntent,
+    mark::Installation,
+    types::{HookStatus, OrgIdentity},
+};
+
+/// What is said of an org that another object manages.
+pub fn manages(claim: &Claim) -> Option<String> {
+    match claim {
+        Claim::Ours => None,
+        Claim::Theirs(other) => Some(format!(
+            "OktaOrg {other} manages this org; it is the oldest whose credential Okta accepts. Delete one of the two."
+        )),
+        Claim::Told(other) => Some(format!(
+            "OktaOrg {other} managed this org, and has not proven itself since this operator leads: see its condition Ready. \
+             This object takes its place when that one's credential is refused, when that one is deleted, or when it is called \
+             for {} minutes and proves nothing.",
+            claim::PROVES_WITHIN.as_secs() / 60
+        )),
+    }
+}
+
+/// What a pass found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What is wrong, when something is.
+    pub problem: Option<Problem>,
+    /// What `Reachable` is to say; `None` keeps what it says.
+    pub reachable: Option<(Is, Reachable, String)>,
+    /// Who answers; `None` when not known.
+    pub identity: Option<OrgIdentity>,
+    /// Who manages the org; `None` keeps what was said of it.
+    pub claim: Option<Claim>,
+    /// The object has proven nothing, and had its time: what was said of its managing the org is not so any more.
+    pub unproven: bool,
+    /// The objects whose hooks are declared to be active.
+    pub declared: BTreeSet<ObjectRef>,
+    /// What Okta listed; `None` keeps what was said of it.
+    pub observed: Option<Vec<ObservedHook>>,
+    /// The plan under way.
+    pub plan: Option<PlanIntent>,
+    /// Nothing is left to do, and Okta shows everything that it promised.
+    pub settled: bool,
+}
+
+impl Found {
+    /// Which hook Okta uses, as far as this pass could see.
+    #[must_use]
+    pub fn in_use(&self, installation: &Installation) -> InUse {
+        // in the middle of a change of our own, what is active says nothing yet
+        let still = !self.plan.as_ref().is_some_and(PlanIntent::is_under_way) && self.settled;
+        let (true, None, Some(observed)) = (still, &self.problem, &self.observed) else { return InUse::Unknown };
+        match Active::of(observed, installation).used(|object| self.declared.contains(object)) {
+            None if observed.iter().any(|hook| hook.status != HookStatus::Inactive) => InUse::Other,
+            None => InUse::Nobody,
+            Some((_, Some(owner))) => InUse::Ours(owner.clone()),
+            Some((_, None)) => InUse::Other,
+        }
+    }
+}
+
+/// The status of an org. `changes` were made in Okta since its last write.
+#[must_use]
+pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes: &[OktaChange]) -> OktaOrgStatus {
+    let mut status = org.status.clone().unwrap_or_default();
+    let generation = org.metadata.generation;
+    status.installation = Some(installation.as_str().to_owned());
+    status.plan = found.plan.as_ref().and_then(|plan| serde_json::to_value(plan).ok());
+    status.history.extend_from_slice(changes);
+    let surplus = status.history.len().saturating_sub(OktaOrgStatus::MOST_HISTORY);
+    status.history.drain(..surplus);
+    if let Some(identity) = &found.identity {
+        status.org_id = Some(identity.as_str().to_owned());
+    }
+    if let Some(observed) = &found.observed {
+        status.active_hook = active(observed, installation, &found.declared);
+    }
+    let conditions = &mut status.conditions;
+    let unasked = || (Is::Unknown, Reachable::NotAsked, "Okta has not been asked yet.".to_owned());
+    let is_said = |known: &Condition| known.reason != Reachable::NotListed.as_str();
+    let known = conditions::get(conditions, "Reachable").is_some_and(is_said);
+    if let Some((is, reason, message)) = found.reachable.clone().or_else(|| (!known).then(unasked)) {
+        conditions::set(conditions, is, reason, message, generation);
+    }
+    if let Some(claim) = &found.claim {
+        status.claimed_by = claim.other().map(ToString::to_string);
+    }
+    let known = conditions::get(conditions, "Claimed").is_some();
+    if let Some((is, reason, message)) = claimed(found.claim.as_ref(), status.org_id.as_deref(), known) {
+        conditions::set(conditions, is, reason, message, generation);
+    }
+    if found.unproven {
+        disclaim(conditions, generation);
+    }
+    let progress = match &found.problem {
+        Some(problem) => problem.clone().progress(),
+        None => Progress::Done("Okta answers, and this object manages the org.".into()),
+    };
+    conditions::set_progress(conditions, progress, generation);
+    status.observed_generation = generation;
+    status
+}
+
+fn claimed(claim: Option<&Claim>, id: Option<&str>, known: bool) -> Option<(Is, Claimed, String)> {
+    match claim {
+        Some(Claim::Ours) => {
+            Some((Is::True, Claimed::Claimed, format!("This object manages org {}.", id.unwrap_or_default())))
+        }
+        Some(theirs) => manages(theirs).map(|message| (Is::False, Claimed::ClaimedByOther, message)),
+        None if known => None,
+        None => Some((Is::Unknown, Claimed::IdentityUnknown, UNPROVEN.to_owned())),
+    }
+}
+
+const UNPROVEN: &str = "No call with this object's credential has proven which org it is of since this operator leads.";
+
+/// Does not say any more that the object manages its org; that another one does is not touched.
+fn disclaim(conditions: &mut Vec<Condition>, generation: Option<i64>) {
+    if conditions::is_true(conditions, Claimed::CONDITION) {
+        conditions::set(conditions, Is::Unknown, Claimed::IdentityUnknown, UNPROVEN, generation);
+    }
+}
+
+/// The status of an org that no pass is run over, because objects that it would read cannot be listed.
+#[must_use]
+pub fn unseen(org: &OktaOrg, unproven: bool) -> OktaOrgStatus {
+    let (mut status, generation) = (org.status.clone().unwrap_or_default(), org.metadata.generation);
+    conditions::set(&mut status.conditions, Is::Unknown, Reachable::NotListed, UNSEEN, generation);
+    if unproven {
+        disclaim(&mut status.conditions, generation);
+    }
+    status
+}
+
+fn active(
+    observed: &[ObservedHook],
+    installation: &Installation,
+    declared: &BTreeSet<ObjectRef>,
+) -> Option<ActiveHook> {
+    let active = Active::of(observed, installation);
+    let (hook, owner) = active.used(|object| declared.contains(object))?;
+    let owner = owner.map(ToString::to_string);
+    Some(ActiveHook { id: hook.id.as_str().to_owned(), name: hook.shown_name(), owner })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use hookswitch_api::reason::Ready;
+
+    fn said(status: &OktaOrgStatus, kind: &str) -> String {
+        let said = conditions::get(&status.conditions, kind).unwrap();
+        format!("{} {}", said.status, said.reason)
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_an_org_said_before_it_was_not_looked_at() {
+        let claimed = |status: &str, reason: &str| {
+            let since = "2026-01-01T00:00:00Z";
+            let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": since});
+            let conditions = [condition("Claimed", status, reason), condition("Reachable", "True", "Reachable")];
+            let org = json!({"metadata": {"name": "acme", "namespace": "otp"}, "status": {"conditions": conditions},
+                "spec": {"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": {"name": "o", "key": "t"}}}}});
+            serde_json::from_value::<OktaOrg>(org).unwrap()
+        };
+        for (before, unproven, after) in [
+            (("True", "Claimed"), false, "True Claimed"),
+            (("True", "Claimed"), true, "Unknown IdentityUnknown"),
+            (("False", "ClaimedByOther"), true, "False ClaimedByOther"),
+        ] {
+            let mut org = claimed(before.0, before.1);
+            let unseen = unseen(&org, unproven);
+            assert_eq!(
+                (said(&unseen, "Claimed"), said(&unseen, "Reachable")),
+                (after.into(), "Unknown NotListed".into())
+            );
+
+            org.status = Some(unseen);
+            let problem = Some(Problem::passing(Ready::SecretNotFound, "no Secret".to_owned()));
+            let (reachable, identity, claim, observed, plan) = (None, None, None, None, None);
+            let declared = BTreeSet::new();
+            let found =
+                Found { problem, reachable, identity, claim, unproven, declared, observed, plan, settled: true };
+            let seen = build(&org, &Installation::new("hookswitch-cluster").unwrap(), &found, &[]);
+            assert_eq!((said(&seen, "Claimed"), said(&seen, "Reachable")), (after.into(), "Unknown NotAsked".into()));
+        }
+    }
+}

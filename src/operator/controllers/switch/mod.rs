@@ -1,0 +1,257 @@
+//! `HookSwitch`: looks at its hooks, lets the state machine decide which one is to be active, and records the decision.
+//!
+//! `validate → see → step → status`. Okta is not called here: the org's pass reads the decision from status and brings Okta
+//! to it, so that one planner changes an org.
+
+mod annotations;
+pub mod seen;
+mod shared;
+mod status;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+
+use self::{seen::Sighting, traffic::FirstCall};
+use super::context::Context;
+use crate::operator::{
+    model::{
+        ownership::{self, Unfit},
+        switch_progress::Carried,
+        switch_settings,
+    },
+    probes,
+    resolve::{Resolver, endpoint},
+    runtime::{
+        cache::Index,
+        conditions,
+        error::ReconcileError,
+        events::{Events, Note},
+        problem::Problem,
+        reconcile::{Reconcile, Requeue},
+        status::write,
+        triggers::{Target, Wake},
+    },
+    state::{Memory, caches::Caches, metrics::SwitchMetrics, reports::GatewayKey},
+};
+use hookswitch_api::{HookSwitch, HookSwitchStatus, Kind, SwitchMode, TelephonyHook, reason::Ready};
+use hookswitch_failover::{
+    machine::{InOkta, Machine, Phase, Told},
+    settings::{Mode, Settings},
+    signal::{Sight, Source},
+};
+use hookswitch_okta::ObjectRef;
+
+/// How often a switch that cannot decide anything is looked at.
+const UNFIT_LOOK: Duration = Duration::from_mins(1);
+
+impl Reconcile for HookSwitch {
+    type Context = Context;
+
+    const KIND: Kind = Kind::HookSwitch;
+    const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::OktaOrg, Kind::TelephonyGateway];
+
+    fn index(ctx: &Context) -> &Index<Self> {
+        &ctx.memory.caches.switches
+    }
+
+    fn dependents(&self, ctx: &Context) -> Vec<Target> {
+        let namespace = self.namespace().unwrap_or_default();
+        let hooks = self.spec.hooks.iter();
+        let mut targets: Vec<Target> =
+            hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, &hook.name)).collect();
+        targets.extend(ctx.memory.caches.org(self).map(|org| Target::new(Kind::OktaOrg, &namespace, org)));
+        // two switches over one hook are told both
+        let rivals = self.spec.hooks.iter().flat_map(|hook| ctx.memory.caches.naming(&namespace, &hook.name));
+        let rivals: BTreeSet<String> = rivals.map(|rival| rival.name_any()).collect();
+        let rivals = rivals.into_iter().filter(|rival| *rival != self.name_any());
+        targets.extend(rivals.map(|rival| Target::new(Self::KIND, &namespace, rival)));
+        targets
+    }
+
+    fn gone(object: &Self, ctx: &Context) {
+        let key = key(object);
+        ctx.metrics.switches.forget(&shown(&key));
+        ctx.memory.switches.keep(key, None);
+    }
+
+    fn unseen(object: &Self, ctx: &Context) -> HookSwitchStatus {
+        ctx.metrics.switches.unable(&shown(&key(object)));
+        status::unseen(object)
+    }
+
+    fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+        vec![Box::pin(probes::run(Arc::clone(&ctx.prober)))]
+    }
+
+    /// Every pass may be the one that sees a hook fail.
+    fn is_urgent(_: &Self, _: &Context) -> bool {
+        true
+    }
+
+    async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, ReconcileError> {
+        let key = key(&object);
+        let declared = ctx.memory.caches.about(&key.0, object.spec.hooks.iter().map(|hook| hook.name.as_str()));
+        if let Some(unfit) = ownership::problem(&object, &declared) {
+            let problem = match unfit {
+                Unfit::NoHook(message) => Problem::passing(Ready::HookNotFound, message),
+                Unfit::Conflict(message) => Problem::lasting(Ready::SwitchConflict, message),
+            };
+            ctx.metrics.switches.unable(&shown(&key));
+            ctx.memory.switches.keep(key, None);
+            write(&ctx.runtime.kube, &*object, status::unfit(&object, problem)).await?;
+            return Ok(Requeue::After(UNFIT_LOOK));
+        }
+        let settings = switch_settings::of(&object.spec);
+        let now = ctx.memory.switches.now();
+        // a write whose answer was lost may have recorded what this process does not know it decided
+        let recorded = object.status.as_ref().and_then(|status| status.target.as_deref());
+        let known = ctx.memory.switches.machine(&key).filter(|machine| machine.target() == recorded);
+        let mut machine =
+            known.unwrap_or_else(|| switch_settings::restored(object.status.as_ref(), now, Timestamp::now()));
+        let asked = annotations::read(&object);
+        let named = object.spec.hooks.iter();
+        let hooks: Vec<_> = named.filter_map(|named| declared.hook(&named.name).cloned()).collect();
+        let placed = placed(&object, &hooks, &ctx.resolver).await?;
+        let seen = seen::see(&object, &hooks, &ctx.memory, &asked, &placed);
+        let told = machine.step(&seen.seen, &settings, now);
+
+        let before = object.status.as_ref().and_then(|status| status.target.clone());
+        let shared = shared::of(&object, &hooks, &ctx.memory);
+        let (built, first_call) = status::build(&object, &machine, &seen, &settings, &told, asked.handled, shared);
+        // what was decided counts once it is recorded: a pass that fails here is as if it had not been
+        let ready = built.standby.is_some();
+        let confirmed = conditions::is_true(&built.conditions, "TrafficConfirmed");
+        let written = write(&ctx.runtime.kube, &*object, built).await?;
+        let decided = machine.target() != before.as_deref();
+        let look = machine.next_look(&settings, now);
+        ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready, confirmed);
+        doubt(&ctx.memory, &ctx.runtime.triggers, &object, &machine, &seen, &settings);
+        ctx.memory.switches.keep(key.clone(), Some(machine));
+        // the org goes to work before anybody is told: an outage waits for it
+        let begins = decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. }));
+        if begins && let Some(org) = ctx.memory.caches.org(&object) {
+            ctx.runtime.triggers.hurry(Target::new(Kind::OktaOrg, &key.0, org));
+        }
+        tell(&ctx.runtime.kube.events, &ctx.metrics.switches, &object, &told, seen.carried.as_ref());
+        if let Some(first_call) = first_call {
+            tell_first_call(&ctx.runtime.kube.events, &object, &first_call);
+        }
+        Ok(Requeue::After(look))
+    }
+}
+
+/// The hooks of a switch that repoints whose places can be written to Okta: what makes them up is whole, and the secret is taken
+/// there.
+async fn placed(
+    switch: &HookSwitch,
+    hooks: &[Arc<TelephonyHook>],
+    resolver: &Resolver,
+) -> Result<BTreeSet<String>, ReconcileError> {
+    let mut placed = BTreeSet::new();
+    let named = |hook: &&Arc<TelephonyHook>| switch.spec.repoints() && ownership::names(switch, &hook.name_any());
+    for hook in hooks.iter().filter(named) {
+        let (facts, endpoint) = endpoint::endpoint(hook, resolver).await?;
+        if endpoint.is_ok() && facts.accepted {
+            placed.insert(hook.name_any());
+        }
+    }
+    Ok(placed)
+}
+
+fn key(switch: &HookSwitch) -> (String, String) {
+    (switch.namespace().unwrap_or_default(), switch.name_any())
+}
+
+fn shown((namespace, name): &(String, String)) -> String {
+    format!("{namespace}/{name}")
+}
+
+/// The gateways that a switch's hooks point at.
+fn gateways(switch: &HookSwitch, caches: &Caches) -> Vec<GatewayKey> {
+    let namespace = switch.namespace().unwrap_or_default();
+    let hooks = switch.spec.hooks.iter().filter_map(|named| caches.hooks.get(&namespace, &named.name));
+    hooks.filter_map(|hook| Some((namespace.clone(), hook.spec.target.gateway()?.to_owned()))).collect()
+}
+
+/// How often the switches over the hooks of each gateway look at what it reports: the shortest of their intervals. One that
+/// decides nothing looks at nothing.
+#[must_use]
+pub fn intervals(caches: &Caches) -> BTreeMap<GatewayKey, Duration> {
+    let mut intervals = BTreeMap::new();
+    for switch in caches.switches.all().iter().filter(|switch| switch.spec.mode != Some(SwitchMode::Disabled)) {
+        let interval = switch_settings::of(&switch.spec).interval;
+        for gateway in gateways(switch, caches) {
+            intervals
+                .entry(gateway)
+                .and_modify(|known: &mut Duration| *known = interval.min(*known))
+                .or_insert(interval);
+        }
+    }
+    intervals
+}
+
+/// Lets the secret that Okta has be written anew when the active hook's gateway refuses calls that may be Okta's.
+fn doubt(
+    memory: &Memory,
+    triggers: &Wake,
+    switch: &HookSwitch,
+    machine: &Machine,
+    seen: &Sighting,
+    settings: &Settings,
+) {
+    let InOkta::Ours(used) = &seen.seen.okta else { return };
+    let of_used = seen.signals.get(used).map(Vec::as_slice).unwrap_or_default();
+    let refused = of_used.iter().any(|signal| signal.source == Source::Refusals && signal.sight == Sight::Fail);
+    // one that is being left is left as it is
+    let stays = !matches!(machine.phase(), Phase::FailingOver { .. });
+    if refused
+        && stays
+        && settings.mode != Mode::Disabled
+        && let Some(org) = memory.caches.org(switch)
+    {
+        let namespace = switch.namespace().unwrap_or_default();
+        let stands = ObjectRef::new(&namespace, ownership::in_okta(switch, used));
+        let org = Target::new(Kind::OktaOrg, namespace, org);
+        if memory.orgs.doubt(&org, stands, used) {
+            triggers.wake(org);
+        }
+    }
+}
+
+/// Tells that Okta's calls arrive at the hook that a switch made active.
+fn tell_first_call(events: &Events, switch: &HookSwitch, first: &FirstCall) {
+    let after =
+        first.after.map(|after| format!(", {} ms after the switch to it", after.as_millis())).unwrap_or_default();
+    let text = format!("Okta's calls arrive at {}{after}.", first.hook);
+    tracing::info!(switch = shown(&key(switch)), text, "the first call came");
+    let note = Note { warning: false, reason: "TrafficConfirmed".to_owned(), action: "Switch", text };
+    events.tell(&switch.object_ref(&()), note);
+}
+
+/// One Event and one line of the log for each thing that happened.
+fn tell(events: &Events, metrics: &SwitchMetrics, switch: &HookSwitch, told: &[Told], carried: Option<&Carried>) {
+    let about = switch.object_ref(&());
+    for one in told {
+        let (warning, reason, text) = status::note(one);
+        tracing::info!(switch = shown(&key(switch)), reason, text, "the switch changed");
+        if let Told::Switched { cause, took, .. } | Told::Failed { cause, took, .. } = one {
+            let outcome = if matches!(one, Told::Switched { .. }) { "Switched" } else { "Failed" };
+            metrics.ended(&shown(&key(switch)), cause.as_str(), outcome, *took);
+            for step in carried.iter().flat_map(|carried| &carried.steps) {
+                metrics.step(step.step, step.outcome, step.took);
+            }
+        }
+        let note = Note { warning, reason: reason.to_owned(), action: "Switch", text };
+        events.tell(&about, note);
+    }
+}

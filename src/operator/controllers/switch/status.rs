@@ -1,0 +1,527 @@
+//! What is said of a switch. Pure.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp, Unit};
+
+use super::{
+    seen::Sighting,
+    traffic::{self, FirstCall},
+};
+use crate::operator::{
+    model::switch_progress::Carried,
+    runtime::{
+        conditions::{self, Is, Progress},
+        problem::Problem,
+        reconcile::UNSEEN,
+        status::second,
+    },
+};
+use hookswitch_api::{
+    HandledRequests, HookSwitch, HookSwitchStatus, SwitchRecord, SwitchSignal, SwitchStep, SwitchedHook, Switching,
+    reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
+};
+use hookswitch_failover::{
+    machine::{Cause, Hold, HookSeen, InOkta, Machine, Phase, Standing, Told},
+    settings::Settings,
+    signal::Sight,
+};
+
+/// The status of a switch that cannot decide anything. What it decided before stays on record; nobody takes over by it.
+#[must_use]
+pub fn unfit(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
+    let message = "The switch cannot decide anything, see the condition Ready.";
+    let (healthy, ready) = ((Healthy::Undecided, message), (Is::False, FailoverReady::Undecided, message));
+    let mut status = blind(switch, healthy, ready);
+    let generation = switch.metadata.generation;
+    conditions::set_progress(&mut status.conditions, problem.progress(), generation);
+    status.observed_generation = generation;
+    status
+}
+
+/// The status of a switch that nobody looks at, because objects that it reads cannot be listed.
+#[must_use]
+pub fn unseen(switch: &HookSwitch) -> HookSwitchStatus {
+    let ready = (Is::Unknown, FailoverReady::NotListed, UNSEEN);
+    blind(switch, (Healthy::NotListed, UNSEEN), ready)
+}
+
+/// The status of a switch whose hooks are not looked at: what was seen of them before is not said on.
+fn blind(
+    switch: &HookSwitch,
+    (healthy, why): (Healthy, &str),
+    (is, ready, message): (Is, FailoverReady, &str),
+) -> HookSwitchStatus {
+    let mut status = switch.status.clone().unwrap_or_default();
+    let generation = switch.metadata.generation;
+    status.standby = None;
+    conditions::set(&mut status.conditions, Is::Unknown, healthy, why, generation);
+    conditions::set(&mut status.conditions, is, ready, message, generation);
+    status
+}
+
+/// The status after a look, and the first call since a switch when it came.
+#[must_use]
+pub fn build(
+    switch: &HookSwitch,
+    machine: &Machine,
+    sighting: &Sighting,
+    settings: &Settings,
+    told: &[Told],
+    handled: HandledRequests,
+    shared: (StandbyIndependent, String),
+) -> (HookSwitchStatus, Option<FirstCall>) {
+    let mut status = switch.status.clone().unwrap_or_default();
+    let generation = switch.metadata.generation;
+    let before = status.active.clone();
+    let now = Timestamp::now();
+    let phase = machine.phase().as_str().to_owned();
+    let changed = status.phase.as_ref() != Some(&phase) || status.target.as_deref() != machine.target();
+    if changed || status.since.is_none() {
+        status.since = Some(second(now));
+    }
+    status.phase = Some(phase);
+    status.target = machine.target().map(str::to_owned);
+    status.active = match &sighting.seen.okta {
+        InOkta::Ours(active) => Some(active.clone()),
+        InOkta::Nobody | InOkta::Other => None,
+        // what is not known now is not forgotten
+        InOkta::Unknown => status.active.take(),
+    };
+    status.switching = match machine.phase() {
+        Phase::FailingOver { from, cause } => Some(Switching { from: from.clone(), cause: cause.as_str().to_owned() }),
+        _ => None,
+    };
+    let standing = |hook: &HookSeen| machine.standing(hook, settings);
+    let others = || sighting.seen.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
+    let usable = |standing_of| others().find(|hook| hook.usable_in_okta && standing(hook) == standing_of);
+    let hindered = others().find(|hook| !hook.usable_in_okta && standing(hook) == Standing::Proven);
+    status.standby = usable(Standing::Proven).map(|hook| hook.name.clone());
+    status.hooks = hooks(sighting, &standing, &status.hooks, now);
+    if sighting.seen.acknowledged {
+        // whoever leads next is to know it too
+        status.automatic.clear();
+    }
+    automatic(&mut status, told, settings, now);
+    record(&mut status, told, sighting.carried.as_ref(), now);
+    status.handled = (handled != HandledRequests::default()).then_some(handled);
+    let first_call = traffic::confirm(&mut status, before.as_deref(), told, sighting.calls, now, generation);
+    let list = &mut status.conditions;
+    let (is, reason, message) = healthy(machine, sighting);
+    conditions::set(list, is, reason, message, generation);
+    let (is, reason, message) =
+        ready_to_fail_over(status.standby.as_deref(), usable(Standing::Unproven), hindered, sighting);
+    conditions::set(list, is, reason, message, generation);
+    let first = switch.spec.hooks.first().map(|hook| hook.name.as_str());
+    let on_standby = machine.target().is_some() && machine.target() != first;
+    let (reason, message) = if on_standby {
+        (FailoverActive::OnStandby, format!("{} is meant to be active.", machine.target().unwrap_or_default()))
+    } else {
+        (FailoverActive::OnFirst, "The first hook is meant to be active.".to_owned())
+    };
+    conditions::set(list, on_standby.into(), reason, message, generation);
+    let (reason, message) = held(machine.phase(), &sighting.seen.okta);
+    conditions::set(list, (reason != Held::NotHeld).into(), reason, message, generation);
+    let (reason, message) = shared;
+    conditions::set(list, (reason == StandbyIndependent::Independent).into(), reason, message, generation);
+    conditions::set_progress(list, Progress::Done("The switch decides which hook is active.".into()), generation);
+    status.observed_generation = generation;
+    (status, first_call)
+}
+
+/// What is seen of each hook, with since when each result is what it is: `before` knows, unless it is another now.
+fn hooks(
+    sighting: &Sighting,
+    standing: &dyn Fn(&HookSeen) -> Standing,
+    before: &[SwitchedHook],
+    now: Timestamp,
+) -> Vec<SwitchedHook> {
+    let since = |known: Option<(&String, &Option<String>)>, result: &str| {
+        let same = known.filter(|(before, _)| *before == result).and_then(|(_, since)| since.clone());
+        same.or_else(|| Some(second(now)))
+    };
+    let hooks = sighting.seen.hooks.iter().map(|hook| {
+        let before = before.iter().find(|before| before.name == hook.name);
+        let signals = sighting.signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();
+        let signals = signals.iter().map(|signal| {
+            let (source, result) = (signal.source.as_str(), signal.sight.as_str());
+            let known = before.and_then(|before| before.signals.iter().find(|signal| signal.source == source));
+            SwitchSignal {
+                source: source.to_owned(),
+                result: result.to_owned(),
+                since: since(known.map(|known| (&known.result, &known.since)), result),
+                reason: conditions::bounded(signal.why.clone(), 500),
+            }
+        });
+        let health = hook.health.sight.as_str();
+        SwitchedHook {
+            name: hook.name.clone(),
+            health: health.to_owned(),
+            since: since(before.map(|before| (&before.health, &before.since)), health),
+            proven: standing(hook) == Standing::Proven,
+            signals: signals.collect(),
+        }
+    });
+    hooks.collect()
+}
+
+/// The switches that cooldown and budget count.
+fn automatic(status: &mut HookSwitchStatus, told: &[Told], settings: &Settings, now: Timestamp) {
+    let began = told.iter().filter(|told| matches!(told, Told::Started { cause, .. } if cause.is_automatic()));
+    status.automatic.extend(began.map(|_| now.round(Unit::Millisecond).unwrap_or(now).to_string()));
+    let window = SignedDuration::try_from(settings.remembered()).unwrap_or(SignedDuration::MAX);
+    let counts = |at: &String| at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at) < window);
+    // entries leave when there is something else to write, so that a window that ends writes nothing by itself
+    if !told.is_empty() {
+        status.automatic.retain(counts);
+        let surplus = status.automatic.len().saturating_sub(20);
+        status.automatic.drain(..surplus);
+    }
+}
+
+fn record(status: &mut HookSwitchStatus, told: &[Told], carried: Option<&Carried>, now: Timestamp) {
+    for one in told {
+        let (from, to, cause, took, outcome) = match one {
+            Told::Switched { from, to, cause, took } => (from, to, cause, took, "Switched"),
+            Told::Failed { from, to, cause, took } => (from, to, cause, took, "Failed"),
+            _ => continue,
+        };
+        // what somebody did in Okta's console is none of ours
+        let carried = carried.filter(|_| *cause != Cause::InOkta);
+        status.history.push(SwitchRecord {
+            at: now.round(Unit::Millisecond).unwrap_or(now).to_string(),
+            from: from.clone(),
+            to: to.clone(),
+            cause: cause.as_str().to_owned(),
+            outcome: outcome.to_owned(),
+            took_ms: millis(*took),
+            without_active_ms: carried.and_then(Carried::without_active).map(millis),
+            steps: steps(carried),
+            first_call_after_ms: None,
+        });
+    }
+    let surplus = status.history.len().saturating_sub(HookSwitchStatus::MOST_HISTORY);
+    status.history.drain(..surplus);
+}
+
+fn steps(carried: Option<&Carried>) -> Vec<SwitchStep> {
+    let all = carried.map(|carried| carried.steps.as_slice()).unwrap_or_default();
+    let last = &all[all.len().saturating_sub(SwitchRecord::MOST_STEPS)..];
+    let steps = last.iter().map(|step| SwitchStep {
+        step: step.step.to_owned(),
+        took_ms: millis(step.took),
+        outcome: (step.outcome != "ok").then(|| step.outcome.to_owned()),
+    });
+    steps.collect()
+}
+
+fn millis(took: Duration) -> i64 {
+    i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn healthy(machine: &Machine, sighting: &Sighting) -> (Is, Healthy, String) {
+    let active = sighting.seen.hooks.iter().find(|hook| machine.target() == Some(hook.name.as_str()));
+    let Some(active) = active else {
+        return (Is::Unknown, Healthy::NoReport, "The switch has no target yet.".into());
+    };
+    let signals = sighting.signals.get(&active.name).map(Vec::as_slice).unwrap_or_default();
+    let why = |sight| {
+        let found = signals.iter().filter(|signal| signal.sight == sight).map(|signal| signal.why.as_str());
+        format!("{}: {}", active.name, found.collect::<Vec<_>>().join(" "))
+    };
+    match active.health.sight {
+        Sight::Pass => (Is::True, Healthy::Usable, format!("{} can deliver.", active.name)),
+        Sight::Fail => (Is::False, Healthy::Down, why(Sight::Fail)),
+        Sight::Unknown => (Is::Unknown, Healthy::NoReport, why(Sight::Unknown)),
+    }
+}
+
+fn ready_to_fail_over(
+    standby: Option<&str>,
+    reached: Option<&HookSeen>,
+    hindered: Option<&HookSeen>,
+    sighting: &Sighting,
+) -> (Is, FailoverReady, String) {
+    match (standby, reached) {
+        _ if sighting.seen.okta == InOkta::Unknown => {
+            (Is::Unknown, FailoverReady::Unknown, "Okta's management API does not say which hook is active.".into())
+        }
+        (Some(standby), _) => (Is::True, FailoverReady::StandbyProven, format!("{standby} could take over now.")),
+        (None, Some(reached)) => {
+            let message = format!(
+                "{} is reachable but not proven to deliver. Give it a target.url.test, or set detection.unprovenStandby to Allow.",
+                reached.name
+            );
+            (Is::Unknown, FailoverReady::StandbyUnproven, message)
+        }
+        (None, None) if let Some(hindered) = hindered => {
+            let message = format!(
+                "{} is healthy, but Okta could not use it now; see the conditions of TelephonyHook {}.",
+                hindered.name, hindered.name
+            );
+            (Is::False, FailoverReady::StandbyNotReady, message)
+        }
+        (None, None) => {
+            let message = "No standby has passed enough observations in a row; see status.hooks.";
+            (Is::False, FailoverReady::StandbyNotReady, message.into())
+        }
+    }
+}
+
+fn held(phase: &Phase, okta: &InOkta) -> (Held, String) {
+    let hold = match phase {
+        Phase::Held(hold) => hold,
+        Phase::FailingOver { .. } if *okta == InOkta::Other => {
+            return (Held::Conflict, format!("The switch under way waits: {}.", Hold::Conflict));
+        }
+        _ => return (Held::NotHeld, String::new()),
+    };
+    let reason = match hold {
+        Hold::Mode => Held::ModeForbids,
+        Hold::Paused => Held::Paused,
+        Hold::OktaUnknown => Held::OktaUnknown,
+        Hold::Conflict => Held::Conflict,
+        Hold::AllFail => Held::AllHooksFail,
+        Hold::StandbyNotReady => Held::StandbyNotReady,
+        Hold::StandbyUnproven => Held::StandbyUnproven,
+        Hold::StandbyNoBetter => Held::StandbyNoBetter,
+        Hold::Cooldown => Held::Cooldown,
+        Hold::BudgetSpent => Held::BudgetSpent,
+        Hold::Refused => Held::ActivationRefused,
+    };
+    (reason, format!("The active hook fails, and the switch is held: {hold}."))
+}
+
+/// The Event of something that happened: whether it is a warning, its reason and its text.
+#[must_use]
+pub fn note(told: &Told) -> (bool, &'static str, String) {
+    let away = |from: &Option<String>| from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+    match told {
+        Told::Suspect(hook) => (true, "HookSuspect", format!("{hook} fails; see status.hooks.")),
+        Told::Cleared(hook) => (false, "HookCleared", format!("{hook} is healthy again.")),
+        Told::Lapsed(hook) => (
+            false,
+            "SuspicionLapsed",
+            format!("{hook} has not failed again, but has not passed either; see status.hooks."),
+        ),
+        Told::Started { from, to, cause } => (
+            cause.is_automatic(),
+            "SwitchStarted",
+            format!("Switching{} to {to} (cause {}).", away(from), cause.as_str()),
+        ),
+        Told::Switched { from, to, cause, took } => (
+            false,
+            "Switched",
+            format!(
+                "Okta now uses {to}. Switched{} in {} ms (cause {}).",
+                away(from),
+                took.as_millis(),
+                cause.as_str()
+            ),
+        ),
+        Told::Failed { from, to, .. } => (
+            true,
+            "SwitchFailed",
+            format!(
+                "{to} could not be made active; see its status. Okta still uses {}.",
+                from.as_deref().unwrap_or("no hook")
+            ),
+        ),
+        Told::Held(hold) => (true, "SwitchHeld", format!("No switch: {hold}.")),
+        Told::WouldSwitch { to } => {
+            (true, "WouldSwitch", format!("In mode Automatic, this switch would now switch to {to}."))
+        }
+        Told::Recovering(hook) => {
+            (false, "FirstHookRecovered", format!("{hook} is healthy again and can take over; see spec.failback."))
+        }
+        Told::RequestRefused(why) => (true, "RequestRefused", format!("The annotation was not acted on: {why}.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use hookswitch_failover::{
+        health::Health,
+        machine::{HookSeen, Moment, Restored, Seen},
+        signal::{Signal, Source},
+    };
+
+    fn sighting(health: Sight, signal: Sight, why: &str) -> Sighting {
+        let health = Health { sight: health, percent: None, failing_for: Duration::ZERO };
+        let hook =
+            HookSeen { name: "a".into(), health, provable: true, usable_in_okta: true, refused: false, leaving: false };
+        let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
+        let signal = Signal { source: Source::Gateway, sight: signal, why: why.into(), failing_for: Duration::ZERO };
+        Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None, calls: None }
+    }
+
+    #[test]
+    fn a_result_keeps_its_time_until_it_is_another_one() {
+        let at = |time: &str| format!("2026-11-27T{time}Z").parse::<Timestamp>().unwrap();
+        let mut shown: Vec<SwitchedHook> = Vec::new();
+        for (now, health, signal, why, since_health, since_signal) in [
+            ("10:00:00", Sight::Pass, Sight::Pass, "well", "10:00:00", "10:00:00"),
+            ("10:00:05.4", Sight::Pass, Sight::Pass, "well", "10:00:00", "10:00:00"),
+            ("10:00:10", Sight::Pass, Sight::Pass, "Degraded", "10:00:00", "10:00:00"),
+            ("10:00:15.4", Sight::Unknown, Sight::Pass, "well", "10:00:15", "10:00:00"),
+            ("10:00:20", Sight::Fail, Sight::Fail, "gone", "10:00:20", "10:00:20"),
+            ("10:00:25", Sight::Pass, Sight::Pass, "well", "10:00:25", "10:00:25"),
+        ] {
+            shown = hooks(&sighting(health, signal, why), &|_| Standing::NotReady, &shown, at(now));
+            assert_eq!(shown[0].since, Some(at(since_health).to_string()), "{now}");
+            assert_eq!(shown[0].signals[0].since, Some(at(since_signal).to_string()), "{now}");
+        }
+    }
+
+    fn of(okta: InOkta) -> Sighting {
+        let mut seen = sighting(Sight::Pass, Sight::Pass, "well");
+        seen.seen.okta = okta;
+        seen
+    }
+
+    #[test]
+    fn a_standby_is_ready_when_it_is_proven_and_whatever_keeps_it_from_that_is_named() {
+        let ours = || of(InOkta::Ours("a".into()));
+        let b = HookSeen { name: "b".into(), ..ours().seen.hooks[0].clone() };
+        let rows = [
+            (Some("b"), None, None, of(InOkta::Unknown), Is::Unknown, FailoverReady::Unknown, "Okta's management API"),
+            (Some("b"), None, None, ours(), Is::True, FailoverReady::StandbyProven, "b could take over now."),
+            (
+                None,
+                Some(&b),
+                None,
+                ours(),
+                Is::Unknown,
+                FailoverReady::StandbyUnproven,
+                "b is reachable but not proven",
+            ),
+            (None, None, Some(&b), ours(), Is::False, FailoverReady::StandbyNotReady, "TelephonyHook b"),
+            (None, None, None, ours(), Is::False, FailoverReady::StandbyNotReady, "No standby has passed"),
+            (None, Some(&b), None, of(InOkta::Nobody), Is::Unknown, FailoverReady::StandbyUnproven, "Give it"),
+        ];
+        for (standby, reached, hindered, seen, is, reason, text) in rows {
+            let (was, because, message) = ready_to_fail_over(standby, reached, hindered, &seen);
+            assert_eq!((was, because), (is, reason), "{message}");
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_hook_that_is_to_be_active_is_judged_by_what_speaks_of_it() {
+        let machine = |target: Option<&str>| {
+            let restored = Restored { target: target.map(str::to_owned), ..Restored::default() };
+            Machine::restore(restored, Moment::at(0))
+        };
+        for (target, sight, signal, is, reason, text) in [
+            (None, Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "The switch has no target yet."),
+            (Some("b"), Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "The switch has no target yet."),
+            (Some("a"), Sight::Pass, Sight::Pass, Is::True, Healthy::Usable, "a can deliver."),
+            (Some("a"), Sight::Fail, Sight::Fail, Is::False, Healthy::Down, "a: gone"),
+            (Some("a"), Sight::Fail, Sight::Pass, Is::False, Healthy::Down, "a: "),
+            (Some("a"), Sight::Unknown, Sight::Unknown, Is::Unknown, Healthy::NoReport, "a: gone"),
+        ] {
+            let told = healthy(&machine(target), &sighting(sight, signal, "gone"));
+            assert_eq!(told, (is, reason, text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn every_hold_has_its_reason_and_a_switch_under_way_waits_for_a_foreign_hook_alone() {
+        let holds = [
+            (Hold::Mode, "ModeForbids"),
+            (Hold::Paused, "Paused"),
+            (Hold::OktaUnknown, "OktaUnknown"),
+            (Hold::Conflict, "Conflict"),
+            (Hold::AllFail, "AllHooksFail"),
+            (Hold::StandbyNotReady, "StandbyNotReady"),
+            (Hold::StandbyUnproven, "StandbyUnproven"),
+            (Hold::StandbyNoBetter, "StandbyNoBetter"),
+            (Hold::Cooldown, "Cooldown"),
+            (Hold::BudgetSpent, "BudgetSpent"),
+            (Hold::Refused, "ActivationRefused"),
+        ];
+        for (hold, reason) in holds {
+            assert_eq!(format!("{:?}", held(&Phase::Held(hold), &InOkta::Nobody).0), reason);
+        }
+        let under_way = Phase::FailingOver { from: None, cause: Cause::Failed };
+        assert_eq!(held(&under_way, &InOkta::Other).0, Held::Conflict);
+        assert_eq!(held(&under_way, &InOkta::Nobody).0, Held::NotHeld);
+        assert_eq!(held(&Phase::Healthy, &InOkta::Other).0, Held::NotHeld);
+    }
+
+    #[test]
+    fn each_thing_that_happens_is_told_with_its_reason_and_what_is_bad_as_a_warning() {
+        let (from, to, took) = (Some("a".to_owned()), "b".to_owned(), Duration::from_millis(1_500));
+        let started = |cause| Told::Started { from: from.clone(), to: to.clone(), cause };
+        let rows = [
+            (Told::Suspect("a".into()), true, "HookSuspect", "a fails"),
+            (Told::Cleared("a".into()), false, "HookCleared", "a is healthy"),
+            (Told::Lapsed("a".into()), false, "SuspicionLapsed", "a has not failed again"),
+            (started(Cause::Failed), true, "SwitchStarted", "Switching from a to b (cause Failed)."),
+            (started(Cause::Promoted), false, "SwitchStarted", "Switching from a to b (cause Promoted)."),
+            (
+                Told::Switched { from: None, to: to.clone(), cause: Cause::Failed, took },
+                false,
+                "Switched",
+                "Okta now uses b. Switched in 1500 ms (cause Failed).",
+            ),
+            (
+                Told::Failed { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
+                true,
+                "SwitchFailed",
+                "Okta still uses a.",
+            ),
+            (
+                Told::Failed { from: None, to: to.clone(), cause: Cause::Failed, took },
+                true,
+                "SwitchFailed",
+                "still uses no hook.",
+            ),
+            (Told::Held(Hold::Cooldown), true, "SwitchHeld", "No switch: "),
+            (Told::WouldSwitch { to: to.clone() }, true, "WouldSwitch", "would now switch to b."),
+            (Told::Recovering("a".into()), false, "FirstHookRecovered", "a is healthy again"),
+            (Told::RequestRefused("the mode is Disabled"), true, "RequestRefused", "the mode is Disabled."),
+        ];
+        for (told, warning, reason, text) in rows {
+            let (is_warning, because, message) = note(&told);
+            assert_eq!((is_warning, because), (warning, reason), "{message}");
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn switches_count_until_they_are_as_old_as_what_they_count_for_and_leave_with_the_next_thing_that_happens() {
+        let now: Timestamp = "2026-11-27T12:00:00Z".parse().unwrap();
+        let settings = Settings { window: Duration::from_secs(100), cooldown: Duration::ZERO, ..Settings::default() };
+        let ago = |seconds: i64| (now - SignedDuration::from_secs(seconds)).to_string();
+        let mut status = HookSwitchStatus { automatic: vec![ago(100), ago(99)], ..HookSwitchStatus::default() };
+        automatic(&mut status, &[], &settings, now);
+        assert_eq!(status.automatic.len(), 2, "nothing is written for an age alone");
+        automatic(&mut status, &[Told::Cleared("a".into())], &settings, now);
+        assert_eq!(status.automatic, [ago(99)]);
+        let began = |cause| Told::Started { from: None, to: "b".into(), cause };
+        automatic(&mut status, &[began(Cause::Failed), began(Cause::Promoted)], &settings, now);
+        assert_eq!(status.automatic, [ago(99), now.to_string()], "a person's is not counted");
+        automatic(&mut status, &vec![began(Cause::Failed); 30], &settings, now);
+        assert_eq!(status.automatic.len(), 20);
+    }
+
+    #[test]
+    fn a_switch_that_ended_is_recorded_with_how_it_did() {
+        let (now, took) = ("2026-11-27T12:00:00Z".parse().unwrap(), Duration::from_millis(37));
+        let ended = |to: &str| (Some("a".to_owned()), to.to_owned());
+        let ((from, to), mut status) = (ended("b"), HookSwitchStatus::default());
+        let told = [
+            Told::Suspect("a".into()),
+            Told::Switched { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
+            Told::Failed { from, to, cause: Cause::Promoted, took },
+        ];
+        record(&mut status, &told, None, now);
+        let shown: Vec<_> =
+            status.history.iter().map(|one| (one.to.as_str(), one.cause.as_str(), one.outcome.as_str())).collect();
+        assert_eq!(shown, [("b", "Failed", "Switched"), ("b", "Promoted", "Failed")]);
+    }
+}

@@ -1,0 +1,219 @@
+//! Whether calls arrive at hooks: tried at their public addresses by this operator, and by Okta on its behalf (`execute`), as
+//! long as it leads. What is found is a signal for switches; nothing is changed by it anywhere.
+
+mod address;
+mod call;
+mod execute;
+mod external_url;
+mod passcode;
+mod prober;
+#[cfg(test)]
+pub(super) mod scale_tests;
+mod system_log;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::future::{BoxFuture, FutureExt as _};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::operator::{
+    model::{
+        ownership, switch_settings,
+        urgency::{self, Unrest},
+    },
+    resolve::in_okta,
+    runtime::triggers::Target,
+    state::{
+        caches::SWITCH_READS,
+        probes::{AGAIN, Finding, PATIENCE, Pace, ROUND, WINDOW},
+    },
+};
+use hookswitch_api::{HookSwitch, HookTarget, Kind, TelephonyHook};
+use hookswitch_failover::{
+    machine::InOkta,
+    refusals::Door,
+    signal::{Sight, Source},
+};
+use hookswitch_okta::{ObjectRef, limits::Priority};
+
+pub use self::{execute::whose_refusals, prober::Prober};
+
+/// How soon Okta is asked about a hook that seems to fail.
+#[derive(Debug, Clone, Copy)]
+struct Haste {
+    /// Again, while something of it fails.
+    again: Duration,
+    /// The least after the last time, when another witness has begun to speak against it.
+    least: Duration,
+}
+
+/// Of `execute`, to a gateway of ours.
+const EXECUTE: Haste = Haste { again: AGAIN, least: ROUND };
+
+/// The same where each time a message is sent, to the one whose number was given for that.
+const EXECUTE_ELSEWHERE: Haste = Haste { again: Duration::from_mins(1), least: Duration::from_mins(1) };
+
+/// Of looks at the System Log, whose rate limit is low.
+const LOOK: Haste = Haste { again: AGAIN, least: Duration::from_secs(10) };
+
+/// Asks for ever; the caller drops it when the lease is lost.
+pub async fn run(prober: Arc<Prober>) {
+    let mut asking = JoinSet::new();
+    let mut rounds = tokio::time::interval(ROUND);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        while asking.try_join_next().is_some() {}
+        round(&prober, &mut asking).await;
+    }
+}
+
+/// Switches after which others have their turn within a round.
+const AT_ONCE: usize = 32;
+
+/// Begins what is due.
+pub(super) async fn round(prober: &Arc<Prober>, asking: &mut JoinSet<()>) {
+    let (mut named, mut orgs) = (BTreeSet::new(), BTreeSet::new());
+    let mut since_others = 0;
+    for (namespace, declared) in
+        prober.memory.caches.all_declarations(|namespace| prober.listing.is_listed(namespace, SWITCH_READS))
+    {
+        let unrest = urgency::by_org(&declared);
+        for switch in declared.switches() {
+            since_others += 1;
+            if since_others == AT_ONCE {
+                since_others = 0;
+                tokio::task::yield_now().await;
+            }
+            if ownership::problem(switch, &declared).is_some() {
+                continue;
+            }
+            let in_use = in_okta::in_use(switch, &prober.memory);
+            let org = declared.org(switch);
+            let of_org = org.and_then(|org| unrest.get(org).copied()).unwrap_or(Unrest::AtRest);
+            orgs.extend(org.map(|org| ObjectRef::new(&namespace, org)));
+            for hook in switch.spec.hooks.iter().filter_map(|hook| declared.hook(&hook.name)) {
+                let object = ObjectRef::new(&namespace, hook.name_any());
+                named.insert(object.clone());
+                let failing = is_failing(prober, hook);
+                let priority = urgency::of(switch).probes(of_org, failing);
+                let is_used = in_use == InOkta::Ours(object.name.clone());
+                of_hook(prober, switch, hook, &object, priority.filter(|_| is_used), asking);
+            }
+        }
+    }
+    prober.memory.probes.keep(&named, &orgs);
+}
+
+/// Begins what is due of one hook. Okta is asked with `priority`; nothing: not at all.
+fn of_hook(
+    prober: &Arc<Prober>,
+    switch: &HookSwitch,
+    hook: &Arc<TelephonyHook>,
+    object: &ObjectRef,
+    priority: Option<Priority>,
+    asking: &mut JoinSet<()>,
+) {
+    let (watched, target) = (switch_settings::watched(&switch.spec), &hook.spec.target);
+    let about = || (Arc::clone(prober), Arc::clone(hook));
+    let stands = || ownership::in_okta(switch, &object.name).to_owned();
+    let mut ask = |source, pace, asked: &dyn Fn() -> BoxFuture<'static, Finding>| {
+        if let Some(begun) = prober.memory.probes.begin(object, source, pace) {
+            asking.spawn(ask(Arc::clone(prober), object.clone(), source, begun, asked()));
+        }
+    };
+    if let Some(timeout) = watched.address {
+        ask(Source::PublicUrl, Pace::steady(watched.interval, timeout), &|| match target {
+            HookTarget::Gateway(_) => address::ask(about(), timeout).boxed(),
+            HookTarget::Url(url) => external_url::reach(about(), url.clone(), timeout).boxed(),
+        });
+    }
+    if let Some(every) = watched.test_of(target) {
+        ask(Source::Test, prober.memory.probes.test_pace(object, every), &|| {
+            external_url::test(about(), stands()).boxed()
+        });
+    }
+    let Some(priority) = priority else { return };
+    let fails = priority > Priority::Routine;
+    let pace = |source, every, hurried, haste| pace(prober, switch, object, source, every, hurried, haste);
+    if let Some(every) = watched.execute_of(target) {
+        let haste = if target.gateway().is_some() { EXECUTE } else { EXECUTE_ELSEWHERE };
+        // that tells strangers' calls from Okta's; for theirs alone nothing more is asked, and nothing out of turn
+        let hurried = fails || prober.memory.reports.door_of(hook).is_some_and(Door::refused_last);
+        ask(Source::Execute, pace(Source::Execute, every, hurried, haste), &|| {
+            execute::ask(about(), stands(), priority).boxed()
+        });
+    }
+    if let Some((every, threshold)) = watched.log {
+        let active = active_since(switch, &object.name);
+        ask(Source::SystemLog, pace(Source::SystemLog, every, fails, LOOK), &|| {
+            system_log::ask(about(), stands(), active, threshold, priority).boxed()
+        });
+    }
+}
+
+/// Waits for a place and a finding, within bounds, and tells of it.
+async fn ask(prober: Arc<Prober>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
+    let late = |_| Finding::new(Sight::Unknown, "The probe took too long.");
+    let asked = async {
+        let _place = prober.memory.probes.place(&hook).await;
+        asked.await
+    };
+    let finding = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late);
+    tell(&prober, &hook, source, begun, finding);
+}
+
+/// Since when the active hook is, when a switch made it so: what the log says of before is another's.
+fn active_since(switch: &HookSwitch, hook: &str) -> Option<Timestamp> {
+    let last = switch.status.as_ref()?.history.iter().rev().find(|record| record.outcome == "Switched")?;
+    last.at.parse().ok().filter(|_| last.to == hook)
+}
+
+/// Whether a witness speaks against a hook, or did a short time ago and says nothing now: what it said was forgotten, because it
+/// is to be asked anew.
+fn is_failing(prober: &Prober, hook: &TelephonyHook) -> bool {
+    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
+    witnesses.any(|source| match prober.memory.probes.fresh(&object, source) {
+        Some(found) => found.sight == Sight::Fail,
+        None => prober.memory.probes.failed_within(&object, source, WINDOW),
+    })
+}
+
+/// How often Okta is asked: soon and often while something of the hook seems to fail or the switch is not at rest
+/// (`hurried`), or what Okta said last is too old. When another witness has begun to fail, then at the switch's next look, and
+/// again each time that it has failed twice as long, so that it does not stay alone for longer than it was: of several replicas
+/// one may have failed first, and Okta may have come to another.
+fn pace(
+    prober: &Prober,
+    switch: &HookSwitch,
+    object: &ObjectRef,
+    source: Source,
+    declared: Duration,
+    hurried: bool,
+    haste: Haste,
+) -> Pace {
+    let forgotten = prober.memory.probes.fresh(object, source).is_none();
+    let now = if hurried || forgotten { declared.min(haste.again) } else { declared };
+    let soon = switch_settings::watched(&switch.spec).interval.max(haste.least);
+    let next =
+        prober.memory.probes.others_fail_for(object, source).map_or(now, |failing| now.min(soon.max(failing / 2)));
+    Pace { declared, now, next }
+}
+
+fn tell(prober: &Prober, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) {
+    if prober.memory.probes.found(hook, source, begun, finding) {
+        let naming = prober.memory.caches.naming(&hook.namespace, &hook.name);
+        prober
+            .triggers
+            .wake_all(naming.iter().map(|switch| Target::new(Kind::HookSwitch, &hook.namespace, switch.name_any())));
+        let elsewhere = |hook: &Arc<TelephonyHook>| source == Source::PublicUrl && hook.spec.target.gateway().is_none();
+        if let Some(seen) = prober.memory.caches.hooks.get(&hook.namespace, &hook.name).filter(elsewhere) {
+            // whether such a URL is reached is all that its place is known by
+            prober.triggers.wake_all(prober.memory.caches.org_of(&seen));
+            prober.triggers.wake(Target::new(Kind::TelephonyHook, &hook.namespace, &hook.name));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A carrier as a gateway is to know it, or what is wrong with it.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt as _;
+
+use super::secret_value;
+use crate::operator::runtime::{
+    error::{ReconcileError, or_denied},
+    problem::Problem,
+    references::{Reference, References},
+};
+use hookswitch_api::{CaBundleRef, KeyRef, ProbeSpec, TelephonyProvider, TelephonyProviderSpec, reason::Ready};
+use hookswitch_gateway_config::document::{Carrier, Probe, Provider, Sender};
+use hookswitch_message::Secret;
+use hookswitch_net as net;
+use hookswitch_providers as providers;
+
+/// The key of the carrier's credential.
+#[must_use]
+pub fn credential_key(spec: &TelephonyProviderSpec) -> Option<&KeyRef> {
+    match (&spec.twilio, &spec.http) {
+        (Some(twilio), _) => twilio.secret_ref(),
+        (None, http) => http.as_ref().map(|http| &http.token_ref),
+    }
+}
+
+/// The Secrets and `ConfigMaps` that a carrier refers to.
+#[must_use]
+pub fn references(provider: &TelephonyProvider) -> BTreeSet<Reference> {
+    let namespace = provider.namespace().unwrap_or_default();
+    let spec = &provider.spec;
+    let credential = credential_key(spec).map(|key| Reference::secret(&namespace, &key.name));
+    let bundle = spec.ca_bundle_ref.as_ref().and_then(|bundle| bundle_reference(&namespace, bundle));
+    credential.into_iter().chain(bundle).collect()
+}
+
+fn bundle_reference(namespace: &str, bundle: &CaBundleRef) -> Option<Reference> {
+    match (&bundle.config_map_key_ref, &bundle.secret_key_ref) {
+        (Some(key), _) => Some(Reference::config_map(namespace, &key.name)),
+        (None, key) => key.as_ref().map(|key| Reference::secret(namespace, &key.name)),
+    }
+}
+
+/// Reads what a carrier refers to and checks it.
+///
+/// # Errors
+/// The outer one when the API server does not answer, the inner one when the carrier cannot be used.
+pub async fn settings(
+    provider: &TelephonyProvider,
+    references: &References,
+) -> Result<Result<Provider, Problem>, ReconcileError> {
+    let (namespace, spec) = (provider.namespace().unwrap_or_default(), &provider.spec);
+    let Some(key) = credential_key(spec) else {
+        return Ok(Err(Problem::lasting(
+            Ready::InvalidSpec,
+            "The spec names no carrier with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
+        )));
+    };
+    let secret = or_denied(references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
+    let credential = secret.and_then(|secret| secret_value::credential(secret.as_deref(), &namespace, key));
+    let credential = match credential {
+        Ok(credential) => credential,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let ca_bundle = match &spec.ca_bundle_ref {
+        None => None,
+        Some(reference) => match secret_value::ca_bundle(references, &namespace, reference).await? {
+            Ok(pem) => Some(pem),
+            Err(problem) => return Ok(Err(problem)),
+        },
+    };
+    Ok(build(spec, credential, ca_bundle))
+}
+
+/// Puts the parts together; pure.
+fn build(
+    spec: &TelephonyProviderSpec,
+    credential: Secret<String>,
+    ca_bundle: Option<String>,
+) -> Result<Provider, Problem> {
+    let carrier = match (&spec.twilio, &spec.http) {
+        (Some(twilio), _) => Carrier::Twilio {
+            account_sid: twilio.account_sid.clone(),
+            api_key_sid: twilio.api_key.as_ref().map(|key| key.sid.clone()),
+            auth_token: credential,
+            base_url: twilio.base_url().to_owned(),
+        },
+        (None, Some(http)) => Carrier::Http { url: http.url.clone(), token: credential },
+        (None, None) => {
+            return Err(Problem::lasting(
+                Ready::InvalidSpec,
+                "The spec has none of the provider blocks twilio and http.",
+            ));
+        }
+    };
+    let senders = spec
+        .senders
+        .iter()
+        .map(|sender| Sender {
+            channel: sender.channel,
+            countries: sender.countries.clone(),
+            from: sender.from.clone(),
+        })
+        .collect();
+    let probe = probe(&spec.probe.clone().unwrap_or_default());
+    let provider = Provider { carrier, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
+    match judge(&provider) {
+        Ok(()) => Ok(provider),
+        Err(error) => Err(Problem::lasting(Ready::InvalidSpec, format!("The carrier cannot be used: {error}."))),
+    }
+}
+
+/// Whether a gateway will take a carrier, by the carrier's own adapter and by TLS.
+///
+/// # Errors
+/// Why not; nothing of its credential.
+pub fn judge(provider: &Provider) -> Result<(), String> {
+    providers::adapter(provider).map_err(|error| error.to_string())?;
+    let Some(pem) = &provider.ca_bundle else { return Ok(()) };
+    net::ca_bundle(pem).map(drop).map_err(|error| error.to_string())
+}
+
+fn probe(spec: &ProbeSpec) -> Probe {
+    let millis =
+        |given: Option<hookswitch_api::Duration>, default| given.map_or(default, hookswitch_api::Duration::millis);
+    Probe {
+        interval_ms: millis(spec.interval, 30_000),
+        timeout_ms: millis(spec.timeout, 5_000),
+        fall: spec.fall.unwrap_or(3),
+        rise: spec.rise.unwrap_or(2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(carrier: &serde_json::Value, senders: &serde_json::Value) -> TelephonyProviderSpec {
+        let mut spec = json!({"senders": senders});
+        for (key, value) in carrier.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn a_carrier_without_a_probe_block_is_probed_as_documented() {
+        let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
+        let built = build(&spec(&http, &json!([{"channel": "SMS", "from": "ACME"}])), "token".into(), None).unwrap();
+        assert_eq!(built.probe, Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 });
+        assert_eq!(built.max_in_flight, 256);
+    }
+
+    #[test]
+    fn an_api_key_takes_the_place_of_the_account_and_its_token() {
+        let account = format!("AC{}", "0".repeat(32));
+        let key = format!("SK{}", "1".repeat(32));
+        let secret_ref = json!({"name": "s", "key": "secret"});
+        let twilio = json!({"twilio": {"accountSid": account, "apiKey": {"sid": key, "secretRef": secret_ref}}});
+        let spec = spec(&twilio, &json!([{"channel": "SMS", "from": "ACME"}]));
+        assert_eq!(credential_key(&spec).map(|key| key.key.as_str()), Some("secret"));
+        let Carrier::Twilio { api_key_sid, auth_token, .. } = build(&spec, "s3cret".into(), None).unwrap().carrier
+        else {
+            panic!("not Twilio");
+        };
+        assert_eq!((api_key_sid, auth_token.expose().as_str()), (Some(key), "s3cret"));
+    }
+
+    #[test]
+    fn a_twilio_voice_sender_that_is_no_number_is_told_to_its_author() {
+        let twilio = json!({"twilio": {"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "s", "key": "k"}}});
+        let problem =
+            build(&spec(&twilio, &json!([{"channel": "Voice", "from": "ACME"}])), "token".into(), None).unwrap_err();
+        assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
+        assert!(problem.message.contains("sender 0"), "{}", problem.message);
+    }
+
+    #[test]
+    fn a_ca_bundle_that_tls_does_not_take_is_told_at_the_carrier() {
+        let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
+        let spec = spec(&http, &json!([{"channel": "SMS", "from": "ACME"}]));
+        let made = rcgen::generate_simple_self_signed(vec!["c.example".into()]).unwrap();
+        assert!(build(&spec, "token".into(), Some(made.cert.pem())).is_ok());
+        for bundle in [String::new(), "x".to_owned(), made.signing_key.serialize_pem()] {
+            let problem = build(&spec, "token".into(), Some(bundle)).unwrap_err();
+            assert!(problem.stalled && problem.message.contains("CA bundle"), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn a_credential_that_no_header_can_carry_is_refused_without_being_shown() {
+        let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
+        let problem =
+            build(&spec(&http, &json!([{"channel": "SMS", "from": "ACME"}])), "to\u{7f}ken".into(), None).unwrap_err();
+        assert!(!problem.message.contains("ken"), "{}", problem.message);
+    }
+}

@@ -1,0 +1,227 @@
+//! Events: one per transition, never one per pass, and never in a pass's way.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::watch;
+
+use super::conditions::{self, bounded};
+use hookswitch_fair::{Bounds, Fair, Lane};
+
+/// The most bytes of a note; the API server refuses longer ones.
+const LONGEST_NOTE: usize = 1_024;
+
+/// The most events of one namespace that wait to be told.
+const WAITING: usize = 256;
+
+/// Events told at once; those of one namespace one after the other.
+const PLACES: Bounds = Bounds { all: 8, each: 1, urgent: 0, all_urgent: 0 };
+
+/// How long telling an event may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The name events are told under.
+const CONTROLLER: &str = "hookswitch.dev/operator";
+
+/// Conditions whose transitions are told. `Reconciling` and `Stalled` say the same as `Ready`.
+const TOLD: [&str; 8] = ["Ready", "Reachable", "Claimed", "Created", "Active", "Drifted", "Healthy", "FailoverReady"];
+
+/// Something to tell about an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Whether it needs somebody's attention.
+    pub warning: bool,
+    /// Reason, in upper camel case.
+    pub reason: String,
+    /// What was being done, in upper camel case.
+    pub action: &'static str,
+    /// What a person reads.
+    pub text: String,
+}
+
+/// Tells events, those of a namespace one after the other and all beside the passes: whoever has something to tell does not wait
+/// for the API server.
+#[derive(Clone)]
+pub struct Events(Arc<Telling>);
+
+struct Telling {
+    recorder: Recorder,
+    places: Fair,
+    /// How many of each namespace wait to be told.
+    waiting: watch::Sender<BTreeMap<String, usize>>,
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Events {
+    /// Tells events in the name of the operator's pod `identity`.
+    #[must_use]
+    pub fn new(client: kube::Client, identity: &str) -> Self {
+        let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
+        let (recorder, places) = (Recorder::new(client, reporter), Fair::new(PLACES));
+        Self(Arc::new(Telling { recorder, places, waiting: watch::Sender::default() }))
+    }
+
+    /// Has an event told about an object. One that cannot be told is logged and forgotten.
+    pub fn tell(&self, about: &ObjectReference, note: Note) {
+        let event = Event {
+            type_: if note.warning { EventType::Warning } else { EventType::Normal },
+            reason: note.reason,
+            note: Some(bounded(note.text, LONGEST_NOTE)),
+            action: note.action.to_owned(),
+            secondary: None,
+        };
+        let namespace = about.namespace.clone().unwrap_or_default();
+        let is_taken = self.0.waiting.send_if_modified(|waiting| {
+            let waiting = waiting.entry(namespace.clone()).or_default();
+            let has_room = *waiting < WAITING;
+            *waiting += usize::from(has_room);
+            has_room
+        });
+        if !is_taken {
+            return untold(about, &event, "too many others of its namespace wait to be told");
+        }
+        let (telling, about) = (Arc::clone(&self.0), about.clone());
+        let turn = telling.places.enter(&namespace, "", Lane::Routine);
+        tokio::spawn(async move {
+            let place = turn.await;
+            telling.publish(&about, &event).await;
+            drop(place);
+            telling.waiting.send_modify(|waiting| {
+                if let Some(left) = waiting.get_mut(&namespace) {
+                    *left -= 1;
+                }
+                waiting.retain(|_, left| *left > 0);
+            });
+        });
+    }
+
+    /// Waits until every event was told or given up.
+    pub async fn flush(&self) {
+        // an error means that nobody is left who could tell one
+        let _ = self.0.waiting.subscribe().wait_for(BTreeMap::is_empty).await;
+    }
+}
+
+impl Telling {
+    async fn publish(&self, about: &ObjectReference, event: &Event) {
+        match tokio::time::timeout(TIMEOUT, self.recorder.publish(event, about)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => untold(about, event, &super::error::shown(&error)),
+            Err(_) => untold(about, event, "the API server did not take it in time"),
+        }
+    }
+}
+
+fn untold(about: &ObjectReference, event: &Event, why: &str) {
+    tracing::warn!(
+        namespace = about.namespace,
+        name = about.name,
+        reason = event.reason,
+        error = why,
+        "an event could not be told"
+    );
+}
+
+/// The transitions between two states of an object's conditions: another status or another reason is one, another
+/// message is not.
+#[must_use]
+pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Note> {
+    let told = after.iter().filter(|condition| TOLD.contains(&condition.type_.as_str()));
+    told.filter_map(|condition| {
+        let known = conditions::get(before, &condition.type_);
+        let same = known.is_some_and(|known| known.status == condition.status && known.reason == condition.reason);
+        // a first Unknown tells nobody anything
+        let silent = same || (known.is_none() && condition.status == "Unknown");
+        (!silent).then(|| note(condition))
+    })
+    .collect()
+}
+
+fn note(condition: &Condition) -> Note {
+    let bad = match condition.type_.as_str() {
+        "Drifted" => condition.status == "True",
+        "Active" | "Created" => false,
+        _ => condition.status == "False",
+    };
+    let text = if condition.message.is_empty() {
+        format!("{} is {}", condition.type_, condition.status)
+    } else {
+        condition.message.clone()
+    };
+    Note { warning: bad, reason: condition.reason.clone(), action: "Reconcile", text }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, sync::Mutex};
+
+    use http::{Request, Response};
+    use http_body_util::BodyExt as _;
+    use kube::client::Body;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::operator::runtime::conditions::Is;
+    use hookswitch_api::reason;
+
+    #[tokio::test(start_paused = true)]
+    async fn events_that_nobody_takes_do_not_keep_those_of_another_namespace_from_being_told_in_their_order() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let server = Arc::clone(&told);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let server = Arc::clone(&server);
+            async move {
+                if request.uri().path().contains("/flood/") {
+                    std::future::pending::<()>().await;
+                }
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let event: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                server.lock().unwrap().push(event["reason"].as_str().unwrap().to_owned());
+                Ok::<_, Infallible>(Response::new(Body::from(body.to_vec())))
+            }
+        });
+        let events = Events::new(kube::Client::new(service, "otp"), "test");
+        let tell = |namespace: &str, number: usize| {
+            let about = ObjectReference {
+                namespace: Some(namespace.to_owned()),
+                name: Some(format!("one-{number}")),
+                ..ObjectReference::default()
+            };
+            let note = Note { warning: false, reason: format!("R{number}"), action: "Test", text: String::new() };
+            events.tell(&about, note);
+        };
+        (0..2_000).for_each(|number| tell("flood", number));
+        (0..20).for_each(|number| tell("otp", number));
+        sleep(Duration::from_secs(1)).await;
+        let expected: Vec<String> = (0..20).map(|number| format!("R{number}")).collect();
+        assert_eq!(*told.lock().unwrap(), expected);
+        assert_eq!(events.0.waiting.borrow().get("flood"), Some(&WAITING));
+    }
+
+    fn ready(status: Is, reason: reason::Ready, message: &str) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        conditions::set(&mut conditions, status, reason, message, Some(1));
+        conditions
+    }
+
+    #[test]
+    fn another_reason_is_told_and_another_message_is_not() {
+        let missing = ready(Is::False, reason::Ready::SecretNotFound, "a");
+        assert_eq!(transitions(&missing, &ready(Is::False, reason::Ready::SecretNotFound, "b")), []);
+        let told = transitions(&missing, &ready(Is::False, reason::Ready::SecretInvalid, "empty"));
+        assert_eq!(told.len(), 1);
+        assert!(told[0].warning && told[0].reason == "SecretInvalid" && told[0].text == "empty");
+    }
+
+    #[test]
+    fn becoming_ready_is_no_warning_and_a_first_unknown_is_silent() {
+        assert_eq!(transitions(&[], &ready(Is::Unknown, reason::Ready::Progressing, "")), []);
+        assert!(!transitions(&[], &ready(Is::True, reason::Ready::Ready, ""))[0].warning);
+    }
+}

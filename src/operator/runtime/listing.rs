@@ -1,0 +1,375 @@
+//! What was listed of the namespaces looked after. A pass runs once everything that it reads was: no namespace waits for another,
+//! and nothing is taken for missing that was not looked for yet.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{Stream, stream};
+use tokio::{sync::watch, time::Instant};
+
+use hookswitch_api::Kind;
+
+/// How long a list fails before it is told of: what passes by itself is nobody's concern.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// The most namespaces that are named in one text.
+const MOST_NAMED: usize = 10;
+
+/// Where a watch looks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// In every namespace.
+    All,
+    /// In one.
+    Namespace(String),
+}
+
+impl Scope {
+    /// Those of the namespaces looked after; none named means all.
+    #[must_use]
+    pub fn of(namespaces: &[String]) -> Vec<Self> {
+        if namespaces.is_empty() { vec![Self::All] } else { namespaces.iter().cloned().map(Self::Namespace).collect() }
+    }
+
+    /// Whether objects of a namespace are looked for here.
+    #[must_use]
+    pub fn covers(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Namespace(name) => name == namespace,
+        }
+    }
+
+    /// The namespace, or `*` for all: the label of figures.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::All => "*",
+            Self::Namespace(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all namespaces"),
+            Self::Namespace(name) => write!(f, "namespace {name}"),
+        }
+    }
+}
+
+/// What is known of the objects of one kind in one place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Sight {
+    /// They were listed once.
+    listed: bool,
+    trouble: Option<Trouble>,
+}
+
+/// Why objects cannot be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Since when.
+    pub since: Instant,
+    /// The status that the API server answered, when it did.
+    pub code: Option<u16>,
+    /// What it says.
+    pub why: String,
+}
+
+impl Trouble {
+    /// Whether it has lasted long enough to be told of.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        self.since.elapsed() >= GRACE
+    }
+}
+
+type Board = BTreeMap<Scope, BTreeMap<Kind, Sight>>;
+
+/// What was listed. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    board: Arc<watch::Sender<Board>>,
+}
+
+impl Listing {
+    /// Nothing is listed yet of these namespaces; none named means all.
+    #[must_use]
+    pub fn new(namespaces: &[String]) -> Self {
+        let kinds: BTreeMap<Kind, Sight> = Kind::ALL.into_iter().map(|kind| (kind, Sight::default())).collect();
+        let board = Scope::of(namespaces).into_iter().map(|scope| (scope, kinds.clone())).collect();
+        Self { board: Arc::new(watch::Sender::new(board)) }
+    }
+
+    /// All objects of a kind were listed there.
+    pub fn listed(&self, scope: &Scope, kind: Kind) {
+        self.change(scope, kind, |sight| *sight = Sight { listed: true, trouble: None });
+    }
+
+    /// Objects of a kind cannot be listed there, or not any more. What was listed before stays known.
+    pub fn failed(&self, scope: &Scope, kind: Kind, code: Option<u16>, why: String) {
+        self.change(scope, kind, |sight| match &mut sight.trouble {
+            // the same once more, in other words perhaps: a condition that has them is not written anew
+            Some(trouble) if trouble.code == code => {}
+            Some(trouble) => (trouble.code, trouble.why) = (code, why),
+            none => *none = Some(Trouble { since: Instant::now(), code, why }),
+        });
+    }
+
+    fn change(&self, scope: &Scope, kind: Kind, change: impl FnOnce(&mut Sight)) {
+        self.board.send_if_modified(|board| {
+            let Some(sight) = board.get_mut(scope).and_then(|kinds| kinds.get_mut(&kind)) else { return false };
+            let before = sight.clone();
+            change(sight);
+            *sight != before
+        });
+    }
+
+    /// Whether all objects of these kinds in a namespace were listed once.
+    #[must_use]
+    pub fn is_listed(&self, namespace: &str, kinds: &[Kind]) -> bool {
+        self.lacking(namespace, kinds).is_empty()
+    }
+
+    /// Whether a namespace is looked after.
+    #[must_use]
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.board.borrow().keys().any(|scope| scope.covers(namespace))
+    }
+
+    /// Whether there is a namespace whose objects of a kind were never listed.
+    #[must_use]
+    pub fn is_any_unlisted(&self, kind: Kind) -> bool {
+        self.board.borrow().values().any(|seen| seen.get(&kind).is_some_and(|sight| !sight.listed))
+    }
+
+    /// Those of these kinds whose objects in a namespace were never listed, with why that is.
+    #[must_use]
+    pub fn lacking(&self, namespace: &str, kinds: &[Kind]) -> BTreeMap<Kind, Option<Trouble>> {
+        let board = self.board.borrow();
+        let Some((_, seen)) = board.iter().find(|(scope, _)| scope.covers(namespace)) else { return BTreeMap::new() };
+        let unlisted = seen.iter().filter(|(kind, sight)| kinds.contains(kind) && !sight.listed);
+        unlisted.map(|(kind, sight)| (*kind, sight.trouble.clone())).collect()
+    }
+
+    /// Comes once all objects of these kinds in a namespace can be listed where they could not be when this was asked; never,
+    /// where they could.
+    pub fn recovers(&self, namespace: &str, kinds: &'static [Kind]) -> impl Future<Output = ()> + Send + use<> {
+        let (mut board, namespace) = (self.board.subscribe(), namespace.to_owned());
+        let is_seen = move |board: &Board| {
+            let sights = board.iter().filter(|(scope, _)| scope.covers(&namespace)).flat_map(|(_, seen)| seen);
+            sights.filter(|(kind, _)| kinds.contains(kind)).all(|(_, sight)| sight.listed && sight.trouble.is_none())
+        };
+        let was_seen = is_seen(&self.board.borrow());
+        async move {
+            if was_seen || board.wait_for(is_seen).await.is_err() {
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// The places where all objects of these kinds were listed, each as soon as that is so.
+    pub fn whole(&self, kinds: &'static [Kind]) -> impl Stream<Item = Scope> + Send + use<> {
+        let state = (self.board.subscribe(), BTreeSet::<Scope>::new());
+        stream::unfold(state, move |(mut board, mut told)| async move {
+            let next = |board: &Board, told: &BTreeSet<Scope>| {
+                let is_whole = |seen: &BTreeMap<Kind, Sight>| seen.iter().all(|(k, s)| s.listed || !kinds.contains(k));
+                let mut whole = board.iter().filter(|(scope, seen)| !told.contains(*scope) && is_whole(seen));
+                whole.next().map(|(scope, _)| scope.clone())
+            };
+            // an error means that the board is gone, and with it the operator
+            let found = board.wait_for(|board| next(board, &told).is_some()).await.ok()?;
+            let scope = next(&found, &told)?;
+            drop(found);
+            told.insert(scope.clone());
+            Some((scope, (board, told)))
+        })
+    }
+
+    /// What is said of readiness. One place that cannot be listed is no reason to be replaced or to hold up a rollout: the others
+    /// are looked after. It is one when there are no others.
+    ///
+    /// # Errors
+    /// What to say when nothing can be looked after.
+    pub fn readiness(&self) -> Result<String, String> {
+        let board = self.board.borrow();
+        let lasts = |sight: &Sight| sight.trouble.as_ref().is_some_and(Trouble::lasts);
+        let in_trouble: Vec<(&Scope, Vec<Kind>)> = board
+            .iter()
+            .map(|(scope, seen)| {
+                (scope, seen.iter().filter(|(_, sight)| lasts(sight)).map(|(kind, _)| *kind).collect())
+            })
+            .filter(|(_, kinds): &(_, Vec<Kind>)| !kinds.is_empty())
+            .collect();
+        if in_trouble.is_empty() {
+            return Ok("ok".to_owned());
+        }
+        let mut named: Vec<String> =
+            in_trouble.iter().take(MOST_NAMED).map(|(scope, kinds)| shown(scope, kinds)).collect();
+        if let more @ 1.. = in_trouble.len().saturating_sub(MOST_NAMED) {
+            named.push(format!("{more} more"));
+        }
+        let named = named.join("; ");
+        let all_blind = in_trouble.len() == board.len()
+            && board.values().all(|seen| seen.values().any(|sight| lasts(sight) && !sight.listed));
+        if all_blind {
+            Err(format!("nothing can be looked after: {named}"))
+        } else {
+            Ok(format!("ok, but for {named}"))
+        }
+    }
+}
+
+fn shown(scope: &Scope, kinds: &[Kind]) -> String {
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    format!("{} in {scope}, which cannot be listed", kinds.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    const READ: &[Kind] = &[Kind::TelephonyHook, Kind::OktaOrg];
+
+    fn place(name: &str) -> Scope {
+        Scope::Namespace(name.into())
+    }
+
+    fn of(namespaces: &[&str]) -> Listing {
+        Listing::new(&namespaces.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    }
+
+    fn list(listing: &Listing, name: &str) {
+        for kind in Kind::ALL {
+            listing.listed(&place(name), kind);
+        }
+    }
+
+    #[test]
+    fn a_namespace_waits_for_what_is_read_in_it_and_for_no_other() {
+        let listing = of(&["a", "b"]);
+        listing.listed(&place("a"), Kind::OktaOrg);
+        assert!(!listing.is_listed("a", READ));
+        listing.listed(&place("a"), Kind::TelephonyHook);
+        assert!(listing.is_listed("a", READ), "of other kinds nothing is read");
+        assert!(!listing.is_listed("b", READ) && !listing.is_listed("a", &Kind::ALL));
+        assert!(listing.covers("b") && !listing.covers("c"));
+    }
+
+    #[test]
+    fn one_watch_over_all_namespaces_lists_each() {
+        let listing = of(&[]);
+        assert!(listing.covers("any") && !listing.is_listed("any", READ));
+        for kind in READ {
+            listing.listed(&Scope::All, *kind);
+        }
+        assert!(listing.is_listed("any", READ));
+    }
+
+    #[tokio::test]
+    async fn each_namespace_is_told_once_as_soon_as_it_is_whole() {
+        let listing = of(&["a", "b"]);
+        let mut whole = std::pin::pin!(listing.whole(READ));
+        assert!(whole.next().now_or_never().is_none());
+        list(&listing, "b");
+        assert_eq!(whole.next().now_or_never(), Some(Some(place("b"))), "although a is not listed");
+        assert!(whole.next().now_or_never().is_none());
+        list(&listing, "b");
+        assert!(whole.next().now_or_never().is_none(), "a list taken again is no news");
+        list(&listing, "a");
+        assert_eq!(whole.next().now_or_never(), Some(Some(place("a"))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_listed_stays_so_when_it_cannot_be_listed_again() {
+        let listing = of(&["a"]);
+        list(&listing, "a");
+        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        assert!(listing.is_listed("a", &Kind::ALL));
+        tokio::time::advance(GRACE).await;
+        assert_eq!(
+            listing.readiness(),
+            Ok("ok, but for OktaOrg in namespace a, which cannot be listed".into()),
+            "and it shows"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_namespace_recovers_once_all_that_is_asked_for_can_be_listed_again() {
+        let listing = of(&["a", "b"]);
+        let mut recovers = Box::pin(listing.recovers("a", READ));
+        let mut elsewhere = Box::pin(listing.recovers("c", READ));
+        list(&listing, "b");
+        listing.listed(&place("a"), Kind::TelephonyHook);
+        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        assert!(recovers.as_mut().now_or_never().is_none());
+        listing.listed(&place("a"), Kind::OktaOrg);
+        assert!(recovers.as_mut().now_or_never().is_some(), "although other kinds are not listed");
+        let mut recovers = Box::pin(listing.recovers("a", READ));
+        assert!(recovers.as_mut().now_or_never().is_none(), "nothing was wrong");
+        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        let mut again = Box::pin(listing.recovers("a", READ));
+        assert!(again.as_mut().now_or_never().is_none(), "what was listed once may be out of date");
+        listing.listed(&place("a"), Kind::OktaOrg);
+        assert!(again.as_mut().now_or_never().is_some());
+        assert!(recovers.as_mut().now_or_never().is_none() && elsewhere.as_mut().now_or_never().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_is_ready_as_long_as_one_namespace_can_be_looked_after_and_names_the_others() {
+        let listing = of(&["a", "b"]);
+        let fail = |name: &str| listing.failed(&place(name), Kind::HookSwitch, Some(403), "403".into());
+        fail("a");
+        assert_eq!(listing.readiness(), Ok("ok".into()), "it may pass by itself");
+        tokio::time::advance(GRACE / 2).await;
+        fail("a");
+        fail("b");
+        tokio::time::advance(GRACE / 2).await;
+        let only_a = "HookSwitch in namespace a, which cannot be listed";
+        assert_eq!(listing.readiness(), Ok(format!("ok, but for {only_a}")));
+        tokio::time::advance(GRACE / 2).await;
+        let all = format!("{only_a}; HookSwitch in namespace b, which cannot be listed");
+        assert_eq!(listing.readiness(), Err(format!("nothing can be looked after: {all}")));
+        list(&listing, "b");
+        assert_eq!(listing.readiness(), Ok(format!("ok, but for {only_a}")));
+        list(&listing, "a");
+        assert_eq!(listing.readiness(), Ok("ok".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_of_one_kind_is_told_in_its_first_words_and_since_it_began() {
+        let listing = of(&["a"]);
+        let lacking = || listing.lacking("a", READ).remove(&Kind::OktaOrg).flatten().unwrap();
+        listing.failed(&place("a"), Kind::OktaOrg, None, "no answer".into());
+        let since = lacking().since;
+        for (code, why, told) in
+            [(Some(500), "at 10:00", "at 10:00"), (Some(500), "at 10:01", "at 10:00"), (Some(403), "no", "no")]
+        {
+            tokio::time::advance(GRACE / 2).await;
+            listing.failed(&place("a"), Kind::OktaOrg, code, why.into());
+            assert_eq!((lacking().since, lacking().why.as_str()), (since, told));
+        }
+        assert!(lacking().lasts());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_text_names_ten_namespaces_at_most() {
+        let names: Vec<String> = (0..30).map(|number| format!("n{number:02}")).collect();
+        let listing = Listing::new(&names);
+        for name in &names {
+            listing.failed(&place(name), Kind::OktaOrg, Some(403), "403".into());
+        }
+        tokio::time::advance(GRACE).await;
+        let text = listing.readiness().unwrap_err();
+        assert!(text.contains("n09") && !text.contains("n10") && text.ends_with("; 20 more"), "{text}");
+    }
+}

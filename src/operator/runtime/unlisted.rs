@@ -1,0 +1,45 @@
+//! What is said of an object that no pass is run over, because objects that it would read cannot be listed.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt as _;
+
+use super::{
+    conditions,
+    error::ReconcileError,
+    listing::{GRACE, Trouble},
+    problem::Problem,
+    reconcile::{Reconcile, Requeue},
+    status::{self, Conditions as _},
+};
+use hookswitch_api::{Kind, reason::Ready};
+
+/// Says at `object` what is not listed of what its pass reads, once that has lasted. It has its pass as soon as it is listed.
+///
+/// # Errors
+/// [`ReconcileError`] when it cannot be said either: the figures and the alert made of them say it then.
+pub async fn tell<K: Reconcile>(
+    object: &K,
+    ctx: &K::Context,
+    lacking: &BTreeMap<Kind, Option<Trouble>>,
+) -> Result<Requeue, ReconcileError> {
+    if let Some(problem) = problem(&object.namespace().unwrap_or_default(), lacking) {
+        let mut built = K::unseen(object, ctx);
+        conditions::set_progress(built.conditions_mut(), problem.progress(), object.meta().generation);
+        status::write(&ctx.as_ref().kube, object, built).await?;
+    }
+    Ok(Requeue::After(GRACE))
+}
+
+/// What is wrong; nothing while it may pass by itself. Pure but for the time.
+fn problem(namespace: &str, lacking: &BTreeMap<Kind, Option<Trouble>>) -> Option<Problem> {
+    let mut in_trouble = lacking.iter().filter_map(|(kind, trouble)| Some((*kind, trouble.as_ref()?)));
+    let (kind, trouble) = in_trouble.find(|(_, trouble)| trouble.lasts())?;
+    let message = format!(
+        "The operator cannot list {} objects in namespace {namespace} ({}), so this object is not reconciled. Grant its \
+         service account the chart's Role there; helm upgrade creates it again.",
+        kind.as_str(),
+        trouble.why
+    );
+    Some(Problem::passing(Ready::NotListed, message))
+}

@@ -1,0 +1,1020 @@
+//! What gateways report, as the passes ask for it: which hooks are served, which carriers can be used.
+//!
+//! A report that is missing or old says nothing, and nothing is not "down". Passes are woken only when an answer changes
+//! that shows in status, not by every report.
+
+mod rejected_calls;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use kube::ResourceExt as _;
+
+use super::reports::rejected_calls::Doors;
+use crate::operator::runtime::triggers::Target;
+use hookswitch_api::{Kind, TelephonyHook};
+use hookswitch_failover::{
+    coverage::{Refused, Rule, coverage},
+    refusals::Door,
+    signal::{Sight, Signal, Source},
+};
+use hookswitch_gateway_config::report::{
+    BreakerState, CarrierReport, ProbeState, RefusedPart, RefusedScope, ReplicaReport,
+};
+use hookswitch_okta::keyed::ChangeMark;
+
+/// How often a gateway is asked for its reports when nothing of it is on its way and no switch is in more of a hurry.
+pub const POLL: Duration = Duration::from_secs(5);
+
+/// Time between two rounds of asking, and so the least between two reports of a replica.
+pub const ROUND: Duration = Duration::from_secs(1);
+
+/// How long a report speaks for the present: four polls at least.
+pub const FRESH: Duration = Duration::from_secs(20);
+
+/// Whether a gateway serves a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// No ready replica has the hook in its configuration.
+    No,
+    /// No report is fresh enough to tell.
+    Unknown,
+    /// Ready replicas have it.
+    Yes {
+        /// How many.
+        replicas: u32,
+    },
+}
+
+/// Whether gateways can send by a carrier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CarrierHealth {
+    /// Every replica that reports can.
+    Up,
+    /// Some replicas or countries cannot; why.
+    Degraded(String),
+    /// None can; why.
+    Down(String),
+    /// No replica that uses it has reported lately, or none knows yet.
+    Unknown,
+}
+
+/// A gateway by namespace and name.
+pub type GatewayKey = (String, String);
+
+/// The last report of each ready replica of a gateway.
+#[derive(Debug, Default)]
+struct OfGateway {
+    replicas: BTreeMap<String, (ReplicaReport, Instant)>,
+    shown: Shown,
+    accepted: BTreeMap<String, Vec<ChangeMark>>,
+    /// The configuration that it should serve, and since when.
+    expected: Option<(String, Instant)>,
+    /// The rules that send, by the configuration in force.
+    rules: Vec<SendingRule>,
+    /// Calls that rules decided lately.
+    traffic: Traffic,
+    /// Calls that came to its hooks' paths lately.
+    doors: Doors,
+    /// When its replicas were last asked, and which those were.
+    asked: Option<(Instant, BTreeSet<String>)>,
+}
+
+impl OfGateway {
+    fn fresh(&self, now: Instant) -> impl Iterator<Item = &ReplicaReport> {
+        self.replicas
+            .values()
+            .filter(move |(_, at)| now.saturating_duration_since(*at) <= FRESH)
+            .map(|(report, _)| report)
+    }
+}
+
+impl OfGateway {
+    fn availability(&self, hook: &str, now: Instant) -> Signal {
+        let (sight, why) = match (&self.asked, serving(self, hook, now)) {
+            (None, _) => (Sight::Unknown, "The gateway's replicas have not been asked yet."),
+            (Some((_, ready)), _) if ready.is_empty() => (Sight::Fail, "The gateway has no ready replica."),
+            (_, Serving::Yes { .. }) => (Sight::Pass, "Ready replicas serve the hook."),
+            (_, Serving::No) => (Sight::Fail, "Ready replicas do not serve the hook."),
+            (_, Serving::Unknown) => (Sight::Unknown, "No ready replica has reported within 20 s."),
+        };
+        Signal { source: Source::Gateway, sight, why: why.to_owned(), failing_for: Duration::ZERO }
+    }
+
+    fn coverage(&self, threshold: u8, now: Instant) -> (Signal, Option<u8>) {
+        let reports: Vec<&ReplicaReport> = self.fresh(now).collect();
+        let recent = self.traffic.recent(now);
+        let rules: Vec<Rule> = self
+            .rules
+            .iter()
+            .map(|rule| Rule {
+                name: rule.name.clone(),
+                critical: rule.critical,
+                recent: recent.get(&rule.name).copied().unwrap_or_default(),
+                covered: if rule.carriers.is_empty() {
+                    Some(false)
+                } else {
+                    any_usable(rule.carriers.iter().map(|carrier| usable(&reports, carrier)))
+                },
+                refused: refused(&reports, &rule.name),
+            })
+            .collect();
+        let known = (!reports.is_empty()).then(|| coverage(&rules)).flatten();
+        let (sight, why) = match &known {
+            None => (Sight::Unknown, "No replica can tell whether its carriers work.".to_owned()),
+            Some(known) if known.percent < threshold => (Sight::Fail, without(&known.uncovered)),
+            Some(known) if !known.uncovered.is_empty() => {
+                (Sight::Pass, format!("Degraded. {}", without(&known.uncovered)))
+            }
+            Some(known) if !known.partly.is_empty() => {
+                let why = lacking("Without a usable carrier for some of its messages", &known.partly);
+                (Sight::Pass, format!("Degraded. {why}"))
+            }
+            Some(_) => (Sight::Pass, "Every rule has a usable carrier.".to_owned()),
+        };
+        let failing_for = if sight == Sight::Fail { self.failing_for(&rules, now) } else { Duration::ZERO };
+        (Signal { source: Source::Coverage, sight, why, failing_for }, known.map(|known| known.percent))
+    }
+
+    /// How long none of the rules without a usable carrier has had one: since the latest of the first failures of their
+    /// carriers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not shorter. When
+    /// it is refusals besides, nobody says since when they are too many.
+    fn failing_for(&self, rules: &[Rule], now: Instant) -> Duration {
+        if rules.iter().any(|rule| rule.refused.calls > 0) {
+            return Duration::ZERO;
+        }
+        let uncovered = self.rules.iter().zip(rules).filter(|(_, rule)| rule.covered == Some(false));
+        let carriers: BTreeSet<&String> = uncovered.flat_map(|(rule, _)| &rule.carriers).collect();
+        let told = self.replicas.values().filter(|(_, at)| now.saturating_duration_since(*at) <= FRESH);
+        let failing = told.flat_map(|(report, at)| {
+            let age = now.saturating_duration_since(*at);
+            let of = move |carrier: &&String| {
+                let told = Duration::from_millis(report.carriers.get(*carrier)?.failing_for_ms);
+                // what nobody says does not grow old
+                Some(if told.is_zero() { told } else { told.saturating_add(age) })
+            };
+            carriers.iter().filter_map(of)
+        });
+        failing.min().unwrap_or_default()
+    }
+
+    fn last_call(&self, hook: &str, now: Instant) -> Option<Duration> {
+        let ages = self.replicas.values().filter_map(|(report, at)| {
+            let age = report.hooks.get(hook)?.last_call_age_s?;
+            Some(Duration::from_secs(age).saturating_add(now.duration_since(*at)))
+        });
+        ages.min()
+    }
+
+    fn door(&self, hook: &str, now: Instant) -> Option<Door> {
+        let served = self.fresh(now).any(|report| report.hooks.contains_key(hook));
+        let door = self.doors.of(hook);
+        let admitted = door.admitted.into_iter().chain(self.last_call(hook, now)).min();
+        served.then_some(Door { admitted, ..door })
+    }
+}
+
+fn without(rules: &[String]) -> String {
+    lacking("Without a usable carrier", rules)
+}
+
+fn lacking(what: &str, rules: &[String]) -> String {
+    let shown: Vec<&str> = rules.iter().take(5).map(String::as_str).collect();
+    let more =
+        if rules.len() > shown.len() { format!(" and {} more", rules.len() - shown.len()) } else { String::new() };
+    format!("{what}: {}{more}.", shown.join(", "))
+}
+
+/// Whether any replica can send by a carrier; nothing when none can tell.
+fn usable(reports: &[&ReplicaReport], carrier: &str) -> Option<bool> {
+    any_usable(reports.iter().map(|report| {
+        let carrier = report.carriers.get(carrier)?;
+        match (carrier.probe, carrier.breaker) {
+            (ProbeState::Down, _) | (_, BreakerState::Open) => Some(false),
+            // it is tried again and again, and nothing has worked since it began to fail
+            (_, BreakerState::HalfOpen) if carrier.failing_for_ms > 0 => Some(false),
+            // it is being tried: neither well nor unwell
+            (_, BreakerState::HalfOpen | BreakerState::Unknown) | (ProbeState::Unknown, _) => None,
+            (ProbeState::Up, BreakerState::Closed) => Some(true),
+        }
+    }))
+}
+
+/// What a rule's carriers refuse of what it is used for, over all replicas.
+fn refused(reports: &[&ReplicaReport], rule: &str) -> Refused {
+    let of_rule = reports.iter().filter_map(|report| report.rules.get(rule));
+    of_rule.fold(Refused::default(), |sum, rule| Refused {
+        of: sum.of.saturating_add(rule.recent),
+        calls: sum.calls.saturating_add(rule.refused.min(rule.recent)),
+    })
+}
+
+fn any_usable(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut sure = None;
+    let mut doubt = false;
+    for one in all {
+        match one {
+            Some(true) => return Some(true),
+            Some(false) => sure = Some(false),
+            None => doubt = true,
+        }
+    }
+    sure.filter(|_| !doubt)
+}
+
+/// A rule that sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendingRule {
+    /// `<policy>/<rule>`.
+    pub name: String,
+    /// Whether it is marked as one that counts.
+    pub critical: bool,
+    /// Its carriers; none when nothing that it names is there.
+    pub carriers: Vec<String>,
+}
+
+/// What counts as recent traffic.
+const RECENT: Duration = Duration::from_mins(10);
+/// Parts that recent traffic is counted in.
+const PART: Duration = Duration::from_mins(1);
+
+/// Calls by rule, and calls answered FAILED by hook, in parts of a minute.
+#[derive(Debug, Default)]
+struct Traffic {
+    parts: VecDeque<(Instant, Part)>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    rules: BTreeMap<String, u64>,
+    failed: BTreeMap<String, u64>,
+}
+
+impl Traffic {
+    /// Counts what a replica decided since its last report; its counters run since it started.
+    fn count(&mut self, before: Option<&ReplicaReport>, now_is: &ReplicaReport, now: Instant) {
+        let Some(before) = before.filter(|before| before.started_at == now_is.started_at) else { return };
+        if self.parts.back().is_none_or(|(begun, _)| now.saturating_duration_since(*begun) >= PART) {
+            self.parts.push_back((now, Part::default()));
+        }
+        self.parts.retain(|(begun, _)| now.saturating_duration_since(*begun) < RECENT);
+        let Some((_, part)) = self.parts.back_mut() else { return };
+        for (rule, report) in &now_is.rules {
+            let known = before.rules.get(rule).map(|rule| rule.calls).unwrap_or_default();
+            let more = report.calls.saturating_sub(known);
+            if more > 0 {
+                *part.rules.entry(rule.clone()).or_default() += more;
+            }
+        }
+        let failed = |report: &ReplicaReport, hook: &String| {
+            report.hooks.get(hook).and_then(|hook| hook.answers.get("FAILED")).copied().unwrap_or_default()
+        };
+        for hook in now_is.hooks.keys() {
+            let more = failed(now_is, hook).saturating_sub(failed(before, hook));
+            if more > 0 {
+                *part.failed.entry(hook.clone()).or_default() += more;
+            }
+        }
+    }
+
+    fn recent(&self, now: Instant) -> BTreeMap<String, u64> {
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, part) in self.parts.iter().filter(|(begun, _)| now.saturating_duration_since(*begun) < RECENT) {
+            for (rule, calls) in &part.rules {
+                *all.entry(rule.clone()).or_default() += calls;
+            }
+        }
+        all
+    }
+
+    /// Calls of a hook answered FAILED within that time, and up to a part more.
+    fn failed(&self, hook: &str, within: Duration, now: Instant) -> u64 {
+        let parts = self.parts.iter().filter(|(begun, _)| now.saturating_duration_since(*begun) < within + PART);
+        parts.filter_map(|(_, part)| part.failed.get(hook)).sum()
+    }
+}
+
+/// The last reports.
+#[derive(Debug)]
+pub struct Reports {
+    gateways: Mutex<BTreeMap<GatewayKey, OfGateway>>,
+    clock: fn() -> Instant,
+    began: Instant,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self::by(Instant::now)
+    }
+}
+
+impl Reports {
+    /// No reports, whose ages will be told by that clock.
+    #[must_use]
+    pub fn by(clock: fn() -> Instant) -> Self {
+        Self { gateways: Mutex::default(), clock, began: clock() }
+    }
+
+    fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
+    fn since(&self, then: Instant) -> Duration {
+        self.now().saturating_duration_since(then)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<GatewayKey, OfGateway>> {
+        self.gateways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether gateway `namespace/gateway` serves `hook`.
+    #[must_use]
+    pub fn serving(&self, namespace: &str, gateway: &str, hook: &str) -> Serving {
+        let gateways = self.lock();
+        gateways
+            .get(&(namespace.to_owned(), gateway.to_owned()))
+            .map_or(Serving::Unknown, |known| serving(known, hook, self.now()))
+    }
+
+    /// Whether gateways of `namespace` can send by `carrier`.
+    #[must_use]
+    pub fn carrier(&self, namespace: &str, carrier: &str) -> CarrierHealth {
+        let (gateways, now) = (self.lock(), self.now());
+        let of_namespace =
+            gateways.iter().filter(|((known, _), _)| known == namespace).flat_map(|(_, known)| known.fresh(now));
+        health(of_namespace.filter_map(|report| report.carriers.get(carrier)))
+    }
+
+    /// How many replicas of a gateway report, how many of those serve the configuration of that hash, and how many have a
+    /// usable carrier.
+    #[must_use]
+    pub fn replicas(&self, namespace: &str, gateway: &str, hash: &str) -> Replicas {
+        let (gateways, now) = (self.lock(), self.now());
+        let mut seen = Replicas::default();
+        for report in
+            gateways.get(&(namespace.to_owned(), gateway.to_owned())).into_iter().flat_map(|known| known.fresh(now))
+        {
+            seen.reporting += 1;
+            seen.current += u32::from(report.config_hash == hash);
+            seen.usable += u32::from(has_usable_carrier(report));
+            seen.refused.extend(refusals(report).cloned());
+            seen.untold = seen.untold.max(untold(report));
+        }
+        seen
+    }
+
+    /// Whether this operator has led for so short a time that no report says nothing yet: what the leader before it saw
+    /// still counts.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.since(self.began) <= FRESH
+    }
+
+    /// Whether every replica that reports serves a configuration by which `hook` takes the secret of this mark.
+    #[must_use]
+    pub fn accepts(&self, namespace: &str, gateway: &str, hook: &str, secret: &ChangeMark) -> bool {
+        let (gateways, now) = (self.lock(), self.now());
+        let Some(known) = gateways.get(&(namespace.to_owned(), gateway.to_owned())) else { return false };
+        let Some((expected, _)) = &known.expected else { return false };
+        let current: Vec<bool> = known.fresh(now).map(|report| report.config_hash == *expected).collect();
+        let configured = known.accepted.get(hook).is_some_and(|marks| marks.contains(secret));
+        configured && !current.is_empty() && current.into_iter().all(|current| current)
+    }
+
+    /// Says which configuration a gateway should serve, with the marks of the secrets that its hooks take by it, and tells whether it has been so for so short a time that replicas
+    /// and their reports may still be on the way.
+    #[must_use]
+    pub fn expect(
+        &self,
+        namespace: &str,
+        gateway: &str,
+        hash: &str,
+        accepted: BTreeMap<String, Vec<ChangeMark>>,
+        rules: Vec<SendingRule>,
+    ) -> bool {
+        let mut gateways = self.lock();
+        let known = gateways.entry((namespace.to_owned(), gateway.to_owned())).or_default();
+        known.accepted = accepted;
+        known.rules = rules;
+        match &known.expected {
+            Some((expected, since)) if expected == hash => self.since(*since) <= FRESH,
+            _ => {
+                known.expected = Some((hash.to_owned(), self.now()));
+                true
+            }
+        }
+    }
+
+    /// Whether the ready replicas of a gateway are to be asked in this round: so often, and at once when others are ready than
+    /// last time or one does not serve yet what it should, since a hook in Okta may wait for that.
+    #[must_use]
+    pub fn is_due(&self, gateway: &GatewayKey, ready: &BTreeSet<&str>, every: Duration) -> bool {
+        let gateways = self.lock();
+        let Some(known) = gateways.get(gateway) else { return true };
+        let Some((at, asked)) = &known.asked else { return true };
+        let arriving = known.expected.as_ref().is_some_and(|(hash, since)| {
+            self.since(*since) <= FRESH && known.replicas.values().any(|(report, _)| report.config_hash != *hash)
+        });
+        let unchanged = asked.len() == ready.len() && asked.iter().all(|name| ready.contains(name.as_str()));
+        self.since(*at) + ROUND / 2 >= every || arriving || !unchanged
+    }
+
+    /// Takes in one round of polling a gateway: what its ready replicas reported, `None` for one that did not. Answers the
+    /// objects whose status changes by it.
+    pub fn take(&self, gateway: &GatewayKey, round: BTreeMap<String, Option<ReplicaReport>>) -> BTreeSet<Target> {
+        // what came to several replicas within one round came at once
+        let (now, at) = (self.now(), tokio::time::Instant::now());
+        let mut gateways = self.lock();
+        let known = gateways.entry(gateway.clone()).or_default();
+        known.asked = Some((now, round.keys().cloned().collect()));
+        known.replicas.retain(|replica, _| round.contains_key(replica));
+        for (replica, report) in round {
+            if let Some(report) = report {
+                let before = known.replicas.get(&replica).map(|(before, _)| before);
+                known.traffic.count(before, &report, now);
+                known.doors.count(&replica, before, &report, at);
+                known.replicas.insert(replica, (report, now));
+            }
+        }
+        let replicas = &known.replicas;
+        let has = |hook: &str| replicas.values().any(|(report, _)| report.hooks.contains_key(hook));
+        known.doors.keep(|replica| replicas.contains_key(replica), has);
+        let shown = Shown::of(known, now);
+        let changed = shown.changed(&known.shown, gateway);
+        known.shown = shown;
+        changed
+    }
+
+    /// What is seen of a hook that points at a gateway, and how much of what counts it can deliver: it fails below
+    /// `threshold` percent.
+    #[must_use]
+    pub fn signals(&self, namespace: &str, gateway: &str, hook: &str, threshold: u8) -> (Vec<Signal>, Option<u8>) {
+        let (gateways, now) = (self.lock(), self.now());
+        let nothing = OfGateway::default();
+        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned())).unwrap_or(&nothing);
+        let (coverage, percent) = known.coverage(threshold, now);
+        (vec![known.availability(hook, now), coverage], percent)
+    }
+
+    /// How long ago Okta last called a hook and was answered, as far as replicas report.
+    #[must_use]
+    pub fn last_call(&self, namespace: &str, gateway: &str, hook: &str) -> Option<Duration> {
+        let (gateways, now) = (self.lock(), self.now());
+        gateways.get(&(namespace.to_owned(), gateway.to_owned()))?.last_call(hook, now)
+    }
+
+    /// How long ago calls last came to a hook's path, with its secret and without; `None` when no replica that has the hook
+    /// reported lately.
+    #[must_use]
+    pub fn door(&self, namespace: &str, gateway: &str, hook: &str) -> Option<Door> {
+        let (gateways, now) = (self.lock(), self.now());
+        gateways.get(&(namespace.to_owned(), gateway.to_owned()))?.door(hook, now)
+    }
+
+    /// How long ago calls last came to a hook, as its gateway reports them.
+    #[must_use]
+    pub fn door_of(&self, hook: &TelephonyHook) -> Option<Door> {
+        self.door(&hook.namespace().unwrap_or_default(), hook.spec.target.gateway()?, &hook.name_any())
+    }
+
+    /// Forgets what was refused at a hook's path until now: Okta was given the secret anew.
+    pub fn forgive(&self, namespace: &str, gateway: &str, hook: &str) {
+        if let Some(known) = self.lock().get_mut(&(namespace.to_owned(), gateway.to_owned())) {
+            known.doors.forgive(hook);
+        }
+    }
+
+    /// How many calls of a hook its gateway answered FAILED within that time.
+    #[must_use]
+    pub fn failed(&self, namespace: &str, gateway: &str, hook: &str, within: Duration) -> u64 {
+        let gateways = self.lock();
+        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()));
+        known.map_or(0, |known| known.traffic.failed(hook, within, self.now()))
+    }
+
+    /// The carriers that a gateway's rules send by.
+    #[must_use]
+    pub fn carriers(&self, namespace: &str, gateway: &str) -> BTreeSet<String> {
+        let gateways = self.lock();
+        let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()));
+        known.into_iter().flat_map(|known| &known.rules).flat_map(|rule| rule.carriers.iter().cloned()).collect()
+    }
+
+    /// Forgets gateways that are gone.
+    pub fn keep(&self, gateways: &BTreeSet<GatewayKey>) {
+        self.lock().retain(|gateway, _| gateways.contains(gateway));
+    }
+}
+
+/// What replicas of a gateway report.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replicas {
+    /// How many report.
+    pub reporting: u32,
+    /// How many of them serve the configuration in force.
+    pub current: u32,
+    /// How many of them have a carrier that is not down.
+    pub usable: u32,
+    /// Why they refused configurations or parts of them.
+    pub refused: BTreeSet<String>,
+    /// How many more parts one of them refused.
+    pub untold: u64,
+}
+
+/// What shows in the status of objects.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Shown {
+    gateway: Vec<(String, bool, Vec<String>, u64)>,
+    /// How many replicas have a hook, and whether they refuse its calls.
+    hooks: BTreeMap<String, (u32, bool)>,
+    carriers: BTreeMap<String, CarrierHealth>,
+}
+
+impl Shown {
+    fn of(known: &OfGateway, now: Instant) -> Self {
+        let fresh: Vec<&ReplicaReport> = known.fresh(now).collect();
+        let mut hooks: BTreeMap<String, (u32, bool)> = BTreeMap::new();
+        for hook in fresh.iter().flat_map(|report| report.hooks.keys()) {
+            let refuses = || known.door(hook, now).is_some_and(Door::refuses);
+            hooks.entry(hook.clone()).or_insert_with(|| (0, refuses())).0 += 1;
+        }
+        let names: BTreeSet<&String> = fresh.iter().flat_map(|report| report.carriers.keys()).collect();
+        let of = |name: &String| health(fresh.iter().filter_map(|report| report.carriers.get(name)));
+        Self {
+            gateway: fresh
+                .iter()
+                .map(|report| {
+                    (
+                        report.config_hash.clone(),
+                        has_usable_carrier(report),
+                        refusals(report).cloned().collect(),
+                        untold(report),
+                    )
+                })
+                .collect(),
+            carriers: names.into_iter().map(|name| (name.clone(), of(name))).collect(),
+            hooks,
+        }
+    }
+
+    fn changed(&self, before: &Self, (namespace, gateway): &GatewayKey) -> BTreeSet<Target> {
+        let mut targets = BTreeSet::new();
+        if self.gateway != before.gateway {
+            targets.insert(Target::new(Kind::TelephonyGateway, namespace, gateway));
+        }
+        let mut differing = |kind, names: BTreeSet<&String>, differs: &dyn Fn(&String) -> bool| {
+            targets
+                .extend(names.into_iter().filter(|name| differs(name)).map(|name| Target::new(kind, namespace, name)));
+        };
+        let hooks = self.hooks.keys().chain(before.hooks.keys()).collect();
+        differing(Kind::TelephonyHook, hooks, &|name| self.hooks.get(name) != before.hooks.get(name));
+        let carriers = self.carriers.keys().chain(before.carriers.keys()).collect();
+        differing(Kind::TelephonyProvider, carriers, &|name| self.carriers.get(name) != before.carriers.get(name));
+        targets
+    }
+}
+
+/// What a replica says that it refused: a whole configuration, and parts of the one that it serves.
+fn refusals(report: &ReplicaReport) -> impl Iterator<Item = &String> {
+    report.refused.iter().map(|refused| &refused.reason).chain(&report.faults)
+}
+
+/// How many parts a replica refused beside those that it names.
+fn untold(report: &ReplicaReport) -> u64 {
+    report.faults_in_all.saturating_sub(u64::try_from(report.faults.len()).unwrap_or(u64::MAX))
+}
+
+/// Whether a replica can send by some carrier; one that has none to send by lacks nothing.
+fn has_usable_carrier(report: &ReplicaReport) -> bool {
+    let open = |state| state == BreakerState::Open;
+    report.carriers.is_empty()
+        || report.carriers.values().any(|carrier| carrier.probe != ProbeState::Down && !open(carrier.breaker))
+}
+
+fn serving(known: &OfGateway, hook: &str, now: Instant) -> Serving {
+    let (mut reporting, mut replicas) = (0_u32, 0_u32);
+    for report in known.fresh(now) {
+        reporting += 1;
+        replicas += u32::from(report.hooks.contains_key(hook));
+    }
+    match (reporting, replicas) {
+        (0, _) => Serving::Unknown,
+        (_, 0) => Serving::No,
+        (_, replicas) => Serving::Yes { replicas },
+    }
+}
+
+/// Whether gateways can send by a carrier, as their replicas report. What is said changes when something happens, and not
+/// with each refusal.
+fn health<'r>(reports: impl Iterator<Item = &'r CarrierReport>) -> CarrierHealth {
+    let (mut up, mut down, mut unknown) = (0_u32, 0_u32, 0_u32);
+    let (mut codes, mut said) = (BTreeSet::new(), Said::default());
+    for report in reports {
+        said.hear(report);
+        match (report.probe, report.breaker) {
+            // one that waits for its trial has not worked yet
+            (ProbeState::Down, _) | (_, BreakerState::Open | BreakerState::HalfOpen) => {
+                down += 1;
+                codes.insert(report.because.as_str());
+            }
+            (ProbeState::Up, _) => up += 1,
+            (ProbeState::Unknown, _) => unknown += 1,
+        }
+    }
+    let cannot = |of: u32| {
+        let why = listed(codes.iter().copied());
+        let why = if why.is_empty() { why } else { format!(" ({why})") };
+        format!("{down} of {of} gateway replicas cannot send by it{why}.")
+    };
+    match (up, down) {
+        (0, 0) if !said.is_something() => CarrierHealth::Unknown,
+        (0, down) if down > 0 && unknown == 0 => CarrierHealth::Down(said.and(cannot(down))),
+        (up, down) if down > 0 => CarrierHealth::Degraded(said.and(cannot(up + down + unknown))),
+        _ if said.is_something() => CarrierHealth::Degraded(said.and(String::new())),
+        _ => CarrierHealth::Up,
+    }
+}
+
+/// What replicas report that a carrier refuses, each once.
+#[derive(Default)]
+struct Said<'r> {
+    parts: BTreeMap<String, BTreeSet<&'r str>>,
+    countries: BTreeSet<&'r str>,
+    of_countries: BTreeSet<&'r str>,
+    rests: bool,
+}
+
+impl<'r> Said<'r> {
+    fn hear(&mut self, report: &'r CarrierReport) {
+        self.countries.extend(report.failing_countries.iter().map(String::as_str));
+        self.rests |= report.paused_for_s > 0;
+        for part in &report.refused {
+            match part.scope {
+                RefusedScope::Country if !part.country.is_empty() => _ = self.of_countries.insert(&part.code),
+                _ => _ = self.parts.entry(called(part)).or_default().insert(&part.code),
+            }
+        }
+    }
+
+    fn is_something(&self) -> bool {
+        self.rests || !self.parts.is_empty() || !self.countries.is_empty()
+    }
+
+    /// As sentences, after that one.
+    fn and(&self, first: String) -> String {
+        let with = |what: &str, codes: &BTreeSet<&str>| {
+            let codes = listed(codes.iter().copied());
+            if codes.is_empty() { what.to_owned() } else { format!("{what} ({codes})") }
+        };
+        let mut sentences = vec![first];
+        if !self.parts.is_empty() {
+            let parts: Vec<String> = self.parts.iter().take(10).map(|(part, codes)| with(part, codes)).collect();
+            sentences.push(format!("The carrier keeps refusing: {}.", parts.join(", ")));
+        }
+        if !self.countries.is_empty() {
+            let list = self.countries.iter().take(10).copied().collect::<Vec<_>>().join(", ");
+            sentences.push(format!("The carrier refuses these countries: {}.", with(&list, &self.of_countries)));
+        }
+        if self.rests {
+            sentences.push("The carrier asked for a pause (Retry-After).".to_owned());
+        }
+        sentences.retain(|sentence| !sentence.is_empty());
+        sentences.join(" ")
+    }
+}
+
+/// What a part is called for a person.
+fn called(part: &RefusedPart) -> String {
+    let by = match part.channel.as_str() {
+        "sms" => "SMS".to_owned(),
+        "voice" => "calls".to_owned(),
+        other => other.to_owned(),
+    };
+    match part.scope {
+        RefusedScope::Account => "the account".to_owned(),
+        RefusedScope::Channel => by,
+        RefusedScope::Sender => format!("{by} by a sender"),
+        RefusedScope::Country => format!("{by} to numbers of no country"),
+        RefusedScope::Unknown => "something".to_owned(),
+    }
+}
+
+/// Codes in a row, without those that nobody told.
+fn listed<'c>(codes: impl Iterator<Item = &'c str>) -> String {
+    codes.filter(|code| !code.is_empty()).take(3).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+impl Reports {
+    /// Lets a gateway of one replica serve these hooks and no others.
+    pub fn serve(&self, namespace: &str, gateway: &str, hooks: &[&str]) {
+        let mut report = ReplicaReport::default();
+        report.hooks.extend(
+            hooks.iter().map(|hook| ((*hook).to_owned(), hookswitch_gateway_config::report::HookReport::default())),
+        );
+        self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    }
+
+    /// Lets a gateway with one replica tell that Okta called a hook so many seconds ago.
+    pub fn set_called(&self, namespace: &str, gateway: &str, hook: &str, age: u64) {
+        let mut report = ReplicaReport::default();
+        let called = hookswitch_gateway_config::report::HookReport { last_call_age_s: Some(age), ..Default::default() };
+        report.hooks.insert(hook.to_owned(), called);
+        let round = [("pod-0".to_owned(), Some(report))].into();
+        self.take(&(namespace.to_owned(), gateway.to_owned()), round);
+    }
+
+    /// Lets a gateway with one replica tell how many calls of a hook it answered FAILED since it started.
+    pub fn set_failed(&self, namespace: &str, gateway: &str, hook: &str, failed: u64) {
+        let mut report = ReplicaReport::default();
+        let answers = [("FAILED".to_owned(), failed)].into();
+        report
+            .hooks
+            .insert(hook.to_owned(), hookswitch_gateway_config::report::HookReport { answers, ..Default::default() });
+        self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    }
+
+    /// Lets a gateway with one replica tell how many calls of a hook it refused and answered since it started.
+    pub fn set_counted(&self, namespace: &str, gateway: &str, hook: &str, unauthorised: u64, answered: u64) {
+        let mut report = ReplicaReport::default();
+        let answers = [("SUCCESSFUL".to_owned(), answered)].into();
+        let hook_report =
+            hookswitch_gateway_config::report::HookReport { answers, unauthorised, last_call_age_s: None };
+        report.hooks.insert(hook.to_owned(), hook_report);
+        self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
+    }
+
+    /// Lets every replica of a gateway take a hook's secret.
+    pub fn set_accepted(&self, namespace: &str, gateway: &str, hook: &str, secret: ChangeMark) {
+        let hash = ReplicaReport::default().config_hash;
+        _ = self.expect(namespace, gateway, &hash, [(hook.to_owned(), vec![secret])].into(), Vec::new());
+    }
+
+    /// Lets a gateway serve a hook, or not.
+    pub fn set_serving(&self, namespace: &str, gateway: &str, hook: &str, serving: Serving) {
+        let mut report = ReplicaReport::default();
+        if matches!(serving, Serving::Yes { .. }) {
+            report.hooks.insert(hook.to_owned(), hookswitch_gateway_config::report::HookReport::default());
+        }
+        let replicas = match serving {
+            Serving::Yes { replicas } => replicas,
+            Serving::No => 1,
+            Serving::Unknown => 0,
+        };
+        let round = (0..replicas).map(|number| (format!("pod-{number}"), Some(report.clone()))).collect();
+        self.take(&(namespace.to_owned(), gateway.to_owned()), round);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hookswitch_gateway_config::report::{CodeReport, HookReport, RuleReport};
+
+    fn report(hook: bool, probe: ProbeState) -> ReplicaReport {
+        let carrier = CarrierReport { probe, breaker: BreakerState::Closed, ..CarrierReport::default() };
+        let hooks = if hook { vec![("h".to_owned(), HookReport::default())] } else { vec![] };
+        ReplicaReport {
+            config_hash: "one".into(),
+            hooks: hooks.into_iter().collect(),
+            carriers: [("c".to_owned(), carrier)].into(),
+            ..ReplicaReport::default()
+        }
+    }
+
+    fn key() -> GatewayKey {
+        ("ns".into(), "gw".into())
+    }
+
+    #[test]
+    fn a_carrier_that_is_tried_again_is_unusable_for_as_long_as_it_fails() {
+        for (breaker, failing_for_ms, expected) in [
+            (BreakerState::Closed, 0, Some(true)),
+            (BreakerState::Open, 3_000, Some(false)),
+            (BreakerState::HalfOpen, 3_000, Some(false)),
+            (BreakerState::HalfOpen, 0, None),
+        ] {
+            let mut told = report(true, ProbeState::Up);
+            let carrier = told.carriers.get_mut("c").unwrap();
+            (carrier.breaker, carrier.failing_for_ms) = (breaker, failing_for_ms);
+            assert_eq!(usable(&[&told], "c"), expected, "{breaker:?} and failing for {failing_for_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_hook_is_served_when_a_replica_has_it_and_unknown_when_none_reports() {
+        let reports = Reports::default();
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Unknown);
+        reports.take(&key(), [("a".to_owned(), None)].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Unknown);
+        reports.take(&key(), [("a".to_owned(), Some(report(false, ProbeState::Up)))].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::No);
+        reports.take(&key(), [("a".to_owned(), None), ("b".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Yes { replicas: 1 });
+        assert_eq!(
+            reports.replicas("ns", "gw", "one"),
+            Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() }
+        );
+    }
+
+    #[test]
+    fn a_gateway_is_asked_at_once_when_replicas_change_or_a_configuration_is_on_its_way() {
+        let reports = Reports::default();
+        let ready = BTreeSet::from(["a"]);
+        assert!(reports.is_due(&key(), &ready, POLL), "never asked");
+        reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        assert!(!reports.is_due(&key(), &ready, POLL), "asked a moment ago");
+        assert!(
+            reports.is_due(&key(), &BTreeSet::from(["a", "b"]), POLL) && reports.is_due(&key(), &BTreeSet::new(), POLL)
+        );
+        let _ = reports.expect("ns", "gw", "two", BTreeMap::new(), Vec::new());
+        assert!(reports.is_due(&key(), &ready, POLL), "it serves the configuration before");
+        let _ = reports.expect("ns", "gw", "one", BTreeMap::new(), Vec::new());
+        assert!(!reports.is_due(&key(), &ready, POLL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gateway_is_asked_as_often_as_is_wanted_by_rounds_that_are_not_exact() {
+        let reports = Reports::by(|| tokio::time::Instant::now().into_std());
+        let ready = BTreeSet::from(["a"]);
+        for every in [1_u32, 3, 5] {
+            reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+            // the answer took a while
+            tokio::time::advance(ROUND.mul_f64(0.8)).await;
+            for round in 1..every {
+                assert!(!reports.is_due(&key(), &ready, ROUND * every), "{every} s, in round {round}");
+                tokio::time::advance(ROUND).await;
+            }
+            assert!(reports.is_due(&key(), &ready, ROUND * every), "{every} s");
+        }
+    }
+
+    #[test]
+    fn a_rule_whose_carriers_are_not_there_is_without_a_usable_one() {
+        let reports = Reports::default();
+        let rule = SendingRule { name: "p/lost".into(), critical: true, carriers: vec![] };
+        let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), vec![rule]);
+        reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        let (signals, _) = reports.signals("ns", "gw", "h", 50);
+        let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+        assert_eq!(coverage.sight, Sight::Fail);
+        assert!(coverage.why.contains("p/lost"), "{}", coverage.why);
+    }
+
+    #[test]
+    fn coverage_has_failed_since_the_latest_of_the_first_failures_of_the_carriers_that_are_missed() {
+        let seconds = |replicas: &[[u64; 3]]| {
+            let reports = Reports::default();
+            let rule = |name: &str, carriers: &[&str]| SendingRule {
+                name: name.into(),
+                critical: false,
+                carriers: carriers.iter().map(|carrier| (*carrier).to_owned()).collect(),
+            };
+            let rules = vec![rule("p/one", &["a", "b"]), rule("p/other", &["b"]), rule("p/third", &["c"])];
+            let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), rules);
+            let of = |replica: &[u64; 3]| {
+                let carrier = |(name, failing): (&str, &u64)| {
+                    let probe = if *failing == 0 { ProbeState::Up } else { ProbeState::Down };
+                    // a report of the release before says nothing
+                    let failing_for_ms = if *failing == 1 { 0 } else { failing * 1_000 };
+                    let carrier = CarrierReport { failing_for_ms, ..report(true, probe).carriers["c"].clone() };
+                    (name.to_owned(), carrier)
+                };
+                let carriers = ["a", "b", "c"].into_iter().zip(replica).map(carrier).collect();
+                ReplicaReport { carriers, ..report(true, ProbeState::Up) }
+            };
+            let round = replicas.iter().enumerate().map(|(number, replica)| (number.to_string(), Some(of(replica))));
+            reports.take(&key(), round.collect());
+            let (signals, _) = reports.signals("ns", "gw", "h", 50);
+            let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+            (coverage.sight, coverage.failing_for.as_secs())
+        };
+        assert_eq!(seconds(&[[9, 7, 0]]), (Sight::Fail, 7), "a rule has none since its last carrier fails");
+        assert_eq!(seconds(&[[9, 7, 0], [5, 8, 0]]), (Sight::Fail, 5), "and no replica since the last one of them");
+        assert_eq!(seconds(&[[9, 7, 0], [1, 8, 0]]), (Sight::Fail, 0), "one does not say since when");
+        assert_eq!(seconds(&[[9, 7, 3]]), (Sight::Fail, 3), "a rule that is not needed for it counts, too");
+        assert_eq!(seconds(&[[9, 0, 7]]), (Sight::Pass, 0));
+        assert_eq!(seconds(&[[9, 7, 0], [0, 0, 0]]), (Sight::Pass, 0), "one replica can send");
+    }
+
+    #[test]
+    fn a_replica_that_is_gone_is_forgotten_and_one_that_is_silent_is_not() {
+        let reports = Reports::default();
+        reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
+        reports.take(&key(), [("a".to_owned(), None)].into());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Yes { replicas: 1 });
+        reports.take(&key(), BTreeMap::new());
+        assert_eq!(reports.serving("ns", "gw", "h"), Serving::Unknown);
+    }
+
+    #[test]
+    fn a_carrier_is_down_only_when_no_replica_can_use_it() {
+        use ProbeState::{Down, Unknown, Up};
+        let judge = |states: &[ProbeState]| {
+            let all: Vec<_> = states.iter().map(|state| report(true, *state)).collect();
+            health(all.iter().filter_map(|report| report.carriers.get("c")))
+        };
+        assert_eq!(judge(&[]), CarrierHealth::Unknown);
+        assert_eq!(judge(&[Unknown, Unknown]), CarrierHealth::Unknown);
+        assert_eq!(judge(&[Up, Unknown]), CarrierHealth::Up);
+        assert!(matches!(judge(&[Down, Down]), CarrierHealth::Down(_)));
+        assert!(matches!(judge(&[Down, Up]), CarrierHealth::Degraded(_)));
+        assert!(matches!(judge(&[Down, Unknown]), CarrierHealth::Degraded(_)));
+    }
+
+    #[test]
+    fn what_a_carrier_refuses_again_and_again_is_said_with_its_codes_and_each_once() {
+        let part = |scope, channel: &str, country: &str, code: &str| RefusedPart {
+            scope,
+            channel: channel.into(),
+            country: country.into(),
+            code: code.into(),
+            in_a_row: 25,
+            for_s: 9,
+        };
+        let of = |change: &dyn Fn(&mut CarrierReport)| {
+            let mut carrier = report(true, ProbeState::Up).carriers["c"].clone();
+            change(&mut carrier);
+            let again = CarrierReport { codes: vec![CodeReport::default()], ..carrier.clone() };
+            health([&carrier, &again].into_iter())
+        };
+        let degraded = |why: &str| CarrierHealth::Degraded(why.to_owned());
+        let sender = part(RefusedScope::Sender, "sms", "", "21660");
+        let text = part(RefusedScope::Channel, "voice", "", "http-404");
+        assert_eq!(
+            of(&|carrier| carrier.refused = vec![sender.clone(), text.clone()]),
+            degraded("The carrier keeps refusing: SMS by a sender (21660), calls (http-404)."),
+        );
+        assert_eq!(
+            of(&|carrier| {
+                carrier.failing_countries = vec!["NO".into(), "SE".into()];
+                carrier.refused = vec![
+                    part(RefusedScope::Country, "sms", "SE", "21408"),
+                    part(RefusedScope::Country, "sms", "", "21408"),
+                ];
+            }),
+            degraded(
+                "The carrier keeps refusing: SMS to numbers of no country (21408). The carrier refuses these countries: NO, SE (21408)."
+            ),
+        );
+        assert_eq!(of(&|carrier| carrier.paused_for_s = 900), degraded("The carrier asked for a pause (Retry-After)."),);
+        for breaker in [BreakerState::Open, BreakerState::HalfOpen] {
+            let down = of(&|carrier| {
+                (carrier.breaker, carrier.because) = (breaker, "20503".into());
+            });
+            assert_eq!(down, CarrierHealth::Down("2 of 2 gateway replicas cannot send by it (20503).".into()));
+        }
+        let account = of(&|carrier| {
+            (carrier.probe, carrier.refused) = (ProbeState::Down, vec![part(RefusedScope::Account, "", "", "20003")]);
+        });
+        let why = "2 of 2 gateway replicas cannot send by it. The carrier keeps refusing: the account (20003).";
+        assert_eq!(account, CarrierHealth::Down(why.into()));
+        assert_eq!(of(&|carrier| carrier.codes = vec![CodeReport::default()]), CarrierHealth::Up, "single refusals");
+    }
+
+    #[test]
+    fn refusals_of_the_sender_that_a_rule_is_used_by_fail_coverage_although_every_probe_passes() {
+        let covered = |replicas: &[(u64, u64)]| {
+            let reports = Reports::default();
+            let rule = SendingRule { name: "p/all".into(), critical: false, carriers: vec!["c".into()] };
+            let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), vec![rule]);
+            let of = |(recent, refused): &(u64, u64)| {
+                let rule = RuleReport { recent: *recent, refused: *refused, ..RuleReport::default() };
+                ReplicaReport { rules: [("p/all".to_owned(), rule)].into(), ..report(true, ProbeState::Up) }
+            };
+            let round = replicas.iter().enumerate().map(|(number, replica)| (number.to_string(), Some(of(replica))));
+            reports.take(&key(), round.collect());
+            let (signals, percent) = reports.signals("ns", "gw", "h", 50);
+            let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
+            (coverage.sight, percent, coverage.why)
+        };
+        let without = |sight, percent, why: &str| (sight, Some(percent), why.to_owned());
+        assert_eq!(covered(&[(25, 25), (0, 0)]), without(Sight::Fail, 0, "Without a usable carrier: p/all."));
+        assert_eq!(covered(&[(25, 25), (15, 3)]), without(Sight::Fail, 30, "Without a usable carrier: p/all."));
+        let partly = "Degraded. Without a usable carrier for some of its messages: p/all.";
+        assert_eq!(covered(&[(25, 5), (25, 0)]), without(Sight::Pass, 90, partly));
+        assert_eq!(covered(&[(25, 0), (0, 0)]), without(Sight::Pass, 100, "Every rule has a usable carrier."));
+    }
+
+    #[test]
+    fn only_what_shows_in_status_wakes_a_pass() {
+        let reports = Reports::default();
+        let mut first = report(true, ProbeState::Up);
+        let woken = reports.take(&key(), [("a".to_owned(), Some(first.clone()))].into());
+        assert_eq!(woken.len(), 3, "{woken:?}");
+        first.started_at += 1;
+        first.hooks.get_mut("h").unwrap().unauthorised += 7;
+        first.carriers.get_mut("c").unwrap().codes = vec![CodeReport { count: 7, ..CodeReport::default() }];
+        assert_eq!(reports.take(&key(), [("a".to_owned(), Some(first.clone()))].into()), BTreeSet::new());
+        first.carriers.get_mut("c").unwrap().probe = ProbeState::Down;
+        let woken: Vec<Kind> = reports
+            .take(&key(), [("a".to_owned(), Some(first))].into())
+            .into_iter()
+            .map(|target| target.kind)
+            .collect();
+        assert_eq!(woken, [Kind::TelephonyGateway, Kind::TelephonyProvider]);
+    }
+}
