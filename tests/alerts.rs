@@ -11,7 +11,7 @@ use std::{
 use hookswitch::operator::state::metrics::OperatorMetrics;
 use hookswitch_failover::{
     machine::{Cause, Machine, Moment, Phase},
-    signal::{Sight, Signal, Source},
+    signal::{CheckResult, Signal, Source},
 };
 use hookswitch_gateway::{
     metrics::{Asked, GatewayMetrics},
@@ -65,7 +65,7 @@ fn exposed() -> BTreeSet<Series> {
     }
     metrics.okta_call("list", "ok");
     metrics.fallbacks("acme.okta.com", 1);
-    let signal = |source| Signal { source, sight: Sight::Pass, why: String::new(), failing_for: Duration::ZERO };
+    let signal = |source| Signal { source, result: CheckResult::Pass, why: String::new(), failing_for: Duration::ZERO };
     let signals = BTreeMap::from([("a".to_owned(), Source::ALL.map(signal).to_vec())]);
     metrics.switches.show("otp/acme", &Machine::new(Moment::at(0)), &signals, true, true);
     metrics.switches.ended("otp/acme", Cause::Failed.as_str(), "Switched", second);

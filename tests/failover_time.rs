@@ -13,7 +13,7 @@ use std::{
 use hookswitch::operator::state::reports::{POLL, ROUND, Reports, SendingRule};
 use hookswitch_failover::{
     health::Health,
-    machine::{HookSeen, InOkta, Machine, Moment, Phase, Seen, Told},
+    machine::{HookObservation, InOkta, Machine, Moment, Observation, Phase, Transition},
     settings::Settings,
 };
 use hookswitch_gateway::{
@@ -155,11 +155,11 @@ impl World {
         woken
     }
 
-    fn look(&mut self) -> Vec<Told> {
+    fn look(&mut self) -> Vec<Transition> {
         let hooks = ["first", "standby"].map(|name| {
             let (signals, percent) = self.reports.signals("otp", name, name, 50);
             let health = Health::of(&signals, percent);
-            HookSeen {
+            HookObservation {
                 name: name.to_owned(),
                 health,
                 provable: true,
@@ -169,7 +169,7 @@ impl World {
             }
         });
         let okta = self.machine.target().map_or(InOkta::Nobody, |target| InOkta::Ours(target.to_owned()));
-        let seen = Seen { hooks: hooks.into(), okta, paused: false, request: None, acknowledged: false };
+        let seen = Observation { hooks: hooks.into(), okta, paused: false, request: None, acknowledged: false };
         let at = Moment::at(i64::try_from(self.began.elapsed().as_millis()).expect("it is short"));
         self.machine.step(&seen, &self.settings, at)
     }
@@ -194,14 +194,14 @@ impl World {
                 round += ROUND;
             }
             if look <= Instant::now() {
-                let told = self.look();
-                if told.iter().any(|told| matches!(told, Told::Started { from: Some(from), .. } if from == "first")) {
+                let transitions = self.look();
+                if transitions.iter().any(|transitions| matches!(transitions, Transition::Started { from: Some(from), .. } if from == "first")) {
                     assert!(died, "switched needlessly");
                     self.stop.cancel();
                     return end.elapsed();
                 }
                 let now = Moment::at(i64::try_from(self.began.elapsed().as_millis()).expect("it is short"));
-                look = Instant::now() + self.machine.next_look(&self.settings, now);
+                look = Instant::now() + self.machine.next_evaluation(&self.settings, now);
             }
             assert!(end.elapsed() < Duration::from_mins(10), "never: {:?}", self.machine);
         }

@@ -17,8 +17,8 @@ use crate::operator::{
     runtime::{apply::MANAGER, error::ReconcileError},
 };
 use hookswitch_okta::{
-    keyed::{KeyTooShort, MarkKey},
-    mark::{self, InvalidInstallation},
+    fingerprint::{FingerprintKey, KeyTooShort},
+    owner_tag::{self, InvalidInstallation},
 };
 
 /// The Secret with the installation's key, in the operator's namespace.
@@ -40,9 +40,9 @@ const BYTES: usize = 32;
 #[derive(Debug)]
 pub struct Installation {
     /// First part of the mark that our hooks carry in Okta.
-    pub mark: mark::Installation,
+    pub mark: owner_tag::InstallationTag,
     /// Key of the hashes by which changes of secrets are told.
-    pub key: MarkKey,
+    pub key: FingerprintKey,
 }
 
 /// Why it is not known who this installation is.
@@ -91,16 +91,16 @@ pub enum InstallationError {
 pub async fn identify(client: &Client, options: &Options) -> Result<Installation, InstallationError> {
     let secret = secret(client, &options.operator_namespace).await?;
     let namespace = || options.operator_namespace.clone();
-    let key = MarkKey::new(value(&secret, KEY).unwrap_or_default());
+    let key = FingerprintKey::new(value(&secret, KEY).unwrap_or_default());
     let key = key.map_err(|source| InstallationError::Key { namespace: namespace(), source })?;
     let given = options.installation.as_deref().filter(|name| !name.is_empty());
     let mark = if let Some(name) = given {
-        mark::Installation::new(name.to_owned())?
+        owner_tag::InstallationTag::new(name.to_owned())?
     } else if let Some(name) = recorded(&secret) {
-        let mark = mark::Installation::new(name);
+        let mark = owner_tag::InstallationTag::new(name);
         mark.map_err(|source| InstallationError::Mark { namespace: namespace(), source })?
     } else {
-        let mark = mark::Installation::new(found(client, options).await?)?;
+        let mark = owner_tag::InstallationTag::new(found(client, options).await?)?;
         record(client, &secret, &mark).await?;
         mark
     };
@@ -125,7 +125,7 @@ async fn found(client: &Client, options: &Options) -> Result<String, ReconcileEr
 }
 
 /// Records who we are. Where that is not allowed, it is found out again at each start.
-async fn record(client: &Client, secret: &Secret, mark: &mark::Installation) -> Result<(), ReconcileError> {
+async fn record(client: &Client, secret: &Secret, mark: &owner_tag::InstallationTag) -> Result<(), ReconcileError> {
     let namespace = secret.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());

@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::operator::testing::world::arguments;
-    use hookswitch_okta::mark;
+    use hookswitch_okta::owner_tag;
 
     fn read(more: &[&str]) -> Result<Options, clap::Error> {
         let line = ["--image", "i", "--operator-namespace", "s", "--identity", "i"];
@@ -264,7 +264,7 @@ mod tests {
         for (text, taken) in
             [("prod", true), ("a.b_c-d", true), ("a/b", false), (&"a".repeat(63), true), (&"a".repeat(64), false)]
         {
-            assert_eq!(mark::Installation::new(text).is_ok(), taken, "the operator: {text}");
+            assert_eq!(owner_tag::InstallationTag::new(text).is_ok(), taken, "the operator: {text}");
             assert_eq!(chart_takes(text, "/properties/installation"), taken, "{text}");
         }
     }

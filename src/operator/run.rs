@@ -19,7 +19,7 @@ use crate::operator::{
     installation::{self, Installation, InstallationError},
     options::Options,
     outbound::{
-        okta::{Dial as _, Network},
+        okta::{Network, OktaClientFactory as _},
         pods::over_network,
     },
     runtime::{

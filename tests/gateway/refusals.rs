@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use hookswitch::operator::state::reports::{CarrierHealth, Reports, SendingRule};
-use hookswitch_failover::signal::{Sight, Source};
+use hookswitch_failover::signal::{CheckResult, Source};
 use hookswitch_gateway::breaker::CONSECUTIVE;
 use hookswitch_gateway_config::document::{Action, Carrier, GatewayConfig, Provider, Sender};
 use hookswitch_gateway_config::report::{BreakerState, ProbeState, RefusedScope, ReplicaReport};
@@ -39,7 +39,7 @@ fn to(number: &str, channel: &str, event: &str) -> Value {
 }
 
 /// What a switch sees of the hook, and what is said of carrier `one`, when a replica reports that.
-fn seen(report: ReplicaReport, carriers: &[&str]) -> (Sight, String, CarrierHealth) {
+fn seen(report: ReplicaReport, carriers: &[&str]) -> (CheckResult, String, CarrierHealth) {
     let reports = Reports::default();
     let carriers = carriers.iter().map(|name| (*name).to_owned()).collect();
     let rule = SendingRule { name: "p/all".into(), critical: false, carriers };
@@ -47,7 +47,7 @@ fn seen(report: ReplicaReport, carriers: &[&str]) -> (Sight, String, CarrierHeal
     reports.take(&("ns".into(), "gw".into()), [("gateway-0".to_owned(), Some(report))].into());
     let (signals, _) = reports.signals("ns", "gw", "h", 50);
     let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
-    (coverage.sight, coverage.why, reports.carrier("ns", "one"))
+    (coverage.result, coverage.why, reports.carrier("ns", "one"))
 }
 
 #[tokio::test]
@@ -83,16 +83,20 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
         assert!(part.in_a_row >= CONSECUTIVE, "{carrier:?}");
         let codes: Vec<&str> = carrier.codes.iter().map(|code| code.code.as_str()).collect();
         assert_eq!(codes, ["no"]);
-        let (sight, why, health) = seen(report, &["one"]);
-        assert_eq!((sight, why.as_str()), (Sight::Fail, "Without a usable carrier: p/all."), "{class} {scope:?}");
+        let (result, why, health) = seen(report, &["one"]);
+        assert_eq!(
+            (result, why.as_str()),
+            (CheckResult::Fail, "Without a usable carrier: p/all."),
+            "{class} {scope:?}"
+        );
         assert_eq!(health, said);
 
         scene.sandbox.carrier("one").unwrap().clear_faults(None);
         for turn in 26..28 {
             assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")), "it is asked all the same");
         }
-        let (sight, _, health) = seen(scene.report().await, &["one"]);
-        assert_eq!((sight, health), (Sight::Pass, CarrierHealth::Up));
+        let (result, _, health) = seen(scene.report().await, &["one"]);
+        assert_eq!((result, health), (CheckResult::Pass, CarrierHealth::Up));
     }
 }
 
@@ -110,8 +114,8 @@ async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_ho
         }
         let report = scene.report().await;
         assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (35, 0), "{class}");
-        let (sight, _, health) = seen(report, &["one"]);
-        assert_eq!(sight, Sight::Pass, "{class}");
+        let (result, _, health) = seen(report, &["one"]);
+        assert_eq!(result, CheckResult::Pass, "{class}");
         assert!(matches!(health, CarrierHealth::Degraded(_)), "and it is told: {health:?}");
     }
 }
@@ -119,12 +123,12 @@ async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_ho
 #[tokio::test]
 async fn one_person_whose_numbers_are_all_refused_is_no_reason_to_leave_the_hook() {
     for (who, expected) in [
-        (json!({"userId": "00u1", "login": "a@example.com"}), Sight::Pass),
-        (json!({"login": " a@example.com "}), Sight::Pass),
-        (json!({"userId": 4711, "login": ["odd"]}), Sight::Pass),
+        (json!({"userId": "00u1", "login": "a@example.com"}), CheckResult::Pass),
+        (json!({"login": " a@example.com "}), CheckResult::Pass),
+        (json!({"userId": 4711, "login": ["odd"]}), CheckResult::Pass),
         // where Okta does not say who it is, each number is somebody
-        (json!(null), Sight::Fail),
-        (json!({"userId": "", "login": null}), Sight::Fail),
+        (json!(null), CheckResult::Fail),
+        (json!({"userId": "", "login": null}), CheckResult::Fail),
     ] {
         let scene = Scene::with(only(&["one"])).await;
         assert_eq!(call(&scene, 100).await.answer(), ("SUCCESSFUL", Some("one")), "it is known to work");
@@ -134,8 +138,8 @@ async fn one_person_whose_numbers_are_all_refused_is_no_reason_to_leave_the_hook
             body["data"]["userProfile"] = who.clone();
             assert_eq!(scene.call(&body).await.answer().0, "FAILED");
         }
-        let (sight, ..) = seen(scene.report().await, &["one"]);
-        assert_eq!(sight, expected, "{who}");
+        let (result, ..) = seen(scene.report().await, &["one"]);
+        assert_eq!(result, expected, "{who}");
     }
 }
 
@@ -184,8 +188,8 @@ async fn a_country_that_is_refused_fails_a_rule_that_names_it_and_no_other() {
             );
             let probe = report.carriers["one"].probe;
             assert_eq!((probe, report.carriers["one"].breaker), (ProbeState::Up, BreakerState::Closed));
-            let (sight, ..) = seen(report, &["one"]);
-            assert_eq!(sight, if named { Sight::Fail } else { Sight::Pass }, "{number}");
+            let (result, ..) = seen(report, &["one"]);
+            assert_eq!(result, if named { CheckResult::Fail } else { CheckResult::Pass }, "{number}");
         }
     }
 }
@@ -210,10 +214,10 @@ async fn a_sender_that_is_refused_takes_nothing_from_the_other_channel_and_costs
     let report = scene.report().await;
     let of_rule = report.rules["p/all"];
     assert_eq!((of_rule.recent, of_rule.refused), (28, 8));
-    let (sight, why, _) = seen(report, &["one"]);
+    let (result, why, _) = seen(report, &["one"]);
     assert_eq!(
-        (sight, why.as_str()),
-        (Sight::Pass, "Degraded. Without a usable carrier for some of its messages: p/all.")
+        (result, why.as_str()),
+        (CheckResult::Pass, "Degraded. Without a usable carrier for some of its messages: p/all.")
     );
 }
 
@@ -225,8 +229,8 @@ async fn a_carrier_that_refuses_texts_again_and_again_is_asked_after_one_that_ta
         assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("two")));
     }
     assert_eq!(scene.asked("one"), usize::try_from(CONSECUTIVE).unwrap());
-    let (sight, _, health) = seen(scene.report().await, &["one", "two"]);
-    assert_eq!(sight, Sight::Pass, "the other one takes all");
+    let (result, _, health) = seen(scene.report().await, &["one", "two"]);
+    assert_eq!(result, CheckResult::Pass, "the other one takes all");
     assert!(matches!(health, CarrierHealth::Degraded(_)));
 }
 
@@ -355,9 +359,9 @@ async fn a_carrier_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_who
             let carrier = &report.carriers["one"];
             assert!((3_500..=3_600).contains(&carrier.paused_for_s), "{carrier:?}");
             assert_eq!((carrier.codes[0].code.as_str(), carrier.codes[0].outcome.as_str()), ("limit-1", class));
-            let (sight, _, health) = seen(report, &["one", "two"]);
+            let (result, _, health) = seen(report, &["one", "two"]);
             let rests = "The carrier asked for a pause (Retry-After).";
-            assert_eq!((sight, health), (Sight::Pass, CarrierHealth::Degraded(rests.into())));
+            assert_eq!((result, health), (CheckResult::Pass, CarrierHealth::Degraded(rests.into())));
 
             scene.fault("two", refuse("transient", None));
             let got = call(&scene, 10).await;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::signal::Sight;
+use super::signal::CheckResult;
 
 /// Most events kept; more within the window say nothing new.
 const MOST: usize = 10_000;
@@ -68,7 +68,7 @@ impl Log {
 
     /// What the events since then say of the hook that was active all that time.
     #[must_use]
-    pub fn judge(&self, since: i64, ours: Ours, threshold: Threshold) -> Sight {
+    pub fn judge(&self, since: i64, ours: Ours, threshold: Threshold) -> CheckResult {
         let of = |wanted: Event| self.events.iter().filter(|(at, _, event)| *at >= since && *event == wanted).count();
         let fell_back = of(Event::Sent { fell_back: true });
         let sent = fell_back + of(Event::Sent { fell_back: false });
@@ -77,9 +77,9 @@ impl Log {
         let bad = fell_back.saturating_sub(ours.answers).max(failed);
         let all = sent.max(bad);
         if all < threshold.minimum.max(1) {
-            return Sight::Unknown;
+            return CheckResult::Unknown;
         }
-        if bad * 100 >= all * usize::from(threshold.percent) { Sight::Fail } else { Sight::Pass }
+        if bad * 100 >= all * usize::from(threshold.percent) { CheckResult::Fail } else { CheckResult::Pass }
     }
 }
 
@@ -106,23 +106,23 @@ mod tests {
     fn fallbacks_fail_a_hook_by_their_part_and_not_below_the_minimum() {
         let ours = |answers, probes| Ours { answers, probes };
         for (by_hook, fell_back, failed, ours, expected) in [
-            (0, 0, 0, ours(0, 0), Sight::Unknown),
-            (3, 0, 0, ours(0, 0), Sight::Unknown),
-            (0, 3, 3, ours(0, 0), Sight::Unknown),
-            (4, 0, 0, ours(0, 0), Sight::Pass),
-            (0, 4, 4, ours(0, 0), Sight::Fail),
-            (5, 5, 5, ours(0, 0), Sight::Fail),
-            (6, 5, 5, ours(0, 0), Sight::Pass),
+            (0, 0, 0, ours(0, 0), CheckResult::Unknown),
+            (3, 0, 0, ours(0, 0), CheckResult::Unknown),
+            (0, 3, 3, ours(0, 0), CheckResult::Unknown),
+            (4, 0, 0, ours(0, 0), CheckResult::Pass),
+            (0, 4, 4, ours(0, 0), CheckResult::Fail),
+            (5, 5, 5, ours(0, 0), CheckResult::Fail),
+            (6, 5, 5, ours(0, 0), CheckResult::Pass),
             // an attacker's numbers that no carrier reaches: the gateway itself said FAILED
-            (6, 50, 0, ours(50, 0), Sight::Pass),
-            (0, 50, 0, ours(50, 0), Sight::Pass),
+            (6, 50, 0, ours(50, 0), CheckResult::Pass),
+            (0, 50, 0, ours(50, 0), CheckResult::Pass),
             // Okta may write such a call down as a failed one too
-            (6, 50, 50, ours(50, 0), Sight::Pass),
-            (0, 50, 0, ours(20, 0), Sight::Fail),
+            (6, 50, 50, ours(50, 0), CheckResult::Pass),
+            (0, 50, 0, ours(20, 0), CheckResult::Fail),
             // an org without a sender of its own has no fallback, only failed calls
-            (0, 0, 6, ours(0, 0), Sight::Fail),
+            (0, 0, 6, ours(0, 0), CheckResult::Fail),
             // our own probes fail, and nobody else's calls
-            (6, 0, 8, ours(0, 8), Sight::Pass),
+            (6, 0, 8, ours(0, 8), CheckResult::Pass),
         ] {
             let judged = log(by_hook, fell_back, failed).judge(0, ours, THRESHOLD);
             assert_eq!(judged, expected, "{by_hook} by the hook, {fell_back} fell back, {failed} failed, {ours:?}");
@@ -133,7 +133,7 @@ mod tests {
     fn an_event_counts_once_and_only_since_the_hook_is_active() {
         let mut log = log(0, 4, 0);
         assert!(!log.take("1-0", 1_000, Event::Sent { fell_back: true }), "read again");
-        assert_eq!(log.judge(1_001, Ours::default(), THRESHOLD), Sight::Unknown, "before the switch");
+        assert_eq!(log.judge(1_001, Ours::default(), THRESHOLD), CheckResult::Unknown, "before the switch");
         log.forget(1_001);
         assert!(log.events.is_empty() && log.known.is_empty());
         (0..MOST + 10).for_each(|at| _ = log.take(&at.to_string(), 2_000, Event::HookFailed));

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::signal::{Sight, Signal, Source};
+use super::signal::{CheckResult, Signal, Source};
 
 /// What is judged of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
     /// Whether it can deliver.
-    pub sight: Sight,
+    pub result: CheckResult,
     /// How much of what counts it can deliver, in percent, when known.
     pub percent: Option<u8>,
     /// How long it has failed already, as far as a signal that suffices knows.
@@ -31,25 +31,28 @@ impl Health {
         let reports = signals.iter().any(|signal| signal.source.suffices());
         let is_ground = |source: Source| if reports { source.suffices() } else { source.is_operators() };
         let mut ground = signals.iter().filter(|signal| is_ground(signal.source)).peekable();
-        let failed = signals.iter().any(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
-        let witnesses = || signals.iter().filter(|signal| !signal.source.suffices() && signal.sight == Sight::Fail);
+        let failed = signals.iter().any(|signal| signal.source.suffices() && signal.result == CheckResult::Fail);
+        let witnesses =
+            || signals.iter().filter(|signal| !signal.source.suffices() && signal.result == CheckResult::Fail);
         let against = witnesses().count();
         let only_refused = witnesses().all(|signal| signal.source == Source::Refusals);
         // Okta itself reached the gateway: what the others say has another reason
-        let reached = signals.iter().any(|signal| signal.source == Source::Execute && signal.sight == Sight::Pass);
+        let reached =
+            signals.iter().any(|signal| signal.source == Source::Execute && signal.result == CheckResult::Pass);
         let unreached = against >= WITNESSES && !reached;
-        let well = ground.peek().is_some() && ground.all(|signal| signal.sight == Sight::Pass);
-        let sight = if failed || unreached {
-            Sight::Fail
+        let well = ground.peek().is_some() && ground.all(|signal| signal.result == CheckResult::Pass);
+        let result = if failed || unreached {
+            CheckResult::Fail
         } else if well && only_refused {
-            Sight::Pass
+            CheckResult::Pass
         } else {
-            Sight::Unknown
+            CheckResult::Unknown
         };
-        let failing = signals.iter().filter(|signal| signal.source.suffices() && signal.sight == Sight::Fail);
+        let failing = signals.iter().filter(|signal| signal.source.suffices() && signal.result == CheckResult::Fail);
         let failing_for = failing.map(|signal| signal.failing_for).max().unwrap_or_default();
-        let unserved = signals.iter().any(|signal| signal.source == Source::Gateway && signal.sight == Sight::Fail);
-        Self { sight, percent: if unreached || unserved { Some(0) } else { percent }, failing_for }
+        let unserved =
+            signals.iter().any(|signal| signal.source == Source::Gateway && signal.result == CheckResult::Fail);
+        Self { result, percent: if unreached || unserved { Some(0) } else { percent }, failing_for }
     }
 }
 
@@ -61,25 +64,25 @@ mod tests {
     use super::*;
     use crate::signal::Source::{Coverage, Execute, Gateway, PublicUrl, Refusals, SystemLog, Test};
 
-    fn signal((source, sight): (Source, Sight)) -> Signal {
-        Signal { source, sight, why: String::new(), failing_for: Duration::from_secs(7) }
+    fn signal((source, result): (Source, CheckResult)) -> Signal {
+        Signal { source, result, why: String::new(), failing_for: Duration::from_secs(7) }
     }
 
     #[test]
     fn a_hook_has_failed_for_as_long_as_what_suffices_to_fail_it_has() {
         let judge =
             |coverage, url| Health::of(&[signal((Coverage, coverage)), signal((PublicUrl, url))], None).failing_for;
-        assert_eq!(judge(Sight::Fail, Sight::Pass), Duration::from_secs(7));
-        assert_eq!(judge(Sight::Unknown, Sight::Fail), Duration::ZERO);
+        assert_eq!(judge(CheckResult::Fail, CheckResult::Pass), Duration::from_secs(7));
+        assert_eq!(judge(CheckResult::Unknown, CheckResult::Fail), Duration::ZERO);
     }
 
     #[test]
     fn gateway_and_coverage_fail_alone_and_witnesses_together() {
-        use Sight::{Fail, Pass, Unknown};
-        let judge = |gateway: Sight, coverage: Sight, url: Sight, execute: Sight| {
+        use CheckResult::{Fail, Pass, Unknown};
+        let judge = |gateway: CheckResult, coverage: CheckResult, url: CheckResult, execute: CheckResult| {
             let sights = [(Gateway, gateway), (Coverage, coverage), (PublicUrl, url), (Execute, execute)];
             let health = Health::of(&sights.map(signal), Some(80));
-            (health.sight, health.percent)
+            (health.result, health.percent)
         };
         assert_eq!(judge(Pass, Pass, Pass, Pass), (Pass, Some(80)));
         assert_eq!(judge(Pass, Pass, Unknown, Unknown), (Pass, Some(80)), "a witness that knows nothing");
@@ -94,20 +97,20 @@ mod tests {
         assert_eq!(judge(Pass, Pass, Unknown, Fail), (Unknown, Some(80)));
         assert_eq!(judge(Pass, Pass, Fail, Fail), (Fail, Some(0)), "two agree, and nothing arrives");
         assert_eq!(judge(Unknown, Unknown, Fail, Fail), (Fail, Some(0)));
-        assert_eq!(Health::of(&[], None).sight, Unknown);
-        let witnesses = |execute: Sight| {
+        assert_eq!(Health::of(&[], None).result, Unknown);
+        let witnesses = |execute: CheckResult| {
             let sights = [(Gateway, Pass), (Coverage, Pass), (PublicUrl, Fail), (SystemLog, Fail), (Execute, execute)];
-            Health::of(&sights.map(signal), None).sight
+            Health::of(&sights.map(signal), None).result
         };
         assert_eq!((witnesses(Unknown), witnesses(Pass)), (Fail, Unknown), "Okta reaches it");
     }
 
     #[test]
     fn what_anybody_can_make_fail_takes_no_pass_back_and_is_a_witness_beside_another() {
-        use Sight::{Fail, Pass, Unknown};
-        let judge = |gateway: Sight, url: Sight, execute: Sight| {
+        use CheckResult::{Fail, Pass, Unknown};
+        let judge = |gateway: CheckResult, url: CheckResult, execute: CheckResult| {
             let sights = [(Gateway, gateway), (Coverage, Pass), (PublicUrl, url), (Execute, execute), (Refusals, Fail)];
-            Health::of(&sights.map(signal), None).sight
+            Health::of(&sights.map(signal), None).result
         };
         assert_eq!(judge(Pass, Pass, Unknown), Pass);
         assert_eq!(judge(Pass, Unknown, Unknown), Pass);
@@ -118,9 +121,9 @@ mod tests {
 
     #[test]
     fn a_hook_without_a_gateway_passes_by_its_address_and_fails_by_two_witnesses() {
-        use Sight::{Fail, Pass, Unknown};
-        let judge = |sights: &[(Source, Sight)]| {
-            Health::of(&sights.iter().copied().map(signal).collect::<Vec<_>>(), None).sight
+        use CheckResult::{Fail, Pass, Unknown};
+        let judge = |sights: &[(Source, CheckResult)]| {
+            Health::of(&sights.iter().copied().map(signal).collect::<Vec<_>>(), None).result
         };
         for (url, execute, log, expected) in [
             (Pass, Unknown, Unknown, Pass),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::health::Health;
-use super::machine::{HookSeen, InOkta, Machine, Moment, Phase, Request, Restored, Seen, Told};
+use super::machine::{HookObservation, InOkta, Machine, Moment, Observation, Phase, Request, Restored, Transition};
 use super::settings::{Failback, Mode, Settings};
-use super::signal::Sight;
+use super::signal::CheckResult;
 
 const HOOKS: [&str; 3] = ["a", "b", "c"];
 const LOOK: i64 = 5_000;
@@ -17,7 +17,7 @@ const LOOK: i64 = 5_000;
 #[derive(Debug, Clone)]
 enum Event {
     /// A hook's health from now on, and for how many seconds it had failed already when that was found out.
-    Health(usize, Sight, u8),
+    Health(usize, CheckResult, u8),
     /// Okta takes this many looks to do what is decided; none: it does not say anything.
     Okta(Option<u8>),
     Admin(usize),
@@ -38,10 +38,11 @@ enum Event {
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let sight = prop_oneof![4 => Just(Sight::Pass), 4 => Just(Sight::Fail), 1 => Just(Sight::Unknown)];
+    let result =
+        prop_oneof![4 => Just(CheckResult::Pass), 4 => Just(CheckResult::Fail), 1 => Just(CheckResult::Unknown)];
     let event = prop_oneof![
-        8 => (0..3_usize, sight, prop_oneof![Just(0), any::<u8>()])
-            .prop_map(|(hook, sight, before)| Event::Health(hook, sight, before)),
+        8 => (0..3_usize, result, prop_oneof![Just(0), any::<u8>()])
+            .prop_map(|(hook, result, before)| Event::Health(hook, result, before)),
         2 => prop_oneof![Just(None), (0..4_u8).prop_map(Some)].prop_map(Event::Okta),
         1 => (0..3_usize).prop_map(Event::Admin),
         1 => any::<bool>().prop_map(Event::Foreign),
@@ -64,7 +65,7 @@ struct World {
     machine: Machine,
     settings: Settings,
     now: i64,
-    sights: [Sight; 3],
+    sights: [CheckResult; 3],
     /// When each of those that fail began to, as far as that is known.
     failing: [Option<i64>; 3],
     /// Failed looks at each since the last one that passed.
@@ -80,7 +81,7 @@ struct World {
     provable: [bool; 3],
     usable: [bool; 3],
     /// Which one was active when Okta last said so.
-    seen: Option<String>,
+    observation: Option<String>,
     speaks: bool,
     lag: u8,
     waited: u8,
@@ -92,29 +93,29 @@ struct World {
 impl World {
     fn look(&mut self, request: Option<Request>, acknowledged: bool) {
         self.now += LOOK;
-        for (failed, sight) in self.failed.iter_mut().zip(self.sights) {
-            match sight {
-                Sight::Fail => *failed += 1,
-                Sight::Pass => *failed = 0,
-                Sight::Unknown => {}
+        for (failed, result) in self.failed.iter_mut().zip(self.sights) {
+            match result {
+                CheckResult::Fail => *failed += 1,
+                CheckResult::Pass => *failed = 0,
+                CheckResult::Unknown => {}
             }
         }
         let failing_for = |since: Option<i64>| {
             since.map_or(Duration::ZERO, |since| Duration::from_millis(u64::try_from(self.now - since).unwrap()))
         };
         for hook in 0..HOOKS.len() {
-            if self.sights[hook] == Sight::Fail {
-                let told = failing_for(self.failing[hook]).as_nanos() / self.settings.interval.as_nanos();
-                self.worth[hook] = (self.worth[hook] + 1).max(u32::try_from(told).unwrap() + 1);
+            if self.sights[hook] == CheckResult::Fail {
+                let transitions = failing_for(self.failing[hook]).as_nanos() / self.settings.interval.as_nanos();
+                self.worth[hook] = (self.worth[hook] + 1).max(u32::try_from(transitions).unwrap() + 1);
                 self.unfailed[hook] = 0;
             } else {
                 self.unfailed[hook] += 1;
                 self.worth[hook] *= u32::from(self.unfailed[hook] < self.settings.rise);
             }
         }
-        let hooks = HOOKS.iter().enumerate().map(|(hook, name)| HookSeen {
+        let hooks = HOOKS.iter().enumerate().map(|(hook, name)| HookObservation {
             name: (*name).to_owned(),
-            health: Health { sight: self.sights[hook], percent: None, failing_for: failing_for(self.failing[hook]) },
+            health: Health { result: self.sights[hook], percent: None, failing_for: failing_for(self.failing[hook]) },
             provable: self.provable[hook],
             usable_in_okta: self.usable[hook],
             leaving: false,
@@ -127,48 +128,53 @@ impl World {
             (None, true) => InOkta::Nobody,
         };
         if self.speaks && !self.foreign {
-            self.seen.clone_from(&self.active);
+            self.observation.clone_from(&self.active);
         }
-        let seen = Seen { hooks: hooks.collect(), okta, paused: self.paused, request, acknowledged };
+        let observation = Observation { hooks: hooks.collect(), okta, paused: self.paused, request, acknowledged };
         let before = self.machine.clone();
-        let told = self.machine.step(&seen, &self.settings, Moment::at(self.now));
+        let transitions = self.machine.step(&observation, &self.settings, Moment::at(self.now));
         if acknowledged {
             self.automatic.clear();
         }
-        for one in &told {
-            self.check(one, &before, &seen);
+        for one in &transitions {
+            self.check(one, &before, &observation);
         }
         self.obey();
     }
 
     /// What must be so whenever the machine suspects a hook, or switches by itself.
-    fn check(&mut self, told: &Told, before: &Machine, seen: &Seen) {
-        if let Told::Suspect(name) = told {
-            let (hook, seen) = seen.hooks.iter().enumerate().find(|(_, hook)| hook.name == *name).unwrap();
-            assert_eq!(seen.health.sight, Sight::Fail, "suspected without being seen to fail");
-            let known = seen.health.failing_for >= self.settings.interval * (self.settings.fall - 1);
+    fn check(&mut self, transitions: &Transition, before: &Machine, observation: &Observation) {
+        if let Transition::Suspect(name) = transitions {
+            let (hook, observation) =
+                observation.hooks.iter().enumerate().find(|(_, hook)| hook.name == *name).unwrap();
+            assert_eq!(observation.health.result, CheckResult::Fail, "suspected without being seen to fail");
+            let known = observation.health.failing_for >= self.settings.interval * (self.settings.fall - 1);
             assert!(known || self.failed[hook] >= self.settings.fall, "suspected after {} looks", self.failed[hook]);
         }
-        let Told::Started { from, to, cause } = told else { return };
+        let Transition::Started { from, to, cause } = transitions else { return };
         if !cause.is_automatic() {
             return;
         }
-        let hook = |name: &str| seen.hooks.iter().find(|hook| hook.name == name).unwrap();
-        let sight = |name: &str| hook(name).health.sight;
+        let hook = |name: &str| observation.hooks.iter().find(|hook| hook.name == name).unwrap();
+        let result = |name: &str| hook(name).health.result;
         assert_eq!(self.settings.mode, Mode::Automatic);
-        assert!(!seen.paused, "switched while paused");
-        assert!(!matches!(seen.okta, InOkta::Unknown | InOkta::Other), "switched blindly");
-        assert_eq!(sight(to), Sight::Pass, "to a hook that is not well");
+        assert!(!observation.paused, "switched while paused");
+        assert!(!matches!(observation.okta, InOkta::Unknown | InOkta::Other), "switched blindly");
+        assert_eq!(result(to), CheckResult::Pass, "to a hook that is not well");
         assert!(hook(to).provable, "to a hook that is only reached");
         assert!(hook(to).usable_in_okta && !hook(to).refused, "to a hook that Okta cannot be made to use");
         assert!(!matches!(before.phase(), Phase::FailingOver { .. }), "a switch inside a switch");
         if *cause == super::machine::Cause::Failed {
-            assert_eq!(sight(from.as_deref().unwrap()), Sight::Fail, "away from a hook that is not seen to fail");
+            assert_eq!(
+                result(from.as_deref().unwrap()),
+                CheckResult::Fail,
+                "away from a hook that is not seen to fail"
+            );
             let waited = before.since().age(Moment::at(self.now)) >= self.settings.delay;
             assert!(waited || matches!(before.phase(), Phase::Held(_)), "before the delay was over");
             let left = HOOKS.iter().position(|hook| Some(*hook) == from.as_deref()).unwrap();
             let lately = self.worth[left] >= self.settings.fall;
-            assert!(lately || seen.acknowledged, "for what failed long ago and {} looks", self.worth[left]);
+            assert!(lately || observation.acknowledged, "for what failed long ago and {} looks", self.worth[left]);
         }
         let window = i64::try_from(self.settings.window.as_millis()).unwrap();
         self.automatic.retain(|at| self.now - at < window);
@@ -205,7 +211,7 @@ impl World {
         let suspect = *self.machine.phase() == Phase::Suspect;
         let target = self.machine.target().map(str::to_owned);
         let restored = Restored {
-            confirmed: failing_over.is_none() && target.is_some() && self.seen == target,
+            confirmed: failing_over.is_none() && target.is_some() && self.observation == target,
             target,
             failing_over,
             suspect_for: suspect.then(|| self.machine.since().age(now)),
@@ -219,9 +225,9 @@ impl World {
 
     fn happen(&mut self, event: &Event) {
         match event {
-            Event::Health(hook, sight, before) => {
-                self.sights[*hook] = *sight;
-                let known = *sight == Sight::Fail && *before > 0;
+            Event::Health(hook, result, before) => {
+                self.sights[*hook] = *result;
+                let known = *result == CheckResult::Fail && *before > 0;
                 self.failing[*hook] = known.then(|| self.now - i64::from(*before) * 1_000);
             }
             Event::Okta(lag) => (self.speaks, self.lag) = (lag.is_some(), lag.unwrap_or(self.lag)),
@@ -260,7 +266,7 @@ proptest! {
             machine: Machine::new(Moment::at(0)),
             settings,
             now: 0,
-            sights: [Sight::Pass; 3],
+            sights: [CheckResult::Pass; 3],
             failing: [None; 3],
             failed: [0; 3],
             unfailed: [0; 3],
@@ -270,7 +276,7 @@ proptest! {
             refused: [false; 3],
             provable: [true; 3],
             usable: [true; 3],
-            seen: None,
+            observation: None,
             speaks: true,
             lag: 0,
             waited: 0,
@@ -284,8 +290,8 @@ proptest! {
         (world.speaks, world.lag, world.paused, world.foreign) = (true, 0, false, false);
         (world.refused, world.provable, world.usable) = ([false; 3], [true; 3], [true; 3]);
         world.settings.mode = Mode::Automatic;
-        world.sights = [Sight::Fail; 3];
-        world.sights[well] = Sight::Pass;
+        world.sights = [CheckResult::Fail; 3];
+        world.sights[well] = CheckResult::Pass;
         world.look(None, true);
         (0..100).for_each(|_| world.look(None, false));
         prop_assert_eq!(world.active.as_deref(), Some(HOOKS[well]), "{:?}", world.machine);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::health::Health;
 use super::settings::{Failback, Mode, Settings, Unproven};
-use super::signal::Sight;
+use super::signal::CheckResult;
 
 /// A point in time of any clock that does not run backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ impl Moment {
 
 /// Looks that would have failed, this one included, had each of them seen what this one was told of: who told it waited for
 /// more than one failure already.
-fn missed(hook: &HookSeen, settings: &Settings) -> u32 {
+fn missed(hook: &HookObservation, settings: &Settings) -> u32 {
     let intervals = hook.health.failing_for.as_nanos() / settings.interval.as_nanos().max(1);
     u32::try_from(intervals).unwrap_or(u32::MAX).saturating_add(1)
 }
@@ -177,7 +177,7 @@ impl Phase {
 /// What is seen of one hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct HookSeen {
+pub struct HookObservation {
     /// Its name.
     pub name: String,
     /// What is judged of it.
@@ -227,9 +227,9 @@ pub enum Request {
 
 /// Everything that is seen at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct Observation {
     /// The hooks in their order; never empty.
-    pub hooks: Vec<HookSeen>,
+    pub hooks: Vec<HookObservation>,
     /// Which one Okta uses.
     pub okta: InOkta,
     /// Paused, or in a maintenance window.
@@ -242,7 +242,7 @@ pub struct Seen {
 
 /// Something that happened, to be told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum Transition {
     /// The active hook failed often enough.
     Suspect(String),
     /// It is well again.
@@ -407,7 +407,7 @@ impl Machine {
 
     /// What is known for a hook.
     #[must_use]
-    pub fn standing(&self, hook: &HookSeen, settings: &Settings) -> Standing {
+    pub fn standing(&self, hook: &HookObservation, settings: &Settings) -> Standing {
         let well = self.streaks.get(&hook.name).is_some_and(|streak| streak.passes >= settings.rise);
         match (well, hook.provable || settings.unproven == Unproven::Allow) {
             (false, _) => Standing::NotReady,
@@ -417,44 +417,44 @@ impl Machine {
     }
 
     /// One look.
-    pub fn step(&mut self, seen: &Seen, settings: &Settings, now: Moment) -> Vec<Told> {
-        let mut told = Vec::new();
+    pub fn step(&mut self, observation: &Observation, settings: &Settings, now: Moment) -> Vec<Transition> {
+        let mut transitions = Vec::new();
         if self.counts_in(settings, now).is_zero() {
-            self.count(seen, settings);
+            self.count(observation, settings);
             self.counted = Some(now);
         }
         self.switches.retain(|at| at.age(now) < settings.remembered());
-        if seen.acknowledged {
+        if observation.acknowledged {
             self.switches.clear();
         }
-        if self.target.as_ref().is_some_and(|target| seen.hooks.iter().all(|hook| hook.name != *target)) {
+        if self.target.as_ref().is_some_and(|target| observation.hooks.iter().all(|hook| hook.name != *target)) {
             // it is not named any more
             self.target = None;
             self.enter(Phase::Healthy, now);
         }
         if settings.mode == Mode::Disabled {
-            self.disabled(seen, now, &mut told);
-            return told;
+            self.disabled(observation, now, &mut transitions);
+            return transitions;
         }
-        self.follow_okta(seen, now, &mut told);
-        if let Some(request) = &seen.request {
-            self.ask(request, seen, now, &mut told);
+        self.follow_okta(observation, now, &mut transitions);
+        if let Some(request) = &observation.request {
+            self.ask(request, observation, now, &mut transitions);
         }
         if self.target.is_none() {
-            self.first(seen, settings, now);
+            self.first(observation, settings, now);
         }
         if !matches!(self.phase, Phase::FailingOver { .. }) {
-            self.make_way(seen, settings, now, &mut told);
+            self.make_way(observation, settings, now, &mut transitions);
         }
         if !matches!(self.phase, Phase::FailingOver { .. }) {
-            self.judge(seen, settings, now, &mut told);
+            self.judge(observation, settings, now, &mut transitions);
         }
-        told
+        transitions
     }
 
     /// Time until the next look is wanted: until one counts again, or the delay is over.
     #[must_use]
-    pub fn next_look(&self, settings: &Settings, now: Moment) -> Duration {
+    pub fn next_evaluation(&self, settings: &Settings, now: Moment) -> Duration {
         let left = settings.delay.saturating_sub(self.since.age(now));
         let delay = Some(left).filter(|left| self.phase == Phase::Suspect && !left.is_zero());
         let counts = self.counts_in(settings, now);
@@ -468,17 +468,17 @@ impl Machine {
         since.map_or(Duration::ZERO, |since| settings.interval.saturating_sub(since))
     }
 
-    fn count(&mut self, seen: &Seen, settings: &Settings) {
-        self.streaks.retain(|name, _| seen.hooks.iter().any(|hook| hook.name == *name));
-        for hook in &seen.hooks {
+    fn count(&mut self, observation: &Observation, settings: &Settings) {
+        self.streaks.retain(|name, _| observation.hooks.iter().any(|hook| hook.name == *name));
+        for hook in &observation.hooks {
             let streak = self.streaks.entry(hook.name.clone()).or_default();
-            match hook.health.sight {
-                Sight::Pass => (streak.fails, streak.passes) = (0, streak.passes.saturating_add(1)),
-                Sight::Fail => (streak.fails, streak.passes) = (streak.fails.saturating_add(1), 0),
+            match hook.health.result {
+                CheckResult::Pass => (streak.fails, streak.passes) = (0, streak.passes.saturating_add(1)),
+                CheckResult::Fail => (streak.fails, streak.passes) = (streak.fails.saturating_add(1), 0),
                 // says nothing against it, and proves nothing
-                Sight::Unknown => streak.passes = 0,
+                CheckResult::Unknown => streak.passes = 0,
             }
-            let failed = hook.health.sight == Sight::Fail;
+            let failed = hook.health.result == CheckResult::Fail;
             streak.unfailed = if failed { 0 } else { streak.unfailed.saturating_add(1) };
             if streak.unfailed >= settings.rise {
                 streak.fails = 0;
@@ -494,107 +494,114 @@ impl Machine {
     }
 
     /// Where it is when nothing is wrong with the hook that is to be active.
-    fn settle(&mut self, seen: &Seen, now: Moment) {
-        let first = seen.hooks.first().map(|hook| hook.name.as_str());
+    fn settle(&mut self, observation: &Observation, now: Moment) {
+        let first = observation.hooks.first().map(|hook| hook.name.as_str());
         let phase = if self.target.as_deref() == first { Phase::Healthy } else { Phase::OnStandby };
         self.enter(phase, now);
     }
 
     /// Nothing is decided: what Okta has is what is to be.
-    fn disabled(&mut self, seen: &Seen, now: Moment, told: &mut Vec<Told>) {
-        if seen.request.is_some() {
-            told.push(Told::RequestRefused("the mode is Disabled"));
+    fn disabled(&mut self, observation: &Observation, now: Moment, transitions: &mut Vec<Transition>) {
+        if observation.request.is_some() {
+            transitions.push(Transition::RequestRefused("the mode is Disabled"));
         }
-        if let InOkta::Ours(active) = &seen.okta {
+        if let InOkta::Ours(active) = &observation.okta {
             self.target = Some(active.clone());
         }
-        self.settle(seen, now);
+        self.settle(observation, now);
     }
 
     /// Takes in what Okta uses: the end of a switch, or somebody's own.
-    fn follow_okta(&mut self, seen: &Seen, now: Moment, told: &mut Vec<Told>) {
+    fn follow_okta(&mut self, observation: &Observation, now: Moment, transitions: &mut Vec<Transition>) {
         let Some(target) = self.target.clone() else { return };
         if let Phase::FailingOver { from, cause } = self.phase.clone() {
             let took = self.since.age(now);
-            let refused = seen.hooks.iter().any(|hook| hook.name == target && hook.refused);
-            match &seen.okta {
+            let refused = observation.hooks.iter().any(|hook| hook.name == target && hook.refused);
+            match &observation.okta {
                 InOkta::Ours(active) if *active == target => {
-                    told.push(Told::Switched { from, to: target, cause, took });
+                    transitions.push(Transition::Switched { from, to: target, cause, took });
                     self.confirmed = true;
-                    self.settle(seen, now);
+                    self.settle(observation, now);
                 }
                 // nothing is under way in Okta: what the planner waits for may never come
                 InOkta::Ours(active) if refused || took >= GIVE_UP => {
                     let active = active.clone();
-                    told.push(Told::Failed { from, to: target, cause, took });
+                    transitions.push(Transition::Failed { from, to: target, cause, took });
                     self.target = Some(active);
                     self.confirmed = true;
-                    self.settle(seen, now);
+                    self.settle(observation, now);
                 }
                 _ => {}
             }
             return;
         }
-        let InOkta::Ours(active) = &seen.okta else { return };
+        let InOkta::Ours(active) = &observation.okta else { return };
         if *active == target {
             self.confirmed = true;
         } else if self.confirmed {
             // somebody switched in Okta between two of our hooks: that is a person's word, not a thing to fight over
-            told.push(Told::Switched {
+            transitions.push(Transition::Switched {
                 from: Some(target),
                 to: active.clone(),
                 cause: Cause::InOkta,
                 took: Duration::ZERO,
             });
             self.target = Some(active.clone());
-            self.settle(seen, now);
+            self.settle(observation, now);
         }
     }
 
-    fn ask(&mut self, request: &Request, seen: &Seen, now: Moment, told: &mut Vec<Told>) {
+    fn ask(&mut self, request: &Request, observation: &Observation, now: Moment, transitions: &mut Vec<Transition>) {
         let (to, cause) = match request {
             Request::Promote(name) => (Some(name.clone()), Cause::Promoted),
-            Request::Failback => (seen.hooks.first().map(|hook| hook.name.clone()), Cause::FailedBack),
+            Request::Failback => (observation.hooks.first().map(|hook| hook.name.clone()), Cause::FailedBack),
         };
-        let Some(to) = to.filter(|to| seen.hooks.iter().any(|hook| hook.name == *to)) else {
-            told.push(Told::RequestRefused("the switch does not name that hook"));
+        let Some(to) = to.filter(|to| observation.hooks.iter().any(|hook| hook.name == *to)) else {
+            transitions.push(Transition::RequestRefused("the switch does not name that hook"));
             return;
         };
-        if seen.hooks.iter().any(|hook| hook.name == to && hook.leaving) {
-            told.push(Told::RequestRefused("that hook is being deleted"));
+        if observation.hooks.iter().any(|hook| hook.name == to && hook.leaving) {
+            transitions.push(Transition::RequestRefused("that hook is being deleted"));
             return;
         }
         if self.target.as_deref() == Some(to.as_str()) {
-            told.push(Told::RequestRefused("that hook is already the target"));
+            transitions.push(Transition::RequestRefused("that hook is already the target"));
             return;
         }
-        self.switch(to, cause, now, told);
+        self.switch(to, cause, now, transitions);
     }
 
     /// The object of the hook that is to be active is being deleted, which is a person's word: the first other one that is proven
     /// takes its place, whatever the mode. Without one it is held.
-    fn make_way(&mut self, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
-        let leaves = |hook: &&HookSeen| hook.leaving && Some(&hook.name) == self.target.as_ref();
-        let Some(leaving) = seen.hooks.iter().find(leaves) else {
+    fn make_way(
+        &mut self,
+        observation: &Observation,
+        settings: &Settings,
+        now: Moment,
+        transitions: &mut Vec<Transition>,
+    ) {
+        let leaves = |hook: &&HookObservation| hook.leaving && Some(&hook.name) == self.target.as_ref();
+        let Some(leaving) = observation.hooks.iter().find(leaves) else {
             self.made_way = None;
             return;
         };
-        let known = matches!(seen.okta, InOkta::Ours(_) | InOkta::Nobody);
+        let known = matches!(observation.okta, InOkta::Ours(_) | InOkta::Nobody);
         // one that was made way for in vain is not tried at once again
         let soon = self.made_way.is_some_and(|at| at.age(now) < settings.cooldown);
-        let fit = |hook: &&HookSeen| hook.name != leaving.name && !hook.refused && self.is_proven(hook, settings);
-        if let Some(to) = seen.hooks.iter().find(fit).filter(|_| known && !soon) {
+        let fit =
+            |hook: &&HookObservation| hook.name != leaving.name && !hook.refused && self.is_proven(hook, settings);
+        if let Some(to) = observation.hooks.iter().find(fit).filter(|_| known && !soon) {
             self.made_way = Some(now);
-            self.switch(to.name.clone(), Cause::Deleted, now, told);
+            self.switch(to.name.clone(), Cause::Deleted, now, transitions);
         }
     }
 
-    fn switch(&mut self, to: String, cause: Cause, now: Moment, told: &mut Vec<Told>) {
+    fn switch(&mut self, to: String, cause: Cause, now: Moment, transitions: &mut Vec<Transition>) {
         let from = self.target.replace(to.clone());
         if cause.is_automatic() {
             self.switches.push(now);
         }
-        told.push(Told::Started { from: from.clone(), to, cause });
+        transitions.push(Transition::Started { from: from.clone(), to, cause });
         self.phase = Phase::FailingOver { from, cause };
         self.since = now;
         self.inherited = false;
@@ -603,75 +610,93 @@ impl Machine {
     }
 
     /// The first decision: what Okta has, else the first hook that can deliver, else the first.
-    fn first(&mut self, seen: &Seen, settings: &Settings, now: Moment) {
-        let active = match &seen.okta {
+    fn first(&mut self, observation: &Observation, settings: &Settings, now: Moment) {
+        let active = match &observation.okta {
             InOkta::Unknown => return,
             InOkta::Ours(active) => Some(active.clone()),
             InOkta::Nobody | InOkta::Other => None,
         };
         if active.is_none() && self.since.age(now) < settings.interval * settings.rise {
-            let well = |hook: &HookSeen| hook.health.sight == Sight::Pass;
-            if !seen.hooks.first().is_some_and(well) {
+            let well = |hook: &HookObservation| hook.health.result == CheckResult::Pass;
+            if !observation.hooks.first().is_some_and(well) {
                 // there is nothing to lose by looking twice
                 return;
             }
         }
-        let well = seen.hooks.iter().find(|hook| hook.health.sight == Sight::Pass).or(seen.hooks.first());
+        let well =
+            observation.hooks.iter().find(|hook| hook.health.result == CheckResult::Pass).or(observation.hooks.first());
         self.target = active.or_else(|| well.map(|hook| hook.name.clone()));
-        self.settle(seen, now);
+        self.settle(observation, now);
     }
 
     /// Judges the hook that is to be active.
-    fn judge(&mut self, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
-        let Some(active) = seen.hooks.iter().find(|hook| Some(&hook.name) == self.target.as_ref()) else { return };
+    fn judge(
+        &mut self,
+        observation: &Observation,
+        settings: &Settings,
+        now: Moment,
+        transitions: &mut Vec<Transition>,
+    ) {
+        let Some(active) = observation.hooks.iter().find(|hook| Some(&hook.name) == self.target.as_ref()) else {
+            return;
+        };
         let streak = self.streaks.get(&active.name).copied().unwrap_or_default();
         let in_trouble = matches!(self.phase, Phase::Suspect | Phase::Held(_));
-        match active.health.sight {
-            Sight::Pass if in_trouble && (streak.passes >= settings.rise || self.inherited) => {
+        match active.health.result {
+            CheckResult::Pass if in_trouble && (streak.passes >= settings.rise || self.inherited) => {
                 self.inherited = false;
                 self.told_would = false;
-                told.push(Told::Cleared(active.name.clone()));
-                self.settle(seen, now);
+                transitions.push(Transition::Cleared(active.name.clone()));
+                self.settle(observation, now);
             }
-            Sight::Fail if in_trouble => {
+            CheckResult::Fail if in_trouble => {
                 self.inherited = false;
                 if matches!(self.phase, Phase::Held(_)) || self.since.age(now) >= settings.delay {
-                    self.leave(active, seen, settings, now, told);
+                    self.leave(active, observation, settings, now, transitions);
                 }
             }
-            Sight::Fail if streak.fails.max(missed(active, settings)) >= settings.fall => {
-                told.push(Told::Suspect(active.name.clone()));
+            CheckResult::Fail if streak.fails.max(missed(active, settings)) >= settings.fall => {
+                transitions.push(Transition::Suspect(active.name.clone()));
                 self.enter(Phase::Suspect, now);
             }
             // a budget that is spent is a person's to end
             _ if in_trouble && self.phase != Phase::Held(Hold::BudgetSpent) && streak.unfailed >= settings.rise => {
                 self.inherited = false;
                 self.told_would = false;
-                told.push(Told::Lapsed(active.name.clone()));
-                self.settle(seen, now);
+                transitions.push(Transition::Lapsed(active.name.clone()));
+                self.settle(observation, now);
             }
             _ if in_trouble => {}
-            Sight::Pass | Sight::Fail | Sight::Unknown => self.recover(active, seen, settings, now, told),
+            CheckResult::Pass | CheckResult::Fail | CheckResult::Unknown => {
+                self.recover(active, observation, settings, now, transitions)
+            }
         }
     }
 
     /// The active hook fails and the delay is over: switch, or say why not.
-    fn leave(&mut self, active: &HookSeen, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
-        let chosen = self.choose(active, seen, settings);
+    fn leave(
+        &mut self,
+        active: &HookObservation,
+        observation: &Observation,
+        settings: &Settings,
+        now: Moment,
+        transitions: &mut Vec<Transition>,
+    ) {
+        let chosen = self.choose(active, observation, settings);
         if settings.mode == Mode::Observe
-            && !seen.paused
+            && !observation.paused
             && let Ok(to) = &chosen
             && !self.told_would
         {
-            told.push(Told::WouldSwitch { to: to.clone() });
+            transitions.push(Transition::WouldSwitch { to: to.clone() });
             self.told_would = true;
         }
-        let hold = match (chosen, self.may_not(seen, settings, now)) {
+        let hold = match (chosen, self.may_not(observation, settings, now)) {
             (_, Some(hold @ (Hold::OktaUnknown | Hold::Conflict))) | (Ok(_), Some(hold)) | (Err(hold), _) => hold,
-            (Ok(to), None) => return self.switch(to, Cause::Failed, now, told),
+            (Ok(to), None) => return self.switch(to, Cause::Failed, now, transitions),
         };
         if self.phase != Phase::Held(hold) {
-            told.push(Told::Held(hold));
+            transitions.push(Transition::Held(hold));
             self.enter(Phase::Held(hold), now);
         }
     }
@@ -687,8 +712,8 @@ impl Machine {
     }
 
     /// What forbids any switch by the machine now.
-    fn may_not(&self, seen: &Seen, settings: &Settings, now: Moment) -> Option<Hold> {
-        match seen.okta {
+    fn may_not(&self, observation: &Observation, settings: &Settings, now: Moment) -> Option<Hold> {
+        match observation.okta {
             InOkta::Unknown => return Some(Hold::OktaUnknown),
             InOkta::Other => return Some(Hold::Conflict),
             InOkta::Nobody | InOkta::Ours(_) => {}
@@ -696,11 +721,11 @@ impl Machine {
         if settings.mode != Mode::Automatic {
             return Some(Hold::Mode);
         }
-        if seen.paused {
+        if observation.paused {
             return Some(Hold::Paused);
         }
         if self.spent(settings, now) >= usize::try_from(settings.budget).unwrap_or(usize::MAX)
-            || self.phase == Phase::Held(Hold::BudgetSpent) && !seen.acknowledged
+            || self.phase == Phase::Held(Hold::BudgetSpent) && !observation.acknowledged
         {
             return Some(Hold::BudgetSpent);
         }
@@ -709,14 +734,14 @@ impl Machine {
     }
 
     /// Whether Okta can be made to use a hook, and the hook is known to deliver.
-    fn is_proven(&self, hook: &HookSeen, settings: &Settings) -> bool {
+    fn is_proven(&self, hook: &HookObservation, settings: &Settings) -> bool {
         hook.usable_in_okta && self.standing(hook, settings) == Standing::Proven
     }
 
     /// The hook to go to from one that fails: the first that is proven and can deliver enough more.
-    fn choose(&self, active: &HookSeen, seen: &Seen, settings: &Settings) -> Result<String, Hold> {
-        let others = || seen.hooks.iter().filter(|hook| hook.name != active.name);
-        if others().all(|hook| hook.health.sight == Sight::Fail) {
+    fn choose(&self, active: &HookObservation, observation: &Observation, settings: &Settings) -> Result<String, Hold> {
+        let others = || observation.hooks.iter().filter(|hook| hook.name != active.name);
+        if others().all(|hook| hook.health.result == CheckResult::Fail) {
             return Err(Hold::AllFail);
         }
         match others().filter(|hook| hook.usable_in_okta).map(|hook| self.standing(hook, settings)).max() {
@@ -724,11 +749,11 @@ impl Machine {
             Some(Standing::Unproven) => return Err(Hold::StandbyUnproven),
             Some(Standing::Proven) => {}
         }
-        let proven: Vec<&HookSeen> = others().filter(|hook| self.is_proven(hook, settings)).collect();
+        let proven: Vec<&HookObservation> = others().filter(|hook| self.is_proven(hook, settings)).collect();
         if proven.iter().all(|hook| hook.refused) {
             return Err(Hold::Refused);
         }
-        let better = |hook: &&&HookSeen| match (hook.health.percent, active.health.percent) {
+        let better = |hook: &&&HookObservation| match (hook.health.percent, active.health.percent) {
             (Some(standby), Some(active)) => standby.saturating_sub(active) >= settings.margin,
             _ => true,
         };
@@ -737,9 +762,16 @@ impl Machine {
     }
 
     /// Another hook than the first is active, and nothing is wrong with it: the way back.
-    fn recover(&mut self, active: &HookSeen, seen: &Seen, settings: &Settings, now: Moment, told: &mut Vec<Told>) {
-        let Some(first) = seen.hooks.first().filter(|first| first.name != active.name) else {
-            self.settle(seen, now);
+    fn recover(
+        &mut self,
+        active: &HookObservation,
+        observation: &Observation,
+        settings: &Settings,
+        now: Moment,
+        transitions: &mut Vec<Transition>,
+    ) {
+        let Some(first) = observation.hooks.first().filter(|first| first.name != active.name) else {
+            self.settle(observation, now);
             return;
         };
         let standing = self.standing(first, settings);
@@ -749,23 +781,23 @@ impl Machine {
                     && self.since.age(now) >= after
                     && standing == Standing::Proven
                     && !first.refused
-                    && self.may_not(seen, settings, now).is_none()
+                    && self.may_not(observation, settings, now).is_none()
                     && self.may_come_back(settings, now)
                 {
-                    self.switch(first.name.clone(), Cause::Recovered, now, told);
+                    self.switch(first.name.clone(), Cause::Recovered, now, transitions);
                 }
             }
             (Phase::Recovering, false) => {
                 // one look that cannot tell is no relapse
-                if first.health.sight == Sight::Fail {
+                if first.health.result == CheckResult::Fail {
                     self.enter(Phase::OnStandby, now);
                 }
             }
             (_, true) => {
-                told.push(Told::Recovering(first.name.clone()));
+                transitions.push(Transition::Recovering(first.name.clone()));
                 self.enter(Phase::Recovering, now);
             }
-            (_, false) => self.settle(seen, now),
+            (_, false) => self.settle(observation, now),
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::health::Health;
-use super::machine::{Cause, Hold, HookSeen, InOkta, Machine, Moment, Phase, Restored, Seen, Told};
+use super::machine::{Cause, Hold, HookObservation, InOkta, Machine, Moment, Observation, Phase, Restored, Transition};
 use super::machine_tests::{Play, started};
 use super::settings::{Failback, Mode, Settings};
-use super::signal::Sight::{self, Fail, Pass, Unknown};
+use super::signal::CheckResult::{self, Fail, Pass, Unknown};
 
 /// Switched to `b`, which fails so that it is to be left `after` the switch.
 fn left_again(after: i64, change: impl FnOnce(&mut Settings)) -> Play {
@@ -58,26 +58,26 @@ fn a_return_that_nobody_asked_for_leaves_one_switch_of_the_budget() {
 
 #[test]
 fn a_look_that_cannot_tell_is_no_relapse_of_a_hook_that_recovers_and_one_that_fails_is() {
-    for (sight, phase) in [(Unknown, Phase::Recovering), (Fail, Phase::OnStandby)] {
+    for (result, phase) in [(Unknown, Phase::Recovering), (Fail, Phase::OnStandby)] {
         let mut play = Play::new(|_| {});
         play.looks(6, Fail, Pass);
         play.looks(4, Pass, Pass);
         assert_eq!(play.machine.phase(), &Phase::Recovering);
-        play.looks(1, sight, Pass);
-        assert_eq!(play.machine.phase(), &phase, "{sight:?}");
+        play.looks(1, result, Pass);
+        assert_eq!(play.machine.phase(), &phase, "{result:?}");
     }
 }
 
-fn seen(names: &[&str], sight: Sight, okta: InOkta) -> Seen {
-    let hook = |name: &&str| HookSeen {
+fn observation(names: &[&str], result: CheckResult, okta: InOkta) -> Observation {
+    let hook = |name: &&str| HookObservation {
         name: (*name).to_owned(),
-        health: Health { sight, percent: None, failing_for: Duration::ZERO },
+        health: Health { result, percent: None, failing_for: Duration::ZERO },
         provable: true,
         usable_in_okta: true,
         leaving: false,
         refused: false,
     };
-    Seen { hooks: names.iter().map(hook).collect(), okta, paused: false, request: None, acknowledged: false }
+    Observation { hooks: names.iter().map(hook).collect(), okta, paused: false, request: None, acknowledged: false }
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn where_nothing_is_active_and_nobody_is_well_the_first_decision_waits_for_rise_
     let settings = Settings::default();
     let mut machine = Machine::new(Moment::at(0));
     for at in [5_000, 10_000, 14_999] {
-        machine.step(&seen(&["a", "b"], Unknown, InOkta::Nobody), &settings, Moment::at(at));
+        machine.step(&observation(&["a", "b"], Unknown, InOkta::Nobody), &settings, Moment::at(at));
         assert_eq!(machine.target(), None, "{at} ms");
     }
-    machine.step(&seen(&["a", "b"], Unknown, InOkta::Nobody), &settings, Moment::at(15_000));
+    machine.step(&observation(&["a", "b"], Unknown, InOkta::Nobody), &settings, Moment::at(15_000));
     assert_eq!(machine.target(), Some("a"));
 }
 
@@ -96,8 +96,9 @@ fn where_nothing_is_active_and_nobody_is_well_the_first_decision_waits_for_rise_
 fn a_switch_of_one_hook_judges_it_like_any_other() {
     let (settings, mut machine) = (Settings::default(), Machine::new(Moment::at(0)));
     for look in 1..=6 {
-        let told = machine.step(&seen(&["a"], Fail, InOkta::Ours("a".into())), &settings, Moment::at(look * 5_000));
-        assert_eq!(started(&told), 0);
+        let transitions =
+            machine.step(&observation(&["a"], Fail, InOkta::Ours("a".into())), &settings, Moment::at(look * 5_000));
+        assert_eq!(started(&transitions), 0);
     }
     assert_eq!((machine.target(), machine.phase()), (Some("a"), &Phase::Held(Hold::AllFail)));
 }
@@ -106,9 +107,9 @@ fn a_switch_of_one_hook_judges_it_like_any_other() {
 fn a_hook_that_is_not_named_any_more_is_no_target_and_its_looks_do_not_count_for_one_of_that_name() {
     let (settings, mut machine) = (Settings::default(), Machine::new(Moment::at(0)));
     let mut at = 0;
-    let mut look = |machine: &mut Machine, names: &[&str], sight, okta: &str| {
+    let mut look = |machine: &mut Machine, names: &[&str], result, okta: &str| {
         at += 5_000;
-        machine.step(&seen(names, sight, InOkta::Ours(okta.into())), &settings, Moment::at(at));
+        machine.step(&observation(names, result, InOkta::Ours(okta.into())), &settings, Moment::at(at));
     };
     for _ in 0..2 {
         look(&mut machine, &["a", "b"], Fail, "a");
@@ -144,8 +145,8 @@ fn only_who_observes_says_what_it_would_do_and_not_while_it_is_paused() {
     ] {
         let mut play = Play::new(|settings| settings.mode = mode);
         play.paused = paused;
-        let told = play.looks(20, Fail, Pass);
-        let would = told.iter().filter(|told| matches!(told, Told::WouldSwitch { .. }));
+        let transitions = play.looks(20, Fail, Pass);
+        let would = transitions.iter().filter(|transitions| matches!(transitions, Transition::WouldSwitch { .. }));
         assert_eq!(would.count(), says, "{mode:?}, paused: {paused}");
     }
 }
@@ -174,8 +175,8 @@ fn a_hook_makes_way_only_for_one_that_is_well_proven_and_not_refused() {
         play.looks(3, Pass, b);
         play.leaving = [true, false];
         change(&mut play);
-        let told = play.looks(4, Pass, b);
-        (started(&told), play.target().to_owned())
+        let transitions = play.looks(4, Pass, b);
+        (started(&transitions), play.target().to_owned())
     };
     assert_eq!(kept(&|_| {}, Fail), (0, "a".to_owned()), "it fails");
     assert_eq!(kept(&|play| play.refused = true, Pass), (0, "a".to_owned()), "Okta refused it");
@@ -188,6 +189,6 @@ fn a_hook_makes_way_only_for_one_that_is_well_proven_and_not_refused() {
     assert_eq!(kept(&|_| {}, Pass), (1, "b".to_owned()));
     let mut play = Play::new(|_| {});
     play.leaving = [true, false];
-    let told = play.looks(1, Pass, Pass);
-    assert!(matches!(told[..], [Told::Started { cause: Cause::Deleted, .. }, ..]), "{told:?}");
+    let transitions = play.looks(1, Pass, Pass);
+    assert!(matches!(transitions[..], [Transition::Started { cause: Cause::Deleted, .. }, ..]), "{transitions:?}");
 }

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use super::health::Health;
-use super::machine::{Cause, Hold, HookSeen, InOkta, Machine, Moment, Phase, Request, Restored, Seen, Told};
+use super::machine::{
+    Cause, Hold, HookObservation, InOkta, Machine, Moment, Observation, Phase, Request, Restored, Transition,
+};
 use super::settings::{Failback, Mode, Settings, Unproven};
-use super::signal::Sight::{self, Fail, Pass, Unknown};
+use super::signal::CheckResult::{self, Fail, Pass, Unknown};
 
 /// A switch over `a` and `b`, looked at every five seconds, in an Okta that does at once what is decided.
 pub(super) struct Play {
@@ -40,30 +42,36 @@ impl Play {
         play
     }
 
-    pub(super) fn ask(&mut self, a: Sight, b: Sight, request: Option<Request>, acknowledged: bool) -> Vec<Told> {
+    pub(super) fn ask(
+        &mut self,
+        a: CheckResult,
+        b: CheckResult,
+        request: Option<Request>,
+        acknowledged: bool,
+    ) -> Vec<Transition> {
         self.now += 5_000;
         let [of_a, of_b] = self.provable;
         let [a_leaves, b_leaves] = self.leaving;
-        let hook = |name: &str, sight, provable, refused, leaving: bool| HookSeen {
+        let hook = |name: &str, result, provable, refused, leaving: bool| HookObservation {
             name: name.to_owned(),
-            health: Health { sight, percent: None, failing_for: self.failing_for },
+            health: Health { result, percent: None, failing_for: self.failing_for },
             provable,
             usable_in_okta: !leaving,
             leaving,
             refused,
         };
         let hooks = vec![hook("a", a, of_a, false, a_leaves), hook("b", b, of_b, self.refused, b_leaves)];
-        let seen = Seen { hooks, okta: self.okta.clone(), paused: self.paused, request, acknowledged };
-        let told = self.machine.step(&seen, &self.settings, Moment::at(self.now));
+        let observation = Observation { hooks, okta: self.okta.clone(), paused: self.paused, request, acknowledged };
+        let transitions = self.machine.step(&observation, &self.settings, Moment::at(self.now));
         if self.follows
             && let Some(target) = self.machine.target()
         {
             self.okta = InOkta::Ours(target.to_owned());
         }
-        told
+        transitions
     }
 
-    pub(super) fn looks(&mut self, count: usize, a: Sight, b: Sight) -> Vec<Told> {
+    pub(super) fn looks(&mut self, count: usize, a: CheckResult, b: CheckResult) -> Vec<Transition> {
         (0..count).flat_map(|_| self.ask(a, b, None, false)).collect()
     }
 
@@ -72,8 +80,8 @@ impl Play {
     }
 }
 
-pub(super) fn started(told: &[Told]) -> usize {
-    told.iter().filter(|told| matches!(told, Told::Started { .. })).count()
+pub(super) fn started(transitions: &[Transition]) -> usize {
+    transitions.iter().filter(|transitions| matches!(transitions, Transition::Started { .. })).count()
 }
 
 #[test]
@@ -86,11 +94,13 @@ fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
     assert_eq!(play.machine.phase(), &Phase::Suspect);
     play.looks(1, Fail, Pass);
     assert_eq!(play.target(), "a", "the delay of ten seconds is not over");
-    let told = play.looks(2, Fail, Pass);
-    assert_eq!((started(&told), play.target()), (1, "b"));
+    let transitions = play.looks(2, Fail, Pass);
+    assert_eq!((started(&transitions), play.target()), (1, "b"));
     assert_eq!(play.machine.phase(), &Phase::OnStandby);
-    let ended = told.iter().any(|told| matches!(told, Told::Switched { cause: Cause::Failed, to, .. } if to == "b"));
-    assert!(ended, "{told:?}");
+    let ended = transitions
+        .iter()
+        .any(|transitions| matches!(transitions, Transition::Switched { cause: Cause::Failed, to, .. } if to == "b"));
+    assert!(ended, "{transitions:?}");
 }
 
 #[test]
@@ -103,7 +113,7 @@ fn what_failed_long_before_it_was_seen_is_suspect_at_once_and_the_delay_runs_fro
             play.looks(1, Fail, Pass);
         }
         assert_eq!(play.machine.phase(), &Phase::Suspect, "{failing_for} ms");
-        assert_eq!(play.machine.next_look(&play.settings, Moment::at(play.now)), Duration::from_secs(5));
+        assert_eq!(play.machine.next_evaluation(&play.settings, Moment::at(play.now)), Duration::from_secs(5));
         assert_eq!(started(&play.looks(1, Fail, Pass)), 0, "the delay of ten seconds is not over");
         assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
     }
@@ -117,14 +127,18 @@ fn what_failed_long_before_it_was_seen_is_suspect_at_once_and_the_delay_runs_fro
 fn a_look_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
     let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
     play.looks(3, Fail, Pass);
-    assert_eq!(play.machine.next_look(&play.settings, Moment::at(play.now)), Duration::from_secs(2));
+    assert_eq!(play.machine.next_evaluation(&play.settings, Moment::at(play.now)), Duration::from_secs(2));
     play.now -= 3_000;
     assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
     let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
     play.looks(3, Fail, Pass);
     play.looks(1, Unknown, Pass);
     let now = Moment::at(play.now);
-    assert_eq!(play.machine.next_look(&play.settings, now), Duration::from_secs(5), "what is over is not waited for");
+    assert_eq!(
+        play.machine.next_evaluation(&play.settings, now),
+        Duration::from_secs(5),
+        "what is over is not waited for"
+    );
 }
 
 #[test]
@@ -143,8 +157,8 @@ fn a_suspicion_lapses_after_rise_looks_that_do_not_fail_and_the_next_one_waits_f
     {
         let mut play = Play::new(|_| {});
         play.looks(3, Fail, Pass);
-        let told: Vec<Told> = between.iter().flat_map(|sight| play.looks(1, *sight, Pass)).collect();
-        assert_eq!(told.contains(&Told::Lapsed("a".into())), lapses, "{between:?}");
+        let transitions: Vec<Transition> = between.iter().flat_map(|result| play.looks(1, *result, Pass)).collect();
+        assert_eq!(transitions.contains(&Transition::Lapsed("a".into())), lapses, "{between:?}");
         let looks = (1..10).find(|_| started(&play.looks(1, Fail, Pass)) == 1);
         assert_eq!(looks, Some(if lapses { 5 } else { 1 }), "{between:?}");
     }
@@ -172,7 +186,7 @@ fn a_short_failure_is_forgotten_after_rise_good_looks() {
     play.looks(3, Fail, Pass);
     play.looks(2, Pass, Pass);
     assert_eq!(play.machine.phase(), &Phase::Suspect);
-    assert!(play.looks(1, Pass, Pass).contains(&Told::Cleared("a".into())));
+    assert!(play.looks(1, Pass, Pass).contains(&Transition::Cleared("a".into())));
     assert_eq!((play.target(), play.machine.phase()), ("a", &Phase::Healthy));
 }
 
@@ -200,10 +214,14 @@ fn each_hindrance_holds_with_its_reason_and_the_switch_follows_once_it_is_gone()
     ] {
         let mut play = Play::new(|_| {});
         set(&mut play);
-        let told = play.looks(6, Fail, Pass);
+        let transitions = play.looks(6, Fail, Pass);
         assert_eq!(play.machine.phase(), &Phase::Held(hold));
-        assert_eq!(started(&told), 0);
-        assert_eq!(told.iter().filter(|told| **told == Told::Held(hold)).count(), 1, "told once");
+        assert_eq!(started(&transitions), 0);
+        assert_eq!(
+            transitions.iter().filter(|transitions| **transitions == Transition::Held(hold)).count(),
+            1,
+            "told once"
+        );
         free(&mut play);
         assert_eq!(started(&play.looks(1, Fail, Pass)), 1, "{hold:?}");
     }
@@ -224,17 +242,18 @@ fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
     let settings = Settings::default();
     let mut held = None;
     for turn in 1..12 {
-        let hook = |name: &str, sight, percent| HookSeen {
+        let hook = |name: &str, result, percent| HookObservation {
             name: name.to_owned(),
-            health: Health { sight, percent: Some(percent), failing_for: Duration::ZERO },
+            health: Health { result, percent: Some(percent), failing_for: Duration::ZERO },
             provable: true,
             usable_in_okta: true,
             leaving: false,
             refused: false,
         };
         let hooks = vec![hook("a", if turn > 3 { Fail } else { Pass }, 45), hook("b", Pass, 60)];
-        let seen = Seen { hooks, okta: InOkta::Ours("a".into()), paused: false, request: None, acknowledged: false };
-        machine.step(&seen, &settings, Moment::at(turn * 5_000));
+        let observation =
+            Observation { hooks, okta: InOkta::Ours("a".into()), paused: false, request: None, acknowledged: false };
+        machine.step(&observation, &settings, Moment::at(turn * 5_000));
         held = Some(machine.phase().clone());
     }
     assert_eq!(held, Some(Phase::Held(Hold::StandbyNoBetter)), "15 percent more are less than the margin of 20");
@@ -242,14 +261,14 @@ fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
 
 #[test]
 fn a_standby_that_is_only_reached_is_held_back_unless_that_is_allowed_or_another_is_proven() {
-    let held = |hooks: &[(&str, Sight, bool)], unproven| {
+    let held = |hooks: &[(&str, CheckResult, bool)], unproven| {
         let settings = Settings { unproven, ..Settings::default() };
         let mut machine = Machine::new(Moment::at(0));
         for turn in 1..12 {
-            let hook = |&(name, sight, provable): &(&str, Sight, bool)| HookSeen {
+            let hook = |&(name, result, provable): &(&str, CheckResult, bool)| HookObservation {
                 name: name.to_owned(),
                 health: Health {
-                    sight: if name == "a" && turn <= 3 { Pass } else { sight },
+                    result: if name == "a" && turn <= 3 { Pass } else { result },
                     percent: None,
                     failing_for: Duration::ZERO,
                 },
@@ -259,9 +278,14 @@ fn a_standby_that_is_only_reached_is_held_back_unless_that_is_allowed_or_another
                 refused: false,
             };
             let hooks = hooks.iter().map(hook).collect();
-            let seen =
-                Seen { hooks, okta: InOkta::Ours("a".into()), paused: false, request: None, acknowledged: false };
-            machine.step(&seen, &settings, Moment::at(turn * 5_000));
+            let observation = Observation {
+                hooks,
+                okta: InOkta::Ours("a".into()),
+                paused: false,
+                request: None,
+                acknowledged: false,
+            };
+            machine.step(&observation, &settings, Moment::at(turn * 5_000));
         }
         (machine.target().unwrap().to_owned(), machine.phase().clone())
     };
@@ -301,8 +325,8 @@ fn the_first_hook_comes_back_by_a_person_or_after_its_time_counted_from_recovery
     assert_eq!(play.target(), "b");
     assert_eq!(started(&play.looks(1_000, Pass, Pass)), 0, "nobody asked");
     assert_eq!(play.machine.phase(), &Phase::Recovering);
-    let told = play.ask(Pass, Pass, Some(Request::Failback), false);
-    assert_eq!((started(&told), play.target()), (1, "a"));
+    let transitions = play.ask(Pass, Pass, Some(Request::Failback), false);
+    assert_eq!((started(&transitions), play.target()), (1, "a"));
 
     let mut play = Play::new(|settings| settings.failback = Failback::After(Duration::from_mins(10)));
     play.looks(6, Fail, Pass);
@@ -349,33 +373,44 @@ fn a_cooldown_longer_than_the_budgets_window_lasts_its_whole_time() {
 fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_told() {
     for mode in [Mode::Automatic, Mode::Observe, Mode::Manual] {
         let mut play = Play::new(|settings| settings.mode = mode);
-        let told = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
-        assert_eq!((started(&told), play.target()), (1, "b"), "{mode:?}");
-        let told = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
-        assert!(told.iter().any(|told| matches!(told, Told::RequestRefused(_))), "{told:?}");
-        let told = play.ask(Pass, Unknown, Some(Request::Promote("c".into())), false);
-        assert!(told.iter().any(|told| matches!(told, Told::RequestRefused(_))), "{told:?}");
+        let transitions = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
+        assert_eq!((started(&transitions), play.target()), (1, "b"), "{mode:?}");
+        let transitions = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
+        assert!(
+            transitions.iter().any(|transitions| matches!(transitions, Transition::RequestRefused(_))),
+            "{transitions:?}"
+        );
+        let transitions = play.ask(Pass, Unknown, Some(Request::Promote("c".into())), false);
+        assert!(
+            transitions.iter().any(|transitions| matches!(transitions, Transition::RequestRefused(_))),
+            "{transitions:?}"
+        );
     }
     let mut play = Play::new(|settings| settings.mode = Mode::Disabled);
-    let told = play.ask(Pass, Pass, Some(Request::Promote("b".into())), false);
-    assert_eq!((started(&told), play.target()), (0, "a"));
+    let transitions = play.ask(Pass, Pass, Some(Request::Promote("b".into())), false);
+    assert_eq!((started(&transitions), play.target()), (0, "a"));
     assert_eq!(started(&play.looks(100, Fail, Pass)), 0);
 }
 
 #[test]
 fn observe_says_once_what_it_would_do() {
     let mut play = Play::new(|settings| settings.mode = Mode::Observe);
-    let told = play.looks(20, Fail, Pass);
-    assert_eq!(told.iter().filter(|told| **told == Told::WouldSwitch { to: "b".into() }).count(), 1);
-    assert_eq!((started(&told), play.target()), (0, "a"));
+    let transitions = play.looks(20, Fail, Pass);
+    assert_eq!(
+        transitions.iter().filter(|transitions| **transitions == Transition::WouldSwitch { to: "b".into() }).count(),
+        1
+    );
+    assert_eq!((started(&transitions), play.target()), (0, "a"));
 }
 
 #[test]
 fn whoever_switches_between_our_hooks_in_okta_is_not_fought() {
     let mut play = Play::new(|_| {});
     play.okta = InOkta::Ours("b".into());
-    let told = play.looks(1, Pass, Pass);
-    assert!(told.iter().any(|told| matches!(told, Told::Switched { cause: Cause::InOkta, .. })));
+    let transitions = play.looks(1, Pass, Pass);
+    assert!(
+        transitions.iter().any(|transitions| matches!(transitions, Transition::Switched { cause: Cause::InOkta, .. }))
+    );
     assert_eq!(play.target(), "b");
     assert_eq!(started(&play.looks(50, Pass, Pass)), 0);
 }
@@ -397,15 +432,18 @@ fn a_refused_switch_ends_where_okta_is() {
     play.looks(6, Fail, Pass);
     assert_eq!((play.target(), matches!(play.machine.phase(), Phase::FailingOver { .. })), ("b", true));
     play.refused = true;
-    let told = play.looks(1, Fail, Pass);
-    assert!(told.iter().any(|told| matches!(told, Told::Failed { .. })), "{told:?}");
+    let transitions = play.looks(1, Fail, Pass);
+    assert!(transitions.iter().any(|transitions| matches!(transitions, Transition::Failed { .. })), "{transitions:?}");
     assert_eq!(play.target(), "a");
 
     let mut play = Play::new(|_| {});
     play.follows = false;
     play.looks(6, Fail, Pass);
-    let told = play.looks(12, Fail, Unknown);
-    assert!(told.iter().any(|told| matches!(told, Told::Failed { .. })), "given up after a minute: {told:?}");
+    let transitions = play.looks(12, Fail, Unknown);
+    assert!(
+        transitions.iter().any(|transitions| matches!(transitions, Transition::Failed { .. })),
+        "given up after a minute: {transitions:?}"
+    );
     assert_eq!(play.target(), "a");
 }
 
@@ -444,7 +482,7 @@ fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() 
     play.machine = Machine::restore(suspect(60), Moment::at(play.now));
     play.okta = InOkta::Ours("a".into());
     assert!(
-        play.looks(1, Pass, Pass).contains(&Told::Cleared("a".into())),
+        play.looks(1, Pass, Pass).contains(&Transition::Cleared("a".into())),
         "one good look ends what was only inherited"
     );
 }
@@ -463,10 +501,11 @@ fn after_a_restart_another_active_hook_is_somebodys_word_when_the_one_to_be_acti
         };
         play.machine = Machine::restore(restored, Moment::at(play.now));
         (play.okta, play.follows) = (InOkta::Ours("b".into()), false);
-        let told = play.looks(1, Pass, Fail);
+        let transitions = play.looks(1, Pass, Fail);
         assert_eq!(play.target(), target);
-        let adopted = |told: &Told| matches!(told, Told::Switched { cause: Cause::InOkta, .. });
-        assert_eq!(told.iter().any(adopted), confirmed);
+        let adopted =
+            |transitions: &Transition| matches!(transitions, Transition::Switched { cause: Cause::InOkta, .. });
+        assert_eq!(transitions.iter().any(adopted), confirmed);
     }
 }
 
@@ -494,9 +533,13 @@ fn a_hook_whose_object_is_being_deleted_makes_way_for_one_that_is_proven_in_ever
         play.looks(3, Pass, Unknown);
         play.leaving = [true, false];
         assert_eq!((started(&play.looks(3, Pass, Unknown)), play.target()), (0, "a"), "unknown is not proven");
-        let told = play.looks(4, Pass, Pass);
-        assert_eq!((started(&told), play.target()), (1, "b"), "{mode:?}: {told:?}");
-        assert!(told.iter().any(|told| matches!(told, Told::Switched { cause: Cause::Deleted, .. })));
+        let transitions = play.looks(4, Pass, Pass);
+        assert_eq!((started(&transitions), play.target()), (1, "b"), "{mode:?}: {transitions:?}");
+        assert!(
+            transitions
+                .iter()
+                .any(|transitions| matches!(transitions, Transition::Switched { cause: Cause::Deleted, .. }))
+        );
         // nothing leads back to it, and a promotion neither
         assert_eq!(started(&play.ask(Pass, Pass, Some(Request::Promote("a".into())), false)), 0, "{mode:?}");
         assert_eq!(play.target(), "b");

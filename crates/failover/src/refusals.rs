@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::signal::{Sight, Signal, Source};
+use super::signal::{CheckResult, Signal, Source};
 
 /// Calls within this time count: Okta is asked every 15 s to call a hook that refuses, and reports come every 5 s, so what
 /// lasts is seen all the time.
@@ -16,14 +16,14 @@ pub const OWN: Duration = Duration::from_mins(1);
 
 /// How long ago calls last came to a hook's path, probes of ours that got in left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Door {
+pub struct AuthStatistics {
     /// Without the hook's secret.
     pub refused: Option<Duration>,
     /// With it.
     pub admitted: Option<Duration>,
 }
 
-impl Door {
+impl AuthStatistics {
     /// Whether calls are refused, and none is admitted.
     #[must_use]
     pub fn refuses(self) -> bool {
@@ -76,21 +76,24 @@ pub struct Callers {
 /// that strangers change no status. Once Okta says that it has no good answer, calls that were admitted before say nothing any
 /// more: somebody may have set another secret after them.
 #[must_use]
-pub fn judge(door: Option<Door>, callers: Callers) -> Signal {
-    let may_be_oktas = |door: Door| match callers.okta {
+pub fn judge(auth_statistics: Option<AuthStatistics>, callers: Callers) -> Signal {
+    let may_be_oktas = |auth_statistics: AuthStatistics| match callers.okta {
         Oktas::No => false,
-        Oktas::Perhaps => door.refuses(),
-        Oktas::Likely(complaining) => door.refuses_for(complaining),
+        Oktas::Perhaps => auth_statistics.refuses(),
+        Oktas::Likely(complaining) => auth_statistics.refuses_for(complaining),
     };
-    let (sight, why) = match door {
-        None => (Sight::Unknown, "No ready replica has reported recently."),
-        Some(door) if may_be_oktas(door) && !callers.operator => {
-            (Sight::Fail, "Calls come without the hook's secret and none with it; the secret in Okta may be wrong.")
+    let (result, why) = match auth_statistics {
+        None => (CheckResult::Unknown, "No ready replica has reported recently."),
+        Some(auth_statistics) if may_be_oktas(auth_statistics) && !callers.operator => (
+            CheckResult::Fail,
+            "Calls come without the hook's secret and none with it; the secret in Okta may be wrong.",
+        ),
+        Some(AuthStatistics { admitted: Some(_), .. }) => {
+            (CheckResult::Pass, "Calls have come with the hook's secret.")
         }
-        Some(Door { admitted: Some(_), .. }) => (Sight::Pass, "Calls have come with the hook's secret."),
-        Some(_) => (Sight::Unknown, "No call has come with the hook's secret yet."),
+        Some(_) => (CheckResult::Unknown, "No call has come with the hook's secret yet."),
     };
-    Signal { source: Source::Refusals, sight, why: why.to_owned(), failing_for: Duration::ZERO }
+    Signal { source: Source::Refusals, result, why: why.to_owned(), failing_for: Duration::ZERO }
 }
 
 #[cfg(test)]
@@ -100,13 +103,13 @@ mod tests {
     use super::*;
     use crate::health::Health;
 
-    fn sight() -> impl Strategy<Value = Sight> {
-        prop_oneof![Just(Sight::Pass), Just(Sight::Fail), Just(Sight::Unknown)]
+    fn result() -> impl Strategy<Value = CheckResult> {
+        prop_oneof![Just(CheckResult::Pass), Just(CheckResult::Fail), Just(CheckResult::Unknown)]
     }
 
     /// What Okta says when it is asked to call the hook, with whether the gateway may have refused that call.
-    fn execute() -> impl Strategy<Value = (Sight, Oktas)> {
-        use Sight::{Fail, Pass, Unknown};
+    fn execute() -> impl Strategy<Value = (CheckResult, Oktas)> {
+        use CheckResult::{Fail, Pass, Unknown};
         prop_oneof![
             Just((Pass, Oktas::No)),
             Just((Fail, Oktas::No)),
@@ -118,23 +121,23 @@ mod tests {
     proptest! {
         #[test]
         fn what_strangers_can_do_fails_no_hook_that_okta_reaches_or_of_which_okta_says_nothing_bad(
-            sights in prop::array::uniform4(sight()), (execute, okta) in execute(), operator in any::<bool>(),
+            sights in prop::array::uniform4(result()), (execute, okta) in execute(), operator in any::<bool>(),
             refused in 0..60_u64, admitted in prop::option::of(0..60_u64),
         ) {
             let sources = [Source::Gateway, Source::Coverage, Source::PublicUrl, Source::SystemLog];
             // it may also have failed a moment ago, or be in doubt itself
-            let operator = operator || sights[2] == Sight::Fail;
+            let operator = operator || sights[2] == CheckResult::Fail;
             let judge_with = |refused: Option<u64>| {
                 let signals = sources.into_iter().zip(sights).chain([(Source::Execute, execute)]);
-                let signals = signals.map(|(source, sight)| Signal { source, sight, why: String::new(), failing_for: Duration::ZERO });
+                let signals = signals.map(|(source, result)| Signal { source, result, why: String::new(), failing_for: Duration::ZERO });
                 let mut signals: Vec<Signal> = signals.collect();
-                let door = Door { refused: refused.map(Duration::from_secs), admitted: admitted.map(Duration::from_secs) };
-                signals.push(judge(Some(door), Callers { okta, operator }));
+                let auth_statistics = AuthStatistics { refused: refused.map(Duration::from_secs), admitted: admitted.map(Duration::from_secs) };
+                signals.push(judge(Some(auth_statistics), Callers { okta, operator }));
                 (Health::of(&signals, None), signals)
             };
             let ((quiet, unheard), (knocked, heard)) = (judge_with(None), judge_with(Some(refused)));
             let [.., log] = sights;
-            let okta_complains = execute == Sight::Fail || log == Sight::Fail;
+            let okta_complains = execute == CheckResult::Fail || log == CheckResult::Fail;
             let calls_come = admitted.map(Duration::from_secs).is_some_and(|age| match okta {
                 Oktas::Likely(complaining) => age <= WINDOW && age + TO_THE_SECOND <= complaining,
                 _ => age <= WINDOW,
@@ -142,14 +145,14 @@ mod tests {
             if okta == Oktas::No || operator || calls_come {
                 prop_assert_eq!(&heard, &unheard, "nothing is said otherwise");
             } else if !okta_complains {
-                prop_assert_eq!(knocked.sight == Sight::Fail, quiet.sight == Sight::Fail);
+                prop_assert_eq!(knocked.result == CheckResult::Fail, quiet.result == CheckResult::Fail);
             }
         }
     }
 
     #[test]
     fn refused_calls_fail_a_hook_alone_while_none_is_admitted_and_nothing_else_explains_them() {
-        use Sight::{Fail, Pass, Unknown};
+        use CheckResult::{Fail, Pass, Unknown};
         let (now, late) = (Some(Duration::from_secs(5)), Some(WINDOW + Duration::from_secs(1)));
         let (others, perhaps, likely) = (Oktas::No, Oktas::Perhaps, Oktas::Likely(Duration::from_secs(6)));
         let (nothing, before) = ((perhaps, false), Some(Duration::from_secs(6)));
@@ -180,15 +183,15 @@ mod tests {
             (Some(Duration::ZERO), now, (likely, false), Pass),
             (late, None, (likely, false), Unknown),
         ] {
-            let judged = judge(Some(Door { refused, admitted }), Callers { okta, operator });
-            assert_eq!(judged.sight, expected, "{refused:?} {admitted:?} {okta:?} {operator}");
+            let judged = judge(Some(AuthStatistics { refused, admitted }), Callers { okta, operator });
+            assert_eq!(judged.result, expected, "{refused:?} {admitted:?} {okta:?} {operator}");
         }
-        assert_eq!(judge(None, Callers { okta: perhaps, operator: false }).sight, Unknown, "nobody reports");
+        assert_eq!(judge(None, Callers { okta: perhaps, operator: false }).result, Unknown, "nobody reports");
     }
 
     #[test]
     fn a_door_refused_last_when_nothing_was_admitted_after_it() {
-        let door = |refused: Option<u64>, admitted: Option<u64>| Door {
+        let auth_statistics = |refused: Option<u64>, admitted: Option<u64>| AuthStatistics {
             refused: refused.map(Duration::from_secs),
             admitted: admitted.map(Duration::from_secs),
         };
@@ -202,7 +205,7 @@ mod tests {
             (Some(3), Some(3), false), // at the same second: nobody knows, so nobody is hurried
             (Some(3), Some(2), false),
         ] {
-            assert_eq!(door(refused, admitted).refused_last(), last, "{refused:?} {admitted:?}");
+            assert_eq!(auth_statistics(refused, admitted).refused_last(), last, "{refused:?} {admitted:?}");
         }
     }
 }

@@ -61,7 +61,7 @@ impl Source {
 
 /// What a signal says. Unknown is never taken for failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sight {
+pub enum CheckResult {
     /// It works.
     Pass,
     /// It does not.
@@ -70,7 +70,7 @@ pub enum Sight {
     Unknown,
 }
 
-impl Sight {
+impl CheckResult {
     /// A stable word for status and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -88,7 +88,7 @@ pub struct Signal {
     /// Where it comes from.
     pub source: Source,
     /// What it says.
-    pub sight: Sight,
+    pub result: CheckResult,
     /// Why, for a person.
     pub why: String,
     /// How long it has failed already when it is first seen to, as far as that is known: nothing for what does not fail, or

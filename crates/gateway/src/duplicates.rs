@@ -50,7 +50,7 @@ impl Seen {
 }
 
 /// What a call is.
-pub enum Sighting {
+pub enum SwitchObservation {
     /// The first of its id: whoever gets this does the work and says the answer here.
     First(watch::Sender<Option<Answer>>, watch::Receiver<Option<Answer>>),
     /// Seen before: its answer comes, or came, here.
@@ -78,7 +78,7 @@ impl Default for Duplicates {
 
 impl Duplicates {
     /// Looks a call up and remembers it.
-    pub async fn look(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> Sighting {
+    pub async fn look(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> SwitchObservation {
         let fingerprint = self.fingerprint(call);
         let (sender, receiver) = watch::channel(None);
         let seen = Arc::new(Seen { fingerprint, answer: receiver.clone() });
@@ -89,13 +89,13 @@ impl Duplicates {
         });
         match taken.await {
             CompResult::Unchanged(known) if known.value().fingerprint == fingerprint => {
-                Sighting::Again(known.value().answer.clone())
+                SwitchObservation::Again(known.value().answer.clone())
             }
             CompResult::Unchanged(known) if known.value().answer.borrow().is_none() => {
-                Sighting::Behind(known.value().answer.clone())
+                SwitchObservation::Behind(known.value().answer.clone())
             }
-            CompResult::Unchanged(_) => Sighting::Contradiction,
-            _ => Sighting::First(sender, receiver),
+            CompResult::Unchanged(_) => SwitchObservation::Contradiction,
+            _ => SwitchObservation::First(sender, receiver),
         }
     }
 
@@ -138,13 +138,13 @@ mod tests {
     struct Calls(Duplicates);
 
     impl Calls {
-        async fn look(&self, call: &Call) -> Sighting {
+        async fn look(&self, call: &Call) -> SwitchObservation {
             self.0.look(&"h".into(), &"event-1".parse().unwrap(), call).await
         }
 
         async fn first(&self, call: &Call) -> watch::Sender<Option<Answer>> {
             match self.look(call).await {
-                Sighting::First(sender, _) => sender,
+                SwitchObservation::First(sender, _) => sender,
                 other => panic!("{}", name(&other)),
             }
         }
@@ -154,12 +154,12 @@ mod tests {
         }
     }
 
-    const fn name(sighting: &Sighting) -> &'static str {
+    const fn name(sighting: &SwitchObservation) -> &'static str {
         match sighting {
-            Sighting::First(..) => "first",
-            Sighting::Again(_) => "again",
-            Sighting::Behind(_) => "behind",
-            Sighting::Contradiction => "contradiction",
+            SwitchObservation::First(..) => "first",
+            SwitchObservation::Again(_) => "again",
+            SwitchObservation::Behind(_) => "behind",
+            SwitchObservation::Contradiction => "contradiction",
         }
     }
 

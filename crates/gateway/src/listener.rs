@@ -82,13 +82,14 @@ pub async fn serve(
     bounds: Bounds,
     stop: CancellationToken,
 ) {
-    let door = Door { acceptor: TlsAcceptor::from(tls), service, counters, keep_alive: bounds.keep_alive, stop };
-    let door = Arc::new(door);
+    let auth_statistics =
+        AuthStatistics { acceptor: TlsAcceptor::from(tls), service, counters, keep_alive: bounds.keep_alive, stop };
+    let auth_statistics = Arc::new(auth_statistics);
     let room = Room::of(bounds.connections);
     let open = TaskTracker::new();
     loop {
         let (stream, from) = tokio::select! {
-            () = door.stop.cancelled() => break,
+            () = auth_statistics.stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -100,15 +101,15 @@ pub async fn serve(
         };
         let accepted = Instant::now();
         let Some(place) = room.enter(from.ip()) else {
-            door.counters.closed("limit");
+            auth_statistics.counters.closed("limit");
             continue;
         };
-        let door = Arc::clone(&door);
+        let auth_statistics = Arc::clone(&auth_statistics);
         open.spawn(async move {
             let place = Arc::new(place);
             tokio::select! {
-                () = door.converse(stream, accepted, Arc::clone(&place)) => {}
-                () = place.evicted() => door.counters.closed("limit"),
+                () = auth_statistics.converse(stream, accepted, Arc::clone(&place)) => {}
+                () = place.evicted() => auth_statistics.counters.closed("limit"),
             }
         });
     }
@@ -118,7 +119,7 @@ pub async fn serve(
 }
 
 /// What all connections share.
-struct Door {
+struct AuthStatistics {
     acceptor: TlsAcceptor,
     service: Arc<Service>,
     counters: Arc<GatewayMetrics>,
@@ -126,7 +127,7 @@ struct Door {
     stop: CancellationToken,
 }
 
-impl Door {
+impl AuthStatistics {
     async fn converse(&self, stream: TcpStream, accepted: Instant, place: Arc<Place>) {
         let _ = stream.set_nodelay(true);
         let secured = tokio::select! {

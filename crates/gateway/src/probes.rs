@@ -126,17 +126,17 @@ async fn turn<S: Subject>(cadence: &Cadence, subject: &S) -> Option<Duration> {
     let down = subject.is_down();
     let most = if down { cadence.rise } else { cadence.fall };
     let mut under_way = FuturesUnordered::new();
-    let mut doubted = !down;
+    let mut resync_secret = !down;
     let (mut begun, mut next) = (0, Instant::now());
     loop {
         tokio::select! {
             biased;
             Some(probed) = under_way.next() => match subject.tell(&probed) {
-                Again::ToConfirm => doubted = true,
+                Again::ToConfirm => resync_secret = true,
                 Again::InTurn => return None,
                 Again::Within(left) => return Some(left),
             },
-            () = sleep_until(next), if begun == 0 || doubted && begun < most => {
+            () = sleep_until(next), if begun == 0 || resync_secret && begun < most => {
                 let asked = timeout(cadence.timeout, subject.ask());
                 under_way.push(async { asked.await.unwrap_or_else(|_| Probed::Down(timed_out())) });
                 (begun, next) = (begun + 1, Instant::now() + PACE);

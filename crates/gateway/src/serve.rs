@@ -22,7 +22,7 @@ use super::{
     report,
     runtime::Runtime,
     service::Service,
-    source::{self, Mount, SecretSource, Sight},
+    source::{self, CheckResult, Mount, SecretSource},
     tls::{Certificate, TlsError},
 };
 use hookswitch_gateway_config::{
@@ -139,9 +139,9 @@ impl Gateway {
         });
         let check: source::Check =
             Arc::new(|config| Runtime::new(config, "", None).map(drop).map_err(|error| error.to_string()));
-        let sight = source::follow(Some(mount), secret, check, end.clone());
+        let result = source::follow(Some(mount), secret, check, end.clone());
         let configured = tokio::spawn(configure(
-            sight.clone(),
+            result.clone(),
             Arc::clone(&service),
             Arc::clone(&counters),
             self.settings.pod.clone(),
@@ -169,7 +169,7 @@ impl Gateway {
         };
         let snapshot: report::Snapshot = {
             let (service, counters, pod) = (Arc::clone(&service), Arc::clone(&counters), self.settings.pod.clone());
-            Arc::new(move || snapshot(&service, &counters, &sight, &pod, started.as_secs()))
+            Arc::new(move || snapshot(&service, &counters, &result, &pod, started.as_secs()))
         };
         let reported = tokio::spawn(report::serve(self.report, credentials, snapshot, end.clone()));
 
@@ -210,7 +210,7 @@ async fn finished(name: &str, task: JoinHandle<()>) {
 
 /// Puts each good configuration into service, and has its carriers probed.
 async fn configure(
-    mut sight: watch::Receiver<Sight>,
+    mut result: watch::Receiver<CheckResult>,
     service: Arc<Service>,
     counters: Arc<GatewayMetrics>,
     pod: String,
@@ -221,7 +221,7 @@ async fn configure(
     let (replicas, shared) = watch::channel(1);
     let mut refused = None;
     loop {
-        let now = sight.borrow_and_update().clone();
+        let now = result.borrow_and_update().clone();
         if now.refused.is_some() && now.refused != refused {
             counters.config_refused();
         }
@@ -249,7 +249,7 @@ async fn configure(
         }
         tokio::select! {
             () = end.cancelled() => break,
-            changed = sight.changed() => if changed.is_err() { end.cancelled().await; break },
+            changed = result.changed() => if changed.is_err() { end.cancelled().await; break },
         }
     }
 }
@@ -287,14 +287,14 @@ fn probe(
 fn snapshot(
     service: &Service,
     counters: &GatewayMetrics,
-    sight: &watch::Receiver<Sight>,
+    result: &watch::Receiver<CheckResult>,
     pod: &str,
     started_at: u64,
 ) -> ReplicaReport {
     let mut report = ReplicaReport {
         replica: pod.to_owned(),
         started_at,
-        refused: sight.borrow().refused.clone(),
+        refused: result.borrow().refused.clone(),
         ..ReplicaReport::default()
     };
     let Some(runtime) = service.runtime() else { return report };
@@ -352,8 +352,8 @@ mod tests {
         let counters = Arc::new(GatewayMetrics::new(&metrics));
         let service = Service::new(Arc::clone(&counters));
         service.swap(Arc::new(Runtime::new(config, "hash", None).unwrap()));
-        let (_, sight) = watch::channel(Sight::default());
-        let written = serde_json::to_vec(&snapshot(&service, &counters, &sight, "pod", 0)).unwrap();
+        let (_, result) = watch::channel(CheckResult::default());
+        let written = serde_json::to_vec(&snapshot(&service, &counters, &result, "pod", 0)).unwrap();
         ReplicaReport::read(&written).unwrap()
     }
 

@@ -27,7 +27,7 @@ use hookswitch_message::EventId;
 
 use super::{
     dispatch::Dispatch,
-    duplicates::{Duplicates, Sighting},
+    duplicates::{Duplicates, SwitchObservation},
     metrics::{Asked, GatewayMetrics},
     probe_nonces::ProbeNonces,
     protocol::{Answer, Call},
@@ -156,19 +156,19 @@ impl Service {
             }
             Some(id) => loop {
                 match self.duplicates.look(&hook.name, id, &call).await {
-                    Sighting::First(sender, receiver) => break (sender, receiver),
-                    Sighting::Again(mut receiver) => {
+                    SwitchObservation::First(sender, receiver) => break (sender, receiver),
+                    SwitchObservation::Again(mut receiver) => {
                         self.counters.repeated();
                         // The first one is at work: whether a carrier has the message by then, nobody here can tell.
                         return self.wait(&mut receiver, deadline, true, Answer::pending).await;
                     }
-                    Sighting::Behind(mut receiver) => {
+                    SwitchObservation::Behind(mut receiver) => {
                         let has_ended = timeout_at(deadline, receiver.wait_for(Option::is_some)).await;
                         if !matches!(has_ended, Ok(Ok(_))) {
                             return self.contradicted(hook, id);
                         }
                     }
-                    Sighting::Contradiction => return self.contradicted(hook, id),
+                    SwitchObservation::Contradiction => return self.contradicted(hook, id),
                 }
             },
         };

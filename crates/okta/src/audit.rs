@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::keyed::{ChangeMark, MarkKey};
+use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::plan::{DesiredOrg, Verb};
 use crate::run::{AuditEntry, AuditResult, Purpose};
 use crate::types::{HookContent, HookId, HookStatus, ObjectRef, ObservedHook, RequestId, VERSION};
@@ -27,29 +27,34 @@ pub struct Change {
     /// Okta's id of the request.
     pub request_id: Option<RequestId>,
     /// Mark of the hook before; `None`: it did not exist.
-    pub before: Option<ChangeMark>,
+    pub before: Option<Fingerprint>,
     /// Mark of it afterwards; `None`: it does not exist, or nobody knows.
-    pub after: Option<ChangeMark>,
+    pub after: Option<Fingerprint>,
 }
 
 /// The records of a run. `before` is the list that the plan was made from.
 ///
 /// How each hook is after a call follows from what Okta documents that call to do: Okta's own word comes with the read-back.
 #[must_use]
-pub fn changes(key: &MarkKey, before: &[ObservedHook], desired: &DesiredOrg, audit: &[AuditEntry]) -> Vec<Change> {
+pub fn changes(
+    key: &FingerprintKey,
+    before: &[ObservedHook],
+    desired: &DesiredOrg,
+    audit: &[AuditEntry],
+) -> Vec<Change> {
     let mut known = Known { key, desired, hooks: BTreeMap::new(), secrets: BTreeMap::new() };
     known.hooks.extend(before.iter().map(|hook| (hook.id.clone(), hook.clone())));
     for want in &desired.hooks {
-        known.secrets.extend(want.applied_mark.clone().map(|mark| (want.object.clone(), mark)));
+        known.secrets.extend(want.applied_fingerprint.clone().map(|mark| (want.object.clone(), mark)));
     }
     audit.iter().filter_map(|entry| known.take(entry)).collect()
 }
 
 struct Known<'a> {
-    key: &'a MarkKey,
+    key: &'a FingerprintKey,
     desired: &'a DesiredOrg,
     hooks: BTreeMap<HookId, ObservedHook>,
-    secrets: BTreeMap<ObjectRef, ChangeMark>,
+    secrets: BTreeMap<ObjectRef, Fingerprint>,
 }
 
 impl Known<'_> {
@@ -82,7 +87,7 @@ impl Known<'_> {
         Some(Change { at, object, verb, why, hook, outcome, request_id, before, after })
     }
 
-    fn mark(&self, object: &ObjectRef, id: Option<&HookId>) -> Option<ChangeMark> {
+    fn mark(&self, object: &ObjectRef, id: Option<&HookId>) -> Option<Fingerprint> {
         Some(self.key.hook(object, self.hooks.get(id?)?, self.secrets.get(object)))
     }
 
@@ -94,7 +99,7 @@ impl Known<'_> {
                 let status = self.hooks.get(&id).map_or(HookStatus::Active, |hook| hook.status);
                 self.hooks.insert(id.clone(), written(id, &content, status));
                 let want = self.desired.hooks.iter().find(|want| want.object == *object);
-                self.secrets.extend(want.map(|want| (object.clone(), want.secret_mark.clone())));
+                self.secrets.extend(want.map(|want| (object.clone(), want.secret_fingerprint.clone())));
             }
             Verb::Activate => self.set(&id, HookStatus::Active),
             Verb::Deactivate => self.set(&id, HookStatus::Inactive),
@@ -133,12 +138,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::mark::Installation;
+    use crate::owner_tag::InstallationTag;
     use crate::plan::{Adoption, DesiredHook};
     use hookswitch_message::Secret;
 
     fn org(secret: &str) -> DesiredOrg {
-        let key = MarkKey::new(&[7; 32]).unwrap();
+        let key = FingerprintKey::new(&[7; 32]).unwrap();
         let object = ObjectRef::new("otp", "main");
         let hook = DesiredHook {
             known_id: None,
@@ -147,9 +152,9 @@ mod tests {
             headers: Vec::new(),
             auth_header: "Authorization".into(),
             secret: Secret::from(secret),
-            secret_mark: key.secret(&object, "authorization", secret),
-            applied_mark: None,
-            doubted: false,
+            secret_fingerprint: key.secret(&object, "authorization", secret),
+            applied_fingerprint: None,
+            resync_secret: false,
             state: None,
             adoption: Adoption::Never,
             takeover: None,
@@ -161,11 +166,11 @@ mod tests {
             refused: BTreeSet::new(),
             object,
         };
-        let installation = Installation::new("prod").unwrap();
+        let installation = InstallationTag::new("prod").unwrap();
         DesiredOrg {
             installation,
             hooks: vec![hook],
-            still_for: Duration::ZERO,
+            quiet_for: Duration::ZERO,
             unfinished: None,
             unseen: None,
             promised: None,
@@ -187,7 +192,7 @@ mod tests {
     }
 
     fn told(secret: &str, entries: &[AuditEntry]) -> Vec<Change> {
-        changes(&MarkKey::new(&[7; 32]).unwrap(), &[], &org(secret), entries)
+        changes(&FingerprintKey::new(&[7; 32]).unwrap(), &[], &org(secret), entries)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How a hook in Okta differs from what is declared, field by field. Pure.
 //!
 //! The secret is never returned by Okta, so it cannot be compared; what stands in for it is whether the secret last
-//! applied is the one declared (see [`crate::keyed`]). Values are not part of a difference: an address or header in
+//! applied is the one declared (see [`crate::fingerprint`]). Values are not part of a difference: an address or header in
 //! Okta may hold what a person should not have put there.
 
 use std::fmt;

@@ -14,12 +14,12 @@ pub mod audit;
 pub mod client;
 pub mod drift;
 pub mod error;
-pub mod intent;
-pub mod keyed;
+pub mod fingerprint;
 pub mod limits;
 pub mod log;
-pub mod mark;
+pub mod owner_tag;
 pub mod plan;
+pub mod plan_record;
 pub mod run;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

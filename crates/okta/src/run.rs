@@ -268,7 +268,7 @@ impl Runner<'_> {
         let Some(hook) = hook else { return };
         if matches!(verb, Verb::Create | Verb::Replace) {
             let want = self.desired.hooks.iter().find(|hook| hook.object == *object);
-            let secret = want.map(|want| want.secret_mark.clone());
+            let secret = want.map(|want| want.secret_fingerprint.clone());
             self.report.applied.push(Applied { object: object.clone(), hook: Some(hook.clone()), secret });
         }
         let effect = match verb {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::client::{Api, CallResult};
 use crate::error::{CallError, Failure};
-use crate::mark::{Installation, Whose};
+use crate::owner_tag::{InstallationTag, Whose};
 use crate::plan::Verb;
 use crate::types::{Answer, HookContent, HookId, HookStatus, ObservedHook, RateLimit};
 
@@ -148,11 +148,11 @@ enum Effect {
 
 pub struct Model {
     behaviour: Behaviour,
-    installation: Installation,
+    installation: InstallationTag,
     /// Hooks without our mark that may be replaced (adopted, or marked again).
     may_take: BTreeSet<HookId>,
     pub crashed: Notify,
-    /// Told when a call is held.
+    /// Transition when a call is held.
     pub holds: Notify,
     state: Mutex<State>,
 }
@@ -160,7 +160,7 @@ pub struct Model {
 impl Model {
     pub fn new(
         behaviour: Behaviour,
-        installation: Installation,
+        installation: InstallationTag,
         hooks: Vec<Stored>,
         may_take: BTreeSet<HookId>,
         faults: Vec<Fault>,

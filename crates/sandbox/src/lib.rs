@@ -206,13 +206,14 @@ impl Sandbox {
         let (_, open) = watch::channel(false);
         // Okta speaks HTTP/2; carriers are met as most of them are
         let (of_okta, of_carriers) = (certificate.acceptor(true)?, certificate.acceptor(false)?);
-        let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, door, tls: &TlsAcceptor| {
-            let bound = listener::listen(addr, Some(tls.clone()), handler, door, stop.clone())
-                .await
-                .map_err(|source| StartError::Listen { what: what.clone(), addr, source })?;
-            tracing::info!(%what, %bound, "listening");
-            Ok::<_, StartError>(bound)
-        };
+        let listen =
+            async |handler: Arc<dyn exchange::Handler>, what: String, addr, auth_statistics, tls: &TlsAcceptor| {
+                let bound = listener::listen(addr, Some(tls.clone()), handler, auth_statistics, stop.clone())
+                    .await
+                    .map_err(|source| StartError::Listen { what: what.clone(), addr, source })?;
+                tracing::info!(%what, %bound, "listening");
+                Ok::<_, StartError>(bound)
+            };
 
         let mut orgs = Vec::new();
         for options in options.orgs {
@@ -228,7 +229,7 @@ impl Sandbox {
             let vendor = options.vendor.build();
             let carrier = Arc::new(Carrier::new(options.name, vendor, Arc::clone(&inbox)));
             let what = format!("carrier {}", carrier.name());
-            let bound = listen(Arc::clone(&carrier) as _, what, addr, carrier.door(), &of_carriers).await?;
+            let bound = listen(Arc::clone(&carrier) as _, what, addr, carrier.auth_statistics(), &of_carriers).await?;
             carrier.listens_at(bound);
             carriers.push(carrier);
         }

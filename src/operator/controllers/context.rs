@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::operator::{
     installation::Installation,
     options::Options,
-    outbound::{okta::Dial, pods::Ask},
+    outbound::{okta::OktaClientFactory, pods::Ask},
     probes::Prober,
     resolve::Resolver,
     runtime::{
@@ -25,7 +25,7 @@ pub struct Context {
     /// What probes are made with.
     pub prober: Arc<Prober>,
     /// How orgs and hooks are reached.
-    pub okta: Arc<dyn Dial>,
+    pub okta: Arc<dyn OktaClientFactory>,
     /// How gateways' pods are asked for their reports.
     pub ask_pod: Arc<Ask>,
     /// What the operator was told at start.
@@ -56,7 +56,7 @@ pub struct Parts {
     /// Figures.
     pub metrics: OperatorMetrics,
     /// How orgs and hooks are reached.
-    pub okta: Arc<dyn Dial>,
+    pub okta: Arc<dyn OktaClientFactory>,
     /// How gateways' pods are asked for their reports.
     pub ask_pod: Arc<Ask>,
     /// PEM certificates that the installation trusts besides the public ones.

@@ -4,7 +4,7 @@
 //! its pod, so such namespaces are looked at as long as objects in them are held. The API server waits some seconds between
 //! marking a namespace and deleting what is in it; that is the time there is.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use kube::Client;
@@ -74,7 +74,7 @@ fn pause(in_vain: u32, fraction: f64) -> Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
     /// It stays, or its objects were let go, or there is nothing to look for.
-    Told,
+    Transition,
     /// It did not say, or there was nothing to do, or nobody knows what it would be for.
     InVain,
 }
@@ -95,7 +95,7 @@ impl Looks {
             let recovers = self.listing.recovers(&self.namespace, HELD);
             let look = tokio::time::timeout(DEADLINE, self.look()).await.unwrap_or(Look::InVain);
             in_vain = match look {
-                Look::Told => 0,
+                Look::Transition => 0,
                 Look::InVain => in_vain.saturating_add(1),
             };
             tokio::select! {
@@ -108,18 +108,18 @@ impl Looks {
     async fn look(&self) -> Look {
         let (held, namespace) = (self.holds_any(), self.namespace.as_str());
         if held == Some(false) {
-            return Look::Told;
+            return Look::Transition;
         }
         match goes(&self.client, namespace).await {
             Ok(true) => {}
-            Ok(false) if held == Some(true) => return Look::Told,
+            Ok(false) if held == Some(true) => return Look::Transition,
             Ok(false) | Err(_) => return Look::InVain,
         }
         match let_go(&self.client, Some(namespace)).await {
             Ok(LetGo { count: 0, denied: None }) => Look::InVain,
             Ok(LetGo { count, denied: None }) => {
                 tracing::warn!(namespace, count, "a namespace goes: its objects are let go");
-                Look::Told
+                Look::Transition
             }
             Ok(LetGo { denied: Some(error), .. }) | Err(error) => {
                 tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go");

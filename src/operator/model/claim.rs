@@ -31,7 +31,7 @@ impl Certificates {
 
 /// Where an object's credential was taken, and what the org there says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct OrgLocation {
     authority: String,
     is_oktas: bool,
     /// Certificates of the object's own by which the host may have proven itself.
@@ -39,7 +39,7 @@ pub struct Place {
     document: OrgDocument,
 }
 
-impl Place {
+impl OrgLocation {
     /// What answers where `access` leads, and says `document`.
     #[must_use]
     pub fn of(access: &Access, document: &OrgDocument) -> Self {
@@ -79,7 +79,7 @@ pub enum Standing {
     /// Its credential is refused, or it has none.
     Refused,
     /// Its credential is taken.
-    Proven(Place),
+    Proven(OrgLocation),
 }
 
 /// How long an object that managed an org may prove nothing before another one takes its place. Longer than a run may take: what it
@@ -94,7 +94,7 @@ pub enum Claim {
     /// Another one, which has proven it.
     Theirs(ObjectRef),
     /// Another one, by what this object was told last; it has not proven itself since.
-    Told(ObjectRef),
+    Transition(ObjectRef),
 }
 
 impl Claim {
@@ -103,7 +103,7 @@ impl Claim {
     pub const fn other(&self) -> Option<&ObjectRef> {
         match self {
             Self::Ours => None,
-            Self::Theirs(other) | Self::Told(other) => Some(other),
+            Self::Theirs(other) | Self::Transition(other) => Some(other),
         }
     }
 }
@@ -116,7 +116,7 @@ pub enum Decision {
     /// Another one, which has proven it.
     Theirs(ObjectRef),
     /// The one that this object was told of: it is to prove itself first.
-    Told(ObjectRef),
+    Transition(ObjectRef),
     /// It cannot be told yet.
     Waits(Awaited),
 }
@@ -133,7 +133,7 @@ pub enum Awaited {
 }
 
 /// How much can be seen of other objects.
-pub struct Sight<'s> {
+pub struct Visibility<'s> {
     /// Every object had its time to prove what it can.
     pub settled: bool,
     /// There is a namespace whose objects are not listed.
@@ -150,7 +150,12 @@ pub struct Sight<'s> {
 /// waits for older ones that say they are of the same org, and for namespaces to be listed, but no longer than until everybody had time to answer:
 /// what is said without a proof stops nobody for good.
 #[must_use]
-pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)], sight: &Sight<'_>) -> Decision {
+pub fn decide(
+    this: &OktaOrg,
+    place: &OrgLocation,
+    others: &[(Standing, Arc<OktaOrg>)],
+    visibility: &Visibility<'_>,
+) -> Decision {
     let older: Vec<_> = others
         .iter()
         .filter(|(_, other)| other.uid() != this.uid() && other.metadata.deletion_timestamp.is_none())
@@ -168,13 +173,13 @@ pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)]
         let known = others.iter().find(|(_, other)| object_ref(other) == told);
         let is_open = match known {
             Some((standing, _)) => *standing == Standing::Unknown,
-            None => (sight.hidden)(&told.namespace),
+            None => (visibility.hidden)(&told.namespace),
         };
         if is_open {
-            return Decision::Told(told);
+            return Decision::Transition(told);
         }
     }
-    if sight.settled || managed(this) {
+    if visibility.settled || managed(this) {
         return Decision::Ours;
     }
     let id = place.document.identity.as_str();
@@ -184,7 +189,7 @@ pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)]
     };
     match oldest(&hints) {
         Some(other) => Decision::Waits(Awaited::Answer(other)),
-        None if sight.any_hidden => Decision::Waits(Awaited::Lists),
+        None if visibility.any_hidden => Decision::Waits(Awaited::Lists),
         None => Decision::Ours,
     }
 }
@@ -193,14 +198,14 @@ pub fn decide(this: &OktaOrg, place: &Place, others: &[(Standing, Arc<OktaOrg>)]
 /// at another address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenure {
-    place: Place,
+    place: OrgLocation,
     age: Age,
 }
 
 impl Tenure {
     /// That of `this` at `place`.
     #[must_use]
-    pub fn of(this: &OktaOrg, place: &Place) -> Self {
+    pub fn of(this: &OktaOrg, place: &OrgLocation) -> Self {
         Self { place: place.clone(), age: age(this) }
     }
 }
@@ -210,7 +215,7 @@ impl Tenure {
 /// One that this object does not know to be of its org is waited for where it is to yield: it looks after this one's proof with its
 /// next pass. Whoever does not yield would be waited for again and again.
 #[must_use]
-pub fn before(this: &OktaOrg, place: &Place, acting: &[(ObjectRef, Tenure)]) -> Option<ObjectRef> {
+pub fn before(this: &OktaOrg, place: &OrgLocation, acting: &[(ObjectRef, Tenure)]) -> Option<ObjectRef> {
     let yields = |other: &Tenure| this.metadata.deletion_timestamp.is_none() && age(this) < other.age;
     let is_one = |other: &Tenure| place.is_also(&other.place) || other.place.is_also(place) && yields(other);
     acting.iter().find(|(_, other)| is_one(other)).map(|(object, _)| object.clone())
@@ -286,22 +291,22 @@ mod tests {
         Access { namespace, url, credential, ca_bundle: ca_bundle.map(str::to_owned), ranges: Vec::new() }
     }
 
-    fn place(url: &str, id: &str, domains: &[&str]) -> Place {
+    fn place(url: &str, id: &str, domains: &[&str]) -> OrgLocation {
         let domains = domains.iter().map(|&domain| domain.to_owned()).collect();
         let document = OrgDocument { identity: OrgIdentity::Id(id.into()), domains };
-        Place::of(&access(url, None), &document)
+        OrgLocation::of(&access(url, None), &document)
     }
 
-    fn trusting(place: &Place, ca_bundle: &str) -> Place {
-        Place { certificates: Certificates::of(&access(OURS, Some(ca_bundle))), ..place.clone() }
+    fn trusting(place: &OrgLocation, ca_bundle: &str) -> OrgLocation {
+        OrgLocation { certificates: Certificates::of(&access(OURS, Some(ca_bundle))), ..place.clone() }
     }
 
     fn proven(url: &str, id: &str, domains: &[&str]) -> Standing {
         Standing::Proven(place(url, id, domains))
     }
 
-    fn seen(settled: bool) -> Sight<'static> {
-        Sight { settled, any_hidden: false, hidden: &|_| false }
+    fn seen(settled: bool) -> Visibility<'static> {
+        Visibility { settled, any_hidden: false, hidden: &|_| false }
     }
 
     fn theirs(namespace: &str) -> Decision {
@@ -309,7 +314,7 @@ mod tests {
     }
 
     /// What becomes of an org at `here` beside an older object of another tenant.
-    fn beside(here: &Place, standing: Standing, url: &str) -> Decision {
+    fn beside(here: &OrgLocation, standing: Standing, url: &str) -> Decision {
         let mut older = org("other", 10, url);
         older.status = serde_json::from_value(json!({"orgID": "00oOURS"})).unwrap();
         decide(&org("otp", 20, OURS), here, &[(standing, Arc::new(older))], &seen(true))
@@ -404,7 +409,7 @@ mod tests {
         let mut this = org("otp", 20, OURS);
         this.status = serde_json::from_value(json!({"claimedBy": "other/acme"})).unwrap();
         let older = Arc::new(org("other", 10, OURS));
-        let told = || Decision::Told(ObjectRef::new("other", "acme"));
+        let told = || Decision::Transition(ObjectRef::new("other", "acme"));
         for settled in [false, true] {
             let with = |standing| decide(&this, &here, &[(standing, Arc::clone(&older))], &seen(settled));
             assert_eq!(with(Standing::Unknown), told());
@@ -413,8 +418,8 @@ mod tests {
             assert_eq!(with(proven(OURS, "00oOURS", &[])), theirs("other"));
             assert_eq!(with(proven(ELSEWHERE, "00oOURS", &[])), Decision::Ours, "what an older release believed");
             assert_eq!(decide(&this, &here, &[], &seen(settled)), Decision::Ours, "it is gone");
-            let sight = Sight { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
-            assert_eq!(decide(&this, &here, &[], &sight), told(), "it is not gone because it is not listed");
+            let visibility = Visibility { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
+            assert_eq!(decide(&this, &here, &[], &visibility), told(), "it is not gone because it is not listed");
         }
     }
 
@@ -424,14 +429,14 @@ mod tests {
         let this = org("otp", 20, OURS);
         let mut hinting = org("other", 10, ELSEWHERE);
         hinting.status = serde_json::from_value(json!({"orgID": "00oOURS"})).unwrap();
-        let hidden = |settled| Sight { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
+        let hidden = |settled| Visibility { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
         let older = [(Standing::Unknown, Arc::new(hinting))];
         let waits = Decision::Waits(Awaited::Answer(ObjectRef::new("other", "acme")));
         assert_eq!(decide(&this, &here, &older, &seen(false)), waits);
         assert_eq!(decide(&this, &here, &[], &hidden(false)), Decision::Waits(Awaited::Lists));
         assert_eq!(decide(&this, &here, &[], &seen(false)), Decision::Ours, "there is nobody to wait for");
-        for sight in [seen(true), hidden(true)] {
-            assert_eq!(decide(&this, &here, &older, &sight), Decision::Ours, "nobody waits for ever");
+        for visibility in [seen(true), hidden(true)] {
+            assert_eq!(decide(&this, &here, &older, &visibility), Decision::Ours, "nobody waits for ever");
         }
         let mut managing = this;
         managing.status = serde_json::from_value(json!({"conditions": [{"type": "Claimed", "status": "True",
@@ -444,7 +449,7 @@ mod tests {
     fn who_manages_an_org_lets_those_end_what_they_do_there_that_are_of_it_or_are_to_yield() {
         let here = place(OURS, "00oOURS", &[]);
         let mut this = org("otp", 20, OURS);
-        let waits = |this: &OktaOrg, at: &Place, created| {
+        let waits = |this: &OktaOrg, at: &OrgLocation, created| {
             let other = (ObjectRef::new("other", "acme"), Tenure::of(&org("other", created, OURS), at));
             before(this, &here, &[other]).is_some()
         };

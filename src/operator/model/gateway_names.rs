@@ -56,7 +56,7 @@ impl Names {
                 "metadata.name must have at most {LONGEST_NAME} characters and no dot: the gateway's Service is named after it. \
                  Make another TelephonyGateway."
             );
-            return Err(Problem::lasting(Ready::InvalidSpec, message));
+            return Err(Problem::permanent(Ready::InvalidSpec, message));
         }
         Ok(Self {
             namespace: gateway.namespace().unwrap_or_default(),
@@ -106,7 +106,7 @@ impl Names {
                     "{field} names Secret {secret}, which the operator writes itself for TelephonyGateway {}. Name another one.",
                     names.gateway
                 );
-                return Err(Problem::lasting(Ready::InvalidSpec, message));
+                return Err(Problem::permanent(Ready::InvalidSpec, message));
             }
         }
         Ok(())

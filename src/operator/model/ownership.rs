@@ -11,7 +11,7 @@ use hookswitch_api::{HookState, HookSwitch, Repointed, SwitchMode, TelephonyHook
 
 /// Who decides a hook's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ruling {
+pub enum Ownership {
     /// No switch names it.
     Own,
     /// This switch, which has decided so; nothing while it has not, or is Disabled.
@@ -24,7 +24,7 @@ pub enum Ruling {
         switching: bool,
     },
     /// It cannot be told, and no call is made: why.
-    Torn(String),
+    Conflicting(String),
 }
 
 /// The hooks and switches of one namespace, and which of them name which: what is asked of one costs nothing for the others.
@@ -89,14 +89,14 @@ impl Declarations {
 
 /// Who decides the state of `hook`.
 #[must_use]
-pub fn of(hook: &TelephonyHook, declared: &Declarations) -> Ruling {
+pub fn of(hook: &TelephonyHook, declared: &Declarations) -> Ownership {
     let name = hook.name_any();
     if let Some(why) = contradiction(hook, declared) {
-        return Ruling::Torn(why);
+        return Ownership::Conflicting(why);
     }
-    let Some(switch) = declared.naming(&name).next() else { return Ruling::Own };
-    if let Some(Unfit::Conflict(why)) = problem(switch, declared) {
-        return Ruling::Torn(format!("HookSwitch {} cannot decide: {why}", switch.name_any()));
+    let Some(switch) = declared.naming(&name).next() else { return Ownership::Own };
+    if let Some(Invalid::Conflict(why)) = problem(switch, declared) {
+        return Ownership::Conflicting(format!("HookSwitch {} cannot decide: {why}", switch.name_any()));
     }
     let status = switch.status.as_ref();
     let target = status.and_then(|status| status.target.as_deref());
@@ -105,7 +105,7 @@ pub fn of(hook: &TelephonyHook, declared: &Declarations) -> Ruling {
     let of = |target: &str| if chosen(target) { HookState::Active } else { HookState::Inactive };
     let state = target.filter(|_| decides).map(of);
     let switching = status.is_some_and(|status| status.switching.is_some());
-    Ruling::Switch { name: switch.name_any(), state, switching }
+    Ownership::Switch { name: switch.name_any(), state, switching }
 }
 
 /// The other hook whose place Okta is given for this one, by a switch that repoints it. When the switch goes, what it did
@@ -174,28 +174,28 @@ pub fn names(switch: &HookSwitch, hook: &str) -> bool {
 
 /// What keeps a switch from deciding anything, for the person who wrote it.
 #[must_use]
-pub fn problem(switch: &HookSwitch, declared: &Declarations) -> Option<Unfit> {
+pub fn problem(switch: &HookSwitch, declared: &Declarations) -> Option<Invalid> {
     let mut orgs = BTreeSet::new();
     for named in &switch.spec.hooks {
         let Some(hook) = declared.hook(&named.name) else {
-            return Some(Unfit::NoHook(format!("TelephonyHook {} does not exist.", named.name)));
+            return Some(Invalid::NoHook(format!("TelephonyHook {} does not exist.", named.name)));
         };
         match (&hook.spec.okta, in_okta(switch, &named.name) == named.name) {
             (Some(okta), true) => _ = orgs.insert(okta.org_ref.name.clone()),
-            (None, true) => return Some(Unfit::Conflict(format!("TelephonyHook {} has no okta block.", named.name))),
+            (None, true) => return Some(Invalid::Conflict(format!("TelephonyHook {} has no okta block.", named.name))),
             (Some(_), false) => {
                 let why = "with strategy Repoint only the first hook has an okta block; remove spec.okta";
-                return Some(Unfit::Conflict(format!("TelephonyHook {} has an okta block: {why}.", named.name)));
+                return Some(Invalid::Conflict(format!("TelephonyHook {} has an okta block: {why}.", named.name)));
             }
             (None, false) => {}
         }
         if let Some(why) = contradiction(hook, declared) {
-            return Some(Unfit::Conflict(format!("TelephonyHook {}: {why}", named.name)));
+            return Some(Invalid::Conflict(format!("TelephonyHook {}: {why}", named.name)));
         }
     }
     let orgs: Vec<String> = orgs.into_iter().collect();
     (orgs.len() > 1).then(|| {
-        Unfit::Conflict(format!(
+        Invalid::Conflict(format!(
             "The switch names hooks of several orgs: {}. Name hooks of one org only.",
             orgs.join(", ")
         ))
@@ -204,7 +204,7 @@ pub fn problem(switch: &HookSwitch, declared: &Declarations) -> Option<Unfit> {
 
 /// What keeps a switch from deciding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unfit {
+pub enum Invalid {
     /// A hook is missing.
     NoHook(String),
     /// Declarations contradict each other.
@@ -253,20 +253,20 @@ pub(crate) mod tests {
         let switches = [switch("main", ["a", "b"], "Manual", Some("b"))];
         let hooks = [hook("a", "acme", None), hook("b", "acme", None), hook("c", "acme", Some("Active"))];
         let of = |hook: &TelephonyHook, switches: &[Arc<HookSwitch>]| super::of(hook, &declared(&hooks, switches));
-        let by = |state| Ruling::Switch { name: "main".into(), state, switching: false };
+        let by = |state| Ownership::Switch { name: "main".into(), state, switching: false };
         assert_eq!(of(&hook("a", "acme", None), &switches), by(Some(HookState::Inactive)));
         assert_eq!(of(&hook("b", "acme", None), &switches), by(Some(HookState::Active)));
-        assert_eq!(of(&hook("c", "acme", Some("Active")), &switches), Ruling::Own);
-        assert!(matches!(of(&hook("a", "acme", Some("Active")), &switches), Ruling::Torn(_)));
+        assert_eq!(of(&hook("c", "acme", Some("Active")), &switches), Ownership::Own);
+        assert!(matches!(of(&hook("a", "acme", Some("Active")), &switches), Ownership::Conflicting(_)));
         let two = [switches[0].clone(), switch("other", ["b", "c"], "Manual", None)];
-        assert!(matches!(of(&hook("b", "acme", None), &two), Ruling::Torn(_)));
+        assert!(matches!(of(&hook("b", "acme", None), &two), Ownership::Conflicting(_)));
         let undecided = [switch("main", ["a", "b"], "Manual", None)];
         assert_eq!(of(&hook("a", "acme", None), &undecided), by(None));
         let disabled = [switch("main", ["a", "b"], "Disabled", Some("a"))];
         assert_eq!(of(&hook("a", "acme", None), &disabled), by(None));
         // one hook's contradiction is the switch's, and so every hook's
         let torn = [hook("a", "acme", None), hook("b", "acme", Some("Active"))];
-        assert!(matches!(super::of(&torn[0], &declared(&torn, &switches)), Ruling::Torn(_)));
+        assert!(matches!(super::of(&torn[0], &declared(&torn, &switches)), Ownership::Conflicting(_)));
     }
 
     #[test]
@@ -275,11 +275,11 @@ pub(crate) mod tests {
         let all = [main.clone()];
         let judge = |hooks: &[Arc<TelephonyHook>]| problem(&main, &declared(hooks, &all));
         assert_eq!(judge(&[hook("a", "acme", None), hook("b", "acme", None)]), None);
-        assert!(matches!(judge(&[hook("a", "acme", None)]), Some(Unfit::NoHook(_))));
-        assert!(matches!(judge(&[hook("a", "acme", None), hook("b", "other", None)]), Some(Unfit::Conflict(_))));
+        assert!(matches!(judge(&[hook("a", "acme", None)]), Some(Invalid::NoHook(_))));
+        assert!(matches!(judge(&[hook("a", "acme", None), hook("b", "other", None)]), Some(Invalid::Conflict(_))));
         assert!(matches!(
             judge(&[hook("a", "acme", None), hook("b", "acme", Some("Active"))]),
-            Some(Unfit::Conflict(_))
+            Some(Invalid::Conflict(_))
         ));
     }
     #[test]
@@ -302,13 +302,13 @@ pub(crate) mod tests {
         assert_eq!(to(repointed(&first, &on("b"))), Some("b".into()));
         assert_eq!(to(repointed(&second, &on("b"))), None, "only the hook in Okta is pointed anywhere");
         for name in ["a", "b"] {
-            let ruling = of(&first, &declared(&[Arc::clone(&first), Arc::clone(&second)], &on(name)));
+            let ownership = of(&first, &declared(&[Arc::clone(&first), Arc::clone(&second)], &on(name)));
             let active = Some(HookState::Active);
-            assert_eq!(ruling, Ruling::Switch { name: "main".into(), state: active, switching: false });
+            assert_eq!(ownership, Ownership::Switch { name: "main".into(), state: active, switching: false });
         }
         assert_eq!(problem(&on("a")[0], &declared(&[Arc::clone(&first), second], &on("a"))), None);
         let two = [Arc::clone(&first), hook("b", "acme", None)];
-        assert!(matches!(problem(&on("a")[0], &declared(&two, &on("a"))), Some(Unfit::Conflict(_))));
+        assert!(matches!(problem(&on("a")[0], &declared(&two, &on("a"))), Some(Invalid::Conflict(_))));
 
         let mut left = (*first).clone();
         let status =

@@ -105,7 +105,7 @@ impl Decision {
 
 /// What this process did to carry out a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Carried {
+pub struct SwitchProgress {
     /// The decision.
     pub decision: Decision,
     /// The latest steps, in order.
@@ -113,7 +113,7 @@ pub struct Carried {
     gap: Gap,
 }
 
-impl Carried {
+impl SwitchProgress {
     fn new(decision: Decision) -> Self {
         Self { decision, steps: Vec::new(), gap: Gap::default() }
     }
@@ -127,7 +127,7 @@ impl Carried {
 }
 
 /// What was done for the switches of a namespace, by name.
-pub type ForSwitches = BTreeMap<String, Carried>;
+pub type ProgressBySwitch = BTreeMap<String, SwitchProgress>;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +143,7 @@ pub struct Done<'a> {
 }
 
 /// Takes in a run for each switch that it carried out.
-pub fn take_in(known: &mut ForSwitches, switches: &[Arc<HookSwitch>], run: Done<'_>) {
+pub fn take_in(known: &mut ProgressBySwitch, switches: &[Arc<HookSwitch>], run: Done<'_>) {
     known.retain(|name, _| switches.iter().any(|switch| switch.name_any() == *name));
     for switch in switches {
         let Some(decision) = Decision::of(switch) else { continue };
@@ -155,25 +155,25 @@ pub fn take_in(known: &mut ForSwitches, switches: &[Arc<HookSwitch>], run: Done<
         if !run.audit.iter().any(|entry| entry.object.is_some() && of_switch(&entry)) {
             continue;
         }
-        let carried = known.entry(switch.name_any()).or_insert_with(|| Carried::new(decision.clone()));
-        if carried.decision != decision {
-            *carried = Carried::new(decision);
+        let progress = known.entry(switch.name_any()).or_insert_with(|| SwitchProgress::new(decision.clone()));
+        if progress.decision != decision {
+            *progress = SwitchProgress::new(decision);
         }
         let calls = run.audit.iter().filter(of_switch).filter_map(|entry| Step::of_call(entry, run.begun));
-        carried.steps.extend(run.before.iter().cloned().chain(calls));
-        let surplus = carried.steps.len().saturating_sub(MOST_STEPS);
-        carried.steps.drain(..surplus);
+        progress.steps.extend(run.before.iter().cloned().chain(calls));
+        let surplus = progress.steps.len().saturating_sub(MOST_STEPS);
+        progress.steps.drain(..surplus);
         let mut active = run.active.iter().collect();
         for entry in run.audit {
-            carried.gap.called(entry, run.begun, &mut active);
+            progress.gap.called(entry, run.begun, &mut active);
         }
     }
 }
 
 /// Takes in that a list of `at` shows a hook of ours active. That the one shows which is to be off may be of before.
-pub fn seen(known: &mut ForSwitches, active: &ObjectRef, at: Instant) {
-    for carried in known.values_mut().filter(|carried| carried.decision.target == active.name) {
-        carried.gap.ends(at);
+pub fn seen(known: &mut ProgressBySwitch, active: &ObjectRef, at: Instant) {
+    for progress in known.values_mut().filter(|progress| progress.decision.target == active.name) {
+        progress.gap.ends(at);
     }
 }
 
@@ -206,11 +206,17 @@ mod tests {
         }
     }
 
-    fn told(carried: &Carried) -> Vec<(&'static str, &'static str)> {
-        carried.steps.iter().map(|step| (step.step, step.outcome)).collect()
+    fn told(progress: &SwitchProgress) -> Vec<(&'static str, &'static str)> {
+        progress.steps.iter().map(|step| (step.step, step.outcome)).collect()
     }
 
-    fn run(known: &mut ForSwitches, switch: Arc<HookSwitch>, active: &[&str], audit: &[AuditEntry], begun: Instant) {
+    fn run(
+        known: &mut ProgressBySwitch,
+        switch: Arc<HookSwitch>,
+        active: &[&str],
+        audit: &[AuditEntry],
+        begun: Instant,
+    ) {
         let active = active.iter().map(|name| ObjectRef::new("otp", *name)).collect();
         take_in(known, &[switch], Done { begun, before: &[], active: &active, audit });
     }
@@ -218,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn a_switch_is_told_its_own_steps_and_how_long_no_hook_can_have_been_active() {
         use AuditResult::{Done as Ok, Failed, NotSent};
-        let (mut known, now) = (ForSwitches::new(), Instant::now());
+        let (mut known, now) = (ProgressBySwitch::new(), Instant::now());
         let before = [Step::ended("List", now), Step::ended("Record", now)];
         let audit = [
             call(Verb::Deactivate, Some("a"), Purpose::Planned, Ok, 0),
@@ -233,7 +239,7 @@ mod tests {
         let active = [ObjectRef::new("otp", "a")].into();
         let done = Done { begun: now, before: &before, active: &active, audit: &audit };
         take_in(&mut known, &[switch("b", "10:00", true)], done);
-        let carried = &known["acme"];
+        let progress = &known["acme"];
         let expected = [
             ("List", "ok"),
             ("Record", "ok"),
@@ -242,9 +248,9 @@ mod tests {
             ("PutBack", "ok"),
             ("ReadBack", "ok"),
         ];
-        assert_eq!(told(carried), expected, "nothing of another hook");
-        assert_eq!(carried.without_active(), Some(Duration::from_millis(240)));
-        assert_eq!(carried.decision, Decision { target: "b".into(), since: "10:00".into() });
+        assert_eq!(told(progress), expected, "nothing of another hook");
+        assert_eq!(progress.without_active(), Some(Duration::from_millis(240)));
+        assert_eq!(progress.decision, Decision { target: "b".into(), since: "10:00".into() });
 
         let repointed = [call(Verb::Replace, Some("a"), Purpose::Planned, Ok, 0)];
         run(&mut known, switch("b", "10:01", true), &["a"], &repointed, now);
@@ -287,7 +293,7 @@ mod tests {
             ("the one that is off is listed late", &["a"], vec![off("a", Ok, 0), on("b", lost(), 80)], Some("a"), None),
             ("another one was active", &["a", "b"], vec![off("a", Ok, 0)], Some("b"), None),
         ] {
-            let (mut known, begun) = (ForSwitches::new(), Instant::now());
+            let (mut known, begun) = (ProgressBySwitch::new(), Instant::now());
             run(&mut known, switch("b", "10:00", true), active, &audit, begun);
             if let Some(listed) = listed {
                 seen(&mut known, &ObjectRef::new("otp", listed), begun + Duration::from_secs(9));

@@ -13,7 +13,7 @@ use hookswitch_okta::limits::Priority;
 
 /// Whether a switch, or any switch of an org, waits for Okta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unrest {
+pub enum Urgency {
     /// It does not.
     AtRest,
     /// Its active hook failed, and it may have to switch within seconds.
@@ -22,7 +22,7 @@ pub enum Unrest {
     Switching,
 }
 
-impl Unrest {
+impl Urgency {
     /// What the lists of an org are for.
     #[must_use]
     pub fn reads(self) -> Priority {
@@ -44,26 +44,26 @@ impl Unrest {
 
 /// Where a switch is, by its status.
 #[must_use]
-pub fn of(switch: &HookSwitch) -> Unrest {
-    let Some(status) = &switch.status else { return Unrest::AtRest };
+pub fn of(switch: &HookSwitch) -> Urgency {
+    let Some(status) = &switch.status else { return Urgency::AtRest };
     let is = |phase: &Phase| status.phase.as_deref() == Some(phase.as_str());
     let held = conditions::get(&status.conditions, Held::CONDITION).filter(|held| held.status == "True");
     if status.switching.is_some() || held.is_some_and(|held| held.reason == Held::OktaUnknown.as_str()) {
-        Unrest::Switching
+        Urgency::Switching
     } else if is(&Phase::Suspect) {
-        Unrest::Suspicious
+        Urgency::Suspicious
     } else {
-        Unrest::AtRest
+        Urgency::AtRest
     }
 }
 
 /// Where the most restless switch of each org of a namespace is. One that cannot decide says nothing: its status is of before.
 #[must_use]
-pub fn by_org(declared: &Declarations) -> BTreeMap<String, Unrest> {
+pub fn by_org(declared: &Declarations) -> BTreeMap<String, Urgency> {
     let mut orgs = BTreeMap::new();
     for switch in declared.switches().iter().filter(|switch| ownership::problem(switch, declared).is_none()) {
         if let Some(org) = declared.org(switch) {
-            let most = orgs.entry(org.to_owned()).or_insert(Unrest::AtRest);
+            let most = orgs.entry(org.to_owned()).or_insert(Urgency::AtRest);
             *most = of(switch).max(*most);
         }
     }
@@ -84,14 +84,14 @@ mod tests {
             json!({"phase": if status == "True" { "Held" } else { "Healthy" }, "conditions": [condition]})
         };
         for (status, expected) in [
-            (Value::Null, Unrest::AtRest),
-            (json!({"phase": "Healthy"}), Unrest::AtRest),
-            (json!({"phase": "Recovering"}), Unrest::AtRest),
-            (json!({"phase": "Suspect"}), Unrest::Suspicious),
-            (json!({"phase": "FailingOver", "switching": {"cause": "Failed"}}), Unrest::Switching),
-            (held("OktaUnknown", "True"), Unrest::Switching),
-            (held("OktaUnknown", "False"), Unrest::AtRest),
-            (held("Cooldown", "True"), Unrest::AtRest),
+            (Value::Null, Urgency::AtRest),
+            (json!({"phase": "Healthy"}), Urgency::AtRest),
+            (json!({"phase": "Recovering"}), Urgency::AtRest),
+            (json!({"phase": "Suspect"}), Urgency::Suspicious),
+            (json!({"phase": "FailingOver", "switching": {"cause": "Failed"}}), Urgency::Switching),
+            (held("OktaUnknown", "True"), Urgency::Switching),
+            (held("OktaUnknown", "False"), Urgency::AtRest),
+            (held("Cooldown", "True"), Urgency::AtRest),
         ] {
             let switch = json!({"metadata": {"name": "acme"}, "spec": {"hooks": []}, "status": status});
             let switch: HookSwitch = serde_json::from_value(switch).unwrap();
@@ -101,9 +101,9 @@ mod tests {
 
     #[test]
     fn who_asks_okta_and_how_urgently_follows_from_where_the_switches_of_the_org_are() {
-        use Unrest::{AtRest, Suspicious, Switching};
+        use Urgency::{AtRest, Suspicious, Switching};
         assert_eq!(
-            [AtRest, Suspicious, Switching].map(Unrest::reads),
+            [AtRest, Suspicious, Switching].map(Urgency::reads),
             [Priority::Routine, Priority::Failover, Priority::Failover]
         );
         for (own, of_org, failing, expected) in [

@@ -64,7 +64,7 @@ impl HookCaller for Connector {
 const MOST_ANSWER: usize = 256 * 1024 - 1;
 
 /// Makes clients of orgs.
-pub trait Dial: Send + Sync {
+pub trait OktaClientFactory: Send + Sync {
     /// A client of the org. Nothing is sent yet.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ const MOST_NAMESPACES: usize = 1_024;
 /// Names looked up at once, each by a thread: well below what there may be of these.
 const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4, all_urgent: 256 };
 
-impl Dial for Network {
+impl OktaClientFactory for Network {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         let http = net::Client::new(&self.policy(&access.namespace, access.ca_bundle.as_deref(), &access.ranges))?;
         Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::operator::{outbound::okta::HookCaller, resolve::endpoint, state::probes::Finding};
 use hookswitch_api::TelephonyHook;
-use hookswitch_failover::signal::Sight;
+use hookswitch_failover::signal::CheckResult;
 use hookswitch_gateway_config::probe::{self, Answered};
 use hookswitch_net::{Answer, Request, SendError};
 
@@ -20,7 +20,7 @@ use hookswitch_net::{Answer, Request, SendError};
 pub async fn ask((prober, hook): About, timeout: Duration) -> Finding {
     let Prepared { caller, key, request, marker } = match prepare(&prober, &hook).await {
         Ok(prepared) => prepared,
-        Err(why) => return Finding::new(Sight::Unknown, why),
+        Err(why) => return Finding::new(CheckResult::Unknown, why),
     };
     let answer = caller.call(&request, Instant::now() + timeout).await;
     judge(&answer, &key.proof(&hook.name_any(), &marker), timeout)
@@ -48,24 +48,26 @@ pub const UNPROVEN: &str = "Something answers at the address without proving tha
                             another release, or its clock differs.";
 
 fn judge(answer: &Result<Answer, SendError>, proof: &str, timeout: Duration) -> Finding {
-    let (sight, why) = match answer {
+    let (result, why) = match answer {
         Ok(answer) if answer.status == 200 => {
             let said = serde_json::from_slice(&answer.body).unwrap_or_default();
             match probe::who_answered(&said, proof) {
-                Answered::ByGateway => (Sight::Pass, "The gateway answers at its public address."),
-                Answered::ByHook => (Sight::Unknown, UNPROVEN),
+                Answered::ByGateway => (CheckResult::Pass, "The gateway answers at its public address."),
+                Answered::ByHook => (CheckResult::Unknown, UNPROVEN),
                 Answered::ByOther => {
-                    (Sight::Fail, "Something other than the hook's gateway answers at its public address.")
+                    (CheckResult::Fail, "Something other than the hook's gateway answers at its public address.")
                 }
             }
         }
-        Ok(Answer { status: 401 | 403, .. }) => (Sight::Fail, "The hook's secret is refused at its public address."),
+        Ok(Answer { status: 401 | 403, .. }) => {
+            (CheckResult::Fail, "The hook's secret is refused at its public address.")
+        }
         Ok(answer) => {
-            return Finding::new(Sight::Fail, format!("Its public address answers {}.", answer.status));
+            return Finding::new(CheckResult::Fail, format!("Its public address answers {}.", answer.status));
         }
         Err(error) => return call::unanswered(*error, timeout),
     };
-    Finding::new(sight, why)
+    Finding::new(result, why)
 }
 
 #[cfg(test)]
@@ -82,18 +84,18 @@ mod tests {
     #[test]
     fn only_the_gateways_own_answer_passes_and_what_the_guard_refuses_is_unknown() {
         let timeout = Duration::from_secs(3);
-        let judged = |answer: Result<Answer, SendError>| judge(&answer, "proof", timeout).sight;
+        let judged = |answer: Result<Answer, SendError>| judge(&answer, "proof", timeout).result;
         let said = json!({"commands": [{"value": [{"status": "SUCCESSFUL", "transactionId": "proof"}]}]}).to_string();
-        assert_eq!(judged(Ok(answered(200, &said))), Sight::Pass);
+        assert_eq!(judged(Ok(answered(200, &said))), CheckResult::Pass);
         let unproven = said.replace("proof", "other");
-        assert_eq!(judged(Ok(answered(200, &unproven))), Sight::Unknown, "another release, perhaps");
+        assert_eq!(judged(Ok(answered(200, &unproven))), CheckResult::Unknown, "another release, perhaps");
         for (status, body) in [(200, "{}"), (200, "<html>"), (301, ""), (401, &said), (404, ""), (503, "")] {
-            assert_eq!(judged(Ok(answered(status, body))), Sight::Fail, "{status} {body}");
+            assert_eq!(judged(Ok(answered(status, body))), CheckResult::Fail, "{status} {body}");
         }
-        assert_eq!(judged(Err(SendError::NotSent { cause: Unsent::Guard })), Sight::Unknown);
+        assert_eq!(judged(Err(SendError::NotSent { cause: Unsent::Guard })), CheckResult::Unknown);
         for cause in [Unsent::Dns, Unsent::Tls, Unsent::Connect, Unsent::ConnectTimeout] {
-            assert_eq!(judged(Err(SendError::NotSent { cause })), Sight::Fail, "{cause}");
+            assert_eq!(judged(Err(SendError::NotSent { cause })), CheckResult::Fail, "{cause}");
         }
-        assert_eq!(judged(Err(SendError::Unclear { cause: NoAnswer::Timeout })), Sight::Fail);
+        assert_eq!(judged(Err(SendError::Unclear { cause: NoAnswer::Timeout })), CheckResult::Fail);
     }
 }

@@ -14,7 +14,7 @@ use crate::operator::{
     state::probes::Finding,
 };
 use hookswitch_api::TelephonyHook;
-use hookswitch_failover::signal::Sight;
+use hookswitch_failover::signal::CheckResult;
 use hookswitch_message::Secret;
 use hookswitch_net::{NoAnswer, Request, SendError, Unsent};
 
@@ -62,34 +62,34 @@ pub fn request(endpoint: Endpoint, body: &Value) -> Result<Request, String> {
 
 /// What is found when nothing came back.
 pub fn unanswered(error: SendError, timeout: Duration) -> Finding {
-    let (sight, why) = match error {
+    let (result, why) = match error {
         SendError::NotSent { cause: Unsent::Guard } => (
-            Sight::Unknown,
+            CheckResult::Unknown,
             "Its public address resolves to a private address here. Allow it in network.allowedCIDRs, or set detection.publicURL.enabled to false.",
         ),
         SendError::NotSent { cause: Unsent::Proxy } => (
-            Sight::Unknown,
+            CheckResult::Unknown,
             "The operator calls through a proxy, so a bare connection shows nothing. Declare target.url.probe, or set detection.publicURL.enabled to false.",
         ),
-        SendError::NotSent { cause: Unsent::Dns } => (Sight::Fail, "Its host name does not resolve."),
+        SendError::NotSent { cause: Unsent::Dns } => (CheckResult::Fail, "Its host name does not resolve."),
         SendError::NotSent { cause: Unsent::Tls } => {
-            (Sight::Fail, "Its certificate is not valid for it (expired, another name, or not trusted).")
+            (CheckResult::Fail, "Its certificate is not valid for it (expired, another name, or not trusted).")
         }
         SendError::NotSent { cause: Unsent::ConnectTimeout } | SendError::Unclear { cause: NoAnswer::Timeout } => {
             return Finding::new(
-                Sight::Fail,
+                CheckResult::Fail,
                 format!("Its public address does not answer within {} ms.", timeout.as_millis()),
             );
         }
         // it answers, and nobody reads on to the end of a large page
         SendError::Unclear { cause: NoAnswer::TooLarge } => (
-            Sight::Unknown,
+            CheckResult::Unknown,
             "Its answer is larger than a probe reads (256 KiB). Give target.url.probe a path with a small answer.",
         ),
         // no connection is kept for these calls, so none is full
-        SendError::Full => (Sight::Unknown, "It was not asked."),
-        SendError::NotSent { .. } => (Sight::Fail, "Its public address accepts no connection."),
-        SendError::Unclear { .. } => (Sight::Fail, "Its public address does not answer with valid HTTP."),
+        SendError::Full => (CheckResult::Unknown, "It was not asked."),
+        SendError::NotSent { .. } => (CheckResult::Fail, "Its public address accepts no connection."),
+        SendError::Unclear { .. } => (CheckResult::Fail, "Its public address does not answer with valid HTTP."),
     };
-    Finding::new(sight, why)
+    Finding::new(result, why)
 }

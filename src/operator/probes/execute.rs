@@ -13,7 +13,7 @@ use super::{
 };
 use crate::operator::{outbound::okta::OrgApi, state::probes::Finding};
 use hookswitch_api::{HookTarget, TelephonyHook};
-use hookswitch_failover::{refusals::Oktas, signal::Sight};
+use hookswitch_failover::{refusals::Oktas, signal::CheckResult};
 use hookswitch_gateway_config::probe::{self, Answered};
 use hookswitch_okta::{CallError, Failure, HookId, ObjectRef, client::CallResult, limits::Priority};
 
@@ -29,11 +29,11 @@ pub async fn ask((prober, hook): About, stands: String, priority: Priority) -> F
     };
     let (org, api, id, question) = match prepared.await {
         Ok(prepared) => prepared,
-        Err::<_, &str>(why) => return Finding::new(Sight::Unknown, why),
+        Err::<_, &str>(why) => return Finding::new(CheckResult::Unknown, why),
     };
     let session = prober.memory.orgs.session(&org.namespace, &org.name);
     if session.state.lock().await.connection.must_wait(1, priority, Instant::now()).is_some() {
-        return Finding::new(Sight::Unknown, super::prober::HELD_BACK);
+        return Finding::new(CheckResult::Unknown, super::prober::HELD_BACK);
     }
     let result = api.execute(&id, question.body(), DEADLINE).await;
     session.state.lock().await.connection.took(&result, Instant::now());
@@ -67,26 +67,26 @@ impl Question {
     }
 
     fn judge(&self, answer: &Value) -> Finding {
-        let (sight, why) = match self {
+        let (result, why) = match self {
             Self::Passcode(_) => return external_url::judge_said(passcode::said(answer)),
             Self::Probe(_, proof) => match probe::who_answered(answer, proof) {
-                Answered::ByGateway => (Sight::Pass, "Okta reaches the gateway."),
-                Answered::ByHook => (Sight::Unknown, super::address::UNPROVEN),
-                Answered::ByOther => (Sight::Fail, "Okta reaches something other than the hook's gateway."),
+                Answered::ByGateway => (CheckResult::Pass, "Okta reaches the gateway."),
+                Answered::ByHook => (CheckResult::Unknown, super::address::UNPROVEN),
+                Answered::ByOther => (CheckResult::Fail, "Okta reaches something other than the hook's gateway."),
             },
         };
-        Finding::new(sight, why)
+        Finding::new(result, why)
     }
 }
 
 /// Whose the calls are that the gateway refuses, by what Okta says of the one that it was asked to make, and how long its
 /// answers have been bad. That was not refused where Okta got in, got no answer at all, or an answer of something else.
 #[must_use]
-pub fn whose_refusals(said: Sight, bad_for: Option<Duration>) -> Oktas {
+pub fn whose_refusals(said: CheckResult, bad_for: Option<Duration>) -> Oktas {
     match (said, bad_for) {
-        (Sight::Unknown, _) => Oktas::Perhaps,
-        (Sight::Fail, Some(so_long)) => Oktas::Likely(so_long),
-        (Sight::Pass | Sight::Fail, _) => Oktas::No,
+        (CheckResult::Unknown, _) => Oktas::Perhaps,
+        (CheckResult::Fail, Some(so_long)) => Oktas::Likely(so_long),
+        (CheckResult::Pass | CheckResult::Fail, _) => Oktas::No,
     }
 }
 
@@ -98,7 +98,7 @@ fn of_hook(code: &str) -> Option<Finding> {
         "E0000137" => (false, "The hook does not answer Okta in time."),
         _ => return None,
     };
-    Some(Finding { is_answer_bad, ..Finding::new(Sight::Fail, why) })
+    Some(Finding { is_answer_bad, ..Finding::new(CheckResult::Fail, why) })
 }
 
 async fn prepare(
@@ -127,7 +127,7 @@ fn judge(result: CallResult<Value>, of_answer: impl Fn(&Value) -> Finding) -> Fi
         Failure::RateLimited { .. } => super::prober::HELD_BACK.to_owned(),
         failure => format!("Okta could not be asked: {failure}."),
     };
-    Finding::new(Sight::Unknown, why)
+    Finding::new(CheckResult::Unknown, why)
 }
 
 #[cfg(test)]
@@ -157,8 +157,8 @@ mod tests {
             (Failure::Server { status: 503, code: None }, "status.okta.com"),
         ] {
             let error = CallError { doing: "execute a hook", failure, request_id: None, rate: None };
-            let Finding { sight, why, .. } = judge(Err(error), |_| unreachable!());
-            assert_eq!(sight, Sight::Unknown);
+            let Finding { result, why, .. } = judge(Err(error), |_| unreachable!());
+            assert_eq!(result, CheckResult::Unknown);
             assert!(why.contains(says), "{why}");
         }
     }
@@ -176,24 +176,24 @@ mod tests {
         let server = |code: Option<&str>| failed(Failure::Server { status: 502, code: code.map(Into::into) });
         let question = Question::Probe(json!({}), "proof".into());
         for (result, expected) in [
-            (ok("proof"), Sight::Pass),
-            (ok("other"), Sight::Unknown),
-            (Ok(Answer { value: json!({}), request_id: None, rate: None }), Sight::Fail),
-            (refused("E0000135"), Sight::Fail),
-            (refused("E0000001"), Sight::Unknown),
-            (server(Some("E0000134")), Sight::Fail),
-            (server(Some("E0000137")), Sight::Fail),
-            (server(Some("E0000009")), Sight::Unknown),
-            (server(None), Sight::Unknown),
-            (failed(Failure::Unclear { detail: "none".into() }), Sight::Unknown),
-            (failed(Failure::Unauthorized), Sight::Unknown),
-            (failed(Failure::Forbidden { code: "E0000006".into(), summary: "no".into() }), Sight::Unknown),
-            (failed(Failure::Forbidden { code: "E0000135".into(), summary: "no".into() }), Sight::Fail),
-            (failed(Failure::NotOkta { status: 403 }), Sight::Unknown),
-            (failed(Failure::RateLimited { wait: DEADLINE, concurrency: false }), Sight::Unknown),
+            (ok("proof"), CheckResult::Pass),
+            (ok("other"), CheckResult::Unknown),
+            (Ok(Answer { value: json!({}), request_id: None, rate: None }), CheckResult::Fail),
+            (refused("E0000135"), CheckResult::Fail),
+            (refused("E0000001"), CheckResult::Unknown),
+            (server(Some("E0000134")), CheckResult::Fail),
+            (server(Some("E0000137")), CheckResult::Fail),
+            (server(Some("E0000009")), CheckResult::Unknown),
+            (server(None), CheckResult::Unknown),
+            (failed(Failure::Unclear { detail: "none".into() }), CheckResult::Unknown),
+            (failed(Failure::Unauthorized), CheckResult::Unknown),
+            (failed(Failure::Forbidden { code: "E0000006".into(), summary: "no".into() }), CheckResult::Unknown),
+            (failed(Failure::Forbidden { code: "E0000135".into(), summary: "no".into() }), CheckResult::Fail),
+            (failed(Failure::NotOkta { status: 403 }), CheckResult::Unknown),
+            (failed(Failure::RateLimited { wait: DEADLINE, concurrency: false }), CheckResult::Unknown),
         ] {
             let shown = format!("{result:?}");
-            assert_eq!(judge(result, |answer| question.judge(answer)).sight, expected, "{shown}");
+            assert_eq!(judge(result, |answer| question.judge(answer)).result, expected, "{shown}");
         }
     }
 }

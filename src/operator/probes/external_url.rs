@@ -16,7 +16,7 @@ use super::{
 };
 use crate::operator::{model::switch_settings::ADDRESS_TIMEOUT, resolve::endpoint, state::probes::Finding};
 use hookswitch_api::{TelephonyHook, UrlProbe, UrlTarget};
-use hookswitch_failover::signal::Sight;
+use hookswitch_failover::signal::CheckResult;
 use hookswitch_message::Secret;
 use hookswitch_net::{Answer, NoAnswer, Request, SendError};
 use hookswitch_okta::ObjectRef;
@@ -25,13 +25,13 @@ use hookswitch_okta::ObjectRef;
 pub async fn reach((prober, hook): About, target: UrlTarget, timeout: Duration) -> Finding {
     let caller = match call::caller(&prober, &hook).await {
         Ok(caller) => caller,
-        Err(why) => return Finding::new(Sight::Unknown, why),
+        Err(why) => return Finding::new(CheckResult::Unknown, why),
     };
-    let Some(url) = asked(&target) else { return Finding::new(Sight::Unknown, "Its address is not a URL.") };
+    let Some(url) = asked(&target) else { return Finding::new(CheckResult::Unknown, "Its address is not a URL.") };
     let deadline = Instant::now() + timeout;
     let Some(probe) = &target.probe else {
         return match caller.reach(&url, deadline).await {
-            Ok(()) => Finding::new(Sight::Pass, "Its host takes connections, and its certificate is good."),
+            Ok(()) => Finding::new(CheckResult::Pass, "Its host takes connections, and its certificate is good."),
             Err(error) => call::unanswered(error, timeout),
         };
     };
@@ -55,11 +55,12 @@ fn asked(target: &UrlTarget) -> Option<Url> {
 fn judge_probe(answer: &Result<Answer, SendError>, probe: &UrlProbe, timeout: Duration) -> Finding {
     match answer {
         Ok(answer) if probe.expects(answer.status) => {
-            Finding::new(Sight::Pass, format!("Its probe answers {}.", answer.status))
+            Finding::new(CheckResult::Pass, format!("Its probe answers {}.", answer.status))
         }
-        Ok(answer) => {
-            Finding::new(Sight::Fail, format!("Its probe answers {}, which is not an expected status.", answer.status))
-        }
+        Ok(answer) => Finding::new(
+            CheckResult::Fail,
+            format!("Its probe answers {}, which is not an expected status.", answer.status),
+        ),
         Err(error) => call::unanswered(*error, timeout),
     }
 }
@@ -74,7 +75,7 @@ pub async fn test((prober, hook): About, stands: String) -> Finding {
     };
     match prepared.await {
         Ok((caller, request)) => judge_test(&caller.call(&request, Instant::now() + ADDRESS_TIMEOUT).await),
-        Err(why) => Finding::new(Sight::Unknown, why),
+        Err(why) => Finding::new(CheckResult::Unknown, why),
     }
 }
 
@@ -93,38 +94,41 @@ pub fn draw(prober: &Prober, hook: &TelephonyHook, stands: &str) -> Option<Passc
 fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
     match answer {
         Ok(answer) if answer.status == 200 => judge_said(passcode::said_in(&answer.body)),
-        Ok(Answer { status: 401 | 403, .. }) => Finding::new(Sight::Fail, "The hook's secret is refused at its URL."),
+        Ok(Answer { status: 401 | 403, .. }) => {
+            Finding::new(CheckResult::Fail, "The hook's secret is refused at its URL.")
+        }
         Ok(answer) => {
-            Finding::new(Sight::Fail, format!("A passcode for the test number is answered {}.", answer.status))
+            Finding::new(CheckResult::Fail, format!("A passcode for the test number is answered {}.", answer.status))
         }
         // `PublicURL` sees the same network, and one cause is not two witnesses
-        Err(SendError::NotSent { .. } | SendError::Full) => {
-            Finding::new(Sight::Unknown, "No passcode could be sent: the operator gets no connection to its host.")
-        }
+        Err(SendError::NotSent { .. } | SendError::Full) => Finding::new(
+            CheckResult::Unknown,
+            "No passcode could be sent: the operator gets no connection to its host.",
+        ),
         Err(SendError::Unclear { cause: NoAnswer::Timeout }) => Finding::new(
-            Sight::Fail,
+            CheckResult::Fail,
             format!("A passcode for the test number is not answered within {} ms.", ADDRESS_TIMEOUT.as_millis()),
         ),
         Err(SendError::Unclear { cause: NoAnswer::TooLarge }) => Finding::new(
-            Sight::Fail,
+            CheckResult::Fail,
             "A passcode for the test number is answered with 256 KiB or more, which Okta does not read.",
         ),
         Err(SendError::Unclear { .. }) => {
-            Finding::new(Sight::Fail, "A passcode for the test number is not answered with valid HTTP.")
+            Finding::new(CheckResult::Fail, "A passcode for the test number is not answered with valid HTTP.")
         }
     }
 }
 
 /// What the answer to a passcode says of a hook, whoever sent it.
 pub fn judge_said(said: Said) -> Finding {
-    let (sight, why) = match said {
-        Said::Taken => (Sight::Pass, "A passcode for the test number is accepted."),
-        Said::NotTaken => (Sight::Fail, "A passcode for the test number is answered FAILED."),
+    let (result, why) = match said {
+        Said::Taken => (CheckResult::Pass, "A passcode for the test number is accepted."),
+        Said::NotTaken => (CheckResult::Fail, "A passcode for the test number is answered FAILED."),
         Said::Nothing => {
-            (Sight::Fail, "The answer to a passcode for the test number has a form that Okta does not accept.")
+            (CheckResult::Fail, "The answer to a passcode for the test number has a form that Okta does not accept.")
         }
     };
-    Finding::new(sight, why)
+    Finding::new(result, why)
 }
 
 #[cfg(test)]
@@ -167,18 +171,18 @@ mod tests {
     #[test]
     fn a_probe_passes_by_the_status_that_its_owner_named_and_by_no_other() {
         let probe = |expected: &[u16]| UrlProbe { path: "/".into(), expected_status: expected.to_vec() };
-        for (answer, expected, sight) in [
-            (Ok(answered(200, "any")), &[][..], Sight::Pass),
-            (Ok(answered(204, "")), &[], Sight::Fail),
-            (Ok(answered(401, "")), &[200, 401], Sight::Pass),
-            (Ok(answered(301, "")), &[200, 401], Sight::Fail),
-            (Err(SendError::NotSent { cause: Unsent::Tls }), &[], Sight::Fail),
-            (Err(SendError::NotSent { cause: Unsent::Guard }), &[], Sight::Unknown),
-            (Err(SendError::NotSent { cause: Unsent::Proxy }), &[], Sight::Unknown),
-            (Err(SendError::Unclear { cause: NoAnswer::Timeout }), &[], Sight::Fail),
-            (Err(SendError::Unclear { cause: NoAnswer::TooLarge }), &[], Sight::Unknown),
+        for (answer, expected, result) in [
+            (Ok(answered(200, "any")), &[][..], CheckResult::Pass),
+            (Ok(answered(204, "")), &[], CheckResult::Fail),
+            (Ok(answered(401, "")), &[200, 401], CheckResult::Pass),
+            (Ok(answered(301, "")), &[200, 401], CheckResult::Fail),
+            (Err(SendError::NotSent { cause: Unsent::Tls }), &[], CheckResult::Fail),
+            (Err(SendError::NotSent { cause: Unsent::Guard }), &[], CheckResult::Unknown),
+            (Err(SendError::NotSent { cause: Unsent::Proxy }), &[], CheckResult::Unknown),
+            (Err(SendError::Unclear { cause: NoAnswer::Timeout }), &[], CheckResult::Fail),
+            (Err(SendError::Unclear { cause: NoAnswer::TooLarge }), &[], CheckResult::Unknown),
         ] {
-            assert_eq!(judge_probe(&answer, &probe(expected), TIMEOUT).sight, sight, "{answer:?}");
+            assert_eq!(judge_probe(&answer, &probe(expected), TIMEOUT).result, result, "{answer:?}");
         }
     }
 
@@ -187,25 +191,25 @@ mod tests {
         let said = |status: &str| {
             json!({"commands": [{"type": "com.okta.telephony.action", "value": [{"status": status}]}]}).to_string()
         };
-        for (answer, sight) in [
-            (Ok(answered(200, &said("SUCCESSFUL"))), Sight::Pass),
-            (Ok(answered(200, &said("PENDING"))), Sight::Pass),
-            (Ok(answered(200, &said("FAILED"))), Sight::Fail),
-            (Ok(answered(200, &said("SUCCESSFUL").replacen('{', r#"{"error":null,"#, 1))), Sight::Pass),
-            (Ok(answered(200, &format!("\u{feff}{}", said("SUCCESSFUL")))), Sight::Pass),
-            (Ok(answered(200, "{}")), Sight::Fail),
-            (Err(SendError::Unclear { cause: NoAnswer::TooLarge }), Sight::Fail),
-            (Ok(answered(200, "<html>")), Sight::Fail),
-            (Ok(answered(202, &said("SUCCESSFUL"))), Sight::Fail),
-            (Ok(answered(401, "")), Sight::Fail),
-            (Ok(answered(503, "")), Sight::Fail),
-            (Err(SendError::Unclear { cause: NoAnswer::Timeout }), Sight::Fail),
-            (Err(SendError::Unclear { cause: NoAnswer::Reset }), Sight::Fail),
-            (Err(SendError::NotSent { cause: Unsent::Dns }), Sight::Unknown),
-            (Err(SendError::NotSent { cause: Unsent::Tls }), Sight::Unknown),
-            (Err(SendError::NotSent { cause: Unsent::Guard }), Sight::Unknown),
+        for (answer, result) in [
+            (Ok(answered(200, &said("SUCCESSFUL"))), CheckResult::Pass),
+            (Ok(answered(200, &said("PENDING"))), CheckResult::Pass),
+            (Ok(answered(200, &said("FAILED"))), CheckResult::Fail),
+            (Ok(answered(200, &said("SUCCESSFUL").replacen('{', r#"{"error":null,"#, 1))), CheckResult::Pass),
+            (Ok(answered(200, &format!("\u{feff}{}", said("SUCCESSFUL")))), CheckResult::Pass),
+            (Ok(answered(200, "{}")), CheckResult::Fail),
+            (Err(SendError::Unclear { cause: NoAnswer::TooLarge }), CheckResult::Fail),
+            (Ok(answered(200, "<html>")), CheckResult::Fail),
+            (Ok(answered(202, &said("SUCCESSFUL"))), CheckResult::Fail),
+            (Ok(answered(401, "")), CheckResult::Fail),
+            (Ok(answered(503, "")), CheckResult::Fail),
+            (Err(SendError::Unclear { cause: NoAnswer::Timeout }), CheckResult::Fail),
+            (Err(SendError::Unclear { cause: NoAnswer::Reset }), CheckResult::Fail),
+            (Err(SendError::NotSent { cause: Unsent::Dns }), CheckResult::Unknown),
+            (Err(SendError::NotSent { cause: Unsent::Tls }), CheckResult::Unknown),
+            (Err(SendError::NotSent { cause: Unsent::Guard }), CheckResult::Unknown),
         ] {
-            assert_eq!(judge_test(&answer).sight, sight, "{answer:?}");
+            assert_eq!(judge_test(&answer).result, result, "{answer:?}");
         }
     }
 }

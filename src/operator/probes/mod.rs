@@ -21,20 +21,20 @@ use tokio::{task::JoinSet, time::Instant};
 use crate::operator::{
     model::{
         ownership, switch_settings,
-        urgency::{self, Unrest},
+        urgency::{self, Urgency},
     },
     resolve::in_okta,
     runtime::triggers::Target,
     state::{
         caches::SWITCH_READS,
-        probes::{AGAIN, Finding, PATIENCE, Pace, ROUND, WINDOW},
+        probes::{AGAIN, Finding, PATIENCE, PollInterval, ROUND, WINDOW},
     },
 };
 use hookswitch_api::{HookSwitch, HookTarget, Kind, TelephonyHook};
 use hookswitch_failover::{
     machine::InOkta,
-    refusals::Door,
-    signal::{Sight, Source},
+    refusals::AuthStatistics,
+    signal::{CheckResult, Source},
 };
 use hookswitch_okta::{ObjectRef, limits::Priority};
 
@@ -42,7 +42,7 @@ pub use self::{execute::whose_refusals, prober::Prober};
 
 /// How soon Okta is asked about a hook that seems to fail.
 #[derive(Debug, Clone, Copy)]
-struct Haste {
+struct HurriedInterval {
     /// Again, while something of it fails.
     again: Duration,
     /// The least after the last time, when another witness has begun to speak against it.
@@ -50,13 +50,14 @@ struct Haste {
 }
 
 /// Of `execute`, to a gateway of ours.
-const EXECUTE: Haste = Haste { again: AGAIN, least: ROUND };
+const EXECUTE: HurriedInterval = HurriedInterval { again: AGAIN, least: ROUND };
 
 /// The same where each time a message is sent, to the one whose number was given for that.
-const EXECUTE_ELSEWHERE: Haste = Haste { again: Duration::from_mins(1), least: Duration::from_mins(1) };
+const EXECUTE_ELSEWHERE: HurriedInterval =
+    HurriedInterval { again: Duration::from_mins(1), least: Duration::from_mins(1) };
 
 /// Of looks at the System Log, whose rate limit is low.
-const LOOK: Haste = Haste { again: AGAIN, least: Duration::from_secs(10) };
+const LOOK: HurriedInterval = HurriedInterval { again: AGAIN, least: Duration::from_secs(10) };
 
 /// Asks for ever; the caller drops it when the lease is lost.
 pub async fn run(prober: Arc<Prober>) {
@@ -80,7 +81,7 @@ pub(super) async fn round(prober: &Arc<Prober>, asking: &mut JoinSet<()>) {
     for (namespace, declared) in
         prober.memory.caches.all_declarations(|namespace| prober.listing.is_listed(namespace, SWITCH_READS))
     {
-        let unrest = urgency::by_org(&declared);
+        let urgency = urgency::by_org(&declared);
         for switch in declared.switches() {
             since_others += 1;
             if since_others == AT_ONCE {
@@ -92,7 +93,7 @@ pub(super) async fn round(prober: &Arc<Prober>, asking: &mut JoinSet<()>) {
             }
             let in_use = in_okta::in_use(switch, &prober.memory);
             let org = declared.org(switch);
-            let of_org = org.and_then(|org| unrest.get(org).copied()).unwrap_or(Unrest::AtRest);
+            let of_org = org.and_then(|org| urgency.get(org).copied()).unwrap_or(Urgency::AtRest);
             orgs.extend(org.map(|org| ObjectRef::new(&namespace, org)));
             for hook in switch.spec.hooks.iter().filter_map(|hook| declared.hook(&hook.name)) {
                 let object = ObjectRef::new(&namespace, hook.name_any());
@@ -119,36 +120,38 @@ fn of_hook(
     let (watched, target) = (switch_settings::watched(&switch.spec), &hook.spec.target);
     let about = || (Arc::clone(prober), Arc::clone(hook));
     let stands = || ownership::in_okta(switch, &object.name).to_owned();
-    let mut ask = |source, pace, asked: &dyn Fn() -> BoxFuture<'static, Finding>| {
-        if let Some(begun) = prober.memory.probes.begin(object, source, pace) {
+    let mut ask = |source, poll_interval, asked: &dyn Fn() -> BoxFuture<'static, Finding>| {
+        if let Some(begun) = prober.memory.probes.begin(object, source, poll_interval) {
             asking.spawn(ask(Arc::clone(prober), object.clone(), source, begun, asked()));
         }
     };
     if let Some(timeout) = watched.address {
-        ask(Source::PublicUrl, Pace::steady(watched.interval, timeout), &|| match target {
+        ask(Source::PublicUrl, PollInterval::steady(watched.interval, timeout), &|| match target {
             HookTarget::Gateway(_) => address::ask(about(), timeout).boxed(),
             HookTarget::Url(url) => external_url::reach(about(), url.clone(), timeout).boxed(),
         });
     }
     if let Some(every) = watched.test_of(target) {
-        ask(Source::Test, prober.memory.probes.test_pace(object, every), &|| {
+        ask(Source::Test, prober.memory.probes.test_poll_interval(object, every), &|| {
             external_url::test(about(), stands()).boxed()
         });
     }
     let Some(priority) = priority else { return };
     let fails = priority > Priority::Routine;
-    let pace = |source, every, hurried, haste| pace(prober, switch, object, source, every, hurried, haste);
+    let poll_interval = |source, every, hurried, hurried_interval| {
+        poll_interval(prober, switch, object, source, every, hurried, hurried_interval)
+    };
     if let Some(every) = watched.execute_of(target) {
-        let haste = if target.gateway().is_some() { EXECUTE } else { EXECUTE_ELSEWHERE };
+        let hurried_interval = if target.gateway().is_some() { EXECUTE } else { EXECUTE_ELSEWHERE };
         // that tells strangers' calls from Okta's; for theirs alone nothing more is asked, and nothing out of turn
-        let hurried = fails || prober.memory.reports.door_of(hook).is_some_and(Door::refused_last);
-        ask(Source::Execute, pace(Source::Execute, every, hurried, haste), &|| {
+        let hurried = fails || prober.memory.reports.auth_statistics_of(hook).is_some_and(AuthStatistics::refused_last);
+        ask(Source::Execute, poll_interval(Source::Execute, every, hurried, hurried_interval), &|| {
             execute::ask(about(), stands(), priority).boxed()
         });
     }
     if let Some((every, threshold)) = watched.log {
         let active = active_since(switch, &object.name);
-        ask(Source::SystemLog, pace(Source::SystemLog, every, fails, LOOK), &|| {
+        ask(Source::SystemLog, poll_interval(Source::SystemLog, every, fails, LOOK), &|| {
             system_log::ask(about(), stands(), active, threshold, priority).boxed()
         });
     }
@@ -156,7 +159,7 @@ fn of_hook(
 
 /// Waits for a place and a finding, within bounds, and tells of it.
 async fn ask(prober: Arc<Prober>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
-    let late = |_| Finding::new(Sight::Unknown, "The probe took too long.");
+    let late = |_| Finding::new(CheckResult::Unknown, "The probe took too long.");
     let asked = async {
         let _place = prober.memory.probes.place(&hook).await;
         asked.await
@@ -177,7 +180,7 @@ fn is_failing(prober: &Prober, hook: &TelephonyHook) -> bool {
     let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
     witnesses.any(|source| match prober.memory.probes.fresh(&object, source) {
-        Some(found) => found.sight == Sight::Fail,
+        Some(found) => found.result == CheckResult::Fail,
         None => prober.memory.probes.failed_within(&object, source, WINDOW),
     })
 }
@@ -186,21 +189,21 @@ fn is_failing(prober: &Prober, hook: &TelephonyHook) -> bool {
 /// (`hurried`), or what Okta said last is too old. When another witness has begun to fail, then at the switch's next look, and
 /// again each time that it has failed twice as long, so that it does not stay alone for longer than it was: of several replicas
 /// one may have failed first, and Okta may have come to another.
-fn pace(
+fn poll_interval(
     prober: &Prober,
     switch: &HookSwitch,
     object: &ObjectRef,
     source: Source,
     declared: Duration,
     hurried: bool,
-    haste: Haste,
-) -> Pace {
+    hurried_interval: HurriedInterval,
+) -> PollInterval {
     let forgotten = prober.memory.probes.fresh(object, source).is_none();
-    let now = if hurried || forgotten { declared.min(haste.again) } else { declared };
-    let soon = switch_settings::watched(&switch.spec).interval.max(haste.least);
+    let now = if hurried || forgotten { declared.min(hurried_interval.again) } else { declared };
+    let soon = switch_settings::watched(&switch.spec).interval.max(hurried_interval.least);
     let next =
         prober.memory.probes.others_fail_for(object, source).map_or(now, |failing| now.min(soon.max(failing / 2)));
-    Pace { declared, now, next }
+    PollInterval { declared, now, next }
 }
 
 fn tell(prober: &Prober, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) {

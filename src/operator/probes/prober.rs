@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::operator::{
-    outbound::okta::{Dial, OrgApi},
+    outbound::okta::{OktaClientFactory, OrgApi},
     resolve::{Resolver, report},
     runtime::{listing::Listing, triggers::Wake},
     state::{Memory, metrics::OperatorMetrics},
@@ -26,7 +26,7 @@ pub struct Prober {
     /// What was listed.
     pub listing: Listing,
     /// How orgs and hooks are reached.
-    pub okta: Arc<dyn Dial>,
+    pub okta: Arc<dyn OktaClientFactory>,
     /// Asks for passes over objects of which something else was found.
     pub triggers: Wake,
     /// Figures.
@@ -40,7 +40,7 @@ pub type About = (Arc<Prober>, Arc<TelephonyHook>);
 pub async fn api(prober: &Prober, org: &ObjectRef, priority: Priority) -> Result<Arc<dyn OrgApi>, &'static str> {
     let session = prober.memory.orgs.session(&org.namespace, &org.name);
     let state = session.state.lock().await;
-    if state.connection.still_in_trouble(priority, Instant::now()).is_some() {
+    if state.connection.still_failing(priority, Instant::now()).is_some() {
         return Err("Okta's management API is failing.");
     }
     state.connection.api.clone().ok_or("The org has not been reached yet.")

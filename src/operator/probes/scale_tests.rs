@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::operator::{
     model::{org_access::Access, ownership::tests::LOOKED},
-    outbound::okta::{Dial, HookCaller, OrgApi},
+    outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
     state::probes::PLACES,
     testing::world::{GATEWAYS, HOOKS, Org, REPORT_TOKEN, SECRETS, SWITCHES, World},
     tests::flow::{gateway, hook, secret, world},
@@ -62,7 +62,7 @@ async fn a_round_over_ten_times_as_many_switches_of_one_org_looks_at_ten_times_a
 #[derive(Clone, Default)]
 struct Silent(Arc<AtomicUsize>);
 
-impl Dial for Silent {
+impl OktaClientFactory for Silent {
     fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(Org::default()))
     }

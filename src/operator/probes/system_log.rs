@@ -18,7 +18,7 @@ use crate::operator::{
 use hookswitch_api::TelephonyHook;
 use hookswitch_failover::{
     fallback::{Event, Ours, Threshold},
-    signal::{Sight, Source},
+    signal::{CheckResult, Source},
 };
 use hookswitch_okta::{
     CallError, Failure, ObjectRef,
@@ -38,18 +38,20 @@ pub async fn ask(
     threshold: Threshold,
     priority: Priority,
 ) -> Finding {
-    let Some(of) = prober.memory.caches.org_of(&hook) else { return Finding::new(Sight::Unknown, "It has no org.") };
+    let Some(of) = prober.memory.caches.org_of(&hook) else {
+        return Finding::new(CheckResult::Unknown, "It has no org.");
+    };
     let key = ObjectRef::new(&of.namespace, &of.name);
     let api = match super::prober::api(&prober, &key, priority).await {
         Ok(api) => api,
-        Err(why) => return Finding::new(Sight::Unknown, why),
+        Err(why) => return Finding::new(CheckResult::Unknown, why),
     };
     let declared = prober.memory.caches.orgs.get(&key.namespace, &key.name);
     let log = prober.memory.probes.log(&key);
     let mut known = log.lock().await;
     known.rate.allow(declared.as_ref().map(|org| allowance(org)).unwrap_or_default());
     if known.rate.may_call(Instant::now().into_std(), 1, priority) != MayCall::Now {
-        return Finding::new(Sight::Unknown, super::prober::HELD_BACK);
+        return Finding::new(CheckResult::Unknown, super::prober::HELD_BACK);
     }
     let begin = Timestamp::now() - WINDOW;
     let read = read_on(&*api, &mut known, begin).await;
@@ -75,7 +77,7 @@ fn secret_since(prober: &Prober, org: &ObjectRef, hook: &ObjectRef) -> Option<Ti
     let declared = prober.memory.caches.hooks.get(&hook.namespace, &hook.name);
     let applied = declared.and_then(|declared| declared.status.as_ref()?.secret_applied_at.clone());
     // which the status may be about to tell
-    let written = prober.memory.orgs.session(&org.namespace, &org.name).doubts.written(hook);
+    let written = prober.memory.orgs.session(&org.namespace, &org.name).resyncs.written(hook);
     [applied, written].into_iter().flatten().filter_map(|at| at.parse().ok()).max()
 }
 
@@ -121,15 +123,15 @@ fn ours(prober: &Prober, hook: &TelephonyHook, within: Duration) -> Ours {
     Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes }
 }
 
-fn said(sight: Sight) -> Finding {
-    let why = match sight {
-        Sight::Pass => "Okta sends passcodes through the active hook.",
-        Sight::Fail => {
+fn said(result: CheckResult) -> Finding {
+    let why = match result {
+        CheckResult::Pass => "Okta sends passcodes through the active hook.",
+        CheckResult::Fail => {
             "Okta sends passcodes itself or gets no answer from the active hook. Those that the gateway answered FAILED do not count."
         }
-        Sight::Unknown => "Okta has sent too few passcodes recently to judge.",
+        CheckResult::Unknown => "Okta has sent too few passcodes recently to judge.",
     };
-    Finding::new(sight, why)
+    Finding::new(result, why)
 }
 
 fn failed(failure: &Failure) -> Finding {
@@ -142,7 +144,7 @@ fn failed(failure: &Failure) -> Finding {
         Failure::RateLimited { .. } => super::prober::HELD_BACK.to_owned(),
         failure => format!("The System Log could not be read: {failure}."),
     };
-    Finding::new(Sight::Unknown, why)
+    Finding::new(CheckResult::Unknown, why)
 }
 
 #[cfg(test)]
@@ -159,8 +161,8 @@ mod tests {
             (Failure::Unclear { detail: "none within 2000 ms".into() }, "check the org's address"),
             (Failure::RateLimited { wait: WINDOW, concurrency: false }, "rate limit"),
         ] {
-            let Finding { sight, why, .. } = failed(&failure);
-            assert_eq!(sight, Sight::Unknown);
+            let Finding { result, why, .. } = failed(&failure);
+            assert_eq!(result, CheckResult::Unknown);
             assert!(why.contains(says), "{why}");
         }
     }

@@ -52,7 +52,7 @@ pub async fn settings(
 ) -> Result<Result<Provider, Problem>, ReconcileError> {
     let (namespace, spec) = (provider.namespace().unwrap_or_default(), &provider.spec);
     let Some(key) = credential_key(spec) else {
-        return Ok(Err(Problem::lasting(
+        return Ok(Err(Problem::permanent(
             Ready::InvalidSpec,
             "The spec names no carrier with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
         )));
@@ -88,7 +88,7 @@ fn build(
         },
         (None, Some(http)) => Carrier::Http { url: http.url.clone(), token: credential },
         (None, None) => {
-            return Err(Problem::lasting(
+            return Err(Problem::permanent(
                 Ready::InvalidSpec,
                 "The spec has none of the provider blocks twilio and http.",
             ));
@@ -107,7 +107,7 @@ fn build(
     let provider = Provider { carrier, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
     match judge(&provider) {
         Ok(()) => Ok(provider),
-        Err(error) => Err(Problem::lasting(Ready::InvalidSpec, format!("The carrier cannot be used: {error}."))),
+        Err(error) => Err(Problem::permanent(Ready::InvalidSpec, format!("The carrier cannot be used: {error}."))),
     }
 }
 

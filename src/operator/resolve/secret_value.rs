@@ -32,13 +32,13 @@ pub fn credential(secret: Option<&Secret>, namespace: &str, key: &KeyRef) -> Res
              kubectl -n {namespace} create secret generic {} --from-literal={}=VALUE",
             key.name, key.name, key.key
         );
-        return Err(Problem::passing(Ready::SecretNotFound, message));
+        return Err(Problem::transient(Ready::SecretNotFound, message));
     };
     let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(&key.key)) else {
         let message = format!("Secret {namespace}/{} has no key {}. Add it.", key.name, key.key);
-        return Err(Problem::passing(Ready::SecretNotFound, message));
+        return Err(Problem::transient(Ready::SecretNotFound, message));
     };
-    let invalid = |why: &str| Problem::lasting(Ready::SecretInvalid, format!("{at} {why}"));
+    let invalid = |why: &str| Problem::permanent(Ready::SecretInvalid, format!("{at} {why}"));
     let text = std::str::from_utf8(&bytes.0).map_err(|_| invalid("is not text."))?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
@@ -70,7 +70,7 @@ pub fn hook_secret(secret: Option<&Secret>, namespace: &str, key: &KeyRef) -> Re
              and send messages. Use a random value, for example from: openssl rand -base64 32",
             key.name, key.key
         );
-        return Err(Problem::lasting(Ready::SecretInvalid, message));
+        return Err(Problem::permanent(Ready::SecretInvalid, message));
     }
     Ok(value)
 }
@@ -103,7 +103,7 @@ pub async fn ca_bundle(
             (format!("Secret {namespace}/{}", key.name), key, bytes)
         }
         (None, None) => {
-            return Ok(Err(Problem::lasting(Ready::InvalidSpec, "spec.caBundleRef names neither of its two kinds.")));
+            return Ok(Err(Problem::permanent(Ready::InvalidSpec, "spec.caBundleRef names neither of its two kinds.")));
         }
     };
     let (at, key, bytes) = found;
@@ -119,9 +119,9 @@ fn pem(at: &str, key: &KeyRef, bytes: Option<Vec<u8>>) -> Result<String, Problem
     let Some(bytes) = bytes else {
         let message =
             format!("{at} or its key {} does not exist: the CA bundle is needed to trust the other side.", key.key);
-        return Err(Problem::passing(Ready::CaBundleInvalid, message));
+        return Err(Problem::transient(Ready::CaBundleInvalid, message));
     };
-    let wrong = |why: &str| Problem::lasting(Ready::CaBundleInvalid, format!("{at} key {} {why}", key.key));
+    let wrong = |why: &str| Problem::permanent(Ready::CaBundleInvalid, format!("{at} key {} {why}", key.key));
     if bytes.len() > LARGEST_BUNDLE {
         return Err(wrong("is larger than 64 KiB."));
     }

@@ -81,9 +81,9 @@ impl ReconcileError {
         let kube::Error::Api(status) = &**source else { return None };
         let message = || format!("The API server refuses what the spec asks for: {self}");
         match status.code {
-            422 => Some(Problem::lasting(Ready::InvalidSpec, message())),
+            422 => Some(Problem::permanent(Ready::InvalidSpec, message())),
             // admission policies answer with either
-            400 | 403 => Some(Problem::passing(Ready::Refused, message())),
+            400 | 403 => Some(Problem::transient(Ready::Refused, message())),
             _ => None,
         }
     }
@@ -125,7 +125,7 @@ pub fn or_denied<T>(read: Result<T, ReconcileError>, reason: Ready) -> Result<Re
         Err(error) if error.is_forbidden() => {
             let message =
                 format!("The operator {error}. Grant its service account get, list and watch on it in a Role.");
-            Ok(Err(Problem::passing(reason, message)))
+            Ok(Err(Problem::transient(reason, message)))
         }
         Err(error) => Err(error),
     }

@@ -66,15 +66,15 @@ impl fmt::Display for Scope {
 
 /// What is known of the objects of one kind in one place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Sight {
+struct KindState {
     /// They were listed once.
     listed: bool,
-    trouble: Option<Trouble>,
+    error: Option<ListError>,
 }
 
 /// Why objects cannot be listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct ListError {
     /// Since when.
     pub since: Instant,
     /// The status that the API server answered, when it did.
@@ -83,7 +83,7 @@ pub struct Trouble {
     pub why: String,
 }
 
-impl Trouble {
+impl ListError {
     /// Whether it has lasted long enough to be told of.
     #[must_use]
     pub fn lasts(&self) -> bool {
@@ -91,7 +91,7 @@ impl Trouble {
     }
 }
 
-type Board = BTreeMap<Scope, BTreeMap<Kind, Sight>>;
+type Board = BTreeMap<Scope, BTreeMap<Kind, KindState>>;
 
 /// What was listed. Clones share it.
 #[derive(Debug, Clone)]
@@ -103,32 +103,32 @@ impl Listing {
     /// Nothing is listed yet of these namespaces; none named means all.
     #[must_use]
     pub fn new(namespaces: &[String]) -> Self {
-        let kinds: BTreeMap<Kind, Sight> = Kind::ALL.into_iter().map(|kind| (kind, Sight::default())).collect();
+        let kinds: BTreeMap<Kind, KindState> = Kind::ALL.into_iter().map(|kind| (kind, KindState::default())).collect();
         let board = Scope::of(namespaces).into_iter().map(|scope| (scope, kinds.clone())).collect();
         Self { board: Arc::new(watch::Sender::new(board)) }
     }
 
     /// All objects of a kind were listed there.
     pub fn listed(&self, scope: &Scope, kind: Kind) {
-        self.change(scope, kind, |sight| *sight = Sight { listed: true, trouble: None });
+        self.change(scope, kind, |state| *state = KindState { listed: true, error: None });
     }
 
     /// Objects of a kind cannot be listed there, or not any more. What was listed before stays known.
     pub fn failed(&self, scope: &Scope, kind: Kind, code: Option<u16>, why: String) {
-        self.change(scope, kind, |sight| match &mut sight.trouble {
+        self.change(scope, kind, |state| match &mut state.error {
             // the same once more, in other words perhaps: a condition that has them is not written anew
-            Some(trouble) if trouble.code == code => {}
-            Some(trouble) => (trouble.code, trouble.why) = (code, why),
-            none => *none = Some(Trouble { since: Instant::now(), code, why }),
+            Some(error) if error.code == code => {}
+            Some(error) => (error.code, error.why) = (code, why),
+            none => *none = Some(ListError { since: Instant::now(), code, why }),
         });
     }
 
-    fn change(&self, scope: &Scope, kind: Kind, change: impl FnOnce(&mut Sight)) {
+    fn change(&self, scope: &Scope, kind: Kind, change: impl FnOnce(&mut KindState)) {
         self.board.send_if_modified(|board| {
-            let Some(sight) = board.get_mut(scope).and_then(|kinds| kinds.get_mut(&kind)) else { return false };
-            let before = sight.clone();
-            change(sight);
-            *sight != before
+            let Some(state) = board.get_mut(scope).and_then(|kinds| kinds.get_mut(&kind)) else { return false };
+            let before = state.clone();
+            change(state);
+            *state != before
         });
     }
 
@@ -147,16 +147,16 @@ impl Listing {
     /// Whether there is a namespace whose objects of a kind were never listed.
     #[must_use]
     pub fn is_any_unlisted(&self, kind: Kind) -> bool {
-        self.board.borrow().values().any(|seen| seen.get(&kind).is_some_and(|sight| !sight.listed))
+        self.board.borrow().values().any(|seen| seen.get(&kind).is_some_and(|state| !state.listed))
     }
 
     /// Those of these kinds whose objects in a namespace were never listed, with why that is.
     #[must_use]
-    pub fn lacking(&self, namespace: &str, kinds: &[Kind]) -> BTreeMap<Kind, Option<Trouble>> {
+    pub fn lacking(&self, namespace: &str, kinds: &[Kind]) -> BTreeMap<Kind, Option<ListError>> {
         let board = self.board.borrow();
         let Some((_, seen)) = board.iter().find(|(scope, _)| scope.covers(namespace)) else { return BTreeMap::new() };
-        let unlisted = seen.iter().filter(|(kind, sight)| kinds.contains(kind) && !sight.listed);
-        unlisted.map(|(kind, sight)| (*kind, sight.trouble.clone())).collect()
+        let unlisted = seen.iter().filter(|(kind, state)| kinds.contains(kind) && !state.listed);
+        unlisted.map(|(kind, state)| (*kind, state.error.clone())).collect()
     }
 
     /// Comes once all objects of these kinds in a namespace can be listed where they could not be when this was asked; never,
@@ -164,8 +164,8 @@ impl Listing {
     pub fn recovers(&self, namespace: &str, kinds: &'static [Kind]) -> impl Future<Output = ()> + Send + use<> {
         let (mut board, namespace) = (self.board.subscribe(), namespace.to_owned());
         let is_seen = move |board: &Board| {
-            let sights = board.iter().filter(|(scope, _)| scope.covers(&namespace)).flat_map(|(_, seen)| seen);
-            sights.filter(|(kind, _)| kinds.contains(kind)).all(|(_, sight)| sight.listed && sight.trouble.is_none())
+            let states = board.iter().filter(|(scope, _)| scope.covers(&namespace)).flat_map(|(_, seen)| seen);
+            states.filter(|(kind, _)| kinds.contains(kind)).all(|(_, state)| state.listed && state.error.is_none())
         };
         let was_seen = is_seen(&self.board.borrow());
         async move {
@@ -180,7 +180,8 @@ impl Listing {
         let state = (self.board.subscribe(), BTreeSet::<Scope>::new());
         stream::unfold(state, move |(mut board, mut told)| async move {
             let next = |board: &Board, told: &BTreeSet<Scope>| {
-                let is_whole = |seen: &BTreeMap<Kind, Sight>| seen.iter().all(|(k, s)| s.listed || !kinds.contains(k));
+                let is_whole =
+                    |seen: &BTreeMap<Kind, KindState>| seen.iter().all(|(k, s)| s.listed || !kinds.contains(k));
                 let mut whole = board.iter().filter(|(scope, seen)| !told.contains(*scope) && is_whole(seen));
                 whole.next().map(|(scope, _)| scope.clone())
             };
@@ -200,25 +201,25 @@ impl Listing {
     /// What to say when nothing can be looked after.
     pub fn readiness(&self) -> Result<String, String> {
         let board = self.board.borrow();
-        let lasts = |sight: &Sight| sight.trouble.as_ref().is_some_and(Trouble::lasts);
-        let in_trouble: Vec<(&Scope, Vec<Kind>)> = board
+        let lasts = |state: &KindState| state.error.as_ref().is_some_and(ListError::lasts);
+        let failing: Vec<(&Scope, Vec<Kind>)> = board
             .iter()
             .map(|(scope, seen)| {
-                (scope, seen.iter().filter(|(_, sight)| lasts(sight)).map(|(kind, _)| *kind).collect())
+                (scope, seen.iter().filter(|(_, state)| lasts(state)).map(|(kind, _)| *kind).collect())
             })
             .filter(|(_, kinds): &(_, Vec<Kind>)| !kinds.is_empty())
             .collect();
-        if in_trouble.is_empty() {
+        if failing.is_empty() {
             return Ok("ok".to_owned());
         }
         let mut named: Vec<String> =
-            in_trouble.iter().take(MOST_NAMED).map(|(scope, kinds)| shown(scope, kinds)).collect();
-        if let more @ 1.. = in_trouble.len().saturating_sub(MOST_NAMED) {
+            failing.iter().take(MOST_NAMED).map(|(scope, kinds)| shown(scope, kinds)).collect();
+        if let more @ 1.. = failing.len().saturating_sub(MOST_NAMED) {
             named.push(format!("{more} more"));
         }
         let named = named.join("; ");
-        let all_blind = in_trouble.len() == board.len()
-            && board.values().all(|seen| seen.values().any(|sight| lasts(sight) && !sight.listed));
+        let all_blind = failing.len() == board.len()
+            && board.values().all(|seen| seen.values().any(|state| lasts(state) && !state.listed));
         if all_blind {
             Err(format!("nothing can be looked after: {named}"))
         } else {

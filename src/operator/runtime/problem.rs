@@ -16,12 +16,12 @@ pub struct Problem {
 
 impl Problem {
     /// Something that comes right when what is missing appears or answers.
-    pub fn passing(reason: Ready, message: impl Into<String>) -> Self {
+    pub fn transient(reason: Ready, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), stalled: false }
     }
 
     /// Something a person has to put right.
-    pub fn lasting(reason: Ready, message: impl Into<String>) -> Self {
+    pub fn permanent(reason: Ready, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), stalled: true }
     }
 

@@ -29,7 +29,7 @@ pub struct Taken {
     pub target: Target,
     /// Whether whoever asked for the pass said that it is urgent.
     pub urgent: bool,
-    /// Told when it becomes urgent.
+    /// Transition when it becomes urgent.
     pub hurry: Arc<Notify>,
 }
 

@@ -54,7 +54,7 @@ impl Reference {
 
 /// What a watch knows of its object.
 #[derive(Debug, Default)]
-enum Sight<K> {
+enum Watched<K> {
     /// Nothing: it has not answered, or not any more.
     #[default]
     Unknown,
@@ -64,9 +64,9 @@ enum Sight<K> {
     Present(Arc<K>),
 }
 
-type Seen<K> = Arc<Mutex<Sight<K>>>;
+type Seen<K> = Arc<Mutex<Watched<K>>>;
 
-impl<K> Sight<K> {
+impl<K> Watched<K> {
     fn present(&self) -> Option<Arc<K>> {
         match self {
             Self::Present(object) => Some(Arc::clone(object)),
@@ -75,7 +75,7 @@ impl<K> Sight<K> {
     }
 }
 
-impl<K: Resource> Sight<K> {
+impl<K: Resource> Watched<K> {
     /// Another version of what is seen is news; that nothing is known any more is none.
     fn is_news_after(&self, before: &Self) -> bool {
         match (before, self) {
@@ -221,9 +221,9 @@ impl References {
             while let Some(change) = changes.next().await {
                 // after an error nothing is known: the next pass reads afresh and can say what is wrong
                 let now = match change {
-                    Ok(Some(object)) => Sight::Present(Arc::new(object)),
-                    Ok(None) => Sight::Absent,
-                    Err(_) => Sight::Unknown,
+                    Ok(Some(object)) => Watched::Present(Arc::new(object)),
+                    Ok(None) => Watched::Absent,
+                    Err(_) => Watched::Unknown,
                 };
                 let news = now.is_news_after(&lock(&seen));
                 *lock(&seen) = now;

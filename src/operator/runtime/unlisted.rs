@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 use super::{
     conditions,
     error::ReconcileError,
-    listing::{GRACE, Trouble},
+    listing::{GRACE, ListError},
     problem::Problem,
     reconcile::{Reconcile, Requeue},
     status::{self, Conditions as _},
@@ -21,7 +21,7 @@ use hookswitch_api::{Kind, reason::Ready};
 pub async fn tell<K: Reconcile>(
     object: &K,
     ctx: &K::Context,
-    lacking: &BTreeMap<Kind, Option<Trouble>>,
+    lacking: &BTreeMap<Kind, Option<ListError>>,
 ) -> Result<Requeue, ReconcileError> {
     if let Some(problem) = problem(&object.namespace().unwrap_or_default(), lacking) {
         let mut built = K::unseen(object, ctx);
@@ -32,14 +32,14 @@ pub async fn tell<K: Reconcile>(
 }
 
 /// What is wrong; nothing while it may pass by itself. Pure but for the time.
-fn problem(namespace: &str, lacking: &BTreeMap<Kind, Option<Trouble>>) -> Option<Problem> {
-    let mut in_trouble = lacking.iter().filter_map(|(kind, trouble)| Some((*kind, trouble.as_ref()?)));
-    let (kind, trouble) = in_trouble.find(|(_, trouble)| trouble.lasts())?;
+fn problem(namespace: &str, lacking: &BTreeMap<Kind, Option<ListError>>) -> Option<Problem> {
+    let mut failing = lacking.iter().filter_map(|(kind, error)| Some((*kind, error.as_ref()?)));
+    let (kind, error) = failing.find(|(_, error)| error.lasts())?;
     let message = format!(
         "The operator cannot list {} objects in namespace {namespace} ({}), so this object is not reconciled. Grant its \
          service account the chart's Role there; helm upgrade creates it again.",
         kind.as_str(),
-        trouble.why
+        error.why
     );
-    Some(Problem::passing(Ready::NotListed, message))
+    Some(Problem::transient(Ready::NotListed, message))
 }

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use crate::operator::{
     model::{
         ownership::Declarations,
-        urgency::{self, Unrest},
+        urgency::{self, Urgency},
     },
     runtime::{
         cache::{Index, Kept},
@@ -195,11 +195,11 @@ impl Caches {
 
     /// Where the most restless switch of an org is.
     #[must_use]
-    pub fn unrest_of(&self, namespace: &str, org: &str) -> Unrest {
+    pub fn urgency_of(&self, namespace: &str, org: &str) -> Urgency {
         let hooks = self.hooks.found(namespace, &By::Org(org.to_owned()));
         let names: Vec<String> = hooks.iter().map(|hook| hook.name_any()).collect();
         let declared = self.about(namespace, names.iter().map(String::as_str));
-        urgency::by_org(&declared).remove(org).unwrap_or(Unrest::AtRest)
+        urgency::by_org(&declared).remove(org).unwrap_or(Urgency::AtRest)
     }
 }
 

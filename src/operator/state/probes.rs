@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use hookswitch_failover::{
     fallback::Log,
-    signal::{Sight, Signal, Source},
+    signal::{CheckResult, Signal, Source},
 };
 use hookswitch_fair::{Bounds, Fair, Lane, Place};
 use hookswitch_okta::{ObjectRef, limits::RateState, log};
@@ -37,7 +37,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Whether it works.
-    pub sight: Sight,
+    pub result: CheckResult,
     /// Why, for people. The same state has the same reason, so that status is not written anew.
     pub why: String,
     /// Whether Okta reached the hook and got no good answer, as where the hook's secret is wrong.
@@ -46,8 +46,8 @@ pub struct Finding {
 
 impl Finding {
     /// A finding, with the reason for people.
-    pub fn new(sight: Sight, why: impl Into<String>) -> Self {
-        Self { sight, why: why.into(), is_answer_bad: false }
+    pub fn new(result: CheckResult, why: impl Into<String>) -> Self {
+        Self { result, why: why.into(), is_answer_bad: false }
     }
 }
 
@@ -83,7 +83,7 @@ impl Default for Probes {
 struct Probe {
     begun: Option<Instant>,
     busy: bool,
-    pace: Pace,
+    poll_interval: PollInterval,
     found: Option<Found>,
     /// When it failed lately.
     failures: VecDeque<Instant>,
@@ -93,11 +93,11 @@ impl Probe {
     /// When it began to fail, as it does now; one that passes now and then in between, but not three times in a row, began with
     /// the first time.
     fn began_to_fail(&self) -> Option<Instant> {
-        self.found.as_ref().filter(|found| found.finding.sight == Sight::Fail)?;
+        self.found.as_ref().filter(|found| found.finding.result == CheckResult::Fail)?;
         let mut failures = self.failures.iter().rev().copied();
         let mut since = failures.next()?;
         for earlier in failures {
-            if since.duration_since(earlier) > self.pace.next * 3 {
+            if since.duration_since(earlier) > self.poll_interval.next * 3 {
                 break;
             }
             since = earlier;
@@ -108,7 +108,7 @@ impl Probe {
 
 /// How often a source is asked.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Pace {
+pub struct PollInterval {
     /// While all is well.
     pub declared: Duration,
     /// Now.
@@ -117,12 +117,12 @@ pub struct Pace {
     pub next: Duration,
 }
 
-impl Pace {
+impl PollInterval {
     /// Asked so often, however long an answer takes.
     #[must_use]
     pub fn steady(every: Duration, patience: Duration) -> Self {
-        let lasting = every.max(patience);
-        Self { declared: lasting, now: lasting, next: every }
+        let permanent = every.max(patience);
+        Self { declared: permanent, now: permanent, next: every }
     }
 }
 
@@ -149,9 +149,9 @@ impl Probes {
     #[must_use]
     pub fn signal(&self, hook: &ObjectRef, source: Source) -> Signal {
         let found = self.fresh(hook, source);
-        let Finding { sight, why, .. } =
-            found.unwrap_or_else(|| Finding::new(Sight::Unknown, "It was not tried lately."));
-        Signal { source, sight, why, failing_for: Duration::ZERO }
+        let Finding { result, why, .. } =
+            found.unwrap_or_else(|| Finding::new(CheckResult::Unknown, "It was not tried lately."));
+        Signal { source, result, why, failing_for: Duration::ZERO }
     }
 
     /// What the last probe found, unless that is older than three of the intervals in which it was made.
@@ -164,22 +164,22 @@ impl Probes {
 
     /// How often a whole passcode is sent: sooner after one that was not taken, and soon after one that could not be sent.
     #[must_use]
-    pub fn test_pace(&self, hook: &ObjectRef, declared: Duration) -> Pace {
-        let now = match self.fresh(hook, Source::Test).map(|found| found.sight) {
-            Some(Sight::Pass) => declared,
-            Some(Sight::Fail) => declared.min(TEST_AGAIN),
-            Some(Sight::Unknown) | None => UNSENT_AGAIN,
+    pub fn test_poll_interval(&self, hook: &ObjectRef, declared: Duration) -> PollInterval {
+        let now = match self.fresh(hook, Source::Test).map(|found| found.result) {
+            Some(CheckResult::Pass) => declared,
+            Some(CheckResult::Fail) => declared.min(TEST_AGAIN),
+            Some(CheckResult::Unknown) | None => UNSENT_AGAIN,
         };
-        Pace { declared, now, next: now }
+        PollInterval { declared, now, next: now }
     }
 
     /// When a probe begins that is due, and so is under way from now on; nothing when none is.
-    pub fn begin(&self, hook: &ObjectRef, source: Source, pace: Pace) -> Option<Instant> {
+    pub fn begin(&self, hook: &ObjectRef, source: Source, poll_interval: PollInterval) -> Option<Instant> {
         let mut hooks = self.lock();
         let probe = hooks.entry(hook.clone()).or_default().entry(source).or_default();
-        probe.pace = pace;
+        probe.poll_interval = poll_interval;
         // one that never ended is over all the same
-        let after = if probe.busy { PATIENCE * 2 } else { pace.next };
+        let after = if probe.busy { PATIENCE * 2 } else { poll_interval.next };
         // rounds are not exact
         let due = probe.begun.is_none_or(|begun| begun.elapsed() + ROUND / 2 >= after);
         if due {
@@ -197,12 +197,13 @@ impl Probes {
         probe.busy = false;
         let now = Instant::now();
         probe.failures.retain(|at| now.duration_since(*at) < WINDOW + AGAIN);
-        if finding.sight == Sight::Fail {
+        if finding.result == CheckResult::Fail {
             probe.failures.push_back(now);
         }
         let news = probe.found.as_ref().is_none_or(|found| found.finding != finding);
-        let every = if finding.sight == Sight::Fail { probe.pace.now } else { probe.pace.declared };
-        let before = probe.found.as_ref().filter(|found| found.finding.sight == finding.sight);
+        let every =
+            if finding.result == CheckResult::Fail { probe.poll_interval.now } else { probe.poll_interval.declared };
+        let before = probe.found.as_ref().filter(|found| found.finding.result == finding.result);
         let since = before.map_or(now, |found| found.since);
         probe.found = Some(Found { finding, at: now, since, lasts: every * 3 });
         news
@@ -218,7 +219,7 @@ impl Probes {
     /// Lets the last probe have found this.
     #[cfg(test)]
     pub fn set(&self, hook: &ObjectRef, source: Source, finding: Finding) {
-        self.begin(hook, source, Pace::steady(PATIENCE, PATIENCE));
+        self.begin(hook, source, PollInterval::steady(PATIENCE, PATIENCE));
         self.answer(hook, source, finding);
     }
 
@@ -239,7 +240,7 @@ impl Probes {
     /// Whether a source finds a hook to fail, or did within this time, of which the last two minutes are known.
     #[must_use]
     pub fn failed_within(&self, hook: &ObjectRef, source: Source, within: Duration) -> bool {
-        self.signal(hook, source).sight == Sight::Fail || self.failures(hook, source, within) > 0
+        self.signal(hook, source).result == CheckResult::Fail || self.failures(hook, source, within) > 0
     }
 
     /// How long a source has found a hook to fail each time that it was asked; nothing when it does not now.
@@ -247,7 +248,7 @@ impl Probes {
     pub fn fails_for(&self, hook: &ObjectRef, source: Source) -> Option<Duration> {
         let hooks = self.lock();
         let found = hooks.get(hook)?.get(&source)?.found.as_ref()?;
-        (found.finding.sight == Sight::Fail).then(|| found.since.elapsed())
+        (found.finding.result == CheckResult::Fail).then(|| found.since.elapsed())
     }
 
     /// How long Okta has found a hook to fail each time that it was asked to call it, when its last answer was no good one.
@@ -288,75 +289,85 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_is_due_once_an_interval_and_never_twice_at_a_time() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
+        assert!(probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY)).is_some());
         tokio::time::advance(EVERY * 2).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_none(), "still under way");
+        assert!(
+            probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY)).is_none(),
+            "still under way"
+        );
         tokio::time::advance(PATIENCE * 2).await;
         assert!(
-            probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some(),
+            probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY)).is_some(),
             "one that never ended is over"
         );
-        assert!(probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).is_some(), "another source");
-        assert!(probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Pass, "well")), "it is news");
+        assert!(probes.begin(&hook, Source::Execute, PollInterval::steady(EVERY, EVERY)).is_some(), "another source");
+        assert!(probes.answer(&hook, Source::PublicUrl, Finding::new(CheckResult::Pass, "well")), "it is news");
         tokio::time::advance(EVERY).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
-        assert!(!probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Pass, "well")), "it is not");
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_none());
+        assert!(probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY)).is_some());
+        assert!(!probes.answer(&hook, Source::PublicUrl, Finding::new(CheckResult::Pass, "well")), "it is not");
+        assert!(probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY)).is_none());
         tokio::time::advance(EVERY).await;
-        assert!(probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY)).is_some());
+        assert!(probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY)).is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_source_is_told_how_long_the_others_have_failed_since_the_last_of_them_began_to() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
         let rounds = |source| probes.others_fail_for(&hook, source).map(|failing| failing.as_secs() / ROUND.as_secs());
-        let find = |source, sight| {
-            probes.begin(&hook, source, Pace::steady(ROUND, ROUND));
-            probes.answer(&hook, source, Finding::new(sight, ""));
+        let find = |source, result| {
+            probes.begin(&hook, source, PollInterval::steady(ROUND, ROUND));
+            probes.answer(&hook, source, Finding::new(result, ""));
         };
-        find(Source::Execute, Sight::Pass);
+        find(Source::Execute, CheckResult::Pass);
         let mut told = Vec::new();
-        for sight in [Sight::Fail, Sight::Fail, Sight::Pass, Sight::Unknown, Sight::Fail, Sight::Fail] {
+        for result in [
+            CheckResult::Fail,
+            CheckResult::Fail,
+            CheckResult::Pass,
+            CheckResult::Unknown,
+            CheckResult::Fail,
+            CheckResult::Fail,
+        ] {
             tokio::time::advance(ROUND).await;
-            find(Source::PublicUrl, sight);
+            find(Source::PublicUrl, result);
             told.push(rounds(Source::Execute));
         }
         assert_eq!(told, [Some(0), Some(1), None, None, Some(4), Some(5)]);
         assert_eq!(rounds(Source::PublicUrl), None, "it alone fails");
-        find(Source::Execute, Sight::Fail);
+        find(Source::Execute, CheckResult::Fail);
         tokio::time::advance(ROUND).await;
         assert_eq!((rounds(Source::PublicUrl), rounds(Source::Execute)), (Some(1), Some(6)));
         assert_eq!(rounds(Source::SystemLog), Some(1), "the last one");
         tokio::time::advance(ROUND * 3).await;
-        find(Source::PublicUrl, Sight::Fail);
+        find(Source::PublicUrl, CheckResult::Fail);
         assert_eq!(rounds(Source::Execute), Some(0), "it was well in between, as far as anybody knows");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_old_or_let_go_says_nothing() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
-        probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Fail, "broken"));
+        probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY));
+        probes.answer(&hook, Source::PublicUrl, Finding::new(CheckResult::Fail, "broken"));
         tokio::time::advance(EVERY * 3).await;
-        assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Fail);
+        assert_eq!(probes.signal(&hook, Source::PublicUrl).result, CheckResult::Fail);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
-        probes.begin(&hook, Source::PublicUrl, Pace::steady(EVERY, EVERY));
+        assert_eq!(probes.signal(&hook, Source::PublicUrl).result, CheckResult::Unknown);
+        probes.begin(&hook, Source::PublicUrl, PollInterval::steady(EVERY, EVERY));
         probes.keep(&BTreeSet::new(), &BTreeSet::new());
-        assert!(!probes.answer(&hook, Source::PublicUrl, Finding::new(Sight::Pass, "")));
-        assert_eq!(probes.signal(&hook, Source::PublicUrl).sight, Sight::Unknown);
+        assert!(!probes.answer(&hook, Source::PublicUrl, Finding::new(CheckResult::Pass, "")));
+        assert_eq!(probes.signal(&hook, Source::PublicUrl).result, CheckResult::Unknown);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_asked_anew_is_not_answered_by_what_was_asked_before() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
-        let before = probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).unwrap();
+        let before = probes.begin(&hook, Source::Execute, PollInterval::steady(EVERY, EVERY)).unwrap();
         tokio::time::advance(ROUND).await;
         probes.ask_anew(&hook, Source::Execute);
-        assert!(!probes.found(&hook, Source::Execute, before, Finding::new(Sight::Fail, "of before")));
-        let now = probes.begin(&hook, Source::Execute, Pace::steady(EVERY, EVERY)).unwrap();
-        assert!(!probes.found(&hook, Source::Execute, before, Finding::new(Sight::Fail, "of before")));
-        assert!(probes.found(&hook, Source::Execute, now, Finding::new(Sight::Pass, "of now")));
-        assert_eq!(probes.signal(&hook, Source::Execute).sight, Sight::Pass);
+        assert!(!probes.found(&hook, Source::Execute, before, Finding::new(CheckResult::Fail, "of before")));
+        let now = probes.begin(&hook, Source::Execute, PollInterval::steady(EVERY, EVERY)).unwrap();
+        assert!(!probes.found(&hook, Source::Execute, before, Finding::new(CheckResult::Fail, "of before")));
+        assert!(probes.found(&hook, Source::Execute, now, Finding::new(CheckResult::Pass, "of now")));
+        assert_eq!(probes.signal(&hook, Source::Execute).result, CheckResult::Pass);
     }
 }

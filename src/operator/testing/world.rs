@@ -21,7 +21,7 @@ use crate::operator::{
     installation::Installation,
     model::org_access::Access,
     options::Options,
-    outbound::okta::{Dial, HookCaller, OrgApi},
+    outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
     runtime::{
         cache::{Kept, Merge, Writer},
         clock::BootInstant,
@@ -37,8 +37,8 @@ use hookswitch_net::NetError;
 use hookswitch_okta::{
     Answer, Api, CallError, Failure, HookId, ObservedHook,
     client::CallResult,
-    keyed::MarkKey,
-    log, mark,
+    fingerprint::FingerprintKey,
+    log, owner_tag,
     types::{HookContent, HookStatus, OrgDocument, OrgIdentity, RateLimit},
 };
 
@@ -49,7 +49,7 @@ type Answered = UnsyncBoxBody<Bytes, Infallible>;
 #[derive(Clone, Default)]
 pub struct Server {
     inner: Arc<Mutex<Stored>>,
-    /// Told when a write met [`Trouble::DiesBefore`] or [`Trouble::DiesAfter`].
+    /// Transition when a write met [`Trouble::DiesBefore`] or [`Trouble::DiesAfter`].
     pub died: Arc<tokio::sync::Notify>,
 }
 
@@ -813,7 +813,7 @@ impl HookCaller for Org {
     }
 }
 
-impl Dial for Org {
+impl OktaClientFactory for Org {
     fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.clone()))
     }
@@ -856,7 +856,7 @@ impl World {
     }
 
     /// An operator that begins with nothing in memory, between this API server and the org that `dial` leads to.
-    pub fn between(server: Server, org: Org, dial: Arc<dyn Dial>) -> Self {
+    pub fn between(server: Server, org: Org, dial: Arc<dyn OktaClientFactory>) -> Self {
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
         let switches = Writer::default();
         let caches = Caches {
@@ -901,15 +901,15 @@ impl World {
 }
 
 /// What an operator that leads is made of.
-pub fn parts(server: &Server, okta: Arc<dyn Dial>, options: Options, caches: Caches) -> Parts {
+pub fn parts(server: &Server, okta: Arc<dyn OktaClientFactory>, options: Options, caches: Caches) -> Parts {
     let lease = lease::Handle::default();
     // a leader that lives renews its lease, however slow the machine is
     lease.renewed(BootInstant::now().plus(Duration::from_hours(24)));
     Parts {
         client: server.client(),
         installation: Arc::new(Installation {
-            mark: mark::Installation::new("test").unwrap(),
-            key: MarkKey::new(&[7; 32]).unwrap(),
+            mark: owner_tag::InstallationTag::new("test").unwrap(),
+            key: FingerprintKey::new(&[7; 32]).unwrap(),
         }),
         lease,
         listing: listed(&options.namespaces()),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::flow::{org, secret};
 use crate::operator::{
     model::org_access::Access,
-    outbound::okta::{Dial, HookCaller, OrgApi},
+    outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
     runtime::{
         cache::{Merge, Writer},
         controller,
@@ -27,7 +27,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// Orgs by their hosts.
 struct Hosts(BTreeMap<String, Org>);
 
-impl Dial for Hosts {
+impl OktaClientFactory for Hosts {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.0[access.url.host()].clone()))
     }

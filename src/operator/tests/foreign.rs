@@ -13,7 +13,7 @@ use crate::operator::{
     state::probes::Finding,
     testing::world::{GATEWAYS, HOOKS, SECRETS, Sent, World},
 };
-use hookswitch_failover::signal::{Sight, Source};
+use hookswitch_failover::signal::{CheckResult, Source};
 use hookswitch_okta::{ObjectRef, log::Kind};
 use hookswitch_telemetry::{logs, testing::Lines};
 
@@ -238,10 +238,14 @@ async fn an_operator_that_reaches_no_address_takes_no_test_for_a_second_witness(
     probed_looks(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
     probed_looks(&mut world, 4).await;
-    let (hook, failed) = (ObjectRef::new("otp", "b"), Finding::new(Sight::Fail, "no answer"));
+    let (hook, failed) = (ObjectRef::new("otp", "b"), Finding::new(CheckResult::Fail, "no answer"));
     world.org.break_addresses(&["https://"]);
     world.ctx.memory.probes.set(&hook, Source::Test, failed);
-    world.ctx.memory.probes.set(&hook, Source::Execute, Finding::new(Sight::Unknown, "Okta's API does not answer"));
+    world.ctx.memory.probes.set(
+        &hook,
+        Source::Execute,
+        Finding::new(CheckResult::Unknown, "Okta's API does not answer"),
+    );
     probed_looks(&mut world, 1).await;
     for source in ["PublicURL", "Test"] {
         assert_eq!(signal(&world, "b", source), "Unknown", "{source}");

@@ -17,7 +17,7 @@ use tokio::{task::JoinSet, time::Instant};
 use super::flow::{gateway, hook, org, secret};
 use crate::operator::{
     model::org_access::Access,
-    outbound::okta::{Dial, HookCaller, OrgApi},
+    outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
     probes,
     runtime::{
         clock::BootInstant,
@@ -53,7 +53,7 @@ struct Lines {
     addresses: Addresses,
 }
 
-impl Dial for Lines {
+impl OktaClientFactory for Lines {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.orgs[access.url.host()].clone()))
     }

@@ -18,7 +18,7 @@ use super::{flow, switch};
 use crate::operator::{
     controllers::context::{Context, Parts},
     model::org_access::Access,
-    outbound::okta::{Dial, HookCaller, OrgApi},
+    outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
     run,
     runtime::{listing::Listing, reconcile::Reconcile},
     testing::world::{self, Org, Server, World},
@@ -80,16 +80,16 @@ fn start(server: Server) -> Operator {
     start_with(server, org, dial)
 }
 
-fn start_with(server: Server, org: Org, dial: Arc<dyn Dial>) -> Operator {
+fn start_with(server: Server, org: Org, dial: Arc<dyn OktaClientFactory>) -> Operator {
     server.tell_watches();
     let options = world::options("otp,other");
     let (caches, writers) = run::caches();
     let listing = Listing::new(&options.namespaces());
     let parts = world::parts(&server, dial, options, caches);
     let ctx = Arc::new(Context::new(Parts { listing, ..parts }));
-    let (mut watching, mut passing) = (JoinSet::new(), JoinSet::new());
-    run::start_all(&ctx, writers, &mut watching, &mut passing, &CancellationToken::new());
-    Operator { server, org, ctx, _running: [watching, passing] }
+    let (mut watching, mut transient) = (JoinSet::new(), JoinSet::new());
+    run::start_all(&ctx, writers, &mut watching, &mut transient, &CancellationToken::new());
+    Operator { server, org, ctx, _running: [watching, transient] }
 }
 
 impl Operator {
@@ -256,12 +256,12 @@ async fn a_denied_list_is_tried_less_and_less_often_and_soon_enough_once_it_is_a
 }
 
 /// What answers to the credential of each tenant.
-struct Doors {
+struct AuthStatisticsByHook {
     ours: Org,
     theirs: Org,
 }
 
-impl Dial for Doors {
+impl OktaClientFactory for AuthStatisticsByHook {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         let theirs = access.credential.secret() == THEIRS;
         Ok(Arc::new(if theirs { self.theirs.clone() } else { self.ours.clone() }))
@@ -293,7 +293,11 @@ fn tenants(server: &Server, theirs: &str) {
 }
 
 fn between(server: &Server, ours: &Org, theirs: &Org) -> Operator {
-    start_with(server.clone(), ours.clone(), Arc::new(Doors { ours: ours.clone(), theirs: theirs.clone() }))
+    start_with(
+        server.clone(),
+        ours.clone(),
+        Arc::new(AuthStatisticsByHook { ours: ours.clone(), theirs: theirs.clone() }),
+    )
 }
 
 #[tokio::test(start_paused = true)]

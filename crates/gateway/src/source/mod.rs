@@ -31,16 +31,16 @@ pub type Check = Arc<dyn Fn(&GatewayConfig) -> Result<(), String> + Send + Sync>
 
 /// What is known about the configuration now.
 #[derive(Debug, Clone, Default)]
-pub struct Sight {
+pub struct CheckResult {
     /// The one to serve; `None` until the first good one.
     pub current: Option<Arc<ConfigCandidate>>,
     /// The last one that was refused, until a good one follows it.
     pub refused: Option<RefusedConfig>,
 }
 
-impl Sight {
+impl CheckResult {
     fn same(&self, other: &Self) -> bool {
-        let hash = |sight: &Self| sight.current.as_ref().map(|current| current.hash.clone());
+        let hash = |result: &Self| result.current.as_ref().map(|current| current.hash.clone());
         hash(self) == hash(other) && self.refused == other.refused
     }
 }
@@ -54,20 +54,20 @@ pub fn follow(
     secret: Option<SecretSource>,
     check: Check,
     stop: CancellationToken,
-) -> watch::Receiver<Sight> {
+) -> watch::Receiver<CheckResult> {
     let (reports, inbox) = mpsc::channel(4);
-    let (sight, receiver) = watch::channel(Sight::default());
+    let (result, receiver) = watch::channel(CheckResult::default());
     if let Some(mount) = mount {
         tokio::spawn(stop.clone().run_until_cancelled_owned(poll(mount, reports.clone())));
     }
     if let Some(secret) = secret {
         tokio::spawn(stop.clone().run_until_cancelled_owned(observe(secret, reports)));
     }
-    tokio::spawn(stop.run_until_cancelled_owned(decide(inbox, check, sight)));
+    tokio::spawn(stop.run_until_cancelled_owned(decide(inbox, check, result)));
     receiver
 }
 
-async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, sight: watch::Sender<Sight>) {
+async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, result: watch::Sender<CheckResult>) {
     let selection = Arc::new(Mutex::new(Selection::default()));
     while let Some(report) = inbox.recv().await {
         let (selection, check) = (Arc::clone(&selection), Arc::clone(&check));
@@ -75,15 +75,15 @@ async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, sight: watch::S
         let weighing = tokio::task::spawn_blocking(move || {
             let mut selection = selection.lock().unwrap_or_else(PoisonError::into_inner);
             let attempt_policy = selection.weigh(report, &check);
-            (attempt_policy, Sight { current: selection.current(), refused: selection.refused() })
+            (attempt_policy, CheckResult { current: selection.current(), refused: selection.refused() })
         });
         let Ok((attempt_policy, seen)) = weighing.await else {
             tracing::error!("a configuration could not be checked; the last good one is served");
             continue;
         };
         log(&attempt_policy);
-        if !sight.borrow().same(&seen) {
-            sight.send_replace(seen);
+        if !result.borrow().same(&seen) {
+            result.send_replace(seen);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which contents are written anew, and when relative to the state.
 
-use crate::plan::claim::{Claims, Entry};
-use crate::plan::slot::Slot;
+use crate::plan::active_hook::ActiveHook;
+use crate::plan::matching::{Entry, Matches};
 use crate::plan::step::{Move, Verb};
 use crate::plan::{Blocked, Draft, Outcome, Waiting};
 use crate::types::{HookStatus, ObjectRef};
@@ -17,12 +17,12 @@ pub(super) fn obstacle(entry: &Entry<'_>) -> Option<Blocked> {
 
 /// Adds the updates. One that an activation waits for goes before it; after the state come those whose last write had no
 /// end, the active hook's, the others'.
-pub(super) fn updates(claims: &Claims<'_>, slot: &Slot<'_>, draft: &mut Draft) {
+pub(super) fn updates(matches: &Matches<'_>, active_hook: &ActiveHook<'_>, draft: &mut Draft) {
     let mut first = Vec::new();
     let mut later = Vec::new();
-    for entry in &claims.entries {
+    for entry in &matches.entries {
         let object = &entry.want.object;
-        if entry.want.deleting.is_some() || slot.is_torn(entry) {
+        if entry.want.deleting.is_some() || active_hook.is_conflicting(entry) {
             continue;
         }
         let Some(subject) = entry.subject().filter(|_| !entry.drift.is_empty()) else { continue };

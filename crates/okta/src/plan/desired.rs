@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::intent::PlanIntent;
-use crate::keyed::ChangeMark;
-use crate::mark::Installation;
+use crate::fingerprint::Fingerprint;
+use crate::owner_tag::InstallationTag;
 use crate::plan::step::Verb;
+use crate::plan_record::PlanRecord;
 use crate::types::{Header, HookContent, HookId, HookStatus, ObjectRef, ObservedHook};
 use hookswitch_message::Secret;
 
@@ -14,14 +14,14 @@ use hookswitch_message::Secret;
 #[derive(Debug, Clone)]
 pub struct DesiredOrg {
     /// Whose marks are ours.
-    pub installation: Installation,
+    pub installation: InstallationTag,
     /// All hooks declared for the org, those being deleted included: a hook left out here looks like an orphan.
     pub hooks: Vec<DesiredHook>,
     /// How long the declarations have been still. Handing over waits for 5 s of it, going to none active for 30 s: a change
     /// of Active from one hook to another is two writes for a person.
-    pub still_for: Duration,
+    pub quiet_for: Duration,
     /// The recorded plan that was begun and not seen to its end.
-    pub unfinished: Option<PlanIntent>,
+    pub unfinished: Option<PlanRecord>,
     /// How long ago calls of such a plan may have been sent whose end was not seen: its process went, or an answer was lost.
     /// What Okta took shows late, so a list without a trace of it says little at first.
     pub unseen: Option<Duration>,
@@ -56,11 +56,11 @@ pub struct DesiredHook {
     /// The whole value of that header.
     pub secret: Secret<String>,
     /// Mark of `secret`.
-    pub secret_mark: ChangeMark,
+    pub secret_fingerprint: Fingerprint,
     /// Mark of the secret that Okta last definitely took; `None` while that is doubted.
-    pub applied_mark: Option<ChangeMark>,
+    pub applied_fingerprint: Option<Fingerprint>,
     /// Whether Okta's calls seem to come with another secret, so that this one is written anew.
-    pub doubted: bool,
+    pub resync_secret: bool,
     /// Whether it is to be active; `None` keeps what Okta has.
     pub state: Option<DesiredState>,
     /// Who says what `state` is.
@@ -85,7 +85,7 @@ pub struct DesiredHook {
 }
 
 impl DesiredHook {
-    pub(super) fn content(&self, installation: &Installation) -> HookContent {
+    pub(super) fn content(&self, installation: &InstallationTag) -> HookContent {
         let mut headers = self.headers.clone();
         headers.push(installation.mark(&self.object));
         HookContent {

@@ -11,10 +11,10 @@
 //!   one only when both places can take calls, one at a time.
 //! - A hook is activated only with its declared content.
 
-mod claim;
+mod active_hook;
 mod content;
 mod desired;
-mod slot;
+mod matching;
 mod step;
 mod verdict;
 
@@ -32,10 +32,10 @@ use crate::types::{HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
 /// Most calls of one plan, the read-back included. With 2 s a call it fits the lease it starts with.
 pub const MOST_CALLS: usize = 6;
 
-/// Stillness before the active hook changes from one to another.
+/// QuietPeriod before the active hook changes from one to another.
 pub const STILL_TO_HAND_OVER: Duration = Duration::from_secs(5);
 
-/// Stillness before the org is left without an active hook.
+/// QuietPeriod before the org is left without an active hook.
 pub const STILL_TO_NONE: Duration = Duration::from_secs(30);
 
 /// How long Okta is given to show what it promised.
@@ -121,7 +121,7 @@ impl Draft {
 
     fn wait(&mut self, object: &ObjectRef, what: Waiting) {
         // Readiness is watched by the caller, and others' changes are followed by another plan anyway.
-        if let Waiting::Stillness(left) = what {
+        if let Waiting::QuietPeriod(left) = what {
             self.again(left);
         }
         self.say(object, Outcome::Waiting(what));
@@ -167,9 +167,10 @@ pub fn urgent(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
 #[must_use]
 pub fn remedy(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
     let active = |id: &HookId| observed.iter().any(|hook| hook.id == *id && hook.status == HookStatus::Active);
-    let doubted = |object: &ObjectRef| desired.hooks.iter().any(|want| want.object == *object && want.doubted);
+    let resync_secret =
+        |object: &ObjectRef| desired.hooks.iter().any(|want| want.object == *object && want.resync_secret);
     plan_up_to(observed, desired, |step| match step {
-        Move::Update(what) => doubted(&what.object) && active(&what.hook),
+        Move::Update(what) => resync_secret(&what.object) && active(&what.hook),
         _ => false,
     })
 }
@@ -185,15 +186,15 @@ fn plan_up_to(observed: &[ObservedHook], desired: &DesiredOrg, wanted: impl Fn(&
 
 /// Plans, and keeps of the moves what `part` does.
 fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Vec<Move>) -> Vec<Move>) -> Plan {
-    let claims = claim::claim(observed, desired);
+    let matches = matching::match_hooks(observed, desired);
     let mut draft = Draft::default();
-    for entry in &claims.entries {
+    for entry in &matches.entries {
         draft.say(&entry.want.object, Outcome::InSync);
     }
-    let slot = slot::Slot::read(&claims, desired, observed.len());
-    slot.decide(&mut draft);
-    content::updates(&claims, &slot, &mut draft);
-    slot.create_and_delete(&mut draft);
+    let active_hook = active_hook::ActiveHook::read(&matches, desired, observed.len());
+    active_hook.decide(&mut draft);
+    content::updates(&matches, &active_hook, &mut draft);
+    active_hook.create_and_delete(&mut draft);
 
     if let Some(unseen) = unseen_promise(observed, desired.promised.as_ref()) {
         // What Okta took and does not show yet must not be done twice.
@@ -204,7 +205,7 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
         }
     }
     // what is wrong by a person's word alone hides nothing that Okta says, and nothing that is under way
-    for entry in claims.entries.iter().filter(|entry| entry.want.deleting.is_none()) {
+    for entry in matches.entries.iter().filter(|entry| entry.want.deleting.is_none()) {
         let in_sync = draft.outcomes.get(&entry.want.object) == Some(&Outcome::InSync);
         if let Some(wrong) = entry.wrong.clone().filter(|_| in_sync) {
             draft.block(&entry.want.object, wrong);
@@ -217,17 +218,17 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     }
     let planned = draft.moves.len();
     let moves = within_budget(part(draft.moves));
-    let keep_standing = slot.is_restoring() || moves.len() < planned || unsettled.is_some();
+    let keep_standing = active_hook.is_restoring() || moves.len() < planned || unsettled.is_some();
     let written =
         |object: &ObjectRef| moves.iter().any(|step| matches!(step, Move::Update(what) if what.object == *object));
-    let in_doubt = claims.entries.iter().filter(|entry| entry.in_doubt && entry.hook.is_some());
+    let in_doubt = matches.entries.iter().filter(|entry| entry.in_doubt && entry.hook.is_some());
     let doubtful = in_doubt.map(|entry| entry.want.object.clone()).filter(|object| !written(object)).collect();
-    let standing = slot.standing();
+    let standing = active_hook.standing();
     let mut outcomes = draft.outcomes;
     let mut hindrances: Vec<Option<Outcome>> =
-        claims.entries.iter().map(|entry| slot.hindrance(entry, false)).collect();
+        matches.entries.iter().map(|entry| active_hook.hindrance(entry, false)).collect();
     hindrances.reverse();
-    let verdicts = claims.entries.into_iter().map(|entry| Verdict {
+    let verdicts = matches.entries.into_iter().map(|entry| Verdict {
         hook: entry.hook.map(|hook| hook.id.clone()),
         status: entry.status(),
         duplicates: entry.surplus.iter().map(|hook| hook.id.clone()).collect(),

@@ -6,14 +6,14 @@ use super::tests::{
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::intent::PlanIntent;
-use crate::keyed::ChangeMark;
+use crate::fingerprint::Fingerprint;
+use crate::plan_record::PlanRecord;
 
 type Change = fn(&mut DesiredHook);
 
 /// The record of what is planned for `desired` with `there` in Okta.
-fn record(there: &[ObservedHook], desired: &DesiredOrg) -> PlanIntent {
-    PlanIntent::of(&plan(there, desired), "2026-01-01T00:00:00Z".into())
+fn record(there: &[ObservedHook], desired: &DesiredOrg) -> PlanRecord {
+    PlanRecord::of(&plan(there, desired), "2026-01-01T00:00:00Z".into())
 }
 
 /// The calls that are about who is active: what the record leaves in doubt is written besides.
@@ -97,8 +97,8 @@ fn who_is_declared_active_comes_before_who_was() {
     let there = [okta(&a, INACTIVE), okta(&b, INACTIVE)];
     let desired = DesiredOrg { unfinished: Some(unfinished.clone()), ..org([a.clone(), active("b")]) };
     assert_eq!(of_place(&plan(&there, &desired)), ["Activate b"]);
-    let torn = DesiredOrg { unfinished: Some(unfinished), ..org([a, active("b"), active("c")]) };
-    assert_eq!(of_place(&plan(&there, &torn)), Vec::<String>::new(), "two are, and nobody knows which");
+    let conflicting = DesiredOrg { unfinished: Some(unfinished), ..org([a, active("b"), active("c")]) };
+    assert_eq!(of_place(&plan(&there, &conflicting)), Vec::<String>::new(), "two are, and nobody knows which");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn each_of_two_that_are_declared_active_is_told_the_other() {
 fn one_that_comes_back_is_not_held_up_by_its_place_or_its_secret() {
     let unready = |a: &mut DesiredHook| {
         (a.endpoint_ready, a.secret_accepted) = (false, false);
-        a.applied_mark = Some(ChangeMark::stored("another"));
+        a.applied_fingerprint = Some(Fingerprint::stored("another"));
     };
     let (there, desired) = usurped(unready);
     assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate b", "Activate a"]);
@@ -181,7 +181,7 @@ fn nothing_is_created_beside_one_that_leaves() {
         let there = [okta(&standing, ACTIVE)];
         let mut desired = org([standing, inactive("b")]);
         // what leaves is still there
-        desired.still_for = Duration::ZERO;
+        desired.quiet_for = Duration::ZERO;
         let plan = plan(&there, &desired);
         (calls(&plan).iter().any(|call| call == "Create b"), outcome(&plan, "b").clone())
     };
@@ -235,7 +235,7 @@ fn every_move_has_room_for_its_worst_case_and_tells_what_it_may_change() {
 fn a_hook_is_adopted_by_its_name_among_others_and_by_nobody_elses() {
     // another hook stands before it in the list, and one that is remembered is no more there
     let mut want = active("a");
-    (want.adoption, want.applied_mark, want.known_id) = (Adoption::IfMatches, None, Some(id("calgone")));
+    (want.adoption, want.applied_fingerprint, want.known_id) = (Adoption::IfMatches, None, Some(id("calgone")));
     let theirs = marked_by(okta(&want, INACTIVE), None);
     assert_eq!(calls(&plan(&[foreign(INACTIVE), theirs.clone()], &org([want.clone()]))), ["Replace a"]);
     // one of that name that is another object's here is not taken from it
@@ -293,12 +293,12 @@ fn the_record_of_a_plan_tells_what_it_was_to_do_and_what_is_left_of_it() {
     let (a, b) = (hook("a", None), hook("b", None));
     let desired = org([a.clone(), b]);
     let plan_of = plan(&[okta(&a, ACTIVE)], &desired);
-    let unfinished = PlanIntent::of(&plan_of, "2026-01-01T00:00:00Z".into());
+    let unfinished = PlanRecord::of(&plan_of, "2026-01-01T00:00:00Z".into());
     assert!(unfinished.is_under_way());
     assert_eq!((unfinished.moves(&object("b")), unfinished.moves(&object("a"))), (true, false), "made, and put off");
     assert_eq!((unfinished.writes_content(&object("b")), unfinished.writes_content(&object("a"))), (true, false));
     let swap = plan(&[okta(&a, ACTIVE), okta(&active("b"), INACTIVE)], &org([inactive("a"), active("b")]));
-    let swap = PlanIntent::of(&swap, "2026-01-01T00:00:00Z".into());
+    let swap = PlanRecord::of(&swap, "2026-01-01T00:00:00Z".into());
     assert_eq!((swap.moves(&object("a")), swap.moves(&object("b"))), (true, false), "put off, and put on");
     // a run that did not come to its end leaves it as it is, one that did nothing of it
     assert_eq!(unfinished.after(&plan_of, false), Some(unfinished.clone()));
@@ -324,13 +324,13 @@ fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
         (a.decision, b.decision) = (decision, decision);
         let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
         let mut desired = org([a, b]);
-        desired.still_for = Duration::ZERO;
+        desired.quiet_for = Duration::ZERO;
         calls(&plan(&there, &desired))
     };
     assert_eq!(calls_of(Decision::Declared), Vec::<String>::new());
     assert_eq!(calls_of(Decision::Switching), ["Deactivate a", "Activate b"]);
     let (there, mut desired) = usurped(|_| {});
-    desired.still_for = Duration::ZERO;
+    desired.quiet_for = Duration::ZERO;
     assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate b", "Activate a"], "who comes back waits for nobody");
 }
 

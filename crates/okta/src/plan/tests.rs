@@ -1,9 +1,9 @@
 //! Tables: what Okta has, what is declared, and the moves and verdicts that follow.
 
 use super::*;
-use crate::intent::PlanIntent;
-use crate::keyed::ChangeMark;
-use crate::mark::Installation;
+use crate::fingerprint::Fingerprint;
+use crate::owner_tag::InstallationTag;
+use crate::plan_record::PlanRecord;
 use crate::types::{Header, HookId, HookStatus};
 use hookswitch_message::Secret;
 use std::collections::BTreeSet;
@@ -29,9 +29,9 @@ pub(super) fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
         headers: vec![Header::new("X-Env", "prod")],
         auth_header: "Authorization".into(),
         secret: Secret::from("s"),
-        secret_mark: ChangeMark::stored("m"),
-        applied_mark: Some(ChangeMark::stored("m")),
-        doubted: false,
+        secret_fingerprint: Fingerprint::stored("m"),
+        applied_fingerprint: Some(Fingerprint::stored("m")),
+        resync_secret: false,
         state,
         adoption: Adoption::Never,
         takeover: None,
@@ -53,13 +53,13 @@ pub(super) fn inactive(name: &str) -> DesiredHook {
 }
 
 pub(super) fn org(hooks: impl Into<Vec<DesiredHook>>) -> DesiredOrg {
-    let installation = Installation::new("prod").unwrap();
-    DesiredOrg { installation, hooks: hooks.into(), still_for: DAY, unfinished: None, unseen: None, promised: None }
+    let installation = InstallationTag::new("prod").unwrap();
+    DesiredOrg { installation, hooks: hooks.into(), quiet_for: DAY, unfinished: None, unseen: None, promised: None }
 }
 
 /// The hook in Okta as `want` declares it, with the id `cal<name>`.
 pub(super) fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
-    let content = want.content(&Installation::new("prod").unwrap());
+    let content = want.content(&InstallationTag::new("prod").unwrap());
     ObservedHook {
         id: id(&format!("cal{}", want.object.name)),
         name: content.name,
@@ -77,8 +77,8 @@ pub(super) fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
 }
 
 pub(super) fn marked_by(mut hook: ObservedHook, mark: Option<&str>) -> ObservedHook {
-    hook.headers.retain(|header| header.name != crate::mark::OWNER_HEADER);
-    hook.headers.extend(mark.map(|mark| Header::new(crate::mark::OWNER_HEADER, mark)));
+    hook.headers.retain(|header| header.name != crate::owner_tag::OWNER_HEADER);
+    hook.headers.extend(mark.map(|mark| Header::new(crate::owner_tag::OWNER_HEADER, mark)));
     hook
 }
 
@@ -166,7 +166,7 @@ fn a_hook_whose_content_okta_refuses_is_not_activated() {
 fn a_changed_secret_is_written_and_named_without_being_compared() {
     let mut want = active("a");
     let there = [okta(&want, ACTIVE)];
-    want.secret_mark = ChangeMark::stored("other");
+    want.secret_fingerprint = Fingerprint::stored("other");
     let plan = plan(&there, &org([want]));
     assert_eq!(calls(&plan), ["Replace a"]);
     assert_eq!(plan.verdicts[0].drift.iter().map(ToString::to_string).collect::<Vec<_>>(), ["secret different"]);
@@ -177,17 +177,17 @@ fn handing_over_waits_for_five_seconds_of_stillness_and_going_to_none_for_thirty
     let (a, b) = (inactive("a"), active("b"));
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
     let mut both = org([a.clone(), b.clone()]);
-    both.still_for = Duration::from_secs(3);
+    both.quiet_for = Duration::from_secs(3);
     let early = plan(&there, &both);
     assert_eq!((early.steps().len(), early.again_in), (0, Some(Duration::from_secs(2))));
-    both.still_for = Duration::from_secs(5);
+    both.quiet_for = Duration::from_secs(5);
     assert_eq!(calls(&plan(&there, &both)), ["Deactivate a", "Activate b"]);
 
     let mut none = org([a, inactive("b")]);
-    none.still_for = Duration::from_secs(29);
+    none.quiet_for = Duration::from_secs(29);
     let early = plan(&there, &none);
     assert_eq!((early.steps().len(), early.again_in), (0, Some(Duration::from_secs(1))));
-    none.still_for = Duration::from_secs(30);
+    none.quiet_for = Duration::from_secs(30);
     assert_eq!(calls(&plan(&there, &none)), ["Deactivate a"]);
 }
 
@@ -278,7 +278,7 @@ fn content_is_kept_right_beside_a_foreign_active_hook() {
 #[test]
 fn a_hook_is_adopted_only_unmarked_with_name_and_uri_and_when_allowed() {
     let mut want = active("a");
-    want.applied_mark = None;
+    want.applied_fingerprint = None;
     let theirs = marked_by(okta(&want, ACTIVE), None);
     assert_eq!(blocked(&plan(std::slice::from_ref(&theirs), &org([want.clone()])), "a"), "AdoptionNotAllowed");
     want.adoption = Adoption::IfMatches;
@@ -315,7 +315,7 @@ fn a_remembered_hook_that_lost_its_mark_is_marked_again_unless_another_took_it()
 #[test]
 fn a_hook_is_found_by_its_mark_when_status_was_lost() {
     let mut want = active("a");
-    want.applied_mark = None;
+    want.applied_fingerprint = None;
     let mut ours = okta(&want, ACTIVE);
     ours.id = id("calelse");
     let plan = plan(&[ours], &org([want]));
@@ -400,7 +400,7 @@ fn an_interrupted_swap_is_finished_by_whoever_comes_next() {
     let (a, b) = (inactive("a"), active("b"));
     let before = plan(&[okta(&a, ACTIVE), okta(&b, INACTIVE)], &org([a.clone(), b.clone()]));
     let mut desired = org([a.clone(), b.clone()]);
-    desired.unfinished = Some(PlanIntent::of(&before, "2026-01-01T00:00:00Z".into()));
+    desired.unfinished = Some(PlanRecord::of(&before, "2026-01-01T00:00:00Z".into()));
     let gap = [okta(&a, INACTIVE), okta(&b, INACTIVE)];
     assert_eq!(calls(&plan(&gap, &desired)), ["Activate b"]);
     desired.hooks[1].refused.insert(Verb::Activate);
@@ -422,19 +422,19 @@ fn the_record_of_a_plan_names_calls_and_no_secrets() {
     let mut want = active("a");
     want.secret = Secret::from("hunter2hunter2");
     let plan = plan(&[], &org([want]));
-    let record = PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into());
+    let record = PlanRecord::of(&plan, "2026-01-01T00:00:00Z".into());
     let json = serde_json::to_string(&record).unwrap();
     assert_eq!(
         json,
         r#"{"recordedAt":"2026-01-01T00:00:00Z","steps":[{"verb":"Create","object":{"namespace":"otp","name":"a"}},{"verb":"ReadBack"}]}"#
     );
-    assert_eq!(serde_json::from_str::<PlanIntent>(&json).unwrap(), record);
+    assert_eq!(serde_json::from_str::<PlanRecord>(&json).unwrap(), record);
 }
 
 #[test]
 fn a_new_secret_is_given_to_okta_only_once_every_replica_accepts_it() {
     let mut want = active("a");
-    want.applied_mark = Some(ChangeMark::stored("another"));
+    want.applied_fingerprint = Some(Fingerprint::stored("another"));
     want.secret_accepted = false;
     let observed = [okta(&want, ACTIVE)];
     let waiting = plan(&observed, &org([want.clone()]));
@@ -507,8 +507,8 @@ fn of_a_plan_what_cannot_wait_is_what_a_failover_needs_and_nothing_after_it() {
 
 #[test]
 fn a_doubted_secret_of_the_active_hook_does_not_wait_for_what_is_done_after_it() {
-    let doubted = |mut want: DesiredHook, yes: bool| {
-        (want.doubted, want.applied_mark) = (yes, want.applied_mark.filter(|_| !yes));
+    let resync_secret = |mut want: DesiredHook, yes: bool| {
+        (want.resync_secret, want.applied_fingerprint) = (yes, want.applied_fingerprint.filter(|_| !yes));
         want
     };
     let mut drift = okta(&inactive("a"), INACTIVE);
@@ -516,7 +516,7 @@ fn a_doubted_secret_of_the_active_hook_does_not_wait_for_what_is_done_after_it()
     for (of_active, of_standby, expected) in
         [(true, false, &["Replace b"][..]), (false, true, &[]), (false, false, &[]), (true, true, &["Replace b"])]
     {
-        let (a, b) = (doubted(inactive("a"), of_standby), doubted(active("b"), of_active));
+        let (a, b) = (resync_secret(inactive("a"), of_standby), resync_secret(active("b"), of_active));
         let there = [drift.clone(), okta(&b, ACTIVE)];
         let desired = org([a, b]);
         assert_eq!(calls(&remedy(&there, &desired)), expected, "{of_active}, {of_standby}");
@@ -527,7 +527,7 @@ fn a_doubted_secret_of_the_active_hook_does_not_wait_for_what_is_done_after_it()
 /// `new` takes over from `old`, under the name that the old one's hook has.
 fn taking(old: &DesiredHook, new: &str) -> DesiredHook {
     let takeover = Some(Takeover::From(old.object.clone()));
-    DesiredHook { name: old.name.clone(), applied_mark: None, takeover, ..active(new) }
+    DesiredHook { name: old.name.clone(), applied_fingerprint: None, takeover, ..active(new) }
 }
 
 #[test]
@@ -545,7 +545,7 @@ fn a_hook_that_is_handed_over_is_written_once_and_stays_as_active_as_it_was() {
             assert_eq!(blocked(&plan_of, "old"), "HandedOver");
         }
         // and then it is the new one's, and nothing is made of the old one again
-        new.applied_mark = Some(new.secret_mark.clone());
+        new.applied_fingerprint = Some(new.secret_fingerprint.clone());
         let mut taken = okta(&new, status);
         taken.id = there[0].id.clone();
         let declared = org(if still_there { vec![old.clone(), new] } else { vec![new] });
@@ -660,7 +660,7 @@ fn takeovers_that_lead_in_a_circle_of_three_are_refused_to_all_three() {
 #[test]
 fn adoption_takes_nothing_that_another_namespace_owned() {
     let mut want = active("a");
-    (want.applied_mark, want.adoption) = (None, Adoption::IfMatches);
+    (want.applied_fingerprint, want.adoption) = (None, Adoption::IfMatches);
     let theirs = marked_by(okta(&want, ACTIVE), Some("prod/elsewhere/b"));
     let plan_of = plan(std::slice::from_ref(&theirs), &org([want.clone()]));
     assert_eq!((calls(&plan_of).len(), blocked(&plan_of, "a")), (0, "NameTaken"));

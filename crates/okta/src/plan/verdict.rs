@@ -46,7 +46,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
     /// The declarations to be still for this much longer.
-    Stillness(Duration),
+    QuietPeriod(Duration),
     /// Okta to show what it promised.
     Settling,
     /// Its own place to be able to take calls.
@@ -66,7 +66,7 @@ pub enum Waiting {
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Stillness(_) => {
+            Self::QuietPeriod(_) => {
                 f.write_str("the org's hooks have just been changed; waiting a few seconds for further changes")
             }
             Self::Settling => f.write_str("Okta accepted the change and does not show it yet"),

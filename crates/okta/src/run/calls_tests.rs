@@ -32,7 +32,7 @@ struct Scene {
 
 fn settled(name: &str, state: DesiredState) -> DesiredHook {
     let mut hook = declared(name, Some(state));
-    hook.applied_mark = Some(hook.secret_mark.clone());
+    hook.applied_fingerprint = Some(hook.secret_fingerprint.clone());
     hook
 }
 

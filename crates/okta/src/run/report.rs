@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client::CallResult;
 use crate::error::TookEffect;
-use crate::keyed::ChangeMark;
+use crate::fingerprint::Fingerprint;
 use crate::plan::{Effect, Promise, Verb};
 use crate::types::{HookId, ObjectRef, ObservedHook, RateLimit, RequestId};
 
@@ -46,7 +46,7 @@ pub struct Applied {
     /// Which hook, when Okta said so.
     pub hook: Option<HookId>,
     /// Mark of the secret that Okta definitely has; `None`: not known any more.
-    pub secret: Option<ChangeMark>,
+    pub secret: Option<Fingerprint>,
 }
 
 /// Why a call was made.

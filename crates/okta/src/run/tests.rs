@@ -7,20 +7,20 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::{Budget, Report, run};
-use crate::intent::PlanIntent;
-use crate::keyed::ChangeMark;
-use crate::mark::Installation;
+use crate::fingerprint::Fingerprint;
+use crate::owner_tag::InstallationTag;
 use crate::plan::{
     Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, Outcome, Plan, Promised, Verb, plan,
 };
+use crate::plan_record::PlanRecord;
 use crate::testing::{Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored, Violation, written};
 use crate::types::{Header, HookContent, HookId, HookStatus, Metadata, ObjectRef};
 use hookswitch_message::Secret;
 
 const DAY: Duration = Duration::from_hours(24);
 
-pub(super) fn installation() -> Installation {
-    Installation::new("prod").unwrap()
+pub(super) fn installation() -> InstallationTag {
+    InstallationTag::new("prod").unwrap()
 }
 
 pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
@@ -32,9 +32,9 @@ pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
         headers: vec![Header::new("X-Env", "prod")],
         auth_header: "Authorization".into(),
         secret: Secret::new(format!("secret of {name}")),
-        secret_mark: ChangeMark::stored(format!("mark of {name}")),
-        applied_mark: None,
-        doubted: false,
+        secret_fingerprint: Fingerprint::stored(format!("mark of {name}")),
+        applied_fingerprint: None,
+        resync_secret: false,
         state,
         adoption: Adoption::Never,
         takeover: None,
@@ -48,7 +48,7 @@ pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
 }
 
 pub(super) fn org(hooks: Vec<DesiredHook>) -> DesiredOrg {
-    DesiredOrg { installation: installation(), hooks, still_for: DAY, unfinished: None, unseen: None, promised: None }
+    DesiredOrg { installation: installation(), hooks, quiet_for: DAY, unfinished: None, unseen: None, promised: None }
 }
 
 /// `want`'s hook as Okta has it, as declared.
@@ -97,7 +97,7 @@ impl Keeper {
             self.keep_record(&plan, true);
             return (plan, None);
         }
-        self.desired.unfinished = Some(PlanIntent::of(&plan, "2026-01-01T00:00:00Z".into()));
+        self.desired.unfinished = Some(PlanRecord::of(&plan, "2026-01-01T00:00:00Z".into()));
         let yes = |_| true;
         let report = tokio::select! {
             report = run(&plan, &self.desired, model, Budget::default(), &yes) => Some(report),
@@ -127,7 +127,7 @@ impl Keeper {
         }
         for applied in &report.applied {
             let index = hook(&mut self.desired.hooks, &applied.object);
-            self.desired.hooks[index].applied_mark.clone_from(&applied.secret);
+            self.desired.hooks[index].applied_fingerprint.clone_from(&applied.secret);
             if applied.hook.is_some() {
                 self.desired.hooks[index].known_id.clone_from(&applied.hook);
             }
@@ -260,7 +260,7 @@ fn set(scene: &Scene) -> (DesiredOrg, Vec<Stored>, BTreeSet<HookId>) {
         let mut hook = stored(&want, id.as_str(), status);
         match start {
             Start::Absent => {}
-            Start::AsDeclared => want.applied_mark = Some(want.secret_mark.clone()),
+            Start::AsDeclared => want.applied_fingerprint = Some(want.secret_fingerprint.clone()),
             Start::Drifted => hook.hook.uri = Some("https://elsewhere.example/".into()),
             Start::Stripped => {
                 hook.hook.headers.clear();
@@ -313,7 +313,7 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
         let after = end.iter().find(|after| after.hook.id == before.hook.id);
         assert_eq!(after.map(|after| (&after.hook, &after.secret)), Some((&before.hook, &before.secret)), "untouched");
     }
-    let torn =
+    let conflicting =
         scene.hooks.iter().filter(|hook| hook.state == Some(DesiredState::Active) && hook.deleting.is_none()).count()
             > 1;
     let (desired, _, _) = set(scene);
@@ -328,7 +328,7 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
             let explained = match &verdict.outcome {
                 Outcome::Waiting(_) => {
                     !*ready
-                        || torn
+                        || conflicting
                         || scene.hooks.iter().any(|hook| !hook.ready || hook.deleting.is_some())
                         || held(rest)
                 }
@@ -355,11 +355,13 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
         assert_eq!(hook.secret, as_declared.secret, "{name} has the secret");
         match state {
             Some(DesiredState::Active) => assert!(active(name), "{name} is declared Active: {rest:?}"),
-            Some(DesiredState::Inactive) => assert!(!active(name) || held(rest) || torn, "{name} is declared Inactive"),
+            Some(DesiredState::Inactive) => {
+                assert!(!active(name) || held(rest) || conflicting, "{name} is declared Inactive")
+            }
             None => {}
         }
     }
-    none_only_when_asked(scene, start, &end, torn);
+    none_only_when_asked(scene, start, &end, conflicting);
 }
 
 /// Something was refused or waits for readiness, so the active hook stays where it is.
@@ -368,7 +370,7 @@ fn held(rest: &Plan) -> bool {
 }
 
 /// One of ours was active and somebody declared should be: then one still is.
-fn none_only_when_asked(scene: &Scene, start: &[Stored], end: &[Stored], torn: bool) {
+fn none_only_when_asked(scene: &Scene, start: &[Stored], end: &[Stored], conflicting: bool) {
     let was = scene.hooks.get(scene.active).filter(|_| {
         start.iter().any(|s| {
             s.hook.status == HookStatus::Active
@@ -378,7 +380,7 @@ fn none_only_when_asked(scene: &Scene, start: &[Stored], end: &[Stored], torn: b
     let Some(Declared { state, deleting, .. }) = was else { return };
     let wanted = scene.hooks.iter().any(|hook| hook.state == Some(DesiredState::Active) && hook.deleting.is_none());
     let leaves = *deleting == Some(Deletion::Delete) || (*state == Some(DesiredState::Inactive) && !wanted);
-    if !leaves || torn {
+    if !leaves || conflicting {
         let any = end.iter().any(|s| s.hook.status == HookStatus::Active);
         assert!(any, "none is active although nobody asked for that: {end:?}");
     }
@@ -424,7 +426,7 @@ fn status(model: &Model, name: &str) -> Option<HookStatus> {
 fn handing_over(behaviour: Behaviour, b_exists: bool, faults: Vec<Fault>) -> (Keeper, Model) {
     let mut hooks = vec![declared("a", Some(DesiredState::Inactive)), declared("b", Some(DesiredState::Active))];
     for hook in &mut hooks {
-        hook.applied_mark = Some(hook.secret_mark.clone());
+        hook.applied_fingerprint = Some(hook.secret_fingerprint.clone());
     }
     let mut there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
     if b_exists {
@@ -443,7 +445,7 @@ async fn what_an_admin_set_beside_our_fields_survives_every_update_of_ours() {
     keeper.until_rest(&model).await;
     assert_eq!(model.observed()[0].uri.as_deref(), Some(want.uri.as_str()));
     assert_eq!(model.observed()[0].metadata, opted_out());
-    keeper.desired.hooks[0].secret_mark = ChangeMark::stored("mark of another secret");
+    keeper.desired.hooks[0].secret_fingerprint = Fingerprint::stored("mark of another secret");
     keeper.until_rest(&model).await;
     assert_eq!(model.calls().iter().filter(|verb| **verb == Verb::Replace).count(), 2, "{:?}", model.calls());
     assert_eq!(model.observed()[0].metadata, opted_out());
@@ -515,7 +517,7 @@ async fn a_refusal_that_no_call_was_left_to_look_behind_is_not_believed() {
     let late = Behaviour { delay: Duration::from_secs(3), ..behaviour() };
     let (mut keeper, model) = handing_over(late, true, Vec::new());
     // its content is written in the same run, which takes the call for the look
-    keeper.desired.hooks[1].applied_mark = None;
+    keeper.desired.hooks[1].applied_fingerprint = None;
     let (_, report) = keeper.pass(&model).await;
     assert_eq!(model.calls()[..2], [Verb::Replace, Verb::Deactivate]);
     assert_eq!(report.unwrap().refused, []);
@@ -557,7 +559,7 @@ async fn a_refused_standby_is_created_inside_the_swap() {
 #[tokio::test(start_paused = true)]
 async fn a_standby_whose_creation_took_over_is_put_back_at_once() {
     let mut hooks = vec![declared("a", Some(DesiredState::Active)), declared("b", Some(DesiredState::Inactive))];
-    hooks[0].applied_mark = Some(hooks[0].secret_mark.clone());
+    hooks[0].applied_fingerprint = Some(hooks[0].secret_fingerprint.clone());
     let there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
     let behaviour = Behaviour { second_creation: SecondCreation::TakesOver, ..behaviour() };
     let model = Model::new(behaviour, installation(), there, BTreeSet::new(), Vec::new());
@@ -569,7 +571,7 @@ async fn a_standby_whose_creation_took_over_is_put_back_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_after_a_standby_took_over_is_repaired_although_nothing_is_declared_active() {
     let mut hooks = vec![declared("a", None), declared("b", Some(DesiredState::Inactive))];
-    hooks[0].applied_mark = Some(hooks[0].secret_mark.clone());
+    hooks[0].applied_fingerprint = Some(hooks[0].secret_fingerprint.clone());
     let there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
     let behaviour = Behaviour { second_creation: SecondCreation::TakesOver, ..behaviour() };
     let model = Model::new(behaviour, installation(), there, BTreeSet::new(), vec![Fault::CrashAfter]);
@@ -581,7 +583,7 @@ async fn a_crash_after_a_standby_took_over_is_repaired_although_nothing_is_decla
 async fn a_takeover_that_shows_only_after_a_crash_or_a_lost_answer_is_put_back() {
     for faults in [vec![Fault::None, Fault::CrashBefore], vec![Fault::CrashAfter], vec![Fault::LostAnswer]] {
         let mut hooks = vec![declared("a", None), declared("b", Some(DesiredState::Inactive))];
-        hooks[0].applied_mark = Some(hooks[0].secret_mark.clone());
+        hooks[0].applied_fingerprint = Some(hooks[0].secret_fingerprint.clone());
         let there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
         let delay = Duration::from_secs(4);
         let late = Behaviour { second_creation: SecondCreation::TakesOver, delay, ..behaviour() };
@@ -667,7 +669,7 @@ async fn a_gap_is_opened_only_with_lease_left_to_close_it_whatever_goes_wrong() 
 #[tokio::test(start_paused = true)]
 async fn a_standby_is_created_beside_the_active_hook_only_with_lease_left_to_put_that_back() {
     let mut hooks = vec![declared("a", Some(DesiredState::Active)), declared("b", Some(DesiredState::Inactive))];
-    hooks[0].applied_mark = Some(hooks[0].secret_mark.clone());
+    hooks[0].applied_fingerprint = Some(hooks[0].secret_fingerprint.clone());
     let there = vec![stored(&hooks[0], "cala", HookStatus::Active)];
     let behaviour = Behaviour { second_creation: SecondCreation::TakesOver, ..behaviour() };
     let model = Model::new(behaviour, installation(), there, BTreeSet::new(), Vec::new());
@@ -681,7 +683,7 @@ async fn a_standby_is_created_beside_the_active_hook_only_with_lease_left_to_put
 #[tokio::test(start_paused = true)]
 async fn a_hook_edited_in_the_console_is_mended_with_one_call_and_then_left_alone() {
     let mut hook = declared("a", Some(DesiredState::Active));
-    hook.applied_mark = Some(hook.secret_mark.clone());
+    hook.applied_fingerprint = Some(hook.secret_fingerprint.clone());
     let model = Model::new(
         behaviour(),
         installation(),
@@ -700,7 +702,7 @@ async fn a_hook_edited_in_the_console_is_mended_with_one_call_and_then_left_alon
 async fn a_replace_without_a_clear_answer_is_repeated_because_the_secret_cannot_be_read() {
     for fault in [Fault::LostAnswer, Fault::CrashAfter, Fault::CrashBefore] {
         let mut hook = declared("a", Some(DesiredState::Active));
-        hook.applied_mark = Some(hook.secret_mark.clone());
+        hook.applied_fingerprint = Some(hook.secret_fingerprint.clone());
         let there = vec![stored(&hook, "cala", HookStatus::Active)];
         let model = Model::new(behaviour(), installation(), there, BTreeSet::new(), vec![fault]);
         model.edit(|hooks| hooks[0].hook.uri = Some("https://evil.example/".into()));

@@ -39,7 +39,7 @@ pub enum Serving {
         why: String,
     },
     /// The user's, and it has expired or does not name the host.
-    Unfit,
+    Invalid,
     /// Generated.
     Generated,
     /// Generated for this gateway once, and named by `spec.tls` as if it were the user's.
@@ -95,7 +95,7 @@ pub(super) async fn serving(
             None => Serving::Missing,
             Some(_) if present.is_some_and(|secret| is_leftover(gateway, secret)) => Serving::Leftover,
             Some(pem) if fits(&pem, &hosts[0], Duration::ZERO) => Serving::Given,
-            Some(_) => Serving::Unfit,
+            Some(_) => Serving::Invalid,
         });
     }
     let told = |secret: &Secret| match other_writer(secret) {

@@ -34,7 +34,7 @@ use hookswitch_gateway_config::{
 };
 use hookswitch_okta::{
     ObjectRef,
-    keyed::{ChangeMark, MarkKey},
+    fingerprint::{Fingerprint, FingerprintKey},
 };
 
 /// What is said of an object that exists and cannot be read.
@@ -146,7 +146,7 @@ pub(super) async fn dereference(
              Install the release that wrote it, or delete the Secret to have it compiled anew.",
             names.config
         );
-        Problem::lasting(Ready::ConfigUnreadable, message)
+        Problem::permanent(Ready::ConfigUnreadable, message)
     })?;
     let known_hooks = previous.as_ref().map(|previous: &GatewayConfig| &previous.hooks);
     let (mut of_hooks, mut in_okta) = (BTreeMap::new(), BTreeMap::new());
@@ -206,11 +206,14 @@ fn in_okta(
     let object = ObjectRef::new(namespace, holder.name_any());
     let applied = holder.status.as_ref()?.applied_secret_mark.as_deref()?;
     let known = declared.credentials().chain(before.into_iter().flat_map(document::Hook::credentials));
-    known.into_iter().find(|one| mark(&resolver.installation.key, &object, one).as_str() == applied).map(InOkta::Has)
+    known
+        .into_iter()
+        .find(|one| fingerprint(&resolver.installation.key, &object, one).as_str() == applied)
+        .map(InOkta::Has)
 }
 
 /// The mark of what a hook is called with.
-pub(super) fn mark(key: &MarkKey, object: &ObjectRef, credential: &Credential) -> ChangeMark {
+pub(super) fn fingerprint(key: &FingerprintKey, object: &ObjectRef, credential: &Credential) -> Fingerprint {
     key.secret(object, &credential.header, credential.secret.expose())
 }
 
@@ -235,7 +238,7 @@ fn policies(
 /// A label selector as the API server would read it.
 fn selector(selector: LabelSelector) -> Result<Selector, Problem> {
     let invalid = |operator: &str| {
-        Problem::lasting(
+        Problem::permanent(
             Ready::InvalidSpec,
             format!(
                 "spec.policies.selector has an expression with the operator {operator}; In, NotIn, Exists and DoesNotExist are known."

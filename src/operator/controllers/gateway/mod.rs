@@ -59,7 +59,7 @@ use hookswitch_gateway_config::{
 };
 use hookswitch_okta::{
     ObjectRef,
-    keyed::{ChangeMark, MarkKey},
+    fingerprint::{Fingerprint, FingerprintKey},
 };
 
 /// How often an unchanged gateway is looked at because of its certificate.
@@ -135,7 +135,7 @@ impl Reconcile for TelephonyGateway {
                 crate::operator::runtime::status::write(
                     &ctx.runtime.kube,
                     &*object,
-                    status::refused(&object, Problem::passing(Ready::NameTaken, message)),
+                    status::refused(&object, Problem::transient(Ready::NameTaken, message)),
                 )
                 .await?;
                 Ok(Requeue::Retry)
@@ -191,7 +191,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     // it is in force from now on, whatever becomes of the rest: a secret that Okta is to have waits for it
     let namespace = gateway.namespace().unwrap_or_default();
     let in_force = if held.is_some() { facts.previous.as_ref() } else { Some(&config) };
-    let accepted = in_force.map(|config| marks(config, &ctx.installation.key, &namespace)).unwrap_or_default();
+    let accepted = in_force.map(|config| fingerprints(config, &ctx.installation.key, &namespace)).unwrap_or_default();
     let rules = in_force.map(sending).unwrap_or_default();
     let arriving = ctx.memory.reports.expect(&namespace, &gateway.name_any(), &hash, accepted, rules);
     // configuration reaches the pods whatever is named wrongly beside it
@@ -216,7 +216,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         Box::pin(turn::take(gateway, &rollout, workload.deployment()?)).await?
     } else {
         let present = present::<Deployment>(kube, gateway, &names.workload).await?;
-        (present.ok_or_else(|| Problem::lasting(Ready::NotAllowed, tenancy::told(&refused)))?, None)
+        (present.ok_or_else(|| Problem::permanent(Ready::NotAllowed, tenancy::told(&refused)))?, None)
     };
     match workload.disruption_budget()? {
         Some(budget) => drop(apply(kube, gateway, budget).await?),
@@ -249,11 +249,11 @@ fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
 }
 
 /// Marks of the secrets that each hook takes by a configuration.
-fn marks(config: &GatewayConfig, key: &MarkKey, namespace: &str) -> BTreeMap<String, Vec<ChangeMark>> {
+fn fingerprints(config: &GatewayConfig, key: &FingerprintKey, namespace: &str) -> BTreeMap<String, Vec<Fingerprint>> {
     let of = |(name, hook): (&String, &document::Hook)| {
         let object = ObjectRef::new(namespace, name);
-        let marks = hook.credentials().map(|one| dereference::mark(key, &object, &one));
-        (name.clone(), marks.collect())
+        let fingerprints = hook.credentials().map(|one| dereference::fingerprint(key, &object, &one));
+        (name.clone(), fingerprints.collect())
     };
     config.hooks.iter().map(of).collect()
 }
@@ -280,11 +280,11 @@ fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, Opt
         (Err(Held::TooLarge(error)), None) => {
             let message =
                 format!("The configuration cannot be put into a Secret: {error}. Use fewer or shorter rules.");
-            Err(Problem::lasting(Ready::ConfigTooLarge, message).into())
+            Err(Problem::permanent(Ready::ConfigTooLarge, message).into())
         }
         (Err(Held::Refused(error)), None) => {
             let message = format!("The new configuration is invalid ({error}), so none was written.");
-            Err(Problem::lasting(Ready::InvalidSpec, message).into())
+            Err(Problem::permanent(Ready::InvalidSpec, message).into())
         }
     }
 }

@@ -62,7 +62,7 @@ pub async fn run(poller: Poller, slices: Vec<(Scope, kube::Api<EndpointSlice>)>,
     for (scope, api) in slices {
         let (reader, writer) = reflector::store();
         let selected = watch::config().labels(OWNED_LABEL);
-        let slices = watch::lasting(move || watcher(api.clone(), selected.clone()));
+        let slices = watch::permanent(move || watcher(api.clone(), selected.clone()));
         let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
         let (metrics, place) = (metrics.clone(), scope.clone());
         watches.push(reflector::reflector(writer, slices).for_each(move |event| {

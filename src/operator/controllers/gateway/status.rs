@@ -4,7 +4,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use super::{
     Held,
-    compile::{About, At, Problem as Told},
+    compile::{About, At, Problem as Transition},
     credentials::Serving,
     turn::{OUT_OF_TURN, Waits},
 };
@@ -28,7 +28,7 @@ use hookswitch_api::{
 #[derive(Debug)]
 pub(super) struct Seen {
     /// What could not be compiled.
-    pub problems: Vec<Told>,
+    pub problems: Vec<Transition>,
     /// Why the configuration is not in force and the previous one stays.
     pub held: Option<Held>,
     /// What the installation does not allow.
@@ -176,7 +176,7 @@ fn refusals(replicas: &Replicas) -> String {
     format!("A replica refused the configuration, or a part of it, and serves the last good one: {shown}{more}")
 }
 
-fn sentence(told: &Told) -> String {
+fn sentence(told: &Transition) -> String {
     let about = match told.at {
         At::Gateway(_) => String::new(),
         At::Policy => format!("RoutingPolicy {}: ", told.name),
@@ -240,7 +240,7 @@ fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
             PubliclyTrusted::CertificateGenerated,
             "Okta does not trust the generated certificate that is served. Set spec.tls, or end TLS at a proxy in front.",
         ),
-        Serving::Unfit => (
+        Serving::Invalid => (
             Is::False,
             PubliclyTrusted::CertificateUnfit,
             "The certificate of spec.tls has expired or does not name the host of publicURL; Okta will not call.",
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
-        let told = |at, message: &str| Told { at, name: "x".into(), message: message.into(), kept: true };
+        let told = |at, message: &str| Transition { at, name: "x".into(), message: message.into(), kept: true };
         let rows: [(&str, Change); 11] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
@@ -316,7 +316,8 @@ mod tests {
                 seen.refused = vec![Refusal { part: Part::Service, message: "no".into() }];
                 seen.certificate = Serving::Missing;
                 let message = "no policy".into();
-                seen.problems = vec![Told { at: At::Gateway(About::NoPolicy), name: "x".into(), message, kept: true }];
+                seen.problems =
+                    vec![Transition { at: At::Gateway(About::NoPolicy), name: "x".into(), message, kept: true }];
             }),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
             ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Denied { why: "no".into() }),
@@ -366,7 +367,8 @@ mod tests {
     #[test]
     fn a_problem_of_another_object_leaves_the_gateway_ready_and_is_mentioned() {
         let mut seen = seen();
-        seen.problems = vec![Told { at: At::Provider, name: "twilio".into(), message: "no Secret".into(), kept: true }];
+        seen.problems =
+            vec![Transition { at: At::Provider, name: "twilio".into(), message: "no Secret".into(), kept: true }];
         let status = build(&gateway(), &seen);
         let ready = conditions::get(&status.conditions, "Ready").unwrap();
         assert_eq!(ready.status, "True");

@@ -280,9 +280,9 @@ async fn a_configuration_that_is_written_counts_although_what_follows_it_fails()
     let sealed = STANDARD.decode(stored["data"][envelope::KEY].as_str().unwrap()).unwrap();
     let report = ReplicaReport { config_hash: envelope::hash(&sealed), ..ReplicaReport::default() };
     world.ctx.memory.reports.take(&("otp".to_owned(), "main".to_owned()), [("pod-0".to_owned(), Some(report))].into());
-    let mark =
+    let fingerprint =
         world.ctx.installation.key.secret(&ObjectRef::new("otp", "main"), "Authorization", "the secret of number 2");
-    assert!(world.ctx.memory.reports.accepts("otp", "main", "main", &mark));
+    assert!(world.ctx.memory.reports.accepts("otp", "main", "main", &fingerprint));
 }
 
 /// Okta calls it until it is told otherwise, whatever becomes of its object.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::operator::{
-    model::ownership::{self, Ruling},
+    model::ownership::{self, Ownership},
     runtime::{
         error::ReconcileError,
         events::{Events, Note},
@@ -118,7 +118,7 @@ fn is_to_be_used(hook: &TelephonyHook, memory: &Memory) -> bool {
     }
     let own =
         ownership::of(hook, &memory.caches.about(&hook.namespace().unwrap_or_default(), [hook.name_any().as_str()]))
-            == Ruling::Own;
+            == Ownership::Own;
     own && hook.spec.okta.is_some() && hook.spec.state == Some(HookState::Active)
 }
 
@@ -221,9 +221,9 @@ mod tests {
 
     #[test]
     fn a_deletion_waits_for_okta_and_gives_up_only_what_a_person_has_to_put_right() {
-        let rejected = || Some(Problem::lasting(Ready::TokenRejected, "no"));
-        let silent = || Some(Problem::passing(Ready::OktaUnreachable, "no"));
-        let intercepted = || Some(Problem::passing(Ready::NotOkta, "no"));
+        let rejected = || Some(Problem::permanent(Ready::TokenRejected, "no"));
+        let silent = || Some(Problem::transient(Ready::OktaUnreachable, "no"));
+        let intercepted = || Some(Problem::transient(Ready::NotOkta, "no"));
         let refused = || Outcome::Blocked(Blocked::DeletionRefused);
         let late = PATIENCE * 100;
         let rows = [

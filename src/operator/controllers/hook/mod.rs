@@ -30,7 +30,7 @@ use crate::operator::{
     state::Memory,
 };
 use hookswitch_api::{Kind, TelephonyHook};
-use hookswitch_failover::refusals::Door;
+use hookswitch_failover::refusals::AuthStatistics;
 use hookswitch_okta::ObjectRef;
 
 /// How often a hook whose deletion waits is looked at.
@@ -67,11 +67,11 @@ impl Reconcile for TelephonyHook {
         };
         let denied = build::ensure_secret(&object, &ctx.runtime.kube, &ctx.runtime.references).await?;
         let declared = ctx.memory.caches.about(&object.namespace().unwrap_or_default(), [object.name_any().as_str()]);
-        let (facts, endpoint) = endpoint::place(&object, &declared, &ctx.resolver).await?;
+        let (facts, endpoint) = endpoint::destination(&object, &declared, &ctx.resolver).await?;
         // no watch tells when what is denied is allowed
         let again = denied.is_some().then_some(Requeue::Retry);
         status::write(&object, &declared, &ctx.runtime.kube, &ctx.memory, &facts, denied.map_or(endpoint, Err)).await?;
-        doubt(&object, &declared, &ctx.memory, &ctx.runtime.triggers);
+        resync_secret(&object, &declared, &ctx.memory, &ctx.runtime.triggers);
         let leaving = object.metadata.deletion_timestamp.is_some();
         Ok(if leaving { Requeue::After(LEAVING_LOOK) } else { again.unwrap_or(Requeue::OnChange) })
     }
@@ -79,17 +79,17 @@ impl Reconcile for TelephonyHook {
 
 /// Lets the secret that Okta has be written anew when the gateway refuses calls that may be Okta's, of an active hook that no
 /// switch names: one that does knows more.
-fn doubt(hook: &TelephonyHook, declared: &Declarations, memory: &Memory, triggers: &Wake) {
+fn resync_secret(hook: &TelephonyHook, declared: &Declarations, memory: &Memory, triggers: &Wake) {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
     let active = hook.status.as_ref().and_then(|status| status.okta_state.as_deref()) == Some("ACTIVE");
     if !active || declared.naming(&name).len() > 0 {
         return;
     }
     let repointed = ownership::repointed(hook, declared).and_then(|to| declared.hook(&to.to));
-    let place = repointed.map_or(hook, AsRef::as_ref);
-    if memory.reports.door_of(place).is_some_and(Door::refuses)
+    let destination = repointed.map_or(hook, AsRef::as_ref);
+    if memory.reports.auth_statistics_of(destination).is_some_and(AuthStatistics::refuses)
         && let Some(org) = memory.caches.org_of(hook)
-        && memory.orgs.doubt(&org, ObjectRef::new(namespace, name), &place.name_any())
+        && memory.orgs.resync_secret(&org, ObjectRef::new(namespace, name), &destination.name_any())
     {
         triggers.wake(org);
     }

@@ -7,8 +7,8 @@ use kube::ResourceExt as _;
 
 use super::deletion;
 use crate::operator::{
-    model::ownership::{self, Declarations, Ruling},
-    resolve::endpoint::{Endpoint, Facts, Place, host},
+    model::ownership::{self, Declarations, Ownership},
+    resolve::endpoint::{Destination, Endpoint, Facts, host},
     runtime::{
         conditions::{self, Is, Progress},
         error::ReconcileError,
@@ -48,8 +48,8 @@ pub async fn write(
     let view = hook.spec.okta.as_ref().map(|okta| memory.orgs.view(&namespace, &okta.org_ref.name));
     let object = ObjectRef::new(&namespace, hook.name_any());
     let endpoint = match ownership::of(hook, declared) {
-        Ruling::Torn(why) => Err(Problem::lasting(Ready::SwitchConflict, why)),
-        Ruling::Own | Ruling::Switch { .. } => endpoint,
+        Ownership::Conflicting(why) => Err(Problem::permanent(Ready::SwitchConflict, why)),
+        Ownership::Own | Ownership::Switch { .. } => endpoint,
     };
     let side = match &view {
         None => Side::NotWanted,
@@ -57,7 +57,7 @@ pub async fn write(
     };
     let repointed = ownership::repointed(hook, declared);
     let pointed = pointed(hook, repointed.as_ref(), &memory.caches);
-    let mut status = build(hook, endpoint, facts.place, &side, pointed);
+    let mut status = build(hook, endpoint, facts.destination, &side, pointed);
     status.repointed = repointed;
     if let Some(why) = deletion::held(hook, memory) {
         conditions::set_progress(
@@ -114,7 +114,7 @@ impl<'v> Side<'v> {
 pub fn build(
     hook: &TelephonyHook,
     endpoint: Result<Endpoint, Problem>,
-    place: Place,
+    destination: Destination,
     side: &Side<'_>,
     pointed: Option<String>,
 ) -> TelephonyHookStatus {
@@ -123,7 +123,7 @@ pub fn build(
     if let Side::Planned(seen) = side {
         status.okta_id = seen.verdict.hook.as_ref().map(|id| id.as_str().to_owned());
         status.okta_state = seen.verdict.status.map(|state| shown_state(state).to_owned());
-        status.applied_secret_mark = seen.applied_mark.as_ref().map(|mark| mark.as_str().to_owned());
+        status.applied_secret_mark = seen.applied_fingerprint.as_ref().map(|mark| mark.as_str().to_owned());
         // both of one format, of which the later sorts behind
         status.secret_applied_at = status.secret_applied_at.take().max(seen.rewritten.clone());
         if seen.drift.is_some() {
@@ -150,7 +150,7 @@ pub fn build(
         None if is_outdated(side, generation) => {
             Progress::Working(Ready::Progressing, "The changed spec is being applied in Okta.".into())
         }
-        None => progress(side, place, served_before, status.okta_state.as_deref()),
+        None => progress(side, destination, served_before, status.okta_state.as_deref()),
     };
     let changes = &mut status.conditions;
     let (is, reason, message) = created(side, status.okta_id.as_deref());
@@ -183,16 +183,16 @@ const fn shown_state(state: HookStatus) -> &'static str {
     }
 }
 
-fn progress(side: &Side<'_>, place: Place, served_before: bool, state: Option<&str>) -> Progress {
+fn progress(side: &Side<'_>, destination: Destination, served_before: bool, state: Option<&str>) -> Progress {
     match side {
         // a gateway's bad minute later on is the gateway's to tell, and a URL's the switch's that looks at it
-        Side::NotWanted if served_before || place.is_ready() => {
-            let by_us = matches!(place, Place::Gateway(_));
+        Side::NotWanted if served_before || destination.is_ready() => {
+            let by_us = matches!(destination, Destination::Gateway(_));
             let whose = if by_us { "The gateway serves this hook." } else { "Somebody else serves this hook's URL." };
             Progress::Done(whose.into())
         }
         Side::NotWanted => {
-            let (reason, why) = unserved(place);
+            let (reason, why) = unserved(destination);
             Progress::Working(reason, format!("It cannot take calls yet: {why}"))
         }
         Side::NotPlanned => Progress::Working(Ready::Progressing, "Waiting for the org's next poll of Okta.".into()),
@@ -200,7 +200,7 @@ fn progress(side: &Side<'_>, place: Place, served_before: bool, state: Option<&s
             Ready::OrgNotReady,
             format!("The OktaOrg is not ready ({}): {}", reason_of(problem), problem.message),
         ),
-        Side::Planned(seen) => planned(seen, state, place, served_before || place.is_ready()),
+        Side::Planned(seen) => planned(seen, state, destination, served_before || destination.is_ready()),
     }
 }
 
@@ -208,7 +208,7 @@ fn reason_of(problem: &Problem) -> &'static str {
     hookswitch_api::reason::Reason::as_str(problem.reason)
 }
 
-fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> Progress {
+fn planned(seen: &HookView, state: Option<&str>, destination: Destination, served: bool) -> Progress {
     if let Some(owner) = &seen.of_sibling {
         let message = format!(
             "TelephonyHook {owner} of another OktaOrg has the org's active hook. Name the same OktaOrg in all hooks of one org."
@@ -223,13 +223,13 @@ fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> 
     }
     match &seen.verdict.outcome {
         Outcome::InSync if !served => {
-            let (reason, why) = unserved(place);
+            let (reason, why) = unserved(destination);
             Progress::Working(reason, format!("Okta has this hook as declared, and {why}"))
         }
         Outcome::InSync => Progress::Done(format!("Okta has this hook as declared, {}.", state.unwrap_or("UNKNOWN"))),
         Outcome::Released => Progress::Done("Nothing is left to do in Okta.".into()),
         Outcome::Changing => Progress::Working(Ready::Progressing, "Okta is being changed to match the spec.".into()),
-        Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting, place), waiting.to_string()),
+        Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting, destination), waiting.to_string()),
         // a standby that cannot exist yet is as good as Okta lets it be
         Outcome::Blocked(Blocked::StandbyNotCreated) => Progress::Done(Blocked::StandbyNotCreated.to_string()),
         Outcome::Blocked(handed @ Blocked::HandedOver { .. }) => Progress::Done(handed.to_string()),
@@ -239,12 +239,12 @@ fn planned(seen: &HookView, state: Option<&str>, place: Place, served: bool) -> 
 }
 
 /// What a hook waits for whose place takes no calls yet.
-const fn unserved(place: Place) -> (Ready, &'static str) {
-    match place {
-        Place::Url { .. } => {
+const fn unserved(destination: Destination) -> (Ready, &'static str) {
+    match destination {
+        Destination::Url { .. } => {
             (Ready::UrlNotReached, "its URL has not been reached yet; see the HookSwitch that names it.")
         }
-        Place::Gateway(_) => (
+        Destination::Gateway(_) => (
             Ready::GatewayNotServing,
             "no ready replica of the gateway reports this hook yet; see the TelephonyGateway's conditions.",
         ),
@@ -259,10 +259,10 @@ fn outcome_text(outcome: &Outcome) -> String {
     }
 }
 
-const fn waiting_reason(waiting: Waiting, place: Place) -> Ready {
+const fn waiting_reason(waiting: Waiting, destination: Destination) -> Ready {
     match waiting {
-        Waiting::Stillness(_) => Ready::Settling,
-        Waiting::EndpointNotReady => unserved(place).0,
+        Waiting::QuietPeriod(_) => Ready::Settling,
+        Waiting::EndpointNotReady => unserved(destination).0,
         Waiting::SecretNotAccepted | Waiting::StandingNotReady => Ready::GatewayNotServing,
         Waiting::Settling | Waiting::Incomplete | Waiting::AfterOthers | Waiting::Undecided => Ready::Waiting,
     }

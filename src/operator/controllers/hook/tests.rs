@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::status::{self, Side};
 use crate::operator::{
-    resolve::endpoint::{Endpoint, Place},
+    resolve::endpoint::{Destination, Endpoint},
     runtime::{conditions, problem::Problem},
     state::{orgs::HookView, reports::Serving},
 };
@@ -22,7 +22,7 @@ fn build(
     serving: Serving,
     side: &Side<'_>,
 ) -> TelephonyHookStatus {
-    status::build(hook, endpoint, Place::Gateway(serving), side, None)
+    status::build(hook, endpoint, Destination::Gateway(serving), side, None)
 }
 
 fn hook(okta: bool) -> TelephonyHook {
@@ -118,7 +118,7 @@ fn a_target_without_an_org_is_ready_once_served_and_stays_so_through_a_gateways_
 #[test]
 fn a_problem_of_the_hook_outweighs_the_plan_and_keeps_what_is_known_of_okta() {
     let seen = seen(Outcome::InSync, Some(HookStatus::Active));
-    let problem = Problem::passing(Ready::SecretNotFound, "gone");
+    let problem = Problem::transient(Ready::SecretNotFound, "gone");
     let mut hook = hook(true);
     hook.status = Some(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen)));
     let built = build(&hook, Err(problem), Serving::Unknown, &Side::Planned(&seen));

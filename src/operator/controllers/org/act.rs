@@ -25,7 +25,7 @@ use hookswitch_api::{HookSwitch, OktaChange};
 use hookswitch_failover::signal::Source;
 use hookswitch_okta::{
     Api, ObjectRef, Plan, audit,
-    keyed::ChangeMark,
+    fingerprint::Fingerprint,
     limits::Priority,
     plan::Verb,
     run::{self, AuditEntry, AuditResult, Budget, Report},
@@ -137,7 +137,7 @@ fn take_in(actor: &Actor, report: &Report, task: &Task, begun: Instant, state: &
     let observed = state.plans.listed();
     let active: BTreeSet<ObjectRef> = Active::of(observed, &actor.installation.mark).owners().cloned().collect();
     let done = Done { begun, before: &task.steps, active: &active, audit: &report.audit };
-    switch_progress::take_in(&mut state.pending.carried, &task.switches, done);
+    switch_progress::take_in(&mut state.pending.progress, &task.switches, done);
     let hashes = &desired.hashes;
     for entry in &report.audit {
         tell(&actor.metrics, entry, host);
@@ -170,14 +170,14 @@ fn take_in(actor: &Actor, report: &Report, task: &Task, begun: Instant, state: &
 
 /// Settles the doubts about secrets that were written or refused.
 fn settle(actor: &Actor, report: &Report, task: &Task) {
-    let doubts = &task.session.doubts;
+    let resyncs = &task.session.resyncs;
     for written in report.applied.iter().filter(|written| written.secret.is_some()) {
-        if let Some(place) = doubts.settle(&written.object, true, Instant::now()) {
+        if let Some(place) = resyncs.settle(&written.object, true, Instant::now()) {
             secret_reapplied(actor, &task.host, &written.object, &place);
         }
     }
     for refused in report.refused.iter().filter(|refused| refused.verb == Verb::Replace) {
-        doubts.settle(&refused.object, false, Instant::now());
+        resyncs.settle(&refused.object, false, Instant::now());
     }
 }
 
@@ -187,7 +187,7 @@ fn secret_reapplied(actor: &Actor, host: &str, object: &ObjectRef, place: &str) 
     let hooks = &actor.memory.caches.hooks;
     if let Some(place) = hooks.get(&object.namespace, place) {
         if let Some(gateway) = place.spec.target.gateway() {
-            actor.memory.reports.forgive(&object.namespace, gateway, &place.name_any());
+            actor.memory.reports.reset_rejected_calls(&object.namespace, gateway, &place.name_any());
         }
         for source in [Source::Execute, Source::SystemLog] {
             actor.memory.probes.ask_anew(&ObjectRef::new(&object.namespace, place.name_any()), source);
@@ -205,7 +205,7 @@ fn secret_reapplied(actor: &Actor, host: &str, object: &ObjectRef, place: &str) 
 /// The record of a change: one line of the log, and an entry of the org's history.
 fn recorded(change: &audit::Change, begun: Timestamp, host: &str) -> OktaChange {
     let at = begun.checked_add(change.at).unwrap_or(begun).round(Unit::Millisecond).unwrap_or(begun).to_string();
-    let text = |mark: &Option<ChangeMark>| mark.as_ref().map(|mark| mark.as_str().to_owned());
+    let text = |mark: &Option<Fingerprint>| mark.as_ref().map(|mark| mark.as_str().to_owned());
     let record = OktaChange {
         at,
         object: change.object.to_string(),

@@ -3,7 +3,7 @@
 
 use hookswitch_okta::{
     ObjectRef, ObservedHook,
-    mark::{Installation, Whose},
+    owner_tag::{InstallationTag, Whose},
     types::HookStatus,
 };
 
@@ -14,7 +14,7 @@ pub struct Active<'h>(Vec<(&'h ObservedHook, Whose)>);
 impl<'h> Active<'h> {
     /// Those that Okta listed.
     #[must_use]
-    pub fn of(observed: &'h [ObservedHook], installation: &Installation) -> Self {
+    pub fn of(observed: &'h [ObservedHook], installation: &InstallationTag) -> Self {
         let active = observed.iter().filter(|hook| hook.status == HookStatus::Active);
         Self(active.map(|hook| (hook, installation.whose(hook))).collect())
     }

@@ -75,11 +75,11 @@ impl From<Problem> for Unusable {
 pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Unusable> {
     let namespace = org.namespace().unwrap_or_default();
     let url = OrgUrl::parse(&org.spec.url)
-        .map_err(|error| Problem::lasting(Ready::InvalidSpec, format!("spec.url: {error}.")))?;
+        .map_err(|error| Problem::permanent(Ready::InvalidSpec, format!("spec.url: {error}.")))?;
     let key = &org.spec.auth.api_token.secret_ref;
     let token = secret_value::credential(facts.token.map_err(Unusable::Unread)?.as_deref(), &namespace, key)?;
     let token = ApiToken::new(token.expose()).map_err(|error| {
-        Problem::lasting(Ready::SecretInvalid, format!("Secret {namespace}/{} key {}: {error}.", key.name, key.key))
+        Problem::permanent(Ready::SecretInvalid, format!("Secret {namespace}/{} key {}: {error}.", key.name, key.key))
     })?;
     let ca_bundle = facts.ca_bundle.transpose()?;
     Ok(Access {

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::active::Active;
 use crate::operator::{
-    model::ownership::Ruling,
-    resolve::endpoint::{Endpoint, Place},
+    model::ownership::Ownership,
+    resolve::endpoint::{Destination, Endpoint},
     runtime::{finalizer, problem::Problem},
     state::orgs::State,
 };
@@ -19,10 +19,10 @@ use hookswitch_api::{HookAdoption, HookDeletion, HookState, TelephonyHook};
 use hookswitch_message::Secret;
 use hookswitch_okta::{
     DesiredHook, DesiredOrg, HookId, ObjectRef,
-    intent::PlanIntent,
-    keyed::{ChangeMark, MarkKey},
-    mark::Installation,
+    fingerprint::{Fingerprint, FingerprintKey},
+    owner_tag::InstallationTag,
     plan::{self, Adoption, Decision, Deletion, DesiredState, Takeover, Verb},
+    plan_record::PlanRecord,
     types::Header,
 };
 
@@ -34,13 +34,13 @@ pub struct Declared {
     /// Its endpoint, or what is wrong with it.
     pub endpoint: Result<Endpoint, Problem>,
     /// Where its calls go, and whether they are taken there.
-    pub place: Place,
+    pub destination: Destination,
     /// Whether its place takes the secret as it is now, as far as can be known.
     pub accepted: bool,
     /// Whether Okta may have another secret than the one that was last applied.
-    pub doubted: bool,
+    pub resync_secret: bool,
     /// Who decides its state.
-    pub ruling: Ruling,
+    pub ownership: Ownership,
     /// The object whose hook in Okta it takes over, if it may.
     pub takeover: Option<Takeover>,
 }
@@ -51,11 +51,11 @@ impl Declared {
     }
 
     /// What Okta would be told, and whose hook is in the way, as a hash: a refusal holds as long as it is the same.
-    fn hash(&self, mark: &ChangeMark, in_the_way: Option<&HookId>) -> u64 {
+    fn hash(&self, mark: &Fingerprint, in_the_way: Option<&HookId>) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hook.metadata.generation.hash(&mut hasher);
         self.endpoint.as_ref().map(|endpoint| &endpoint.url).ok().hash(&mut hasher);
-        self.place.is_ready().hash(&mut hasher);
+        self.destination.is_ready().hash(&mut hasher);
         mark.as_str().hash(&mut hasher);
         in_the_way.map(HookId::as_str).hash(&mut hasher);
         hasher.finish()
@@ -73,15 +73,15 @@ pub struct Desired {
 /// What the org's status says, which outlives processes.
 pub struct Recorded<'s> {
     /// The recorded plan.
-    pub unfinished: Option<PlanIntent>,
+    pub unfinished: Option<PlanRecord>,
     /// `<namespace>/<name>` of the active hook that was seen last, when it was ours.
     pub active: Option<&'s str>,
 }
 
 /// Puts together what is declared.
 pub fn desired(
-    installation: &Installation,
-    key: &MarkKey,
+    installation: &InstallationTag,
+    key: &FingerprintKey,
     declared: &[Declared],
     recorded: Recorded<'_>,
     state: &mut State,
@@ -96,14 +96,14 @@ pub fn desired(
     let active = Active::of(observed, installation);
     let in_the_way = active.others().map(|hook| hook.id.clone());
     // only what was in place and is not any more is somebody's doing: what our own plan left half done is finished
-    let under_way = unfinished.as_ref().is_some_and(PlanIntent::is_under_way);
+    let under_way = unfinished.as_ref().is_some_and(PlanRecord::is_under_way);
     let settled = !under_way && plan::is_settled(observed, state.plans.promised(now).as_ref());
     let moved = if settled && rested { moved_by_hand(declared, &active) } else { BTreeSet::new() };
     for one in declared {
         let object = one.object();
         let mark = match &one.endpoint {
             Ok(endpoint) => key.secret(&object, &endpoint.auth_header, endpoint.secret.expose()),
-            Err(_) => applied_mark(&one.hook, &object, state).unwrap_or_else(|| ChangeMark::stored("")),
+            Err(_) => applied_fingerprint(&one.hook, &object, state).unwrap_or_else(|| Fingerprint::stored("")),
         };
         let hash = one.hash(&mark, in_the_way.as_ref());
         hashes.insert(object.clone(), hash);
@@ -111,14 +111,14 @@ pub fn desired(
         let state_wanted = wanted(one, &moved);
         hooks.push(hook(one, object, mark, refused, state_wanted, state));
     }
-    let still_for = state.plans.still_for(declarations(&hooks), now);
+    let quiet_for = state.plans.quiet_for(declarations(&hooks), now);
     let objects: BTreeSet<ObjectRef> = hooks.iter().map(|hook| hook.object.clone()).collect();
     state.keep(&objects);
     let promised = state.plans.promised(now);
     state.plans.met(unfinished.as_ref(), now);
     let unseen = state.plans.unseen();
     Desired {
-        org: DesiredOrg { installation: installation.clone(), hooks, still_for, unfinished, unseen, promised },
+        org: DesiredOrg { installation: installation.clone(), hooks, quiet_for, unfinished, unseen, promised },
         hashes,
     }
 }
@@ -126,7 +126,7 @@ pub fn desired(
 fn hook(
     one: &Declared,
     object: ObjectRef,
-    mark: ChangeMark,
+    mark: Fingerprint,
     mut refused: BTreeSet<Verb>,
     wanted: Option<HookState>,
     state: &State,
@@ -134,7 +134,7 @@ fn hook(
     let spec = &one.hook.spec;
     let status = one.hook.status.as_ref();
     let known = status.and_then(|status| status.okta_id.clone()).and_then(|id| HookId::new(id).ok());
-    let applied = applied_mark(&one.hook, &object, state);
+    let applied = applied_fingerprint(&one.hook, &object, state);
     let usable = one.endpoint.is_ok();
     // one whose deletion will owe a call is made only once its object is held
     let held = !spec.deletes_in_okta() || finalizer::holds(&one.hook, finalizer::OKTA);
@@ -143,7 +143,7 @@ fn hook(
         refused.insert(Verb::Replace);
     }
     // a doubt waits for when the secret can be written
-    let doubted = one.doubted && !refused.contains(&Verb::Replace);
+    let resync_secret = one.resync_secret && !refused.contains(&Verb::Replace);
     let endpoint = one.endpoint.as_ref().ok();
     let stored_url = || status.and_then(|status| status.url.clone()).unwrap_or_default();
     DesiredHook {
@@ -156,14 +156,14 @@ fn hook(
         // only another secret than the one that Okta has can be one that replicas do not know yet; a hook that is taken over
         // has another
         secret_accepted: one.accepted || applied.as_ref().map_or(one.takeover.is_none(), |applied| *applied == mark),
-        secret_mark: mark,
-        applied_mark: applied.filter(|_| !doubted),
-        doubted,
-        decision: match one.ruling {
-            Ruling::Switch { state: Some(_), switching: true, .. } => Decision::Switching,
-            Ruling::Switch { state: Some(_), .. } => Decision::Decided,
-            Ruling::Switch { state: None, .. } => Decision::Undecided,
-            Ruling::Own | Ruling::Torn(_) => Decision::Declared,
+        secret_fingerprint: mark,
+        applied_fingerprint: applied.filter(|_| !resync_secret),
+        resync_secret,
+        decision: match one.ownership {
+            Ownership::Switch { state: Some(_), switching: true, .. } => Decision::Switching,
+            Ownership::Switch { state: Some(_), .. } => Decision::Decided,
+            Ownership::Switch { state: None, .. } => Decision::Undecided,
+            Ownership::Own | Ownership::Conflicting(_) => Decision::Declared,
         },
         state: wanted.map(|state| match state {
             HookState::Active => DesiredState::Active,
@@ -179,7 +179,7 @@ fn hook(
             Some(HookDeletion::Retain) | None => Deletion::Retain,
         }),
         complete: usable,
-        endpoint_ready: held && one.place.is_ready(),
+        endpoint_ready: held && one.destination.is_ready(),
         refused,
         object,
     }
@@ -191,7 +191,7 @@ fn hook(
 fn moved_by_hand(declared: &[Declared], active: &Active<'_>) -> BTreeSet<String> {
     let mut decided: BTreeMap<&str, Vec<HookState>> = BTreeMap::new();
     for one in declared.iter().filter(|one| active.has(&one.object())) {
-        if let Ruling::Switch { name, state: Some(state), switching: false } = &one.ruling {
+        if let Ownership::Switch { name, state: Some(state), switching: false } = &one.ownership {
             decided.entry(name).or_default().push(*state);
         }
     }
@@ -202,17 +202,18 @@ fn moved_by_hand(declared: &[Declared], active: &Active<'_>) -> BTreeSet<String>
 /// Whether a switch wants the hook of `owner` active, and is not on its way there.
 fn is_to_be_active(declared: &[Declared], owner: &str) -> bool {
     declared.iter().any(|one| {
-        let wanted = matches!(one.ruling, Ruling::Switch { state: Some(HookState::Active), switching: false, .. });
+        let wanted =
+            matches!(one.ownership, Ownership::Switch { state: Some(HookState::Active), switching: false, .. });
         wanted && one.object().to_string() == owner
     })
 }
 
 /// The state that a hook is to have.
 fn wanted(one: &Declared, moved: &BTreeSet<String>) -> Option<HookState> {
-    match &one.ruling {
-        Ruling::Own => one.hook.spec.state,
-        Ruling::Switch { name, state, .. } => state.filter(|_| !moved.contains(name)),
-        Ruling::Torn(_) => None,
+    match &one.ownership {
+        Ownership::Own => one.hook.spec.state,
+        Ownership::Switch { name, state, .. } => state.filter(|_| !moved.contains(name)),
+        Ownership::Conflicting(_) => None,
     }
 }
 
@@ -221,10 +222,10 @@ fn headers(hook: &TelephonyHook) -> Vec<Header> {
 }
 
 /// The mark of the secret that Okta has: what this process applied, else what status remembers.
-pub fn applied_mark(hook: &TelephonyHook, object: &ObjectRef, state: &State) -> Option<ChangeMark> {
+pub fn applied_fingerprint(hook: &TelephonyHook, object: &ObjectRef, state: &State) -> Option<Fingerprint> {
     match state.plans.applied.get(object) {
         Some(applied) => applied.clone(),
-        None => hook.status.as_ref()?.applied_secret_mark.clone().map(ChangeMark::stored),
+        None => hook.status.as_ref()?.applied_secret_mark.clone().map(Fingerprint::stored),
     }
 }
 

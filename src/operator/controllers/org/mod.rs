@@ -4,6 +4,7 @@
 
 mod act;
 mod active;
+mod api_error;
 mod deletion;
 mod dereference;
 mod desired;
@@ -11,7 +12,6 @@ mod drift;
 mod observe;
 mod status;
 mod takeover;
-mod trouble;
 
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 
@@ -30,9 +30,9 @@ use self::{
 use super::{context::Context, hook};
 use crate::operator::{
     model::{
-        claim::{self, Awaited, Claim, Decision, Place, Standing, Tenure},
+        claim::{self, Awaited, Claim, Decision, OrgLocation, Standing, Tenure},
         org_access::{Access, allowance},
-        ownership::{self, Declarations, Ruling},
+        ownership::{self, Declarations, Ownership},
         switch_progress::{self, Step},
     },
     outbound::okta::OrgApi,
@@ -59,9 +59,9 @@ use hookswitch_api::{
 use hookswitch_fair::Bounds;
 use hookswitch_okta::{
     CallError, Failure, ObjectRef, Plan,
-    intent::PlanIntent,
     limits::Priority,
     plan::{self, Blocked, Outcome},
+    plan_record::PlanRecord,
     types::{HookStatus, OrgIdentity},
 };
 
@@ -106,7 +106,7 @@ impl Reconcile for OktaOrg {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         // a recorded plan may have a gap that is open
         object.status.as_ref().is_some_and(|status| status.plan.is_some())
-            || ctx.memory.caches.unrest_of(&namespace, &name).reads() > Priority::Routine
+            || ctx.memory.caches.urgency_of(&namespace, &name).reads() > Priority::Routine
     }
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, ReconcileError> {
@@ -134,10 +134,10 @@ impl Reconcile for OktaOrg {
         let state = pass.state_mut()?;
         found.problem = found.problem.or_else(|| state.plans.hindrance());
         if let (InUse::Ours(active), Some((_, at))) = (&in_use, &state.plans.observed) {
-            switch_progress::seen(&mut state.pending.carried, active, *at);
+            switch_progress::seen(&mut state.pending.progress, active, *at);
         }
-        let carried = state.pending.carried.clone();
-        let view = OrgView { problem: found.problem.clone(), hooks, in_use, carried };
+        let progress = state.pending.progress.clone();
+        let view = OrgView { problem: found.problem.clone(), hooks, in_use, progress };
         let changed = session.show(view);
         // a switch sees the view at once; what is written of it meanwhile is for the next leader
         ctx.runtime.triggers.wake_all(switches);
@@ -194,7 +194,7 @@ struct Pass<'c> {
     /// The org's state; away only while a run has it.
     state: Option<OwnedMutexGuard<State>>,
     /// The recorded plan, or what is left of it. It leaves the API server with the status that follows, after the hooks' own.
-    record: Option<PlanIntent>,
+    record: Option<PlanRecord>,
     /// What its reads are for: a switch of the org may be waiting for them, or a secret is to be written that may spare one.
     priority: Priority,
     /// What was done for the plan before its first call.
@@ -256,8 +256,9 @@ impl<'c> Pass<'c> {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
         let record = record.and_then(|record| serde_json::from_value(record).ok());
         let namespace = org.namespace().unwrap_or_default();
-        let doubted = if session.doubts.any_open(Instant::now()) { Priority::Suspicion } else { Priority::Routine };
-        let priority = ctx.memory.caches.unrest_of(&namespace, &org.name_any()).reads().max(doubted);
+        let resync_secret =
+            if session.resyncs.any_open(Instant::now()) { Priority::Suspicion } else { Priority::Routine };
+        let priority = ctx.memory.caches.urgency_of(&namespace, &org.name_any()).reads().max(resync_secret);
         Self { ctx, org: org.clone(), session, state: Some(state), record, priority, steps: Vec::new() }
     }
 
@@ -269,7 +270,7 @@ impl<'c> Pass<'c> {
         let poll = self.org.spec.poll_interval();
         let stopped = match self.plan_and_act(access).await {
             Ok((found, hooks, wait)) => {
-                self.state_mut()?.connection.trouble = None;
+                self.state_mut()?.connection.failed_call = None;
                 return Ok((found, hooks, wait));
             }
             Err(Stop::Kubernetes(error)) => return Err(error),
@@ -298,7 +299,8 @@ impl<'c> Pass<'c> {
                 poll
             }
             Stop::Claimed(identity, claim) => {
-                found.problem = status::manages(&claim).map(|message| Problem::lasting(Ready::ClaimedByOther, message));
+                found.problem =
+                    status::manages(&claim).map(|message| Problem::permanent(Ready::ClaimedByOther, message));
                 found.reachable = Some(answers());
                 (found.identity, found.claim) = (Some(identity), Some(claim));
                 poll
@@ -315,23 +317,23 @@ impl<'c> Pass<'c> {
                         format!("OktaOrg {before} managed this org until now. This one waits until that one's calls have ended.")
                     }
                 };
-                found.problem = Some(Problem::passing(Ready::Waiting, message));
+                found.problem = Some(Problem::transient(Ready::Waiting, message));
                 found.reachable = Some(answers());
                 SOON
             }
             Stop::HeldBack(wait) => {
-                found.problem = Some(trouble::rate_limited());
+                found.problem = Some(api_error::rate_limited());
                 wait.clamp(SOON, poll)
             }
             Stop::Call(error) => {
-                found.problem = Some(trouble::problem(&error, &self.org));
-                found.reachable = Some(trouble::reachable(&error));
+                found.problem = Some(api_error::problem(&error, &self.org));
+                found.reachable = Some(api_error::reachable(&error));
                 let priority = self.priority;
                 self.state_mut()?.connection.stay_away(error, priority, Instant::now())
             }
         };
-        let lasting = found.problem.as_ref().is_some_and(|problem| problem.stalled);
-        Ok((found, lasting.then(HookViews::new), wait))
+        let permanent = found.problem.as_ref().is_some_and(|problem| problem.stalled);
+        Ok((found, permanent.then(HookViews::new), wait))
     }
 
     async fn plan_and_act(
@@ -344,7 +346,7 @@ impl<'c> Pass<'c> {
         let state = self.state_mut()?;
         let api = observe::connect(&*ctx.okta, &access, state)?;
         state.connection.rate.allow(allowance);
-        if let Some(error) = state.connection.still_in_trouble(priority, Instant::now()) {
+        if let Some(error) = state.connection.still_failing(priority, Instant::now()) {
             return Err(Stop::Call(error));
         }
         let document = observe::identify(&ctx.metrics, &api, state, &host, priority).await?;
@@ -354,12 +356,12 @@ impl<'c> Pass<'c> {
             // who is not let in has no say in whose the org is
             observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
         }
-        let place = Place::of(&access, &document);
+        let place = OrgLocation::of(&access, &document);
         let identity = document.identity;
         match self.claim(&place) {
             Decision::Ours => {}
             Decision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
-            Decision::Told(other) => return Err(Stop::Claimed(identity, Claim::Told(other))),
+            Decision::Transition(other) => return Err(Stop::Claimed(identity, Claim::Transition(other))),
             Decision::Waits(awaited) => return Err(Stop::Waits(awaited)),
         }
         observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
@@ -369,7 +371,7 @@ impl<'c> Pass<'c> {
             ctx.memory.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
         let mut switches = ctx.memory.caches.switches.in_namespace(&self.namespace());
         let mut declared = self.declare(hooks, &switches).await?;
-        self.session.doubts.keep(&declared.iter().map(|one| object_ref(&one.hook)).collect());
+        self.session.resyncs.keep(&declared.iter().map(|one| object_ref(&one.hook)).collect());
         let (_, mut plan) = self.plan(&declared)?;
         let mut begins = None;
         if !plan.moves.is_empty() {
@@ -470,7 +472,7 @@ impl<'c> Pass<'c> {
     }
 
     /// Who manages the org at `place`, where the object's credential was taken.
-    fn claim(&self, place: &Place) -> Decision {
+    fn claim(&self, place: &OrgLocation) -> Decision {
         let (ctx, listing) = (self.ctx, &self.ctx.runtime.listing);
         // of two that decide at once, one sees what the other has proven and the other that it acts
         let _alone = ctx.memory.orgs.decide();
@@ -478,12 +480,12 @@ impl<'c> Pass<'c> {
         let others: Vec<_> =
             ctx.memory.caches.orgs.all().into_iter().map(|org| (ctx.memory.orgs.standing(&org), org)).collect();
         let hidden = |namespace: &str| listing.covers(namespace) && !listing.is_listed(namespace, &[Kind::OktaOrg]);
-        let sight = claim::Sight {
+        let visibility = claim::Visibility {
             settled: ctx.memory.orgs.is_settled(),
             any_hidden: listing.is_any_unlisted(Kind::OktaOrg),
             hidden: &hidden,
         };
-        let decided = claim::decide(&self.org, place, &others, &sight);
+        let decided = claim::decide(&self.org, place, &others, &visibility);
         if decided != Decision::Ours {
             return decided;
         }
@@ -509,15 +511,15 @@ impl<'c> Pass<'c> {
         let all: Vec<Arc<TelephonyHook>> = hooks.iter().cloned().map(Arc::new).collect();
         let declarations = Declarations::of(all.iter().cloned(), switches.iter().cloned());
         for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
-            let (facts, mut endpoint) = endpoint::place(&hook, &declarations, &self.ctx.resolver).await?;
-            let ruling = ownership::of(&hook, &declarations);
-            if let Ruling::Torn(why) = &ruling {
-                endpoint = Err(Problem::lasting(Ready::SwitchConflict, why));
+            let (facts, mut endpoint) = endpoint::destination(&hook, &declarations, &self.ctx.resolver).await?;
+            let ownership = ownership::of(&hook, &declarations);
+            if let Ownership::Conflicting(why) = &ownership {
+                endpoint = Err(Problem::permanent(Ready::SwitchConflict, why));
             }
-            let doubted = self.session.doubts.is_open(&object_ref(&hook), Instant::now());
-            let (place, accepted) = (facts.place, facts.accepted);
+            let resync_secret = self.session.resyncs.is_open(&object_ref(&hook), Instant::now());
+            let (destination, accepted) = (facts.destination, facts.accepted);
             let takeover = takeover::of(&hook, &all, &self.ctx.runtime.kube.client).await?;
-            declared.push(Declared { hook, endpoint, place, accepted, doubted, ruling, takeover });
+            declared.push(Declared { hook, endpoint, destination, accepted, resync_secret, ownership, takeover });
         }
         Ok(declared)
     }
@@ -557,7 +559,7 @@ impl<'c> Pass<'c> {
     /// Writes the plan down before its first call, on top of the very object that was read.
     async fn record(&mut self, plan: &Plan) -> Result<(), ReconcileError> {
         let begun = Instant::now();
-        let intent = PlanIntent::of(plan, Timestamp::now().to_string());
+        let intent = PlanRecord::of(plan, Timestamp::now().to_string());
         let value = serde_json::to_value(&intent).map_err(|_| ReconcileError::encoding("record the plan".into()))?;
         let mut status = self.org.status.clone().unwrap_or_default();
         status.plan = Some(value);
@@ -617,10 +619,10 @@ impl<'c> Pass<'c> {
         let mut views = HookViews::new();
         for verdict in &plan.verdicts {
             let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
-            let applied_mark = desired::applied_mark(&one.hook, &verdict.object, state);
+            let applied_fingerprint = desired::applied_fingerprint(&one.hook, &verdict.object, state);
             let refusal = state.plans.refusal(&verdict.object);
             let mut verdict = verdict.clone();
-            if let Outcome::Waiting(plan::Waiting::Stillness(left)) = &mut verdict.outcome {
+            if let Outcome::Waiting(plan::Waiting::QuietPeriod(left)) = &mut verdict.outcome {
                 // how long is left changes with every look, and is shown to nobody
                 *left = Duration::ZERO;
             }
@@ -629,14 +631,14 @@ impl<'c> Pass<'c> {
                 _ => None,
             };
             let drift = state.pending.drift(&verdict.object);
-            let rewritten = session.doubts.written(&verdict.object);
+            let rewritten = session.resyncs.written(&verdict.object);
             let generation = one.hook.metadata.generation;
             let listed = state.plans.listed();
             let uri =
                 listed.iter().find(|hook| Some(&hook.id) == verdict.hook.as_ref()).and_then(|hook| hook.uri.clone());
             views.insert(
                 verdict.object.clone(),
-                HookView { generation, uri, verdict, applied_mark, rewritten, refusal, of_sibling, drift },
+                HookView { generation, uri, verdict, applied_fingerprint, rewritten, refusal, of_sibling, drift },
             );
         }
         Ok(views)
@@ -646,7 +648,7 @@ impl<'c> Pass<'c> {
     fn tell_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), ReconcileError> {
         for verdict in &plan.verdicts {
             let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
-            if matches!(one.ruling, Ruling::Switch { switching: true, .. }) {
+            if matches!(one.ownership, Ownership::Switch { switching: true, .. }) {
                 // what differs now is what the switch is about
                 continue;
             }
@@ -680,7 +682,7 @@ impl<'c> Pass<'c> {
             for last in [false, true] {
                 let Some(hook) = api.get_opt(&object.name).await.map_err(ReconcileError::api(&doing))? else { break };
                 let declared = self.ctx.memory.caches.about(&object.namespace, [object.name.as_str()]);
-                let (facts, endpoint) = endpoint::place(&hook, &declared, &self.ctx.resolver).await?;
+                let (facts, endpoint) = endpoint::destination(&hook, &declared, &self.ctx.resolver).await?;
                 match hook::status::write(&hook, &declared, &self.ctx.runtime.kube, &self.ctx.memory, &facts, endpoint)
                     .await
                 {
@@ -706,10 +708,10 @@ fn is_in_place(plan: &Plan, declared: &[Declared]) -> bool {
 
 /// Whether a hook is declared to be active, by itself or by its switch.
 fn is_to_be_active(one: &Declared) -> bool {
-    match &one.ruling {
-        Ruling::Own => one.hook.spec.state == Some(HookState::Active),
-        Ruling::Switch { state, .. } => *state == Some(HookState::Active),
-        Ruling::Torn(_) => false,
+    match &one.ownership {
+        Ownership::Own => one.hook.spec.state == Some(HookState::Active),
+        Ownership::Switch { state, .. } => *state == Some(HookState::Active),
+        Ownership::Conflicting(_) => false,
     }
 }
 

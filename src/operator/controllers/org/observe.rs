@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::operator::{
     model::org_access::Access,
-    outbound::okta::{Dial, OrgApi},
+    outbound::okta::{OktaClientFactory, OrgApi},
     runtime::problem::Problem,
     state::{metrics::OperatorMetrics, orgs::State},
 };
@@ -34,7 +34,7 @@ pub enum Unlisted {
 ///
 /// # Errors
 /// A [`Problem`] when the CA bundle or the proxy cannot be used.
-pub fn connect(okta: &dyn Dial, access: &Access, state: &mut State) -> Result<Arc<dyn OrgApi>, Problem> {
+pub fn connect(okta: &dyn OktaClientFactory, access: &Access, state: &mut State) -> Result<Arc<dyn OrgApi>, Problem> {
     let mut hasher = DefaultHasher::new();
     (access.url.to_string(), access.credential.secret(), &access.ca_bundle).hash(&mut hasher);
     let made_of = Some(hasher.finish());
@@ -47,7 +47,7 @@ pub fn connect(okta: &dyn Dial, access: &Access, state: &mut State) -> Result<Ar
     }
     let api = okta
         .dial(access)
-        .map_err(|error| Problem::lasting(Ready::InvalidSpec, format!("The org cannot be called: {error}")))?;
+        .map_err(|error| Problem::permanent(Ready::InvalidSpec, format!("The org cannot be called: {error}")))?;
     state.connection.api = Some(Arc::clone(&api));
     Ok(api)
 }

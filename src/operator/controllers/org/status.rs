@@ -20,8 +20,8 @@ use hookswitch_api::{
 };
 use hookswitch_okta::{
     ObjectRef, ObservedHook,
-    intent::PlanIntent,
-    mark::Installation,
+    owner_tag::InstallationTag,
+    plan_record::PlanRecord,
     types::{HookStatus, OrgIdentity},
 };
 
@@ -32,7 +32,7 @@ pub fn manages(claim: &Claim) -> Option<String> {
         Claim::Theirs(other) => Some(format!(
             "OktaOrg {other} manages this org; it is the oldest whose credential Okta accepts. Delete one of the two."
         )),
-        Claim::Told(other) => Some(format!(
+        Claim::Transition(other) => Some(format!(
             "OktaOrg {other} managed this org, and has not proven itself since this operator leads: see its condition Ready. \
              This object takes its place when that one's credential is refused, when that one is deleted, or when it is called \
              for {} minutes and proves nothing.",
@@ -59,7 +59,7 @@ pub struct Found {
     /// What Okta listed; `None` keeps what was said of it.
     pub observed: Option<Vec<ObservedHook>>,
     /// The plan under way.
-    pub plan: Option<PlanIntent>,
+    pub plan: Option<PlanRecord>,
     /// Nothing is left to do, and Okta shows everything that it promised.
     pub settled: bool,
 }
@@ -67,9 +67,9 @@ pub struct Found {
 impl Found {
     /// Which hook Okta uses, as far as this pass could see.
     #[must_use]
-    pub fn in_use(&self, installation: &Installation) -> InUse {
+    pub fn in_use(&self, installation: &InstallationTag) -> InUse {
         // in the middle of a change of our own, what is active says nothing yet
-        let still = !self.plan.as_ref().is_some_and(PlanIntent::is_under_way) && self.settled;
+        let still = !self.plan.as_ref().is_some_and(PlanRecord::is_under_way) && self.settled;
         let (true, None, Some(observed)) = (still, &self.problem, &self.observed) else { return InUse::Unknown };
         match Active::of(observed, installation).used(|object| self.declared.contains(object)) {
             None if observed.iter().any(|hook| hook.status != HookStatus::Inactive) => InUse::Other,
@@ -82,7 +82,7 @@ impl Found {
 
 /// The status of an org. `changes` were made in Okta since its last write.
 #[must_use]
-pub fn build(org: &OktaOrg, installation: &Installation, found: &Found, changes: &[OktaChange]) -> OktaOrgStatus {
+pub fn build(org: &OktaOrg, installation: &InstallationTag, found: &Found, changes: &[OktaChange]) -> OktaOrgStatus {
     let mut status = org.status.clone().unwrap_or_default();
     let generation = org.metadata.generation;
     status.installation = Some(installation.as_str().to_owned());
@@ -155,7 +155,7 @@ pub fn unseen(org: &OktaOrg, unproven: bool) -> OktaOrgStatus {
 
 fn active(
     observed: &[ObservedHook],
-    installation: &Installation,
+    installation: &InstallationTag,
     declared: &BTreeSet<ObjectRef>,
 ) -> Option<ActiveHook> {
     let active = Active::of(observed, installation);
@@ -199,12 +199,12 @@ mod tests {
             );
 
             org.status = Some(unseen);
-            let problem = Some(Problem::passing(Ready::SecretNotFound, "no Secret".to_owned()));
+            let problem = Some(Problem::transient(Ready::SecretNotFound, "no Secret".to_owned()));
             let (reachable, identity, claim, observed, plan) = (None, None, None, None, None);
             let declared = BTreeSet::new();
             let found =
                 Found { problem, reachable, identity, claim, unproven, declared, observed, plan, settled: true };
-            let seen = build(&org, &Installation::new("hookswitch-cluster").unwrap(), &found, &[]);
+            let seen = build(&org, &InstallationTag::new("hookswitch-cluster").unwrap(), &found, &[]);
             assert_eq!((said(&seen, "Claimed"), said(&seen, "Reachable")), (after.into(), "Unknown NotAsked".into()));
         }
     }

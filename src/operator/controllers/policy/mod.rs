@@ -56,7 +56,7 @@ fn judge(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> Result<(),
              a rule with no other provider answers FAILED.",
             missing.join(", ")
         );
-        return Err(Problem::passing(Ready::ProviderNotFound, message));
+        return Err(Problem::transient(Ready::ProviderNotFound, message));
     }
     let unready: Vec<&str> = named
         .iter()
@@ -72,7 +72,7 @@ fn judge(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> Result<(),
         return Ok(());
     }
     let message = format!("TelephonyProvider {} is not Ready; its own condition says why.", unready.join(", "));
-    Err(Problem::passing(Ready::ProviderNotReady, message))
+    Err(Problem::transient(Ready::ProviderNotReady, message))
 }
 
 fn build(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> RoutingPolicyStatus {

@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_carrier_without_its_secret_is_not_ready() {
-        let problem = Problem::passing(Ready::SecretNotFound, "Secret ns/s does not exist.");
+        let problem = Problem::transient(Ready::SecretNotFound, "Secret ns/s does not exist.");
         let status = build(&provider(), Err(problem), Some(&CarrierHealth::Unknown));
         assert_eq!(
             shown(&status),

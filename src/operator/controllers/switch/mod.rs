@@ -4,7 +4,7 @@
 //! to it, so that one planner changes an org.
 
 mod annotations;
-pub mod seen;
+pub mod observation;
 mod shared;
 mod status;
 #[cfg(test)]
@@ -21,12 +21,12 @@ use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 
-use self::{seen::Sighting, traffic::FirstCall};
+use self::{observation::SwitchObservation, traffic::FirstCall};
 use super::context::Context;
 use crate::operator::{
     model::{
-        ownership::{self, Unfit},
-        switch_progress::Carried,
+        ownership::{self, Invalid},
+        switch_progress::SwitchProgress,
         switch_settings,
     },
     probes,
@@ -45,14 +45,14 @@ use crate::operator::{
 };
 use hookswitch_api::{HookSwitch, HookSwitchStatus, Kind, SwitchMode, TelephonyHook, reason::Ready};
 use hookswitch_failover::{
-    machine::{InOkta, Machine, Phase, Told},
+    machine::{InOkta, Machine, Phase, Transition},
     settings::{Mode, Settings},
-    signal::{Sight, Source},
+    signal::{CheckResult, Source},
 };
 use hookswitch_okta::ObjectRef;
 
 /// How often a switch that cannot decide anything is looked at.
-const UNFIT_LOOK: Duration = Duration::from_mins(1);
+const INVALID_RECHECK: Duration = Duration::from_mins(1);
 
 impl Reconcile for HookSwitch {
     type Context = Context;
@@ -101,15 +101,15 @@ impl Reconcile for HookSwitch {
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, ReconcileError> {
         let key = key(&object);
         let declared = ctx.memory.caches.about(&key.0, object.spec.hooks.iter().map(|hook| hook.name.as_str()));
-        if let Some(unfit) = ownership::problem(&object, &declared) {
-            let problem = match unfit {
-                Unfit::NoHook(message) => Problem::passing(Ready::HookNotFound, message),
-                Unfit::Conflict(message) => Problem::lasting(Ready::SwitchConflict, message),
+        if let Some(invalid) = ownership::problem(&object, &declared) {
+            let problem = match invalid {
+                Invalid::NoHook(message) => Problem::transient(Ready::HookNotFound, message),
+                Invalid::Conflict(message) => Problem::permanent(Ready::SwitchConflict, message),
             };
             ctx.metrics.switches.unable(&shown(&key));
             ctx.memory.switches.keep(key, None);
-            write(&ctx.runtime.kube, &*object, status::unfit(&object, problem)).await?;
-            return Ok(Requeue::After(UNFIT_LOOK));
+            write(&ctx.runtime.kube, &*object, status::invalid(&object, problem)).await?;
+            return Ok(Requeue::After(INVALID_RECHECK));
         }
         let settings = switch_settings::of(&object.spec);
         let now = ctx.memory.switches.now();
@@ -122,27 +122,30 @@ impl Reconcile for HookSwitch {
         let named = object.spec.hooks.iter();
         let hooks: Vec<_> = named.filter_map(|named| declared.hook(&named.name).cloned()).collect();
         let placed = placed(&object, &hooks, &ctx.resolver).await?;
-        let seen = seen::see(&object, &hooks, &ctx.memory, &asked, &placed);
-        let told = machine.step(&seen.seen, &settings, now);
+        let observation = observation::see(&object, &hooks, &ctx.memory, &asked, &placed);
+        let transitions = machine.step(&observation.observation, &settings, now);
 
         let before = object.status.as_ref().and_then(|status| status.target.clone());
         let shared = shared::of(&object, &hooks, &ctx.memory);
-        let (built, first_call) = status::build(&object, &machine, &seen, &settings, &told, asked.handled, shared);
+        let (built, first_call) =
+            status::build(&object, &machine, &observation, &settings, &transitions, asked.handled, shared);
         // what was decided counts once it is recorded: a pass that fails here is as if it had not been
         let ready = built.standby.is_some();
         let confirmed = conditions::is_true(&built.conditions, "TrafficConfirmed");
         let written = write(&ctx.runtime.kube, &*object, built).await?;
         let decided = machine.target() != before.as_deref();
-        let look = machine.next_look(&settings, now);
-        ctx.metrics.switches.show(&shown(&key), &machine, &seen.signals, ready, confirmed);
-        doubt(&ctx.memory, &ctx.runtime.triggers, &object, &machine, &seen, &settings);
+        let look = machine.next_evaluation(&settings, now);
+        ctx.metrics.switches.show(&shown(&key), &machine, &observation.signals, ready, confirmed);
+        resync_secret(&ctx.memory, &ctx.runtime.triggers, &object, &machine, &observation, &settings);
         ctx.memory.switches.keep(key.clone(), Some(machine));
         // the org goes to work before anybody is told: an outage waits for it
-        let begins = decided || written.is_some() && told.iter().any(|told| matches!(told, Told::Started { .. }));
+        let begins = decided
+            || written.is_some()
+                && transitions.iter().any(|transitions| matches!(transitions, Transition::Started { .. }));
         if begins && let Some(org) = ctx.memory.caches.org(&object) {
             ctx.runtime.triggers.hurry(Target::new(Kind::OktaOrg, &key.0, org));
         }
-        tell(&ctx.runtime.kube.events, &ctx.metrics.switches, &object, &told, seen.carried.as_ref());
+        tell(&ctx.runtime.kube.events, &ctx.metrics.switches, &object, &transitions, observation.progress.as_ref());
         if let Some(first_call) = first_call {
             tell_first_call(&ctx.runtime.kube.events, &object, &first_call);
         }
@@ -201,17 +204,17 @@ pub fn intervals(caches: &Caches) -> BTreeMap<GatewayKey, Duration> {
 }
 
 /// Lets the secret that Okta has be written anew when the active hook's gateway refuses calls that may be Okta's.
-fn doubt(
+fn resync_secret(
     memory: &Memory,
     triggers: &Wake,
     switch: &HookSwitch,
     machine: &Machine,
-    seen: &Sighting,
+    observation: &SwitchObservation,
     settings: &Settings,
 ) {
-    let InOkta::Ours(used) = &seen.seen.okta else { return };
-    let of_used = seen.signals.get(used).map(Vec::as_slice).unwrap_or_default();
-    let refused = of_used.iter().any(|signal| signal.source == Source::Refusals && signal.sight == Sight::Fail);
+    let InOkta::Ours(used) = &observation.observation.okta else { return };
+    let of_used = observation.signals.get(used).map(Vec::as_slice).unwrap_or_default();
+    let refused = of_used.iter().any(|signal| signal.source == Source::Refusals && signal.result == CheckResult::Fail);
     // one that is being left is left as it is
     let stays = !matches!(machine.phase(), Phase::FailingOver { .. });
     if refused
@@ -222,7 +225,7 @@ fn doubt(
         let namespace = switch.namespace().unwrap_or_default();
         let stands = ObjectRef::new(&namespace, ownership::in_okta(switch, used));
         let org = Target::new(Kind::OktaOrg, namespace, org);
-        if memory.orgs.doubt(&org, stands, used) {
+        if memory.orgs.resync_secret(&org, stands, used) {
             triggers.wake(org);
         }
     }
@@ -239,15 +242,21 @@ fn tell_first_call(events: &Events, switch: &HookSwitch, first: &FirstCall) {
 }
 
 /// One Event and one line of the log for each thing that happened.
-fn tell(events: &Events, metrics: &SwitchMetrics, switch: &HookSwitch, told: &[Told], carried: Option<&Carried>) {
+fn tell(
+    events: &Events,
+    metrics: &SwitchMetrics,
+    switch: &HookSwitch,
+    transitions: &[Transition],
+    progress: Option<&SwitchProgress>,
+) {
     let about = switch.object_ref(&());
-    for one in told {
+    for one in transitions {
         let (warning, reason, text) = status::note(one);
         tracing::info!(switch = shown(&key(switch)), reason, text, "the switch changed");
-        if let Told::Switched { cause, took, .. } | Told::Failed { cause, took, .. } = one {
-            let outcome = if matches!(one, Told::Switched { .. }) { "Switched" } else { "Failed" };
+        if let Transition::Switched { cause, took, .. } | Transition::Failed { cause, took, .. } = one {
+            let outcome = if matches!(one, Transition::Switched { .. }) { "Switched" } else { "Failed" };
             metrics.ended(&shown(&key(switch)), cause.as_str(), outcome, *took);
-            for step in carried.iter().flat_map(|carried| &carried.steps) {
+            for step in progress.iter().flat_map(|progress| &progress.steps) {
                 metrics.step(step.step, step.outcome, step.took);
             }
         }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp, Unit};
 
 use super::{
-    seen::Sighting,
+    observation::SwitchObservation,
     traffic::{self, FirstCall},
 };
 use crate::operator::{
-    model::switch_progress::Carried,
+    model::switch_progress::SwitchProgress,
     runtime::{
         conditions::{self, Is, Progress},
         problem::Problem,
@@ -22,14 +22,14 @@ use hookswitch_api::{
     reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
 };
 use hookswitch_failover::{
-    machine::{Cause, Hold, HookSeen, InOkta, Machine, Phase, Standing, Told},
+    machine::{Cause, Hold, HookObservation, InOkta, Machine, Phase, Standing, Transition},
     settings::Settings,
-    signal::Sight,
+    signal::CheckResult,
 };
 
 /// The status of a switch that cannot decide anything. What it decided before stays on record; nobody takes over by it.
 #[must_use]
-pub fn unfit(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
+pub fn invalid(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
     let message = "The switch cannot decide anything, see the condition Ready.";
     let (healthy, ready) = ((Healthy::Undecided, message), (Is::False, FailoverReady::Undecided, message));
     let mut status = blind(switch, healthy, ready);
@@ -65,9 +65,9 @@ fn blind(
 pub fn build(
     switch: &HookSwitch,
     machine: &Machine,
-    sighting: &Sighting,
+    sighting: &SwitchObservation,
     settings: &Settings,
-    told: &[Told],
+    transitions: &[Transition],
     handled: HandledRequests,
     shared: (StandbyIndependent, String),
 ) -> (HookSwitchStatus, Option<FirstCall>) {
@@ -82,7 +82,7 @@ pub fn build(
     }
     status.phase = Some(phase);
     status.target = machine.target().map(str::to_owned);
-    status.active = match &sighting.seen.okta {
+    status.active = match &sighting.observation.okta {
         InOkta::Ours(active) => Some(active.clone()),
         InOkta::Nobody | InOkta::Other => None,
         // what is not known now is not forgotten
@@ -92,20 +92,20 @@ pub fn build(
         Phase::FailingOver { from, cause } => Some(Switching { from: from.clone(), cause: cause.as_str().to_owned() }),
         _ => None,
     };
-    let standing = |hook: &HookSeen| machine.standing(hook, settings);
-    let others = || sighting.seen.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
+    let standing = |hook: &HookObservation| machine.standing(hook, settings);
+    let others = || sighting.observation.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
     let usable = |standing_of| others().find(|hook| hook.usable_in_okta && standing(hook) == standing_of);
     let hindered = others().find(|hook| !hook.usable_in_okta && standing(hook) == Standing::Proven);
     status.standby = usable(Standing::Proven).map(|hook| hook.name.clone());
     status.hooks = hooks(sighting, &standing, &status.hooks, now);
-    if sighting.seen.acknowledged {
+    if sighting.observation.acknowledged {
         // whoever leads next is to know it too
         status.automatic.clear();
     }
-    automatic(&mut status, told, settings, now);
-    record(&mut status, told, sighting.carried.as_ref(), now);
+    automatic(&mut status, transitions, settings, now);
+    record(&mut status, transitions, sighting.progress.as_ref(), now);
     status.handled = (handled != HandledRequests::default()).then_some(handled);
-    let first_call = traffic::confirm(&mut status, before.as_deref(), told, sighting.calls, now, generation);
+    let first_call = traffic::confirm(&mut status, before.as_deref(), transitions, sighting.calls, now, generation);
     let list = &mut status.conditions;
     let (is, reason, message) = healthy(machine, sighting);
     conditions::set(list, is, reason, message, generation);
@@ -120,7 +120,7 @@ pub fn build(
         (FailoverActive::OnFirst, "The first hook is meant to be active.".to_owned())
     };
     conditions::set(list, on_standby.into(), reason, message, generation);
-    let (reason, message) = held(machine.phase(), &sighting.seen.okta);
+    let (reason, message) = held(machine.phase(), &sighting.observation.okta);
     conditions::set(list, (reason != Held::NotHeld).into(), reason, message, generation);
     let (reason, message) = shared;
     conditions::set(list, (reason == StandbyIndependent::Independent).into(), reason, message, generation);
@@ -131,8 +131,8 @@ pub fn build(
 
 /// What is seen of each hook, with since when each result is what it is: `before` knows, unless it is another now.
 fn hooks(
-    sighting: &Sighting,
-    standing: &dyn Fn(&HookSeen) -> Standing,
+    sighting: &SwitchObservation,
+    standing: &dyn Fn(&HookObservation) -> Standing,
     before: &[SwitchedHook],
     now: Timestamp,
 ) -> Vec<SwitchedHook> {
@@ -140,11 +140,11 @@ fn hooks(
         let same = known.filter(|(before, _)| *before == result).and_then(|(_, since)| since.clone());
         same.or_else(|| Some(second(now)))
     };
-    let hooks = sighting.seen.hooks.iter().map(|hook| {
+    let hooks = sighting.observation.hooks.iter().map(|hook| {
         let before = before.iter().find(|before| before.name == hook.name);
         let signals = sighting.signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();
         let signals = signals.iter().map(|signal| {
-            let (source, result) = (signal.source.as_str(), signal.sight.as_str());
+            let (source, result) = (signal.source.as_str(), signal.result.as_str());
             let known = before.and_then(|before| before.signals.iter().find(|signal| signal.source == source));
             SwitchSignal {
                 source: source.to_owned(),
@@ -153,7 +153,7 @@ fn hooks(
                 reason: conditions::bounded(signal.why.clone(), 500),
             }
         });
-        let health = hook.health.sight.as_str();
+        let health = hook.health.result.as_str();
         SwitchedHook {
             name: hook.name.clone(),
             health: health.to_owned(),
@@ -166,28 +166,35 @@ fn hooks(
 }
 
 /// The switches that cooldown and budget count.
-fn automatic(status: &mut HookSwitchStatus, told: &[Told], settings: &Settings, now: Timestamp) {
-    let began = told.iter().filter(|told| matches!(told, Told::Started { cause, .. } if cause.is_automatic()));
+fn automatic(status: &mut HookSwitchStatus, transitions: &[Transition], settings: &Settings, now: Timestamp) {
+    let began = transitions
+        .iter()
+        .filter(|transitions| matches!(transitions, Transition::Started { cause, .. } if cause.is_automatic()));
     status.automatic.extend(began.map(|_| now.round(Unit::Millisecond).unwrap_or(now).to_string()));
     let window = SignedDuration::try_from(settings.remembered()).unwrap_or(SignedDuration::MAX);
     let counts = |at: &String| at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at) < window);
     // entries leave when there is something else to write, so that a window that ends writes nothing by itself
-    if !told.is_empty() {
+    if !transitions.is_empty() {
         status.automatic.retain(counts);
         let surplus = status.automatic.len().saturating_sub(20);
         status.automatic.drain(..surplus);
     }
 }
 
-fn record(status: &mut HookSwitchStatus, told: &[Told], carried: Option<&Carried>, now: Timestamp) {
-    for one in told {
+fn record(
+    status: &mut HookSwitchStatus,
+    transitions: &[Transition],
+    progress: Option<&SwitchProgress>,
+    now: Timestamp,
+) {
+    for one in transitions {
         let (from, to, cause, took, outcome) = match one {
-            Told::Switched { from, to, cause, took } => (from, to, cause, took, "Switched"),
-            Told::Failed { from, to, cause, took } => (from, to, cause, took, "Failed"),
+            Transition::Switched { from, to, cause, took } => (from, to, cause, took, "Switched"),
+            Transition::Failed { from, to, cause, took } => (from, to, cause, took, "Failed"),
             _ => continue,
         };
         // what somebody did in Okta's console is none of ours
-        let carried = carried.filter(|_| *cause != Cause::InOkta);
+        let progress = progress.filter(|_| *cause != Cause::InOkta);
         status.history.push(SwitchRecord {
             at: now.round(Unit::Millisecond).unwrap_or(now).to_string(),
             from: from.clone(),
@@ -195,8 +202,8 @@ fn record(status: &mut HookSwitchStatus, told: &[Told], carried: Option<&Carried
             cause: cause.as_str().to_owned(),
             outcome: outcome.to_owned(),
             took_ms: millis(*took),
-            without_active_ms: carried.and_then(Carried::without_active).map(millis),
-            steps: steps(carried),
+            without_active_ms: progress.and_then(SwitchProgress::without_active).map(millis),
+            steps: steps(progress),
             first_call_after_ms: None,
         });
     }
@@ -204,8 +211,8 @@ fn record(status: &mut HookSwitchStatus, told: &[Told], carried: Option<&Carried
     status.history.drain(..surplus);
 }
 
-fn steps(carried: Option<&Carried>) -> Vec<SwitchStep> {
-    let all = carried.map(|carried| carried.steps.as_slice()).unwrap_or_default();
+fn steps(progress: Option<&SwitchProgress>) -> Vec<SwitchStep> {
+    let all = progress.map(|progress| progress.steps.as_slice()).unwrap_or_default();
     let last = &all[all.len().saturating_sub(SwitchRecord::MOST_STEPS)..];
     let steps = last.iter().map(|step| SwitchStep {
         step: step.step.to_owned(),
@@ -219,31 +226,31 @@ fn millis(took: Duration) -> i64 {
     i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn healthy(machine: &Machine, sighting: &Sighting) -> (Is, Healthy, String) {
-    let active = sighting.seen.hooks.iter().find(|hook| machine.target() == Some(hook.name.as_str()));
+fn healthy(machine: &Machine, sighting: &SwitchObservation) -> (Is, Healthy, String) {
+    let active = sighting.observation.hooks.iter().find(|hook| machine.target() == Some(hook.name.as_str()));
     let Some(active) = active else {
         return (Is::Unknown, Healthy::NoReport, "The switch has no target yet.".into());
     };
     let signals = sighting.signals.get(&active.name).map(Vec::as_slice).unwrap_or_default();
-    let why = |sight| {
-        let found = signals.iter().filter(|signal| signal.sight == sight).map(|signal| signal.why.as_str());
+    let why = |result| {
+        let found = signals.iter().filter(|signal| signal.result == result).map(|signal| signal.why.as_str());
         format!("{}: {}", active.name, found.collect::<Vec<_>>().join(" "))
     };
-    match active.health.sight {
-        Sight::Pass => (Is::True, Healthy::Usable, format!("{} can deliver.", active.name)),
-        Sight::Fail => (Is::False, Healthy::Down, why(Sight::Fail)),
-        Sight::Unknown => (Is::Unknown, Healthy::NoReport, why(Sight::Unknown)),
+    match active.health.result {
+        CheckResult::Pass => (Is::True, Healthy::Usable, format!("{} can deliver.", active.name)),
+        CheckResult::Fail => (Is::False, Healthy::Down, why(CheckResult::Fail)),
+        CheckResult::Unknown => (Is::Unknown, Healthy::NoReport, why(CheckResult::Unknown)),
     }
 }
 
 fn ready_to_fail_over(
     standby: Option<&str>,
-    reached: Option<&HookSeen>,
-    hindered: Option<&HookSeen>,
-    sighting: &Sighting,
+    reached: Option<&HookObservation>,
+    hindered: Option<&HookObservation>,
+    sighting: &SwitchObservation,
 ) -> (Is, FailoverReady, String) {
     match (standby, reached) {
-        _ if sighting.seen.okta == InOkta::Unknown => {
+        _ if sighting.observation.okta == InOkta::Unknown => {
             (Is::Unknown, FailoverReady::Unknown, "Okta's management API does not say which hook is active.".into())
         }
         (Some(standby), _) => (Is::True, FailoverReady::StandbyProven, format!("{standby} could take over now.")),
@@ -294,22 +301,22 @@ fn held(phase: &Phase, okta: &InOkta) -> (Held, String) {
 
 /// The Event of something that happened: whether it is a warning, its reason and its text.
 #[must_use]
-pub fn note(told: &Told) -> (bool, &'static str, String) {
+pub fn note(transitions: &Transition) -> (bool, &'static str, String) {
     let away = |from: &Option<String>| from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
-    match told {
-        Told::Suspect(hook) => (true, "HookSuspect", format!("{hook} fails; see status.hooks.")),
-        Told::Cleared(hook) => (false, "HookCleared", format!("{hook} is healthy again.")),
-        Told::Lapsed(hook) => (
+    match transitions {
+        Transition::Suspect(hook) => (true, "HookSuspect", format!("{hook} fails; see status.hooks.")),
+        Transition::Cleared(hook) => (false, "HookCleared", format!("{hook} is healthy again.")),
+        Transition::Lapsed(hook) => (
             false,
             "SuspicionLapsed",
             format!("{hook} has not failed again, but has not passed either; see status.hooks."),
         ),
-        Told::Started { from, to, cause } => (
+        Transition::Started { from, to, cause } => (
             cause.is_automatic(),
             "SwitchStarted",
             format!("Switching{} to {to} (cause {}).", away(from), cause.as_str()),
         ),
-        Told::Switched { from, to, cause, took } => (
+        Transition::Switched { from, to, cause, took } => (
             false,
             "Switched",
             format!(
@@ -319,7 +326,7 @@ pub fn note(told: &Told) -> (bool, &'static str, String) {
                 cause.as_str()
             ),
         ),
-        Told::Failed { from, to, .. } => (
+        Transition::Failed { from, to, .. } => (
             true,
             "SwitchFailed",
             format!(
@@ -327,14 +334,14 @@ pub fn note(told: &Told) -> (bool, &'static str, String) {
                 from.as_deref().unwrap_or("no hook")
             ),
         ),
-        Told::Held(hold) => (true, "SwitchHeld", format!("No switch: {hold}.")),
-        Told::WouldSwitch { to } => {
+        Transition::Held(hold) => (true, "SwitchHeld", format!("No switch: {hold}.")),
+        Transition::WouldSwitch { to } => {
             (true, "WouldSwitch", format!("In mode Automatic, this switch would now switch to {to}."))
         }
-        Told::Recovering(hook) => {
+        Transition::Recovering(hook) => {
             (false, "FirstHookRecovered", format!("{hook} is healthy again and can take over; see spec.failback."))
         }
-        Told::RequestRefused(why) => (true, "RequestRefused", format!("The annotation was not acted on: {why}.")),
+        Transition::RequestRefused(why) => (true, "RequestRefused", format!("The annotation was not acted on: {why}.")),
     }
 }
 
@@ -345,17 +352,29 @@ mod tests {
     use super::*;
     use hookswitch_failover::{
         health::Health,
-        machine::{HookSeen, Moment, Restored, Seen},
+        machine::{HookObservation, Moment, Observation, Restored},
         signal::{Signal, Source},
     };
 
-    fn sighting(health: Sight, signal: Sight, why: &str) -> Sighting {
-        let health = Health { sight: health, percent: None, failing_for: Duration::ZERO };
-        let hook =
-            HookSeen { name: "a".into(), health, provable: true, usable_in_okta: true, refused: false, leaving: false };
-        let seen = Seen { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
-        let signal = Signal { source: Source::Gateway, sight: signal, why: why.into(), failing_for: Duration::ZERO };
-        Sighting { seen, signals: BTreeMap::from([("a".to_owned(), vec![signal])]), carried: None, calls: None }
+    fn sighting(health: CheckResult, signal: CheckResult, why: &str) -> SwitchObservation {
+        let health = Health { result: health, percent: None, failing_for: Duration::ZERO };
+        let hook = HookObservation {
+            name: "a".into(),
+            health,
+            provable: true,
+            usable_in_okta: true,
+            refused: false,
+            leaving: false,
+        };
+        let observation =
+            Observation { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
+        let signal = Signal { source: Source::Gateway, result: signal, why: why.into(), failing_for: Duration::ZERO };
+        SwitchObservation {
+            observation,
+            signals: BTreeMap::from([("a".to_owned(), vec![signal])]),
+            progress: None,
+            calls: None,
+        }
     }
 
     #[test]
@@ -363,12 +382,12 @@ mod tests {
         let at = |time: &str| format!("2026-11-27T{time}Z").parse::<Timestamp>().unwrap();
         let mut shown: Vec<SwitchedHook> = Vec::new();
         for (now, health, signal, why, since_health, since_signal) in [
-            ("10:00:00", Sight::Pass, Sight::Pass, "well", "10:00:00", "10:00:00"),
-            ("10:00:05.4", Sight::Pass, Sight::Pass, "well", "10:00:00", "10:00:00"),
-            ("10:00:10", Sight::Pass, Sight::Pass, "Degraded", "10:00:00", "10:00:00"),
-            ("10:00:15.4", Sight::Unknown, Sight::Pass, "well", "10:00:15", "10:00:00"),
-            ("10:00:20", Sight::Fail, Sight::Fail, "gone", "10:00:20", "10:00:20"),
-            ("10:00:25", Sight::Pass, Sight::Pass, "well", "10:00:25", "10:00:25"),
+            ("10:00:00", CheckResult::Pass, CheckResult::Pass, "well", "10:00:00", "10:00:00"),
+            ("10:00:05.4", CheckResult::Pass, CheckResult::Pass, "well", "10:00:00", "10:00:00"),
+            ("10:00:10", CheckResult::Pass, CheckResult::Pass, "Degraded", "10:00:00", "10:00:00"),
+            ("10:00:15.4", CheckResult::Unknown, CheckResult::Pass, "well", "10:00:15", "10:00:00"),
+            ("10:00:20", CheckResult::Fail, CheckResult::Fail, "gone", "10:00:20", "10:00:20"),
+            ("10:00:25", CheckResult::Pass, CheckResult::Pass, "well", "10:00:25", "10:00:25"),
         ] {
             shown = hooks(&sighting(health, signal, why), &|_| Standing::NotReady, &shown, at(now));
             assert_eq!(shown[0].since, Some(at(since_health).to_string()), "{now}");
@@ -376,16 +395,16 @@ mod tests {
         }
     }
 
-    fn of(okta: InOkta) -> Sighting {
-        let mut seen = sighting(Sight::Pass, Sight::Pass, "well");
-        seen.seen.okta = okta;
-        seen
+    fn of(okta: InOkta) -> SwitchObservation {
+        let mut observation = sighting(CheckResult::Pass, CheckResult::Pass, "well");
+        observation.observation.okta = okta;
+        observation
     }
 
     #[test]
     fn a_standby_is_ready_when_it_is_proven_and_whatever_keeps_it_from_that_is_named() {
         let ours = || of(InOkta::Ours("a".into()));
-        let b = HookSeen { name: "b".into(), ..ours().seen.hooks[0].clone() };
+        let b = HookObservation { name: "b".into(), ..ours().observation.hooks[0].clone() };
         let rows = [
             (Some("b"), None, None, of(InOkta::Unknown), Is::Unknown, FailoverReady::Unknown, "Okta's management API"),
             (Some("b"), None, None, ours(), Is::True, FailoverReady::StandbyProven, "b could take over now."),
@@ -402,8 +421,8 @@ mod tests {
             (None, None, None, ours(), Is::False, FailoverReady::StandbyNotReady, "No standby has passed"),
             (None, Some(&b), None, of(InOkta::Nobody), Is::Unknown, FailoverReady::StandbyUnproven, "Give it"),
         ];
-        for (standby, reached, hindered, seen, is, reason, text) in rows {
-            let (was, because, message) = ready_to_fail_over(standby, reached, hindered, &seen);
+        for (standby, reached, hindered, observation, is, reason, text) in rows {
+            let (was, because, message) = ready_to_fail_over(standby, reached, hindered, &observation);
             assert_eq!((was, because), (is, reason), "{message}");
             assert!(message.contains(text), "{message}");
         }
@@ -415,16 +434,30 @@ mod tests {
             let restored = Restored { target: target.map(str::to_owned), ..Restored::default() };
             Machine::restore(restored, Moment::at(0))
         };
-        for (target, sight, signal, is, reason, text) in [
-            (None, Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "The switch has no target yet."),
-            (Some("b"), Sight::Pass, Sight::Pass, Is::Unknown, Healthy::NoReport, "The switch has no target yet."),
-            (Some("a"), Sight::Pass, Sight::Pass, Is::True, Healthy::Usable, "a can deliver."),
-            (Some("a"), Sight::Fail, Sight::Fail, Is::False, Healthy::Down, "a: gone"),
-            (Some("a"), Sight::Fail, Sight::Pass, Is::False, Healthy::Down, "a: "),
-            (Some("a"), Sight::Unknown, Sight::Unknown, Is::Unknown, Healthy::NoReport, "a: gone"),
+        for (target, result, signal, is, reason, text) in [
+            (
+                None,
+                CheckResult::Pass,
+                CheckResult::Pass,
+                Is::Unknown,
+                Healthy::NoReport,
+                "The switch has no target yet.",
+            ),
+            (
+                Some("b"),
+                CheckResult::Pass,
+                CheckResult::Pass,
+                Is::Unknown,
+                Healthy::NoReport,
+                "The switch has no target yet.",
+            ),
+            (Some("a"), CheckResult::Pass, CheckResult::Pass, Is::True, Healthy::Usable, "a can deliver."),
+            (Some("a"), CheckResult::Fail, CheckResult::Fail, Is::False, Healthy::Down, "a: gone"),
+            (Some("a"), CheckResult::Fail, CheckResult::Pass, Is::False, Healthy::Down, "a: "),
+            (Some("a"), CheckResult::Unknown, CheckResult::Unknown, Is::Unknown, Healthy::NoReport, "a: gone"),
         ] {
-            let told = healthy(&machine(target), &sighting(sight, signal, "gone"));
-            assert_eq!(told, (is, reason, text.to_owned()));
+            let transitions = healthy(&machine(target), &sighting(result, signal, "gone"));
+            assert_eq!(transitions, (is, reason, text.to_owned()));
         }
     }
 
@@ -455,38 +488,38 @@ mod tests {
     #[test]
     fn each_thing_that_happens_is_told_with_its_reason_and_what_is_bad_as_a_warning() {
         let (from, to, took) = (Some("a".to_owned()), "b".to_owned(), Duration::from_millis(1_500));
-        let started = |cause| Told::Started { from: from.clone(), to: to.clone(), cause };
+        let started = |cause| Transition::Started { from: from.clone(), to: to.clone(), cause };
         let rows = [
-            (Told::Suspect("a".into()), true, "HookSuspect", "a fails"),
-            (Told::Cleared("a".into()), false, "HookCleared", "a is healthy"),
-            (Told::Lapsed("a".into()), false, "SuspicionLapsed", "a has not failed again"),
+            (Transition::Suspect("a".into()), true, "HookSuspect", "a fails"),
+            (Transition::Cleared("a".into()), false, "HookCleared", "a is healthy"),
+            (Transition::Lapsed("a".into()), false, "SuspicionLapsed", "a has not failed again"),
             (started(Cause::Failed), true, "SwitchStarted", "Switching from a to b (cause Failed)."),
             (started(Cause::Promoted), false, "SwitchStarted", "Switching from a to b (cause Promoted)."),
             (
-                Told::Switched { from: None, to: to.clone(), cause: Cause::Failed, took },
+                Transition::Switched { from: None, to: to.clone(), cause: Cause::Failed, took },
                 false,
                 "Switched",
                 "Okta now uses b. Switched in 1500 ms (cause Failed).",
             ),
             (
-                Told::Failed { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
+                Transition::Failed { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
                 true,
                 "SwitchFailed",
                 "Okta still uses a.",
             ),
             (
-                Told::Failed { from: None, to: to.clone(), cause: Cause::Failed, took },
+                Transition::Failed { from: None, to: to.clone(), cause: Cause::Failed, took },
                 true,
                 "SwitchFailed",
                 "still uses no hook.",
             ),
-            (Told::Held(Hold::Cooldown), true, "SwitchHeld", "No switch: "),
-            (Told::WouldSwitch { to: to.clone() }, true, "WouldSwitch", "would now switch to b."),
-            (Told::Recovering("a".into()), false, "FirstHookRecovered", "a is healthy again"),
-            (Told::RequestRefused("the mode is Disabled"), true, "RequestRefused", "the mode is Disabled."),
+            (Transition::Held(Hold::Cooldown), true, "SwitchHeld", "No switch: "),
+            (Transition::WouldSwitch { to: to.clone() }, true, "WouldSwitch", "would now switch to b."),
+            (Transition::Recovering("a".into()), false, "FirstHookRecovered", "a is healthy again"),
+            (Transition::RequestRefused("the mode is Disabled"), true, "RequestRefused", "the mode is Disabled."),
         ];
-        for (told, warning, reason, text) in rows {
-            let (is_warning, because, message) = note(&told);
+        for (transitions, warning, reason, text) in rows {
+            let (is_warning, because, message) = note(&transitions);
             assert_eq!((is_warning, because), (warning, reason), "{message}");
             assert!(message.contains(text), "{message}");
         }
@@ -500,9 +533,9 @@ mod tests {
         let mut status = HookSwitchStatus { automatic: vec![ago(100), ago(99)], ..HookSwitchStatus::default() };
         automatic(&mut status, &[], &settings, now);
         assert_eq!(status.automatic.len(), 2, "nothing is written for an age alone");
-        automatic(&mut status, &[Told::Cleared("a".into())], &settings, now);
+        automatic(&mut status, &[Transition::Cleared("a".into())], &settings, now);
         assert_eq!(status.automatic, [ago(99)]);
-        let began = |cause| Told::Started { from: None, to: "b".into(), cause };
+        let began = |cause| Transition::Started { from: None, to: "b".into(), cause };
         automatic(&mut status, &[began(Cause::Failed), began(Cause::Promoted)], &settings, now);
         assert_eq!(status.automatic, [ago(99), now.to_string()], "a person's is not counted");
         automatic(&mut status, &vec![began(Cause::Failed); 30], &settings, now);
@@ -514,12 +547,12 @@ mod tests {
         let (now, took) = ("2026-11-27T12:00:00Z".parse().unwrap(), Duration::from_millis(37));
         let ended = |to: &str| (Some("a".to_owned()), to.to_owned());
         let ((from, to), mut status) = (ended("b"), HookSwitchStatus::default());
-        let told = [
-            Told::Suspect("a".into()),
-            Told::Switched { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
-            Told::Failed { from, to, cause: Cause::Promoted, took },
+        let transitions = [
+            Transition::Suspect("a".into()),
+            Transition::Switched { from: from.clone(), to: to.clone(), cause: Cause::Failed, took },
+            Transition::Failed { from, to, cause: Cause::Promoted, took },
         ];
-        record(&mut status, &told, None, now);
+        record(&mut status, &transitions, None, now);
         let shown: Vec<_> =
             status.history.iter().map(|one| (one.to.as_str(), one.cause.as_str(), one.outcome.as_str())).collect();
         assert_eq!(shown, [("b", "Failed", "Switched"), ("b", "Promoted", "Failed")]);

@@ -17,7 +17,7 @@ fn read(world: &World, path: &str) -> Arc<HookSwitch> {
     Arc::new(serde_json::from_value(world.server.get(path).unwrap()).unwrap())
 }
 
-fn told(world: &World, path: &str) -> Vec<String> {
+fn transitions(world: &World, path: &str) -> Vec<String> {
     read(world, path).dependents(&world.ctx).iter().map(ToString::to_string).collect()
 }
 
@@ -34,8 +34,8 @@ async fn the_hooks_their_org_and_rivals_over_one_of_them_are_told_of_a_switch() 
     other("stranger", ["c", "d"]);
     world.sync();
     let own = ["TelephonyHook otp/a", "TelephonyHook otp/b", "OktaOrg otp/acme"];
-    assert_eq!(told(&world, PATH), [&own[..], &["HookSwitch otp/rival"]].concat());
-    let rival = told(&world, &format!("{SWITCHES}/rival"));
+    assert_eq!(transitions(&world, PATH), [&own[..], &["HookSwitch otp/rival"]].concat());
+    let rival = transitions(&world, &format!("{SWITCHES}/rival"));
     assert!(rival.contains(&"HookSwitch otp/acme".to_owned()) && rival.contains(&"HookSwitch otp/stranger".to_owned()));
     assert!(!rival.contains(&"HookSwitch otp/rival".to_owned()), "it knows of itself");
     // what hooks' addresses and Okta's log say is asked for as long as the operator leads

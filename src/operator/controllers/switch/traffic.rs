@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::operator::runtime::conditions::{self, Is};
 use hookswitch_api::{HookSwitchStatus, SwitchRecord, reason::TrafficConfirmed};
-use hookswitch_failover::machine::Told;
+use hookswitch_failover::machine::Transition;
 
 /// What is known of Okta's calls to the hook that it uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +38,14 @@ pub struct FirstCall {
 pub fn confirm(
     status: &mut HookSwitchStatus,
     before: Option<&str>,
-    told: &[Told],
+    transitions: &[Transition],
     calls: Option<Calls>,
     now: Timestamp,
     generation: Option<i64>,
 ) -> Option<FirstCall> {
     let active = status.active.clone();
     let became = active.is_some() && before != active.as_deref();
-    let switched = became || told.iter().any(|told| matches!(told, Told::Switched { .. }));
+    let switched = became || transitions.iter().any(|transitions| matches!(transitions, Transition::Switched { .. }));
     let said = conditions::get(&status.conditions, "TrafficConfirmed");
     let calls = match (calls, said) {
         (None, Some(_)) if !switched => return None,
@@ -110,11 +110,16 @@ mod tests {
     }
 
     /// A look at that second, at a hook that was last called at the other one.
-    fn look(status: &mut HookSwitchStatus, told: &[Told], now: i64, called: Option<i64>) -> Option<FirstCall> {
+    fn look(
+        status: &mut HookSwitchStatus,
+        transitions: &[Transition],
+        now: i64,
+        called: Option<i64>,
+    ) -> Option<FirstCall> {
         let before = status.active.clone();
         let age = |called| Duration::try_from(at(now).duration_since(at(called))).unwrap();
         let calls = called.map_or(Calls::None, |called| Calls::Last(age(called)));
-        confirm(status, before.as_deref(), told, Some(calls), at(now), Some(1))
+        confirm(status, before.as_deref(), transitions, Some(calls), at(now), Some(1))
     }
 
     fn shown(status: &HookSwitchStatus) -> (&str, &str) {
@@ -123,7 +128,7 @@ mod tests {
     }
 
     /// A switch to `b` that ended at second 100.
-    fn switched() -> (HookSwitchStatus, Vec<Told>) {
+    fn switched() -> (HookSwitchStatus, Vec<Transition>) {
         let record = SwitchRecord {
             at: at(100).to_string(),
             from: Some("a".into()),
@@ -135,15 +140,16 @@ mod tests {
             steps: Vec::new(),
             first_call_after_ms: None,
         };
-        let told = Told::Switched { from: Some("a".into()), to: "b".into(), cause: Cause::Failed, took: SECOND };
+        let transitions =
+            Transition::Switched { from: Some("a".into()), to: "b".into(), cause: Cause::Failed, took: SECOND };
         let status = HookSwitchStatus { active: Some("b".into()), history: vec![record], ..Default::default() };
-        (status, vec![told])
+        (status, vec![transitions])
     }
 
     #[test]
     fn a_switch_is_confirmed_by_the_first_call_after_it_once_and_a_pause_takes_nothing_back() {
-        let (mut status, told) = switched();
-        assert_eq!(look(&mut status, &told, 100, Some(99)), None);
+        let (mut status, transitions) = switched();
+        assert_eq!(look(&mut status, &transitions, 100, Some(99)), None);
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
         assert_eq!(look(&mut status, &[], 105, Some(99)), None, "it was called before the switch");
         assert_eq!(look(&mut status, &[], 110, None), None);
@@ -159,16 +165,18 @@ mod tests {
 
     #[test]
     fn another_switch_is_to_be_confirmed_anew_and_one_that_failed_changes_nothing() {
-        let (mut status, told) = switched();
-        look(&mut status, &told, 100, None);
+        let (mut status, transitions) = switched();
+        look(&mut status, &transitions, 100, None);
         look(&mut status, &[], 105, Some(104));
-        let failed = Told::Failed { from: Some("b".into()), to: "a".into(), cause: Cause::Promoted, took: SECOND };
+        let failed =
+            Transition::Failed { from: Some("b".into()), to: "a".into(), cause: Cause::Promoted, took: SECOND };
         assert_eq!(look(&mut status, &[failed], 200, Some(199)), None);
         assert_eq!(shown(&status), ("True", "CallsArrive"));
         let record = SwitchRecord { to: "a".into(), at: at(300).to_string(), ..status.history[0].clone() };
         status.history.push(SwitchRecord { first_call_after_ms: None, ..record });
         status.active = Some("a".into());
-        let back = Told::Switched { from: Some("b".into()), to: "a".into(), cause: Cause::FailedBack, took: SECOND };
+        let back =
+            Transition::Switched { from: Some("b".into()), to: "a".into(), cause: Cause::FailedBack, took: SECOND };
         assert_eq!(look(&mut status, &[back], 300, Some(90)), None);
         assert_eq!(look(&mut status, &[], 305, Some(90)), None, "called when it was active before");
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
@@ -191,8 +199,8 @@ mod tests {
     fn what_somebody_activates_in_okta_is_not_confirmed_by_a_call_of_before_nor_written_to_an_old_record() {
         for between in [true, false] {
             // the last switch went to `b`, which is left and taken up again with mode Disabled
-            let (mut status, told) = switched();
-            look(&mut status, &told, 100, None);
+            let (mut status, transitions) = switched();
+            look(&mut status, &transitions, 100, None);
             let mut in_okta = |active: Option<&str>, now| {
                 let before = status.active.clone();
                 status.active = active.map(Into::into);
@@ -213,8 +221,8 @@ mod tests {
 
     #[test]
     fn a_hook_that_is_activated_after_none_was_active_is_confirmed_anew() {
-        let (mut status, told) = switched();
-        look(&mut status, &told, 100, None);
+        let (mut status, transitions) = switched();
+        look(&mut status, &transitions, 100, None);
         assert!(look(&mut status, &[], 105, Some(104)).is_some());
         status.active = None;
         assert_eq!(look(&mut status, &[], 110, None), None);

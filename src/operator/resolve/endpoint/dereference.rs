@@ -15,12 +15,12 @@ use crate::operator::{
     state::reports::Serving,
 };
 use hookswitch_api::{HookTarget, OktaOrg, TelephonyGateway, TelephonyHook, reason::Ready};
-use hookswitch_failover::signal::{Sight, Source};
+use hookswitch_failover::signal::{CheckResult, Source};
 use hookswitch_okta::ObjectRef;
 
 /// Where a hook's calls go, and whether they are taken there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Destination {
     /// To a gateway of ours.
     Gateway(Serving),
     /// To a URL that somebody else serves.
@@ -30,7 +30,7 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl Destination {
     /// Whether Okta can be pointed at it.
     #[must_use]
     pub const fn is_ready(self) -> bool {
@@ -50,7 +50,7 @@ pub struct Facts {
     /// The Secret with its value; a problem where it may not be read.
     pub secret: Result<Option<Arc<Secret>>, Problem>,
     /// Where its calls go, and whether they are taken there.
-    pub place: Place,
+    pub destination: Destination,
     /// Whether its place takes the secret as it is now: every replica of the gateway. Of a URL that somebody else serves
     /// that cannot be known, and it is taken for so.
     pub accepted: bool,
@@ -64,23 +64,23 @@ pub async fn dereference(hook: &TelephonyHook, resolver: &Resolver) -> Result<Fa
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
     let (key, object) = (super::parts::secret_key(hook), ObjectRef::new(&namespace, &name));
     let secret = or_denied(resolver.references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
-    let (gateway, place, accepted) = match &hook.spec.target {
+    let (gateway, destination, accepted) = match &hook.spec.target {
         HookTarget::Gateway(gateway) => {
             let known = secret.as_ref().ok().and_then(Option::as_deref);
             let value = secret_value::hook_secret(known, &namespace, &key).ok();
             let header = hook.spec.auth_header();
-            let mark = value.map(|value| resolver.installation.key.secret(&object, header, value.expose()));
-            let accepts = |mark| resolver.memory.reports.accepts(&namespace, &gateway.name, &name, &mark);
+            let fingerprint = value.map(|value| resolver.installation.key.secret(&object, header, value.expose()));
+            let accepts = |fingerprint| resolver.memory.reports.accepts(&namespace, &gateway.name, &name, &fingerprint);
             let known = resolver.memory.caches.gateways.get(&namespace, &gateway.name);
             let serving = resolver.memory.reports.serving(&namespace, &gateway.name, &name);
-            (known, Place::Gateway(serving), mark.is_some_and(accepts))
+            (known, Destination::Gateway(serving), fingerprint.is_some_and(accepts))
         }
-        HookTarget::Url(_) => (None, Place::Url { reached: is_reached(&object, resolver) }, true),
+        HookTarget::Url(_) => (None, Destination::Url { reached: is_reached(&object, resolver) }, true),
     };
     let org = hook.spec.okta.as_ref().and_then(|okta| resolver.memory.caches.orgs.get(&namespace, &okta.org_ref.name));
     let refused_host =
         gateway.as_ref().and_then(|gateway| resolver.options.tenancy.refused_host(&namespace, &gateway.spec));
-    Ok(Facts { gateway, refused_host, org, secret, place, accepted })
+    Ok(Facts { gateway, refused_host, org, secret, destination, accepted })
 }
 
 /// Whether a URL that somebody else serves takes calls: by its owner's word, and where a switch has it looked at, only as
@@ -90,5 +90,5 @@ fn is_reached(hook: &ObjectRef, resolver: &Resolver) -> bool {
     if !naming.iter().any(|switch| switch_settings::watched(&switch.spec).address.is_some()) {
         return true;
     }
-    resolver.memory.probes.fresh(hook, Source::PublicUrl).is_some_and(|found| found.sight != Sight::Fail)
+    resolver.memory.probes.fresh(hook, Source::PublicUrl).is_some_and(|found| found.result != CheckResult::Fail)
 }

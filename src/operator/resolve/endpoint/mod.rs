@@ -12,7 +12,7 @@ use crate::operator::{
 use hookswitch_api::{TelephonyHook, reason::Ready};
 
 pub use self::{
-    dereference::{Facts, Place},
+    dereference::{Destination, Facts},
     parts::{KEY, address, host, secret_key, secret_name},
     validate::Endpoint,
 };
@@ -34,14 +34,14 @@ pub async fn endpoint(
 ///
 /// # Errors
 /// [`ReconcileError`] when the API server does not answer.
-pub async fn place(
+pub async fn destination(
     hook: &TelephonyHook,
     declared: &Declarations,
     resolver: &Resolver,
 ) -> Result<(Facts, Result<Endpoint, Problem>), ReconcileError> {
     let Some(repointed) = ownership::repointed(hook, declared) else {
         let (facts, endpoint) = endpoint(hook, resolver).await?;
-        let waits = || Problem::passing(Ready::Waiting, "The HookSwitch has not decided yet where Okta should send.");
+        let waits = || Problem::transient(Ready::Waiting, "The HookSwitch has not decided yet where Okta should send.");
         return Ok((
             facts,
             if ownership::is_undecided(hook, declared) { endpoint.and(Err(waits())) } else { endpoint },
@@ -55,5 +55,5 @@ pub async fn place(
         "Okta was pointed at TelephonyHook {}, which no longer exists. Change this hook's spec, or name it in a HookSwitch.",
         repointed.to
     );
-    Ok((facts, Err(Problem::passing(Ready::HookNotFound, message))))
+    Ok((facts, Err(Problem::transient(Ready::HookNotFound, message))))
 }

@@ -36,34 +36,34 @@ pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem
         let message = format!(
             "TelephonyGateway {namespace}/{name} does not exist. Create it, or correct spec.target.gatewayRef."
         );
-        return Err(Problem::passing(Ready::GatewayNotFound, message));
+        return Err(Problem::transient(Ready::GatewayNotFound, message));
     };
     // the address that Okta was given when it was allowed is kept as any other is
     let given = hook.status.as_ref().and_then(|status| status.url.as_deref());
     if let Some(why) = facts.refused_host.as_ref().filter(|_| given != Some(&url)) {
         let name = spec.target.gateway().unwrap_or_default();
         let message = format!("TelephonyGateway {namespace}/{name}: {why}");
-        return Err(Problem::lasting(Ready::NotAllowed, message));
+        return Err(Problem::permanent(Ready::NotAllowed, message));
     }
     if let (Some(okta), None) = (&spec.okta, &facts.org) {
         let message = format!(
             "OktaOrg {namespace}/{} does not exist. Create it, or correct spec.okta.orgRef.",
             okta.org_ref.name
         );
-        return Err(Problem::passing(Ready::OrgNotFound, message));
+        return Err(Problem::transient(Ready::OrgNotFound, message));
     }
     let auth_header = spec.auth_header().to_owned();
     if let Some(twice) = header_given_twice(spec.headers.iter().map(|header| header.name.as_str()), &auth_header) {
         let message = format!("Header {twice} appears twice (case does not matter). Remove one.");
-        return Err(Problem::lasting(Ready::InvalidSpec, message));
+        return Err(Problem::permanent(Ready::InvalidSpec, message));
     }
     if let Some(why) = unfit(&url) {
-        return Err(Problem::lasting(Ready::InvalidSpec, format!("The hook's address {why}.")));
+        return Err(Problem::permanent(Ready::InvalidSpec, format!("The hook's address {why}.")));
     }
     if matches!(spec.target, HookTarget::Url(_)) && spec.auth_secret().is_none() {
         let message =
             "spec.target.url needs spec.auth.header.secretRef: the secret that whoever serves the URL expects.";
-        return Err(Problem::lasting(Ready::InvalidSpec, message));
+        return Err(Problem::permanent(Ready::InvalidSpec, message));
     }
     let secret = facts.secret.as_ref().map_err(Clone::clone)?;
     let secret = secret_value::hook_secret(secret.as_deref(), &namespace, &super::parts::secret_key(hook))?;
@@ -102,7 +102,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::operator::resolve::endpoint::Place;
+    use crate::operator::resolve::endpoint::Destination;
 
     fn judged(target: &Value, auth: &Value) -> Result<Endpoint, Problem> {
         let hook = json!({"metadata": {"name": "main", "namespace": "otp"}, "spec": {"target": target, "auth": auth}});
@@ -116,7 +116,7 @@ mod tests {
             refused_host: None,
             org: None,
             secret: Ok(Some(Arc::new(secret))),
-            place: Place::Url { reached: true },
+            destination: Destination::Url { reached: true },
             accepted: true,
         };
         validate(&serde_json::from_value(hook).unwrap(), &facts)

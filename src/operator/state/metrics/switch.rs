@@ -14,7 +14,7 @@ use prometheus_client::{
 
 use hookswitch_failover::{
     machine::{Machine, Phase},
-    signal::{Sight, Signal, Source},
+    signal::{CheckResult, Signal, Source},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -151,10 +151,10 @@ impl SwitchMetrics {
             for signal in signals {
                 let source = signal.source.as_str();
                 let series = OfSignal { switch: switch.to_owned(), hook: hook.clone(), source };
-                let value = match signal.sight {
-                    Sight::Pass => 1,
-                    Sight::Fail => 0,
-                    Sight::Unknown => -1,
+                let value = match signal.result {
+                    CheckResult::Pass => 1,
+                    CheckResult::Fail => 0,
+                    CheckResult::Unknown => -1,
                 };
                 self.signal.get_or_create(&series).set(value);
             }
@@ -219,8 +219,12 @@ mod tests {
         metrics.register(&mut registry);
         let machine = Machine::new(Moment::at(0));
         let signals = |hooks: &[&str]| {
-            let signal =
-                Signal { source: Source::Gateway, sight: Sight::Pass, why: String::new(), failing_for: Duration::ZERO };
+            let signal = Signal {
+                source: Source::Gateway,
+                result: CheckResult::Pass,
+                why: String::new(),
+                failing_for: Duration::ZERO,
+            };
             hooks.iter().map(|hook| ((*hook).to_owned(), vec![signal.clone()])).collect()
         };
         let shown = || {

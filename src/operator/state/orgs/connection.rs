@@ -18,14 +18,14 @@ pub const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The last failed call.
 #[derive(Debug, Clone)]
-pub struct Trouble {
+pub struct FailedCall {
     error: CallError,
     /// How many failed in a row.
     failures: u32,
     since: Instant,
 }
 
-impl Trouble {
+impl FailedCall {
     /// Until when no other call is made. What Okta asks for is heeded whoever waits.
     fn ends(&self, priority: Priority) -> Instant {
         let own = backoff::after(self.failures);
@@ -52,29 +52,32 @@ pub struct Connection {
     /// What the org at the address says of itself, and since when that is known.
     pub document: Option<(OrgDocument, Instant)>,
     /// The last failed call, unless one went well since.
-    pub trouble: Option<Trouble>,
+    pub failed_call: Option<FailedCall>,
 }
 
 impl Connection {
     /// After a failed call: how long to stay away.
     pub fn stay_away(&mut self, error: CallError, priority: Priority, now: Instant) -> Duration {
-        let trouble = match self.trouble.take() {
+        let failed_call = match self.failed_call.take() {
             // the same trouble, met again without a call
             Some(known) if known.ends(priority) > now => known,
             before => {
                 let failures = before.map_or(0, |before| before.failures).saturating_add(1);
-                Trouble { error, failures, since: now }
+                FailedCall { error, failures, since: now }
             }
         };
-        let until = trouble.ends(priority);
-        self.trouble = Some(trouble);
+        let until = failed_call.ends(priority);
+        self.failed_call = Some(failed_call);
         until.duration_since(now)
     }
 
     /// The last failed call, when it is too early for another.
     #[must_use]
-    pub fn still_in_trouble(&self, priority: Priority, now: Instant) -> Option<CallError> {
-        self.trouble.as_ref().filter(|trouble| trouble.ends(priority) > now).map(|trouble| trouble.error.clone())
+    pub fn still_failing(&self, priority: Priority, now: Instant) -> Option<CallError> {
+        self.failed_call
+            .as_ref()
+            .filter(|failed_call| failed_call.ends(priority) > now)
+            .map(|failed_call| failed_call.error.clone())
     }
 
     /// How long to stay away before `calls` calls; `None`: they may be made now.

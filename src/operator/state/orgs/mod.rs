@@ -16,16 +16,16 @@ use std::{
 use kube::ResourceExt as _;
 use tokio::time::Instant;
 
-use self::secret_resync::Doubts;
+use self::secret_resync::SecretResyncs;
 use crate::operator::{
     model::{
         claim::{PROVES_WITHIN, Standing, Tenure},
-        switch_progress::ForSwitches,
+        switch_progress::ProgressBySwitch,
     },
     runtime::{problem::Problem, triggers::Target},
 };
 use hookswitch_api::{CaBundleRef, HookDrift, OktaOrg};
-use hookswitch_okta::{ObjectRef, keyed::ChangeMark, plan::Verdict};
+use hookswitch_okta::{ObjectRef, fingerprint::Fingerprint, plan::Verdict};
 
 pub use self::{connection::Connection, pending_status::PendingStatus, plans::Plans};
 
@@ -39,7 +39,7 @@ pub struct OrgView {
     /// Which hook Okta uses.
     pub in_use: InUse,
     /// What this process did to carry out the last decision of each switch.
-    pub carried: ForSwitches,
+    pub progress: ProgressBySwitch,
 }
 
 /// Which telephony hook of an org is active.
@@ -66,7 +66,7 @@ pub struct HookView {
     /// The planner's verdict.
     pub verdict: Verdict,
     /// Mark of the secret that Okta definitely has.
-    pub applied_mark: Option<ChangeMark>,
+    pub applied_fingerprint: Option<Fingerprint>,
     /// When that secret was written anew because it was in doubt (RFC 3339); lately only.
     pub rewritten: Option<String>,
     /// Okta's words when it last refused a call for this hook.
@@ -82,8 +82,8 @@ impl HookView {
     /// Nothing but a verdict.
     #[must_use]
     pub fn of(verdict: Verdict, generation: Option<i64>) -> Self {
-        let (uri, applied_mark, rewritten, refusal, of_sibling, drift) = (None, None, None, None, None, None);
-        Self { generation, uri, verdict, applied_mark, rewritten, refusal, of_sibling, drift }
+        let (uri, applied_fingerprint, rewritten, refusal, of_sibling, drift) = (None, None, None, None, None, None);
+        Self { generation, uri, verdict, applied_fingerprint, rewritten, refusal, of_sibling, drift }
     }
 }
 
@@ -119,7 +119,7 @@ pub struct Session {
     /// The state; held for as long as a pass or a run lasts.
     pub state: Arc<tokio::sync::Mutex<State>>,
     /// Secrets that are to be written anew; may be raised while a pass has the state.
-    pub doubts: Doubts,
+    pub resyncs: SecretResyncs,
     shown: Mutex<Shown>,
     standing: Mutex<Known>,
     tenure: Mutex<Option<Tenure>>,
@@ -335,8 +335,8 @@ impl Orgs {
     /// Lets the secret of `hook` be written to Okta anew, because its calls are refused at the place of the hook `place`; at most
     /// once in ten minutes. Tells whether the org is to be looked at for it.
     #[must_use]
-    pub fn doubt(&self, org: &Target, hook: ObjectRef, place: &str) -> bool {
-        self.session(&org.namespace, &org.name).doubts.raise(hook, place, Instant::now())
+    pub fn resync_secret(&self, org: &Target, hook: ObjectRef, place: &str) -> bool {
+        self.session(&org.namespace, &org.name).resyncs.raise(hook, place, Instant::now())
     }
 
     /// Lets nobody else decide who manages an org.

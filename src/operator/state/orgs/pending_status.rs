@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::operator::{model::switch_progress::ForSwitches, runtime::status};
+use crate::operator::{model::switch_progress::ProgressBySwitch, runtime::status};
 use hookswitch_api::{HookDrift, OktaChange, OktaOrgStatus};
 use hookswitch_okta::ObjectRef;
 
@@ -14,7 +14,7 @@ pub struct PendingStatus {
     /// Changes made in Okta that status does not have yet.
     pub changes: Vec<OktaChange>,
     /// What was done to carry out the last decision of each switch.
-    pub carried: ForSwitches,
+    pub progress: ProgressBySwitch,
     /// The last drift found of each hook, and whether it is still there.
     drifts: BTreeMap<ObjectRef, (HookDrift, bool)>,
 }

@@ -12,10 +12,10 @@ use hookswitch_api::reason::Ready;
 use hookswitch_okta::{
     ObjectRef, ObservedHook,
     error::NOT_OKTA,
-    intent::PlanIntent,
-    keyed::ChangeMark,
+    fingerprint::Fingerprint,
     limits::Priority,
     plan::{self, Promise, Promised, Verb},
+    plan_record::PlanRecord,
 };
 
 /// How long a refusal is respected when nothing relevant changes.
@@ -61,7 +61,7 @@ pub struct Plans {
     /// Runs in a row that had a change whose end is not clear.
     unclear: Option<Unclear>,
     /// Marks of secrets that runs applied; status may not have them yet.
-    pub applied: BTreeMap<ObjectRef, Option<ChangeMark>>,
+    pub applied: BTreeMap<ObjectRef, Option<Fingerprint>>,
 }
 
 impl Plans {
@@ -77,7 +77,7 @@ impl Plans {
     }
 
     /// How long what is declared has been the same.
-    pub fn still_for(&mut self, declared: u64, now: Instant) -> Duration {
+    pub fn quiet_for(&mut self, declared: u64, now: Instant) -> Duration {
         match self.still {
             Some((known, since)) if known == declared => now.duration_since(since),
             _ => {
@@ -138,9 +138,9 @@ impl Plans {
 
     /// Takes note of the recorded plan. One that this process finds there when it begins was another's, and nobody knows how
     /// far that one came.
-    pub fn met(&mut self, record: Option<&PlanIntent>, now: Instant) {
+    pub fn met(&mut self, record: Option<&PlanRecord>, now: Instant) {
         let first = !std::mem::replace(&mut self.met, true);
-        if first && record.is_some_and(PlanIntent::is_under_way) {
+        if first && record.is_some_and(PlanRecord::is_under_way) {
             self.left = Some(now);
         }
     }
@@ -172,7 +172,7 @@ impl Plans {
     pub fn hindrance(&self) -> Option<Problem> {
         let unclear = self.unclear.as_ref().filter(|unclear| unclear.runs > 1)?;
         let reason = if unclear.reason == NOT_OKTA { Ready::NotOkta } else { Ready::OktaUnclear };
-        Some(Problem::passing(reason, format!("A hook could not be changed: {}", unclear.words)))
+        Some(Problem::transient(reason, format!("A hook could not be changed: {}", unclear.words)))
     }
 
     /// How long to stay away after runs without a clear end: the first is gone on with at once, since a gap may be open.

@@ -1,4 +1,4 @@
-//! Doubts about the secret that Okta has for a hook. Okta shows it to nobody, but its calls are refused when somebody set another.
+//! SecretResyncs about the secret that Okta has for a hook. Okta shows it to nobody, but its calls are refused when somebody set another.
 //!
 //! Who sees that raises a doubt, as often as it is seen, and the org's planner has the secret written anew. One that nobody
 //! raises any more is let go. Anybody can make calls that are refused, so one hook's secret is written for a doubt at most once
@@ -25,12 +25,12 @@ const BELIEVED: Duration = Duration::from_mins(2);
 
 /// The doubts of one org.
 #[derive(Debug, Default)]
-pub struct Doubts {
-    hooks: Mutex<BTreeMap<ObjectRef, Doubt>>,
+pub struct SecretResyncs {
+    hooks: Mutex<BTreeMap<ObjectRef, SecretResync>>,
 }
 
 #[derive(Debug)]
-struct Doubt {
+struct SecretResync {
     /// The hook whose place Okta was given, and whose gateway refuses its calls.
     place: String,
     /// When it was last raised, then when it was settled.
@@ -40,7 +40,7 @@ struct Doubt {
     written: Option<String>,
 }
 
-impl Doubt {
+impl SecretResync {
     fn is_open(&self, now: Instant) -> bool {
         self.open && now.duration_since(self.at) < BELIEVED
     }
@@ -50,8 +50,8 @@ impl Doubt {
     }
 }
 
-impl Doubts {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectRef, Doubt>> {
+impl SecretResyncs {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectRef, SecretResync>> {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -59,27 +59,27 @@ impl Doubts {
     /// or was settled a short time ago.
     pub fn raise(&self, hook: ObjectRef, place: &str, now: Instant) -> bool {
         let mut hooks = self.lock();
-        hooks.retain(|_, doubt| doubt.is_open(now) || doubt.is_settled(now));
+        hooks.retain(|_, resync_secret| resync_secret.is_open(now) || resync_secret.is_settled(now));
         if let Some(known) = hooks.get_mut(&hook) {
             if known.open {
                 known.at = now;
             }
             return false;
         }
-        hooks.insert(hook, Doubt { place: place.to_owned(), at: now, open: true, written: None });
+        hooks.insert(hook, SecretResync { place: place.to_owned(), at: now, open: true, written: None });
         true
     }
 
     /// Whether the secret of a hook is to be written anew.
     #[must_use]
     pub fn is_open(&self, hook: &ObjectRef, now: Instant) -> bool {
-        self.lock().get(hook).is_some_and(|doubt| doubt.is_open(now))
+        self.lock().get(hook).is_some_and(|resync_secret| resync_secret.is_open(now))
     }
 
     /// Whether any hook's is.
     #[must_use]
     pub fn any_open(&self, now: Instant) -> bool {
-        self.lock().values().any(|doubt| doubt.is_open(now))
+        self.lock().values().any(|resync_secret| resync_secret.is_open(now))
     }
 
     /// Forgets the hooks that are not declared any more.
@@ -90,16 +90,16 @@ impl Doubts {
     /// Takes in that Okta took the secret, or refused it. Answers the place where calls were refused, when there was a doubt.
     pub fn settle(&self, hook: &ObjectRef, taken: bool, now: Instant) -> Option<String> {
         let mut hooks = self.lock();
-        let doubt = hooks.get_mut(hook).filter(|doubt| doubt.is_open(now))?;
-        (doubt.open, doubt.at) = (false, now);
-        doubt.written = taken.then(|| status::second(Timestamp::now()));
-        Some(doubt.place.clone())
+        let resync_secret = hooks.get_mut(hook).filter(|resync_secret| resync_secret.is_open(now))?;
+        (resync_secret.open, resync_secret.at) = (false, now);
+        resync_secret.written = taken.then(|| status::second(Timestamp::now()));
+        Some(resync_secret.place.clone())
     }
 
     /// When Okta last took a hook's secret for a doubt, for as long as no other may be raised.
     #[must_use]
     pub fn written(&self, hook: &ObjectRef) -> Option<String> {
-        self.lock().get(hook).and_then(|doubt| doubt.written.clone())
+        self.lock().get(hook).and_then(|resync_secret| resync_secret.written.clone())
     }
 }
 
@@ -109,49 +109,49 @@ mod tests {
 
     #[test]
     fn a_hook_is_doubted_once_in_ten_minutes_whoever_knocks_and_others_are_not_kept_waiting() {
-        let (doubts, begun) = (Doubts::default(), Instant::now());
+        let (resyncs, begun) = (SecretResyncs::default(), Instant::now());
         let (hook, other) = (ObjectRef::new("otp", "a"), ObjectRef::new("otp", "b"));
         let mut written = 0;
         for second in 0..3_600 {
             let now = begun + Duration::from_secs(second);
-            doubts.raise(hook.clone(), "a", now);
+            resyncs.raise(hook.clone(), "a", now);
             // the planner comes a little later
-            if second % 7 == 6 && doubts.is_open(&hook, now) {
-                assert_eq!(doubts.settle(&hook, true, now).as_deref(), Some("a"));
+            if second % 7 == 6 && resyncs.is_open(&hook, now) {
+                assert_eq!(resyncs.settle(&hook, true, now).as_deref(), Some("a"));
                 written += 1;
             }
         }
         assert_eq!(written, 6, "in an hour");
-        assert!(doubts.raise(other, "b", begun) && doubts.written(&hook).is_some());
+        assert!(resyncs.raise(other, "b", begun) && resyncs.written(&hook).is_some());
     }
 
     #[test]
     fn a_doubt_stays_while_it_is_raised_until_okta_took_the_secret_or_refused_it() {
-        let (doubts, now) = (Doubts::default(), Instant::now());
+        let (resyncs, now) = (SecretResyncs::default(), Instant::now());
         let hook = ObjectRef::new("otp", "a");
-        assert_eq!(doubts.settle(&hook, true, now), None, "a secret that is written for another reason");
-        assert!(doubts.raise(hook.clone(), "a", now));
+        assert_eq!(resyncs.settle(&hook, true, now), None, "a secret that is written for another reason");
+        assert!(resyncs.raise(hook.clone(), "a", now));
         let mut later = now;
         for _ in 0..40 {
             later += BELIEVED * 3 / 4;
-            assert!(!doubts.raise(hook.clone(), "a", later) && doubts.is_open(&hook, later), "Okta did not answer");
+            assert!(!resyncs.raise(hook.clone(), "a", later) && resyncs.is_open(&hook, later), "Okta did not answer");
         }
-        assert!(doubts.settle(&hook, false, later).is_some());
-        assert!(!doubts.is_open(&hook, later) && doubts.written(&hook).is_none());
-        assert!(!doubts.raise(hook.clone(), "a", later + AT_MOST_EVERY / 2), "not soon after the last one");
-        assert!(doubts.raise(hook, "a", later + AT_MOST_EVERY));
+        assert!(resyncs.settle(&hook, false, later).is_some());
+        assert!(!resyncs.is_open(&hook, later) && resyncs.written(&hook).is_none());
+        assert!(!resyncs.raise(hook.clone(), "a", later + AT_MOST_EVERY / 2), "not soon after the last one");
+        assert!(resyncs.raise(hook, "a", later + AT_MOST_EVERY));
     }
 
     #[test]
     fn a_doubt_that_nobody_raises_any_more_or_of_a_hook_that_is_gone_is_let_go() {
-        let (doubts, now) = (Doubts::default(), Instant::now());
+        let (resyncs, now) = (SecretResyncs::default(), Instant::now());
         let (hook, gone) = (ObjectRef::new("otp", "a"), ObjectRef::new("otp", "b"));
-        assert!(doubts.raise(hook.clone(), "a", now) && doubts.raise(gone.clone(), "b", now));
-        doubts.keep(&[hook.clone()].into());
-        assert!(doubts.is_open(&hook, now) && !doubts.is_open(&gone, now));
+        assert!(resyncs.raise(hook.clone(), "a", now) && resyncs.raise(gone.clone(), "b", now));
+        resyncs.keep(&[hook.clone()].into());
+        assert!(resyncs.is_open(&hook, now) && !resyncs.is_open(&gone, now));
         let later = now + BELIEVED;
-        assert!(!doubts.is_open(&hook, later) && !doubts.any_open(later));
-        assert_eq!(doubts.settle(&hook, true, later), None, "what is written then is written for another reason");
-        assert!(doubts.raise(hook.clone(), "a", later) && doubts.is_open(&hook, later), "it is seen again");
+        assert!(!resyncs.is_open(&hook, later) && !resyncs.any_open(later));
+        assert_eq!(resyncs.settle(&hook, true, later), None, "what is written then is written for another reason");
+        assert!(resyncs.raise(hook.clone(), "a", later) && resyncs.is_open(&hook, later), "it is seen again");
     }
 }

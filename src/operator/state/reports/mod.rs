@@ -13,18 +13,18 @@ use std::{
 
 use kube::ResourceExt as _;
 
-use super::reports::rejected_calls::Doors;
+use super::reports::rejected_calls::AuthStatisticsByHook;
 use crate::operator::runtime::triggers::Target;
 use hookswitch_api::{Kind, TelephonyHook};
 use hookswitch_failover::{
     coverage::{Refused, Rule, coverage},
-    refusals::Door,
-    signal::{Sight, Signal, Source},
+    refusals::AuthStatistics,
+    signal::{CheckResult, Signal, Source},
 };
 use hookswitch_gateway_config::report::{
     BreakerState, CarrierReport, ProbeState, RefusedPart, RefusedScope, ReplicaReport,
 };
-use hookswitch_okta::keyed::ChangeMark;
+use hookswitch_okta::fingerprint::Fingerprint;
 
 /// How often a gateway is asked for its reports when nothing of it is on its way and no switch is in more of a hurry.
 pub const POLL: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ pub type GatewayKey = (String, String);
 struct OfGateway {
     replicas: BTreeMap<String, (ReplicaReport, Instant)>,
     shown: Shown,
-    accepted: BTreeMap<String, Vec<ChangeMark>>,
+    accepted: BTreeMap<String, Vec<Fingerprint>>,
     /// The configuration that it should serve, and since when.
     expected: Option<(String, Instant)>,
     /// The rules that send, by the configuration in force.
@@ -78,7 +78,7 @@ struct OfGateway {
     /// Calls that rules decided lately.
     traffic: Traffic,
     /// Calls that came to its hooks' paths lately.
-    doors: Doors,
+    auth_statistics: AuthStatisticsByHook,
     /// When its replicas were last asked, and which those were.
     asked: Option<(Instant, BTreeSet<String>)>,
 }
@@ -94,14 +94,14 @@ impl OfGateway {
 
 impl OfGateway {
     fn availability(&self, hook: &str, now: Instant) -> Signal {
-        let (sight, why) = match (&self.asked, serving(self, hook, now)) {
-            (None, _) => (Sight::Unknown, "The gateway's replicas have not been asked yet."),
-            (Some((_, ready)), _) if ready.is_empty() => (Sight::Fail, "The gateway has no ready replica."),
-            (_, Serving::Yes { .. }) => (Sight::Pass, "Ready replicas serve the hook."),
-            (_, Serving::No) => (Sight::Fail, "Ready replicas do not serve the hook."),
-            (_, Serving::Unknown) => (Sight::Unknown, "No ready replica has reported within 20 s."),
+        let (result, why) = match (&self.asked, serving(self, hook, now)) {
+            (None, _) => (CheckResult::Unknown, "The gateway's replicas have not been asked yet."),
+            (Some((_, ready)), _) if ready.is_empty() => (CheckResult::Fail, "The gateway has no ready replica."),
+            (_, Serving::Yes { .. }) => (CheckResult::Pass, "Ready replicas serve the hook."),
+            (_, Serving::No) => (CheckResult::Fail, "Ready replicas do not serve the hook."),
+            (_, Serving::Unknown) => (CheckResult::Unknown, "No ready replica has reported within 20 s."),
         };
-        Signal { source: Source::Gateway, sight, why: why.to_owned(), failing_for: Duration::ZERO }
+        Signal { source: Source::Gateway, result, why: why.to_owned(), failing_for: Duration::ZERO }
     }
 
     fn coverage(&self, threshold: u8, now: Instant) -> (Signal, Option<u8>) {
@@ -123,20 +123,20 @@ impl OfGateway {
             })
             .collect();
         let known = (!reports.is_empty()).then(|| coverage(&rules)).flatten();
-        let (sight, why) = match &known {
-            None => (Sight::Unknown, "No replica can tell whether its carriers work.".to_owned()),
-            Some(known) if known.percent < threshold => (Sight::Fail, without(&known.uncovered)),
+        let (result, why) = match &known {
+            None => (CheckResult::Unknown, "No replica can tell whether its carriers work.".to_owned()),
+            Some(known) if known.percent < threshold => (CheckResult::Fail, without(&known.uncovered)),
             Some(known) if !known.uncovered.is_empty() => {
-                (Sight::Pass, format!("Degraded. {}", without(&known.uncovered)))
+                (CheckResult::Pass, format!("Degraded. {}", without(&known.uncovered)))
             }
             Some(known) if !known.partly.is_empty() => {
                 let why = lacking("Without a usable carrier for some of its messages", &known.partly);
-                (Sight::Pass, format!("Degraded. {why}"))
+                (CheckResult::Pass, format!("Degraded. {why}"))
             }
-            Some(_) => (Sight::Pass, "Every rule has a usable carrier.".to_owned()),
+            Some(_) => (CheckResult::Pass, "Every rule has a usable carrier.".to_owned()),
         };
-        let failing_for = if sight == Sight::Fail { self.failing_for(&rules, now) } else { Duration::ZERO };
-        (Signal { source: Source::Coverage, sight, why, failing_for }, known.map(|known| known.percent))
+        let failing_for = if result == CheckResult::Fail { self.failing_for(&rules, now) } else { Duration::ZERO };
+        (Signal { source: Source::Coverage, result, why, failing_for }, known.map(|known| known.percent))
     }
 
     /// How long none of the rules without a usable carrier has had one: since the latest of the first failures of their
@@ -169,11 +169,11 @@ impl OfGateway {
         ages.min()
     }
 
-    fn door(&self, hook: &str, now: Instant) -> Option<Door> {
+    fn auth_statistics(&self, hook: &str, now: Instant) -> Option<AuthStatistics> {
         let served = self.fresh(now).any(|report| report.hooks.contains_key(hook));
-        let door = self.doors.of(hook);
-        let admitted = door.admitted.into_iter().chain(self.last_call(hook, now)).min();
-        served.then_some(Door { admitted, ..door })
+        let auth_statistics = self.auth_statistics.of(hook);
+        let admitted = auth_statistics.admitted.into_iter().chain(self.last_call(hook, now)).min();
+        served.then_some(AuthStatistics { admitted, ..auth_statistics })
     }
 }
 
@@ -214,15 +214,15 @@ fn refused(reports: &[&ReplicaReport], rule: &str) -> Refused {
 
 fn any_usable(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut sure = None;
-    let mut doubt = false;
+    let mut resync_secret = false;
     for one in all {
         match one {
             Some(true) => return Some(true),
             Some(false) => sure = Some(false),
-            None => doubt = true,
+            None => resync_secret = true,
         }
     }
-    sure.filter(|_| !doubt)
+    sure.filter(|_| !resync_secret)
 }
 
 /// A rule that sends.
@@ -375,7 +375,7 @@ impl Reports {
 
     /// Whether every replica that reports serves a configuration by which `hook` takes the secret of this mark.
     #[must_use]
-    pub fn accepts(&self, namespace: &str, gateway: &str, hook: &str, secret: &ChangeMark) -> bool {
+    pub fn accepts(&self, namespace: &str, gateway: &str, hook: &str, secret: &Fingerprint) -> bool {
         let (gateways, now) = (self.lock(), self.now());
         let Some(known) = gateways.get(&(namespace.to_owned(), gateway.to_owned())) else { return false };
         let Some((expected, _)) = &known.expected else { return false };
@@ -392,7 +392,7 @@ impl Reports {
         namespace: &str,
         gateway: &str,
         hash: &str,
-        accepted: BTreeMap<String, Vec<ChangeMark>>,
+        accepted: BTreeMap<String, Vec<Fingerprint>>,
         rules: Vec<SendingRule>,
     ) -> bool {
         let mut gateways = self.lock();
@@ -435,13 +435,13 @@ impl Reports {
             if let Some(report) = report {
                 let before = known.replicas.get(&replica).map(|(before, _)| before);
                 known.traffic.count(before, &report, now);
-                known.doors.count(&replica, before, &report, at);
+                known.auth_statistics.count(&replica, before, &report, at);
                 known.replicas.insert(replica, (report, now));
             }
         }
         let replicas = &known.replicas;
         let has = |hook: &str| replicas.values().any(|(report, _)| report.hooks.contains_key(hook));
-        known.doors.keep(|replica| replicas.contains_key(replica), has);
+        known.auth_statistics.keep(|replica| replicas.contains_key(replica), has);
         let shown = Shown::of(known, now);
         let changed = shown.changed(&known.shown, gateway);
         known.shown = shown;
@@ -469,21 +469,21 @@ impl Reports {
     /// How long ago calls last came to a hook's path, with its secret and without; `None` when no replica that has the hook
     /// reported lately.
     #[must_use]
-    pub fn door(&self, namespace: &str, gateway: &str, hook: &str) -> Option<Door> {
+    pub fn auth_statistics(&self, namespace: &str, gateway: &str, hook: &str) -> Option<AuthStatistics> {
         let (gateways, now) = (self.lock(), self.now());
-        gateways.get(&(namespace.to_owned(), gateway.to_owned()))?.door(hook, now)
+        gateways.get(&(namespace.to_owned(), gateway.to_owned()))?.auth_statistics(hook, now)
     }
 
     /// How long ago calls last came to a hook, as its gateway reports them.
     #[must_use]
-    pub fn door_of(&self, hook: &TelephonyHook) -> Option<Door> {
-        self.door(&hook.namespace().unwrap_or_default(), hook.spec.target.gateway()?, &hook.name_any())
+    pub fn auth_statistics_of(&self, hook: &TelephonyHook) -> Option<AuthStatistics> {
+        self.auth_statistics(&hook.namespace().unwrap_or_default(), hook.spec.target.gateway()?, &hook.name_any())
     }
 
     /// Forgets what was refused at a hook's path until now: Okta was given the secret anew.
-    pub fn forgive(&self, namespace: &str, gateway: &str, hook: &str) {
+    pub fn reset_rejected_calls(&self, namespace: &str, gateway: &str, hook: &str) {
         if let Some(known) = self.lock().get_mut(&(namespace.to_owned(), gateway.to_owned())) {
-            known.doors.forgive(hook);
+            known.auth_statistics.reset_rejected_calls(hook);
         }
     }
 
@@ -538,7 +538,7 @@ impl Shown {
         let fresh: Vec<&ReplicaReport> = known.fresh(now).collect();
         let mut hooks: BTreeMap<String, (u32, bool)> = BTreeMap::new();
         for hook in fresh.iter().flat_map(|report| report.hooks.keys()) {
-            let refuses = || known.door(hook, now).is_some_and(Door::refuses);
+            let refuses = || known.auth_statistics(hook, now).is_some_and(AuthStatistics::refuses);
             hooks.entry(hook.clone()).or_insert_with(|| (0, refuses())).0 += 1;
         }
         let names: BTreeSet<&String> = fresh.iter().flat_map(|report| report.carriers.keys()).collect();
@@ -748,7 +748,7 @@ impl Reports {
     }
 
     /// Lets every replica of a gateway take a hook's secret.
-    pub fn set_accepted(&self, namespace: &str, gateway: &str, hook: &str, secret: ChangeMark) {
+    pub fn set_accepted(&self, namespace: &str, gateway: &str, hook: &str, secret: Fingerprint) {
         let hash = ReplicaReport::default().config_hash;
         _ = self.expect(namespace, gateway, &hash, [(hook.to_owned(), vec![secret])].into(), Vec::new());
     }
@@ -860,7 +860,7 @@ mod tests {
         reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
         let (signals, _) = reports.signals("ns", "gw", "h", 50);
         let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
-        assert_eq!(coverage.sight, Sight::Fail);
+        assert_eq!(coverage.result, CheckResult::Fail);
         assert!(coverage.why.contains("p/lost"), "{}", coverage.why);
     }
 
@@ -890,14 +890,18 @@ mod tests {
             reports.take(&key(), round.collect());
             let (signals, _) = reports.signals("ns", "gw", "h", 50);
             let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
-            (coverage.sight, coverage.failing_for.as_secs())
+            (coverage.result, coverage.failing_for.as_secs())
         };
-        assert_eq!(seconds(&[[9, 7, 0]]), (Sight::Fail, 7), "a rule has none since its last carrier fails");
-        assert_eq!(seconds(&[[9, 7, 0], [5, 8, 0]]), (Sight::Fail, 5), "and no replica since the last one of them");
-        assert_eq!(seconds(&[[9, 7, 0], [1, 8, 0]]), (Sight::Fail, 0), "one does not say since when");
-        assert_eq!(seconds(&[[9, 7, 3]]), (Sight::Fail, 3), "a rule that is not needed for it counts, too");
-        assert_eq!(seconds(&[[9, 0, 7]]), (Sight::Pass, 0));
-        assert_eq!(seconds(&[[9, 7, 0], [0, 0, 0]]), (Sight::Pass, 0), "one replica can send");
+        assert_eq!(seconds(&[[9, 7, 0]]), (CheckResult::Fail, 7), "a rule has none since its last carrier fails");
+        assert_eq!(
+            seconds(&[[9, 7, 0], [5, 8, 0]]),
+            (CheckResult::Fail, 5),
+            "and no replica since the last one of them"
+        );
+        assert_eq!(seconds(&[[9, 7, 0], [1, 8, 0]]), (CheckResult::Fail, 0), "one does not say since when");
+        assert_eq!(seconds(&[[9, 7, 3]]), (CheckResult::Fail, 3), "a rule that is not needed for it counts, too");
+        assert_eq!(seconds(&[[9, 0, 7]]), (CheckResult::Pass, 0));
+        assert_eq!(seconds(&[[9, 7, 0], [0, 0, 0]]), (CheckResult::Pass, 0), "one replica can send");
     }
 
     #[test]
@@ -989,14 +993,14 @@ mod tests {
             reports.take(&key(), round.collect());
             let (signals, percent) = reports.signals("ns", "gw", "h", 50);
             let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
-            (coverage.sight, percent, coverage.why)
+            (coverage.result, percent, coverage.why)
         };
-        let without = |sight, percent, why: &str| (sight, Some(percent), why.to_owned());
-        assert_eq!(covered(&[(25, 25), (0, 0)]), without(Sight::Fail, 0, "Without a usable carrier: p/all."));
-        assert_eq!(covered(&[(25, 25), (15, 3)]), without(Sight::Fail, 30, "Without a usable carrier: p/all."));
+        let without = |result, percent, why: &str| (result, Some(percent), why.to_owned());
+        assert_eq!(covered(&[(25, 25), (0, 0)]), without(CheckResult::Fail, 0, "Without a usable carrier: p/all."));
+        assert_eq!(covered(&[(25, 25), (15, 3)]), without(CheckResult::Fail, 30, "Without a usable carrier: p/all."));
         let partly = "Degraded. Without a usable carrier for some of its messages: p/all.";
-        assert_eq!(covered(&[(25, 5), (25, 0)]), without(Sight::Pass, 90, partly));
-        assert_eq!(covered(&[(25, 0), (0, 0)]), without(Sight::Pass, 100, "Every rule has a usable carrier."));
+        assert_eq!(covered(&[(25, 5), (25, 0)]), without(CheckResult::Pass, 90, partly));
+        assert_eq!(covered(&[(25, 0), (0, 0)]), without(CheckResult::Pass, 100, "Every rule has a usable carrier."));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use hookswitch_failover::refusals::Door;
+use hookswitch_failover::refusals::AuthStatistics;
 use hookswitch_gateway_config::report::{HookReport, ReplicaReport};
 
 /// The doors of a gateway's hooks.
 #[derive(Debug, Default)]
-pub struct Doors {
+pub struct AuthStatisticsByHook {
     hooks: BTreeMap<String, Counted>,
     /// When each replica's last report was taken.
     taken: BTreeMap<String, Instant>,
@@ -23,7 +23,7 @@ struct Counted {
     forgiven: Option<Instant>,
 }
 
-impl Doors {
+impl AuthStatisticsByHook {
     /// Counts what came to a replica since its last report, by the one that was taken then; its counters run since it started.
     pub fn count(&mut self, replica: &str, before: Option<&ReplicaReport>, now: &ReplicaReport, at: Instant) {
         let taken = self.taken.insert(replica.to_owned(), at);
@@ -52,16 +52,16 @@ impl Doors {
     }
 
     /// Forgets what was refused until now, reports still to come included.
-    pub fn forgive(&mut self, hook: &str) {
+    pub fn reset_rejected_calls(&mut self, hook: &str) {
         let counted = self.hooks.entry(hook.to_owned()).or_default();
         (counted.refused, counted.forgiven) = (None, Some(Instant::now()));
     }
 
     /// A hook's door as the reports show it.
     #[must_use]
-    pub fn of(&self, hook: &str) -> Door {
+    pub fn of(&self, hook: &str) -> AuthStatistics {
         let age = |at: Instant| at.elapsed();
-        self.hooks.get(hook).map_or_else(Door::default, |counted| Door {
+        self.hooks.get(hook).map_or_else(AuthStatistics::default, |counted| AuthStatistics {
             refused: counted.refused.map(age),
             admitted: counted.admitted.map(age),
         })
@@ -82,37 +82,37 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_what_a_replica_counted_since_its_last_report_came_lately() {
-        let mut doors = Doors::default();
+        let mut auth_statistics = AuthStatisticsByHook::default();
         let mut count = |before: Option<&ReplicaReport>, now: &ReplicaReport| {
-            doors.count("r", before, now, Instant::now());
-            doors.of("h")
+            auth_statistics.count("r", before, now, Instant::now());
+            auth_statistics.of("h")
         };
-        let nothing = Door::default();
+        let nothing = AuthStatistics::default();
         assert_eq!(count(None, &report(1, 7, 7)), nothing, "nobody knows when those came");
         assert_eq!(count(Some(&report(1, 7, 7)), &report(1, 7, 7)), nothing);
         assert_eq!(count(Some(&report(1, 7, 7)), &report(2, 9, 9)), nothing, "another process");
-        let refused = Door { refused: Some(Duration::ZERO), admitted: None };
+        let refused = AuthStatistics { refused: Some(Duration::ZERO), admitted: None };
         assert_eq!(count(Some(&report(1, 7, 7)), &report(1, 8, 7)), refused);
         tokio::time::advance(Duration::from_secs(5)).await;
-        let both = Door { refused: Some(Duration::from_secs(5)), admitted: Some(Duration::ZERO) };
+        let both = AuthStatistics { refused: Some(Duration::from_secs(5)), admitted: Some(Duration::ZERO) };
         assert_eq!(count(Some(&report(1, 8, 7)), &report(1, 8, 8)), both);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_refused_before_the_secret_was_mended_says_nothing() {
-        let mut doors = Doors::default();
-        doors.count("r", None, &report(1, 0, 0), Instant::now());
-        doors.count("r", Some(&report(1, 0, 0)), &report(1, 1, 0), Instant::now());
-        assert!(doors.of("h").refused.is_some());
+        let mut auth_statistics = AuthStatisticsByHook::default();
+        auth_statistics.count("r", None, &report(1, 0, 0), Instant::now());
+        auth_statistics.count("r", Some(&report(1, 0, 0)), &report(1, 1, 0), Instant::now());
+        assert!(auth_statistics.of("h").refused.is_some());
         tokio::time::advance(Duration::from_secs(1)).await;
-        doors.forgive("h");
-        assert_eq!(doors.of("h").refused, None);
+        auth_statistics.reset_rejected_calls("h");
+        assert_eq!(auth_statistics.of("h").refused, None);
         tokio::time::advance(Duration::from_secs(1)).await;
-        doors.count("r", Some(&report(1, 1, 0)), &report(1, 2, 0), Instant::now());
-        assert_eq!(doors.of("h").refused, None, "it may have been refused before that, too");
-        doors.count("r", Some(&report(1, 2, 0)), &report(1, 3, 0), Instant::now());
-        assert!(doors.of("h").refused.is_some());
-        doors.keep(|_| true, |_| false);
-        assert_eq!(doors.of("h"), Door::default());
+        auth_statistics.count("r", Some(&report(1, 1, 0)), &report(1, 2, 0), Instant::now());
+        assert_eq!(auth_statistics.of("h").refused, None, "it may have been refused before that, too");
+        auth_statistics.count("r", Some(&report(1, 2, 0)), &report(1, 3, 0), Instant::now());
+        assert!(auth_statistics.of("h").refused.is_some());
+        auth_statistics.keep(|_| true, |_| false);
+        assert_eq!(auth_statistics.of("h"), AuthStatistics::default());
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::operator::{
     model::org_access::Access,
-    outbound::okta::{Dial, HookCaller, OrgApi},
+    outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
     runtime::{clock::BootInstant, lease, reconcile::Reconcile as _},
     state::reports::Serving,
     testing::world::{GATEWAYS, HOOKS, ORGS, Org, SECRETS, SWITCHES, Server, World},
@@ -31,7 +31,7 @@ use hookswitch_okta::{
     Answer, Api, HookId, ObjectRef, ObservedHook,
     client::CallResult,
     log,
-    mark::Installation,
+    owner_tag::InstallationTag,
     testing::{Behaviour, Model, SecondActivation, written},
     types::{HookContent, HookStatus, OrgDocument, OrgIdentity},
 };
@@ -119,7 +119,7 @@ impl OrgApi for Line {
     }
 }
 
-impl Dial for Line {
+impl OktaClientFactory for Line {
     fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.clone()))
     }
@@ -248,7 +248,7 @@ impl Run {
             may_take.insert(id.clone());
             there.push(written(id, HookStatus::Active, &content("Acme main", "https://otp.acme.com/hooks/main")));
         }
-        let model = Model::new(behaviour, Installation::new("test").unwrap(), there, may_take, Vec::new());
+        let model = Model::new(behaviour, InstallationTag::new("test").unwrap(), there, may_take, Vec::new());
         let (model, server) = (Arc::new(model), Server::default());
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "otp"}});
         server.put("/api/v1/namespaces/otp", namespace);

@@ -12,19 +12,21 @@ use hookswitch_okta::{CallError, Failure, error::Denied};
 pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
     let key = &org.spec.auth.api_token.secret_ref;
     match &error.failure {
-        Failure::Unreachable { .. } => Problem::passing(Ready::OktaUnreachable, error.to_string()),
-        Failure::Server { .. } | Failure::Unclear { .. } => Problem::passing(Ready::OktaUnclear, error.to_string()),
-        Failure::NotOkta { .. } => Problem::passing(Ready::NotOkta, error.to_string()),
+        Failure::Unreachable { .. } => Problem::transient(Ready::OktaUnreachable, error.to_string()),
+        Failure::Server { .. } | Failure::Unclear { .. } => Problem::transient(Ready::OktaUnclear, error.to_string()),
+        Failure::NotOkta { .. } => Problem::transient(Ready::NotOkta, error.to_string()),
         Failure::RateLimited { .. } => rate_limited(),
-        Failure::Unauthorized => Problem::lasting(
+        Failure::Unauthorized => Problem::permanent(
             Ready::TokenRejected,
             format!("{error}: Secret {} key {} (Admin Console: Security > API > Tokens).", key.name, key.key),
         ),
         Failure::Forbidden { code, .. } if Denied::by(code) == Denied::Permission => {
-            Problem::lasting(Ready::PermissionDenied, error.to_string())
+            Problem::permanent(Ready::PermissionDenied, error.to_string())
         }
-        Failure::Forbidden { .. } | Failure::Refused { .. } => Problem::lasting(Ready::OktaRefused, error.to_string()),
-        Failure::NotFound => Problem::lasting(Ready::InvalidSpec, format!("spec.url is no Okta org: {error}")),
+        Failure::Forbidden { .. } | Failure::Refused { .. } => {
+            Problem::permanent(Ready::OktaRefused, error.to_string())
+        }
+        Failure::NotFound => Problem::permanent(Ready::InvalidSpec, format!("spec.url is no Okta org: {error}")),
     }
 }
 
@@ -32,7 +34,7 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
 /// look.
 #[must_use]
 pub fn rate_limited() -> Problem {
-    Problem::passing(
+    Problem::transient(
         Ready::RateLimited,
         "Okta's rate limit for this org is used up, except what spec.rateLimit keeps for a failover. Calls continue in the \
          next window. In the Admin Console, Reports > Rate Limits shows who uses it.",

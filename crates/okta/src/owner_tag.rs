@@ -17,9 +17,9 @@ pub struct InvalidInstallation;
 
 /// The name by which this installation tells its hooks from another's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Installation(String);
+pub struct InstallationTag(String);
 
-impl Installation {
+impl InstallationTag {
     /// Takes a name.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Installation {
     }
 }
 
-impl fmt::Display for Installation {
+impl fmt::Display for InstallationTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_mark_reads_back_as_its_object_whatever_the_case_of_the_header() {
-        let ours = Installation::new("prod-eu").unwrap();
+        let ours = InstallationTag::new("prod-eu").unwrap();
         let object = ObjectRef::new("otp", "main");
         let mark = ours.mark(&object);
         assert_eq!(mark.value, "prod-eu/otp/main");
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn only_an_exact_mark_is_ours() {
-        let ours = Installation::new("prod").unwrap();
+        let ours = InstallationTag::new("prod").unwrap();
         let cases = [
             (hook(&[]), Whose::Unmarked),
             (
@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn an_installation_cannot_be_named_so_that_marks_mix() {
-        assert!(Installation::new("a/b").is_err());
-        assert!(Installation::new("").is_err());
-        assert!(Installation::new("x".repeat(64)).is_err());
-        assert_eq!(Installation::new("x".repeat(63)).unwrap().as_str(), "x".repeat(63));
+        assert!(InstallationTag::new("a/b").is_err());
+        assert!(InstallationTag::new("").is_err());
+        assert!(InstallationTag::new("x".repeat(64)).is_err());
+        assert_eq!(InstallationTag::new("x".repeat(63)).unwrap().as_str(), "x".repeat(63));
     }
 }

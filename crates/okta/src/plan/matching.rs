@@ -1,7 +1,7 @@
 //! Which hook in Okta is which declared hook's, and what stands in the way.
 
 use crate::drift::{Difference, Field, How, differences, same_uri};
-use crate::mark::Whose;
+use crate::owner_tag::Whose;
 use crate::plan::desired::{Adoption, DesiredHook, DesiredOrg, NotTaken, Takeover};
 use crate::plan::step::{Subject, Verb};
 use crate::plan::verdict::Blocked;
@@ -48,14 +48,14 @@ impl Entry<'_> {
 }
 
 /// An org's hooks, told apart.
-pub(super) struct Claims<'a> {
+pub(super) struct Matches<'a> {
     /// One for each declared hook, by object.
     pub(super) entries: Vec<Entry<'a>>,
     /// Hooks that are nobody's here: foreign, another installation's, orphans.
     pub(super) others: Vec<&'a ObservedHook>,
 }
 
-pub(super) fn claim<'a>(observed: &'a [ObservedHook], desired: &'a DesiredOrg) -> Claims<'a> {
+pub(super) fn match_hooks<'a>(observed: &'a [ObservedHook], desired: &'a DesiredOrg) -> Matches<'a> {
     let mut wants: Vec<&DesiredHook> = desired.hooks.iter().collect();
     wants.sort_by(|a, b| a.object.cmp(&b.object));
     let mut entries: Vec<Entry<'a>> = wants.into_iter().map(|want| by_mark(want, observed, desired)).collect();
@@ -83,7 +83,7 @@ pub(super) fn claim<'a>(observed: &'a [ObservedHook], desired: &'a DesiredOrg) -
         entries.iter().any(|entry| entry.hook.into_iter().chain(entry.surplus.iter().copied()).any(|h| h.id == hook.id))
     };
     let others = observed.iter().filter(|hook| !ours(hook)).collect();
-    Claims { entries, others }
+    Matches { entries, others }
 }
 
 /// The hook with this object's mark. Of several: the remembered one, else the active one, else the lowest id.
@@ -240,8 +240,8 @@ fn drift(entry: &Entry<'_>, desired: &DesiredOrg) -> Vec<Difference> {
     let Some(hook) = entry.hook else { return Vec::new() };
     let want = entry.want;
     let mut found = differences(hook, &want.content(&desired.installation));
-    match &want.applied_mark {
-        Some(applied) if *applied == want.secret_mark && !entry.in_doubt => {}
+    match &want.applied_fingerprint {
+        Some(applied) if *applied == want.secret_fingerprint && !entry.in_doubt => {}
         Some(_) => found.push(Difference { field: Field::Secret, how: How::Different }),
         None => found.push(Difference { field: Field::Secret, how: How::Missing }),
     }

@@ -13,7 +13,7 @@ use super::{annotations::Asked, traffic::Calls};
 use crate::operator::{
     model::{
         ownership,
-        switch_progress::{Carried, Decision},
+        switch_progress::{Decision, SwitchProgress},
         switch_settings,
     },
     probes,
@@ -23,9 +23,9 @@ use crate::operator::{
 use hookswitch_api::{HookSwitch, SwitchMode, TelephonyHook};
 use hookswitch_failover::{
     health::Health,
-    machine::{HookSeen, InOkta, Seen},
+    machine::{HookObservation, InOkta, Observation},
     refusals::{self, Callers, Oktas},
-    signal::{Sight, Signal, Source},
+    signal::{CheckResult, Signal, Source},
 };
 use hookswitch_okta::{
     ObjectRef,
@@ -34,13 +34,13 @@ use hookswitch_okta::{
 
 /// What is seen, for the machine and for people.
 #[derive(Debug, Clone)]
-pub struct Sighting {
+pub struct SwitchObservation {
     /// For the machine.
-    pub seen: Seen,
+    pub observation: Observation,
     /// The signals of each hook.
     pub signals: BTreeMap<String, Vec<Signal>>,
     /// What this process did in Okta for the decision that is recorded.
-    pub carried: Option<Carried>,
+    pub progress: Option<SwitchProgress>,
     /// Okta's calls to the hook that it uses; nothing when it does not say which one that is.
     pub calls: Option<Calls>,
 }
@@ -53,12 +53,12 @@ pub fn see(
     memory: &Memory,
     asked: &Asked,
     placed: &BTreeSet<String>,
-) -> Sighting {
+) -> SwitchObservation {
     let namespace = switch.namespace().unwrap_or_default();
     let threshold = switch_settings::coverage(&switch.spec);
     let watched = switch_settings::watched(&switch.spec);
     let mut signals = BTreeMap::new();
-    let mut seen_hooks = Vec::new();
+    let mut observed_hooks = Vec::new();
     let okta = in_okta::in_use(switch, memory);
     let used = match &okta {
         InOkta::Ours(name) => hooks.iter().find(|hook| hook.name_any() == *name),
@@ -85,9 +85,9 @@ pub fn see(
         let view = org.as_ref().and_then(|org| org.hooks.get(&stands));
         let outcome = view.map(|view| &view.verdict.outcome);
         let leaving = hook.metadata.deletion_timestamp.is_some();
-        seen_hooks.push(HookSeen {
+        observed_hooks.push(HookObservation {
             name: named.name.clone(),
-            health: Health { sight: Sight::Unknown, percent, failing_for: Duration::ZERO },
+            health: Health { result: CheckResult::Unknown, percent, failing_for: Duration::ZERO },
             provable: target_of.gateway().is_some() || watched.test_of(target_of).is_some(),
             leaving,
             usable_in_okta: !leaving && can_be_used(switch, &named.name, view, placed),
@@ -99,7 +99,7 @@ pub fn see(
         signals.insert(named.name.clone(), of_hook);
     }
     blind(&mut signals);
-    for hook in &mut seen_hooks {
+    for hook in &mut observed_hooks {
         let Some(of_hook) = signals.get_mut(&hook.name) else { continue };
         // the door of a URL that somebody else serves is not ours to see
         if of_hook.iter().any(|signal| signal.source.suffices()) {
@@ -109,23 +109,23 @@ pub fn see(
                     "In mode Disabled Okta is not asked whether the refused calls are its own.",
                 ),
                 Some(used) if is_used(&hook.name) => {
-                    refusals::judge(memory.reports.door_of(used), callers(used, of_hook, memory))
+                    refusals::judge(memory.reports.auth_statistics_of(used), callers(used, of_hook, memory))
                 }
                 _ => unknown(Source::Refusals, UNUSED),
             });
         }
         hook.health = Health::of(of_hook, hook.health.percent);
     }
-    let seen = Seen {
-        hooks: seen_hooks,
+    let observation = Observation {
+        hooks: observed_hooks,
         okta,
         paused: switch.spec.paused == Some(true) || in_maintenance(switch, Timestamp::now()),
         request: asked.request.clone(),
         acknowledged: asked.acknowledged,
     };
-    let carried = org.as_ref().and_then(|org| org.carried.get(&switch.name_any()));
-    let carried = carried.filter(|carried| Some(&carried.decision) == Decision::of(switch).as_ref()).cloned();
-    Sighting { seen, signals, carried, calls: used.map(|used| calls(used, memory)) }
+    let progress = org.as_ref().and_then(|org| org.progress.get(&switch.name_any()));
+    let progress = progress.filter(|progress| Some(&progress.decision) == Decision::of(switch).as_ref()).cloned();
+    SwitchObservation { observation, signals, progress, calls: used.map(|used| calls(used, memory)) }
 }
 
 /// Whether Okta could be made to use a hook now: what the planner would say if it were asked. With one hook in Okta that is
@@ -144,7 +144,7 @@ fn can_be_used(switch: &HookSwitch, name: &str, view: Option<&HookView>, placed:
 const UNUSED: &str = "Okta does not use it now.";
 
 fn unknown(source: Source, why: &str) -> Signal {
-    Signal { source, sight: Sight::Unknown, why: why.to_owned(), failing_for: Duration::ZERO }
+    Signal { source, result: CheckResult::Unknown, why: why.to_owned(), failing_for: Duration::ZERO }
 }
 
 /// Whose the calls may be that a hook's gateway refuses.
@@ -154,7 +154,7 @@ fn callers(hook: &TelephonyHook, signals: &[Signal], memory: &Memory) -> Callers
         okta: signals
             .iter()
             .find(|signal| signal.source == Source::Execute)
-            .map_or(Oktas::Perhaps, |said| probes::whose_refusals(said.sight, memory.probes.bad_answers_for(&object))),
+            .map_or(Oktas::Perhaps, |said| probes::whose_refusals(said.result, memory.probes.bad_answers_for(&object))),
         // as it was found, not as it is believed: the gateway refused that call all the same
         operator: memory.probes.failed_within(&object, Source::PublicUrl, refusals::OWN),
     }
@@ -168,7 +168,7 @@ fn last_call(hook: &TelephonyHook, memory: &Memory) -> Option<Duration> {
 
 /// Okta's calls to a hook, as its gateway reports them.
 fn calls(hook: &TelephonyHook, memory: &Memory) -> Calls {
-    match (last_call(hook, memory), memory.reports.door_of(hook)) {
+    match (last_call(hook, memory), memory.reports.auth_statistics_of(hook)) {
         (Some(age), _) => Calls::Last(age),
         (None, Some(_)) => Calls::None,
         (None, None) => Calls::Untold,
@@ -178,27 +178,27 @@ fn calls(hook: &TelephonyHook, memory: &Memory) -> Calls {
 /// That the operator does not reach a hook which Okta itself called lately, and was answered by in time, is the operator's
 /// trouble.
 fn believed(signal: Signal, called: bool) -> Signal {
-    if signal.source == Source::PublicUrl && signal.sight == Sight::Fail && called {
+    if signal.source == Source::PublicUrl && signal.result == CheckResult::Fail && called {
         let why = format!("Okta's own calls arrive, so this is ignored: {}", signal.why);
-        return Signal { sight: Sight::Unknown, why, ..signal };
+        return Signal { result: CheckResult::Unknown, why, ..signal };
     }
     signal
 }
 
 /// When this operator reaches no hook's address at all, it says something of the operator's network and nothing of the hooks.
 fn blind(signals: &mut BTreeMap<String, Vec<Signal>>) {
-    if signals.values().flatten().any(|signal| signal.source.is_oktas() && signal.sight == Sight::Fail) {
+    if signals.values().flatten().any(|signal| signal.source.is_oktas() && signal.result == CheckResult::Fail) {
         // Okta does not reach one of them either
         return;
     }
     let of_address = |signal: &&Signal| signal.source == Source::PublicUrl;
     let addresses: Vec<&Signal> = signals.values().flatten().filter(of_address).collect();
-    if addresses.len() < 2 || addresses.iter().any(|signal| signal.sight != Sight::Fail) {
+    if addresses.len() < 2 || addresses.iter().any(|signal| signal.result != CheckResult::Fail) {
         return;
     }
-    let by_us = |signal: &&mut Signal| signal.source.is_operators() && signal.sight == Sight::Fail;
+    let by_us = |signal: &&mut Signal| signal.source.is_operators() && signal.result == CheckResult::Fail;
     for signal in signals.values_mut().flatten().filter(by_us) {
-        signal.sight = Sight::Unknown;
+        signal.result = CheckResult::Unknown;
         signal.why =
             format!("No hook's address answers the operator, so its own network may be at fault: {}", signal.why);
     }
@@ -223,19 +223,20 @@ mod tests {
         types::{HookId, HookStatus},
     };
 
-    fn signal(source: Source, sight: Sight) -> Signal {
-        Signal { source, sight, why: "said".into(), failing_for: Duration::from_secs(7) }
+    fn signal(source: Source, result: CheckResult) -> Signal {
+        Signal { source, result, why: "said".into(), failing_for: Duration::from_secs(7) }
     }
 
     #[test]
     fn an_operator_that_reaches_no_address_is_believed_only_with_okta_on_its_side() {
-        use Sight::{Fail, Pass, Unknown};
-        let after = |a: &[(Source, Sight)], b: &[(Source, Sight)]| {
-            let of =
-                |signals: &[(Source, Sight)]| signals.iter().map(|(source, sight)| signal(*source, *sight)).collect();
+        use CheckResult::{Fail, Pass, Unknown};
+        let after = |a: &[(Source, CheckResult)], b: &[(Source, CheckResult)]| {
+            let of = |signals: &[(Source, CheckResult)]| {
+                signals.iter().map(|(source, result)| signal(*source, *result)).collect()
+            };
             let mut signals = BTreeMap::from([("a".to_owned(), of(a)), ("b".to_owned(), of(b))]);
             blind(&mut signals);
-            signals["a"].iter().chain(&signals["b"]).map(|signal: &Signal| signal.sight).collect::<Vec<_>>()
+            signals["a"].iter().chain(&signals["b"]).map(|signal: &Signal| signal.result).collect::<Vec<_>>()
         };
         let (url, test, gateway, execute) = (Source::PublicUrl, Source::Test, Source::Gateway, Source::Execute);
         // its own two witnesses are taken back, the gateway's word is not
@@ -252,17 +253,17 @@ mod tests {
 
     #[test]
     fn what_okta_itself_calls_is_not_unreachable_whatever_this_operator_reaches() {
-        let believed_of = |source, sight, called| believed(signal(source, sight), called);
-        let taken_back = believed_of(Source::PublicUrl, Sight::Fail, true);
-        assert_eq!((taken_back.sight, taken_back.source), (Sight::Unknown, Source::PublicUrl));
+        let believed_of = |source, result, called| believed(signal(source, result), called);
+        let taken_back = believed_of(Source::PublicUrl, CheckResult::Fail, true);
+        assert_eq!((taken_back.result, taken_back.source), (CheckResult::Unknown, Source::PublicUrl));
         assert_eq!(taken_back.why, "Okta's own calls arrive, so this is ignored: said");
         assert_eq!(taken_back.failing_for, Duration::from_secs(7));
-        for (source, sight, called) in [
-            (Source::PublicUrl, Sight::Fail, false),
-            (Source::PublicUrl, Sight::Pass, true),
-            (Source::Test, Sight::Fail, true),
+        for (source, result, called) in [
+            (Source::PublicUrl, CheckResult::Fail, false),
+            (Source::PublicUrl, CheckResult::Pass, true),
+            (Source::Test, CheckResult::Fail, true),
         ] {
-            assert_eq!(believed_of(source, sight, called), signal(source, sight));
+            assert_eq!(believed_of(source, result, called), signal(source, result));
         }
     }
 
@@ -318,9 +319,9 @@ mod tests {
         assert!(!can_be_used(&swaps, "a", None, &none), "nobody knows");
         let points = switch(&json!({"strategy": "Repoint"}));
         let placed = BTreeSet::from(["a".to_owned()]);
-        let seen = view(true, Outcome::InSync, true);
-        assert!(can_be_used(&points, "a", Some(&seen), &placed), "its state stays as it is");
-        assert!(!can_be_used(&points, "b", Some(&seen), &placed));
+        let observation = view(true, Outcome::InSync, true);
+        assert!(can_be_used(&points, "a", Some(&observation), &placed), "its state stays as it is");
+        assert!(!can_be_used(&points, "b", Some(&observation), &placed));
         assert!(!can_be_used(&points, "a", Some(&view(false, Outcome::InSync, false)), &placed));
     }
 }

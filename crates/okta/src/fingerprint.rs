@@ -18,15 +18,15 @@ const SHORTEST_KEY: usize = 32;
 pub struct KeyTooShort;
 
 /// The installation's key for change marks.
-pub struct MarkKey(hmac::Key);
+pub struct FingerprintKey(hmac::Key);
 
-impl fmt::Debug for MarkKey {
+impl fmt::Debug for FingerprintKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
 }
 
-impl MarkKey {
+impl FingerprintKey {
     /// Takes the key's bytes.
     ///
     /// # Errors
@@ -38,14 +38,14 @@ impl MarkKey {
     /// The mark of a hook's secret and of the header that carries it, since neither is of use without the other. Two objects
     /// with the same secret have different marks.
     #[must_use]
-    pub fn secret(&self, object: &ObjectRef, header: &str, secret: &str) -> ChangeMark {
+    pub fn secret(&self, object: &ObjectRef, header: &str, secret: &str) -> Fingerprint {
         self.over("secret", &[&object.namespace, &object.name, &header.to_ascii_lowercase(), secret])
     }
 
     /// The mark of everything that is known of a hook, for the audit's before and after. Header order is ignored; `secret` is
     /// the mark of the secret it has, where that is known.
     #[must_use]
-    pub fn hook(&self, object: &ObjectRef, hook: &ObservedHook, secret: Option<&ChangeMark>) -> ChangeMark {
+    pub fn hook(&self, object: &ObjectRef, hook: &ObservedHook, secret: Option<&Fingerprint>) -> Fingerprint {
         let mut headers: Vec<(String, &str)> =
             hook.headers.iter().map(|header| (header.name.to_ascii_lowercase(), header.value.as_str())).collect();
         headers.sort();
@@ -58,26 +58,26 @@ impl MarkKey {
         let fields = [&hook.version, &hook.channel_type, &hook.channel_version, &hook.uri, &hook.method];
         let fields = fields.into_iter().chain([&hook.auth_type, &hook.auth_header]);
         parts.extend(fields.map(|field| field.as_deref().unwrap_or("\0")));
-        parts.push(secret.map_or("\0", ChangeMark::as_str));
+        parts.push(secret.map_or("\0", Fingerprint::as_str));
         parts.extend(headers.iter().flat_map(|(name, value)| [name.as_str(), *value]));
         self.over("hook", &parts)
     }
 
-    fn over(&self, purpose: &str, parts: &[&str]) -> ChangeMark {
+    fn over(&self, purpose: &str, parts: &[&str]) -> Fingerprint {
         let mut context = hmac::Context::with_key(&self.0);
         for part in std::iter::once(&purpose).chain(parts) {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }
-        ChangeMark(URL_SAFE_NO_PAD.encode(context.sign()))
+        Fingerprint(URL_SAFE_NO_PAD.encode(context.sign()))
     }
 }
 
 /// A keyed mark; safe to store and to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeMark(String);
+pub struct Fingerprint(String);
 
-impl ChangeMark {
+impl Fingerprint {
     /// A mark as it was stored. A text that is none simply equals no mark.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_mark_depends_on_key_object_and_secret_and_on_their_borders() {
-        let key = MarkKey::new(&[7; 32]).unwrap();
+        let key = FingerprintKey::new(&[7; 32]).unwrap();
         let object = ObjectRef::new("ns", "a");
         let mark = key.secret(&object, "x-auth", "s3cret");
         assert_eq!(mark, key.secret(&object, "X-Auth", "s3cret"), "the name of a header has no case");
@@ -105,13 +105,13 @@ mod tests {
         assert_ne!(mark, key.secret(&object, "x-other", "s3cret"));
         assert_ne!(mark, key.secret(&ObjectRef::new("ns", "b"), "x-auth", "s3cret"));
         assert_ne!(key.secret(&object, "a", "bc"), key.secret(&object, "ab", "c"));
-        assert_ne!(mark, MarkKey::new(&[8; 32]).unwrap().secret(&object, "x-auth", "s3cret"));
+        assert_ne!(mark, FingerprintKey::new(&[8; 32]).unwrap().secret(&object, "x-auth", "s3cret"));
         assert!(!mark.as_str().contains("s3cret"));
     }
 
     #[test]
     fn a_short_key_is_refused_and_a_key_does_not_show() {
-        assert_eq!(MarkKey::new(&[1; 31]).err(), Some(KeyTooShort));
-        assert_eq!(format!("{:?}", MarkKey::new(&[1; 32]).unwrap()), "[secret]");
+        assert_eq!(FingerprintKey::new(&[1; 31]).err(), Some(KeyTooShort));
+        assert_eq!(format!("{:?}", FingerprintKey::new(&[1; 32]).unwrap()), "[secret]");
     }
 }

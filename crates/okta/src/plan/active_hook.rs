@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use crate::intent::PlanIntent;
-use crate::mark::Whose;
-use crate::plan::claim::{Claims, Entry};
+use crate::owner_tag::Whose;
 use crate::plan::desired::{Decision, Deletion, DesiredOrg, DesiredState};
+use crate::plan::matching::{Entry, Matches};
 use crate::plan::step::{Move, Subject, Verb};
 use crate::plan::verdict::{Blocked, Outcome, Waiting};
 use crate::plan::{Draft, STILL_TO_HAND_OVER, STILL_TO_NONE, content};
+use crate::plan_record::PlanRecord;
 use crate::types::{HookStatus, MAX_HOOKS_PER_ORG, ObjectRef, ObservedHook};
 
 /// The active place as it is seen.
-pub(super) struct Slot<'a> {
-    claims: &'a Claims<'a>,
+pub(super) struct ActiveHook<'a> {
+    matches: &'a Matches<'a>,
     desired: &'a DesiredOrg,
     /// The one hook declared Active.
     wanted: Option<usize>,
     /// More than one is.
-    torn: Vec<usize>,
+    conflicting: Vec<usize>,
     /// The hook to go back to after an interrupted plan, where nothing is declared.
     restore: Option<usize>,
     /// Our active hooks with their entry, the one to keep first.
@@ -30,41 +30,41 @@ pub(super) struct Slot<'a> {
     full: bool,
 }
 
-impl<'a> Slot<'a> {
-    pub(super) fn read(claims: &'a Claims<'a>, desired: &'a DesiredOrg, hooks: usize) -> Self {
-        let entries = &claims.entries;
+impl<'a> ActiveHook<'a> {
+    pub(super) fn read(matches: &'a Matches<'a>, desired: &'a DesiredOrg, hooks: usize) -> Self {
+        let entries = &matches.entries;
         let declared: Vec<usize> =
             (0..entries.len()).filter(|i| entries[*i].want.declared_active() && !entries[*i].is_silent()).collect();
-        let (wanted, torn) = if let [one] = declared[..] { (Some(one), Vec::new()) } else { (None, declared) };
-        let mut slot = Self {
-            claims,
+        let (wanted, conflicting) = if let [one] = declared[..] { (Some(one), Vec::new()) } else { (None, declared) };
+        let mut active_hook = Self {
+            matches,
             desired,
             wanted,
-            torn,
+            conflicting,
             restore: None,
             ours: Vec::new(),
-            other: claims.others.iter().copied().find(|hook| hook.status != HookStatus::Inactive),
+            other: matches.others.iter().copied().find(|hook| hook.status != HookStatus::Inactive),
             unmarked: entries.iter().any(|entry| entry.hook.is_some() && !entry.marked),
             full: hooks >= MAX_HOOKS_PER_ORG,
         };
-        slot.ours = slot.active_ones();
-        if wanted.is_none() && slot.torn.is_empty() {
-            slot.restore = slot.interrupted();
+        active_hook.ours = active_hook.active_ones();
+        if wanted.is_none() && active_hook.conflicting.is_empty() {
+            active_hook.restore = active_hook.interrupted();
         }
-        let keep = slot.restore.or(wanted);
-        slot.ours.sort_by_key(|(index, _)| Some(*index) != keep);
-        slot
+        let keep = active_hook.restore.or(wanted);
+        active_hook.ours.sort_by_key(|(index, _)| Some(*index) != keep);
+        active_hook
     }
 
     /// Two hooks are declared Active and this is one of them.
-    pub(super) fn is_torn(&self, entry: &Entry<'_>) -> bool {
-        self.torn.iter().any(|index| self.entry(*index).want.object == entry.want.object)
+    pub(super) fn is_conflicting(&self, entry: &Entry<'_>) -> bool {
+        self.conflicting.iter().any(|index| self.entry(*index).want.object == entry.want.object)
     }
 
     /// The object to record as what a failed swap goes back to.
     pub(super) fn standing(&self) -> Option<ObjectRef> {
         let active = self.ours.first().map(|(index, _)| *index);
-        let before = || self.desired.unfinished.as_ref().and_then(PlanIntent::standing);
+        let before = || self.desired.unfinished.as_ref().and_then(PlanRecord::standing);
         match self.restore.or(active) {
             Some(index) => Some(self.entry(index).want.object.clone()),
             None => before(),
@@ -77,12 +77,12 @@ impl<'a> Slot<'a> {
     }
 
     fn entry(&self, index: usize) -> &'a Entry<'a> {
-        &self.claims.entries[index]
+        &self.matches.entries[index]
     }
 
     fn active_ones(&self) -> Vec<(usize, Subject)> {
         let mut found = Vec::new();
-        for (index, entry) in self.claims.entries.iter().enumerate() {
+        for (index, entry) in self.matches.entries.iter().enumerate() {
             let object = &entry.want.object;
             let claimed = entry.hook.filter(|_| entry.is_active()).into_iter();
             let surplus = entry.surplus.iter().copied().filter(|hook| hook.status == HookStatus::Active);
@@ -97,7 +97,7 @@ impl<'a> Slot<'a> {
     fn interrupted(&self) -> Option<usize> {
         let unfinished = self.desired.unfinished.as_ref()?;
         let before = unfinished.standing()?;
-        let index = self.claims.entries.iter().position(|entry| entry.want.object == before)?;
+        let index = self.matches.entries.iter().position(|entry| entry.want.object == before)?;
         let entry = self.entry(index);
         let restorable = entry.marked && entry.want.state.is_none() && entry.want.deleting.is_none();
         let usurped = self.ours.iter().all(|(active, _)| {
@@ -111,12 +111,12 @@ impl<'a> Slot<'a> {
     /// Adds the moves that change who is active.
     pub(super) fn decide(&self, draft: &mut Draft) {
         self.say_torn(draft);
-        for entry in &self.claims.entries {
+        for entry in &self.matches.entries {
             if entry.status() == Some(HookStatus::Unreadable) {
                 draft.block(&entry.want.object, Blocked::StatusUnreadable);
             }
         }
-        if !self.torn.is_empty() {
+        if !self.conflicting.is_empty() {
             return;
         }
         if self.unmarked {
@@ -130,8 +130,8 @@ impl<'a> Slot<'a> {
     }
 
     fn say_torn(&self, draft: &mut Draft) {
-        for index in &self.torn {
-            let Some(other) = self.torn.iter().find(|other| *other != index) else { continue };
+        for index in &self.conflicting {
+            let Some(other) = self.conflicting.iter().find(|other| *other != index) else { continue };
             let other = self.entry(*other).want.object.clone();
             draft.block(&self.entry(*index).want.object, Blocked::TwoDeclaredActive { other });
         }
@@ -161,7 +161,7 @@ impl<'a> Slot<'a> {
             return;
         };
         if let Some(left) = self.unstill(STILL_TO_HAND_OVER).filter(|_| !restoring && !want.is_decided()) {
-            draft.wait(object, Waiting::Stillness(left));
+            draft.wait(object, Waiting::QuietPeriod(left));
             return;
         }
         for (_, extra) in &self.ours[1..] {
@@ -186,7 +186,7 @@ impl<'a> Slot<'a> {
             if want.refused.contains(&Verb::Deactivate) {
                 draft.block(&want.object, Blocked::DeactivationRefused);
             } else if let Some(left) = self.unstill(STILL_TO_NONE).filter(|_| self.ours.len() == 1) {
-                draft.wait(&want.object, Waiting::Stillness(left));
+                draft.wait(&want.object, Waiting::QuietPeriod(left));
             } else {
                 draft.act(Move::Deactivate(subject.clone()));
             }
@@ -234,8 +234,8 @@ impl<'a> Slot<'a> {
     /// The wanted hook cannot become active, and an unfinished plan left none active: the one that was before is better than
     /// none, whatever is declared of it.
     fn stand_in(&self, wanted: &Entry<'_>, draft: &mut Draft) {
-        let before = self.desired.unfinished.as_ref().and_then(PlanIntent::standing);
-        let entry = self.claims.entries.iter().find(|entry| Some(&entry.want.object) == before.as_ref());
+        let before = self.desired.unfinished.as_ref().and_then(PlanRecord::standing);
+        let entry = self.matches.entries.iter().find(|entry| Some(&entry.want.object) == before.as_ref());
         let Some(entry) = entry.filter(|entry| entry.want.object != wanted.want.object) else { return };
         let kept = entry.want.deleting != Some(Deletion::Delete);
         let usable = entry.marked && kept && !entry.want.refused.contains(&Verb::Activate);
@@ -248,7 +248,7 @@ impl<'a> Slot<'a> {
     /// Adds creations of hooks that are not to be active now, then deletions.
     pub(super) fn create_and_delete(&self, draft: &mut Draft) {
         let changing = draft.moves.iter().any(Move::changes_state) || self.unmarked;
-        for index in 0..self.claims.entries.len() {
+        for index in 0..self.matches.entries.len() {
             if self.is_missing(index) && Some(index) != self.wanted {
                 self.create(index, changing, draft);
             }
@@ -259,7 +259,7 @@ impl<'a> Slot<'a> {
                 draft.act(Move::Create { object: object.clone(), beside_active: false });
             }
         }
-        for entry in &self.claims.entries {
+        for entry in &self.matches.entries {
             match entry.want.deleting {
                 Some(Deletion::Retain) => draft.say(&entry.want.object, Outcome::Released),
                 Some(Deletion::Delete) => self.delete(entry, draft),
@@ -270,7 +270,7 @@ impl<'a> Slot<'a> {
 
     fn is_missing(&self, index: usize) -> bool {
         let entry = self.entry(index);
-        entry.hook.is_none() && entry.want.deleting.is_none() && !self.torn.contains(&index)
+        entry.hook.is_none() && entry.want.deleting.is_none() && !self.conflicting.contains(&index)
     }
 
     fn create(&self, index: usize, changing: bool, draft: &mut Draft) {
@@ -286,7 +286,7 @@ impl<'a> Slot<'a> {
         if self.full {
             return draft.block(object, Blocked::HookLimit);
         }
-        if !self.torn.is_empty() {
+        if !self.conflicting.is_empty() {
             return draft.say(object, Outcome::Waiting(Waiting::AfterOthers));
         }
         if changing {
@@ -341,7 +341,7 @@ impl<'a> Slot<'a> {
         // a switch that wants it active moves first, or it is held
         let chosen = want.is_decided() && want.state == Some(DesiredState::Active);
         let held = chosen && entry.status() == Some(HookStatus::Active);
-        if busy || held || !self.torn.is_empty() {
+        if busy || held || !self.conflicting.is_empty() {
             return draft.wait(object, Waiting::AfterOthers);
         }
         match entry.status() {
@@ -357,14 +357,14 @@ impl<'a> Slot<'a> {
         } else if want.refused.contains(&Verb::Deactivate) {
             draft.block(object, Blocked::DeactivationRefused);
         } else if let Some(left) = self.unstill(STILL_TO_NONE).filter(|_| only) {
-            draft.wait(object, Waiting::Stillness(left));
+            draft.wait(object, Waiting::QuietPeriod(left));
         } else {
             draft.act(Move::Delete { what, active: true });
         }
     }
 
     fn unstill(&self, needed: Duration) -> Option<Duration> {
-        needed.checked_sub(self.desired.still_for).filter(|left| !left.is_zero())
+        needed.checked_sub(self.desired.quiet_for).filter(|left| !left.is_zero())
     }
 
     fn occupied(&self, other: &ObservedHook) -> Blocked {

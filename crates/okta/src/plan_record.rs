@@ -12,7 +12,7 @@ use crate::types::ObjectRef;
 /// A recorded plan. Holds ids, verbs and owners; no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PlanIntent {
+pub struct PlanRecord {
     /// When it was recorded, before the first call (RFC 3339).
     #[schemars(length(max = 40))]
     pub recorded_at: String,
@@ -56,7 +56,7 @@ pub struct PlanStep {
     pub hook_id: Option<String>,
 }
 
-impl PlanIntent {
+impl PlanRecord {
     /// Most steps recorded; a plan of six calls never comes near.
     pub const MOST_STEPS: usize = 16;
 
