@@ -34,7 +34,7 @@ const KINDS: [&str; 6] =
 /// Who may be given everything: what wires it, and the top of each controller.
 fn may_have_everything(module: &Module) -> bool {
     let module: Vec<&str> = module.iter().map(String::as_str).collect();
-    matches!(*module, ["run"] | ["controllers", "context"] | ["controllers", _])
+    matches!(*module, ["run"] | ["controllers", _] | ["controllers", "org", "reconciliation"])
 }
 
 /// A module of the operator, by its path below `operator`.

@@ -17,7 +17,7 @@ use crate::operator::{
     runtime::{apply::MANAGER, cluster, error::ReconcileError, finalizer::LetGo, lease},
 };
 
-/// How long the operator is waited for; longer than a pass and the giving back of the lease take.
+/// How long the operator is waited for; longer than a reconcile and the giving back of the lease take.
 const STOPS_WITHIN: Duration = Duration::from_secs(45);
 
 /// Pause between two looks.

@@ -44,7 +44,7 @@ use hookswitch_telemetry::{
     metrics::{self, Metrics, Readiness},
 };
 
-/// How long passes under way may go on after the stop: a pass's deadline.
+/// How long reconciles under way may go on after the stop: a reconcile's deadline.
 const DRAIN: Duration = DEADLINE;
 
 /// How long events that wait may still be told after the stop.
@@ -201,10 +201,10 @@ async fn settle(
 /// Leads until `stop`, or until the lease is lost.
 async fn lead(parts: Parts, writers: Writers, holder: &mut Holder, stop: &CancellationToken) -> Result<(), RunError> {
     let ctx = Arc::new(Context::new(parts));
-    let passes_end = CancellationToken::new();
+    let reconciles_end = CancellationToken::new();
     let mut controllers = JoinSet::new();
     let mut watching = JoinSet::new();
-    start_all(&ctx, writers, &mut watching, &mut controllers, &passes_end);
+    start_all(&ctx, writers, &mut watching, &mut controllers, &reconciles_end);
 
     let ended = {
         let keeping = CancellationToken::new();
@@ -215,9 +215,9 @@ async fn lead(parts: Parts, writers: Writers, holder: &mut Holder, stop: &Cancel
             _ = watching.join_next() => Err(RunError::Ended),
             () = stop.cancelled() => Ok(()),
         };
-        passes_end.cancel();
+        reconciles_end.cancel();
         if ended.is_ok() {
-            // passes under way end while the lease is still renewed
+            // reconciles under way end while the lease is still renewed
             tracing::info!("stopping: passes under way are let finish");
             let drained = async {
                 while controllers.join_next().await.is_some() {}
@@ -242,14 +242,14 @@ pub(super) fn start_all(
     writers: Writers,
     watching: &mut JoinSet<()>,
     controllers: &mut JoinSet<()>,
-    passes_end: &CancellationToken,
+    reconciles_end: &CancellationToken,
 ) {
-    start::<OktaOrg>(ctx, writers.orgs, watching, controllers, passes_end);
-    start::<TelephonyHook>(ctx, writers.hooks, watching, controllers, passes_end);
-    start::<TelephonyGateway>(ctx, writers.gateways, watching, controllers, passes_end);
-    start::<TelephonyProvider>(ctx, writers.providers, watching, controllers, passes_end);
-    start::<RoutingPolicy>(ctx, writers.policies, watching, controllers, passes_end);
-    start::<HookSwitch>(ctx, writers.switches, watching, controllers, passes_end);
+    start::<OktaOrg>(ctx, writers.orgs, watching, controllers, reconciles_end);
+    start::<TelephonyHook>(ctx, writers.hooks, watching, controllers, reconciles_end);
+    start::<TelephonyGateway>(ctx, writers.gateways, watching, controllers, reconciles_end);
+    start::<TelephonyProvider>(ctx, writers.providers, watching, controllers, reconciles_end);
+    start::<RoutingPolicy>(ctx, writers.policies, watching, controllers, reconciles_end);
+    start::<HookSwitch>(ctx, writers.switches, watching, controllers, reconciles_end);
 }
 
 fn start<K: Reconcile<Context = Context>>(
@@ -257,13 +257,13 @@ fn start<K: Reconcile<Context = Context>>(
     writer: Writer<K>,
     watching: &mut JoinSet<()>,
     controllers: &mut JoinSet<()>,
-    passes_end: &CancellationToken,
+    reconciles_end: &CancellationToken,
 ) {
     watching.spawn(resources::resources(Arc::clone(ctx), writer));
     for watch in K::watches(ctx) {
         watching.spawn(watch);
     }
-    controllers.spawn(controller::run::<K>(Arc::clone(ctx), passes_end.clone()));
+    controllers.spawn(controller::run::<K>(Arc::clone(ctx), reconciles_end.clone()));
 }
 
 /// The writing ends of the caches.

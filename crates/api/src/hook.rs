@@ -225,6 +225,17 @@ pub struct TelephonyHookStatus {
     pub repointed: Option<Repointed>,
 }
 
+impl TelephonyHookStatus {
+    /// What [`Self::okta_state`] says of a hook that Okta uses.
+    pub const ACTIVE: &str = "ACTIVE";
+
+    /// Whether the hook was active in Okta when it was last seen there.
+    #[must_use]
+    pub fn is_active_in_okta(&self) -> bool {
+        self.okta_state.as_deref() == Some(Self::ACTIVE)
+    }
+}
+
 /// Another hook's place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]

@@ -400,6 +400,19 @@ pub struct SwitchRecord {
 }
 
 impl SwitchRecord {
+    /// What [`Self::outcome`] says of a switch that came to its end.
+    pub const SWITCHED: &str = "Switched";
+    /// What [`Self::outcome`] says of one that did not.
+    pub const FAILED: &str = "Failed";
+
+    /// Whether the switch came to its end.
+    #[must_use]
+    pub fn is_switched(&self) -> bool {
+        self.outcome == Self::SWITCHED
+    }
+}
+
+impl SwitchRecord {
     /// Most entries of [`Self::steps`].
     pub const MOST_STEPS: usize = 8;
 }

@@ -62,7 +62,7 @@ impl Known<'_> {
         let object = entry.object.clone()?;
         let outcome = match entry.result {
             AuditResult::Done => "ok",
-            AuditResult::Failed(reason) | AuditResult::Unclear(reason) => reason,
+            AuditResult::Failed(kind) | AuditResult::Unclear(kind) => kind.as_str(),
             AuditResult::NotSent => return None,
         };
         if matches!(entry.verb, Verb::Read | Verb::ReadBack) {
@@ -138,6 +138,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::error::FailureKind;
     use crate::owner_tag::InstallationTag;
     use crate::plan::{Adoption, DesiredHook};
     use hookswitch_message::Secret;
@@ -221,14 +222,14 @@ mod tests {
             "a secret",
             &[
                 entry(Verb::Create, AuditResult::Done),
-                entry(Verb::Activate, AuditResult::Failed("refused")),
-                entry(Verb::Replace, AuditResult::Unclear("timeout")),
+                entry(Verb::Activate, AuditResult::Failed(FailureKind::Refused)),
+                entry(Verb::Replace, AuditResult::Unclear(FailureKind::Unreachable)),
                 entry(Verb::Deactivate, AuditResult::NotSent),
                 entry(Verb::Read, AuditResult::Done),
             ],
         );
         assert_eq!(told.len(), 3, "what was not sent and what only reads changes nothing");
-        assert_eq!((told[1].before.clone(), told[1].outcome), (told[1].after.clone(), "refused"));
-        assert_eq!((&told[2].after, told[2].outcome), (&None, "timeout"));
+        assert_eq!((told[1].before.clone(), told[1].outcome), (told[1].after.clone(), "OktaRefused"));
+        assert_eq!((&told[2].after, told[2].outcome), (&None, "OktaUnreachable"));
     }
 }

@@ -93,8 +93,46 @@ pub(crate) const INVALID_SESSION: &str = "E0000005";
 /// E0000015, with 401: the org has not the feature.
 pub(crate) const FEATURE_NOT_ENABLED: &str = "E0000015";
 
-/// The stable word for an answer that is not Okta's.
-pub const NOT_OKTA: &str = "NotOkta";
+/// The kinds of [`Failure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// [`Failure::Refused`]
+    Refused,
+    /// [`Failure::RateLimited`]
+    RateLimited,
+    /// [`Failure::Unauthorized`]
+    Unauthorized,
+    /// [`Failure::Forbidden`]
+    Forbidden,
+    /// [`Failure::NotFound`]
+    NotFound,
+    /// [`Failure::Server`]
+    Server,
+    /// [`Failure::NotOkta`]
+    NotOkta,
+    /// [`Failure::Unclear`]
+    Unclear,
+    /// [`Failure::Unreachable`]
+    Unreachable,
+}
+
+impl FailureKind {
+    /// The stable word that logs and metrics have for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "OktaRefused",
+            Self::RateLimited => "OktaRateLimited",
+            Self::Unauthorized => "OktaUnauthorized",
+            Self::Forbidden => "OktaForbidden",
+            Self::NotFound => "OktaNotFound",
+            Self::Server => "OktaServerError",
+            Self::NotOkta => "NotOkta",
+            Self::Unclear => "OktaAnswerUnclear",
+            Self::Unreachable => "OktaUnreachable",
+        }
+    }
+}
 
 /// What a 403 is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,20 +231,26 @@ impl Failure {
         }
     }
 
-    /// A stable word for conditions and metrics.
+    /// Which kind of failure it is.
+    #[must_use]
+    pub const fn kind(&self) -> FailureKind {
+        match self {
+            Self::Refused { .. } => FailureKind::Refused,
+            Self::RateLimited { .. } => FailureKind::RateLimited,
+            Self::Unauthorized => FailureKind::Unauthorized,
+            Self::Forbidden { .. } => FailureKind::Forbidden,
+            Self::NotFound => FailureKind::NotFound,
+            Self::Server { .. } => FailureKind::Server,
+            Self::NotOkta { .. } => FailureKind::NotOkta,
+            Self::Unclear { .. } => FailureKind::Unclear,
+            Self::Unreachable { .. } => FailureKind::Unreachable,
+        }
+    }
+
+    /// A stable word for logs and metrics.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => "OktaRefused",
-            Self::RateLimited { .. } => "OktaRateLimited",
-            Self::Unauthorized => "OktaUnauthorized",
-            Self::Forbidden { .. } => "OktaForbidden",
-            Self::NotFound => "OktaNotFound",
-            Self::Server { .. } => "OktaServerError",
-            Self::NotOkta { .. } => NOT_OKTA,
-            Self::Unclear { .. } => "OktaAnswerUnclear",
-            Self::Unreachable { .. } => "OktaUnreachable",
-        }
+        self.kind().as_str()
     }
 
     /// Whether Okta definitely said no to this very call, so that the same call will be refused again.

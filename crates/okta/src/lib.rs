@@ -28,6 +28,6 @@ pub mod types;
 mod wire;
 
 pub use client::{Api, Client};
-pub use error::{CallError, Failure, TookEffect};
+pub use error::{CallError, Failure, FailureKind, TookEffect};
 pub use plan::{DesiredHook, DesiredOrg, Plan, plan};
 pub use types::{Answer, ApiToken, Credential, HookId, ObjectRef, ObservedHook, OrgUrl};

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::digest;
 use kube::ResourceExt as _;
 
-use super::org_access::Access;
+use super::{object_ref::object_ref, org_access::Access};
 use crate::operator::runtime::{conditions, reconcile::target, triggers::Target};
 use hookswitch_api::OktaOrg;
 use hookswitch_okta::{
@@ -94,7 +94,7 @@ pub enum Claim {
     /// Another one, which has proven it.
     Theirs(ObjectRef),
     /// Another one, by what this object was told last; it has not proven itself since.
-    Transition(ObjectRef),
+    Recorded(ObjectRef),
 }
 
 impl Claim {
@@ -103,7 +103,7 @@ impl Claim {
     pub const fn other(&self) -> Option<&ObjectRef> {
         match self {
             Self::Ours => None,
-            Self::Theirs(other) | Self::Transition(other) => Some(other),
+            Self::Theirs(other) | Self::Recorded(other) => Some(other),
         }
     }
 }
@@ -116,7 +116,7 @@ pub enum Decision {
     /// Another one, which has proven it.
     Theirs(ObjectRef),
     /// The one that this object was told of: it is to prove itself first.
-    Transition(ObjectRef),
+    Recorded(ObjectRef),
     /// It cannot be told yet.
     Waits(Awaited),
 }
@@ -163,20 +163,20 @@ pub fn decide(
         .collect();
     let oldest = |found: &dyn Fn(&Standing, &OktaOrg) -> bool| {
         let found = older.iter().filter(|(standing, other)| found(standing, other));
-        found.min_by_key(|(_, other)| age(other)).map(|(_, other)| object_ref(other))
+        found.min_by_key(|(_, other)| age(other)).map(|(_, other)| object_ref(&**other))
     };
     let proven = |standing: &Standing, _: &OktaOrg| matches!(standing, Standing::Proven(at) if place.is_also(at));
     if let Some(other) = oldest(&proven) {
         return Decision::Theirs(other);
     }
     if let Some(told) = told(this) {
-        let known = others.iter().find(|(_, other)| object_ref(other) == told);
+        let known = others.iter().find(|(_, other)| object_ref(&**other) == told);
         let is_open = match known {
             Some((standing, _)) => *standing == Standing::Unknown,
             None => (visibility.hidden)(&told.namespace),
         };
         if is_open {
-            return Decision::Transition(told);
+            return Decision::Recorded(told);
         }
     }
     if visibility.settled || managed(this) {
@@ -194,7 +194,7 @@ pub fn decide(
     }
 }
 
-/// Where an object acts that manages an org, for as long as its pass or its run lasts: also when the object is gone by then, or is
+/// Where an object acts that manages an org, for as long as its reconcile or its run lasts: also when the object is gone by then, or is
 /// at another address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenure {
@@ -213,7 +213,7 @@ impl Tenure {
 /// Who acts on the org at `place` at the moment: what it does is to end before `this` does anything there.
 ///
 /// One that this object does not know to be of its org is waited for where it is to yield: it looks after this one's proof with its
-/// next pass. Whoever does not yield would be waited for again and again.
+/// next reconcile. Whoever does not yield would be waited for again and again.
 #[must_use]
 pub fn before(this: &OktaOrg, place: &OrgLocation, acting: &[(ObjectRef, Tenure)]) -> Option<ObjectRef> {
     let yields = |other: &Tenure| this.metadata.deletion_timestamp.is_none() && age(this) < other.age;
@@ -250,10 +250,6 @@ fn managed(org: &OktaOrg) -> bool {
 
 fn authority(org: &OktaOrg) -> Option<String> {
     OrgUrl::parse(&org.spec.url).ok().map(|url| url.authority())
-}
-
-fn object_ref(org: &OktaOrg) -> ObjectRef {
-    ObjectRef::new(org.namespace().unwrap_or_default(), org.name_any())
 }
 
 type Age = (bool, Option<k8s_openapi::jiff::Timestamp>, Option<String>, String);
@@ -409,7 +405,7 @@ mod tests {
         let mut this = org("otp", 20, OURS);
         this.status = serde_json::from_value(json!({"claimedBy": "other/acme"})).unwrap();
         let older = Arc::new(org("other", 10, OURS));
-        let told = || Decision::Transition(ObjectRef::new("other", "acme"));
+        let told = || Decision::Recorded(ObjectRef::new("other", "acme"));
         for settled in [false, true] {
             let with = |standing| decide(&this, &here, &[(standing, Arc::clone(&older))], &seen(settled));
             assert_eq!(with(Standing::Unknown), told());

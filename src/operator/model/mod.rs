@@ -2,6 +2,7 @@
 
 pub mod claim;
 pub mod gateway_names;
+pub mod object_ref;
 pub mod org_access;
 pub mod ownership;
 pub mod switch_progress;

@@ -43,7 +43,7 @@ impl Step {
     fn of_call(entry: &AuditEntry, run_begun: Instant) -> Option<Self> {
         let outcome = match entry.result {
             AuditResult::Done => "ok",
-            AuditResult::Failed(reason) | AuditResult::Unclear(reason) => reason,
+            AuditResult::Failed(kind) | AuditResult::Unclear(kind) => kind.as_str(),
             AuditResult::NotSent => return None,
         };
         let step = if entry.why == Purpose::PutBack { "PutBack" } else { entry.verb.as_str() };
@@ -181,6 +181,8 @@ pub fn seen(known: &mut ProgressBySwitch, active: &ObjectRef, at: Instant) {
 mod tests {
     use serde_json::json;
 
+    use hookswitch_okta::FailureKind;
+
     use super::*;
 
     fn switch(target: &str, since: &str, switching: bool) -> Arc<HookSwitch> {
@@ -228,7 +230,7 @@ mod tests {
         let before = [Step::ended("List", now), Step::ended("Record", now)];
         let audit = [
             call(Verb::Deactivate, Some("a"), Purpose::Planned, Ok, 0),
-            call(Verb::Activate, Some("b"), Purpose::Planned, Failed("OktaRefused"), 80),
+            call(Verb::Activate, Some("b"), Purpose::Planned, Failed(FailureKind::Refused), 80),
             call(Verb::Activate, Some("a"), Purpose::PutBack, Ok, 160),
             call(Verb::Replace, Some("c"), Purpose::Planned, Ok, 240),
             call(Verb::Activate, Some("a"), Purpose::Planned, NotSent, 240),
@@ -270,7 +272,7 @@ mod tests {
         use AuditResult::{Done as Ok, Failed, Unclear};
         let off = |of, result, at| call(Verb::Deactivate, Some(of), Purpose::Planned, result, at);
         let on = |of, result, at| call(Verb::Activate, Some(of), Purpose::Planned, result, at);
-        let (refused, lost) = (|| Failed("OktaRefused"), || Unclear("Timeout"));
+        let (refused, lost) = (|| Failed(FailureKind::Refused), || Unclear(FailureKind::Unreachable));
         for (case, active, audit, listed, expected) in [
             ("a swap", &["a"][..], vec![off("a", Ok, 0), on("b", Ok, 80)], None, Some(160)),
             ("a refused deactivation", &["a"], vec![off("a", refused(), 0), on("b", Ok, 900)], None, None),

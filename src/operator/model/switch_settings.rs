@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use hookswitch_api::{HookSwitchSpec, HookSwitchStatus, HookTarget, SwitchMode, UnprovenStandby, UrlTest};
+use crate::operator::runtime::conditions;
+use hookswitch_api::{
+    HookSwitchSpec, HookSwitchStatus, HookTarget, SwitchMode, UnprovenStandby, UrlTest,
+    reason::{Held, Reason as _},
+};
 use hookswitch_failover::{
     fallback::Threshold,
-    machine::{Cause, Machine, Moment, Restored},
+    machine::{Cause, Machine, Moment, Phase, Restored},
     settings::{Failback, Mode, Settings, Unproven},
     signal::Source,
 };
@@ -141,10 +145,11 @@ pub fn restored(status: Option<&HookSwitchStatus>, now: Moment, wall: Timestamp)
         // a clock that was put back makes nothing younger than now
         Some(Duration::from_millis(u64::try_from(wall.as_millisecond() - at.as_millisecond()).unwrap_or_default()))
     };
-    let suspect = status.phase.as_deref() == Some("Suspect");
+    let suspect = status.phase.as_deref() == Some(Phase::Suspect.as_str());
     let suspect_for = status.since.as_ref().filter(|_| suspect).and_then(age);
     let held = |reason| {
-        status.conditions.iter().any(|held| held.type_ == "Held" && held.status == "True" && held.reason == reason)
+        conditions::get(&status.conditions, Held::CONDITION)
+            .is_some_and(|held| conditions::says_true(held) && held.reason == reason)
     };
     let restored = Restored {
         target: status.target.clone(),
@@ -152,7 +157,7 @@ pub fn restored(status: Option<&HookSwitchStatus>, now: Moment, wall: Timestamp)
         confirmed: status.switching.is_none() && status.active.is_some() && status.active == status.target,
         suspect_for: suspect_for.filter(|age| *age < OLDEST_SUSPICION),
         switches: status.automatic.iter().filter_map(age).collect(),
-        budget_spent: held("BudgetSpent"),
+        budget_spent: held(Held::BudgetSpent.as_str()),
     };
     Machine::restore(restored, now)
 }

@@ -1,4 +1,4 @@
-//! Whether a switch waits for Okta, and so how urgent calls are. Pure but for the caches it reads.
+//! Whether a switch waits for Okta, and so how urgent calls are. Pure.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ impl Urgency {
 pub fn of(switch: &HookSwitch) -> Urgency {
     let Some(status) = &switch.status else { return Urgency::AtRest };
     let is = |phase: &Phase| status.phase.as_deref() == Some(phase.as_str());
-    let held = conditions::get(&status.conditions, Held::CONDITION).filter(|held| held.status == "True");
+    let held = conditions::get(&status.conditions, Held::CONDITION).filter(|held| conditions::says_true(held));
     if status.switching.is_some() || held.is_some_and(|held| held.reason == Held::OktaUnknown.as_str()) {
         Urgency::Switching
     } else if is(&Phase::Suspect) {

@@ -20,6 +20,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use crate::operator::{
     model::{
+        object_ref::object_ref,
         ownership, switch_settings,
         urgency::{self, Urgency},
     },
@@ -170,14 +171,14 @@ async fn ask(prober: Arc<Prober>, hook: ObjectRef, source: Source, begun: Instan
 
 /// Since when the active hook is, when a switch made it so: what the log says of before is another's.
 fn active_since(switch: &HookSwitch, hook: &str) -> Option<Timestamp> {
-    let last = switch.status.as_ref()?.history.iter().rev().find(|record| record.outcome == "Switched")?;
+    let last = switch.status.as_ref()?.history.iter().rev().find(|record| record.is_switched())?;
     last.at.parse().ok().filter(|_| last.to == hook)
 }
 
 /// Whether a witness speaks against a hook, or did a short time ago and says nothing now: what it said was forgotten, because it
 /// is to be asked anew.
 fn is_failing(prober: &Prober, hook: &TelephonyHook) -> bool {
-    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    let object = object_ref(hook);
     let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
     witnesses.any(|source| match prober.memory.probes.fresh(&object, source) {
         Some(found) => found.result == CheckResult::Fail,

@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 
 use super::secret_value;
 use crate::operator::runtime::{
-    error::{ReconcileError, or_denied},
+    error::{Checked, ReconcileError, or_denied},
     problem::Problem,
     references::{Reference, References},
 };
@@ -49,7 +49,7 @@ fn bundle_reference(namespace: &str, bundle: &CaBundleRef) -> Option<Reference> 
 pub async fn settings(
     provider: &TelephonyProvider,
     references: &References,
-) -> Result<Result<Provider, Problem>, ReconcileError> {
+) -> Result<Checked<Provider>, ReconcileError> {
     let (namespace, spec) = (provider.namespace().unwrap_or_default(), &provider.spec);
     let Some(key) = credential_key(spec) else {
         return Ok(Err(Problem::permanent(

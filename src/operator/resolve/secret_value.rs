@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use crate::operator::runtime::{
-    error::{ReconcileError, or_denied},
+    error::{Checked, ReconcileError, or_denied},
     problem::Problem,
     references::References,
 };
@@ -83,7 +83,7 @@ pub async fn ca_bundle(
     references: &References,
     namespace: &str,
     reference: &CaBundleRef,
-) -> Result<Result<String, Problem>, ReconcileError> {
+) -> Result<Checked<String>, ReconcileError> {
     let found = match (&reference.config_map_key_ref, &reference.secret_key_ref) {
         (Some(key), _) => {
             let map = references.config_map(namespace, &key.name).await;

@@ -1,4 +1,4 @@
-//! How long to wait until the next pass: growing with failures in a row, and never the same for two objects.
+//! How long to wait until the next reconcile: growing with failures in a row, and never the same for two objects.
 
 use std::{
     collections::HashMap,

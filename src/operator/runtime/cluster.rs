@@ -65,7 +65,7 @@ const AT_ONCE: usize = 90;
 /// What the server may send ahead of its being read: over a connection, and of one answer.
 const WINDOWS: (u32, u32) = (2 * 1_024 * 1_024, 256 * 1_024);
 
-/// A client without retries of its own: passes have deadlines and backoff, and a hidden retry would use them up.
+/// A client without retries of its own: reconciles have deadlines and backoff, and a hidden retry would use them up.
 ///
 /// # Errors
 /// When the cluster's certificates or credentials cannot be used, or a proxy is to be spoken to.

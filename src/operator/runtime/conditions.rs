@@ -96,10 +96,22 @@ pub fn get<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition>
     conditions.iter().find(|known| known.type_ == kind)
 }
 
+/// Whether a condition is so.
+#[must_use]
+pub fn says_true(condition: &Condition) -> bool {
+    condition.status == "True"
+}
+
+/// Whether a condition is not so.
+#[must_use]
+pub fn says_false(condition: &Condition) -> bool {
+    condition.status == "False"
+}
+
 /// Whether the condition of a type is True.
 #[must_use]
 pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
-    get(conditions, kind).is_some_and(|known| known.status == "True")
+    get(conditions, kind).is_some_and(says_true)
 }
 
 /// How far an object is, as `Ready` and the two conditions of kstatus tell it together.

@@ -1,4 +1,4 @@
-//! Passes: when one is run over an object, for how long, and what follows it.
+//! Reconciles: when one is run over an object, for how long, and what follows it.
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
     cache::Index,
     error::{DEADLINE, ReconcileError},
     listing::Scope,
-    metrics::PassResult,
+    metrics::ReconcileResult,
     queue::{Queue, Taken},
     reconcile::{Reconcile, Requeue, target},
     triggers::{Target, Woken},
@@ -24,10 +24,10 @@ use hookswitch_fair::{Fair, Lane, Place};
 /// Time between two objects when all are looked at, so that a start is no storm.
 const SPREAD: Duration = Duration::from_millis(20);
 
-/// The longest time between two passes over an object, whatever the watches say.
+/// The longest time between two reconciles over an object, whatever the watches say.
 const SLOWEST: Duration = Duration::from_mins(10);
 
-/// Runs the passes of one kind until `stop`, then lets those under way end.
+/// Runs the reconciles of one kind until `stop`, then lets those under way end.
 pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
     let (runtime, index): (&Runtime, _) = ((*ctx).as_ref(), K::index(&ctx));
     let (places, backoff) = (Fair::new(K::PLACES), Backoff::default());
@@ -104,7 +104,7 @@ async fn sleep_until_due(due: Option<Instant>) {
     }
 }
 
-/// Waits for a place of a pass over an object.
+/// Waits for a place of a reconcile over an object.
 async fn place(Taken { target, urgent, hurry }: Taken, places: &Fair) -> (Target, Place) {
     let enter = |lane| places.enter(&target.namespace, &target.name, lane);
     let place = async {
@@ -120,7 +120,7 @@ async fn place(Taken { target, urgent, hurry }: Taken, places: &Fair) -> (Target
     (target, place)
 }
 
-/// One pass over an object, and how long to wait until the next one.
+/// One reconcile over an object, and how long to wait until the next one.
 async fn one<K: Reconcile>(
     object: Arc<K>,
     _place: Place,
@@ -132,17 +132,17 @@ async fn one<K: Reconcile>(
     let metrics = (*ctx).as_ref().metrics.clone();
     let working = metrics.begin(controller);
     let begun = tokio::time::Instant::now();
-    let outcome = bounded_pass(object, Arc::clone(&ctx)).await;
+    let outcome = bounded_reconcile(object, Arc::clone(&ctx)).await;
     drop(working);
     let (result, wait) = match &outcome {
-        Ok(Requeue::OnChange) => (PassResult::Success, SLOWEST),
-        Ok(Requeue::After(wait)) => (PassResult::RequeueAfter, *wait),
-        Ok(Requeue::Retry) => (PassResult::Requeue, backoff.failed(&target)),
-        Err(error) if error.is_conflict() => (PassResult::Requeue, backoff.failed(&target)),
+        Ok(Requeue::OnChange) => (ReconcileResult::Success, SLOWEST),
+        Ok(Requeue::After(wait)) => (ReconcileResult::RequeueAfter, *wait),
+        Ok(Requeue::Retry) => (ReconcileResult::Requeue, backoff.failed(&target)),
+        Err(error) if error.is_conflict() => (ReconcileResult::Requeue, backoff.failed(&target)),
         Err(error) => {
             let wait = backoff.failed(&target);
             tracing::warn!(object = %target, error = %error, "a pass failed");
-            (PassResult::Error, wait)
+            (ReconcileResult::Error, wait)
         }
     };
     if matches!(outcome, Ok(Requeue::OnChange | Requeue::After(_))) {
@@ -152,7 +152,7 @@ async fn one<K: Reconcile>(
     (target, jittered(wait, rand::random()))
 }
 
-async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<K::Context>) -> Result<Requeue, ReconcileError> {
+async fn bounded_reconcile<K: Reconcile>(object: Arc<K>, ctx: Arc<K::Context>) -> Result<Requeue, ReconcileError> {
     let runtime: &Runtime = (*ctx).as_ref();
     if !runtime.lease.is_leader() {
         return Err(ReconcileError::NotLeading);
@@ -165,7 +165,7 @@ async fn bounded_pass<K: Reconcile>(object: Arc<K>, ctx: Arc<K::Context>) -> Res
         let told = unlisted::tell(&*object, &ctx, &lacking);
         return tokio::time::timeout(DEADLINE, told).await.unwrap_or(Err(ReconcileError::Deadline));
     }
-    // a task of its own: a panic ends one pass, not the operator
+    // a task of its own: a panic ends one reconcile, not the operator
     let pass = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });
     match tokio_util::task::AbortOnDropHandle::new(pass).await {
         Ok(Ok(outcome)) => outcome,

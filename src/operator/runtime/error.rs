@@ -7,10 +7,10 @@ use kube::Resource;
 use super::{conditions::bounded, problem::Problem};
 use hookswitch_api::reason::Ready;
 
-/// How long a pass may take.
+/// How long a reconcile may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Why a pass could not do what it could.
+/// Why a reconcile could not do what it could.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// The API server did not take or answer a call.
@@ -37,13 +37,13 @@ pub enum ReconcileError {
         /// Its name.
         name: String,
     },
-    /// The pass took too long.
+    /// The reconcile took too long.
     #[error("the pass did not end within {} s", DEADLINE.as_secs())]
     Deadline,
     /// The lease is not ours any more.
     #[error("this operator does not lead any more")]
     NotLeading,
-    /// The pass panicked; that is a bug.
+    /// The reconcile panicked; that is a bug.
     #[error("the pass panicked")]
     Panicked,
 }
@@ -114,12 +114,15 @@ impl ReconcileError {
     }
 }
 
+/// What was read and looked at: it can be used, or what is wrong with it.
+pub type Checked<T> = Result<T, Problem>;
+
 /// What was read of something that an object names. That it may not be read is that object's matter, said in its condition, and
 /// stops nothing else.
 ///
 /// # Errors
 /// The outer one when the API server does not answer, the inner one when it denies the read.
-pub fn or_denied<T>(read: Result<T, ReconcileError>, reason: Ready) -> Result<Result<T, Problem>, ReconcileError> {
+pub fn or_denied<T>(read: Result<T, ReconcileError>, reason: Ready) -> Result<Checked<T>, ReconcileError> {
     match read {
         Ok(read) => Ok(Ok(read)),
         Err(error) if error.is_forbidden() => {

@@ -1,4 +1,4 @@
-//! Events: one per transition, never one per pass, and never in a pass's way.
+//! Events: one per transition, never one per pass, and never in a reconcile's way.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -145,9 +145,9 @@ pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Note> {
 
 fn note(condition: &Condition) -> Note {
     let bad = match condition.type_.as_str() {
-        "Drifted" => condition.status == "True",
+        "Drifted" => conditions::says_true(condition),
         "Active" | "Created" => false,
-        _ => condition.status == "False",
+        _ => conditions::says_false(condition),
     };
     let text = if condition.message.is_empty() {
         format!("{} is {}", condition.type_, condition.status)

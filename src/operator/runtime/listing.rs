@@ -1,4 +1,4 @@
-//! What was listed of the namespaces looked after. A pass runs once everything that it reads was: no namespace waits for another,
+//! What was listed of the namespaces looked after. A reconcile runs once everything that it reads was: no namespace waits for another,
 //! and nothing is taken for missing that was not looked for yet.
 
 use std::{

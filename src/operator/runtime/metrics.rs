@@ -11,16 +11,16 @@ use prometheus_client::{
 
 use super::lease;
 
-/// Labels of passes that ended.
+/// Labels of reconciles that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     controller: &'static str,
     result: &'static str,
 }
 
-/// How a pass ended.
+/// How a reconcile ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PassResult {
+pub enum ReconcileResult {
     /// It did all that there was to do.
     Success,
     /// It comes back after a time of its own choice.
@@ -31,7 +31,7 @@ pub enum PassResult {
     Error,
 }
 
-impl PassResult {
+impl ReconcileResult {
     /// As the label `result` says it.
     const fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ struct Leader {
     name: &'static str,
 }
 
-/// Borders of the times of passes, in seconds.
+/// Borders of the times of reconciles, in seconds.
 const TIMES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 type Times = Family<Controller, Histogram, fn() -> Histogram>;
@@ -116,7 +116,7 @@ impl RuntimeMetrics {
         );
     }
 
-    /// A pass begins; the guard's drop ends it.
+    /// A reconcile begins; the guard's drop ends it.
     #[must_use]
     pub fn begin(&self, controller: &'static str) -> Working {
         let gauge = self.active.get_or_create(&Controller { controller }).clone();
@@ -124,10 +124,10 @@ impl RuntimeMetrics {
         Working { gauge: Arc::new(gauge) }
     }
 
-    /// A pass ended.
-    pub fn ended(&self, controller: &'static str, result: PassResult, took: Duration) {
+    /// A reconcile ended.
+    pub fn ended(&self, controller: &'static str, result: ReconcileResult, took: Duration) {
         self.ended.get_or_create(&Ended { controller, result: result.as_str() }).inc();
-        if result == PassResult::Error {
+        if result == ReconcileResult::Error {
             self.errors.get_or_create(&Controller { controller }).inc();
         }
         self.times.get_or_create(&Controller { controller }).observe(took.as_secs_f64());
@@ -155,7 +155,7 @@ impl RuntimeMetrics {
     }
 }
 
-/// A pass under way.
+/// A reconcile under way.
 #[derive(Debug)]
 pub struct Working {
     gauge: Arc<Gauge>,

@@ -39,7 +39,7 @@ pub struct Runtime {
     pub kube: Kube,
     /// Whether we may act, and for how long.
     pub lease: lease::Handle,
-    /// Asks for passes over other objects.
+    /// Asks for reconciles over other objects.
     pub triggers: Wake,
     /// Secrets and `ConfigMaps` that objects refer to.
     pub references: References,

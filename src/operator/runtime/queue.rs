@@ -1,4 +1,4 @@
-//! When objects have their next pass: one at a time each, woken at once or later, whichever comes first. Pure but for the bell
+//! When objects have their next reconcile: one at a time each, woken at once or later, whichever comes first. Pure but for the bell
 //! that hurries one which waits.
 
 use std::{
@@ -18,22 +18,22 @@ enum Stage {
     Due(Instant, bool),
     /// Its pass waits for a place. It will see what it is woken for meanwhile.
     Waits { hurry: Arc<Notify> },
-    /// Its pass runs. Woken meanwhile it has another one; whether that is urgent.
+    /// Its reconcile runs. Woken meanwhile it has another one; whether that is urgent.
     Runs { again: Option<bool> },
 }
 
-/// An object that is to have its pass now.
+/// An object that is to have its reconcile now.
 #[derive(Debug)]
 pub struct Taken {
     /// The object.
     pub target: Target,
-    /// Whether whoever asked for the pass said that it is urgent.
+    /// Whether whoever asked for the reconcile said that it is urgent.
     pub urgent: bool,
     /// Transition when it becomes urgent.
     pub hurry: Arc<Notify>,
 }
 
-/// The objects of one kind that are to have a pass.
+/// The objects of one kind that are to have a reconcile.
 #[derive(Debug, Default)]
 pub struct Queue {
     stages: HashMap<Target, Stage>,
@@ -41,7 +41,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// These are to have a pass, one after the other, unless theirs is due before.
+    /// These are to have a reconcile, one after the other, unless theirs is due before.
     pub fn spread(&mut self, all: Vec<Target>, spread: Duration, now: Instant) {
         let mut at = now;
         for target in all {
@@ -68,7 +68,7 @@ impl Queue {
         self.stages.insert(target, Stage::Due(at, urgent));
     }
 
-    /// Something asks for a pass now, which is urgent when that says so, or else the object, which is asked where a place is
+    /// Something asks for a reconcile now, which is urgent when that says so, or else the object, which is asked where a place is
     /// waited for.
     pub fn wake(&mut self, target: Target, urgent: bool, is_urgent: impl FnOnce() -> bool, now: Instant) {
         match self.stages.get_mut(&target) {
@@ -87,13 +87,13 @@ impl Queue {
         }
     }
 
-    /// When the next pass is due.
+    /// When the next reconcile is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// An object whose pass is due, which waits for a place from now on.
+    /// An object whose reconcile is due, which waits for a place from now on.
     pub fn take(&mut self, now: Instant) -> Option<Taken> {
         let (at, _) = self.due.first()?;
         if *at > now {
@@ -106,12 +106,12 @@ impl Queue {
         Some(Taken { target, urgent, hurry })
     }
 
-    /// The pass over an object that has waited for a place begins.
+    /// The reconcile over an object that has waited for a place begins.
     pub fn begun(&mut self, target: &Target) {
         self.stages.insert(target.clone(), Stage::Runs { again: None });
     }
 
-    /// A pass over an object ended, or was none to be had; the next one is due after `wait`, or not before somebody asks.
+    /// A reconcile over an object ended, or was none to be had; the next one is due after `wait`, or not before somebody asks.
     pub fn ended(&mut self, target: &Target, wait: Option<Duration>, now: Instant) {
         let again = match self.stages.remove(target) {
             Some(Stage::Runs { again }) => again,

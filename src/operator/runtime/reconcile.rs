@@ -26,7 +26,7 @@ use hookswitch_fair::Bounds;
 /// What is said by a condition that was made of what is not seen any more.
 pub const UNSEEN: &str = "Nobody looks at it: objects that it depends on cannot be listed, see the condition Ready.";
 
-/// A kind that passes are run for.
+/// A kind that reconciles are run for.
 pub trait Reconcile:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Kept
@@ -44,24 +44,24 @@ pub trait Reconcile:
     /// Which kind it is.
     const KIND: Kind;
 
-    /// Passes at once; the tenants are the namespaces.
+    /// Reconciles at once; the tenants are the namespaces.
     const PLACES: Bounds = Bounds { all: 8, each: 4, urgent: 8, all_urgent: 128 };
 
-    /// The kinds of which a pass over one reads the objects of its namespace: it is run once they were all listed.
+    /// The kinds of which a reconcile over one reads the objects of its namespace: it is run once they were all listed.
     const READS: &'static [Kind];
 
     /// Where its objects are kept.
     fn index(ctx: &Self::Context) -> &Index<Self>;
 
-    /// Other objects whose passes read this one: they are woken when it changes or goes.
+    /// Other objects whose reconciles read this one: they are woken when it changes or goes.
     fn dependents(&self, ctx: &Self::Context) -> Vec<Target>;
 
-    /// Whether a failover may wait for a pass over it.
+    /// Whether a failover may wait for a reconcile over it.
     fn is_urgent(_object: &Self, _ctx: &Self::Context) -> bool {
         false
     }
 
-    /// What of its status nobody stands for as long as no pass is run over it, because objects that it reads cannot be listed.
+    /// What of its status nobody stands for as long as no reconcile is run over it, because objects that it reads cannot be listed.
     fn unseen(object: &Self, _ctx: &Self::Context) -> Self::Status {
         let mut status = object.status().cloned().unwrap_or_default();
         let conditions = status.conditions_mut();
@@ -72,7 +72,7 @@ pub trait Reconcile:
         status
     }
 
-    /// Called before a pass over an object, and where none can be run because objects of other kinds cannot be listed.
+    /// Called before a reconcile over an object, and where none can be run because objects of other kinds cannot be listed.
     fn met(_object: &Self, _ctx: &Self::Context) {}
 
     /// Called when an object is gone, to forget what is kept of it in memory.
@@ -83,21 +83,21 @@ pub trait Reconcile:
         Vec::new()
     }
 
-    /// One pass over one object.
+    /// One reconcile over one object.
     fn reconcile(
         object: Arc<Self>,
         ctx: Arc<Self::Context>,
     ) -> impl Future<Output = Result<Requeue, ReconcileError>> + Send;
 }
 
-/// What follows a pass that did what it could.
+/// What follows a reconcile that did what it could.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requeue {
     /// Nothing until something changes (or, at the latest, after ten minutes).
     OnChange,
-    /// Another pass after this time, ± 20 %.
+    /// Another reconcile after this time, ± 20 %.
     After(Duration),
-    /// Something outside failed: another pass after the object's backoff.
+    /// Something outside failed: another reconcile after the object's backoff.
     Retry,
 }
 

@@ -219,7 +219,7 @@ impl References {
         AbortOnDropHandle::new(tokio::spawn(async move {
             let mut changes = std::pin::pin!(changes);
             while let Some(change) = changes.next().await {
-                // after an error nothing is known: the next pass reads afresh and can say what is wrong
+                // after an error nothing is known: the next reconcile reads afresh and can say what is wrong
                 let now = match change {
                     Ok(Some(object)) => Watched::Present(Arc::new(object)),
                     Ok(None) => Watched::Absent,

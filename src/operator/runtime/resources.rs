@@ -16,7 +16,7 @@ use super::{
     listing::Scope,
     reconcile::{Reconcile, target},
     triggers::Target,
-    watch::{apis, code, config, is_refused, permanent, shown},
+    watch::{apis, code, config, forever, is_refused, shown},
 };
 use hookswitch_api::{GROUP, Kind};
 
@@ -32,7 +32,7 @@ pub fn resources<K: Reconcile>(ctx: Arc<K::Context>, writer: Writer<K>) -> BoxFu
         apis::<DeserializeGuard<K>>(&runtime.kube.client, &runtime.namespaces).into_iter().enumerate()
     {
         runtime.metrics.listed(scope.as_str(), K::KIND.as_str(), false);
-        let watch = permanent(move || watcher(api.clone(), config()));
+        let watch = forever(move || watcher(api.clone(), config()));
         events.push(watch.map(move |event| (number, scope.clone(), event)).boxed());
     }
     async move {
@@ -155,7 +155,7 @@ where
     let mut events = SelectAll::new();
     for (_, api) in apis::<PartialObjectMeta<K>>(&runtime.kube.client, &runtime.namespaces) {
         let selected = config().labels(labels);
-        events.push(permanent(move || watcher(api.clone(), selected.clone())).boxed());
+        events.push(forever(move || watcher(api.clone(), selected.clone())).boxed());
     }
     async move {
         while let Some(event) = events.next().await {

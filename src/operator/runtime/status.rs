@@ -34,7 +34,7 @@ pub trait Conditions {
 /// Writes `status` when it differs from what `object` has, and tells an event for each transition.
 ///
 /// Returns the object as the API server has it then, or nothing when nothing was written. The write carries the
-/// resource version that was read, so that a pass over an old copy fails with a conflict instead of undoing a newer one.
+/// resource version that was read, so that a reconcile over an old copy fails with a conflict instead of undoing a newer one.
 ///
 /// # Errors
 /// [`ReconcileError::Api`] when the API server does not take it.

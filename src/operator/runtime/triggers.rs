@@ -1,4 +1,4 @@
-//! Wake-ups: how one object's pass is asked for because something else changed.
+//! Wake-ups: how one object's reconcile is asked for because something else changed.
 //!
 //! Watches, references and reports send; every controller listens for its own kind. What waits to be heard is kept once for each
 //! object, so that no flood of wake-ups loses one, or grows beyond the objects there are.
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use hookswitch_api::Kind;
 
-/// One object that passes are run for.
+/// One object that reconciles are run for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     /// Its kind.
@@ -84,22 +84,22 @@ impl Waiting {
 }
 
 impl Wake {
-    /// Asks for a pass over an object. Without a listener nothing happens: a controller that starts looks at everything.
+    /// Asks for a reconcile over an object. Without a listener nothing happens: a controller that starts looks at everything.
     pub fn wake(&self, target: Target) {
         self.tell([target], false);
     }
 
-    /// Asks for a pass that a failover waits for.
+    /// Asks for a reconcile that a failover waits for.
     pub fn hurry(&self, target: Target) {
         self.tell([target], true);
     }
 
-    /// Asks for passes over several objects.
+    /// Asks for reconciles over several objects.
     pub fn wake_all(&self, targets: impl IntoIterator<Item = Target>) {
         self.tell(targets, false);
     }
 
-    /// Asks for passes over objects when what is given back goes: at the end of the work that those passes are to see, however
+    /// Asks for reconciles over objects when what is given back goes: at the end of the work that those reconciles are to see, however
     /// that ends.
     #[must_use]
     pub fn at_the_end(&self, targets: impl IntoIterator<Item = Target>) -> AtTheEnd<'_> {

@@ -1,4 +1,4 @@
-//! What is said of an object that no pass is run over, because objects that it would read cannot be listed.
+//! What is said of an object that no reconcile is run over, because objects that it would read cannot be listed.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use hookswitch_api::{Kind, reason::Ready};
 
-/// Says at `object` what is not listed of what its pass reads, once that has lasted. It has its pass as soon as it is listed.
+/// Says at `object` what is not listed of what its reconcile reads, once that has lasted. It has its reconcile as soon as it is listed.
 ///
 /// # Errors
 /// [`ReconcileError`] when it cannot be said either: the figures and the alert made of them say it then.

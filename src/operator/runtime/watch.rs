@@ -45,7 +45,7 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let only = format!("metadata.name={name}");
-    let events = permanent(move || watcher(api.clone(), config().fields(&only)));
+    let events = forever(move || watcher(api.clone(), config().fields(&only)));
     let seen = events.scan(false, |is_listed, event| {
         let seen = match event {
             Ok(Event::Init) => {
@@ -86,7 +86,7 @@ where
 ///
 /// One that the API server refuses begins anew, with a list. What went meanwhile is noticed then, and that the place can be seen
 /// again is told by [`Event::InitDone`]; a watch that goes on where it ended would say nothing until something changes.
-pub fn permanent<T, S>(
+pub fn forever<T, S>(
     begin: impl Fn() -> S + Send + 'static,
 ) -> impl Stream<Item = Result<Event<T>, watcher::Error>> + Send
 where

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -11,6 +12,7 @@ use kube::ResourceExt as _;
 use crate::operator::{
     model::{
         ownership::Declarations,
+        switch_settings,
         urgency::{self, Urgency},
     },
     runtime::{
@@ -21,7 +23,7 @@ use crate::operator::{
 };
 use hookswitch_api::{
     HookSwitch, HookSwitchStatus, Kind, NameRef, OktaOrg, OktaOrgStatus, RoutingPolicy, RoutingPolicyStatus,
-    TelephonyGateway, TelephonyGatewayStatus, TelephonyHook, TelephonyHookStatus, TelephonyProvider,
+    SwitchMode, TelephonyGateway, TelephonyGatewayStatus, TelephonyHook, TelephonyHookStatus, TelephonyProvider,
     TelephonyProviderStatus,
 };
 
@@ -191,6 +193,30 @@ impl Caches {
     pub fn pointed_here(&self, hook: &TelephonyHook) -> Option<Arc<TelephonyHook>> {
         let pointed = By::PointedAt(hook.name_any());
         self.hooks.found(&hook.namespace().unwrap_or_default(), &pointed).into_iter().next()
+    }
+
+    /// The gateways that a switch's hooks point at.
+    fn gateways(&self, switch: &HookSwitch) -> Vec<(String, String)> {
+        let namespace = switch.namespace().unwrap_or_default();
+        let hooks = switch.spec.hooks.iter().filter_map(|named| self.hooks.get(&namespace, &named.name));
+        hooks.filter_map(|hook| Some((namespace.clone(), hook.spec.target.gateway()?.to_owned()))).collect()
+    }
+
+    /// How often the switches over the hooks of each gateway look at what it reports: the shortest of their intervals. One that
+    /// decides nothing looks at nothing.
+    #[must_use]
+    pub fn intervals(&self) -> BTreeMap<(String, String), Duration> {
+        let mut intervals = BTreeMap::new();
+        for switch in self.switches.all().iter().filter(|switch| switch.spec.mode != Some(SwitchMode::Disabled)) {
+            let interval = switch_settings::of(&switch.spec).interval;
+            for gateway in self.gateways(switch) {
+                intervals
+                    .entry(gateway)
+                    .and_modify(|known: &mut Duration| *known = interval.min(*known))
+                    .or_insert(interval);
+            }
+        }
+        intervals
     }
 
     /// Where the most restless switch of an org is.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use hookswitch_failover::machine::{Machine, Moment};
 
-/// What is kept of switches between passes: where their machines are.
+/// What is kept of switches between reconciles: where their machines are.
 #[derive(Debug)]
 pub struct Switches {
     machines: Mutex<HashMap<(String, String), Machine>>,

@@ -1,4 +1,4 @@
-//! An API server and an org in memory, for tests of passes: what was written is what is asked about.
+//! An API server and an org in memory, for tests of reconciles: what was written is what is asked about.
 
 use std::{
     collections::BTreeMap,

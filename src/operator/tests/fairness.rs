@@ -110,7 +110,7 @@ async fn a_failover_waits_for_no_slow_org_of_another_namespace_and_for_no_routin
     world.sync();
     let passes = tokio::spawn(controller::run::<OktaOrg>(Arc::clone(&world.ctx), CancellationToken::new()));
     for round in 0..3 {
-        // until a pass lists it again
+        // until a reconcile lists it again
         lists(&mut world, &ours, Duration::from_secs(94 + round)).await;
         for namespace in &tenants {
             for number in 0..10 {

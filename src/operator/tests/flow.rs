@@ -1,4 +1,4 @@
-//! Passes over an org and its hooks, from manifests to Okta and back to status.
+//! Reconciles over an org and its hooks, from manifests to Okta and back to status.
 
 use std::{sync::Arc, time::Duration};
 
@@ -249,7 +249,7 @@ async fn a_deleted_hook_object_leaves_okta_as_it_is() {
     assert!(world.org.calls().iter().all(|call| *call == "list"));
 }
 
-/// What a pass showed differs from what is shown only once, so nobody would wake the hooks again.
+/// What a reconcile showed differs from what is shown only once, so nobody would wake the hooks again.
 #[tokio::test(start_paused = true)]
 async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
     // the hook's own status, and the org's

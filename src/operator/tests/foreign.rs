@@ -1,4 +1,4 @@
-//! Passes over a switch whose standby is a URL that somebody else serves: what is sent there, what is decided by it, and what
+//! Reconciles over a switch whose standby is a URL that somebody else serves: what is sent there, what is decided by it, and what
 //! never shows.
 
 use std::{fmt::Write as _, io};

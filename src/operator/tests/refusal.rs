@@ -1,4 +1,4 @@
-//! Passes over a hook whose calls the gateway refuses: because somebody set another secret in Okta, or because strangers call.
+//! Reconciles over a hook whose calls the gateway refuses: because somebody set another secret in Okta, or because strangers call.
 
 use std::{sync::Arc, time::Duration};
 
@@ -363,7 +363,7 @@ async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_sam
     assert_eq!(told(&world).await, 1);
     world.org.slow_down(Duration::ZERO);
     probed_looks(&mut world, 6).await;
-    // the recorded plan, whose end no pass wrote down, is made sure of
+    // the recorded plan, whose end no reconcile wrote down, is made sure of
     assert_eq!((changes(&world), told(&world).await), (vec!["replace"], 0), "told once");
 }
 

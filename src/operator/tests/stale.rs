@@ -20,11 +20,11 @@ fn change(world: &World, name: &str, change: impl FnOnce(&mut Value)) {
     world.server.put(&path, object);
 }
 
-/// A pass over the org as the caches have it; tells what it changed in Okta.
+/// A reconcile over the org as the caches have it; tells what it changed in Okta.
 async fn stale_pass(world: &World) -> Vec<&'static str> {
     world.org.calls();
     let org = world.ctx.memory.caches.orgs.get("otp", "acme").unwrap();
-    // that a cache is behind may end a pass; what counts is what Okta was asked
+    // that a cache is behind may end a reconcile; what counts is what Okta was asked
     drop(OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await);
     world.org.calls().into_iter().filter(|call| !["list", "get", "identity", "log"].contains(call)).collect()
 }

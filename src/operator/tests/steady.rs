@@ -104,7 +104,7 @@ impl Due {
     }
 }
 
-/// When the next pass is due: as the queue does it, without its jitter.
+/// When the next reconcile is due: as the queue does it, without its jitter.
 fn next(requeue: Requeue) -> Duration {
     match requeue {
         Requeue::After(wait) => wait,

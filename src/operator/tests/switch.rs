@@ -1,4 +1,4 @@
-//! Passes over a switch, its hooks and their org, from a failing gateway to another active hook in Okta.
+//! Reconciles over a switch, its hooks and their org, from a failing gateway to another active hook in Okta.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::flow::{condition, gateway, hook, hook_pass, is, org_pass, secret, world};
 use crate::operator::{
-    controllers::switch,
     probes,
     runtime::{
         error::ReconcileError,
@@ -209,7 +208,7 @@ async fn when_the_active_hooks_gateway_is_gone_the_standby_is_active_and_a_perso
     assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme a".into()], json!("Healthy")));
 }
 
-/// Passes over the switch and its org, each begun when it is woken, beside those that run; until all is still.
+/// Reconciles over the switch and its org, each begun when it is woken, beside those that run; until all is still.
 async fn woken(world: &mut World) {
     let (orgs, switches) =
         (world.ctx.runtime.triggers.listen(Kind::OktaOrg), world.ctx.runtime.triggers.listen(Kind::HookSwitch));
@@ -528,7 +527,7 @@ async fn gateways_are_asked_as_often_as_their_hurried_switch_looks_and_know_whom
         let woken = world.ctx.memory.caches.over("otp", "a");
         assert_eq!(woken.len(), 1, "{woken:?}");
         assert_eq!(world.ctx.memory.caches.over("otp", "other"), []);
-        let intervals = switch::intervals(&world.ctx.memory.caches);
+        let intervals = world.ctx.memory.caches.intervals();
         ["a", "b"].map(|name| intervals.get(&("otp".into(), name.into())).map(Duration::as_secs))
     };
     assert_eq!(interval(|_| {}), [Some(5); 2]);
@@ -915,7 +914,7 @@ fn report(world: &World, name: &str, current: bool) {
     world.ctx.memory.reports.take(&("otp".to_owned(), name.to_owned()), round);
 }
 
-/// A pass over each gateway; tells those that wait for their turn.
+/// A reconcile over each gateway; tells those that wait for their turn.
 async fn gateway_passes(world: &mut World) -> Vec<&'static str> {
     let mut waiting = Vec::new();
     for name in ["a", "b"] {
@@ -931,7 +930,7 @@ async fn gateway_passes(world: &mut World) -> Vec<&'static str> {
 async fn upgraded() -> World {
     let mut world = scene(|_| {});
     for name in ["a", "b"] {
-        // its report is made by its pass
+        // its report is made by its reconcile
         world.server.delete(&format!("{SECRETS}/{name}-gateway-report"));
     }
     looks(&mut world, 6).await;

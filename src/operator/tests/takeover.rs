@@ -133,7 +133,7 @@ impl Play {
         self.tell_reports();
     }
 
-    /// Passes over everything, looked at after each of them.
+    /// Reconciles over everything, looked at after each of them.
     async fn passes(&mut self, rounds: usize) {
         for _ in 0..rounds {
             for name in NAMES {

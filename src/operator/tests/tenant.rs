@@ -229,7 +229,7 @@ async fn pods_of_a_namespace_are_asked_though_those_of_another_cannot_be_found()
     let key = |namespace: &str| (namespace.to_owned(), "main".to_owned());
     let is_due = |o: &Operator, namespace: &str| o.ctx.memory.reports.is_due(&key(namespace), &BTreeSet::new(), LONG);
     operator.until("both gateways are known", |o| o.ctx.memory.caches.gateways.all().len() == 2).await;
-    // the report's credentials are made by the gateway's pass
+    // the report's credentials are made by the gateway's reconcile
     operator.until("those of one namespace are asked", |o| !is_due(o, "otp")).await;
     sleep(LONG).await;
     assert!(is_due(&operator, "other"), "a gateway whose pods are not known is not taken for one without any");
@@ -591,7 +591,7 @@ async fn what_was_seen_at_another_address_is_forgotten_although_the_first_pass_t
     assert_eq!(seen(&operator), 0);
 }
 
-/// The kinds whose caches a pass over `object` asks.
+/// The kinds whose caches a reconcile over `object` asks.
 async fn asked<K: Reconcile<Context = Context>>(world: &World, object: Arc<K>) -> BTreeSet<Kind> {
     let caches = &world.ctx.memory.caches;
     let asked = [
@@ -609,7 +609,7 @@ async fn asked<K: Reconcile<Context = Context>>(world: &World, object: Arc<K>) -
     asked.iter().filter(|(_, asked)| asked.load(Ordering::Relaxed)).map(|(kind, _)| *kind).collect()
 }
 
-/// What a pass asks is what it waits for.
+/// What a reconcile asks is what it waits for.
 async fn waits_for_what_it_asks<K: Reconcile<Context = Context>>(world: &mut World, name: &str) {
     for _ in 0..4 {
         world.sync();

@@ -74,7 +74,7 @@ impl Running {
     async fn at_rest(change: impl FnOnce(&mut Value)) -> Self {
         let world = scene(change);
         for gateway in ["a", "b"] {
-            // its report's credentials are made by its pass
+            // its report's credentials are made by its reconcile
             world.server.delete(&format!("{SECRETS}/{gateway}-gateway-report"));
             let (path, slice) = slice(gateway);
             world.server.put(&path, slice);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::CallResult;
-use crate::error::TookEffect;
+use crate::error::{FailureKind, TookEffect};
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Effect, Promise, Verb};
 use crate::types::{HookId, ObjectRef, ObservedHook, RateLimit, RequestId};
@@ -66,9 +66,9 @@ pub enum Result {
     /// Okta said yes.
     Done,
     /// It failed for this stable reason, certainly without effect.
-    Failed(&'static str),
+    Failed(FailureKind),
     /// It failed for this stable reason, and may have taken effect.
-    Unclear(&'static str),
+    Unclear(FailureKind),
     /// It was not sent: the lease or the budget of calls did not allow it.
     NotSent,
 }
@@ -131,8 +131,8 @@ impl AuditEntry {
             Ok(answer) => (Result::Done, None, answer.request_id.clone()),
             Err(error) => {
                 let result = match error.took_effect() {
-                    TookEffect::No => Result::Failed(error.reason()),
-                    TookEffect::Unknown => Result::Unclear(error.reason()),
+                    TookEffect::No => Result::Failed(error.failure.kind()),
+                    TookEffect::Unknown => Result::Unclear(error.failure.kind()),
                 };
                 (result, Some(error.failure.to_string()), error.request_id.clone())
             }

@@ -8,9 +8,9 @@ use crate::operator::{
     runtime::{error::ReconcileError, finalizer, kube::Kube, namespace},
     state::caches::{By, Caches},
 };
-use hookswitch_api::{HookState, TelephonyGateway, TelephonyHook};
+use hookswitch_api::{HookState, TelephonyGateway, TelephonyHook, TelephonyHookStatus};
 
-/// Whether a gateway's pass goes on, and what holds the gateway when it is being deleted.
+/// Whether a gateway's reconcile goes on, and what holds the gateway when it is being deleted.
 pub struct Settled {
     /// The gateway as it is now.
     pub gateway: Arc<TelephonyGateway>,
@@ -48,7 +48,7 @@ fn user(gateway: &TelephonyGateway, caches: &Caches) -> Option<String> {
     let pointing = caches.hooks.found(&gateway.namespace().unwrap_or_default(), &By::Gateway(gateway.name_any()));
     let uses = |hook: &&Arc<TelephonyHook>| {
         let live = hook.metadata.deletion_timestamp.is_none() || finalizer::is_held(&***hook);
-        let seen = hook.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"));
+        let seen = hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta);
         let used = seen || hook.spec.state == Some(HookState::Active) || caches.pointed_here(hook).is_some();
         live && used
     };

@@ -19,7 +19,7 @@ use crate::operator::{
     runtime::{
         Runtime,
         apply::controls,
-        error::{ReconcileError, or_denied},
+        error::{Checked, ReconcileError, or_denied},
         finalizer,
         problem::Problem,
         reconcile::target,
@@ -94,7 +94,7 @@ impl Facts {
     }
 }
 
-/// Reads what a gateway refers to, and has its pass run when any of it changes.
+/// Reads what a gateway refers to, and has its reconcile run when any of it changes.
 ///
 /// # Errors
 /// [`Problem`] when the selector cannot be used; [`ReconcileError`] when the API server does not answer.
@@ -178,7 +178,7 @@ async fn hook_entry(
     hook: &hookswitch_api::TelephonyHook,
     references: &References,
     namespace: &str,
-) -> Result<Result<document::Hook, Problem>, ReconcileError> {
+) -> Result<Checked<document::Hook>, ReconcileError> {
     let key = endpoint::secret_key(hook);
     let secret = or_denied(references.secret(namespace, &key.name).await, Ready::SecretNotFound)?;
     let value = secret.and_then(|secret| secret_value::hook_secret(secret.as_deref(), namespace, &key));

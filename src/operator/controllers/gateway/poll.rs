@@ -2,10 +2,6 @@
 //!
 //! Pods are found by their `EndpointSlices`.
 
-use crate::operator::runtime::metrics::RuntimeMetrics;
-use crate::operator::runtime::references::References;
-use crate::operator::runtime::triggers::Wake;
-use crate::operator::state::Memory;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -22,12 +18,18 @@ use kube::{
 use tokio::time::timeout;
 
 use crate::operator::{
-    controllers::switch,
     model::gateway_names::{GATEWAY_LABEL, Names, OWNED_LABEL},
     outbound::pods::Ask,
     resolve::report,
-    runtime::{listing::Scope, triggers::Target, watch},
+    runtime::{
+        listing::Scope,
+        metrics::RuntimeMetrics,
+        references::References,
+        triggers::{Target, Wake},
+        watch,
+    },
     state::{
+        Memory,
         caches::By,
         reports::{GatewayKey, POLL, ROUND},
     },
@@ -49,7 +51,7 @@ pub struct Poller {
     pub memory: Memory,
     /// The Secrets of the reports' credentials.
     pub references: References,
-    /// Asks for passes over objects of which pods report something else.
+    /// Asks for reconciles over objects of which pods report something else.
     pub triggers: Wake,
     /// How a pod is asked.
     pub ask: Arc<Ask>,
@@ -62,7 +64,7 @@ pub async fn run(poller: Poller, slices: Vec<(Scope, kube::Api<EndpointSlice>)>,
     for (scope, api) in slices {
         let (reader, writer) = reflector::store();
         let selected = watch::config().labels(OWNED_LABEL);
-        let slices = watch::permanent(move || watcher(api.clone(), selected.clone()));
+        let slices = watch::forever(move || watcher(api.clone(), selected.clone()));
         let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
         let (metrics, place) = (metrics.clone(), scope.clone());
         watches.push(reflector::reflector(writer, slices).for_each(move |event| {
@@ -143,7 +145,7 @@ struct Due {
 
 /// The gateways that are to be asked now.
 fn due(memory: &Memory, Replicas { scopes, mut pods }: Replicas) -> Vec<Due> {
-    let intervals = switch::intervals(&memory.caches);
+    let intervals = memory.caches.intervals();
     let (mut keys, mut due) = (BTreeSet::new(), Vec::new());
     for gateway in memory.caches.gateways.all() {
         let key = (gateway.namespace().unwrap_or_default(), gateway.name_any());

@@ -24,7 +24,7 @@ use hookswitch_api::{
     reason::{Healthy, PubliclyTrusted, Ready},
 };
 
-/// What a pass saw.
+/// What a reconcile saw.
 #[derive(Debug)]
 pub(super) struct Seen {
     /// What could not be compiled.
@@ -47,7 +47,7 @@ pub(super) struct Seen {
     pub certificate: Serving,
 }
 
-/// The status of a gateway whose pass could be done.
+/// The status of a gateway whose reconcile could be done.
 pub(super) fn build(gateway: &TelephonyGateway, seen: &Seen) -> TelephonyGatewayStatus {
     let mut status = gateway.status.clone().unwrap_or_default();
     let generation = gateway.metadata.generation;
@@ -76,7 +76,7 @@ pub(super) fn build(gateway: &TelephonyGateway, seen: &Seen) -> TelephonyGateway
     status
 }
 
-/// The status of a gateway whose pass ended early; what was known of the rest stays.
+/// The status of a gateway whose reconcile ended early; what was known of the rest stays.
 pub(super) fn refused(gateway: &TelephonyGateway, problem: Problem) -> TelephonyGatewayStatus {
     let mut status = gateway.status.clone().unwrap_or_default();
     let generation = gateway.metadata.generation;

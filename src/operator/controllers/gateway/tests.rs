@@ -1,4 +1,4 @@
-//! Passes over a gateway whose Secrets others write too, between the operator and an API server; and which configuration is
+//! Reconciles over a gateway whose Secrets others write too, between the operator and an API server; and which configuration is
 //! written.
 
 use std::{sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
 use super::{
-    Failure, Held, Ready,
+    Failure, Held,
     credentials::{self, Serving},
     document, envelope, seal, sending,
 };
@@ -24,7 +24,7 @@ use crate::operator::{
     testing::world::{GATEWAYS, HOOKS, SECRETS, Trouble, World},
     tests::flow,
 };
-use hookswitch_api::TelephonyGateway;
+use hookswitch_api::{TelephonyGateway, reason::Ready};
 use hookswitch_gateway_config::{document::GatewayConfig, report::ReplicaReport};
 use hookswitch_okta::{Failure as OktaFailure, ObjectRef, types::HookStatus};
 
@@ -272,7 +272,7 @@ async fn a_configuration_that_is_written_counts_although_what_follows_it_fails()
     gateway_pass(&mut world).await.unwrap();
     declare(&world, 2, "Authorization");
     flow::hook_pass(&mut world, "main").await;
-    // the configuration is the first write of the pass, and this the second
+    // the configuration is the first write of the reconcile, and this the second
     world.server.delete("/apis/apps/v1/namespaces/otp/deployments/main-gateway");
     world.server.trouble(Some((1, Trouble::Fails)));
     assert!(gateway_pass(&mut world).await.is_err());

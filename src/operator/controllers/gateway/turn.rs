@@ -30,7 +30,7 @@ use crate::operator::{
         caches::{By, Caches},
     },
 };
-use hookswitch_api::{HookSwitch, Kind, TelephonyGateway, TelephonyHook};
+use hookswitch_api::{HookSwitch, Kind, TelephonyGateway, TelephonyHook, TelephonyHookStatus};
 
 /// How long a gateway's changed pods are looked on before the next gateway's are changed.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -264,8 +264,8 @@ fn is_used(gateway: &TelephonyGateway, caches: &Caches) -> bool {
         other.map_or(hook, |other| other).spec.target.gateway().map(str::to_owned)
     };
     hooks.iter().any(|hook| {
-        let state = hook.status.as_ref().and_then(|status| status.okta_state.as_deref());
-        state == Some("ACTIVE") && place(hook).as_deref() == Some(&gateway.name_any())
+        let is_active = hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta);
+        is_active && place(hook).as_deref() == Some(&gateway.name_any())
     })
 }
 

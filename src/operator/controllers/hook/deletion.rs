@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use kube::{Resource as _, ResourceExt as _};
 
 use crate::operator::{
-    model::ownership::{self, Ownership},
+    model::{
+        object_ref::object_ref,
+        ownership::{self, Ownership},
+    },
     runtime::{
         error::ReconcileError,
         events::{Events, Note},
@@ -16,8 +19,8 @@ use crate::operator::{
     },
     state::{Memory, orgs::OrgView},
 };
-use hookswitch_api::{HookState, HookSwitch, OktaOrg, SwitchMode, TelephonyHook, reason::Ready};
-use hookswitch_okta::{ObjectRef, plan::Outcome, types::HookStatus};
+use hookswitch_api::{HookState, HookSwitch, OktaOrg, SwitchMode, TelephonyHook, TelephonyHookStatus, reason::Ready};
+use hookswitch_okta::{plan::Outcome, types::HookStatus};
 
 /// How long a deletion waits for what only a person can put right; then the hook is left in Okta, with an Event.
 pub const PATIENCE: Duration = Duration::from_mins(5);
@@ -100,14 +103,14 @@ fn is_used(hook: &TelephonyHook, memory: &Memory) -> bool {
     is_active(hook, memory) || memory.caches.pointed_here(hook).is_some_and(|pointed| is_active(&pointed, memory))
 }
 
-/// Whether a hook is ACTIVE by the org's last pass, else by what its status remembers.
+/// Whether a hook is ACTIVE by the org's last reconcile, else by what its status remembers.
 fn is_active(hook: &TelephonyHook, memory: &Memory) -> bool {
-    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    let object = object_ref(hook);
     let Some(okta) = &hook.spec.okta else { return false };
     let view = memory.orgs.view(&object.namespace, &okta.org_ref.name);
     match view.hooks.get(&object) {
         Some(seen) => seen.verdict.status == Some(HookStatus::Active),
-        None => hook.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE")),
+        None => hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta),
     }
 }
 
@@ -173,7 +176,7 @@ fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Dur
     if org.is_none() {
         return Owed::Lost("its OktaOrg no longer exists".into());
     }
-    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    let object = object_ref(hook);
     let outcome = view.hooks.get(&object).map(|seen| &seen.verdict.outcome);
     let spent = waited >= PATIENCE;
     match (&view.problem, outcome) {
@@ -192,6 +195,8 @@ fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Dur
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use hookswitch_okta::ObjectRef;
 
     use super::*;
     use crate::operator::{runtime::problem::Problem, state::orgs::HookView};

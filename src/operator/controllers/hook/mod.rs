@@ -1,6 +1,6 @@
 //! `TelephonyHook`: its secret, and what is to be said of it.
 //!
-//! The hook in Okta is made and kept by the org's pass, since an org's hooks can only be changed together. This pass makes
+//! The hook in Okta is made and kept by the org's reconcile, since an org's hooks can only be changed together. This reconcile makes
 //! the hook's secret, checks what the hook refers to, and writes status from what the org's last plan said of it.
 
 mod build;
@@ -29,7 +29,7 @@ use crate::operator::{
     },
     state::Memory,
 };
-use hookswitch_api::{Kind, TelephonyHook};
+use hookswitch_api::{Kind, TelephonyHook, TelephonyHookStatus};
 use hookswitch_failover::refusals::AuthStatistics;
 use hookswitch_okta::ObjectRef;
 
@@ -81,7 +81,7 @@ impl Reconcile for TelephonyHook {
 /// switch names: one that does knows more.
 fn resync_secret(hook: &TelephonyHook, declared: &Declarations, memory: &Memory, triggers: &Wake) {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
-    let active = hook.status.as_ref().and_then(|status| status.okta_state.as_deref()) == Some("ACTIVE");
+    let active = hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta);
     if !active || declared.naming(&name).len() > 0 {
         return;
     }

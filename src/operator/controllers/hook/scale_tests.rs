@@ -1,4 +1,4 @@
-//! What a pass over one hook costs where many are in its namespace: what it looks at, not how long it takes.
+//! What a reconcile over one hook costs where many are in its namespace: what it looks at, not how long it takes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ fn looked() -> usize {
     cache::LOOKED.get() + LOOKED.get()
 }
 
-/// What a pass over an object looks at, and what is looked at to tell whom its change concerns.
+/// What a reconcile over an object looks at, and what is looked at to tell whom its change concerns.
 async fn looks<K: Reconcile<Context = Context>>(world: &mut World, name: &str) -> (usize, usize) {
     for _ in 0..2 {
         let object = K::index(&world.ctx).get("otp", name).unwrap();

@@ -79,9 +79,7 @@ fn pointed(hook: &TelephonyHook, repointed: Option<&Repointed>, caches: &Caches)
     if let Some(repointed) = repointed {
         return Some(format!("Okta sends this hook's passcodes to TelephonyHook {} (strategy Repoint).", repointed.to));
     }
-    let active = |other: &Arc<TelephonyHook>| {
-        other.status.as_ref().is_some_and(|status| status.okta_state.as_deref() == Some("ACTIVE"))
-    };
+    let active = |other: &Arc<TelephonyHook>| other.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta);
     let by = caches.pointed_here(hook).filter(active)?;
     Some(format!("Okta sends passcodes here, because TelephonyHook {} was repointed to this hook.", by.name_any()))
 }
@@ -91,7 +89,7 @@ fn pointed(hook: &TelephonyHook, repointed: Option<&Repointed>, caches: &Caches)
 pub enum Side<'v> {
     /// Nothing is wanted in Okta.
     NotWanted,
-    /// The org's pass has not spoken of this hook yet.
+    /// The org's reconcile has not spoken of this hook yet.
     NotPlanned,
     /// Something is wrong with the org.
     OrgProblem(&'v Problem),
@@ -177,7 +175,7 @@ fn is_outdated(side: &Side<'_>, generation: Option<i64>) -> bool {
 
 const fn shown_state(state: HookStatus) -> &'static str {
     match state {
-        HookStatus::Active => "ACTIVE",
+        HookStatus::Active => TelephonyHookStatus::ACTIVE,
         HookStatus::Inactive => "INACTIVE",
         HookStatus::Unreadable => "UNKNOWN",
     }

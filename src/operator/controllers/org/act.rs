@@ -1,4 +1,4 @@
-//! Performing a plan: recorded before its first call, run to its end whatever becomes of the pass, and taken in.
+//! Performing a plan: recorded before its first call, run to its end whatever becomes of the reconcile, and taken in.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::operator::{
 use hookswitch_api::{HookSwitch, OktaChange};
 use hookswitch_failover::signal::Source;
 use hookswitch_okta::{
-    Api, ObjectRef, Plan, audit,
+    Api, FailureKind, ObjectRef, Plan, audit,
     fingerprint::Fingerprint,
     limits::Priority,
     plan::Verb,
@@ -98,7 +98,7 @@ pub struct Actor {
 
 /// Runs a plan and takes in its report.
 ///
-/// It runs in a task of its own that holds the org's state: a pass that ends early neither cuts a swap in two nor forgets what
+/// It runs in a task of its own that holds the org's state: a reconcile that ends early neither cuts a swap in two nor forgets what
 /// was done. `None` when that task came to grief; what it did is then found in Okta.
 pub async fn act(
     actor: Actor,
@@ -121,7 +121,7 @@ pub async fn act(
 }
 
 /// What was said of a change of which it is not known what became.
-fn unclear(entry: &AuditEntry) -> Option<(&'static str, String)> {
+fn unclear(entry: &AuditEntry) -> Option<(FailureKind, String)> {
     match entry.result {
         AuditResult::Unclear(reason) if !matches!(entry.verb, Verb::Read | Verb::ReadBack) => {
             Some((reason, entry.message.clone().unwrap_or_default()))
@@ -237,7 +237,7 @@ fn recorded(change: &audit::Change, begun: Timestamp, host: &str) -> OktaChange 
 fn tell(metrics: &OperatorMetrics, entry: &AuditEntry, host: &str) {
     let outcome = match entry.result {
         AuditResult::Done => "ok",
-        AuditResult::Failed(reason) | AuditResult::Unclear(reason) => reason,
+        AuditResult::Failed(kind) | AuditResult::Unclear(kind) => kind.as_str(),
         AuditResult::NotSent => "not-sent",
     };
     metrics.okta_call(entry.verb.as_str(), outcome);

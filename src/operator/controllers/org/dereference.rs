@@ -1,4 +1,4 @@
-//! What an org's pass reads from Kubernetes, and whether it can be used.
+//! What an org's reconcile reads from Kubernetes, and whether it can be used.
 
 use std::{collections::BTreeSet, sync::Arc};
 

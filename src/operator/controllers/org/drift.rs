@@ -1,6 +1,10 @@
 //! What somebody changed in Okta behind our back. Pure.
 
-use hookswitch_api::{HookState, TelephonyHook};
+use crate::operator::runtime::conditions;
+use hookswitch_api::{
+    HookState, TelephonyHook, TelephonyHookStatus,
+    reason::{Ready, Reason as _},
+};
 use hookswitch_okta::{
     HookId,
     drift::Field,
@@ -23,7 +27,10 @@ pub fn by_hand(
     exists: impl Fn(&str) -> bool,
 ) -> Vec<(&'static str, String)> {
     let Some(status) = &hook.status else { return Vec::new() };
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == Ready::CONDITION && conditions::says_true(condition));
     let planned = ready.is_some_and(|ready| ready.observed_generation == hook.metadata.generation);
     let settled = planned && status.url.as_deref() == url;
     // what Okta took and does not show yet is no drift
@@ -41,7 +48,7 @@ pub fn by_hand(
     }
     let before = status.okta_state.as_deref();
     match (hook.spec.state, before, verdict.status) {
-        (Some(HookState::Active), Some("ACTIVE"), Some(HookStatus::Inactive)) => {
+        (Some(HookState::Active), Some(TelephonyHookStatus::ACTIVE), Some(HookStatus::Inactive)) => {
             found.push(("state", "state INACTIVE".to_owned()));
         }
         (Some(HookState::Inactive), Some("INACTIVE"), Some(HookStatus::Active)) => {

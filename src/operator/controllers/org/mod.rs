@@ -10,72 +10,35 @@ mod dereference;
 mod desired;
 mod drift;
 mod observe;
+mod reconciliation;
 mod status;
 mod takeover;
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Resource as _, ResourceExt as _, api::ListParams, core::NamespaceResourceScope};
-use serde::de::DeserializeOwned;
-use tokio::{sync::OwnedMutexGuard, time::Instant};
+use kube::ResourceExt as _;
 
-use self::{
-    act::NotNow,
-    dereference::Unusable,
-    desired::{Declared, Desired, Recorded},
-    observe::Unlisted,
-    status::Found,
-};
-use super::{context::Context, hook};
+use self::reconciliation::{Planned, Reconciliation};
+use super::context::Context;
 use crate::operator::{
-    model::{
-        claim::{self, Awaited, Claim, Decision, OrgLocation, Standing, Tenure},
-        org_access::{Access, allowance},
-        ownership::{self, Declarations, Ownership},
-        switch_progress::{self, Step},
-    },
-    outbound::okta::OrgApi,
-    resolve::endpoint,
+    model::claim,
     runtime::{
         cache::Index,
-        conditions::Is,
         error::ReconcileError,
-        events::Note,
-        problem::Problem,
         reconcile::{Reconcile, Requeue},
-        status::write,
         triggers::Target,
     },
-    state::{
-        caches::{By, Caches},
-        orgs::{HookView, InUse, OrgView, Orgs, Session, State},
-    },
+    state::caches::By,
 };
-use hookswitch_api::{
-    HookState, HookSwitch, Kind, OktaOrg, OktaOrgStatus, TelephonyHook,
-    reason::{Reachable, Ready},
-};
+use hookswitch_api::{Kind, OktaOrg, OktaOrgStatus};
 use hookswitch_fair::Bounds;
-use hookswitch_okta::{
-    CallError, Failure, ObjectRef, Plan,
-    limits::Priority,
-    plan::{self, Blocked, Outcome},
-    plan_record::PlanRecord,
-    types::{HookStatus, OrgIdentity},
-};
-
-/// Part of the poll interval after which a list is due: passes come a fifth early or late.
-const DUE: f64 = 0.75;
-
-/// Time until the next pass when a plan waits for the lease or for what follows a run.
-const SOON: Duration = Duration::from_secs(1);
+use hookswitch_okta::{ObjectRef, limits::Priority};
 
 impl Reconcile for OktaOrg {
     type Context = Context;
 
     const KIND: Kind = Kind::OktaOrg;
-    /// A pass waits for Okta, which may be slow: up to the deadline of a pass.
+    /// A reconcile waits for Okta, which may be slow: up to the deadline of a reconcile.
     const PLACES: Bounds = Bounds { all: 64, each: 8, urgent: 8, all_urgent: 256 };
     const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::HookSwitch, Kind::TelephonyGateway];
 
@@ -95,7 +58,7 @@ impl Reconcile for OktaOrg {
     }
 
     fn unseen(object: &Self, ctx: &Context) -> OktaOrgStatus {
-        status::unseen(object, is_unproven(object, &ctx.memory.orgs))
+        status::unseen(object, reconciliation::is_unproven(object, &ctx.memory.orgs))
     }
 
     fn gone(object: &Self, ctx: &Context) {
@@ -110,620 +73,28 @@ impl Reconcile for OktaOrg {
     }
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, ReconcileError> {
+        // holds or lets go
         let Some(object) = deletion::settle(&object, &ctx.runtime.kube, &ctx.memory.caches).await? else {
             return Ok(Requeue::OnChange);
         };
-        let leaving = object.metadata.deletion_timestamp.is_some();
+        // reads
         let facts = dereference::dereference(&object, &ctx.runtime.references, &ctx.options).await?;
+        // decides
         let access = dereference::validate(&object, facts);
-        let session = ctx.memory.orgs.begin(&object);
-        let state = Arc::clone(&session.state).lock_owned().await;
-        session.acts(None);
-        let mut pass = Pass::new(&ctx, &object, Arc::clone(&session), state);
-        let (mut found, hooks, wait) = pass.look(access).await?;
-
-        // what is not known now is not forgotten: hooks keep what was last said of them there
-        let hooks = hooks.unwrap_or_else(|| session.view().hooks.clone());
-        let in_use = found.in_use(&ctx.installation.mark);
-        let before = session.view();
-        let switches = if before.in_use == in_use && before.hooks == hooks {
-            Vec::new()
-        } else {
-            switches_of(&ctx.memory.caches, &object, &hooks)
-        };
-        let state = pass.state_mut()?;
-        found.problem = found.problem.or_else(|| state.plans.hindrance());
-        if let (InUse::Ours(active), Some((_, at))) = (&in_use, &state.plans.observed) {
-            switch_progress::seen(&mut state.pending.progress, active, *at);
-        }
-        let progress = state.pending.progress.clone();
-        let view = OrgView { problem: found.problem.clone(), hooks, in_use, progress };
-        let changed = session.show(view);
-        // a switch sees the view at once; what is written of it meanwhile is for the next leader
-        ctx.runtime.triggers.wake_all(switches);
-        // what was shown is shown once: the hooks hear of it however the writes before their passes end
-        let _woken = ctx
-            .runtime
-            .triggers
-            .at_the_end(changed.iter().map(|hook| Target::new(Kind::TelephonyHook, &hook.namespace, &hook.name)));
-        pass.remember(&changed).await?;
-        let made = pass.state_mut()?.pending.changes.clone();
-        let status = status::build(&pass.org, &ctx.installation.mark, &found, &made);
-        write(&ctx.runtime.kube, &pass.org, status).await?;
-        pass.state_mut()?.pending.changes.clear();
-        drop(pass);
+        // reads, plans and changes Okta
+        let mut org = Reconciliation::begin(&ctx, &object).await;
+        let Planned { found, hooks, wait } = org.bring_okta_to_plan(access).await?;
+        // tells what was found to hooks and switches; the hooks hear of it however the writes before their reconciles end
+        let (found, changed) = org.publish(found, hooks)?;
+        let _woken = ctx.runtime.triggers.at_the_end(changed.iter().map(hook_target));
+        // writes what must not be forgotten, then the status
+        org.write_applied(&changed).await?;
+        org.write_status(&found).await?;
+        let leaving = object.metadata.deletion_timestamp.is_some();
         Ok(Requeue::After(if leaving { wait.min(deletion::GRACE) } else { wait }))
     }
 }
 
-/// The switches that name one of these hooks: what they wait for may be so now.
-fn switches_of(caches: &Caches, org: &OktaOrg, hooks: &HookViews) -> Vec<Target> {
-    let namespace = org.namespace().unwrap_or_default();
-    let naming = hooks.keys().flat_map(|hook| caches.naming(&namespace, &hook.name));
-    let naming: BTreeSet<String> = naming.map(|switch| switch.name_any()).collect();
-    naming.into_iter().map(|switch| Target::new(Kind::HookSwitch, &namespace, switch)).collect()
-}
-
-/// Whether an object has proven nothing since this process began, and had its time: it does not manage the org now, whatever it did.
-fn is_unproven(org: &OktaOrg, orgs: &Orgs) -> bool {
-    matches!(orgs.standing(org), Standing::Refused | Standing::Silent)
-}
-
-/// Whether it is certain that the object's credential opens nothing, or that it has none. What may pass is not.
-fn is_denied(stop: &Stop) -> bool {
-    match stop {
-        Stop::Problem(problem) => problem.stalled || problem.reason == Ready::SecretNotFound,
-        Stop::Call(error) => {
-            matches!(error.failure, Failure::Unauthorized | Failure::Forbidden { .. } | Failure::NotFound)
-        }
-        Stop::Unread(_) | Stop::HeldBack(_) | Stop::Claimed(..) | Stop::Waits(_) | Stop::Kubernetes(_) => false,
-    }
-}
-
-fn refers_to(hook: &TelephonyHook, org: &str) -> bool {
-    hook.spec.okta.as_ref().is_some_and(|okta| okta.org_ref.name == org)
-}
-
-type HookViews = std::collections::BTreeMap<ObjectRef, HookView>;
-
-/// One pass over an org.
-struct Pass<'c> {
-    ctx: &'c Arc<Context>,
-    org: OktaOrg,
-    session: Arc<Session>,
-    /// The org's state; away only while a run has it.
-    state: Option<OwnedMutexGuard<State>>,
-    /// The recorded plan, or what is left of it. It leaves the API server with the status that follows, after the hooks' own.
-    record: Option<PlanRecord>,
-    /// What its reads are for: a switch of the org may be waiting for them, or a secret is to be written that may spare one.
-    priority: Priority,
-    /// What was done for the plan before its first call.
-    steps: Vec<Step>,
-}
-
-/// What stops a pass before it comes to a plan.
-enum Stop {
-    Problem(Problem),
-    /// The credential may not be read.
-    Unread(Problem),
-    Call(CallError),
-    /// The rate limit is kept for what is more urgent.
-    HeldBack(Duration),
-    /// Another object manages the org.
-    Claimed(OrgIdentity, Claim),
-    Waits(Awaited),
-    Kubernetes(ReconcileError),
-}
-
-impl From<ReconcileError> for Stop {
-    fn from(error: ReconcileError) -> Self {
-        Self::Kubernetes(error)
-    }
-}
-
-impl From<CallError> for Stop {
-    fn from(error: CallError) -> Self {
-        Self::Call(error)
-    }
-}
-
-impl From<Unlisted> for Stop {
-    fn from(unlisted: Unlisted) -> Self {
-        match unlisted {
-            Unlisted::Failed(error) => Self::Call(error),
-            Unlisted::HeldBack(wait) => Self::HeldBack(wait),
-        }
-    }
-}
-
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<Unusable> for Stop {
-    fn from(unusable: Unusable) -> Self {
-        match unusable {
-            Unusable::Wrong(problem) => Self::Problem(problem),
-            Unusable::Unread(problem) => Self::Unread(problem),
-        }
-    }
-}
-
-impl<'c> Pass<'c> {
-    fn new(ctx: &'c Arc<Context>, org: &OktaOrg, session: Arc<Session>, state: OwnedMutexGuard<State>) -> Self {
-        let record = org.status.as_ref().and_then(|status| status.plan.clone());
-        let record = record.and_then(|record| serde_json::from_value(record).ok());
-        let namespace = org.namespace().unwrap_or_default();
-        let resync_secret =
-            if session.resyncs.any_open(Instant::now()) { Priority::Suspicion } else { Priority::Routine };
-        let priority = ctx.memory.caches.urgency_of(&namespace, &org.name_any()).reads().max(resync_secret);
-        Self { ctx, org: org.clone(), session, state: Some(state), record, priority, steps: Vec::new() }
-    }
-
-    /// Everything up to status: what was found, what is to be said of the hooks, and when to look again.
-    async fn look(
-        &mut self,
-        access: Result<Access, Unusable>,
-    ) -> Result<(Found, Option<HookViews>, Duration), ReconcileError> {
-        let poll = self.org.spec.poll_interval();
-        let stopped = match self.plan_and_act(access).await {
-            Ok((found, hooks, wait)) => {
-                self.state_mut()?.connection.failed_call = None;
-                return Ok((found, hooks, wait));
-            }
-            Err(Stop::Kubernetes(error)) => return Err(error),
-            Err(stopped) => stopped,
-        };
-        let plan = self.record.clone();
-        let mut found = Found {
-            problem: None,
-            reachable: None,
-            identity: None,
-            claim: None,
-            unproven: false,
-            observed: None,
-            plan,
-            settled: true,
-            declared: BTreeSet::new(),
-        };
-        if is_denied(&stopped) {
-            self.stand(Standing::Refused);
-        }
-        found.unproven = is_unproven(&self.org, &self.ctx.memory.orgs);
-        let wait = match stopped {
-            Stop::Kubernetes(error) => return Err(error),
-            Stop::Problem(problem) | Stop::Unread(problem) => {
-                found.problem = Some(problem);
-                poll
-            }
-            Stop::Claimed(identity, claim) => {
-                found.problem =
-                    status::manages(&claim).map(|message| Problem::permanent(Ready::ClaimedByOther, message));
-                found.reachable = Some(answers());
-                (found.identity, found.claim) = (Some(identity), Some(claim));
-                poll
-            }
-            Stop::Waits(awaited) => {
-                let message = match awaited {
-                    Awaited::Answer(older) => {
-                        format!("OktaOrg {older} is older and may be of the same org. This one waits until that one has been checked.")
-                    }
-                    Awaited::Lists => {
-                        "A namespace that is not listed yet may hold an older OktaOrg of this org; this one waits for a minute at most.".to_owned()
-                    }
-                    Awaited::End(before) => {
-                        format!("OktaOrg {before} managed this org until now. This one waits until that one's calls have ended.")
-                    }
-                };
-                found.problem = Some(Problem::transient(Ready::Waiting, message));
-                found.reachable = Some(answers());
-                SOON
-            }
-            Stop::HeldBack(wait) => {
-                found.problem = Some(api_error::rate_limited());
-                wait.clamp(SOON, poll)
-            }
-            Stop::Call(error) => {
-                found.problem = Some(api_error::problem(&error, &self.org));
-                found.reachable = Some(api_error::reachable(&error));
-                let priority = self.priority;
-                self.state_mut()?.connection.stay_away(error, priority, Instant::now())
-            }
-        };
-        let permanent = found.problem.as_ref().is_some_and(|problem| problem.stalled);
-        Ok((found, permanent.then(HookViews::new), wait))
-    }
-
-    async fn plan_and_act(
-        &mut self,
-        access: Result<Access, Unusable>,
-    ) -> Result<(Found, Option<HookViews>, Duration), Stop> {
-        let access = access?;
-        let (ctx, host, poll) = (self.ctx, access.url.host().to_owned(), self.org.spec.poll_interval());
-        let (allowance, priority) = (allowance(&self.org), self.priority);
-        let state = self.state_mut()?;
-        let api = observe::connect(&*ctx.okta, &access, state)?;
-        state.connection.rate.allow(allowance);
-        if let Some(error) = state.connection.still_failing(priority, Instant::now()) {
-            return Err(Stop::Call(error));
-        }
-        let document = observe::identify(&ctx.metrics, &api, state, &host, priority).await?;
-        // what Okta may show yet is looked for before the poll is due
-        let oldest = if self.state_mut()?.plans.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
-        if !matches!(ctx.memory.orgs.standing(&self.org), Standing::Proven(at) if at.is_reached_by(&access)) {
-            // who is not let in has no say in whose the org is
-            observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
-        }
-        let place = OrgLocation::of(&access, &document);
-        let identity = document.identity;
-        match self.claim(&place) {
-            Decision::Ours => {}
-            Decision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
-            Decision::Transition(other) => return Err(Stop::Claimed(identity, Claim::Transition(other))),
-            Decision::Waits(awaited) => return Err(Stop::Waits(awaited)),
-        }
-        observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
-        self.state_mut()?.plans.settle(Instant::now());
-
-        let hooks =
-            ctx.memory.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
-        let mut switches = ctx.memory.caches.switches.in_namespace(&self.namespace());
-        let mut declared = self.declare(hooks, &switches).await?;
-        self.session.resyncs.keep(&declared.iter().map(|one| object_ref(&one.hook)).collect());
-        let (_, mut plan) = self.plan(&declared)?;
-        let mut begins = None;
-        if !plan.moves.is_empty() {
-            // nothing is changed in Okta because of what a cache says
-            switches = self.read_all::<HookSwitch>().await?.into_iter().map(Arc::new).collect();
-            declared = self.declare(self.read_all().await?, &switches).await?;
-            begins = match self.admit_fresh(&api, &host, &declared).await? {
-                Ok((desired, admitted)) => {
-                    plan = admitted;
-                    Some(Ok(desired))
-                }
-                Err(not_now) => {
-                    plan = self.plan(&declared)?.1;
-                    Some(Err(not_now))
-                }
-            };
-        }
-        self.tell_drift(&plan, &declared)?;
-        let mut wait = next_look(&plan, poll);
-        match begins {
-            _ if plan.moves.is_empty() => self.keep_record(&plan, true),
-            None => {}
-            Some(Err(NotNow::Lease)) => wait = SOON,
-            Some(Err(NotNow::Later(until))) => wait = until.clamp(SOON, poll),
-            Some(Ok(desired)) => {
-                self.record(&plan).await?;
-                let (steps, session) = (std::mem::take(&mut self.steps), Arc::clone(&self.session));
-                self.act(api, act::Task { plan, desired, host, switches, steps, session }).await?;
-                let Some(replanned) = self.plan_if_seen(&declared)? else {
-                    return Ok((self.found(identity, false, &declared)?, None, SOON));
-                };
-                if replanned.moves.is_empty() {
-                    self.keep_record(&replanned, true);
-                }
-                plan = replanned;
-                wait = next_look(&plan, poll);
-            }
-        }
-        let views = self.views(&plan, &declared)?;
-        let idle = plan.moves.is_empty();
-        if idle {
-            self.state_mut()?.plans.idle();
-        }
-        if idle && is_in_place(&plan, &declared) {
-            self.state_mut()?.plans.rested = Some(true);
-        }
-        Ok((self.found(identity, !plan.changes_place(), &declared)?, Some(views), wait))
-    }
-
-    /// The plan to carry out now, from what Okta has at this moment. Nothing is asked for one that could not begin.
-    async fn admit_fresh(
-        &mut self,
-        api: &Arc<dyn OrgApi>,
-        host: &str,
-        declared: &[Declared],
-    ) -> Result<Result<(Desired, Plan), NotNow>, Stop> {
-        let priority = match self.admit(declared, 1)? {
-            Ok((_, _, priority)) => priority.max(self.priority),
-            Err(not_now) => return Ok(Err(not_now)),
-        };
-        let (ctx, begun) = (self.ctx, Instant::now());
-        observe::list(&ctx.metrics, api, self.state_mut()?, host, Duration::ZERO, priority).await?;
-        self.steps.push(Step::ended("List", begun));
-        Ok(self.admit(declared, 0)?.map(|(desired, plan, _)| (desired, plan)))
-    }
-
-    /// The whole plan, when it and `more` calls may be made as routine; else what of it a failover needs, or what may spare one.
-    fn admit(
-        &mut self,
-        declared: &[Declared],
-        more: u32,
-    ) -> Result<Result<(Desired, Plan, Priority), NotNow>, ReconcileError> {
-        let (desired, whole) = self.plan(declared)?;
-        let (ctx, state) = (self.ctx, self.state_mut()?);
-        let Err(not_now) = act::may_begin(&ctx.runtime.lease, state, &whole, more, Priority::Routine) else {
-            return Ok(Ok((desired, whole, Priority::Routine)));
-        };
-        let observed = state.plans.listed();
-        let parts = [
-            (plan::urgent(observed, &desired.org), Priority::Failover),
-            (plan::remedy(observed, &desired.org), Priority::Suspicion),
-        ];
-        let part = parts.into_iter().find(|(part, _)| !part.moves.is_empty());
-        let Some((part, priority)) = part else { return Ok(Err(not_now)) };
-        let begins = act::may_begin(&ctx.runtime.lease, state, &part, more, priority);
-        Ok(begins.map(|()| (desired, part, priority)))
-    }
-
-    fn namespace(&self) -> String {
-        self.org.namespace().unwrap_or_default()
-    }
-
-    /// Takes note of what the object has proven; others that may be of the same org look again when it is news.
-    fn stand(&self, standing: Standing) {
-        if self.session.stand(&self.org, standing) {
-            self.ctx.runtime.triggers.wake_all(claim::concerned(&self.org, &self.ctx.memory.caches.orgs.all()));
-        }
-    }
-
-    /// Who manages the org at `place`, where the object's credential was taken.
-    fn claim(&self, place: &OrgLocation) -> Decision {
-        let (ctx, listing) = (self.ctx, &self.ctx.runtime.listing);
-        // of two that decide at once, one sees what the other has proven and the other that it acts
-        let _alone = ctx.memory.orgs.decide();
-        self.stand(Standing::Proven(place.clone()));
-        let others: Vec<_> =
-            ctx.memory.caches.orgs.all().into_iter().map(|org| (ctx.memory.orgs.standing(&org), org)).collect();
-        let hidden = |namespace: &str| listing.covers(namespace) && !listing.is_listed(namespace, &[Kind::OktaOrg]);
-        let visibility = claim::Visibility {
-            settled: ctx.memory.orgs.is_settled(),
-            any_hidden: listing.is_any_unlisted(Kind::OktaOrg),
-            hidden: &hidden,
-        };
-        let decided = claim::decide(&self.org, place, &others, &visibility);
-        if decided != Decision::Ours {
-            return decided;
-        }
-        if let Some(other) = claim::before(&self.org, place, &ctx.memory.orgs.acting(&self.session)) {
-            return Decision::Waits(Awaited::End(other));
-        }
-        self.session.acts(Some(Tenure::of(&self.org, place)));
-        Decision::Ours
-    }
-
-    fn state_mut(&mut self) -> Result<&mut State, ReconcileError> {
-        self.state.as_deref_mut().ok_or(ReconcileError::Panicked)
-    }
-
-    /// The hooks of this org with what is known of their endpoints.
-    async fn declare(
-        &self,
-        hooks: Vec<TelephonyHook>,
-        switches: &[Arc<HookSwitch>],
-    ) -> Result<Vec<Declared>, ReconcileError> {
-        let name = self.org.name_any();
-        let mut declared = Vec::new();
-        let all: Vec<Arc<TelephonyHook>> = hooks.iter().cloned().map(Arc::new).collect();
-        let declarations = Declarations::of(all.iter().cloned(), switches.iter().cloned());
-        for hook in hooks.into_iter().filter(|hook| refers_to(hook, &name)) {
-            let (facts, mut endpoint) = endpoint::destination(&hook, &declarations, &self.ctx.resolver).await?;
-            let ownership = ownership::of(&hook, &declarations);
-            if let Ownership::Conflicting(why) = &ownership {
-                endpoint = Err(Problem::permanent(Ready::SwitchConflict, why));
-            }
-            let resync_secret = self.session.resyncs.is_open(&object_ref(&hook), Instant::now());
-            let (destination, accepted) = (facts.destination, facts.accepted);
-            let takeover = takeover::of(&hook, &all, &self.ctx.runtime.kube.client).await?;
-            declared.push(Declared { hook, endpoint, destination, accepted, resync_secret, ownership, takeover });
-        }
-        Ok(declared)
-    }
-
-    /// All objects of a kind in the org's namespace, from the API server itself.
-    async fn read_all<K>(&self) -> Result<Vec<K>, ReconcileError>
-    where
-        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    {
-        let namespace = self.namespace();
-        let api: Api<K> = Api::namespaced(self.ctx.runtime.kube.client.clone(), &namespace);
-        let list = api.list(&ListParams::default()).await;
-        Ok(list.map_err(ReconcileError::api(format!("list the {} of {namespace}", K::plural(&()))))?.items)
-    }
-
-    fn plan(&mut self, declared: &[Declared]) -> Result<(Desired, Plan), ReconcileError> {
-        let unfinished = self.record.clone();
-        let installation = &self.ctx.installation;
-        let last_seen = self.org.status.as_ref().and_then(|status| status.active_hook.as_ref()?.owner.clone());
-        let state = self.state.as_deref_mut().ok_or(ReconcileError::Panicked)?;
-        let (mark, key) = (&installation.mark, &installation.key);
-        let recorded = Recorded { unfinished, active: last_seen.as_deref() };
-        let desired = desired::desired(mark, key, declared, recorded, state, Instant::now());
-        let observed = state.plans.listed();
-        let plan = plan::plan(observed, &desired.org);
-        Ok((desired, plan))
-    }
-
-    /// Plans again after a run, when it could read back.
-    fn plan_if_seen(&mut self, declared: &[Declared]) -> Result<Option<Plan>, ReconcileError> {
-        if self.state_mut()?.plans.observed.is_none() {
-            return Ok(None);
-        }
-        self.plan(declared).map(|(_, plan)| Some(plan))
-    }
-
-    /// Writes the plan down before its first call, on top of the very object that was read.
-    async fn record(&mut self, plan: &Plan) -> Result<(), ReconcileError> {
-        let begun = Instant::now();
-        let intent = PlanRecord::of(plan, Timestamp::now().to_string());
-        let value = serde_json::to_value(&intent).map_err(|_| ReconcileError::encoding("record the plan".into()))?;
-        let mut status = self.org.status.clone().unwrap_or_default();
-        status.plan = Some(value);
-        self.record = Some(intent);
-        if let Some(written) = write(&self.ctx.runtime.kube, &self.org, status).await? {
-            self.org = written;
-        }
-        self.steps.push(Step::ended("Record", begun));
-        Ok(())
-    }
-
-    async fn act(&mut self, api: Arc<dyn OrgApi>, task: act::Task) -> Result<(), ReconcileError> {
-        let state = self.state.take().ok_or(ReconcileError::Panicked)?;
-        let plan = task.plan.clone();
-        let actor = act::Actor {
-            lease: self.ctx.runtime.lease.clone(),
-            events: self.ctx.runtime.kube.events.clone(),
-            memory: self.ctx.memory.clone(),
-            installation: Arc::clone(&self.ctx.installation),
-            metrics: self.ctx.metrics.clone(),
-        };
-        let run = act::act(actor, api, task, state).await;
-        let (report, state) = run.ok_or(ReconcileError::Panicked)?;
-        self.state = Some(state);
-        self.keep_record(&plan, report.finished);
-        Ok(())
-    }
-
-    /// Keeps of the record what is needed after `plan`.
-    fn keep_record(&mut self, plan: &Plan, finished: bool) {
-        self.record = self.record.take().and_then(|record| record.after(plan, finished));
-    }
-
-    /// What was found; `still`: nothing that is planned changes which hook is active.
-    fn found(&mut self, identity: OrgIdentity, still: bool, declared: &[Declared]) -> Result<Found, ReconcileError> {
-        let plan = self.record.clone();
-        let state = self.state_mut()?;
-        let observed = state.plans.observed.as_ref().map(|(hooks, _)| hooks.clone());
-        let promised = state.plans.promised(Instant::now());
-        let settled = still && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
-        let reachable = Some(answers());
-        let claim = Some(Claim::Ours);
-        let declared = declared.iter().filter(|one| is_to_be_active(one)).map(|one| object_ref(&one.hook)).collect();
-        let (identity, unproven) = (Some(identity), false);
-        Ok(Found { problem: None, reachable, identity, claim, unproven, declared, observed, plan, settled })
-    }
-
-    fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, ReconcileError> {
-        let session = Arc::clone(&self.session);
-        let (all, listing) = (self.ctx.memory.caches.hooks.clone(), self.ctx.runtime.listing.clone());
-        // one in a namespace that cannot be listed is not taken for missing
-        let is_sibling = |owner: &ObjectRef| {
-            all.get(&owner.namespace, &owner.name).is_some()
-                || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
-        };
-        let state = self.state_mut()?;
-        let mut views = HookViews::new();
-        for verdict in &plan.verdicts {
-            let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
-            let applied_fingerprint = desired::applied_fingerprint(&one.hook, &verdict.object, state);
-            let refusal = state.plans.refusal(&verdict.object);
-            let mut verdict = verdict.clone();
-            if let Outcome::Waiting(plan::Waiting::QuietPeriod(left)) = &mut verdict.outcome {
-                // how long is left changes with every look, and is shown to nobody
-                *left = Duration::ZERO;
-            }
-            let of_sibling = match &verdict.outcome {
-                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if is_sibling(owner) => Some(owner.clone()),
-                _ => None,
-            };
-            let drift = state.pending.drift(&verdict.object);
-            let rewritten = session.resyncs.written(&verdict.object);
-            let generation = one.hook.metadata.generation;
-            let listed = state.plans.listed();
-            let uri =
-                listed.iter().find(|hook| Some(&hook.id) == verdict.hook.as_ref()).and_then(|hook| hook.uri.clone());
-            views.insert(
-                verdict.object.clone(),
-                HookView { generation, uri, verdict, applied_fingerprint, rewritten, refusal, of_sibling, drift },
-            );
-        }
-        Ok(views)
-    }
-
-    /// Tells of hooks that somebody changed in Okta: an Event, a count and the hook's status, once for each change.
-    fn tell_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), ReconcileError> {
-        for verdict in &plan.verdicts {
-            let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
-            if matches!(one.ownership, Ownership::Switch { switching: true, .. }) {
-                // what differs now is what the switch is about
-                continue;
-            }
-            let state = self.state_mut()?;
-            let exists = |id: &str| {
-                let listed = state.plans.listed();
-                listed.iter().any(|hook| hook.id.as_str() == id)
-            };
-            let fields = drift::by_hand(&one.hook, one.endpoint.as_ref().ok().map(|e| e.url.as_str()), verdict, exists);
-            let names: Vec<String> = fields.iter().map(|(_, text)| text.clone()).collect();
-            if !state.pending.drifted(&verdict.object, &names, Timestamp::now()) {
-                continue;
-            }
-            for (field, _) in &fields {
-                self.ctx.metrics.drift(self.org.spec.host(), field);
-            }
-            let text = format!("Somebody changed the hook in Okta: {}. It is being corrected.", names.join(", "));
-            let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
-            self.ctx.runtime.kube.events.tell(&one.hook.object_ref(&()), note);
-        }
-        Ok(())
-    }
-
-    /// Writes the status of hooks whose content a run applied: which secret Okta has must be known before the recorded
-    /// plan is forgotten.
-    async fn remember(&mut self, changed: &BTreeSet<ObjectRef>) -> Result<(), ReconcileError> {
-        let applied: Vec<ObjectRef> = self.state_mut()?.plans.applied.keys().cloned().collect();
-        for object in applied.iter().filter(|object| changed.contains(object)) {
-            let api: Api<TelephonyHook> = Api::namespaced(self.ctx.runtime.kube.client.clone(), &object.namespace);
-            let doing = format!("read TelephonyHook {object}");
-            for last in [false, true] {
-                let Some(hook) = api.get_opt(&object.name).await.map_err(ReconcileError::api(&doing))? else { break };
-                let declared = self.ctx.memory.caches.about(&object.namespace, [object.name.as_str()]);
-                let (facts, endpoint) = endpoint::destination(&hook, &declared, &self.ctx.resolver).await?;
-                match hook::status::write(&hook, &declared, &self.ctx.runtime.kube, &self.ctx.memory, &facts, endpoint)
-                    .await
-                {
-                    Err(error) if error.is_conflict() && !last => {}
-                    other => {
-                        other?;
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether the hook that is to be active is, as far as anything says which one that is.
-fn is_in_place(plan: &Plan, declared: &[Declared]) -> bool {
-    plan.verdicts.iter().all(|verdict| {
-        let one = declared.iter().find(|one| object_ref(&one.hook) == verdict.object);
-        !one.is_some_and(is_to_be_active) || verdict.status == Some(HookStatus::Active)
-    })
-}
-
-/// Whether a hook is declared to be active, by itself or by its switch.
-fn is_to_be_active(one: &Declared) -> bool {
-    match &one.ownership {
-        Ownership::Own => one.hook.spec.state == Some(HookState::Active),
-        Ownership::Switch { state, .. } => *state == Some(HookState::Active),
-        Ownership::Conflicting(_) => false,
-    }
-}
-
-/// When to look again: soon when something is left to do, when the planner says so, else at the next poll.
-fn next_look(plan: &Plan, poll: Duration) -> Duration {
-    if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON }
-}
-
-fn answers() -> (Is, Reachable, String) {
-    (Is::True, Reachable::Reachable, "Okta's management API answers.".into())
-}
-
-fn object_ref(hook: &TelephonyHook) -> ObjectRef {
-    ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any())
+fn hook_target(hook: &ObjectRef) -> Target {
+    Target::new(Kind::TelephonyHook, &hook.namespace, &hook.name)
 }

@@ -32,7 +32,7 @@ pub fn manages(claim: &Claim) -> Option<String> {
         Claim::Theirs(other) => Some(format!(
             "OktaOrg {other} manages this org; it is the oldest whose credential Okta accepts. Delete one of the two."
         )),
-        Claim::Transition(other) => Some(format!(
+        Claim::Recorded(other) => Some(format!(
             "OktaOrg {other} managed this org, and has not proven itself since this operator leads: see its condition Ready. \
              This object takes its place when that one's credential is refused, when that one is deleted, or when it is called \
              for {} minutes and proves nothing.",
@@ -41,7 +41,7 @@ pub fn manages(claim: &Claim) -> Option<String> {
     }
 }
 
-/// What a pass found.
+/// What a reconcile found.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// What is wrong, when something is.
@@ -65,7 +65,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Which hook Okta uses, as far as this pass could see.
+    /// Which hook Okta uses, as far as this reconcile could see.
     #[must_use]
     pub fn in_use(&self, installation: &InstallationTag) -> InUse {
         // in the middle of a change of our own, what is active says nothing yet
@@ -142,7 +142,7 @@ fn disclaim(conditions: &mut Vec<Condition>, generation: Option<i64>) {
     }
 }
 
-/// The status of an org that no pass is run over, because objects that it would read cannot be listed.
+/// The status of an org that no reconcile is run over, because objects that it would read cannot be listed.
 #[must_use]
 pub fn unseen(org: &OktaOrg, unproven: bool) -> OktaOrgStatus {
     let (mut status, generation) = (org.status.clone().unwrap_or_default(), org.metadata.generation);

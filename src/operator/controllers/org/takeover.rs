@@ -7,8 +7,7 @@
 use kube::Client;
 use kube::{Api, ResourceExt as _};
 
-use super::object_ref;
-use crate::operator::runtime::error::ReconcileError;
+use crate::operator::{model::object_ref::object_ref, runtime::error::ReconcileError};
 use hookswitch_api::{HANDS_OVER_TO, TAKES_OVER, TelephonyHook};
 use hookswitch_okta::{
     ObjectRef,
@@ -37,7 +36,7 @@ pub async fn of(
         }
         return Ok(Some(judge(&to, from.clone(), elsewhere(&from, client).await?.as_ref(), 1)));
     }
-    let old = all.iter().map(AsRef::as_ref).find(|other| object_ref(other) == from);
+    let old = all.iter().map(AsRef::as_ref).find(|other| object_ref(*other) == from);
     let asking = all.iter().filter(|other| named(other.as_ref(), TAKES_OVER) == Some(Ok(from.clone()))).count();
     Ok(Some(judge(&to, from, old, asking)))
 }

@@ -63,9 +63,8 @@ fn judge(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> Result<(),
         .copied()
         .filter(|name| {
             let status = of(name).and_then(|provider| provider.status.as_ref());
-            status.is_some_and(|status| {
-                conditions::get(&status.conditions, "Ready").is_some_and(|ready| ready.status == "False")
-            })
+            status
+                .is_some_and(|status| conditions::get(&status.conditions, "Ready").is_some_and(conditions::says_false))
         })
         .collect();
     if unready.is_empty() {

@@ -1,6 +1,6 @@
 //! `HookSwitch`: looks at its hooks, lets the state machine decide which one is to be active, and records the decision.
 //!
-//! `validate → see → step → status`. Okta is not called here: the org's pass reads the decision from status and brings Okta
+//! `validate → see → step → status`. Okta is not called here: the org's reconcile reads the decision from status and brings Okta
 //! to it, so that one planner changes an org.
 
 mod annotations;
@@ -11,11 +11,7 @@ mod status;
 mod tests;
 mod traffic;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
@@ -41,9 +37,9 @@ use crate::operator::{
         status::write,
         triggers::{Target, Wake},
     },
-    state::{Memory, caches::Caches, metrics::SwitchMetrics, reports::GatewayKey},
+    state::{Memory, metrics::SwitchMetrics},
 };
-use hookswitch_api::{HookSwitch, HookSwitchStatus, Kind, SwitchMode, TelephonyHook, reason::Ready};
+use hookswitch_api::{HookSwitch, HookSwitchStatus, Kind, SwitchRecord, TelephonyHook, reason::Ready};
 use hookswitch_failover::{
     machine::{InOkta, Machine, Phase, Transition},
     settings::{Mode, Settings},
@@ -93,7 +89,7 @@ impl Reconcile for HookSwitch {
         vec![Box::pin(probes::run(Arc::clone(&ctx.prober)))]
     }
 
-    /// Every pass may be the one that sees a hook fail.
+    /// Every reconcile may be the one that sees a hook fail.
     fn is_urgent(_: &Self, _: &Context) -> bool {
         true
     }
@@ -129,7 +125,7 @@ impl Reconcile for HookSwitch {
         let shared = shared::of(&object, &hooks, &ctx.memory);
         let (built, first_call) =
             status::build(&object, &machine, &observation, &settings, &transitions, asked.handled, shared);
-        // what was decided counts once it is recorded: a pass that fails here is as if it had not been
+        // what was decided counts once it is recorded: a reconcile that fails here is as if it had not been
         let ready = built.standby.is_some();
         let confirmed = conditions::is_true(&built.conditions, "TrafficConfirmed");
         let written = write(&ctx.runtime.kube, &*object, built).await?;
@@ -177,30 +173,6 @@ fn key(switch: &HookSwitch) -> (String, String) {
 
 fn shown((namespace, name): &(String, String)) -> String {
     format!("{namespace}/{name}")
-}
-
-/// The gateways that a switch's hooks point at.
-fn gateways(switch: &HookSwitch, caches: &Caches) -> Vec<GatewayKey> {
-    let namespace = switch.namespace().unwrap_or_default();
-    let hooks = switch.spec.hooks.iter().filter_map(|named| caches.hooks.get(&namespace, &named.name));
-    hooks.filter_map(|hook| Some((namespace.clone(), hook.spec.target.gateway()?.to_owned()))).collect()
-}
-
-/// How often the switches over the hooks of each gateway look at what it reports: the shortest of their intervals. One that
-/// decides nothing looks at nothing.
-#[must_use]
-pub fn intervals(caches: &Caches) -> BTreeMap<GatewayKey, Duration> {
-    let mut intervals = BTreeMap::new();
-    for switch in caches.switches.all().iter().filter(|switch| switch.spec.mode != Some(SwitchMode::Disabled)) {
-        let interval = switch_settings::of(&switch.spec).interval;
-        for gateway in gateways(switch, caches) {
-            intervals
-                .entry(gateway)
-                .and_modify(|known: &mut Duration| *known = interval.min(*known))
-                .or_insert(interval);
-        }
-    }
-    intervals
 }
 
 /// Lets the secret that Okta has be written anew when the active hook's gateway refuses calls that may be Okta's.
@@ -254,7 +226,8 @@ fn tell(
         let (warning, reason, text) = status::note(one);
         tracing::info!(switch = shown(&key(switch)), reason, text, "the switch changed");
         if let Transition::Switched { cause, took, .. } | Transition::Failed { cause, took, .. } = one {
-            let outcome = if matches!(one, Transition::Switched { .. }) { "Switched" } else { "Failed" };
+            let outcome =
+                if matches!(one, Transition::Switched { .. }) { SwitchRecord::SWITCHED } else { SwitchRecord::FAILED };
             metrics.ended(&shown(&key(switch)), cause.as_str(), outcome, *took);
             for step in progress.iter().flat_map(|progress| &progress.steps) {
                 metrics.step(step.step, step.outcome, step.took);

@@ -1,4 +1,4 @@
-//! What is seen of a switch's hooks: their gateways' reports, and Okta's side as the org's last pass found it.
+//! What is seen of a switch's hooks: their gateways' reports, and Okta's side as the org's last reconcile found it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,6 +12,7 @@ use kube::ResourceExt as _;
 use super::{annotations::Asked, traffic::Calls};
 use crate::operator::{
     model::{
+        object_ref::object_ref,
         ownership,
         switch_progress::{Decision, SwitchProgress},
         switch_settings,
@@ -149,7 +150,7 @@ fn unknown(source: Source, why: &str) -> Signal {
 
 /// Whose the calls may be that a hook's gateway refuses.
 fn callers(hook: &TelephonyHook, signals: &[Signal], memory: &Memory) -> Callers {
-    let object = ObjectRef::new(hook.namespace().unwrap_or_default(), hook.name_any());
+    let object = object_ref(hook);
     Callers {
         okta: signals
             .iter()

@@ -189,7 +189,7 @@ fn record(
 ) {
     for one in transitions {
         let (from, to, cause, took, outcome) = match one {
-            Transition::Switched { from, to, cause, took } => (from, to, cause, took, "Switched"),
+            Transition::Switched { from, to, cause, took } => (from, to, cause, took, SwitchRecord::SWITCHED),
             Transition::Failed { from, to, cause, took } => (from, to, cause, took, "Failed"),
             _ => continue,
         };

@@ -8,7 +8,10 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::operator::runtime::conditions::{self, Is};
-use hookswitch_api::{HookSwitchStatus, SwitchRecord, reason::TrafficConfirmed};
+use hookswitch_api::{
+    HookSwitchStatus, SwitchRecord,
+    reason::{Reason as _, TrafficConfirmed},
+};
 use hookswitch_failover::machine::Transition;
 
 /// What is known of Okta's calls to the hook that it uses.
@@ -52,7 +55,7 @@ pub fn confirm(
         (calls, _) => calls.unwrap_or(Calls::None),
     };
     let since = said.map(|said| said.last_transition_time.0);
-    let known = said.is_some_and(|said| said.status == "True") && !switched;
+    let known = conditions::is_true(&status.conditions, TrafficConfirmed::CONDITION) && !switched;
     let first = match calls {
         Calls::Last(age) if !known && !switched => {
             active.zip(since).and_then(|(hook, since)| first(status, hook, since, age, now))
@@ -95,7 +98,7 @@ fn first(
 }
 
 fn last_switch(status: &mut HookSwitchStatus) -> Option<&mut SwitchRecord> {
-    status.history.iter_mut().rev().find(|record| record.outcome == "Switched")
+    status.history.iter_mut().rev().find(|record| record.is_switched())
 }
 
 #[cfg(test)]

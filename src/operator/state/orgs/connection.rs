@@ -12,7 +12,7 @@ use hookswitch_okta::{
     types::OrgDocument,
 };
 
-/// The longest pause after a call that failed by what passes, while a switch waits for Okta; with a pass's jitter it is not
+/// The longest pause after a call that failed by what passes, while a switch waits for Okta; with a reconcile's jitter it is not
 /// ten seconds.
 pub const PATIENCE: Duration = Duration::from_secs(8);
 

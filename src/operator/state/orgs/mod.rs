@@ -1,4 +1,4 @@
-//! What is kept of an org between passes, in memory: the client, what Okta last said, and what must not be repeated.
+//! What is kept of an org between reconciles, in memory: the client, what Okta last said, and what must not be repeated.
 //!
 //! Everything here can be lost: a new leader begins without it and finds the rest in Okta and in status.
 
@@ -20,6 +20,7 @@ use self::secret_resync::SecretResyncs;
 use crate::operator::{
     model::{
         claim::{PROVES_WITHIN, Standing, Tenure},
+        object_ref::object_ref,
         switch_progress::ProgressBySwitch,
     },
     runtime::{problem::Problem, triggers::Target},
@@ -29,7 +30,7 @@ use hookswitch_okta::{ObjectRef, fingerprint::Fingerprint, plan::Verdict};
 
 pub use self::{connection::Connection, pending_status::PendingStatus, plans::Plans};
 
-/// What the last pass found; hooks' passes read it.
+/// What the last reconcile found; hooks' reconciles read it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OrgView {
     /// What keeps the org from being looked at.
@@ -116,9 +117,9 @@ impl State {
 /// One org's state and what others may see of it.
 #[derive(Default)]
 pub struct Session {
-    /// The state; held for as long as a pass or a run lasts.
+    /// The state; held for as long as a reconcile or a run lasts.
     pub state: Arc<tokio::sync::Mutex<State>>,
-    /// Secrets that are to be written anew; may be raised while a pass has the state.
+    /// Secrets that are to be written anew; may be raised while a reconcile has the state.
     pub resyncs: SecretResyncs,
     shown: Mutex<Shown>,
     standing: Mutex<Known>,
@@ -192,7 +193,7 @@ impl Known {
 }
 
 impl Session {
-    /// What the last pass found.
+    /// What the last reconcile found.
     #[must_use]
     pub fn view(&self) -> Arc<OrgView> {
         Arc::clone(&self.shown().view)
@@ -204,7 +205,7 @@ impl Session {
         self.known().standing(object)
     }
 
-    /// A pass over an object begins. What was seen elsewhere is not shown any more.
+    /// A reconcile over an object begins. What was seen elsewhere is not shown any more.
     fn begin(&self, object: &OktaOrg) {
         if self.known().begin(object) {
             let mut shown = self.shown();
@@ -213,19 +214,19 @@ impl Session {
         }
     }
 
-    /// Takes note of where a pass or a run acts that has the state, because the object manages the org there. Before any other may,
+    /// Takes note of where a reconcile or a run acts that has the state, because the object manages the org there. Before any other may,
     /// it lets go of the state.
     pub fn acts(&self, at: Option<Tenure>) {
         *self.tenure.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// Where a pass or a run acts at the moment.
+    /// Where a reconcile or a run acts at the moment.
     fn tenure(&self) -> Option<Tenure> {
         let tenure = self.tenure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         tenure.filter(|_| self.is_held())
     }
 
-    /// Whether a pass or a run has the state.
+    /// Whether a reconcile or a run has the state.
     fn is_held(&self) -> bool {
         self.state.try_lock().is_err()
     }
@@ -253,7 +254,7 @@ impl Session {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what a pass found and tells which hooks' views changed.
+    /// Shows what a reconcile found and tells which hooks' views changed.
     pub fn show(&self, view: OrgView) -> BTreeSet<ObjectRef> {
         let mut shown = self.shown();
         let mut changed = std::mem::take(&mut shown.outdated);
@@ -272,7 +273,7 @@ const SETTLES: Duration = Duration::from_mins(1);
 #[derive(Default)]
 struct Kept {
     session: Arc<Session>,
-    /// The object is gone, and a pass or a run still had the state.
+    /// The object is gone, and a reconcile or a run still had the state.
     is_gone: bool,
 }
 
@@ -309,7 +310,7 @@ impl Orgs {
         sessions.get(&object_ref(object)).map(|kept| kept.session.standing(object)).unwrap_or_default()
     }
 
-    /// The session of an `OktaOrg`, with a pass over it that begins.
+    /// The session of an `OktaOrg`, with a reconcile over it that begins.
     pub fn begin(&self, object: &OktaOrg) -> Arc<Session> {
         let mut sessions = self.sessions();
         let kept = sessions.entry(object_ref(object)).or_default();
@@ -324,7 +325,7 @@ impl Orgs {
         Arc::clone(&self.sessions().entry(ObjectRef::new(namespace, name)).or_default().session)
     }
 
-    /// What the last pass found over an `OktaOrg` that is there; empty when there was none.
+    /// What the last reconcile found over an `OktaOrg` that is there; empty when there was none.
     #[must_use]
     pub fn view(&self, namespace: &str, name: &str) -> Arc<OrgView> {
         let sessions = self.sessions();
@@ -369,8 +370,4 @@ impl Orgs {
 
 fn drop_ended(sessions: &mut HashMap<ObjectRef, Kept>) {
     sessions.retain(|_, kept| !kept.is_gone || kept.session.is_held());
-}
-
-fn object_ref(org: &OktaOrg) -> ObjectRef {
-    ObjectRef::new(org.namespace().unwrap_or_default(), org.name_any())
 }

@@ -11,7 +11,7 @@ use crate::operator::runtime::{backoff, problem::Problem};
 use hookswitch_api::reason::Ready;
 use hookswitch_okta::{
     ObjectRef, ObservedHook,
-    error::NOT_OKTA,
+    error::FailureKind,
     fingerprint::Fingerprint,
     limits::Priority,
     plan::{self, Promise, Promised, Verb},
@@ -37,8 +37,8 @@ struct Unclear {
     runs: u32,
     /// When the last of them ended.
     since: Instant,
-    /// The stable reason that it gave.
-    reason: &'static str,
+    /// How it failed.
+    kind: FailureKind,
     words: String,
 }
 
@@ -155,11 +155,10 @@ impl Plans {
         self.left = if finished { before } else { Some(now) };
     }
 
-    /// Takes note of a run that ended, and of what was said of a change whose end is not clear: the stable reason and the words.
-    pub fn ended(&mut self, unclear: Option<(&'static str, String)>, now: Instant) {
+    /// Takes note of a run that ended, and of what was said of a change whose end is not clear: how and the words.
+    pub fn ended(&mut self, unclear: Option<(FailureKind, String)>, now: Instant) {
         let before = self.unclear.take().map_or(0, |unclear| unclear.runs);
-        self.unclear =
-            unclear.map(|(reason, words)| Unclear { runs: before.saturating_add(1), since: now, reason, words });
+        self.unclear = unclear.map(|(kind, words)| Unclear { runs: before.saturating_add(1), since: now, kind, words });
     }
 
     /// Nothing is left to do, whatever became of it.
@@ -171,7 +170,7 @@ impl Plans {
     #[must_use]
     pub fn hindrance(&self) -> Option<Problem> {
         let unclear = self.unclear.as_ref().filter(|unclear| unclear.runs > 1)?;
-        let reason = if unclear.reason == NOT_OKTA { Ready::NotOkta } else { Ready::OktaUnclear };
+        let reason = if unclear.kind == FailureKind::NotOkta { Ready::NotOkta } else { Ready::OktaUnclear };
         Some(Problem::transient(reason, format!("A hook could not be changed: {}", unclear.words)))
     }
 
@@ -208,7 +207,7 @@ mod tests {
         let (mut state, now) = (Plans::default(), Instant::now());
         let pause = |state: &Plans, priority, after| state.must_pause(priority, now + Duration::from_secs(after));
         let secs = |seconds| Some(Duration::from_secs(seconds));
-        let unclear = || Some(("OktaServerError", "Okta answered 503".to_owned()));
+        let unclear = || Some((FailureKind::Server, "Okta answered 503".to_owned()));
         for (runs, routine, urgent) in
             [(1, None, None), (2, secs(1), secs(1)), (3, secs(2), secs(2)), (4, secs(4), secs(4))]
         {

@@ -1,6 +1,6 @@
 //! What gateways report, as the passes ask for it: which hooks are served, which carriers can be used.
 //!
-//! A report that is missing or old says nothing, and nothing is not "down". Passes are woken only when an answer changes
+//! A report that is missing or old says nothing, and nothing is not "down". Reconciles are woken only when an answer changes
 //! that shows in status, not by every report.
 
 mod rejected_calls;

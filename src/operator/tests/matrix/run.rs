@@ -430,7 +430,7 @@ impl Run {
         self.renewing = renew(lease, Some(last));
     }
 
-    /// Passes over everything; an operator that is killed, frozen at a call, or that loses its lease is followed by another.
+    /// Reconciles over everything; an operator that is killed, frozen at a call, or that loses its lease is followed by another.
     pub(super) async fn round(&mut self) {
         let (model, server, lease) =
             (Arc::clone(&self.model), self.world.server.clone(), self.world.ctx.runtime.lease.clone());
