@@ -86,7 +86,7 @@ impl Reader<'_> {
         let (mut base, mut rest) = (self.module.clone(), path);
         match rest.first().map(String::as_str) {
             Some("crate") if rest.get(1).is_some_and(|name| name == "operator") => {
-                (base, rest) = (Vec::new(), &rest[2..])
+                (base, rest) = (Vec::new(), &rest[2..]);
             }
             Some("self") => rest = &rest[1..],
             Some("super") => {

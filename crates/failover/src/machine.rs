@@ -668,7 +668,7 @@ impl Machine {
             }
             _ if in_trouble => {}
             CheckResult::Pass | CheckResult::Fail | CheckResult::Unknown => {
-                self.recover(active, observation, settings, now, transitions)
+                self.recover(active, observation, settings, now, transitions);
             }
         }
     }

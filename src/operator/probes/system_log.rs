@@ -119,8 +119,8 @@ fn ours(prober: &Prober, hook: &TelephonyHook, within: Duration) -> Ours {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
     let failed = |gateway| prober.memory.reports.failed(&namespace, gateway, &name, within);
     let answers = hook.spec.target.gateway().map_or(0, failed);
-    let probes = prober.memory.probes.failures(&ObjectRef::new(namespace, name), Source::Execute, within);
-    Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes }
+    let failures = prober.memory.probes.failures(&ObjectRef::new(namespace, name), Source::Execute, within);
+    Ours { answers: usize::try_from(answers).unwrap_or(usize::MAX), probes: failures }
 }
 
 fn said(result: CheckResult) -> Finding {

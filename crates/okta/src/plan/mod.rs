@@ -32,10 +32,10 @@ use crate::types::{HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
 /// Most calls of one plan, the read-back included. With 2 s a call it fits the lease it starts with.
 pub const MOST_CALLS: usize = 6;
 
-/// QuietPeriod before the active hook changes from one to another.
+/// The quiet period before the active hook changes from one to another.
 pub const STILL_TO_HAND_OVER: Duration = Duration::from_secs(5);
 
-/// QuietPeriod before the org is left without an active hook.
+/// The quiet period before the org is left without an active hook.
 pub const STILL_TO_NONE: Duration = Duration::from_secs(30);
 
 /// How long Okta is given to show what it promised.

@@ -356,7 +356,7 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
         match state {
             Some(DesiredState::Active) => assert!(active(name), "{name} is declared Active: {rest:?}"),
             Some(DesiredState::Inactive) => {
-                assert!(!active(name) || held(rest) || conflicting, "{name} is declared Inactive")
+                assert!(!active(name) || held(rest) || conflicting, "{name} is declared Inactive");
             }
             None => {}
         }

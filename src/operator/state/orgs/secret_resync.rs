@@ -1,4 +1,4 @@
-//! SecretResyncs about the secret that Okta has for a hook. Okta shows it to nobody, but its calls are refused when somebody set another.
+//! `SecretResyncs` about the secret that Okta has for a hook. Okta shows it to nobody, but its calls are refused when somebody set another.
 //!
 //! Who sees that raises a doubt, as often as it is seen, and the org's planner has the secret written anew. One that nobody
 //! raises any more is let go. Anybody can make calls that are refused, so one hook's secret is written for a doubt at most once
