@@ -1,5 +1,5 @@
-//! What a failover within the request costs: a passcode by the first carrier, and one by the second after the first refused,
-//! measured in turn in one run through a whole gateway, with carriers simulated in this process on loopback.
+//! What a failover within the request costs: a passcode by the first provider, and one by the second after the first refused,
+//! measured in turn in one run through a whole gateway, with providers simulated in this process on loopback.
 //!
 //! `cargo bench --bench failover`. Each call is a new connection, as Okta makes them.
 
@@ -16,11 +16,11 @@ use hookswitch_gateway::{
     serve::{Gateway, Settings},
 };
 use hookswitch_gateway_config::{
-    document::{Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing},
+    document::{Account, Action, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing},
     envelope,
 };
 use hookswitch_sandbox::{
-    CarrierOptions, Options, Sandbox,
+    Options, ProviderOptions, Sandbox,
     faults::{Fault, FaultKind},
 };
 use serde_json::json;
@@ -31,8 +31,8 @@ const SECRET: &str = "Bearer 0123456789abcdef";
 
 #[tokio::main]
 async fn main() {
-    let carriers = ["one", "two"].map(|name| CarrierOptions::json(name, format!("token-of-{name}")));
-    let sandbox = Sandbox::start(Options { carriers: carriers.into(), ..Options::default() }).await.unwrap();
+    let providers = ["one", "two"].map(|name| ProviderOptions::json(name, format!("token-of-{name}")));
+    let sandbox = Sandbox::start(Options { providers: providers.into(), ..Options::default() }).await.unwrap();
     let folder = std::env::temp_dir().join(format!("hookswitch-bench-{}", std::process::id()));
     let (config_dir, tls_dir) = (folder.join("config"), folder.join("tls"));
     std::fs::create_dir_all(&config_dir).unwrap();
@@ -72,16 +72,16 @@ async fn main() {
 
     let (mut direct, mut after) = (Vec::new(), Vec::new());
     for round in 0..CALLS + 50 {
-        sandbox.carrier("one").unwrap().clear_faults(None);
+        sandbox.provider("one").unwrap().clear_faults(None);
         let one = call(&client, &url, "one").await;
-        // A refusal of the text is no fault of the carrier, so that it is asked again in the next round.
+        // A refusal of the text is no fault of the provider, so that it is asked again in the next round.
         let refusal = FaultKind::Refuse {
             code: "4001".into(),
             status: None,
             class: Some("message-rejected".into()),
             scope: None,
         };
-        sandbox.carrier("one").unwrap().set_fault(Fault::always(refusal)).unwrap();
+        sandbox.provider("one").unwrap().set_fault(Fault::always(refusal)).unwrap();
         let two = call(&client, &url, "two").await;
         if round >= 50 {
             direct.push(one);
@@ -91,10 +91,10 @@ async fn main() {
     stop.cancel();
     running.await.unwrap().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    println!("{CALLS} calls each, in turn, a new TLS connection each, carriers on loopback; milliseconds");
+    println!("{CALLS} calls each, in turn, a new TLS connection each, providers on loopback; milliseconds");
     println!("{:<44} {:>8} {:>8} {:>8}", "", "p50", "p99", "max");
     let (direct, after) = (quantiles(direct), quantiles(after));
-    row("by the first carrier", direct);
+    row("by the first provider", direct);
     row("by the second, after the first refused", after);
     row("difference", std::array::from_fn(|at| after[at] - direct[at]));
 }
@@ -126,8 +126,8 @@ fn row(name: &str, [half, most, all]: [f64; 3]) {
 
 fn configuration(sandbox: &Sandbox) -> GatewayConfig {
     let provider = |name: &str| Provider {
-        carrier: Carrier::Http {
-            url: format!("https://{}/v1/messages", sandbox.carrier(name).unwrap().addr()),
+        account: Account::Http {
+            url: format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr()),
             token: format!("token-of-{name}").as_str().into(),
         },
         senders: Vec::new(),

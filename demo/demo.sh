@@ -85,7 +85,7 @@ for m in json.load(sys.stdin):
     print("  handset: %s by %s: “%s”" % (m["channel"], m["carrier"], m["text"]))'
 }
 
-say "${bold}Hookswitch demo${plain}: Okta, carriers and handsets are simulated, Kubernetes and Hookswitch are real."
+say "${bold}Hookswitch demo${plain}: Okta, providers and handsets are simulated, Kubernetes and Hookswitch are real."
 
 step "Preparing: images and, the first time, the test cluster's programs (some 20 minutes once, then cached)"
 stage_tools --cluster || fail "preparing"
@@ -93,7 +93,7 @@ stage_tools --cluster || fail "preparing"
 step "Starting a cluster"
 stage_cluster || fail "the cluster did not start"
 
-step "Starting the sandbox: an Okta org and four carriers"
+step "Starting the sandbox: an Okta org and four providers"
 stage_sandbox || fail "the sandbox did not start"
 
 step "Installing the chart"
@@ -118,7 +118,7 @@ show kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=60s 
 look telephony
 sandbox inbox --clear >/dev/null
 
-step "An SMS and a voice call, by the primary carrier"
+step "An SMS and a voice call, by the primary provider"
 send +12025550143
 expect status SUCCESSFUL "SMS"
 expect provider twilio "SMS"
@@ -130,7 +130,7 @@ expect provider twilio "voice call"
 inbox +12025550144
 [ "$got" = 1 ] || fail "the handset got $got calls, not one"
 
-step "The primary carrier is down: the next passcode goes by the secondary, in the same request"
+step "The primary provider is down: the next passcode goes by the secondary, in the same request"
 show sandbox fault twilio down
 send +12025550145
 expect status SUCCESSFUL "failover"
@@ -143,7 +143,7 @@ for _ in $(seq 100); do
   sleep 0.3
 done
 look telephonyproviders
-[ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = False ] || fail "the dead carrier does not show as unhealthy"
+[ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = False ] || fail "the dead provider does not show as unhealthy"
 show sandbox fault twilio clear
 
 step "A country that is routed elsewhere"
@@ -189,9 +189,9 @@ mended=$took
 until_so 60 "the hook is active again" is_active "Acme passcodes"
 until_so 60 "the hook is Ready" hook_ready acme
 show kubectl get -n "$telephony_namespace" telephonyhook acme -o 'jsonpath={.status.lastDrift}{"\n"}'
-until_so 90 "the primary carrier is healthy again" is_healthy twilio True
+until_so 90 "the primary provider is healthy again" is_healthy twilio True
 send +12025550146
-expect provider twilio "after the drift was mended, and with the primary carrier back"
+expect provider twilio "after the drift was mended, and with the primary provider back"
 
 step "Handing over to another hook of the org, by kubectl apply"
 handover() { # state of acme, state of second
@@ -227,12 +227,12 @@ switch_says() { kubectl get -n "$telephony_namespace" hookswitch acme -o "jsonpa
 switch_is() { [ "$(switch_says "$1")" = "$2" ]; }
 standby_proven() { kubectl wait -n "$telephony_namespace" --for=condition=FailoverReady --timeout=1s hookswitch/acme >/dev/null 2>&1; }
 
-step "A standby hook with a gateway and a carrier of its own, and a switch over both"
+step "A standby hook with a gateway and a provider of its own, and a switch over both"
 show kubectl apply -k "$top/examples/sandbox-standby"
 until_so 90 "the standby is proven" standby_proven
 look hookswitches
 
-step "Every carrier of the first hook fails: the standby hook takes over by itself"
+step "Every provider of the first hook fails: the standby hook takes over by itself"
 show sandbox fault twilio down
 show sandbox fault backup down
 outage=$EPOCHREALTIME
@@ -270,11 +270,11 @@ calls = [call["call"] for call in json.load(sys.stdin)["okta"] if call["call"] i
 off = len(calls) - 1 - calls[::-1].index("deactivate")
 print(", ".join(calls[off - 1 : calls.index("list", off) + 1]))') || fail "the switch is not among the calls"
 
-step "The carriers are back: the first hook is well again, and a person brings it back"
+step "The providers are back: the first hook is well again, and a person brings it back"
 show sandbox fault twilio clear
 show sandbox fault backup clear
 by_all() { [ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].reason}')" = Usable ]; }
-until_so 60 "the primary carrier is usable by every replica" by_all
+until_so 60 "the primary provider is usable by every replica" by_all
 until_so 90 "the first hook is well again" switch_is phase Recovering
 show kubectl annotate --overwrite -n "$telephony_namespace" hookswitch acme hookswitch.dev/failback=demo
 until_so 30 "the first hook is active again" is_active "Acme passcodes"
@@ -301,11 +301,11 @@ figure() { # label value unit: in columns of characters, whatever the locale
   printf '  %s%*s %s\n' "$1" $((66 - ${#1})) "$2" "$3"
 }
 figure "manifest applied → first passcode on the phone" "$first" ms
-figure "a passcode by the primary carrier" "$direct" ms
+figure "a passcode by the primary provider" "$direct" ms
 figure "a passcode after failover within the request" "$failover" ms
 figure "drift made in Okta → named in status (poll 15 s)" "$mended" s
 figure "kubectl apply → the other hook active (5 s of stillness)" "$handed" s
-figure "every carrier down → the standby hook active" "$switched" s
+figure "every provider down → the standby hook active" "$switched" s
 figure "no hook active during the switch" "$gap" ms
 figure "calls to Okta for it" "$(wc -w <<<"$calls")" "  $calls"
 figure "operator, resident memory" "$operator_memory" MB

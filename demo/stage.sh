@@ -89,7 +89,7 @@ stage_cluster() {
   esac
 }
 
-# stage_sandbox: the simulated Okta and carriers, with a certificate authority of their own.
+# stage_sandbox: the simulated Okta and providers, with a certificate authority of their own.
 stage_sandbox() {
   local certs=$work/certs sandbox=${CARGO_TARGET_DIR:-$top/target}/x86_64-unknown-linux-gnu/release/hookswitch-sandbox
   "$sandbox" certs --dir "$certs" --host "okta.$sandbox_namespace.svc" "twilio.$sandbox_namespace.svc" "backup.$sandbox_namespace.svc" "nordic.$sandbox_namespace.svc" "reserve.$sandbox_namespace.svc" "elsewhere.$sandbox_namespace.svc" >/dev/null || return 1

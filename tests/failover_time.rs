@@ -1,6 +1,6 @@
-//! From the moment at which every carrier of a hook dies to the decision to switch, in simulated time: the gateway's probes and
+//! From the moment at which every provider of a hook dies to the decision to switch, in simulated time: the gateway's probes and
 //! what it makes of them, its report, the operator's polls, the switch's looks. What stands in for them is the network, the
-//! carriers, and Okta, whose four calls come on top.
+//! providers, and Okta, whose four calls come on top.
 
 #![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
 #![expect(clippy::expect_used, reason = "a simulation that cannot go on must fail")]
@@ -17,12 +17,12 @@ use hookswitch_failover::{
     settings::Settings,
 };
 use hookswitch_gateway::{
-    health::{Again, CarrierHealth},
+    health::{Again, ProviderHealth},
     probes::{self, Cadence, Subject},
 };
 use hookswitch_gateway_config::{
     document::Probe,
-    report::{BreakerState, CarrierReport, HookReport, ProbeState, ReplicaReport},
+    report::{BreakerState, HookReport, ProbeState, ProviderReport, ReplicaReport},
 };
 use hookswitch_providers::{Class, Probed, Refusal};
 use tokio::{
@@ -33,16 +33,16 @@ use tokio_util::sync::CancellationToken;
 
 const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 
-/// What a dead carrier does.
+/// What a dead provider does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dead {
     Refuses,
     Hangs,
 }
 
-/// A carrier as one replica sees it.
-struct Carrier {
-    health: Mutex<CarrierHealth>,
+/// A provider as one replica sees it.
+struct Provider {
+    health: Mutex<ProviderHealth>,
     dead: Arc<Mutex<Option<Dead>>>,
 }
 
@@ -50,25 +50,25 @@ fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-impl Carrier {
-    fn health<T>(&self, of: impl FnOnce(&mut CarrierHealth) -> T) -> T {
+impl Provider {
+    fn health<T>(&self, of: impl FnOnce(&mut ProviderHealth) -> T) -> T {
         of(&mut self.health.lock().expect("nobody panicked"))
     }
 
-    fn report(&self) -> CarrierReport {
+    fn report(&self) -> ProviderReport {
         self.health(|health| {
             let failing_for = health.failing_since().map_or(Duration::ZERO, |since| now().duration_since(since));
-            CarrierReport {
+            ProviderReport {
                 probe: health.state(),
                 breaker: BreakerState::Closed,
                 failing_for_ms: u64::try_from(failing_for.as_millis()).expect("it is short"),
-                ..CarrierReport::default()
+                ..ProviderReport::default()
             }
         })
     }
 }
 
-impl Subject for Carrier {
+impl Subject for Provider {
     async fn ask(&self) -> Probed {
         sleep(Duration::from_millis(30)).await;
         let dead = *self.dead.lock().expect("nobody panicked");
@@ -90,9 +90,9 @@ impl Subject for Carrier {
     }
 }
 
-/// A hook's gateway of some replicas with two carriers, another that is always well, and a switch over both hooks.
+/// A hook's gateway of some replicas with two providers, another that is always well, and a switch over both hooks.
 struct World {
-    replicas: Vec<[Arc<Carrier>; 2]>,
+    replicas: Vec<[Arc<Provider>; 2]>,
     dead: Arc<Mutex<Option<Dead>>>,
     reports: Reports,
     machine: Machine,
@@ -110,18 +110,18 @@ impl World {
         let (dead, stop) = (Arc::new(Mutex::new(None)), CancellationToken::new());
         let reports = Reports::by(now);
         for name in ["first", "standby"] {
-            let carriers = vec!["one".to_owned(), "two".to_owned()];
-            let rule = SendingRule { name: "otp/all".into(), critical: false, carriers };
+            let providers = vec!["one".to_owned(), "two".to_owned()];
+            let rule = SendingRule { name: "otp/all".into(), critical: false, providers };
             let _arriving = reports.expect("otp", name, "", [].into(), vec![rule]);
         }
         let (_, count) = watch::channel(replicas);
         let of_replica = |replica| {
             ["one", "two"].map(|name| {
-                let carrier = Carrier { health: Mutex::new(CarrierHealth::new(probe)), dead: Arc::clone(&dead) };
-                let (carrier, cadence) =
-                    (Arc::new(carrier), Cadence::new(probe, &format!("pod-{phase}-{replica}"), name));
-                tokio::spawn(probes::run(cadence, EPOCH, count.clone(), Arc::clone(&carrier), stop.clone()));
-                carrier
+                let provider = Provider { health: Mutex::new(ProviderHealth::new(probe)), dead: Arc::clone(&dead) };
+                let (provider, cadence) =
+                    (Arc::new(provider), Cadence::new(probe, &format!("pod-{phase}-{replica}"), name));
+                tokio::spawn(probes::run(cadence, EPOCH, count.clone(), Arc::clone(&provider), stop.clone()));
+                provider
             })
         };
         let replicas = (0..replicas).map(of_replica).collect();
@@ -135,8 +135,10 @@ impl World {
         let every = self.settings.interval.clamp(ROUND, POLL);
         for (name, replicas) in [("first", &self.replicas[..]), ("standby", &[])] {
             let hooks = [(name.to_owned(), HookReport::default())];
-            let report = |carriers| ReplicaReport { hooks: hooks.clone().into(), carriers, ..ReplicaReport::default() };
-            let up = CarrierReport { probe: ProbeState::Up, breaker: BreakerState::Closed, ..CarrierReport::default() };
+            let report =
+                |providers| ReplicaReport { hooks: hooks.clone().into(), providers, ..ReplicaReport::default() };
+            let up =
+                ProviderReport { probe: ProbeState::Up, breaker: BreakerState::Closed, ..ProviderReport::default() };
             let mut round: Vec<ReplicaReport> = replicas
                 .iter()
                 .map(|[one, two]| report([("one".to_owned(), one.report()), ("two".to_owned(), two.report())].into()))
@@ -174,7 +176,7 @@ impl World {
         self.machine.step(&seen, &self.settings, at)
     }
 
-    /// Lets every carrier die after that time; how long after that a switch is decided.
+    /// Lets every provider die after that time; how long after that a switch is decided.
     async fn decides(mut self, dies_after: Duration, dead: Dead) -> Duration {
         let end = self.began + dies_after;
         let (mut round, mut look, mut died) = (Instant::now(), Instant::now() + ROUND / 3, false);
@@ -214,7 +216,7 @@ fn simulate<T>(doing: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_switch_is_decided_within_fall_intervals_of_the_carriers_a_timeout_the_delay_and_two_seconds() {
+fn a_switch_is_decided_within_fall_intervals_of_the_providers_a_timeout_the_delay_and_two_seconds() {
     let fast = Settings { interval: Duration::from_secs(1), delay: Duration::from_secs(2), ..Settings::default() };
     let probe = |interval_ms, timeout_ms| Probe { interval_ms, timeout_ms, fall: 3, rise: 2 };
     for (name, probe, settings) in

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use hookswitch_gateway_config::document::{Carrier, Probe, Provider, Sender};
+use hookswitch_gateway_config::document::{Account, Probe, Provider, Sender};
 use hookswitch_message::Channel;
-use hookswitch_providers::{self as providers, CarrierAnswer, CarrierRequest, Outcome, Probed, adapter};
-use hookswitch_sandbox::{CarrierOptions, Options, Sandbox, VendorOptions, secret::Secret};
+use hookswitch_providers::{self as providers, Outcome, Probed, ProviderAnswer, ProviderRequest, adapter};
+use hookswitch_sandbox::{Options, ProviderOptions, Sandbox, VendorOptions, secret::Secret};
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const TOKEN: &str = "twilio-token-for-tests";
@@ -16,23 +16,23 @@ const API_KEY: (&str, &str) = ("SK00000000000000000000000000000001", "twilio-api
 const SENDER: &str = "+15005550006";
 
 async fn twilio() -> Sandbox {
-    let mut twilio = CarrierOptions::twilio("twilio", ACCOUNT, TOKEN);
+    let mut twilio = ProviderOptions::twilio("twilio", ACCOUNT, TOKEN);
     if let VendorOptions::Twilio { senders, api_keys, .. } = &mut twilio.vendor {
         senders.push(SENDER.to_owned());
         api_keys.push((API_KEY.0.to_owned(), Secret::new(API_KEY.1)));
     }
-    Sandbox::start(Options { carriers: vec![twilio], ..Options::default() }).await.unwrap()
+    Sandbox::start(Options { providers: vec![twilio], ..Options::default() }).await.unwrap()
 }
 
 /// The adapter's own request, sent as it is.
-async fn answered(http: &reqwest::Client, request: CarrierRequest) -> CarrierAnswer {
+async fn answered(http: &reqwest::Client, request: ProviderRequest) -> ProviderAnswer {
     let mut sent = http.request(request.method, request.url).body(request.body.expose().clone());
     for (name, value) in request.headers {
         sent = sent.header(name, value.expose());
     }
     let answer = sent.send().await.unwrap();
     let status = answer.status().as_u16();
-    CarrierAnswer { status, retry_after: None, body: answer.bytes().await.unwrap().to_vec() }
+    ProviderAnswer { status, retry_after: None, body: answer.bytes().await.unwrap().to_vec() }
 }
 
 #[tokio::test]
@@ -41,10 +41,10 @@ async fn twilio_understands_its_adapter_with_a_token_and_with_an_api_key() {
     let authority = reqwest::Certificate::from_pem(sandbox.authority().cert_pem().as_bytes()).unwrap();
     let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build().unwrap();
     for (api_key_sid, secret) in [(None, TOKEN), (Some(API_KEY.0.to_owned()), API_KEY.1)] {
-        let base_url = format!("https://{}", sandbox.carrier("twilio").unwrap().addr());
+        let base_url = format!("https://{}", sandbox.provider("twilio").unwrap().addr());
         let sender = |channel| Sender { channel, countries: Vec::new(), from: SENDER.to_owned() };
         let twilio = adapter(&Provider {
-            carrier: Carrier::Twilio {
+            account: Account::Twilio {
                 account_sid: ACCOUNT.to_owned(),
                 api_key_sid,
                 auth_token: secret.into(),

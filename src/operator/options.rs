@@ -24,14 +24,14 @@ pub struct Options {
     /// Secrets with which nodes pull that image, separated by commas; they must exist in each gateway's namespace.
     #[arg(long, env = "HOOKSWITCH_IMAGE_PULL_SECRETS", value_delimiter = ',', num_args = 0..)]
     pub image_pull_secrets: Vec<String>,
-    /// Private address ranges that carriers and orgs may live in, separated by commas. Absent: public addresses only.
+    /// Private address ranges that providers and orgs may live in, separated by commas. Absent: public addresses only.
     #[arg(long = "allowed-cidrs", env = "HOOKSWITCH_ALLOWED_CIDRS", value_delimiter = ',', num_args = 0..)]
     pub allowed_cidrs: Vec<IpNet>,
     /// What the authors of resources may ask for in each namespace, as JSON; the same as the chart's value `tenancy`. Absent:
     /// everything.
     #[arg(long, env = "HOOKSWITCH_TENANCY", default_value = "{}")]
     pub tenancy: Tenancy,
-    /// HTTP proxy for calls to Okta and carriers. Absent: none; the usual `HTTPS_PROXY` is not read.
+    /// HTTP proxy for calls to Okta and providers. Absent: none; the usual `HTTPS_PROXY` is not read.
     #[arg(long, env = "HOOKSWITCH_PROXY", hide_env_values = true)]
     proxy: Option<Url>,
     /// User at the proxy. Absent: the one in its URL, if any.
@@ -71,7 +71,7 @@ pub struct Options {
     /// Log filter: a level, or `target=level` pairs.
     #[arg(long, env = "HOOKSWITCH_LOG", default_value = "info")]
     pub log: String,
-    /// File with PEM certificates trusted besides the public ones, for Okta and carriers alike; read at start. Absent: none.
+    /// File with PEM certificates trusted besides the public ones, for Okta and providers alike; read at start. Absent: none.
     #[arg(long, env = "HOOKSWITCH_CA_FILE")]
     pub ca_file: Option<PathBuf>,
     /// User that gateways' containers run as. Absent: the image's, or the one that the platform gives them.

@@ -132,13 +132,13 @@ try_cluster() { # NAME
   equals "$(k exec "$pod" -- /netcheck lookup servers | tr ' ' '\n' | sort | paste -sd' ')" \
     "$(k get pods -l app=server -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' | sort | paste -sd' ')" "lookup of a headless Service"
   ! k exec "$pod" -- /netcheck lookup nobody.example.com >/dev/null 2>&1 || die "a name that does not exist resolved"
-  echo "api.carrier.example server.check.svc.cluster.local" >"$run/etc/names"
-  equals "$(k exec "$pod" -- /netcheck lookup api.carrier.example)" "$address" "lookup of a fixed name"
+  echo "api.provider.example server.check.svc.cluster.local" >"$run/etc/names"
+  equals "$(k exec "$pod" -- /netcheck lookup api.provider.example)" "$address" "lookup of a fixed name"
   tell "$1" "$from" "names resolve in a pod (Service, headless, fixed, absent)"
 
   from=$EPOCHREALTIME
   local seen=
-  for _ in $(seq 12); do seen+=$(k exec "$pod" -- /netcheck get http://api.carrier.example/)$'\n'; done
+  for _ in $(seq 12); do seen+=$(k exec "$pod" -- /netcheck get http://api.provider.example/)$'\n'; done
   equals "$(printf %s "$seen" | sort -u | grep -c ^server-)" 2 "pods that a Service reaches (the caller itself among them)"
   grep -q '^serving :8080' <<<"$(k logs "$pod")" || die "kubectl logs showed nothing"
   k port-forward "pod/$pod" :8080 >"$base/$1.forward" 2>&1 &

@@ -12,7 +12,7 @@ use crate::scene::{NUMBER, SECRET, Scene, got, refuse, rule, sealed, sms};
 
 const REFUSED: fn() -> FaultKind = || refuse("transient", None);
 
-/// Faults of both carriers → status and provider in the answer, messages on the handset, times the second was asked.
+/// Faults of both providers → status and provider in the answer, messages on the handset, times the second was asked.
 type Row = (FaultKind, Option<FaultKind>, &'static str, Option<&'static str>, usize, usize);
 
 async fn holds((one, two, status, provider, messages, asked): Row, change: impl FnOnce(&mut GatewayConfig)) {
@@ -30,7 +30,7 @@ async fn holds((one, two, status, provider, messages, asked): Row, change: impl 
 }
 
 #[tokio::test]
-async fn a_refusal_goes_to_the_next_carrier_or_ends_the_call_as_the_outcome_table_says() {
+async fn a_refusal_goes_to_the_next_provider_or_ends_the_call_as_the_outcome_table_says() {
     let second = ("SUCCESSFUL", Some("two"), 1, 1);
     let row = |one, two, (status, provider, messages, asked)| (one, two, status, provider, messages, asked);
     for row in [
@@ -54,7 +54,7 @@ async fn a_refusal_goes_to_the_next_carrier_or_ends_the_call_as_the_outcome_tabl
 }
 
 #[tokio::test]
-async fn a_carrier_in_trouble_costs_no_message_and_never_the_deadline() {
+async fn a_provider_in_trouble_costs_no_message_and_never_the_deadline() {
     let second = |messages| ("SUCCESSFUL", Some("two"), messages, 1);
     let unknown = ("PENDING", Some("one"), 0, 1);
     let row = |one, two, (status, provider, messages, asked)| (one, two, status, provider, messages, asked);
@@ -81,7 +81,7 @@ async fn a_carrier_in_trouble_costs_no_message_and_never_the_deadline() {
 }
 
 #[tokio::test]
-async fn with_stop_on_ambiguous_no_second_carrier_is_asked() {
+async fn with_stop_on_ambiguous_no_second_provider_is_asked() {
     for kind in [FaultKind::Unknown { delivered: true }, FaultKind::Reset { delivered: true }] {
         let row = (kind, None, "PENDING", Some("one"), 1, 0);
         holds(row, |config| config.on_ambiguous = OnAmbiguous::Stop).await;
@@ -121,8 +121,8 @@ async fn copies_of_a_call_that_failed_get_its_answer_and_send_nothing() {
     let body = sms("e-1");
     let first = scene.call(&body).await;
     assert_eq!(first.answer(), ("FAILED", Some("two")));
-    for carrier in scene.sandbox.carriers() {
-        carrier.clear_faults(None);
+    for provider in scene.sandbox.providers() {
+        provider.clear_faults(None);
     }
     assert_eq!(scene.call(&body).await.body, first.body, "Okta may have sent it itself by now");
     assert_eq!(scene.delivered(), 0);

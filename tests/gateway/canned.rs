@@ -1,11 +1,11 @@
-//! Carriers that are no sandbox's: one answers each message with bytes of the test's choice, whatever it is asked, one speaks
+//! Providers that are no sandbox's: one answers each message with bytes of the test's choice, whatever it is asked, one speaks
 //! HTTP/2 and takes one message at a time over each connection.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookswitch_gateway_config::document::{Carrier, Probe, Provider};
+use hookswitch_gateway_config::document::{Account, Probe, Provider};
 use hookswitch_sandbox::Sandbox;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// A carrier of one answer.
+/// A provider of one answer.
 pub struct Canned {
     url: String,
     ca: String,
@@ -84,7 +84,7 @@ fn acceptor(sandbox: &Sandbox, protocol: &[u8]) -> TlsAcceptor {
 
 fn provider(url: &str, ca: &str) -> Provider {
     Provider {
-        carrier: Carrier::Http { url: url.to_owned(), token: "token".into() },
+        account: Account::Http { url: url.to_owned(), token: "token".into() },
         senders: Vec::new(),
         probe: Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
         max_in_flight: 200,
@@ -92,7 +92,7 @@ fn provider(url: &str, ca: &str) -> Provider {
     }
 }
 
-/// A carrier that speaks HTTP/2, takes one message at a time over each connection, and needs a while for it.
+/// A provider that speaks HTTP/2, takes one message at a time over each connection, and needs a while for it.
 pub async fn of_one_stream(sandbox: &Sandbox, takes: Duration) -> Provider {
     let tls = acceptor(sandbox, b"h2");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

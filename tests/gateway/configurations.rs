@@ -7,7 +7,7 @@ use hookswitch_api::{RoutingPolicySpec, TelephonyGatewaySpec};
 use hookswitch_gateway::runtime::{JUDGES, Runtime};
 use hookswitch_gateway_config::{
     check,
-    document::{ABSENT, Action, Carrier, Credential, GatewayConfig, Hook, Probe, Provider, Report, Sender},
+    document::{ABSENT, Account, Action, Credential, GatewayConfig, Hook, Probe, Provider, Report, Sender},
 };
 use hookswitch_message::{Channel, Secret};
 use hookswitch_net as net;
@@ -41,8 +41,8 @@ fn as_the_release_before(config: &GatewayConfig) -> Result<(), String> {
         net::Connector::new(&policy).map_err(|error| format!("{name}: {error}"))?;
     }
     for rule in &config.rules {
-        if let Action::Send(carriers) = &rule.action
-            && (carriers.is_empty() || carriers.iter().any(|carrier| !config.providers.contains_key(carrier)))
+        if let Action::Send(providers) = &rule.action
+            && (providers.is_empty() || providers.iter().any(|provider| !config.providers.contains_key(provider)))
         {
             return Err(format!("{}/{}", rule.policy, rule.name));
         }
@@ -54,7 +54,7 @@ fn as_the_release_before(config: &GatewayConfig) -> Result<(), String> {
     unfit.map_or(Ok(()), |(name, _)| Err(name.clone()))
 }
 
-fn carrier() -> impl Strategy<Value = Carrier> {
+fn account() -> impl Strategy<Value = Account> {
     let token = || prop::sample::select(vec!["token", "", "to\u{7f}ken", "with space", "to\nken"]);
     let url = prop::sample::select(vec![
         "https://a.example/x",
@@ -69,8 +69,8 @@ fn carrier() -> impl Strategy<Value = Carrier> {
         prop::sample::select(vec!["AC00000000000000000000000000000000", "AC0", "SK00000000000000000000000000000000"]);
     let key = prop::option::of(sid.clone());
     prop_oneof![
-        (url, token()).prop_map(|(url, token)| Carrier::Http { url: url.to_owned(), token: token.into() }),
-        (sid, key, token(), base).prop_map(|(sid, key, token, base)| Carrier::Twilio {
+        (url, token()).prop_map(|(url, token)| Account::Http { url: url.to_owned(), token: token.into() }),
+        (sid, key, token(), base).prop_map(|(sid, key, token, base)| Account::Twilio {
             account_sid: sid.to_owned(),
             api_key_sid: key.map(str::to_owned),
             auth_token: token.into(),
@@ -87,10 +87,10 @@ fn provider() -> impl Strategy<Value = Result<Provider, String>> {
     let voice = any::<bool>();
     prop_oneof![
         1 => Just(Err("Secret otp/x does not exist.".to_owned())),
-        4 => (carrier(), bundle, from, voice).prop_map(|(carrier, ca_bundle, from, voice)| {
+        4 => (account(), bundle, from, voice).prop_map(|(account, ca_bundle, from, voice)| {
             let channel = if voice { Channel::Voice } else { Channel::Sms };
             Ok(Provider {
-                carrier,
+                account,
                 senders: vec![Sender { channel, countries: vec![], from: from.to_owned() }],
                 probe: Probe { interval_ms: 1, timeout_ms: 0, fall: 0, rise: 0 },
                 max_in_flight: 0,
@@ -111,10 +111,10 @@ fn hook() -> impl Strategy<Value = Result<Hook, String>> {
 
 fn policy() -> impl Strategy<Value = Option<RoutingPolicySpec>> {
     let prefix = prop::sample::select(vec!["+46", "46", "", "+0"]);
-    let carrier = prop::sample::select(vec!["a", "b", "misspelt"]);
+    let provider = prop::sample::select(vec!["a", "b", "misspelt"]);
     let action = prop_oneof![
         Just(json!({"deny": {}})),
-        prop::collection::vec(carrier, 0..3).prop_map(|names| {
+        prop::collection::vec(provider, 0..3).prop_map(|names| {
             let names: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
             json!({"send": {"providers": names}})
         }),
@@ -213,8 +213,8 @@ async fn a_configuration_with_faults_serves_all_the_rest_of_it() {
         config.timing.proxy_allowance_ms = 2_450;
         let open = Hook { secrets: vec![], ..config.hooks["h"].clone() };
         config.hooks.insert("open".into(), open);
-        let to = |prefix: &str, carriers: &[&str]| {
-            let mut rule = rule(Action::Send(carriers.iter().map(|name| (*name).to_owned()).collect()));
+        let to = |prefix: &str, providers: &[&str]| {
+            let mut rule = rule(Action::Send(providers.iter().map(|name| (*name).to_owned()).collect()));
             (rule.name, rule.matches.prefixes) = (prefix.replace('+', "to-"), vec![prefix.to_owned()]);
             rule
         };
@@ -249,7 +249,7 @@ async fn a_configuration_with_faults_serves_all_the_rest_of_it() {
 #[test]
 fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
     let provider = Provider {
-        carrier: Carrier::Http { url: "https://a.example/".into(), token: "token".into() },
+        account: Account::Http { url: "https://a.example/".into(), token: "token".into() },
         ..Provider::absent()
     };
     let spec: TelephonyGatewaySpec = serde_json::from_value(
@@ -271,7 +271,7 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
     let mut bad = good.clone();
     bad.generation = 2;
     bad.timing.deadline_ms = 300;
-    bad.providers.get_mut("a").unwrap().carrier = Carrier::Http { url: "nowhere".into(), token: "token".into() };
+    bad.providers.get_mut("a").unwrap().account = Account::Http { url: "nowhere".into(), token: "token".into() };
     bad.hooks.get_mut("h").unwrap().secrets.clear();
     bad.rules = vec![rule(Action::Send(vec!["misspelt".into()]))];
     let after = Runtime::new(&bad, "bad", Some(&before)).unwrap();
@@ -298,7 +298,7 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
     assert_eq!(
         after.candidates(&["a".to_owned()], &message, None).0.len(),
         1,
-        "rules that serve on have their carriers"
+        "rules that serve on have their providers"
     );
     let restarted = Runtime::new(&bad, "bad", None).unwrap();
     assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], &message, None).0.is_empty());
@@ -348,7 +348,7 @@ async fn a_preview_whose_number_is_corrected_is_sent_although_its_id_is_the_same
     assert_eq!(scene.call(&numbered("+46701740605", preview)).await.answer().0, "SUCCESSFUL");
     assert_eq!(scene.delivered(), 1, "the very same preview is not sent twice");
     let corrected = scene.call(&numbered("+46701740606", preview)).await;
-    assert_eq!(corrected.answer(), ("SUCCESSFUL", Some("one")), "to the carrier, too, it is another message");
+    assert_eq!(corrected.answer(), ("SUCCESSFUL", Some("one")), "to the provider, too, it is another message");
     assert_eq!(scene.delivered(), 2);
     let ordinary = |number: &str| {
         let mut body = numbered(number, "/idp/idx/challenge");
@@ -379,7 +379,7 @@ async fn previews_are_sent_and_do_not_count_as_the_calls_of_people() {
     let hook = &report.hooks["h"];
     assert_eq!((hook.answers.len(), hook.last_call_age_s), (0, None), "{hook:?}");
     assert_eq!((report.rules["p/all"].calls, report.rules["p/all"].recent), (0, 0));
-    assert_eq!(report.carriers["one"].outcomes["accepted"], 1, "a message is a message to the carrier");
+    assert_eq!(report.providers["one"].outcomes["accepted"], 1, "a message is a message to the provider");
     let text = reqwest::get(format!("http://{}/metrics", scene.at.metrics)).await.unwrap().text().await.unwrap();
     let told = |series: &str| text.lines().filter(|line| line.starts_with(series)).collect::<Vec<_>>();
     assert_eq!(told("hookswitch_gateway_calls_total"), Vec::<&str>::new());

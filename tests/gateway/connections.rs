@@ -256,11 +256,11 @@ async fn under_steady_calls_every_change_of_configuration_takes_effect_and_no_ca
         by
     };
     let changes = async {
-        for (generation, carrier) in [(2, "two"), (3, "one"), (4, "two")] {
+        for (generation, provider) in [(2, "two"), (3, "one"), (4, "two")] {
             tokio::time::sleep(Duration::from_millis(2_500)).await;
             let mut next = scene.config.clone();
             next.generation = generation;
-            next.rules = vec![rule(Action::Send(vec![carrier.into()]))];
+            next.rules = vec![rule(Action::Send(vec![provider.into()]))];
             std::fs::write(&file, sealed(&next)).unwrap();
         }
     };
@@ -371,7 +371,7 @@ async fn strangers_who_hold_as_many_connections_as_a_process_may_have_files_fail
 }
 
 #[tokio::test]
-async fn a_carrier_that_takes_one_message_a_connection_gets_as_many_connections_as_there_are_messages() {
+async fn a_provider_that_takes_one_message_a_connection_gets_as_many_connections_as_there_are_messages() {
     let scene = Scene::new().await;
     let one = canned::of_one_stream(&scene.sandbox, Duration::from_millis(300)).await;
     let scene = Scene::with(|config| {
@@ -387,5 +387,5 @@ async fn a_carrier_that_takes_one_message_a_connection_gets_as_many_connections_
             assert_eq!(got.answer(), ("SUCCESSFUL", Some("one")), "{}", got.body);
         }
     }
-    assert_eq!(scene.report().await.carriers["one"].breaker, BreakerState::Closed);
+    assert_eq!(scene.report().await.providers["one"].breaker, BreakerState::Closed);
 }

@@ -79,12 +79,12 @@ async fn calls_of_all_kinds(scene: &Scene) -> String {
         FaultKind::Garbage { delivered: true },
         FaultKind::Reset { delivered: true },
         FaultKind::Hang { delivered: false },
-        // A carrier that quotes what it was given.
+        // A provider that quotes what it was given.
         FaultKind::Refuse { code: "k7Wq93ZxT5pB".into(), status: Some(403), class: None, scope: None },
         FaultKind::Down,
     ];
     for (turn, kind) in kinds.into_iter().enumerate() {
-        scene.sandbox.carrier("one").unwrap().clear_faults(None);
+        scene.sandbox.provider("one").unwrap().clear_faults(None);
         scene.fault("one", kind);
         scene.call(&private(&format!("e-fault-{turn}"))).await.answer();
     }

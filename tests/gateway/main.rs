@@ -1,4 +1,4 @@
-//! A gateway in this process, with simulated carriers behind it, called as Okta calls it.
+//! A gateway in this process, with simulated providers behind it, called as Okta calls it.
 
 #![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -38,7 +38,7 @@ async fn a_probe_is_answered_with_a_proof_and_nobody_else_sees_it() {
 }
 
 #[tokio::test]
-async fn a_bad_marker_is_an_ordinary_call_that_reaches_no_carrier() {
+async fn a_bad_marker_is_an_ordinary_call_that_reaches_no_provider() {
     let scene = Scene::new().await;
     let key = Key::of(&scene.config.report);
     let good = key.marker("h", now(), [1; 16]);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use hookswitch::operator::state::reports::{CarrierHealth, Reports, SendingRule};
+use hookswitch::operator::state::reports::{ProviderHealth, Reports, SendingRule};
 use hookswitch_failover::signal::{CheckResult, Source};
 use hookswitch_gateway::breaker::CONSECUTIVE;
-use hookswitch_gateway_config::document::{Action, Carrier, GatewayConfig, Provider, Sender};
+use hookswitch_gateway_config::document::{Account, Action, GatewayConfig, Provider, Sender};
 use hookswitch_gateway_config::report::{BreakerState, ProbeState, RefusedScope, ReplicaReport};
 use hookswitch_message::Channel;
 use hookswitch_sandbox::faults::FaultKind;
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use crate::canned::Canned;
 use crate::scene::{Got, Scene, refuse, rule, sms};
 
-/// Sends by carriers in this order and no others.
-fn only(carriers: &[&str]) -> impl Fn(&mut GatewayConfig) {
-    let carriers: Vec<String> = carriers.iter().map(|name| (*name).to_owned()).collect();
-    move |config| config.rules = vec![rule(Action::Send(carriers.clone()))]
+/// Sends by providers in this order and no others.
+fn only(providers: &[&str]) -> impl Fn(&mut GatewayConfig) {
+    let providers: Vec<String> = providers.iter().map(|name| (*name).to_owned()).collect();
+    move |config| config.rules = vec![rule(Action::Send(providers.clone()))]
 }
 
 async fn call(scene: &Scene, turn: usize) -> Got {
@@ -38,35 +38,35 @@ fn to(number: &str, channel: &str, event: &str) -> Value {
     body
 }
 
-/// What a switch sees of the hook, and what is said of carrier `one`, when a replica reports that.
-fn seen(report: ReplicaReport, carriers: &[&str]) -> (CheckResult, String, CarrierHealth) {
+/// What a switch sees of the hook, and what is said of provider `one`, when a replica reports that.
+fn seen(report: ReplicaReport, providers: &[&str]) -> (CheckResult, String, ProviderHealth) {
     let reports = Reports::default();
-    let carriers = carriers.iter().map(|name| (*name).to_owned()).collect();
-    let rule = SendingRule { name: "p/all".into(), critical: false, carriers };
+    let providers = providers.iter().map(|name| (*name).to_owned()).collect();
+    let rule = SendingRule { name: "p/all".into(), critical: false, providers };
     let _arriving = reports.expect("ns", "gw", &report.config_hash, BTreeMap::new(), vec![rule]);
     reports.take(&("ns".into(), "gw".into()), [("gateway-0".to_owned(), Some(report))].into());
     let (signals, _) = reports.signals("ns", "gw", "h", 50);
     let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
-    (coverage.result, coverage.why, reports.carrier("ns", "one"))
+    (coverage.result, coverage.why, reports.provider("ns", "one"))
 }
 
 #[tokio::test]
 async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_switch_see() {
-    let degraded = |why: &str| CarrierHealth::Degraded(why.to_owned());
+    let degraded = |why: &str| ProviderHealth::Degraded(why.to_owned());
     for (class, scope, told, said) in [
         (
             "permanent-config",
             Some("sender"),
             RefusedScope::Sender,
-            degraded("The carrier keeps refusing: SMS by a sender (no)."),
+            degraded("The provider keeps refusing: SMS by a sender (no)."),
         ),
-        ("message-rejected", None, RefusedScope::Channel, degraded("The carrier keeps refusing: SMS (no).")),
+        ("message-rejected", None, RefusedScope::Channel, degraded("The provider keeps refusing: SMS (no).")),
         (
             "permanent-config",
             Some("account"),
             RefusedScope::Account,
-            CarrierHealth::Down(
-                "1 of 1 gateway replicas cannot send by it (no). The carrier keeps refusing: the account (no).".into(),
+            ProviderHealth::Down(
+                "1 of 1 gateway replicas cannot send by it (no). The provider keeps refusing: the account (no).".into(),
             ),
         ),
     ] {
@@ -77,26 +77,26 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
             assert_eq!(call(&scene, turn).await.answer().0, "FAILED");
         }
         let report = scene.report().await;
-        let carrier = report.carriers["one"].clone();
-        let part = &carrier.refused[0];
-        assert_eq!((part.scope, part.code.as_str()), (told, "no"), "{carrier:?}");
-        assert!(part.in_a_row >= CONSECUTIVE, "{carrier:?}");
-        let codes: Vec<&str> = carrier.codes.iter().map(|code| code.code.as_str()).collect();
+        let provider = report.providers["one"].clone();
+        let part = &provider.refused[0];
+        assert_eq!((part.scope, part.code.as_str()), (told, "no"), "{provider:?}");
+        assert!(part.in_a_row >= CONSECUTIVE, "{provider:?}");
+        let codes: Vec<&str> = provider.codes.iter().map(|code| code.code.as_str()).collect();
         assert_eq!(codes, ["no"]);
         let (result, why, health) = seen(report, &["one"]);
         assert_eq!(
             (result, why.as_str()),
-            (CheckResult::Fail, "Without a usable carrier: p/all."),
+            (CheckResult::Fail, "Without a usable provider: p/all."),
             "{class} {scope:?}"
         );
         assert_eq!(health, said);
 
-        scene.sandbox.carrier("one").unwrap().clear_faults(None);
+        scene.sandbox.provider("one").unwrap().clear_faults(None);
         for turn in 26..28 {
             assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")), "it is asked all the same");
         }
         let (result, _, health) = seen(scene.report().await, &["one"]);
-        assert_eq!((result, health), (CheckResult::Pass, CarrierHealth::Up));
+        assert_eq!((result, health), (CheckResult::Pass, ProviderHealth::Up));
     }
 }
 
@@ -116,7 +116,7 @@ async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_ho
         assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (35, 0), "{class}");
         let (result, _, health) = seen(report, &["one"]);
         assert_eq!(result, CheckResult::Pass, "{class}");
-        assert!(matches!(health, CarrierHealth::Degraded(_)), "and it is told: {health:?}");
+        assert!(matches!(health, ProviderHealth::Degraded(_)), "and it is told: {health:?}");
     }
 }
 
@@ -158,7 +158,7 @@ async fn a_pause_that_is_over_before_a_switch_is_decided_is_no_reason_to_leave_t
         assert_eq!(call(&scene, 0).await.answer(), ("FAILED", Some("one")));
         let report = scene.report().await;
         assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (1, refused), "{asked_for}");
-        assert_eq!(report.carriers["one"].breaker, BreakerState::Closed);
+        assert_eq!(report.providers["one"].breaker, BreakerState::Closed);
     }
 }
 
@@ -181,13 +181,13 @@ async fn a_country_that_is_refused_fails_a_rule_that_names_it_and_no_other() {
                 scene.call(&to(&number, "SMS", &format!("e-{turn}"))).await.answer();
             }
             let report = scene.report().await;
-            let part = &report.carriers["one"].refused[0];
+            let part = &report.providers["one"].refused[0];
             assert_eq!(
                 (part.scope, part.country.as_str(), part.channel.as_str()),
                 (RefusedScope::Country, country, "sms")
             );
-            let probe = report.carriers["one"].probe;
-            assert_eq!((probe, report.carriers["one"].breaker), (ProbeState::Up, BreakerState::Closed));
+            let probe = report.providers["one"].probe;
+            assert_eq!((probe, report.providers["one"].breaker), (ProbeState::Up, BreakerState::Closed));
             let (result, ..) = seen(report, &["one"]);
             assert_eq!(result, if named { CheckResult::Fail } else { CheckResult::Pass }, "{number}");
         }
@@ -217,12 +217,12 @@ async fn a_sender_that_is_refused_takes_nothing_from_the_other_channel_and_costs
     let (result, why, _) = seen(report, &["one"]);
     assert_eq!(
         (result, why.as_str()),
-        (CheckResult::Pass, "Degraded. Without a usable carrier for some of its messages: p/all.")
+        (CheckResult::Pass, "Degraded. Without a usable provider for some of its messages: p/all.")
     );
 }
 
 #[tokio::test]
-async fn a_carrier_that_refuses_texts_again_and_again_is_asked_after_one_that_takes_them() {
+async fn a_provider_that_refuses_texts_again_and_again_is_asked_after_one_that_takes_them() {
     let scene = Scene::new().await;
     scene.fault("one", refuse("message-rejected", None));
     for turn in 0..25 {
@@ -231,11 +231,11 @@ async fn a_carrier_that_refuses_texts_again_and_again_is_asked_after_one_that_ta
     assert_eq!(scene.asked("one"), usize::try_from(CONSECUTIVE).unwrap());
     let (result, _, health) = seen(scene.report().await, &["one", "two"]);
     assert_eq!(result, CheckResult::Pass, "the other one takes all");
-    assert!(matches!(health, CarrierHealth::Degraded(_)));
+    assert!(matches!(health, ProviderHealth::Degraded(_)));
 }
 
 #[tokio::test]
-async fn of_a_dead_carrier_without_another_one_call_at_a_time_is_pending_and_the_rest_failed_unsent() {
+async fn of_a_dead_provider_without_another_one_call_at_a_time_is_pending_and_the_rest_failed_unsent() {
     let scene = Scene::with(|config| {
         only(&["one"])(config);
         config.timing.deadline_ms = 1_000;
@@ -250,9 +250,9 @@ async fn of_a_dead_carrier_without_another_one_call_at_a_time_is_pending_and_the
     let pending = many.iter().filter(|got| got.answer().0 == "PENDING").count();
     let failed = many.iter().filter(|got| got.answer().0 == "FAILED").count();
     assert_eq!((pending, failed, scene.asked("one") - asked), (1, 39, 1), "Okta sends the 39");
-    assert!(scene.report().await.rules["p/all"].uncovered >= 39, "whoever cannot be sent has no usable carrier");
+    assert!(scene.report().await.rules["p/all"].uncovered >= 39, "whoever cannot be sent has no usable provider");
 
-    scene.sandbox.carrier("one").unwrap().clear_faults(None);
+    scene.sandbox.provider("one").unwrap().clear_faults(None);
     assert_eq!(call(&scene, 45).await.answer(), ("SUCCESSFUL", Some("one")), "the next trial is let through at once");
     for turn in 46..50 {
         assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")));
@@ -260,7 +260,7 @@ async fn of_a_dead_carrier_without_another_one_call_at_a_time_is_pending_and_the
 }
 
 #[tokio::test]
-async fn of_a_carrier_that_probes_found_dead_one_call_at_a_time_is_pending_from_the_first_on() {
+async fn of_a_provider_that_probes_found_dead_one_call_at_a_time_is_pending_from_the_first_on() {
     let scene = Scene::with(|config| {
         only(&["one"])(config);
         config.timing.deadline_ms = 1_000;
@@ -269,7 +269,7 @@ async fn of_a_carrier_that_probes_found_dead_one_call_at_a_time_is_pending_from_
     })
     .await;
     scene.fault("one", FaultKind::Hang { delivered: false });
-    while scene.report().await.carriers["one"].probe != ProbeState::Down {
+    while scene.report().await.providers["one"].probe != ProbeState::Down {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let many = join_all((0..40).map(|turn| call(&scene, turn))).await;
@@ -278,9 +278,9 @@ async fn of_a_carrier_that_probes_found_dead_one_call_at_a_time_is_pending_from_
 }
 
 #[tokio::test]
-async fn carriers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
+async fn providers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
     let twilio = |max_in_flight| Provider {
-        carrier: Carrier::Twilio {
+        account: Account::Twilio {
             account_sid: format!("AC{}", "0".repeat(32)),
             api_key_sid: None,
             auth_token: "token".into(),
@@ -328,17 +328,17 @@ async fn a_shut_door_uses_up_no_attempt_and_is_knocked_at_when_nobody_else_takes
     for turn in 0..5 {
         assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("two")));
     }
-    assert_eq!(scene.report().await.carriers["one"].breaker, BreakerState::Open);
+    assert_eq!(scene.report().await.providers["one"].breaker, BreakerState::Open);
     let asked = scene.asked("one");
     assert_eq!(call(&scene, 5).await.answer(), ("SUCCESSFUL", Some("two")));
     assert_eq!(scene.asked("one"), asked, "left alone while another one sends");
-    scene.sandbox.carrier("one").unwrap().clear_faults(None);
+    scene.sandbox.provider("one").unwrap().clear_faults(None);
     scene.fault("two", refuse("transient", None));
     assert_eq!(call(&scene, 6).await.answer(), ("SUCCESSFUL", Some("one")));
 }
 
 #[tokio::test]
-async fn a_carrier_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_whoever_has_nobody_else() {
+async fn a_provider_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_whoever_has_nobody_else() {
     let at = jiff::Timestamp::now() + std::time::Duration::from_hours(1);
     let date = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
     for asked_for in ["3600".to_owned(), date] {
@@ -356,12 +356,12 @@ async fn a_carrier_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_who
             }
             assert_eq!(canned.asked(), 1, "{class}: it is not asked again within the hour");
             let report = scene.report().await;
-            let carrier = &report.carriers["one"];
-            assert!((3_500..=3_600).contains(&carrier.paused_for_s), "{carrier:?}");
-            assert_eq!((carrier.codes[0].code.as_str(), carrier.codes[0].outcome.as_str()), ("limit-1", class));
+            let provider = &report.providers["one"];
+            assert!((3_500..=3_600).contains(&provider.paused_for_s), "{provider:?}");
+            assert_eq!((provider.codes[0].code.as_str(), provider.codes[0].outcome.as_str()), ("limit-1", class));
             let (result, _, health) = seen(report, &["one", "two"]);
-            let rests = "The carrier asked for a pause (Retry-After).";
-            assert_eq!((result, health), (CheckResult::Pass, CarrierHealth::Degraded(rests.into())));
+            let rests = "The provider asked for a pause (Retry-After).";
+            assert_eq!((result, health), (CheckResult::Pass, ProviderHealth::Degraded(rests.into())));
 
             scene.fault("two", refuse("transient", None));
             let got = call(&scene, 10).await;
@@ -383,11 +383,11 @@ async fn the_code_of_a_refusal_is_told_and_one_that_quotes_the_message_is_not() 
         scene.fault("one", kind);
         assert_eq!(call(&scene, 0).await.answer(), ("SUCCESSFUL", Some("two")));
         let report = scene.report().await;
-        let carrier = &report.carriers["one"];
-        assert_eq!((carrier.codes[0].code.as_str(), carrier.because.as_str()), (shown, shown));
-        assert_eq!((carrier.codes[0].outcome.as_str(), carrier.codes[0].count), ("permanent-config-account", 1));
+        let provider = &report.providers["one"];
+        assert_eq!((provider.codes[0].code.as_str(), provider.because.as_str()), (shown, shown));
+        assert_eq!((provider.codes[0].outcome.as_str(), provider.codes[0].count), ("permanent-config-account", 1));
         let (.., health) = seen(report, &["one", "two"]);
         let why = format!("1 of 1 gateway replicas cannot send by it ({shown}).");
-        assert_eq!(health, CarrierHealth::Down(why));
+        assert_eq!(health, ProviderHealth::Down(why));
     }
 }

@@ -1,4 +1,4 @@
-//! The scene: one gateway in this process, the sandbox's carriers behind it, and Okta's calls.
+//! The scene: one gateway in this process, the sandbox's providers behind it, and Okta's calls.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use hookswitch_gateway::listener::{Bounds, KEEP_ALIVE};
 use hookswitch_gateway::serve::{Addresses, Gateway, ServeError, Settings};
 use hookswitch_gateway_config::document::{
-    Action, Carrier, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
+    Account, Action, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
 };
 use hookswitch_gateway_config::envelope;
 use hookswitch_gateway_config::report::{self, ReplicaReport};
 use hookswitch_sandbox::faults::{Fault, FaultKind};
-use hookswitch_sandbox::{CarrierOptions, Options, Sandbox};
+use hookswitch_sandbox::{Options, ProviderOptions, Sandbox};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -34,7 +34,7 @@ pub const CONNECTIONS: usize = 128;
 /// Okta waits three seconds; the configuration promises less.
 pub const DEADLINE: Duration = Duration::from_millis(2_500);
 
-/// One gateway, its carriers `one` and `two`, and a client that trusts it.
+/// One gateway, its providers `one` and `two`, and a client that trusts it.
 pub struct Scene {
     pub sandbox: Sandbox,
     pub config: GatewayConfig,
@@ -81,8 +81,8 @@ impl Scene {
 
     pub async fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let carriers = ["one", "two"].map(|name| CarrierOptions::json(name, format!("token-of-{name}")));
-        let sandbox = Sandbox::start(Options { carriers: carriers.into(), ..Options::default() }).await.unwrap();
+        let providers = ["one", "two"].map(|name| ProviderOptions::json(name, format!("token-of-{name}")));
+        let sandbox = Sandbox::start(Options { providers: providers.into(), ..Options::default() }).await.unwrap();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("hookswitch-gateway-{}-{count}", std::process::id()));
         let (config_dir, tls_dir) = (folder.join("config"), folder.join("tls"));
@@ -154,8 +154,8 @@ impl Scene {
         Line(TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap())
     }
 
-    pub fn fault(&self, carrier: &str, kind: FaultKind) {
-        self.sandbox.carrier(carrier).unwrap().set_fault(Fault::always(kind)).unwrap();
+    pub fn fault(&self, provider: &str, kind: FaultKind) {
+        self.sandbox.provider(provider).unwrap().set_fault(Fault::always(kind)).unwrap();
     }
 
     /// What the operator reads.
@@ -171,9 +171,9 @@ impl Scene {
         self.sandbox.inbox().messages(None).len()
     }
 
-    /// How many messages a carrier was asked to send.
-    pub fn asked(&self, carrier: &str) -> usize {
-        let calls = self.sandbox.carrier(carrier).unwrap().calls();
+    /// How many messages a provider was asked to send.
+    pub fn asked(&self, provider: &str) -> usize {
+        let calls = self.sandbox.provider(provider).unwrap().calls();
         calls.iter().filter(|call| call.what == "sms").count()
     }
 }
@@ -231,8 +231,8 @@ pub fn sealed(config: &GatewayConfig) -> Vec<u8> {
 
 pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
     let provider = |name: &str| Provider {
-        carrier: Carrier::Http {
-            url: format!("https://{}/v1/messages", sandbox.carrier(name).unwrap().addr()),
+        account: Account::Http {
+            url: format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr()),
             token: format!("token-of-{name}").as_str().into(),
         },
         senders: Vec::new(),

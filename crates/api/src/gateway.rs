@@ -30,7 +30,7 @@ use hookswitch_message::CountryCode;
         status_replicas_path = ".status.replicas",
         label_selector_path = ".status.selector"
     ),
-    doc = "A gateway that Okta calls and that hands passcodes to carriers.",
+    doc = "A gateway that Okta calls and that hands passcodes to providers.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Replicas", type_ = "string", json_path = ".status.ready"),
@@ -40,7 +40,7 @@ use hookswitch_message::CountryCode;
     printcolumn(name = "Config", type_ = "string", json_path = ".status.configHash", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("duration(has(self.deadline) ? self.deadline : '2500ms') - duration(has(self.proxyAllowance) ? self.proxyAllowance : '200ms') - duration(has(self.attempts) && has(self.attempts.floor) ? self.attempts.floor : '500ms') >= duration('100ms')").message("deadline (2500ms) less proxyAllowance (200ms) must leave attempts.floor (500ms) and 100ms more, or no carrier is ever tried: raise deadline, or lower one of the others"))]
+#[x_kube(validation = Rule::new("duration(has(self.deadline) ? self.deadline : '2500ms') - duration(has(self.proxyAllowance) ? self.proxyAllowance : '200ms') - duration(has(self.attempts) && has(self.attempts.floor) ? self.attempts.floor : '500ms') >= duration('100ms')").message("deadline (2500ms) less proxyAllowance (200ms) must leave attempts.floor (500ms) and 100ms more, or no provider is ever tried: raise deadline, or lower one of the others"))]
 #[x_kube(validation = Rule::new("!has(self.ingress) || !has(self.ingress.annotations) || has(self.ingress.tlsSecretRef) || has(self.tls) || !['cert-manager.io/issuer', 'cert-manager.io/cluster-issuer', 'kubernetes.io/tls-acme'].exists(k, k in self.ingress.annotations)").message("ingress.annotations ask cert-manager for a certificate: name the Secret that it is to fill in ingress.tlsSecretRef"))]
 #[x_kube(validation = Rule::new("!has(self.ingress) || !self.publicURL.matches('^https://[0-9.]+(:|/|$)')").message("an Ingress is for a host name: publicURL has an address"))]
 pub struct TelephonyGatewaySpec {
@@ -71,7 +71,7 @@ pub struct TelephonyGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('5s') && duration(self) <= duration('1h')").message("keepAlive must be between 5s and 1h"))]
     pub keep_alive: Option<Duration>,
-    /// How the deadline is shared among carriers.
+    /// How the deadline is shared among providers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<AttemptsSpec>,
     /// What follows an attempt whose outcome is not known. Absent: Continue.
@@ -167,7 +167,7 @@ pub struct PolicySource {
     pub selector: Option<LabelSelector>,
 }
 
-/// How the deadline is shared among carriers.
+/// How the deadline is shared among providers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[schemars(inline)]
 pub struct AttemptsSpec {
@@ -175,7 +175,7 @@ pub struct AttemptsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('100ms') && duration(self) <= duration('2s')").message("floor must be between 100ms and 2s"))]
     pub floor: Option<Duration>,
-    /// The most carriers tried for one message. Absent: 3.
+    /// The most providers tried for one message. Absent: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 8))]
     pub max: Option<u32>,
@@ -185,7 +185,7 @@ pub struct AttemptsSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum OnAmbiguous {
-    /// Try the next carrier: the user may get the same passcode twice.
+    /// Try the next provider: the user may get the same passcode twice.
     #[default]
     Continue,
     /// Stop: the user may get none.
@@ -333,7 +333,7 @@ pub struct TelephonyGatewayStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: configuration compiled and the pods run it. `Healthy`: at least one replica reports a usable carrier.
+    /// `Ready`: configuration compiled and the pods run it. `Healthy`: at least one replica reports a usable provider.
     /// `PubliclyTrusted`: whether the serving certificate was given or generated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

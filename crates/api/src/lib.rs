@@ -34,8 +34,8 @@ pub use policy::{
     Deny, ProviderRef, RoutingPolicy, RoutingPolicySpec, RoutingPolicyStatus, RoutingRule, RuleMatch, Send,
 };
 pub use provider::{
-    HttpCarrier, ProbeSpec, SenderSpec, TelephonyProvider, TelephonyProviderSpec, TelephonyProviderStatus,
-    TwilioApiKey, TwilioCarrier,
+    HttpProvider, ProbeSpec, ProviderAccount, SenderSpec, TelephonyProvider, TelephonyProviderSpec,
+    TelephonyProviderStatus, TwilioApiKey, TwilioProvider,
 };
 pub use reference::{CaBundleRef, KeyRef, NameRef};
 pub use switch::{

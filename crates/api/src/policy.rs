@@ -19,7 +19,7 @@ use hookswitch_message::{Channel, CountryCode, RequestType};
     namespaced,
     status = "RoutingPolicyStatus",
     derive = "PartialEq",
-    doc = "An ordered list of named rules that say which carriers send a passcode; the first match wins.",
+    doc = "An ordered list of named rules that say which providers send a passcode; the first match wins.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Rules", type_ = "integer", json_path = ".status.rules"),
@@ -57,7 +57,7 @@ pub struct RoutingRule {
     /// What it applies to. Absent: every message.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub matches: Option<RuleMatch>,
-    /// Send by the first of these carriers that accepts.
+    /// Send by the first of these providers that accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<Send>,
     /// Send nothing. Okta is answered as if the message was sent, marked `HOOKSWITCH-BLOCKED`, so that it does not send
@@ -93,17 +93,17 @@ pub struct RuleMatch {
     pub request_types: Vec<RequestType>,
 }
 
-/// Send by the first of these carriers that accepts.
+/// Send by the first of these providers that accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[schemars(inline)]
 pub struct Send {
-    /// Carriers in order of preference.
+    /// Providers in order of preference.
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub providers: Vec<ProviderRef>,
 }
 
-/// A carrier of a rule.
+/// A provider of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct ProviderRef {
@@ -124,7 +124,7 @@ pub struct RoutingPolicyStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: accepted and every carrier it names exists.
+    /// `Ready`: accepted and every provider it names exists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

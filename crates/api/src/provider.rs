@@ -1,4 +1,4 @@
-//! `TelephonyProvider`: one carrier account.
+//! `TelephonyProvider`: one provider.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{CaBundleRef, Duration, KeyRef};
 use hookswitch_message::{Channel, CountryCode};
 
-/// One carrier account.
+/// A provider: one account that messages are sent through.
 #[derive(CustomResource, Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "hookswitch.dev",
@@ -20,7 +20,7 @@ use hookswitch_message::{Channel, CountryCode};
     namespaced,
     status = "TelephonyProviderStatus",
     derive = "PartialEq",
-    doc = "One carrier account that passcodes can be sent through.",
+    doc = "A provider: one account that passcodes can be sent through.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Healthy", type_ = "string", json_path = ".status.conditions[?(@.type==\"Healthy\")].status"),
     printcolumn(name = "Carrier", type_ = "string", json_path = ".status.carrier"),
@@ -32,21 +32,21 @@ use hookswitch_message::{Channel, CountryCode};
 pub struct TelephonyProviderSpec {
     /// Twilio's Programmable Messaging and Voice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub twilio: Option<TwilioCarrier>,
+    pub twilio: Option<TwilioProvider>,
     /// Any service that speaks the documented JSON request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<HttpCarrier>,
+    pub http: Option<HttpProvider>,
     /// Senders; the first whose channel and country fit the message is used.
     #[schemars(length(min = 1, max = 64))]
     pub senders: Vec<SenderSpec>,
-    /// How the carrier is probed.
+    /// How the provider is probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeSpec>,
-    /// Messages under way to this carrier at once, per gateway replica. Absent: 256.
+    /// Messages under way to this provider at once, per gateway replica. Absent: 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub max_in_flight: Option<u32>,
-    /// Certificates trusted for this carrier besides the public ones.
+    /// Certificates trusted for this provider besides the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_ref: Option<CaBundleRef>,
 }
@@ -57,6 +57,47 @@ impl TelephonyProviderSpec {
     pub fn max_in_flight(&self) -> u32 {
         self.max_in_flight.unwrap_or(256)
     }
+
+    /// The account; nothing where the spec names none, which the API server does not take.
+    #[must_use]
+    pub const fn account(&self) -> Option<ProviderAccount<'_>> {
+        // whoever adds a kind of provider is told here
+        let Self { twilio, http, senders: _, probe: _, max_in_flight: _, ca_bundle_ref: _ } = self;
+        match (twilio, http) {
+            (Some(twilio), _) => Some(ProviderAccount::Twilio(twilio)),
+            (None, Some(http)) => Some(ProviderAccount::Http(http)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// The account of a provider, by its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderAccount<'s> {
+    /// `spec.twilio`
+    Twilio(&'s TwilioProvider),
+    /// `spec.http`
+    Http(&'s HttpProvider),
+}
+
+impl<'s> ProviderAccount<'s> {
+    /// The kind, as status says it: the name of its block in the spec.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Twilio(_) => "twilio",
+            Self::Http(_) => "http",
+        }
+    }
+
+    /// The Secret's key that holds its credential.
+    #[must_use]
+    pub fn secret_ref(self) -> Option<&'s KeyRef> {
+        match self {
+            Self::Twilio(twilio) => twilio.secret_ref(),
+            Self::Http(http) => Some(&http.token_ref),
+        }
+    }
 }
 
 /// A Twilio account.
@@ -64,7 +105,7 @@ impl TelephonyProviderSpec {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.authTokenRef) != has(self.apiKey)").message("exactly one of authTokenRef and apiKey is needed"))]
-pub struct TwilioCarrier {
+pub struct TwilioProvider {
     /// The account's SID.
     #[schemars(regex(pattern = r"^AC[0-9a-fA-F]{32}$"), length(max = 34))]
     pub account_sid: String,
@@ -80,7 +121,7 @@ pub struct TwilioCarrier {
     pub base_url: Option<String>,
 }
 
-impl TwilioCarrier {
+impl TwilioProvider {
     /// The address in force.
     #[must_use]
     pub fn base_url(&self) -> &str {
@@ -111,7 +152,7 @@ pub struct TwilioApiKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
-pub struct HttpCarrier {
+pub struct HttpProvider {
     /// Where messages are posted and the probe asks.
     #[schemars(length(max = 1024), regex(pattern = r"^https://[^\s#@]+$"))]
     pub url: String,
@@ -138,7 +179,7 @@ pub struct SenderSpec {
     pub from: String,
 }
 
-/// How a carrier is probed.
+/// How a provider is probed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
@@ -151,7 +192,7 @@ pub struct ProbeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('100ms') && duration(self) <= duration('30s')").message("timeout must be between 100ms and 30s"))]
     pub timeout: Option<Duration>,
-    /// Failures in a row until the carrier is down. Absent: 3.
+    /// Failures in a row until the provider is down. Absent: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 20))]
     pub fall: Option<u32>,
@@ -161,7 +202,7 @@ pub struct ProbeSpec {
     pub rise: Option<u32>,
 }
 
-/// What the operator knows of the carrier.
+/// What the operator knows of the provider.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TelephonyProviderStatus {
@@ -173,7 +214,7 @@ pub struct TelephonyProviderStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Which carrier: `twilio` or `http`.
+    /// Which kind of provider: `twilio` or `http`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub carrier: Option<String>,

@@ -422,7 +422,7 @@ fn provider() -> Value {
 }
 
 #[test]
-fn a_provider_is_one_carrier() {
+fn a_provider_is_of_one_kind() {
     let twilio = json!({"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "t", "key": "token"}});
     accepted!(TelephonyProvider, provider());
     accepted!(TelephonyProvider, with(&provider(), json!({"http": null, "twilio": twilio})));
@@ -491,7 +491,7 @@ fn a_header_may_have_any_name_that_http_allows() {
 }
 
 #[test]
-fn a_carrier_is_probed_within_bounds() {
+fn a_provider_is_probed_within_bounds() {
     accepted!(TelephonyProvider, with(&provider(), json!({"probe": {"interval": "1s", "timeout": "100ms"}})));
     for bad in ["999ms", "2h"] {
         refused!(TelephonyProvider, with(&provider(), json!({"probe": {"interval": bad}})), "between 1s and 1h");

@@ -117,7 +117,7 @@ pub struct SwitchDetection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub rise: Option<u32>,
-    /// A hook fails when less than this part of what counts has a usable carrier, in percent. What counts: the rules
+    /// A hook fails when less than this part of what counts has a usable provider, in percent. What counts: the rules
     /// marked `critical`; without any, recent traffic; without enough of that, every rule the same. Absent: 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]

@@ -1,4 +1,4 @@
-//! How much of what a gateway routes has a carrier that can take it.
+//! How much of what a gateway routes has a provider that can take it.
 
 /// One rule that sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,13 +9,13 @@ pub struct Rule {
     pub critical: bool,
     /// Calls that it decided lately.
     pub recent: u64,
-    /// Whether any of its carriers can be used; `None` when no replica can tell.
+    /// Whether any of its providers can be used; `None` when no replica can tell.
     pub covered: Option<bool>,
-    /// What its carriers refuse of what it is used for, although they could be used otherwise.
+    /// What its providers refuse of what it is used for, although they could be used otherwise.
     pub refused: Refused,
 }
 
-/// Calls that a rule decided lately, and those of them whose like all its carriers refuse now: their sender, their texts, or a
+/// Calls that a rule decided lately, and those of them whose like all its providers refuse now: their sender, their texts, or a
 /// country that the rule names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Refused {
@@ -44,7 +44,7 @@ pub const ENOUGH_CALLS: u64 = 20;
 /// What is covered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coverage {
-    /// Part of what counts that has a usable carrier, in percent.
+    /// Part of what counts that has a usable provider, in percent.
     pub percent: u8,
     /// The rules without one, for most of what they are used for at least.
     pub uncovered: Vec<String>,
@@ -56,7 +56,7 @@ pub struct Coverage {
 const FINE: u64 = 1_000;
 
 /// The covered part of what counts: the critical rules when any is marked, else recent traffic, else every rule the same.
-/// `None` when it cannot be told: a rule that counts has carriers that nobody knows of.
+/// `None` when it cannot be told: a rule that counts has providers that nobody knows of.
 #[must_use]
 pub fn coverage(rules: &[Rule]) -> Option<Coverage> {
     let marked = rules.iter().any(|rule| rule.critical);

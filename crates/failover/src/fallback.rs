@@ -113,7 +113,7 @@ mod tests {
             (0, 4, 4, ours(0, 0), CheckResult::Fail),
             (5, 5, 5, ours(0, 0), CheckResult::Fail),
             (6, 5, 5, ours(0, 0), CheckResult::Pass),
-            // an attacker's numbers that no carrier reaches: the gateway itself said FAILED
+            // an attacker's numbers that no provider reaches: the gateway itself said FAILED
             (6, 50, 0, ours(50, 0), CheckResult::Pass),
             (0, 50, 0, ours(50, 0), CheckResult::Pass),
             // Okta may write such a call down as a failed one too

@@ -16,10 +16,10 @@ pub struct Health {
 }
 
 impl Health {
-    /// The judgement. It fails when its gateway has no ready replica, when too little has a usable carrier, or when two
-    /// witnesses say so and `Execute` does not contradict them. It passes when gateway and carriers do and no witness speaks
-    /// against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what the carriers cover; a hook
-    /// that nobody serves, or that calls do not reach, delivers none of it.
+    /// The judgement. It fails when its gateway has no ready replica, when too little has a usable provider, or when
+    /// two witnesses say so and `Execute` does not contradict them. It passes when gateway and providers do and no
+    /// witness speaks against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what
+    /// the providers cover; a hook that nobody serves, or that calls do not reach, delivers none of it.
     ///
     /// `Refusals` takes no pass back alone: anybody can make it fail, and a hook that is kept from passing can neither be
     /// cleared of a suspicion nor proven.
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(
             judge(Fail, Pass, Pass, Pass),
             (Fail, Some(0)),
-            "carriers are of no use to a hook that nobody serves"
+            "providers are of no use to a hook that nobody serves"
         );
         assert_eq!(judge(Unknown, Fail, Pass, Pass), (Fail, Some(80)));
         assert_eq!(judge(Pass, Unknown, Pass, Pass), (Unknown, Some(80)));

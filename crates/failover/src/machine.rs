@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::health::Health;
+use super::hook_failure::Streak;
 use super::settings::{Failback, Mode, Settings, Unproven};
 use super::signal::CheckResult;
 
@@ -33,13 +34,6 @@ impl Moment {
     pub fn age(self, now: Self) -> Duration {
         Duration::from_millis(u64::try_from(now.0.saturating_sub(self.0)).unwrap_or_default())
     }
-}
-
-/// Looks that would have failed, this one included, had each of them seen what this one was told of: who told it waited for
-/// more than one failure already.
-fn missed(hook: &HookObservation, settings: &Settings) -> u32 {
-    let intervals = hook.health.failing_for.as_nanos() / settings.interval.as_nanos().max(1);
-    u32::try_from(intervals).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -293,14 +287,6 @@ pub enum Transition {
     RequestRefused(&'static str),
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Streak {
-    fails: u32,
-    passes: u32,
-    /// Looks that did not fail, whether they passed or could not tell.
-    unfailed: u32,
-}
-
 /// What the machine knows from one look to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
@@ -408,7 +394,7 @@ impl Machine {
     /// What is known for a hook.
     #[must_use]
     pub fn standing(&self, hook: &HookObservation, settings: &Settings) -> Standing {
-        let well = self.streaks.get(&hook.name).is_some_and(|streak| streak.passes >= settings.rise);
+        let well = self.streaks.get(&hook.name).is_some_and(|streak| streak.is_well(settings));
         match (well, hook.provable || settings.unproven == Unproven::Allow) {
             (false, _) => Standing::NotReady,
             (true, false) => Standing::Unproven,
@@ -471,18 +457,7 @@ impl Machine {
     fn count(&mut self, observation: &Observation, settings: &Settings) {
         self.streaks.retain(|name, _| observation.hooks.iter().any(|hook| hook.name == *name));
         for hook in &observation.hooks {
-            let streak = self.streaks.entry(hook.name.clone()).or_default();
-            match hook.health.result {
-                CheckResult::Pass => (streak.fails, streak.passes) = (0, streak.passes.saturating_add(1)),
-                CheckResult::Fail => (streak.fails, streak.passes) = (streak.fails.saturating_add(1), 0),
-                // says nothing against it, and proves nothing
-                CheckResult::Unknown => streak.passes = 0,
-            }
-            let failed = hook.health.result == CheckResult::Fail;
-            streak.unfailed = if failed { 0 } else { streak.unfailed.saturating_add(1) };
-            if streak.unfailed >= settings.rise {
-                streak.fails = 0;
-            }
+            self.streaks.entry(hook.name.clone()).or_default().count(hook.health.result, settings);
         }
     }
 
@@ -643,7 +618,7 @@ impl Machine {
         let streak = self.streaks.get(&active.name).copied().unwrap_or_default();
         let in_trouble = matches!(self.phase, Phase::Suspect | Phase::Held(_));
         match active.health.result {
-            CheckResult::Pass if in_trouble && (streak.passes >= settings.rise || self.inherited) => {
+            CheckResult::Pass if in_trouble && (streak.is_well(settings) || self.inherited) => {
                 self.inherited = false;
                 self.told_would = false;
                 transitions.push(Transition::Cleared(active.name.clone()));
@@ -655,12 +630,12 @@ impl Machine {
                     self.leave(active, observation, settings, now, transitions);
                 }
             }
-            CheckResult::Fail if streak.fails.max(missed(active, settings)) >= settings.fall => {
+            CheckResult::Fail if streak.has_failed(&active.health, settings) => {
                 transitions.push(Transition::Suspect(active.name.clone()));
                 self.enter(Phase::Suspect, now);
             }
             // a budget that is spent is a person's to end
-            _ if in_trouble && self.phase != Phase::Held(Hold::BudgetSpent) && streak.unfailed >= settings.rise => {
+            _ if in_trouble && self.phase != Phase::Held(Hold::BudgetSpent) && streak.is_unfailed(settings) => {
                 self.inherited = false;
                 self.told_would = false;
                 transitions.push(Transition::Lapsed(active.name.clone()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub enum Source {
     /// Whether the gateway has ready replicas, and those serve the hook.
     Gateway,
-    /// Whether the gateway's carriers can take what its rules route.
+    /// Whether the gateway's providers can take what its rules route.
     Coverage,
     /// Whether the hook's public address answers this operator.
     PublicUrl,

@@ -25,7 +25,7 @@ pub const MIN_REPORT_TOKEN: usize = 16;
 pub const DEFAULT_TIMING: Timing =
     Timing { deadline_ms: 2_500, proxy_allowance_ms: 200, attempt_floor_ms: 500, max_attempts: 3 };
 
-/// What is judged by modules that this one does not know: whether a carrier's adapter takes its settings, and TLS its
+/// What is judged by modules that this one does not know: whether a provider's adapter takes its settings, and TLS its
 /// certificates. The texts hold nothing secret.
 #[derive(Debug, Clone, Copy)]
 pub struct Judges {
@@ -59,7 +59,7 @@ impl fmt::Display for Part {
             Self::Proxy => f.write_str("proxy"),
             Self::Report => f.write_str("report"),
             Self::Hook(name) => write!(f, "hook {name}"),
-            Self::Provider(name) => write!(f, "carrier {name}"),
+            Self::Provider(name) => write!(f, "provider {name}"),
             Self::Rule(name) => write!(f, "rule {name}"),
         }
     }
@@ -154,9 +154,9 @@ pub fn rule(rule: &Rule, providers: &BTreeMap<String, Provider>) -> Result<(), S
         return Err("a prefix is a plus sign and 1 to 15 digits, the first not zero".to_owned());
     }
     match &rule.action {
-        Action::Send(carriers) if carriers.is_empty() => Err("sends by no carrier".to_owned()),
-        Action::Send(carriers) => match carriers.iter().find(|carrier| !providers.contains_key(*carrier)) {
-            Some(missing) => Err(format!("there is no carrier {missing}")),
+        Action::Send(names) if names.is_empty() => Err("sends by no provider".to_owned()),
+        Action::Send(names) => match names.iter().find(|name| !providers.contains_key(*name)) {
+            Some(missing) => Err(format!("there is no provider {missing}")),
             None => Ok(()),
         },
         Action::Deny => Ok(()),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_sends_by_carriers_that_there_are_or_is_at_fault() {
+    fn a_rule_sends_by_providers_that_there_are_or_is_at_fault() {
         let providers = BTreeMap::from([("a".to_owned(), Provider::absent())]);
         let judged = |action: Action, prefixes: &[&str]| {
             let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
@@ -240,12 +240,12 @@ mod tests {
             let (policy, name) = ("p".to_owned(), "r".to_owned());
             rule(&Rule { policy, name, priority: None, matches, action, critical: false }, &providers)
         };
-        let by = |carriers: &[&str]| Action::Send(carriers.iter().map(|carrier| (*carrier).to_owned()).collect());
+        let by = |providers: &[&str]| Action::Send(providers.iter().map(|provider| (*provider).to_owned()).collect());
         let wrong = |what: &str| Err(what.to_owned());
         assert_eq!(judged(by(&["a"]), &[]), Ok(()));
         assert_eq!(judged(Action::Deny, &["+46", "+47"]), Ok(()));
-        assert_eq!(judged(by(&[]), &[]), wrong("sends by no carrier"));
-        assert_eq!(judged(by(&["a", "b", "c"]), &[]), wrong("there is no carrier b"));
+        assert_eq!(judged(by(&[]), &[]), wrong("sends by no provider"));
+        assert_eq!(judged(by(&["a", "b", "c"]), &[]), wrong("there is no provider b"));
         let prefix = wrong("a prefix is a plus sign and 1 to 15 digits, the first not zero");
         assert_eq!(judged(Action::Deny, &["+46", "47"]), prefix);
     }

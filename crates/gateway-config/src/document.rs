@@ -14,8 +14,8 @@ use hookswitch_message::{Channel, CountryCode, RequestType, Secret};
 /// The version this module describes.
 pub const VERSION: u32 = 1;
 
-/// The carrier of rules that no carrier is left for, which no `TelephonyProvider` can be called: they fail alone by it. Its
-/// settings are [`Provider::absent`], so that a release that does not know this name calls nobody for it either.
+/// The provider of rules that no provider is left for, which no `TelephonyProvider` can be called: they fail alone by
+/// it. Its settings are [`Provider::absent`], so that a release that does not know this name calls nobody for it either.
 pub const ABSENT: &str = "(none)";
 
 /// The whole configuration of one gateway.
@@ -28,19 +28,19 @@ pub struct GatewayConfig {
     pub generation: i64,
     /// Deadlines and attempts of one call.
     pub timing: Timing,
-    /// What an ambiguous attempt means for the next carrier.
+    /// What an ambiguous attempt means for the next provider.
     pub on_ambiguous: OnAmbiguous,
     /// The country that numbers without a plus sign are read in; `None` refuses them.
     pub default_region: Option<CountryCode>,
-    /// Address ranges that carriers may live in although they are private.
+    /// Address ranges that providers may live in although they are private.
     pub allowed_cidrs: Vec<IpNet>,
-    /// URL of an HTTP proxy that calls to carriers go through; it may hold a password.
+    /// URL of an HTTP proxy that calls to providers go through; it may hold a password.
     #[serde(default)]
     pub proxy: Option<Secret<String>>,
     /// What is called without the proxy: a host and all below it, `.domain`, an address or a CIDR.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxy_exceptions: Vec<String>,
-    /// PEM certificates trusted for every carrier besides the public ones.
+    /// PEM certificates trusted for every provider besides the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_roots: Option<String>,
     /// Replicas that share the work of probing.
@@ -50,7 +50,7 @@ pub struct GatewayConfig {
     pub report: Report,
     /// Hooks by name, which is the last part of their path `/hooks/<name>`.
     pub hooks: BTreeMap<String, Hook>,
-    /// Carriers by the name of their `TelephonyProvider`.
+    /// Providers by the name of their `TelephonyProvider`.
     pub providers: BTreeMap<String, Provider>,
     /// All rules of all policies in the order in which they are tried; the first match wins.
     pub rules: Vec<Rule>,
@@ -70,14 +70,14 @@ pub struct Timing {
     pub proxy_allowance_ms: u64,
     /// The least an attempt must have to be begun.
     pub attempt_floor_ms: u64,
-    /// The most carriers that are tried for one call.
+    /// The most providers that are tried for one call.
     pub max_attempts: u32,
 }
 
 /// What follows an attempt whose outcome is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnAmbiguous {
-    /// Try the next carrier: the user may get the passcode twice.
+    /// Try the next provider: the user may get the passcode twice.
     Continue,
     /// Stop: the user may get no passcode.
     Stop,
@@ -148,29 +148,30 @@ pub struct Credential {
     pub secret: Secret<String>,
 }
 
-/// One carrier account.
+/// One provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Provider {
-    /// Which carrier, and how to reach it.
-    pub carrier: Carrier,
+    /// The account, and how to reach it.
+    #[serde(rename = "carrier")]
+    pub account: Account,
     /// Senders; the first that fits the message is used.
     pub senders: Vec<Sender>,
     /// The active probe.
     pub probe: Probe,
-    /// Messages under way to this carrier at once, per replica.
+    /// Messages under way to this provider at once, per replica.
     pub max_in_flight: u32,
-    /// PEM certificates trusted besides the public ones; for carriers behind a private CA.
+    /// PEM certificates trusted besides the public ones; for providers behind a private CA.
     pub ca_bundle: Option<String>,
 }
 
 impl Provider {
-    /// What stands for a carrier that is not there: it has no sender, so nothing is ever sent by it, and its address is one
-    /// that no name server knows.
+    /// What stands for a provider that is not there: it has no sender, so nothing is ever sent by it, and its address
+    /// is one that no name server knows.
     #[must_use]
     pub fn absent() -> Self {
         Self {
-            carrier: Carrier::Twilio {
+            account: Account::Twilio {
                 account_sid: format!("AC{}", "0".repeat(32)),
                 api_key_sid: None,
                 auth_token: Secret::from("absent"),
@@ -184,16 +185,16 @@ impl Provider {
     }
 }
 
-/// Which carrier, and how to reach it.
+/// The account, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Carrier {
+pub enum Account {
     /// Twilio's Programmable Messaging and Voice.
     Twilio {
         /// Account SID, `AC…`.
         account_sid: String,
         /// SID of the API key that stands in for the account, `SK…`; a reader of the release before takes the account's
-        /// own, and this carrier alone refuses it then.
+        /// own, and this provider alone refuses it then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         api_key_sid: Option<String>,
         /// Auth token, or the API key's secret.
@@ -210,7 +211,7 @@ pub enum Carrier {
     },
 }
 
-/// One sender of a carrier.
+/// One sender of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sender {
@@ -222,7 +223,7 @@ pub struct Sender {
     pub from: String,
 }
 
-/// The active probe of a carrier; durations in milliseconds.
+/// The active probe of a provider; durations in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
@@ -230,7 +231,7 @@ pub struct Probe {
     pub interval_ms: u64,
     /// How long an answer may take.
     pub timeout_ms: u64,
-    /// Failures in a row until the carrier is down.
+    /// Failures in a row until the provider is down.
     pub fall: u32,
     /// Passes in a row until it is up again.
     pub rise: u32,
@@ -274,7 +275,7 @@ pub struct Match {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
-    /// Send by the first of these carriers that accepts; names of `providers`.
+    /// Send by the first of these providers that accepts; names of `providers`.
     Send(Vec<String>),
     /// Send nothing and answer as if sent, marked blocked.
     Deny,

@@ -116,7 +116,7 @@ pub fn seal<D: AsRef<[u8]>>(documents: &[(u32, D)]) -> Result<Vec<u8>, EnvelopeE
 ///
 /// # Errors
 ///
-/// Every [`EnvelopeError`] but the ones of writing. Whether the document makes sense (a rule's carriers exist, a
+/// Every [`EnvelopeError`] but the ones of writing. Whether the document makes sense (a rule's providers exist, a
 /// number is in range) is not checked here.
 pub fn open(sealed: &[u8]) -> Result<GatewayConfig, EnvelopeError> {
     if sealed.len() > MAX_SEALED {

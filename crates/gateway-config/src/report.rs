@@ -21,8 +21,8 @@ pub const MAX_REPORT: usize = 4 * 1024 * 1024;
 /// The most hooks a report may tell about.
 pub const MAX_HOOKS: usize = 256;
 
-/// The most carriers a report may tell about.
-pub const MAX_CARRIERS: usize = 256;
+/// The most providers a report may tell about.
+pub const MAX_PROVIDERS: usize = 256;
 
 /// The most rules a report may tell about: 16 policies of 256 rules.
 pub const MAX_RULES: usize = 16 * 256;
@@ -30,13 +30,13 @@ pub const MAX_RULES: usize = 16 * 256;
 /// The most classes, or statuses, that are counted apart.
 pub const MAX_LABELS: usize = 32;
 
-/// The most failing countries of one carrier.
+/// The most failing countries of one provider.
 pub const MAX_COUNTRIES: usize = 64;
 
-/// The most parts of one carrier that are told as refused.
+/// The most parts of one provider that are told as refused.
 pub const MAX_REFUSED: usize = 8;
 
-/// The most codes of one carrier that are told.
+/// The most codes of one provider that are told.
 pub const MAX_CODES: usize = 8;
 
 /// The most faults of a configuration that are told.
@@ -73,8 +73,8 @@ pub struct ReplicaReport {
     #[serde(deserialize_with = "map::<_, _, MAX_HOOKS>")]
     pub hooks: BTreeMap<String, HookReport>,
     /// By name of the `TelephonyProvider`.
-    #[serde(deserialize_with = "map::<_, _, MAX_CARRIERS>")]
-    pub carriers: BTreeMap<String, CarrierReport>,
+    #[serde(rename = "carriers", deserialize_with = "map::<_, _, MAX_PROVIDERS>")]
+    pub providers: BTreeMap<String, ProviderReport>,
     /// By `<policy>/<rule>`.
     #[serde(deserialize_with = "map::<_, _, MAX_RULES>")]
     pub rules: BTreeMap<String, RuleReport>,
@@ -105,10 +105,10 @@ pub struct HookReport {
     pub last_call_age_s: Option<u64>,
 }
 
-/// What one replica knows of a carrier.
+/// What one replica knows of a provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct CarrierReport {
+pub struct ProviderReport {
     /// Health by probes and by what became of messages.
     pub probe: ProbeState,
     /// Seconds since the last probe ended; `None` when there was none.
@@ -116,12 +116,12 @@ pub struct CarrierReport {
     /// What became of attempts: `accepted`, `ambiguous`, or the label of a refusal's class.
     #[serde(deserialize_with = "map::<_, _, MAX_LABELS>")]
     pub outcomes: BTreeMap<String, u64>,
-    /// State of the circuit breaker of the whole carrier.
+    /// State of the circuit breaker of the whole provider.
     pub breaker: BreakerState,
     /// While it cannot be used: milliseconds since the first of the failures that show it, by probes or by the breaker. 0
     /// while it can be used, or when nobody says.
     pub failing_for_ms: u64,
-    /// Countries that the carrier refuses at the moment, ISO 3166-1 alpha-2, sorted.
+    /// Countries that the provider refuses at the moment, ISO 3166-1 alpha-2, sorted.
     #[serde(deserialize_with = "list::<_, MAX_COUNTRIES>")]
     pub failing_countries: Vec<String>,
     /// While it cannot be used: the code of the failure that showed it first, fit to be shown; empty else, or when nobody says.
@@ -137,7 +137,7 @@ pub struct CarrierReport {
     pub codes: Vec<CodeReport>,
 }
 
-/// A part of a carrier that refuses.
+/// A part of a provider that refuses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RefusedPart {
@@ -176,11 +176,11 @@ pub enum RefusedScope {
     Unknown,
 }
 
-/// A code that a carrier refused messages with.
+/// A code that a provider refused messages with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CodeReport {
-    /// The carrier's own code, or why nobody can tell.
+    /// The provider's own code, or why nobody can tell.
     #[serde(deserialize_with = "name")]
     pub code: String,
     /// What it was taken for: `ambiguous`, or the label of the refusal's class.
@@ -198,16 +198,16 @@ pub struct CodeReport {
 pub struct RuleReport {
     /// Calls that the rule decided.
     pub calls: u64,
-    /// Those of them for which no carrier was usable.
+    /// Those of them for which no provider was usable.
     pub uncovered: u64,
     /// Calls of the last ten minutes.
     pub recent: u64,
-    /// Those of them whose like has no carrier now: all refuse the sender or the texts of that channel, or the country where
-    /// the rule names countries, or are down besides. A rule all of whose carriers are down is not told here.
+    /// Those of them whose like has no provider now: all refuse the sender or the texts of that channel, or the country where
+    /// the rule names countries, or are down besides. A rule all of whose providers are down is not told here.
     pub refused: u64,
 }
 
-/// Health of a carrier as one replica sees it.
+/// Health of a provider as one replica sees it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeState {
@@ -383,9 +383,9 @@ mod tests {
                     last_call_age_s: Some(2),
                 },
             )]),
-            carriers: BTreeMap::from([(
+            providers: BTreeMap::from([(
                 "twilio-eu".into(),
-                CarrierReport {
+                ProviderReport {
                     probe: ProbeState::Up,
                     probe_age_s: Some(4),
                     outcomes: BTreeMap::from([("accepted".into(), 3), ("throttled".into(), 1)]),
@@ -450,9 +450,9 @@ mod tests {
             }},
         });
         let report = ReplicaReport::read(&serde_json::to_vec(&other).unwrap()).unwrap();
-        let carrier = CarrierReport { refused: vec![RefusedPart::default()], ..CarrierReport::default() };
-        assert_eq!(report.carriers["a"], carrier);
-        assert_eq!((report.carriers["a"].probe, report.generation), (ProbeState::Unknown, 0));
+        let provider = ProviderReport { refused: vec![RefusedPart::default()], ..ProviderReport::default() };
+        assert_eq!(report.providers["a"], provider);
+        assert_eq!((report.providers["a"].probe, report.generation), (ProbeState::Unknown, 0));
     }
 
     #[test]
@@ -471,7 +471,7 @@ mod tests {
         };
         for (field, fits, too_much) in [
             ("hooks", json!(entries(MAX_HOOKS)), json!(entries(MAX_HOOKS + 1))),
-            ("carriers", json!(entries(MAX_CARRIERS)), json!(entries(MAX_CARRIERS + 1))),
+            ("carriers", json!(entries(MAX_PROVIDERS)), json!(entries(MAX_PROVIDERS + 1))),
             ("rules", json!(entries(MAX_RULES)), json!(entries(MAX_RULES + 1))),
             ("carriers", countries(MAX_COUNTRIES), countries(MAX_COUNTRIES + 1)),
             ("carriers", of("refused", MAX_REFUSED), of("refused", MAX_REFUSED + 1)),
@@ -496,10 +496,10 @@ mod tests {
     fn the_largest_report_that_a_gateway_may_write_is_one_that_is_read() {
         let name = |kind: &str, n: usize| format!("{kind}{n:0width$}", width = MAX_NAME - 1);
         let mut report = full();
-        let carrier = report.carriers.get_mut("twilio-eu").unwrap();
-        carrier.refused = vec![RefusedPart { code: "c".repeat(64), ..carrier.refused[0].clone() }; MAX_REFUSED];
-        carrier.codes = vec![CodeReport { code: "c".repeat(64), ..carrier.codes[0].clone() }; MAX_CODES];
-        carrier.failing_countries = vec!["SE".into(); MAX_COUNTRIES];
+        let provider = report.providers.get_mut("twilio-eu").unwrap();
+        provider.refused = vec![RefusedPart { code: "c".repeat(64), ..provider.refused[0].clone() }; MAX_REFUSED];
+        provider.codes = vec![CodeReport { code: "c".repeat(64), ..provider.codes[0].clone() }; MAX_CODES];
+        provider.failing_countries = vec!["SE".into(); MAX_COUNTRIES];
         for n in 1..MAX_RULES {
             report.rules.insert(
                 name("r", n),
@@ -508,7 +508,7 @@ mod tests {
         }
         for n in 1..MAX_HOOKS {
             report.hooks.insert(name("h", n), report.hooks["main"].clone());
-            report.carriers.insert(name("c", n), report.carriers["twilio-eu"].clone());
+            report.providers.insert(name("c", n), report.providers["twilio-eu"].clone());
         }
         let body = serde_json::to_vec(&report).unwrap();
         assert_eq!(ReplicaReport::read(&body), Ok(report), "{} bytes", body.len());

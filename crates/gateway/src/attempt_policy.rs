@@ -4,7 +4,7 @@ use super::protocol::{Answer, Status};
 use hookswitch_gateway_config::document::OnAmbiguous;
 use hookswitch_providers::{Class, Outcome, Refusal};
 
-/// Whether another carrier is tried.
+/// Whether another provider is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// The next candidate.
@@ -25,35 +25,35 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Takes in what became of an attempt at a carrier, and says whether another one follows.
-    pub fn take(&mut self, carrier: &str, outcome: &Outcome, on_ambiguous: OnAmbiguous) -> Next {
+    /// Takes in what became of an attempt at a provider, and says whether another one follows.
+    pub fn take(&mut self, provider: &str, outcome: &Outcome, on_ambiguous: OnAmbiguous) -> Next {
         self.made += 1;
-        self.judge(carrier, outcome, on_ambiguous)
+        self.judge(provider, outcome, on_ambiguous)
     }
 
-    /// Takes in why nothing left for a carrier: that is no attempt, and may be the last word all the same.
-    pub fn pass_over(&mut self, carrier: &str, refusal: &Refusal) -> Next {
-        self.judge(carrier, &Outcome::Refused(refusal.clone()), OnAmbiguous::Continue)
+    /// Takes in why nothing left for a provider: that is no attempt, and may be the last word all the same.
+    pub fn pass_over(&mut self, provider: &str, refusal: &Refusal) -> Next {
+        self.judge(provider, &Outcome::Refused(refusal.clone()), OnAmbiguous::Continue)
     }
 
-    fn judge(&mut self, carrier: &str, outcome: &Outcome, on_ambiguous: OnAmbiguous) -> Next {
+    fn judge(&mut self, provider: &str, outcome: &Outcome, on_ambiguous: OnAmbiguous) -> Next {
         match outcome {
             Outcome::Accepted { id } => {
-                self.accepted = Some((carrier.to_owned(), id.clone()));
+                self.accepted = Some((provider.to_owned(), id.clone()));
                 Next::Stop
             }
             Outcome::Ambiguous { .. } => {
-                self.ambiguous = Some(carrier.to_owned());
+                self.ambiguous = Some(provider.to_owned());
                 match on_ambiguous {
                     OnAmbiguous::Continue => Next::Another,
                     OnAmbiguous::Stop => Next::Stop,
                 }
             }
             Outcome::Refused(refusal) => {
-                self.last = Some((carrier.to_owned(), refusal.code.clone()));
+                self.last = Some((provider.to_owned(), refusal.code.clone()));
                 match refusal.class {
                     Class::PermanentDestination | Class::MessageTooLong => Next::Stop,
-                    // Another carrier would pay for the attacker.
+                    // Another provider would pay for the attacker.
                     Class::FraudBlocked => {
                         self.fraud = true;
                         Next::Stop
@@ -86,26 +86,31 @@ impl Attempts {
         self.ambiguous.is_some()
     }
 
-    /// Whether a carrier has the message, or may have it: FAILED would be a lie.
+    /// Whether a provider has the message, or may have it: FAILED would be a lie.
     #[must_use]
     pub const fn may_have_left(&self) -> bool {
         self.accepted.is_some() || self.ambiguous.is_some()
     }
 
-    /// What Okta is told: the truth, and never FAILED while a carrier may have the message.
+    /// What Okta is told: the truth, and never FAILED while a provider may have the message.
     #[must_use]
     pub fn answer(&self) -> Answer {
         let metadata = Some(format!("attempts={}", self.made));
-        if let Some((carrier, id)) = &self.accepted {
+        if let Some((provider, id)) = &self.accepted {
             return Answer {
                 status: Status::Successful,
-                provider: Some(carrier.clone()),
+                provider: Some(provider.clone()),
                 transaction_id: Some(id.clone()),
                 metadata,
             };
         }
-        if let Some(carrier) = &self.ambiguous {
-            return Answer { status: Status::Pending, provider: Some(carrier.clone()), transaction_id: None, metadata };
+        if let Some(provider) = &self.ambiguous {
+            return Answer {
+                status: Status::Pending,
+                provider: Some(provider.clone()),
+                transaction_id: None,
+                metadata,
+            };
         }
         if self.fraud {
             return Answer { metadata, ..Answer::blocked() };
@@ -130,11 +135,11 @@ mod tests {
         Outcome::Refused(Refusal { class, code: "c".into(), retry_after_s: None })
     }
 
-    /// Plays outcomes carrier by carrier until the table says stop; how many were tried, and the last word.
+    /// Plays outcomes provider by provider until the table says stop; how many were tried, and the last word.
     fn play(outcomes: &[Outcome], on_ambiguous: OnAmbiguous) -> (u32, Status, Option<String>) {
         let mut attempts = Attempts::default();
         for (index, outcome) in outcomes.iter().enumerate() {
-            if attempts.take(&format!("carrier-{index}"), outcome, on_ambiguous) == Next::Stop {
+            if attempts.take(&format!("p-{index}"), outcome, on_ambiguous) == Next::Stop {
                 break;
             }
         }
@@ -148,41 +153,27 @@ mod tests {
         use Status::{Failed, Pending, Successful};
         let config = |scope| refused(Class::PermanentConfig(scope));
         let rows: Vec<Row> = vec![
-            ("accepted ends it", vec![ACCEPTED(), ACCEPTED()], Continue, 1, Successful, "carrier-0"),
+            ("accepted ends it", vec![ACCEPTED(), ACCEPTED()], Continue, 1, Successful, "p-0"),
             (
                 "a bad destination ends it",
                 vec![refused(Class::PermanentDestination), ACCEPTED()],
                 Continue,
                 1,
                 Failed,
-                "carrier-0",
+                "p-0",
             ),
+            ("an account refusal goes on", vec![config(Scope::Account), ACCEPTED()], Continue, 2, Successful, "p-1"),
+            ("a sender refusal goes on", vec![config(Scope::Sender), ACCEPTED()], Continue, 2, Successful, "p-1"),
+            ("a country refusal goes on", vec![config(Scope::Country), ACCEPTED()], Continue, 2, Successful, "p-1"),
+            ("throttled goes on", vec![refused(Class::Throttled), ACCEPTED()], Continue, 2, Successful, "p-1"),
+            ("transient goes on", vec![refused(Class::Transient), ACCEPTED()], Continue, 2, Successful, "p-1"),
             (
-                "an account refusal goes on",
-                vec![config(Scope::Account), ACCEPTED()],
-                Continue,
-                2,
-                Successful,
-                "carrier-1",
-            ),
-            ("a sender refusal goes on", vec![config(Scope::Sender), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
-            (
-                "a country refusal goes on",
-                vec![config(Scope::Country), ACCEPTED()],
-                Continue,
-                2,
-                Successful,
-                "carrier-1",
-            ),
-            ("throttled goes on", vec![refused(Class::Throttled), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
-            ("transient goes on", vec![refused(Class::Transient), ACCEPTED()], Continue, 2, Successful, "carrier-1"),
-            (
-                "a number that one carrier does not reach goes on",
+                "a number that one provider does not reach goes on",
                 vec![refused(Class::UnreachableHere), ACCEPTED()],
                 Continue,
                 2,
                 Successful,
-                "carrier-1",
+                "p-1",
             ),
             (
                 "unknown reasons go on, however many",
@@ -190,17 +181,17 @@ mod tests {
                 Continue,
                 4,
                 Successful,
-                "carrier-3",
+                "p-3",
             ),
-            ("an unknown reason is the last word", vec![refused(Class::Unknown)], Continue, 1, Failed, "carrier-0"),
-            ("all refuse", vec![refused(Class::Transient), config(Scope::Account)], Continue, 2, Failed, "carrier-1"),
+            ("an unknown reason is the last word", vec![refused(Class::Unknown)], Continue, 1, Failed, "p-0"),
+            ("all refuse", vec![refused(Class::Transient), config(Scope::Account)], Continue, 2, Failed, "p-1"),
             (
                 "rejected goes on once",
                 vec![refused(Class::MessageRejected), ACCEPTED()],
                 Continue,
                 2,
                 Successful,
-                "carrier-1",
+                "p-1",
             ),
             (
                 "rejected twice ends it",
@@ -208,9 +199,9 @@ mod tests {
                 Continue,
                 2,
                 Failed,
-                "carrier-1",
+                "p-1",
             ),
-            ("too long ends it", vec![refused(Class::MessageTooLong), ACCEPTED()], Continue, 1, Failed, "carrier-0"),
+            ("too long ends it", vec![refused(Class::MessageTooLong), ACCEPTED()], Continue, 1, Failed, "p-0"),
             (
                 "fraud ends it, blocked",
                 vec![refused(Class::FraudBlocked), ACCEPTED()],
@@ -219,20 +210,20 @@ mod tests {
                 Successful,
                 "HOOKSWITCH-BLOCKED",
             ),
-            ("ambiguous goes on", vec![AMBIGUOUS, ACCEPTED()], Continue, 2, Successful, "carrier-1"),
-            ("ambiguous stops when told to", vec![AMBIGUOUS, ACCEPTED()], Stop, 1, Pending, "carrier-0"),
-            ("ambiguous is the last word", vec![AMBIGUOUS], Continue, 1, Pending, "carrier-0"),
-            ("ambiguous, then refused", vec![AMBIGUOUS, refused(Class::Transient)], Continue, 2, Pending, "carrier-0"),
+            ("ambiguous goes on", vec![AMBIGUOUS, ACCEPTED()], Continue, 2, Successful, "p-1"),
+            ("ambiguous stops when told to", vec![AMBIGUOUS, ACCEPTED()], Stop, 1, Pending, "p-0"),
+            ("ambiguous is the last word", vec![AMBIGUOUS], Continue, 1, Pending, "p-0"),
+            ("ambiguous, then refused", vec![AMBIGUOUS, refused(Class::Transient)], Continue, 2, Pending, "p-0"),
             (
                 "ambiguous, then a bad destination",
                 vec![AMBIGUOUS, refused(Class::PermanentDestination)],
                 Continue,
                 2,
                 Pending,
-                "carrier-0",
+                "p-0",
             ),
-            ("ambiguous, then fraud", vec![AMBIGUOUS, refused(Class::FraudBlocked)], Continue, 2, Pending, "carrier-0"),
-            ("refused, then ambiguous", vec![refused(Class::Transient), AMBIGUOUS], Continue, 2, Pending, "carrier-1"),
+            ("ambiguous, then fraud", vec![AMBIGUOUS, refused(Class::FraudBlocked)], Continue, 2, Pending, "p-0"),
+            ("refused, then ambiguous", vec![refused(Class::Transient), AMBIGUOUS], Continue, 2, Pending, "p-1"),
         ];
         for (sentence, outcomes, on_ambiguous, made, status, provider) in rows {
             let expected = (made, status, Some(provider.to_owned()));
@@ -241,20 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_that_nothing_left_for_is_no_attempt_and_has_the_last_word_when_nobody_else_has() {
+    fn a_provider_that_nothing_left_for_is_no_attempt_and_has_the_last_word_when_nobody_else_has() {
         let mut attempts = Attempts::default();
         let refusal = |class| Refusal { class, code: "no-sender".into(), retry_after_s: None };
-        let next = attempts.pass_over("carrier-0", &refusal(Class::PermanentConfig(Scope::Sender)));
+        let next = attempts.pass_over("p-0", &refusal(Class::PermanentConfig(Scope::Sender)));
         let answer = attempts.answer();
         assert_eq!((next, attempts.made(), answer.status), (Next::Another, 0, Status::Failed));
         assert_eq!(answer.metadata.as_deref(), Some("attempts=0;code=no-sender"));
-        assert_eq!(attempts.pass_over("carrier-1", &refusal(Class::MessageTooLong)), Next::Stop, "for everybody");
-        attempts.take("carrier-2", &ACCEPTED(), OnAmbiguous::Continue);
+        assert_eq!(attempts.pass_over("p-1", &refusal(Class::MessageTooLong)), Next::Stop, "for everybody");
+        attempts.take("p-2", &ACCEPTED(), OnAmbiguous::Continue);
         assert_eq!((attempts.made(), attempts.answer().status), (1, Status::Successful));
     }
 
     #[test]
-    fn a_message_that_a_carrier_has_or_may_have_is_never_called_unsent() {
+    fn a_message_that_a_provider_has_or_may_have_is_never_called_unsent() {
         for (outcome, may_have_left) in [
             (ACCEPTED(), true),
             (AMBIGUOUS, true),

@@ -1,6 +1,6 @@
-//! Circuit breakers: a carrier that keeps failing is left alone for a while, so that calls do not spend their time on it.
+//! Circuit breakers: a provider that keeps failing is left alone for a while, so that calls do not spend their time on it.
 //!
-//! Pure; the clock is an argument. [`Breakers`] are those of one carrier: one for the whole of it, and one per part
+//! Pure; the clock is an argument. [`Breakers`] are those of one provider: one for the whole of it, and one per part
 //! that it refused ([`super::parts`]). `dispatch` asks before each attempt and tells what became of it; `health` judges more
 //! slowly, by probes, and is what people see.
 
@@ -13,7 +13,7 @@ use super::parts::{Part, Route};
 use hookswitch_gateway_config::report::BreakerState;
 use hookswitch_providers::{Class, Outcome, Scope};
 
-/// Parts of one carrier that have a breaker.
+/// Parts of one provider that have a breaker.
 const MAX_PARTS: usize = 128;
 
 /// Failures in a row that open a breaker.
@@ -100,7 +100,7 @@ impl Breaker {
         }
     }
 
-    /// Leave for an attempt although the breaker is open: for a call that has no carrier left. It serves as a trial. Of what
+    /// Leave for an attempt although the breaker is open: for a call that has no provider left. It serves as a trial. Of what
     /// is dead, nothing having worked lately, there is one trial at a time; what half works may take more.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl Breaker {
     /// waits for, too: without traffic there would be none; one that probes alone opened waits for nothing else. The next
     /// failure opens it again.
     pub fn relieve(&mut self, now: Instant) {
-        // while a message is the trial, it is the better one: a carrier can answer probes and no message
+        // while a message is the trial, it is the better one: a provider can answer probes and no message
         let waits_for_a_trial = self.wait(now).is_none() && !matches!(self.state, State::Closed { .. });
         if waits_for_a_trial || self.tripped {
             self.enter(State::Closed { in_a_row: CONSECUTIVE, window: Window::default() });
@@ -189,7 +189,7 @@ impl Breaker {
         }
     }
 
-    /// How long it is until a call may be let through that has no carrier left.
+    /// How long it is until a call may be let through that has no provider left.
     fn wait_of_last(&self, now: Instant) -> Option<Duration> {
         match self.state {
             State::HalfOpen { trial_until, in_a_row } if in_a_row >= CONSECUTIVE && now < trial_until => {
@@ -256,14 +256,14 @@ impl Window {
     }
 }
 
-/// The breakers of one carrier.
+/// The breakers of one provider.
 #[derive(Debug, Clone, Default)]
 pub struct Breakers {
     whole: Breaker,
     parts: BTreeMap<Part, (Breaker, Instant)>,
 }
 
-/// Leave for one attempt at a carrier.
+/// Leave for one attempt at a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an attempt that is not recorded teaches the breakers nothing"]
 pub struct Passage {
@@ -273,7 +273,7 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// What the message needs of the carrier.
+    /// What the message needs of the provider.
     #[must_use]
     pub const fn route(&self) -> &Route {
         &self.route
@@ -294,12 +294,12 @@ impl Breakers {
         self.pass(route, now, Breaker::admit)
     }
 
-    /// Leave for an attempt although breakers are open: for a call that has no carrier left. What refuses a part says so at
-    /// once and definitely, so it may be asked again and again; a carrier that is dead has one trial at a time.
+    /// Leave for an attempt although breakers are open: for a call that has no provider left. What refuses a part says so at
+    /// once and definitely, so it may be asked again and again; a provider that is dead has one trial at a time.
     ///
     /// # Errors
     ///
-    /// The time left, when the carrier is dead and another attempt is its trial.
+    /// The time left, when the provider is dead and another attempt is its trial.
     pub fn force(&mut self, route: &Route, now: Instant) -> Result<Passage, Duration> {
         if let Some(wait) = self.wait_of_last(now) {
             return Err(wait);
@@ -329,36 +329,36 @@ impl Breakers {
         self.whole.wait(now).max(parts)
     }
 
-    /// Whether nothing is let in to the whole carrier now, unless nobody else is left.
+    /// Whether nothing is let in to the whole provider now, unless nobody else is left.
     #[must_use]
     pub fn is_shut(&self, now: Instant) -> bool {
         self.whole.wait(now).is_some()
     }
 
-    /// How long it is until a call may ask that has no carrier left.
+    /// How long it is until a call may ask that has no provider left.
     #[must_use]
     pub fn wait_of_last(&self, now: Instant) -> Option<Duration> {
         self.whole.wait_of_last(now)
     }
 
-    /// Takes in a passed probe of the carrier.
+    /// Takes in a passed probe of the provider.
     pub fn relieve(&mut self, now: Instant) {
         self.whole.relieve(now);
     }
 
-    /// Takes in that probes found the carrier dead.
+    /// Takes in that probes found the provider dead.
     pub fn trip(&mut self, now: Instant) {
         self.whole.trip(now);
     }
 
     /// Records what became of an attempt that was made; a refusal for want of a sender or of anything else that was
-    /// found before the carrier was called is none.
+    /// found before the provider was called is none.
     ///
-    /// A refusal that is about the message's recipient shows that the carrier works, and nothing about its parts. One about a
+    /// A refusal that is about the message's recipient shows that the provider works, and nothing about its parts. One about a
     /// part counts against that part only.
     pub fn record(&mut self, passage: Passage, outcome: &Outcome, now: Instant) {
         let fault = fault(outcome, &passage.route);
-        self.whole.record(passage.whole, fault != Some(Fault::Carrier), now);
+        self.whole.record(passage.whole, fault != Some(Fault::Provider), now);
         match fault {
             None if matches!(outcome, Outcome::Accepted { .. }) => {
                 for (part, permit) in passage.parts {
@@ -367,7 +367,7 @@ impl Breakers {
                     }
                 }
             }
-            None | Some(Fault::Carrier) => {}
+            None | Some(Fault::Provider) => {}
             Some(Fault::Part(part)) => {
                 let permit = passage.parts.into_iter().find(|(of, _)| *of == part).map(|(_, permit)| permit);
                 self.part_failed(part, permit, now);
@@ -375,13 +375,13 @@ impl Breakers {
         }
     }
 
-    /// State of the breaker of the whole carrier.
+    /// State of the breaker of the whole provider.
     #[must_use]
     pub fn state(&self, now: Instant) -> BreakerState {
         self.whole.state(now)
     }
 
-    /// While the breaker of the whole carrier is not closed: when the first failure was seen of those since which nothing
+    /// While the breaker of the whole provider is not closed: when the first failure was seen of those since which nothing
     /// worked ([`Breaker::failing_since`]).
     #[must_use]
     pub fn failing_since(&self, now: Instant) -> Option<Instant> {
@@ -404,7 +404,7 @@ impl Breakers {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fault {
-    Carrier,
+    Provider,
     Part(Part),
 }
 
@@ -412,9 +412,9 @@ enum Fault {
 fn fault(outcome: &Outcome, route: &Route) -> Option<Fault> {
     match outcome {
         Outcome::Accepted { .. } => None,
-        Outcome::Ambiguous { .. } => Some(Fault::Carrier),
+        Outcome::Ambiguous { .. } => Some(Fault::Provider),
         Outcome::Refused(refusal) => match refusal.class {
-            Class::Transient | Class::Throttled | Class::PermanentConfig(Scope::Account) => Some(Fault::Carrier),
+            Class::Transient | Class::Throttled | Class::PermanentConfig(Scope::Account) => Some(Fault::Provider),
             class => Part::refused(class, route).map(Fault::Part),
         },
     }
@@ -587,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_another_carrier_may_force_it_and_its_success_closes_it() {
+    fn a_call_without_another_provider_may_force_it_and_its_success_closes_it() {
         let now = Instant::now();
         let mut breaker = opened(now);
         let forced = breaker.force(now + SECOND).unwrap();
@@ -642,7 +642,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_against_the_carrier_a_part_of_it_or_nobody() {
+    fn what_counts_against_the_provider_a_part_of_it_or_nobody() {
         let now = Instant::now();
         let route = to(Some("SE".parse().unwrap()));
         let sender = Part::Sender(Channel::Sms, route.sender.clone());
@@ -729,7 +729,7 @@ mod tests {
     }
 
     #[test]
-    fn what_probes_find_shuts_and_opens_the_whole_carrier() {
+    fn what_probes_find_shuts_and_opens_the_whole_provider() {
         let (now, route) = (Instant::now(), to(None));
         let mut breakers = Breakers::default();
         assert!(!breakers.is_shut(now));
@@ -783,7 +783,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_that_is_left_alone_has_failed_since_the_first_failure_after_which_nothing_worked() {
+    fn a_provider_that_is_left_alone_has_failed_since_the_first_failure_after_which_nothing_worked() {
         let began = Instant::now();
         let second = Duration::from_secs(1);
         let mut breakers = Breakers::default();
@@ -829,7 +829,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_of_the_country_is_not_spent_while_the_carrier_refuses() {
+    fn a_trial_of_the_country_is_not_spent_while_the_provider_refuses() {
         let now = Instant::now();
         let (sweden, norway) = (to(Some("SE".parse().unwrap())), to(Some("NO".parse().unwrap())));
         let mut breakers = Breakers::default();
@@ -894,7 +894,7 @@ mod tests {
         }
 
         #[test]
-        fn a_carrier_that_mostly_works_is_never_left_alone(
+        fn a_provider_that_mostly_works_is_never_left_alone(
             results in proptest::collection::vec(0_u64..2_000, 1..300),
         ) {
             let mut now = Instant::now();

@@ -1,8 +1,8 @@
-//! How the time of one call is shared among carriers. Pure.
+//! How the time of one call is shared among providers. Pure.
 
 use std::time::Duration;
 
-/// How much less than the floor an attempt may have. Timers fire late and answers take time to read: without this, a carrier
+/// How much less than the floor an attempt may have. Timers fire late and answers take time to read: without this, a provider
 /// that hangs to the end of its share would take the next one's turn by a millisecond.
 const SLACK: Duration = Duration::from_millis(50);
 
@@ -42,11 +42,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn attempts_that_use_all_they_may_never_pass_the_deadline(left in 0_u64..3_000, floor in 1_u64..2_000, carriers in 1_u32..8) {
+        fn attempts_that_use_all_they_may_never_pass_the_deadline(left in 0_u64..3_000, floor in 1_u64..2_000, providers in 1_u32..8) {
             let floor = Duration::from_millis(floor);
             let mut left = Duration::from_millis(left);
-            for carrier in 0..carriers {
-                match allot(left, floor, carriers - carrier - 1) {
+            for provider in 0..providers {
+                match allot(left, floor, providers - provider - 1) {
                     None => prop_assert!(left + SLACK < floor),
                     Some(allotted) => {
                         prop_assert!(allotted + SLACK >= floor && allotted <= left);
@@ -57,11 +57,11 @@ mod tests {
         }
 
         #[test]
-        fn every_candidate_gets_its_turn_when_there_is_a_floor_for_each(floor in 1_u64..500, carriers in 1_u32..8, extra in 0_u64..1_000) {
+        fn every_candidate_gets_its_turn_when_there_is_a_floor_for_each(floor in 1_u64..500, providers in 1_u32..8, extra in 0_u64..1_000) {
             let floor = Duration::from_millis(floor);
-            let mut left = floor * carriers + Duration::from_millis(extra);
-            for carrier in 0..carriers {
-                let allotted = allot(left, floor, carriers - carrier - 1);
+            let mut left = floor * providers + Duration::from_millis(extra);
+            for provider in 0..providers {
+                let allotted = allot(left, floor, providers - provider - 1);
                 prop_assert!(allotted.is_some());
                 left -= allotted.unwrap_or_default();
             }

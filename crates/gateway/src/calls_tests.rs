@@ -36,7 +36,7 @@ const SECRET: &str = "Bearer 0123456789abcdef";
 const ACCEPTS: Says = Says::That(200, r#"{"status":"accepted","id":"m-1"}"#);
 const REFUSES: Says = Says::That(503, r#"{"status":"refused","class":"transient","code":"x-1"}"#);
 
-/// What a carrier does once it has read a request.
+/// What a provider does once it has read a request.
 #[derive(Debug, Clone, Copy)]
 enum Says {
     That(u16, &'static str),
@@ -46,15 +46,15 @@ enum Says {
     Closes,
 }
 
-/// A carrier on this machine.
-struct Carrier {
+/// A provider on this machine.
+struct Provider {
     url: String,
     ca: String,
     says: watch::Sender<Says>,
     asked: watch::Receiver<Vec<Value>>,
 }
 
-impl Carrier {
+impl Provider {
     async fn that(first: Says) -> Self {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let tls = net::server_identity(&made.cert.pem(), &made.signing_key.serialize_pem()).unwrap();
@@ -139,11 +139,11 @@ fn unreachable() -> Value {
     settings
 }
 
-/// Sends everything by these carriers, in order.
-fn by(carriers: &[(&str, Value)]) -> GatewayConfig {
+/// Sends everything by these providers, in order.
+fn by(providers: &[(&str, Value)]) -> GatewayConfig {
     let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    let names: Vec<&str> = carriers.iter().map(|(name, _)| *name).collect();
-    let providers: BTreeMap<&str, &Value> = carriers.iter().map(|(name, settings)| (*name, settings)).collect();
+    let names: Vec<&str> = providers.iter().map(|(name, _)| *name).collect();
+    let providers: BTreeMap<&str, &Value> = providers.iter().map(|(name, settings)| (*name, settings)).collect();
     let hook = json!({"header": "authorization", "secrets": [SECRET], "oktaId": null});
     serde_json::from_value(json!({
         "gateway": "ns/gateway", "generation": 1, "onAmbiguous": "Continue", "defaultRegion": null,
@@ -295,7 +295,7 @@ async fn who_is_not_known_to_be_okta_is_told_no_and_why_and_the_connection_ends(
 }
 
 #[tokio::test]
-async fn what_okta_is_told_and_what_is_counted_follow_from_what_carriers_do() {
+async fn what_okta_is_told_and_what_is_counted_follow_from_what_providers_do() {
     let destination = Says::That(400, r#"{"status":"refused","class":"permanent-destination","code":"no-number"}"#);
     let fraud = Says::That(400, r#"{"status":"refused","class":"fraud-blocked","code":"x-2"}"#);
     let taken = |provider: &str, attempts: u32| {
@@ -303,7 +303,7 @@ async fn what_okta_is_told_and_what_is_counted_follow_from_what_carriers_do() {
         json!({"status": "SUCCESSFUL", "provider": provider, "transactionId": "m-1", "transactionMetadata": told})
     };
     let told = |status: &str, provider: &str, metadata: &str| json!({"status": status, "provider": provider, "transactionMetadata": metadata});
-    // what two carriers say → the answer; how often the second was asked; failovers; sends although one may have it
+    // what two providers say → the answer; how often the second was asked; failovers; sends although one may have it
     for (one, two, answer, asked, counts) in [
         (Ok(ACCEPTS), ACCEPTS, taken("one", 1), 0, [0, 0]),
         (Ok(REFUSES), ACCEPTS, taken("two", 2), 1, [1, 0]),
@@ -323,7 +323,7 @@ async fn what_okta_is_told_and_what_is_counted_follow_from_what_carriers_do() {
     ] {
         let shown = format!("{one:?}, then {two:?}");
         let (first, second) =
-            (Carrier::that(one.as_ref().copied().unwrap_or(Says::Hangs)).await, Carrier::that(two).await);
+            (Provider::that(one.as_ref().copied().unwrap_or(Says::Hangs)).await, Provider::that(two).await);
         let settings = one.as_ref().err().cloned().unwrap_or_else(|| first.settings());
         let desk = Desk::new(&by(&[("one", settings), ("two", second.settings())]));
         assert_eq!(desk.answer(&sms("e-1")).await, answer, "{shown}");
@@ -335,7 +335,7 @@ async fn what_okta_is_told_and_what_is_counted_follow_from_what_carriers_do() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_is_passed_over_is_counted_by_the_door_that_was_shut() {
+async fn a_provider_that_is_passed_over_is_counted_by_the_door_that_was_shut() {
     let desk = Desk::new(&by(&[("full", full()), ("unfit", unfit())]));
     let answer = desk.answer(&sms("e-1")).await;
     let last = json!({"status": "FAILED", "provider": "unfit", "transactionMetadata": "attempts=0;code=no-sender"});
@@ -346,9 +346,9 @@ async fn a_carrier_that_is_passed_over_is_counted_by_the_door_that_was_shut() {
 }
 
 #[tokio::test]
-async fn what_a_rule_was_used_for_counts_as_refused_while_none_of_its_carriers_takes_it() {
+async fn what_a_rule_was_used_for_counts_as_refused_while_none_of_its_providers_takes_it() {
     let country = Says::That(400, r#"{"status":"refused","class":"permanent-config","scope":"country","code":"c"}"#);
-    let other = Carrier::that(ACCEPTS).await;
+    let other = Provider::that(ACCEPTS).await;
     for (one, beside, countries, prefixes, refused) in [
         (Some(country), false, &[][..], &["+46"][..], 6),
         (Some(country), false, &["SE"], &[], 6),
@@ -356,10 +356,10 @@ async fn what_a_rule_was_used_for_counts_as_refused_while_none_of_its_carriers_t
         (Some(country), true, &[], &["+46"], 0),
         (None, false, &[], &["+46"], 0),
     ] {
-        let carrier = Carrier::that(one.unwrap_or(Says::Hangs)).await;
-        let mut carriers = vec![("one", if one.is_some() { carrier.settings() } else { unreachable() })];
-        carriers.extend(beside.then(|| ("two", other.settings())));
-        let mut config = by(&carriers);
+        let provider = Provider::that(one.unwrap_or(Says::Hangs)).await;
+        let mut providers = vec![("one", if one.is_some() { provider.settings() } else { unreachable() })];
+        providers.extend(beside.then(|| ("two", other.settings())));
+        let mut config = by(&providers);
         config.rules[0].matches.countries = countries.iter().map(|code| code.parse().unwrap()).collect();
         config.rules[0].matches.prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
         let desk = Desk::new(&config);
@@ -374,22 +374,22 @@ async fn what_a_rule_was_used_for_counts_as_refused_while_none_of_its_carriers_t
 }
 
 #[tokio::test]
-async fn a_probe_asks_the_carrier_and_believes_what_it_answers() {
-    let one = Carrier::that(Says::That(200, "")).await;
+async fn a_probe_asks_the_provider_and_believes_what_it_answers() {
+    let one = Provider::that(Says::That(200, "")).await;
     let desk = Desk::new(&by(&[("one", one.settings()), ("two", unreachable())]));
     let runtime = desk.service.runtime().unwrap();
-    assert_eq!(runtime.carrier("one").unwrap().ask().await, Probed::Up);
+    assert_eq!(runtime.provider("one").unwrap().ask().await, Probed::Up);
     one.says.send_replace(Says::That(503, ""));
     for (name, code) in [("one", "http-503"), ("two", "connect")] {
-        let Probed::Down(refusal) = runtime.carrier(name).unwrap().ask().await else { panic!("{name}") };
+        let Probed::Down(refusal) = runtime.provider(name).unwrap().ask().await else { panic!("{name}") };
         assert_eq!(refusal.code, code);
     }
-    assert!(runtime.carrier("three").is_none());
+    assert!(runtime.provider("three").is_none());
 }
 
 #[tokio::test]
-async fn a_carrier_is_called_by_the_proxy_unless_it_is_an_exception() {
-    let one = Carrier::that(ACCEPTS).await;
+async fn a_provider_is_called_by_the_proxy_unless_it_is_an_exception() {
+    let one = Provider::that(ACCEPTS).await;
     let mut config = by(&[("one", one.settings())]);
     config.proxy = Some("http://127.0.0.1:9/".into());
     assert_eq!(Desk::new(&config).answer(&sms("e-1")).await["status"], "FAILED", "nobody listens there");
@@ -399,31 +399,31 @@ async fn a_carrier_is_called_by_the_proxy_unless_it_is_an_exception() {
 }
 
 #[tokio::test]
-async fn of_a_carriers_answer_64_kib_are_read() {
+async fn of_a_providers_answer_64_kib_are_read() {
     let accepted = r#"{"status":"accepted","id":"m-1"}"#;
     for (length, status) in [(64 * 1024, "SUCCESSFUL"), (64 * 1024 + 1, "PENDING")] {
         let body = format!("{accepted}{}", " ".repeat(length - accepted.len()));
-        let one = Carrier::that(Says::That(200, body.leak())).await;
+        let one = Provider::that(Says::That(200, body.leak())).await;
         let answer = Desk::new(&by(&[("one", one.settings())])).answer(&sms("e-1")).await;
         assert_eq!(answer["status"], status, "{length} bytes");
     }
 }
 
 #[tokio::test]
-async fn of_a_rules_carriers_as_many_are_asked_as_attempts_max_says() {
-    let carriers = [Carrier::that(REFUSES).await, Carrier::that(REFUSES).await, Carrier::that(ACCEPTS).await];
+async fn of_a_rules_providers_as_many_are_asked_as_attempts_max_says() {
+    let providers = [Provider::that(REFUSES).await, Provider::that(REFUSES).await, Provider::that(ACCEPTS).await];
     let settings: Vec<_> =
-        ["one", "two", "three"].into_iter().zip(carriers.each_ref().map(Carrier::settings)).collect();
+        ["one", "two", "three"].into_iter().zip(providers.each_ref().map(Provider::settings)).collect();
     let mut config = by(&settings);
     config.timing.max_attempts = 2;
     let answer = Desk::new(&config).answer(&sms("e-1")).await;
     assert_eq!((answer["status"].as_str(), answer["provider"].as_str()), (Some("FAILED"), Some("two")));
-    assert_eq!(carriers.map(|carrier| carrier.asked()), [1, 1, 0]);
+    assert_eq!(providers.map(|provider| provider.asked()), [1, 1, 0]);
 }
 
 #[tokio::test]
-async fn the_last_carrier_has_all_the_time_that_is_left_and_no_floor_is_kept_for_nobody() {
-    let one = Carrier::that(Says::Hangs).await;
+async fn the_last_provider_has_all_the_time_that_is_left_and_no_floor_is_kept_for_nobody() {
+    let one = Provider::that(Says::Hangs).await;
     let mut config = by(&[("one", one.settings())]);
     (config.timing.deadline_ms, config.timing.attempt_floor_ms) = (500, 250);
     let (desk, begun) = (Desk::new(&config), Instant::now());
@@ -433,8 +433,8 @@ async fn the_last_carrier_has_all_the_time_that_is_left_and_no_floor_is_kept_for
 }
 
 #[tokio::test]
-async fn a_carrier_that_fails_is_left_alone_while_another_sends_and_has_one_trial_when_nobody_else_does() {
-    let (one, two) = (Carrier::that(REFUSES).await, Carrier::that(ACCEPTS).await);
+async fn a_provider_that_fails_is_left_alone_while_another_sends_and_has_one_trial_when_nobody_else_does() {
+    let (one, two) = (Provider::that(REFUSES).await, Provider::that(ACCEPTS).await);
     let desk = Desk::new(&by(&[("one", one.settings()), ("two", two.settings())]));
     for turn in 0..6 {
         assert_eq!(desk.answer(&sms(&format!("e-{turn}"))).await["provider"], "two");
@@ -444,7 +444,7 @@ async fn a_carrier_that_fails_is_left_alone_while_another_sends_and_has_one_tria
     two.says.send_replace(REFUSES);
     assert_eq!(desk.answer(&sms("e-6")).await["provider"], "one", "nobody else is left");
 
-    let dead = Carrier::that(Says::Closes).await;
+    let dead = Provider::that(Says::Closes).await;
     let desk = Desk::new(&by(&[("dead", dead.settings())]));
     for turn in 0..5 {
         assert_eq!(desk.answer(&sms(&format!("e-{turn}"))).await["status"], "PENDING");
@@ -467,7 +467,7 @@ async fn a_carrier_that_fails_is_left_alone_while_another_sends_and_has_one_tria
 
 #[tokio::test]
 async fn a_call_that_comes_again_gets_the_first_answer_and_another_message_of_its_id_none() {
-    let one = Carrier::that(ACCEPTS).await;
+    let one = Provider::that(ACCEPTS).await;
     let desk = Desk::new(&by(&[("one", one.settings())]));
     let first = desk.answer(&sms("e-1")).await;
     assert_eq!(desk.answer(&sms("e-1")).await, first);
@@ -486,7 +486,7 @@ async fn a_call_that_comes_again_gets_the_first_answer_and_another_message_of_it
 
 #[tokio::test]
 async fn another_message_of_an_id_waits_for_the_first_and_is_sent_when_that_was_not() {
-    let one = Carrier::that(Says::Hangs).await;
+    let one = Provider::that(Says::Hangs).await;
     let desk = Desk::new(&by(&[("one", one.settings())]));
     let (body, other) = (sms("e-1"), with("e-1", "phoneNumber", json!("+46701740606")));
     let (first, second) = (desk.answer(&body), desk.answer(&other));
@@ -506,7 +506,7 @@ async fn another_message_of_an_id_waits_for_the_first_and_is_sent_when_that_was_
 
 #[tokio::test]
 async fn a_call_whose_time_is_over_is_answered_at_once_and_counted_once() {
-    let one = Carrier::that(Says::Hangs).await;
+    let one = Provider::that(Says::Hangs).await;
     let desk = Desk::new(&by(&[("one", one.settings())]));
     assert_eq!(desk.late_answer(&sms("e-0")).await, json!({"status": "FAILED"}), "nothing has left");
     assert_eq!(desk.count("late_answers_total"), 1);
@@ -517,7 +517,7 @@ async fn a_call_whose_time_is_over_is_answered_at_once_and_counted_once() {
         answer = &mut first => panic!("{answer}"),
         () = one.is_asked(1) => {}
     }
-    assert_eq!(desk.late_answer(&body).await, json!({"status": "PENDING"}), "a carrier may have it");
+    assert_eq!(desk.late_answer(&body).await, json!({"status": "PENDING"}), "a provider may have it");
     assert_eq!(desk.count("late_answers_total"), 1, "of the two it is the first that may be late");
     assert!(desk.service.idle().now_or_never().is_none(), "work is under way");
     one.says.send_replace(ACCEPTS);
@@ -527,7 +527,7 @@ async fn a_call_whose_time_is_over_is_answered_at_once_and_counted_once() {
 
 #[tokio::test]
 async fn a_call_of_another_hook_in_okta_than_the_known_one_is_counted_and_served() {
-    let one = Carrier::that(ACCEPTS).await;
+    let one = Provider::that(ACCEPTS).await;
     let mut config = by(&[("one", one.settings())]);
     let known = "calz6lVQA77AwFeEe0g3";
     for (of_hook, of_call, counted) in [
@@ -549,7 +549,7 @@ async fn a_call_of_another_hook_in_okta_than_the_known_one_is_counted_and_served
 
 #[tokio::test]
 async fn what_is_not_sent_is_answered_with_its_reason_and_counted_by_it() {
-    let one = Carrier::that(ACCEPTS).await;
+    let one = Provider::that(ACCEPTS).await;
     let mut config = by(&[("one", one.settings())]);
     let denied = Rule { name: "no".into(), action: Action::Deny, ..config.rules[0].clone() };
     config.rules[0].matches.prefixes = vec!["+46".into()];
@@ -588,12 +588,12 @@ async fn what_is_not_sent_is_answered_with_its_reason_and_counted_by_it() {
     large.pop();
     assert_eq!(desk.call(Full::from(large), Instant::now()).await["status"], "SUCCESSFUL", "64 KiB are not too much");
     let calls = ["p/all", "p/no"].map(|rule| desk.counters.rule(rule)).map(|rule| (rule.calls, rule.uncovered));
-    assert_eq!(calls, [(2, 0), (1, 0)], "an expired passcode is no fault of the carriers");
+    assert_eq!(calls, [(2, 0), (1, 0)], "an expired passcode is no fault of the providers");
 }
 
 #[tokio::test]
 async fn what_an_administrator_tries_out_is_sent_and_is_no_traffic_of_the_rules() {
-    let one = Carrier::that(ACCEPTS).await;
+    let one = Provider::that(ACCEPTS).await;
     let mut config = by(&[("one", one.settings()), ("none", unfit())]);
     config.rules[0].matches.prefixes = vec!["+467".into()];
     let of = |name: &str, action, prefix: &str| {
@@ -624,13 +624,13 @@ async fn what_an_administrator_tries_out_is_sent_and_is_no_traffic_of_the_rules(
     for body in bodies {
         desk.answer(&body).await;
     }
-    assert_eq!((one.asked(), told()), (2, [(2, 0), (1, 0), (1, 1)]), "a rule is uncovered without a carrier to use");
+    assert_eq!((one.asked(), told()), (2, [(2, 0), (1, 0), (1, 1)]), "a rule is uncovered without a provider to use");
     assert_eq!(desk.counters.recent("p/all").len(), 1);
 }
 
 #[tokio::test]
 async fn a_body_may_come_bit_by_bit() {
-    let one = Carrier::that(ACCEPTS).await;
+    let one = Provider::that(ACCEPTS).await;
     let desk = Desk::new(&by(&[("one", one.settings())]));
     let body = Coming { bytes: Some(sms("e-1").to_string().into()), waited: false };
     assert_eq!(desk.call(body, Instant::now()).await["status"], "SUCCESSFUL");
@@ -650,7 +650,7 @@ async fn a_body_that_does_not_come_is_waited_for_two_seconds_and_never_beyond_th
 
 #[tokio::test]
 async fn a_probe_is_answered_with_a_proof_once_and_no_figure_sees_it() {
-    let one = Carrier::that(ACCEPTS).await;
+    let one = Provider::that(ACCEPTS).await;
     let config = by(&[("one", one.settings())]);
     let (desk, key) = (Desk::new(&config), probe::Key::of(&config.report));
     let before = desk.metrics.render();
@@ -676,7 +676,7 @@ async fn the_log_tells_of_each_call_which_event_it_was_who_was_asked_and_what_ca
     // with one subscriber alone, a line that another thread meets first is taken for one that nobody wants
     let _another = tracing::Dispatch::new(logs::subscriber("trace", io::sink).unwrap());
     let dispatch = tracing::Dispatch::new(logs::subscriber("info", move || writer.clone()).unwrap());
-    let (one, two) = (Carrier::that(REFUSES).await, Carrier::that(ACCEPTS).await);
+    let (one, two) = (Provider::that(REFUSES).await, Provider::that(ACCEPTS).await);
     let desk = Desk::new(&by(&[("one", one.settings()), ("two", two.settings())]));
     let guard = tracing::dispatcher::set_default(&dispatch);
     desk.answer(&sms("e-1")).await;

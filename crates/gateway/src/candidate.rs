@@ -1,7 +1,7 @@
-//! A carrier that one message may go to: the request is made, and it can be told whether the carrier may be asked now.
+//! A provider that one message may go to: the request is made, and it can be told whether the provider may be asked now.
 //!
 //! Whoever cannot be asked costs the call nothing: no attempt, no time. So a door that is shut is found before anything is
-//! given to the carrier, and [`Candidate::enter`] is the one way to [`Candidate::send`].
+//! given to the provider, and [`Candidate::enter`] is the one way to [`Candidate::send`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     breaker::Passage,
-    carrier::{Carrier, Tried},
     parts::Route,
     private::Private,
+    provider::{Provider, Tried},
 };
 use hookswitch_message::Secret;
-use hookswitch_providers::{CarrierRequest, Class, Message, Refusal};
+use hookswitch_providers::{Class, Message, ProviderRequest, Refusal};
 
-/// A carrier for one message.
+/// A provider for one message.
 pub struct Candidate {
-    carrier: Arc<Carrier>,
+    provider: Arc<Provider>,
     route: Route,
-    request: Result<CarrierRequest, Refusal>,
+    request: Result<ProviderRequest, Refusal>,
 }
 
-/// Why a carrier is not asked.
+/// Why a provider is not asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shut {
     /// It cannot take this message: no sender fits, say.
@@ -67,7 +67,7 @@ impl Shut {
     }
 }
 
-/// How urgently a carrier is asked.
+/// How urgently a provider is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
     /// Others are left.
@@ -76,7 +76,7 @@ pub enum Urgency {
     Last,
 }
 
-/// Leave to send one message to a carrier.
+/// Leave to send one message to a provider.
 #[must_use = "a trial that is not used keeps others from theirs"]
 pub struct Entry {
     pub(super) passage: Passage,
@@ -92,28 +92,32 @@ impl Entry {
 }
 
 impl Candidate {
-    /// A carrier for a message, to a person where it is known who it is.
+    /// A provider for a message, to a person where it is known who it is.
     #[must_use]
-    pub fn new(carrier: &Arc<Carrier>, message: &Message, person: Option<&Secret<String>>) -> Self {
-        Self { carrier: Arc::clone(carrier), route: carrier.route(message, person), request: carrier.request(message) }
+    pub fn new(provider: &Arc<Provider>, message: &Message, person: Option<&Secret<String>>) -> Self {
+        Self {
+            provider: Arc::clone(provider),
+            route: provider.route(message, person),
+            request: provider.request(message),
+        }
     }
 
-    /// The carrier's name.
+    /// The provider's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.carrier.name
+        &self.provider.name
     }
 
     /// Whether it is worth a try before those that are not.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.request.is_ok() && self.carrier.serves(&self.route)
+        self.request.is_ok() && self.provider.serves(&self.route)
     }
 
     /// Whether it could be asked now.
     #[must_use]
     pub fn can_be_asked(&self, urgency: Urgency) -> bool {
-        self.request.is_ok() && self.carrier.is_open(&self.route, urgency)
+        self.request.is_ok() && self.provider.is_open(&self.route, urgency)
     }
 
     /// Leave to send.
@@ -123,7 +127,7 @@ impl Candidate {
     /// Why it cannot be asked; nothing has left then.
     pub fn enter(&self, urgency: Urgency) -> Result<Entry, Shut> {
         match &self.request {
-            Ok(_) => self.carrier.enter(&self.route, urgency),
+            Ok(_) => self.provider.enter(&self.route, urgency),
             Err(refusal) => Err(Shut::Unfit(refusal.clone())),
         }
     }
@@ -132,10 +136,10 @@ impl Candidate {
     ///
     /// # Errors
     ///
-    /// Why it could not be sent, although the carrier could be asked; nothing has left then.
+    /// Why it could not be sent, although the provider could be asked; nothing has left then.
     pub async fn send(&self, entry: Entry, within: Duration, private: &Private<'_>) -> Result<Tried, Shut> {
         match &self.request {
-            Ok(request) => self.carrier.send(entry, request.clone(), Instant::now() + within, private).await,
+            Ok(request) => self.provider.send(entry, request.clone(), Instant::now() + within, private).await,
             Err(refusal) => Err(Shut::Unfit(refusal.clone())),
         }
     }

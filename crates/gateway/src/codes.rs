@@ -1,4 +1,4 @@
-//! The latest reasons that a carrier gave for not taking messages, in its own words, for whoever has to find out why.
+//! The latest reasons that a provider gave for not taking messages, in its own words, for whoever has to find out why.
 //!
 //! Pure; the clock is an argument. What stands here was made fit to be shown before ([`super::private`]).
 
@@ -14,7 +14,7 @@ use hookswitch_providers::Outcome;
 /// How long a code is remembered that does not come again.
 pub const MEMORY: Duration = Duration::from_hours(1);
 
-/// The latest codes of one carrier, each with how often it came.
+/// The latest codes of one provider, each with how often it came.
 #[derive(Debug, Clone, Default)]
 pub struct Codes {
     seen: BTreeMap<(String, &'static str), Seen>,
@@ -26,7 +26,7 @@ struct Seen {
     last: Instant,
 }
 
-/// The word for what an attempt failed by: the carrier's code, or why nobody can tell.
+/// The word for what an attempt failed by: the provider's code, or why nobody can tell.
 #[must_use]
 pub fn word(outcome: &Outcome) -> Option<&str> {
     match outcome {

@@ -1,4 +1,4 @@
-//! From a call to the message that carriers are given. Pure.
+//! From a call to the message that providers are given. Pure.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use hookswitch_routing::Normalized;
 /// helps nobody.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// Why no carrier is asked. Okta is answered FAILED.
+/// Why no provider is asked. Okta is answered FAILED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
     /// The passcode expired longer than [`SKEW`] ago.
@@ -62,8 +62,8 @@ fn text(call: &Call) -> Result<Secret<String>, Unsendable> {
     }
 }
 
-/// What is left of a passcode's life. Zero for one that has just ended: adapters raise it to the least that their carrier
-/// takes, where nothing would mean the carrier's own default of hours.
+/// What is left of a passcode's life. Zero for one that has just ended: adapters raise it to the least that their provider
+/// takes, where nothing would mean the provider's own default of hours.
 fn ttl(expires: Timestamp, now: Timestamp) -> Result<Duration, Unsendable> {
     let left = expires.duration_since(now);
     if left < -SKEW {
@@ -72,7 +72,7 @@ fn ttl(expires: Timestamp, now: Timestamp) -> Result<Duration, Unsendable> {
     Ok(Duration::try_from(left).unwrap_or_default())
 }
 
-/// The carrier's idempotency key: Okta's id where there is one, so that a replica that sees the same call sends the same
+/// The provider's idempotency key: Okta's id where there is one, so that a replica that sees the same call sends the same
 /// key. Previews that differ share an id of Okta's, and one that failed is tried again, so each has a key of its own.
 fn id(call: &Call) -> String {
     let okta = call.event_id.as_ref().filter(|_| !call.is_preview).map(EventId::as_str);

@@ -15,11 +15,11 @@ use super::{
     attempt_policy::{Attempts, Next},
     budget,
     candidate::{Candidate, Entry, Shut, Urgency},
-    carrier::Tried,
     codes, compose,
     metrics::{GatewayMetrics, outcome_label},
     private::Private,
     protocol::{Answer, Call},
+    provider::Tried,
     runtime::Runtime,
 };
 use hookswitch_message as message;
@@ -41,7 +41,7 @@ pub struct Dispatch {
     pub hook: Arc<str>,
     /// When the answer must be there.
     pub deadline: Instant,
-    /// Whether a carrier may have the message, for whoever must answer before the work is done.
+    /// Whether a provider may have the message, for whoever must answer before the work is done.
     pub at_risk: Arc<AtomicBool>,
 }
 
@@ -135,7 +135,7 @@ struct Sending<'a> {
     channel: Channel,
     private: &'a Private<'a>,
     attempts: Attempts,
-    /// How many carriers were called, whether the request left or not.
+    /// How many providers were called, whether the request left or not.
     tried: u32,
     line: String,
 }
@@ -216,7 +216,7 @@ impl Sending<'_> {
     }
 }
 
-/// Ids and codes are a carrier's own words, and Okta's System Log shows them: what quotes the passcode or the number is left
+/// Ids and codes are a provider's own words, and Okta's System Log shows them: what quotes the passcode or the number is left
 /// out.
 fn without_the_message(mut answer: Answer, call: &Call, normalized: &routing::Normalized) -> Answer {
     let quotes = |text: &String| message::quotes(text, call.code.expose(), &normalized.number, normalized.national());
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_carrier_that_quotes_the_passcode_or_the_number_does_not_reach_oktas_system_log() {
+    fn a_provider_that_quotes_the_passcode_or_the_number_does_not_reach_oktas_system_log() {
         let profile = json!({"phoneNumber": "+46701740605", "otpCode": "493817", "deliveryChannel": "SMS"});
         let call = Call::read(json!({"data": {"messageProfile": profile}}).to_string().as_bytes()).unwrap();
         let normalized = routing::normalize("+46701740605", None).unwrap();

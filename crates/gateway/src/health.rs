@@ -1,4 +1,4 @@
-//! Whether a carrier works, as this replica sees it: from probes and from what becomes of messages.
+//! Whether a provider works, as this replica sees it: from probes and from what becomes of messages.
 //!
 //! Pure; the clock is an argument. Three answers, because not knowing is not failing. It orders the candidates of a
 //! call and is what the report tells; `breaker` reacts faster and forgets faster.
@@ -20,18 +20,18 @@ use hookswitch_message::CountryCode;
 use hookswitch_providers::{Class, Outcome, Probed, Refusal, Scope};
 
 /// How long a part counts as refused after the last refusal: long enough to span the gaps of quiet traffic, short
-/// enough that a permission granted at the carrier is noticed.
+/// enough that a permission granted at the provider is noticed.
 pub const MEMORY: Duration = Duration::from_mins(10);
 
 /// So many different numbers of as many people in a row make refusals of a part those of everybody.
 const RECIPIENTS: usize = CONSECUTIVE as usize;
 
-/// Parts of one carrier whose refusals are remembered.
+/// Parts of one provider whose refusals are remembered.
 const MAX_PARTS: usize = 128;
 
-/// Health of one carrier.
+/// Health of one provider.
 #[derive(Debug, Clone)]
-pub struct CarrierHealth {
+pub struct ProviderHealth {
     fall: u32,
     rise: u32,
     fresh: Duration,
@@ -102,7 +102,7 @@ impl InARow {
     }
 }
 
-/// When a carrier is to be probed again.
+/// When a provider is to be probed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
     /// In its turn.
@@ -113,8 +113,8 @@ pub enum Again {
     Within(Duration),
 }
 
-impl CarrierHealth {
-    /// Health of a carrier of which nothing is known yet.
+impl ProviderHealth {
+    /// Health of a provider of which nothing is known yet.
     #[must_use]
     pub fn new(probe: &Probe) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl CarrierHealth {
     ///
     /// Down after `fall` failures in a row, or at once when the account itself is refused; up again after `rise`
     /// passes in a row, or at once when nothing was known; unknown after `fall` probes in a row that show nothing. A
-    /// message that the carrier took within the last probe interval outweighs a failed probe, which then counts for
+    /// message that the provider took within the last probe interval outweighs a failed probe, which then counts for
     /// nothing. So do refusals of the account in a row outweigh one that passed or shows nothing: an account without balance
     /// answers well.
     pub fn probed(&mut self, probed: &Probed, now: Instant) -> Again {
@@ -184,9 +184,9 @@ impl CarrierHealth {
         self.state = state;
     }
 
-    /// Records what became of a message that was given to the carrier by a route.
+    /// Records what became of a message that was given to the provider by a route.
     ///
-    /// An accepted one proves that the carrier works, and each part that it needed. A refusal of the account proves that it
+    /// An accepted one proves that the provider works, and each part that it needed. A refusal of the account proves that it
     /// does not; refusals of a part are remembered for [`MEMORY`]. Anything else is for the breaker.
     pub fn attempted(&mut self, outcome: &Outcome, route: &Route, now: Instant) {
         match outcome {
@@ -224,7 +224,7 @@ impl CarrierHealth {
         self.failing_since
     }
 
-    /// Whether the carrier is worth a try by a route before those that are not: it is not down, did not refuse the country
+    /// Whether the provider is worth a try by a route before those that are not: it is not down, did not refuse the country
     /// lately, nor another part that the route needs again and again.
     #[must_use]
     pub fn serves(&self, route: &Route, now: Instant) -> bool {
@@ -259,7 +259,7 @@ impl CarrierHealth {
         self.last_probe.map(|at| now.saturating_duration_since(at))
     }
 
-    /// Countries that the carrier refused lately, sorted; at most [`MAX_COUNTRIES`].
+    /// Countries that the provider refused lately, sorted; at most [`MAX_COUNTRIES`].
     #[must_use]
     pub fn failing_countries(&self, now: Instant) -> Vec<CountryCode> {
         let remembered = self.refused.iter().filter(|(_, refused)| refused.is_remembered(now));
@@ -343,7 +343,7 @@ mod tests {
 
     /// The state after each probe, an interval apart.
     fn states(probes: &[Probed]) -> Vec<ProbeState> {
-        let (mut health, mut now) = (CarrierHealth::new(&PROBE), Instant::now());
+        let (mut health, mut now) = (ProviderHealth::new(&PROBE), Instant::now());
         let after = |probed| {
             health.probed(probed, now);
             now += INTERVAL;
@@ -353,8 +353,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_known_at_the_start_and_an_unknown_carrier_is_tried() {
-        let (mut health, now) = (CarrierHealth::new(&PROBE), Instant::now());
+    fn nothing_is_known_at_the_start_and_an_unknown_provider_is_tried() {
+        let (mut health, now) = (ProviderHealth::new(&PROBE), Instant::now());
         assert_eq!((health.state(), health.probe_age(now)), (ProbeState::Unknown, None));
         assert!(health.serves(&to(Some(country("SE"))), now));
         health.probed(&Probed::Up, now);
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_probe_that_contradicts_what_is_known_asks_for_another_until_it_is_believed() {
         use Again::{InTurn, ToConfirm};
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         let probes = [Probed::Up, down(), down(), down(), down(), Probed::Up, Probed::Up, down(), Probed::Unknown];
         let again: Vec<Again> = probes.iter().map(|probed| health.probed(probed, Instant::now())).collect();
         let expected = [InTurn, ToConfirm, ToConfirm, InTurn, InTurn, ToConfirm, InTurn, ToConfirm, InTurn];
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_failure_that_a_message_outweighs_is_asked_about_again_when_the_message_is_too_old() {
         let now = Instant::now();
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         health.attempted(&accepted(), &to(None), now);
         let part = INTERVAL / 3;
         assert_eq!(health.probed(&down(), now + part), Again::Within(part * 2));
@@ -393,7 +393,7 @@ mod tests {
     fn what_is_down_has_failed_since_the_first_of_the_failures_that_brought_it_there() {
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         let mut since = Vec::new();
         for (at, probed) in (0..).zip([down(), Probed::Up, down(), down(), down(), Probed::Up, down(), Probed::Up]) {
             health.probed(&probed, now + second * at);
@@ -422,12 +422,12 @@ mod tests {
     fn a_refused_account_is_down_at_once() {
         let now = Instant::now();
         let account = Class::PermanentConfig(Scope::Account);
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         health.probed(&Probed::Up, now);
         health.probed(&Probed::Down(refusal(account)), now);
         assert_eq!(health.state(), ProbeState::Down);
 
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         health.attempted(&accepted(), &to(None), now);
         health.attempted(&refused(account), &to(None), now);
         assert_eq!(health.state(), ProbeState::Down);
@@ -437,7 +437,7 @@ mod tests {
     #[test]
     fn a_message_taken_within_the_interval_outweighs_failed_probes_and_an_older_one_does_not() {
         let now = Instant::now();
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         health.attempted(&accepted(), &to(None), now);
         for _ in 0..5 {
             health.probed(&Probed::Down(refusal(Class::PermanentConfig(Scope::Account))), now + INTERVAL / 2);
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_that_fails_says_nothing_about_the_carrier() {
+    fn one_message_that_fails_says_nothing_about_the_provider() {
         let now = Instant::now();
         for outcome in [
             refused(Class::Transient),
@@ -463,7 +463,7 @@ mod tests {
             refused(Class::FraudBlocked),
             Outcome::Ambiguous { cause: "timeout" },
         ] {
-            let mut health = CarrierHealth::new(&PROBE);
+            let mut health = ProviderHealth::new(&PROBE);
             health.probed(&Probed::Up, now);
             for _ in 0..10 {
                 health.attempted(&outcome, &to(Some(country("SE"))), now);
@@ -475,11 +475,11 @@ mod tests {
     #[test]
     fn a_refused_country_is_remembered_until_it_works_or_ten_minutes_pass() {
         let now = Instant::now();
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         for code in ["SE", "NO"] {
             health.attempted(&refused(Class::PermanentConfig(Scope::Country)), &to(Some(country(code))), now);
         }
-        let serves = |health: &CarrierHealth, code, now| health.serves(&to(Some(country(code))), now);
+        let serves = |health: &ProviderHealth, code, now| health.serves(&to(Some(country(code))), now);
         assert_eq!(health.failing_countries(now), [country("NO"), country("SE")]);
         assert!(!serves(&health, "SE", now) && serves(&health, "DK", now));
         health.attempted(&accepted(), &to(Some(country("SE"))), now);
@@ -501,13 +501,13 @@ mod tests {
             (Class::MessageRejected, Part::Channel(Channel::Sms), false),
             (Class::Unknown, Part::Channel(Channel::Sms), false),
         ] {
-            let mut health = CarrierHealth::new(&PROBE);
+            let mut health = ProviderHealth::new(&PROBE);
             health.probed(&Probed::Up, now);
             for n in 1..CONSECUTIVE {
                 health.attempted(&refused(class), &route, now);
                 assert!(!health.is_unwell(&part, now), "{class:?}: {n} in a row");
             }
-            // a number that nobody reaches, and a carrier in trouble, say nothing of the part
+            // a number that nobody reaches, and a provider in trouble, say nothing of the part
             health.attempted(&refused(Class::PermanentDestination), &route, now);
             health.attempted(&refused(Class::Transient), &route, now);
             health.attempted(&refused(class), &route, now);
@@ -532,7 +532,7 @@ mod tests {
             ("one person with many numbers", &[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)], false),
             ("many people with one number", &[(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6)], false),
         ] {
-            let mut health = CarrierHealth::new(&PROBE);
+            let mut health = ProviderHealth::new(&PROBE);
             assert!(!health.refuses_many(&part, now));
             for &(number, person) in recipients {
                 let route = Route { recipient: Some(Recipient { number, person }), ..to(None) };
@@ -552,7 +552,7 @@ mod tests {
     fn as_many_parts_are_remembered_as_there_is_room_for_and_the_one_refused_longest_ago_goes() {
         let (began, count) = (Instant::now(), u32::try_from(MAX_PARTS).unwrap());
         let of = |n: u32| Route { sender: Some(format!("S{n}").into()), ..to(None) };
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         let mut refuse = |n: u32, at: u32| {
             let class = Class::PermanentConfig(Scope::Sender);
             health.attempted(&refused(class), &of(n), began + Duration::from_secs(at.into()));
@@ -567,14 +567,14 @@ mod tests {
     }
 
     #[test]
-    fn one_refusal_of_a_sender_or_a_text_does_not_put_the_carrier_last() {
+    fn one_refusal_of_a_sender_or_a_text_does_not_put_the_provider_last() {
         let (now, route) = (Instant::now(), to(None));
         for class in [Class::PermanentConfig(Scope::Sender), Class::MessageRejected] {
-            let mut health = CarrierHealth::new(&PROBE);
+            let mut health = ProviderHealth::new(&PROBE);
             health.attempted(&refused(class), &route, now);
             assert!(health.serves(&route, now), "{class:?}");
         }
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         health.attempted(&refused(Class::PermanentConfig(Scope::Country)), &route, now);
         assert!(!health.serves(&route, now), "numbers without a country are refused as such");
         assert!(health.serves(&to(Some(country("SE"))), now));
@@ -583,7 +583,7 @@ mod tests {
     #[test]
     fn an_account_that_is_refused_again_and_again_is_down_although_its_probe_passes() {
         let now = Instant::now();
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         let account = refused(Class::PermanentConfig(Scope::Account));
         health.attempted(&account, &to(None), now);
         for _ in 0..PROBE.rise {
@@ -606,7 +606,7 @@ mod tests {
     #[test]
     fn changed_settings_forget_nothing() {
         let now = Instant::now();
-        let mut health = CarrierHealth::new(&PROBE);
+        let mut health = ProviderHealth::new(&PROBE);
         health.probed(&Probed::Up, now);
         health.probed(&down(), now);
         health.reconfigure(&Probe { fall: 2, ..PROBE });
@@ -639,7 +639,7 @@ mod tests {
         fn it_is_down_only_for_a_reason_and_its_memory_is_bounded(
             history in proptest::collection::vec((steps(), 0_u64..40), 1..300),
         ) {
-            let mut health = CarrierHealth::new(&PROBE);
+            let mut health = ProviderHealth::new(&PROBE);
             let mut now = Instant::now();
             let (mut failures, mut account_refused) = (0, false);
             for (step, pause) in history {
@@ -668,8 +668,8 @@ mod tests {
         }
 
         #[test]
-        fn two_passes_bring_any_carrier_up_whose_account_is_not_refused_in_a_row(history in proptest::collection::vec(steps(), 0..100)) {
-            let mut health = CarrierHealth::new(&PROBE);
+        fn two_passes_bring_any_provider_up_whose_account_is_not_refused_in_a_row(history in proptest::collection::vec(steps(), 0..100)) {
+            let mut health = ProviderHealth::new(&PROBE);
             let now = Instant::now();
             for step in history {
                 match step {

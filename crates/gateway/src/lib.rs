@@ -1,9 +1,9 @@
-//! The gateway: authenticates and answers Okta's calls, and sends messages through carriers.
+//! The gateway: authenticates and answers Okta's calls, and sends messages through providers.
 //!
 //! A call goes from [`listener`] to [`service`], which knows the caller and answers in time; [`protocol`] reads it,
 //! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it as [`compose`] writes it, [`budget`] and
 //! [`attempt_policy`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready,
-//! [`carrier`] one carrier of it with its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor
+//! [`provider`] one provider of it with its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor
 //! the operator is needed to serve.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
@@ -14,7 +14,6 @@ pub mod budget;
 #[cfg(test)]
 mod calls_tests;
 pub mod candidate;
-pub mod carrier;
 pub mod codes;
 pub mod compose;
 pub mod dispatch;
@@ -29,6 +28,7 @@ pub mod private;
 pub mod probe_nonces;
 pub mod probes;
 pub mod protocol;
+pub mod provider;
 pub mod recent;
 pub mod report;
 pub mod request_body;

@@ -58,7 +58,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Of a process that may have so many files open. Half of them are for others than callers: for carriers before all.
+    /// Of a process that may have so many files open. Half of them are for others than callers: for providers before all.
     #[must_use]
     pub fn within(files: usize, keep_alive: Duration) -> Self {
         let connections = CONNECTIONS.min(files / 2);

@@ -178,21 +178,21 @@ impl GatewayMetrics {
                 "Authenticated calls that could not be acted on",
                 counters.unreadable.clone(),
             );
-            registry.register("attempts", "Attempts at carriers, by outcome", counters.attempts.clone());
-            registry.register("attempt_seconds", "Duration of attempts at carriers", counters.attempt_seconds.clone());
+            registry.register("attempts", "Attempts at providers, by outcome", counters.attempts.clone());
+            registry.register("attempt_seconds", "Duration of attempts at providers", counters.attempt_seconds.clone());
             registry.register(
                 "passed_over",
-                "Carriers that a message was not given to, by which door was shut",
+                "Providers that a message was not given to, by which door was shut",
                 counters.passed_over.clone(),
             );
             registry.register(
                 "failovers",
-                "Messages that another carrier took after one had not",
+                "Messages that another provider took after one had not",
                 counters.failovers.clone(),
             );
             registry.register(
                 "sends_after_ambiguous",
-                "Attempts begun although an earlier carrier may have the message: the user may get it twice",
+                "Attempts begun although an earlier provider may have the message: the user may get it twice",
                 counters.after_ambiguous.clone(),
             );
             registry.register(
@@ -223,7 +223,7 @@ impl GatewayMetrics {
             registry.register("rule_calls", "Calls that a rule decided", counters.rules.clone());
             registry.register(
                 "rule_uncovered",
-                "Calls of a rule that found no healthy carrier",
+                "Calls of a rule that found no healthy provider",
                 counters.uncovered.clone(),
             );
             registry.register("connections_closed", "Connections closed by a bound", counters.closed.clone());
@@ -287,17 +287,17 @@ impl GatewayMetrics {
         *reported.attempts.entry(provider.to_owned()).or_default().entry(outcome.to_owned()).or_default() += 1;
     }
 
-    /// A carrier was not given a message; `reason` is which door was shut: `unfit`, `busy`, `breaker`, `retry-after`.
+    /// A provider was not given a message; `reason` is which door was shut: `unfit`, `busy`, `breaker`, `retry-after`.
     pub fn passed_over(&self, provider: &str, reason: &'static str) {
         self.passed_over.get_or_create(&PassedOverLabels { provider: provider.to_owned(), reason }).inc();
     }
 
-    /// Another carrier took a message after one had not.
+    /// Another provider took a message after one had not.
     pub fn failed_over(&self) {
         self.failovers.inc();
     }
 
-    /// An attempt begins although an earlier carrier may have the message.
+    /// An attempt begins although an earlier provider may have the message.
     pub fn sent_after_ambiguous(&self) {
         self.after_ambiguous.inc();
     }
@@ -327,7 +327,7 @@ impl GatewayMetrics {
         self.other_source.get_or_create(&HookLabels { hook: hook.to_owned() }).inc();
     }
 
-    /// A rule decided a call; `covered` when one of its carriers was healthy.
+    /// A rule decided a call; `covered` when one of its providers was healthy.
     pub fn ruled(&self, policy: &str, rule: &str, covered: bool) {
         let labels = RuleLabels { policy: policy.to_owned(), rule: rule.to_owned() };
         self.rules.get_or_create(&labels).inc();
@@ -380,7 +380,7 @@ impl GatewayMetrics {
         self.reported().rules.get(name).copied().unwrap_or_default()
     }
 
-    /// The report's counters of a carrier.
+    /// The report's counters of a provider.
     #[must_use]
     pub fn outcomes(&self, provider: &str) -> BTreeMap<String, u64> {
         self.reported().attempts.get(provider).cloned().unwrap_or_default()

@@ -1,6 +1,6 @@
-//! The parts of a carrier that can fail apart from the rest, and which of them a message needs.
+//! The parts of a provider that can fail apart from the rest, and which of them a message needs.
 //!
-//! A carrier that refuses a sender, a country or a text works for what needs none of them. So refusals are counted by part:
+//! A provider that refuses a sender, a country or a text works for what needs none of them. So refusals are counted by part:
 //! `breaker` leaves a part alone, `health` remembers it, and the report tells it.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use hookswitch_message::{Channel, CountryCode};
 use hookswitch_providers as providers;
 use hookswitch_providers::{Class, Message, Scope};
 
-/// What a message needs of a carrier.
+/// What a message needs of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The way to the handset.
@@ -33,7 +33,7 @@ pub struct Recipient {
 }
 
 impl Route {
-    /// What a message needs of a carrier with these senders.
+    /// What a message needs of a provider with these senders.
     #[must_use]
     pub fn of(message: &Message, senders: &[Sender]) -> Self {
         Self::new(message.channel, message.country, senders)
@@ -58,14 +58,14 @@ impl Route {
     }
 }
 
-/// A part of a carrier.
+/// A part of a provider.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// All of it.
     Account,
     /// Whatever goes by a channel: its texts are refused, or all messages for a reason that is not known.
     Channel(Channel),
-    /// One sender of a channel; `None` where the carrier chooses.
+    /// One sender of a channel; `None` where the provider chooses.
     Sender(Channel, Option<Arc<str>>),
     /// One country by a channel; `None` for numbers that belong to none.
     Country(Channel, Option<CountryCode>),
@@ -122,6 +122,6 @@ mod tests {
         );
         assert_ne!(part(Channel::Voice, Some("SE")), nordic);
         let none = Route::new(Channel::Sms, None, &[]);
-        assert_eq!(none.sender, None, "the carrier chooses");
+        assert_eq!(none.sender, None, "the provider chooses");
     }
 }

@@ -1,6 +1,6 @@
-//! Pauses that a carrier asks for with `Retry-After`: what it refused for want of rest is not asked of it again before.
+//! Pauses that a provider asks for with `Retry-After`: what it refused for want of rest is not asked of it again before.
 //!
-//! Pure; the clock is an argument. Trouble is the whole carrier's; a limit is that of the channel and the sender that met it.
+//! Pure; the clock is an argument. Trouble is the whole provider's; a limit is that of the channel and the sender that met it.
 //! Where nobody else is left one message is let through all the same, every [`TRIAL`]: a pause that was asked for in error
 //! must not stop passcodes for a day.
 
@@ -17,20 +17,20 @@ use hookswitch_providers::{Class, Outcome, Refusal};
 /// The longest pause that is kept: a daily limit is the longest that makes sense.
 pub const LONGEST: Duration = Duration::from_hours(24);
 
-/// How long at most nobody is let through where no other carrier is left.
+/// How long at most nobody is let through where no other provider is left.
 pub const TRIAL: Duration = Duration::from_secs(15);
 
 /// A pause of so long is a reason to leave the hook: at its defaults a switch takes 25 s to be sure of a failure, so a shorter
 /// one is over before anything is decided. Pauses one after the other, with nothing taken between, are one.
 pub const LASTING: Duration = Duration::from_secs(30);
 
-/// Pauses kept of one carrier: each channel and sender has one at most.
+/// Pauses kept of one provider: each channel and sender has one at most.
 const MAX: usize = 64;
 
-/// What rests: the whole carrier, or a sender of a channel.
+/// What rests: the whole provider, or a sender of a channel.
 type Rests = Option<(Channel, Option<Arc<str>>)>;
 
-/// The pauses of one carrier.
+/// The pauses of one provider.
 #[derive(Debug, Clone, Default)]
 pub struct Pauses {
     all: BTreeMap<Rests, Pause>,
@@ -42,7 +42,7 @@ struct Pause {
     first: Instant,
     since: Instant,
     until: Instant,
-    /// From when on one may be let through for want of another carrier.
+    /// From when on one may be let through for want of another provider.
     trial: Instant,
     asked: Duration,
 }
@@ -93,7 +93,7 @@ impl Pauses {
         self.longest(route, now, |pause| pause.until)
     }
 
-    /// How long a message has to wait for which no other carrier is left.
+    /// How long a message has to wait for which no other provider is left.
     #[must_use]
     pub fn wait_of_last(&self, route: &Route, now: Instant) -> Option<Duration> {
         self.longest(route, now, |pause| pause.trial)
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_rests_its_sender_and_trouble_rests_the_whole_carrier_for_as_long_as_was_asked_up_to_a_day() {
+    fn a_limit_rests_its_sender_and_trouble_rests_the_whole_provider_for_as_long_as_was_asked_up_to_a_day() {
         let now = Instant::now();
         let (sms, other, voice) = (route(Channel::Sms, "A"), route(Channel::Sms, "B"), route(Channel::Voice, "A"));
         for (class, asked, waits, others_wait) in [

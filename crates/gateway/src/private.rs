@@ -1,6 +1,6 @@
 //! What of a call must not be repeated by anybody: its passcode, its number, its text.
 //!
-//! A code is a carrier's own word, and it is shown: in the log, in the report, in a status, in Okta's System Log. It is shown
+//! A code is a provider's own word, and it is shown: in the log, in the report, in a status, in Okta's System Log. It is shown
 //! as it is, or not at all.
 
 use hookswitch_providers::{Message, Outcome, Refusal};

@@ -1,4 +1,4 @@
-//! Probing one carrier again and again, sharing the work with the other replicas.
+//! Probing one provider again and again, sharing the work with the other replicas.
 //!
 //! Each replica probes at the interval times the number of replicas, at its own place in that period, found by a hash
 //! of its name: together they probe about once per interval without talking to each other. That is how often it is
@@ -6,7 +6,7 @@
 //! contradicts what is known, or hangs, is followed by others, one a second, until they make sure. So a replica's
 //! period can be as long as all but one of the `fall` intervals, and no longer:
 //!
-//! **a carrier that dies is known to be down by every replica within `fall × interval + timeout`**, whether it refuses or
+//! **a provider that dies is known to be down by every replica within `fall × interval + timeout`**, whether it refuses or
 //! hangs and however many replicas there are.
 //!
 //! How a probe is sent is the subject's affair, and what its result means is that of `health`.
@@ -47,7 +47,7 @@ pub trait Subject: Send + Sync {
     fn is_down(&self) -> bool;
 }
 
-/// When one replica probes one carrier.
+/// When one replica probes one provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cadence {
     interval: Duration,
@@ -58,15 +58,15 @@ pub struct Cadence {
 }
 
 impl Cadence {
-    /// The cadence of `pod` for `carrier`.
+    /// The cadence of `pod` for `provider`.
     #[must_use]
-    pub fn new(probe: &Probe, pod: &str, carrier: &str) -> Self {
+    pub fn new(probe: &Probe, pod: &str, provider: &str) -> Self {
         Self {
             interval: Duration::from_millis(probe.interval_ms).max(PACE),
             timeout: Duration::from_millis(probe.timeout_ms).max(Duration::from_millis(1)),
             fall: probe.fall.clamp(1, MOST),
             rise: probe.rise.clamp(1, MOST),
-            place: hash(pod, carrier),
+            place: hash(pod, provider),
         }
     }
 
@@ -96,7 +96,7 @@ impl Cadence {
     }
 }
 
-/// Probes until `stop`: one probe a turn, or as many as it takes to make sure, at most `fall` of a carrier that was not down
+/// Probes until `stop`: one probe a turn, or as many as it takes to make sure, at most `fall` of a provider that was not down
 /// and `rise` of one that was.
 ///
 /// `replicas` is how many replicas share the work. `started` is the present since 1970; from then on the monotonic clock
@@ -120,7 +120,7 @@ pub async fn run<S: Subject>(
 }
 
 /// Probes until what was seen agrees with what is known, or enough was asked. A probe that is not answered is followed by the
-/// next all the same, so that a carrier that hangs costs its timeout once. Answers within which time the next turn is
+/// next all the same, so that a provider that hangs costs its timeout once. Answers within which time the next turn is
 /// wanted, if it is.
 async fn turn<S: Subject>(cadence: &Cadence, subject: &S) -> Option<Duration> {
     let down = subject.is_down();
@@ -171,8 +171,8 @@ fn timed_out() -> Refusal {
     Refusal { class: Class::Transient, code: "timeout".into(), retry_after_s: None }
 }
 
-fn hash(pod: &str, carrier: &str) -> u64 {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{pod}/{carrier}").as_bytes());
+fn hash(pod: &str, provider: &str) -> u64 {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{pod}/{provider}").as_bytes());
     digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
@@ -191,7 +191,7 @@ mod tests {
     use tokio::{sync::Notify, time::advance};
 
     use super::*;
-    use crate::{health::CarrierHealth, parts::Route};
+    use crate::{health::ProviderHealth, parts::Route};
     use hookswitch_gateway_config::report::ProbeState;
     use hookswitch_message::Channel;
     use hookswitch_providers::Outcome;
@@ -200,7 +200,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(30);
     const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 
-    /// What a carrier does that is asked.
+    /// What a provider does that is asked.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum Does {
         Answer,
@@ -208,11 +208,11 @@ mod tests {
         Hang,
     }
 
-    /// A carrier that is judged as a real one is, with what was asked and told of it.
+    /// A provider that is judged as a real one is, with what was asked and told of it.
     struct Simulated {
         does: Mutex<Does>,
         takes: Duration,
-        health: Mutex<CarrierHealth>,
+        health: Mutex<ProviderHealth>,
         began: Instant,
         asked: Mutex<Vec<Duration>>,
         told: Mutex<Vec<Duration>>,
@@ -226,7 +226,7 @@ mod tests {
             Arc::new(Self {
                 does: Mutex::new(does),
                 takes,
-                health: Mutex::new(CarrierHealth::new(probe)),
+                health: Mutex::new(ProviderHealth::new(probe)),
                 began: Instant::now(),
                 asked: Mutex::default(),
                 told: Mutex::default(),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_carrier_that_refuses_or_hangs_is_asked_fall_times_a_second_apart_and_in_turn_once_it_is_known_to_be_down()
+    async fn a_provider_that_refuses_or_hangs_is_asked_fall_times_a_second_apart_and_in_turn_once_it_is_known_to_be_down()
      {
         for does in [Does::Refuse, Does::Hang] {
             let (_replicas, count) = watch::channel(1);
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_carrier_that_answers_again_is_up_after_rise_passes_a_second_apart() {
+    async fn a_provider_that_answers_again_is_up_after_rise_passes_a_second_apart() {
         let (_replicas, count) = watch::channel(1);
         let subject = Simulated::new(&PROBE, Does::Hang, Duration::ZERO);
         let _stop = start(&PROBE, &subject, count);
@@ -458,7 +458,7 @@ mod tests {
         }
 
         #[test]
-        fn a_carrier_that_dies_is_known_to_be_down_within_fall_intervals_and_one_timeout(
+        fn a_provider_that_dies_is_known_to_be_down_within_fall_intervals_and_one_timeout(
             interval_ms in 1_000_u64..60_000, timeout_ms in 100_u64..30_000, fall in 1_u32..8, rise in 1_u32..4,
             pod in "[a-z0-9]{5}", replicas in (1_u32..8, 1_u32..8), dies_ms in 0_u64..400_000, hangs in any::<bool>(),
             takes_ms in 0_u64..3_000, message in proptest::option::of(0_u64..60_000),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use hookswitch_gateway_config::probe;
 use hookswitch_message::{Channel, EventId, RequestType, Secret};
 
-/// The longest text that carriers take.
+/// The longest text that providers take.
 const MAX_TEXT: usize = 1_600;
 /// The longest passcode that is believed; Okta's are 5 or 6 digits.
 const MAX_CODE: usize = 64;
@@ -71,7 +71,7 @@ pub enum Unreadable {
     /// A channel that is neither SMS nor voice.
     #[error("deliveryChannel is neither SMS nor voice")]
     Channel,
-    /// A text that no carrier takes.
+    /// A text that no provider takes.
     #[error("msgTemplate is too long")]
     Text,
 }
@@ -235,7 +235,7 @@ fn hook_id(source: &str) -> Option<String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
-    /// A carrier took it, or nothing was to be sent.
+    /// A provider took it, or nothing was to be sent.
     Successful,
     /// Nobody can tell; Okta does not send it again.
     Pending,
@@ -260,9 +260,9 @@ impl Status {
 pub struct Answer {
     /// What became of the message.
     pub status: Status,
-    /// The carrier that decided, or [`BLOCKED`]; shows in Okta's System Log.
+    /// The provider that decided, or [`BLOCKED`]; shows in Okta's System Log.
     pub provider: Option<String>,
-    /// The carrier's id of the message.
+    /// The provider's id of the message.
     pub transaction_id: Option<String>,
     /// What an administrator wants to know, such as `attempts=2`; never anything of the message.
     pub metadata: Option<String>,

@@ -1,14 +1,14 @@
-//! What rules decided lately, by channel and country, and how much of it has no carrier now because of what carriers refuse.
+//! What rules decided lately, by channel and country, and how much of it has no provider now because of what providers refuse.
 //!
 //! A rule is as well as what it is used for: when the one SMS sender is refused, that calls could still be made is no help to
 //! people who get SMS. A country counts only where the rule names countries or prefixes: whom a rule for everybody is used
-//! for, an attacker chooses too, and a country that is not enabled at a carrier is no reason to leave the hook.
+//! for, an attacker chooses too, and a country that is not enabled at a provider is no reason to leave the hook.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{carrier::Stance, metrics::GatewayMetrics, runtime::Runtime};
+use super::{metrics::GatewayMetrics, provider::Stance, runtime::Runtime};
 use hookswitch_gateway_config::{document, report::RuleReport};
 use hookswitch_message::{Channel, CountryCode};
 
@@ -116,12 +116,13 @@ impl Runtime {
         self.table.rules().iter().map(of).collect()
     }
 
-    /// Whether no carrier of a rule can be used, and one at least because of what it refuses.
+    /// Whether no provider of a rule can be used, and one at least because of what it refuses.
     fn is_refused(&self, rule: &document::Rule, (channel, country): Used) -> bool {
         let document::Action::Send(names) = &rule.action else { return false };
         let names_countries = !rule.matches.countries.is_empty() || !rule.matches.prefixes.is_empty();
-        let carriers = names.iter().filter_map(|name| self.carrier(name));
-        let stances: Vec<Stance> = carriers.map(|carrier| carrier.stance(channel, country, names_countries)).collect();
+        let providers = names.iter().filter_map(|name| self.provider(name));
+        let stances: Vec<Stance> =
+            providers.map(|provider| provider.stance(channel, country, names_countries)).collect();
         !stances.contains(&Stance::Usable) && stances.contains(&Stance::Refuses)
     }
 }

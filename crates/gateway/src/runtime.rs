@@ -11,8 +11,8 @@ use http::HeaderMap;
 
 use super::{
     candidate::Candidate,
-    carrier::Carrier,
     hook_secrets::HookSecrets,
+    provider::Provider,
     report::{Credentials, InvalidCredentials},
 };
 use hookswitch_gateway_config::{
@@ -76,7 +76,7 @@ pub struct Runtime {
     pub faults: Vec<Fault>,
     timing: document::Timing,
     hooks: BTreeMap<String, Hook>,
-    carriers: BTreeMap<String, Arc<Carrier>>,
+    providers: BTreeMap<String, Arc<Provider>>,
 }
 
 /// One hook that may be called.
@@ -112,17 +112,17 @@ impl Runtime {
     pub fn new(config: &GatewayConfig, hash: &str, before: Option<&Self>) -> Result<Self, InvalidConfig> {
         let report = Arc::new(Credentials::new(&config.report)?);
         let mut faults = check::faults(config, &JUDGES);
-        // A carrier's part is judged once more where it is made ready: what this process lacks counts there too.
+        // A provider's part is judged once more where it is made ready: what this process lacks counts there too.
         faults.retain(|fault| !matches!(fault.part, Part::Provider(_)));
         let wrong: BTreeSet<Part> = faults.iter().map(|fault| fault.part.clone()).collect();
-        let mut carriers = BTreeMap::new();
+        let mut providers = BTreeMap::new();
         for (name, settings) in config.providers.iter().filter(|(name, _)| *name != ABSENT) {
-            let known = before.and_then(|before| before.carriers.get(name));
-            match Carrier::new(name, config, settings, known.map(Arc::as_ref)) {
-                Ok(carrier) => drop(carriers.insert(name.clone(), Arc::new(carrier))),
+            let known = before.and_then(|before| before.providers.get(name));
+            match Provider::new(name, config, settings, known.map(Arc::as_ref)) {
+                Ok(provider) => drop(providers.insert(name.clone(), Arc::new(provider))),
                 Err(error) => {
                     faults.push(Fault { part: Part::Provider(name.clone()), what: error.to_string() });
-                    carriers.extend(known.map(|known| (name.clone(), Arc::clone(known))));
+                    providers.extend(known.map(|known| (name.clone(), Arc::clone(known))));
                 }
             }
         }
@@ -137,10 +137,10 @@ impl Runtime {
         }
         let known_rules = before.filter(|_| wrong.iter().any(|part| matches!(part, Part::Rule(_))));
         let table = match known_rules {
-            // Rules serve on all together, with the carriers that they send by: half of them route where nobody wants it.
+            // Rules serve on all together, with the providers that they send by: half of them route where nobody wants it.
             Some(before) => {
-                for (name, carrier) in &before.carriers {
-                    carriers.entry(name.clone()).or_insert_with(|| Arc::clone(carrier));
+                for (name, provider) in &before.providers {
+                    providers.entry(name.clone()).or_insert_with(|| Arc::clone(provider));
                 }
                 before.table.clone()
             }
@@ -167,7 +167,7 @@ impl Runtime {
             faults,
             timing,
             hooks,
-            carriers,
+            providers,
         })
     }
 
@@ -182,19 +182,19 @@ impl Runtime {
         self.hooks.keys().map(String::as_str)
     }
 
-    /// All carriers.
-    pub fn carriers(&self) -> impl Iterator<Item = &Arc<Carrier>> {
-        self.carriers.values()
+    /// All providers.
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.providers.values()
     }
 
-    /// A carrier by its name.
+    /// A provider by its name.
     #[must_use]
-    pub fn carrier(&self, name: &str) -> Option<&Arc<Carrier>> {
-        self.carriers.get(name)
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(name)
     }
 
     /// The candidates of a rule for a message to a person, where it is known who it is: those worth a try first, each kind in the rule's order. Never empty
-    /// while the rule names a carrier that can be used at all. With them, how many are worth a try.
+    /// while the rule names a provider that can be used at all. With them, how many are worth a try.
     #[must_use]
     pub fn candidates(
         &self,
@@ -204,8 +204,8 @@ impl Runtime {
     ) -> (Vec<Candidate>, usize) {
         let (mut usable, others): (Vec<_>, Vec<_>) = names
             .iter()
-            .filter_map(|name| self.carriers.get(name))
-            .map(|carrier| Candidate::new(carrier, message, person))
+            .filter_map(|name| self.providers.get(name))
+            .map(|provider| Candidate::new(provider, message, person))
             .partition(Candidate::is_usable);
         let worth = usable.len();
         usable.extend(others);

@@ -1,4 +1,4 @@
-//! A gateway process: follow the configuration, probe carriers, serve Okta, report, and leave in good order.
+//! A gateway process: follow the configuration, probe providers, serve Okta, report, and leave in good order.
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +15,10 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    carrier::Carrier,
     listener,
     metrics::GatewayMetrics,
     probes::{self, Cadence},
+    provider::Provider,
     report,
     runtime::Runtime,
     service::Service,
@@ -28,7 +28,7 @@ use super::{
 use hookswitch_gateway_config::{
     check::Fault,
     envelope,
-    report::{MAX_CARRIERS, MAX_FAULTS, MAX_HOOKS, MAX_NAME, RefusedConfig, ReplicaReport},
+    report::{MAX_FAULTS, MAX_HOOKS, MAX_NAME, MAX_PROVIDERS, RefusedConfig, ReplicaReport},
 };
 use hookswitch_telemetry::{
     endpoint::{self, ListenError},
@@ -208,7 +208,7 @@ async fn finished(name: &str, task: JoinHandle<()>) {
     }
 }
 
-/// Puts each good configuration into service, and has its carriers probed.
+/// Puts each good configuration into service, and has its providers probed.
 async fn configure(
     mut result: watch::Receiver<CheckResult>,
     service: Arc<Service>,
@@ -217,7 +217,7 @@ async fn configure(
     started: Duration,
     end: CancellationToken,
 ) {
-    let mut probing: BTreeMap<String, (Arc<Carrier>, CancellationToken)> = BTreeMap::new();
+    let mut probing: BTreeMap<String, (Arc<Provider>, CancellationToken)> = BTreeMap::new();
     let (replicas, shared) = watch::channel(1);
     let mut refused = None;
     loop {
@@ -254,9 +254,9 @@ async fn configure(
     }
 }
 
-/// One probing task per carrier; those of carriers that have not changed go on.
+/// One probing task per provider; those of providers that have not changed go on.
 fn probe(
-    probing: &mut BTreeMap<String, (Arc<Carrier>, CancellationToken)>,
+    probing: &mut BTreeMap<String, (Arc<Provider>, CancellationToken)>,
     runtime: &Runtime,
     replicas: &watch::Receiver<u32>,
     pod: &str,
@@ -264,20 +264,20 @@ fn probe(
     end: &CancellationToken,
 ) {
     let mut before = std::mem::take(probing);
-    for carrier in runtime.carriers() {
-        let entry = match before.remove(&carrier.name) {
-            Some((same, stop)) if same.probes_like(carrier) => (same, stop),
+    for provider in runtime.providers() {
+        let entry = match before.remove(&provider.name) {
+            Some((same, stop)) if same.probes_like(provider) => (same, stop),
             changed => {
                 if let Some((_, stop)) = changed {
                     stop.cancel();
                 }
                 let stop = end.child_token();
-                let cadence = Cadence::new(carrier.probe_settings(), pod, &carrier.name);
-                tokio::spawn(probes::run(cadence, started, replicas.clone(), Arc::clone(carrier), stop.clone()));
-                (Arc::clone(carrier), stop)
+                let cadence = Cadence::new(provider.probe_settings(), pod, &provider.name);
+                tokio::spawn(probes::run(cadence, started, replicas.clone(), Arc::clone(provider), stop.clone()));
+                (Arc::clone(provider), stop)
             }
         };
-        probing.insert(carrier.name.clone(), entry);
+        probing.insert(provider.name.clone(), entry);
     }
     for (_, stop) in before.into_values() {
         stop.cancel();
@@ -308,13 +308,13 @@ fn snapshot(
     // a report of more than its reader takes would tell nothing of any
     report.hooks = runtime.hooks().take(MAX_HOOKS).map(|hook| (hook.to_owned(), counters.hook(hook))).collect();
     report.rules = runtime.rule_reports(counters);
-    report.carriers = runtime
-        .carriers()
-        .take(MAX_CARRIERS)
-        .map(|carrier| {
-            let mut of_carrier = carrier.report();
-            of_carrier.outcomes = counters.outcomes(&carrier.name);
-            (carrier.name.clone(), of_carrier)
+    report.providers = runtime
+        .providers()
+        .take(MAX_PROVIDERS)
+        .map(|provider| {
+            let mut of_provider = provider.report();
+            of_provider.outcomes = counters.outcomes(&provider.name);
+            (provider.name.clone(), of_provider)
         })
         .collect();
     report
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use hookswitch_gateway_config::{
         check,
-        document::{Carrier, Credential, GatewayConfig, Hook, Provider},
+        document::{Account, Credential, GatewayConfig, Hook, Provider},
     };
 
     fn config() -> GatewayConfig {
@@ -379,16 +379,16 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_more_hooks_and_carriers_than_it_has_room_for_can_be_read() {
+    fn a_report_of_more_hooks_and_providers_than_it_has_room_for_can_be_read() {
         let mut config = config();
         for number in 0..=MAX_HOOKS {
             config.hooks.insert(format!("h{number}"), Hook::new("authorization".into(), vec!["a secret".into()]));
         }
-        for number in 0..=MAX_CARRIERS {
-            let carrier = Carrier::Http { url: "https://a.example/".into(), token: "token".into() };
-            config.providers.insert(format!("p{number}"), Provider { carrier, ..Provider::absent() });
+        for number in 0..=MAX_PROVIDERS {
+            let account = Account::Http { url: "https://a.example/".into(), token: "token".into() };
+            config.providers.insert(format!("p{number}"), Provider { account, ..Provider::absent() });
         }
         let report = reported(&config);
-        assert_eq!((report.hooks.len(), report.carriers.len()), (MAX_HOOKS, MAX_CARRIERS));
+        assert_eq!((report.hooks.len(), report.providers.len()), (MAX_HOOKS, MAX_PROVIDERS));
     }
 }

@@ -159,7 +159,7 @@ impl Service {
                     SwitchObservation::First(sender, receiver) => break (sender, receiver),
                     SwitchObservation::Again(mut receiver) => {
                         self.counters.repeated();
-                        // The first one is at work: whether a carrier has the message by then, nobody here can tell.
+                        // The first one is at work: whether a provider has the message by then, nobody here can tell.
                         return self.wait(&mut receiver, deadline, true, Answer::pending).await;
                     }
                     SwitchObservation::Behind(mut receiver) => {

@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 /// A number in E.164 form: `+`, then 7 to 15 digits, the first not zero. Whether it exists or is valid for its country
 /// is not promised here; `routing` finds the country.
 ///
-/// `Debug` and `Display` show the masked form; [`E164::as_str`] gives the number for the call to the carrier.
+/// `Debug` and `Display` show the masked form; [`E164::as_str`] gives the number for the call to the provider.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Zeroize)]
 #[serde(try_from = "String", into = "String")]
 pub struct E164(String);

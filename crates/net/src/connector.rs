@@ -100,7 +100,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// A pool of connections under one policy. One per carrier: what hangs in one pool takes nothing from another.
+/// A pool of connections under one policy. One per provider: what hangs in one pool takes nothing from another.
 #[derive(Debug, Clone)]
 pub struct Connector {
     guard: Guard,

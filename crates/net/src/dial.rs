@@ -26,7 +26,7 @@ use super::{
 use hookswitch_message::Secret;
 
 /// Name, TCP and TLS together. Long enough for one lost SYN (sent again after 1 s) and the round trips of TLS, short enough
-/// to leave another carrier its turn within one hook call.
+/// to leave another provider its turn within one hook call.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
 pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(5);

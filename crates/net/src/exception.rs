@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 /// A host, all hosts below a name, or a range of addresses, which are called without the proxy.
 ///
-/// `carrier.corp` is that host and all below it, `.corp` and `*.corp` are all hosts below it, `10.1.2.3` and `10.0.0.0/8` are
+/// `provider.corp` is that host and all below it, `.corp` and `*.corp` are all hosts below it, `10.1.2.3` and `10.0.0.0/8` are
 /// addresses as they stand in a URL: names are not resolved to find out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception(Covers);

@@ -5,7 +5,7 @@ use std::{error::Error, io};
 /// Why no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The request definitely did not leave, or was definitely not looked at: another carrier may have the message without
+    /// The request definitely did not leave, or was definitely not looked at: another provider may have the message without
     /// a duplicate.
     #[error("not sent: {cause}")]
     NotSent {

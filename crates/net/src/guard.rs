@@ -1,6 +1,6 @@
 //! The address guard: which addresses may be called.
 //!
-//! Users of a cluster write carrier URLs, and the process that calls them sits inside the cluster's network. Without a
+//! Users of a cluster write provider URLs, and the process that calls them sits inside the cluster's network. Without a
 //! guard a URL (or a name that resolves there) could reach the API server, cloud metadata or a neighbour. The guard looks
 //! at addresses, never at names, and at the very addresses that are then connected to, so a name that resolves
 //! differently the second time gains nothing.
@@ -80,7 +80,7 @@ impl Guard {
     /// Whether an address may be called.
     ///
     /// An IPv4 address inside an IPv6 one (mapped, or behind NAT64) is judged as the IPv4 address it stands for, so that
-    /// clusters without IPv4 still reach public carriers and nobody reaches private ones by another spelling.
+    /// clusters without IPv4 still reach public providers and nobody reaches private ones by another spelling.
     pub(super) fn allows(&self, address: IpAddr) -> bool {
         if self.allowed.iter().any(|net| net.contains(&address)) {
             return true;
@@ -249,8 +249,8 @@ mod tests {
     #[test]
     fn only_https_is_called() {
         let guard = Guard::default();
-        assert_eq!(guard.permits(&url("https://carrier.example:8443/sms")), Ok(()));
-        for text in ["http://carrier.example/", "ftp://carrier.example/", "file:///etc/passwd", "unix:/run/x.sock"] {
+        assert_eq!(guard.permits(&url("https://provider.example:8443/sms")), Ok(()));
+        for text in ["http://provider.example/", "ftp://provider.example/", "file:///etc/passwd", "unix:/run/x.sock"] {
             assert_eq!(guard.permits(&url(text)), Err(Forbidden::Scheme), "{text}");
         }
     }

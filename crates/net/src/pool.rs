@@ -31,7 +31,7 @@ use super::{
 const IDLE: Duration = Duration::from_secs(4);
 /// How much earlier than the server a connection is given up: the close and a request may pass each other on the way.
 const MARGIN: Duration = Duration::from_secs(1);
-/// How long any idle connection is kept: three carrier probes at their default interval, which keep it in use.
+/// How long any idle connection is kept: three provider probes at their default interval, which keep it in use.
 const LONGEST: Duration = Duration::from_secs(90);
 /// How long one of HTTP/2 is kept idle beside another one that leads to the same place.
 const SURPLUS: Duration = Duration::from_secs(10);

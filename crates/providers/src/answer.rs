@@ -1,4 +1,4 @@
-//! Reading a carrier's answer: what all carriers share, before any of them has its say.
+//! Reading a provider's answer: what all providers share, before any of them has its say.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,19 +6,19 @@ use serde_json::{Map, Value};
 
 use super::outcome::{Class, Outcome, Refusal, Scope};
 
-/// The most that is read of a carrier's answer, in bytes. The longest documented answer is under 4 KiB.
+/// The most that is read of a provider's answer, in bytes. The longest documented answer is under 4 KiB.
 pub const MAX_ANSWER: usize = 64 * 1024;
 
 /// The longest id of a message that is passed on.
 const MAX_ID: usize = 128;
 /// The longest code of a refusal that is passed on.
 const MAX_CODE: usize = 64;
-/// The longest pause that a carrier may ask for, in seconds; a daily cap is the longest that makes sense.
+/// The longest pause that a provider may ask for, in seconds; a daily cap is the longest that makes sense.
 const MAX_RETRY_AFTER_S: u64 = 24 * 60 * 60;
 
-/// What a carrier answered. `Debug` shows the status and the length alone: carriers repeat numbers and texts.
+/// What a provider answered. `Debug` shows the status and the length alone: providers repeat numbers and texts.
 #[derive(Clone)]
-pub struct CarrierAnswer {
+pub struct ProviderAnswer {
     /// HTTP status.
     pub status: u16,
     /// The header `Retry-After`, as it came.
@@ -27,16 +27,16 @@ pub struct CarrierAnswer {
     pub body: Vec<u8>,
 }
 
-impl fmt::Debug for CarrierAnswer {
+impl fmt::Debug for ProviderAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CarrierAnswer")
+        f.debug_struct("ProviderAnswer")
             .field("status", &self.status)
             .field("body_len", &self.body.len())
             .finish_non_exhaustive()
     }
 }
 
-/// What a probe shows. `Unknown` is an answer that proves neither: it counts neither for nor against the carrier.
+/// What a probe shows. `Unknown` is an answer that proves neither: it counts neither for nor against the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probed {
     /// The account can send.
@@ -47,7 +47,7 @@ pub enum Probed {
     Unknown,
 }
 
-impl CarrierAnswer {
+impl ProviderAnswer {
     /// Whether the status says that the request was carried out.
     pub(super) const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
@@ -112,7 +112,7 @@ impl Fields {
     }
 }
 
-/// Whether a status is the word of somebody who stopped waiting, or who found the same message in hand already: the carrier
+/// Whether a status is the word of somebody who stopped waiting, or who found the same message in hand already: the provider
 /// may have sent it. Besides HTTP's own these are what common proxies answer then.
 pub(super) const fn leaves_open(status: u16) -> bool {
     matches!(status, 408 | 409 | 460 | 499 | 502 | 504 | 520 | 522 | 524 | 598 | 599)
@@ -120,7 +120,7 @@ pub(super) const fn leaves_open(status: u16) -> bool {
 
 /// The class of an error status whose body says nothing; `None` for a status that leaves open whether the message was sent.
 ///
-/// A 5xx that does not leave it open is the carrier's own word that it was not. A 4xx that is nobody's in particular may
+/// A 5xx that does not leave it open is the provider's own word that it was not. A 4xx that is nobody's in particular may
 /// be about the number, the sender, the text or the account.
 /// A redirect is never followed with a passcode in hand, so it means that the configured URL is wrong.
 pub(super) const fn class_by_status(status: u16) -> Option<Class> {
@@ -134,13 +134,13 @@ pub(super) const fn class_by_status(status: u16) -> Option<Class> {
     }
 }
 
-/// A message id from a carrier, when it is printable and of reasonable length.
+/// A message id from a provider, when it is printable and of reasonable length.
 pub(super) fn id(text: &str) -> Option<String> {
     let fits = (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     fits.then(|| text.to_owned())
 }
 
-/// What is left of a carrier's code when only printable characters are kept and it is cut to length; `None` when that
+/// What is left of a provider's code when only printable characters are kept and it is cut to length; `None` when that
 /// is nothing.
 pub(super) fn code(text: &str) -> Option<String> {
     let kept: String = text.chars().filter(char::is_ascii_graphic).take(MAX_CODE).collect();

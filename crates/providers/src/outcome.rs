@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 /// What became of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The carrier took the message and named it.
+    /// The provider took the message and named it.
     Accepted {
-        /// The carrier's id of the message; printable, at most 128 characters.
+        /// The provider's id of the message; printable, at most 128 characters.
         id: String,
     },
-    /// The carrier definitely did not take the message.
+    /// The provider definitely did not take the message.
     Refused(Refusal),
     /// Nobody can tell: the request may have left and no usable answer came.
     Ambiguous {
@@ -24,10 +24,10 @@ pub enum Outcome {
 pub struct Refusal {
     /// What kind of refusal.
     pub class: Class,
-    /// The carrier's own code, printable and at most 64 characters; `http-<status>` where the carrier gave none, and
-    /// `connect` or `breaker` where no carrier was reached.
+    /// The provider's own code, printable and at most 64 characters; `http-<status>` where the provider gave none, and
+    /// `connect` or `breaker` where no provider was reached.
     pub code: String,
-    /// How long the carrier asked to be left alone, in seconds.
+    /// How long the provider asked to be left alone, in seconds.
     pub retry_after_s: Option<u64>,
 }
 
@@ -36,22 +36,22 @@ pub struct Refusal {
 pub enum Class {
     /// The number cannot be reached by anyone, or its owner does not want to be.
     PermanentDestination,
-    /// This carrier does not reach this number; another may. It says nothing about the account, a sender or a country.
+    /// This provider does not reach this number; another may. It says nothing about the account, a sender or a country.
     UnreachableHere,
-    /// The carrier's configuration does not allow it.
+    /// The provider's configuration does not allow it.
     PermanentConfig(Scope),
     /// Too many messages for now.
     Throttled,
-    /// The carrier is in trouble.
+    /// The provider is in trouble.
     Transient,
-    /// The carrier thinks it is fraud.
+    /// The provider thinks it is fraud.
     FraudBlocked,
-    /// The carrier does not want this text.
+    /// The provider does not want this text.
     MessageRejected,
-    /// The text is too long; no other carrier would take it either.
+    /// The text is too long; no other provider would take it either.
     MessageTooLong,
     /// For a reason that is not known here: a code that is not in the adapter's table, or one that stands for several
-    /// reasons. So it proves nothing about the number, and another carrier is asked.
+    /// reasons. So it proves nothing about the number, and another provider is asked.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! What goes to a carrier: the message, and the HTTP request made of it.
+//! What goes to a provider: the message, and the HTTP request made of it.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use hookswitch_message::{Channel, CountryCode, E164, Secret};
 /// One message, ready to be sent.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Idempotency id, unique per request and the same for every carrier that is tried; printable ASCII.
+    /// Idempotency id, unique per request and the same for every provider that is tried; printable ASCII.
     pub id: String,
     /// The way to the handset.
     pub channel: Channel,
@@ -26,10 +26,10 @@ pub struct Message {
     pub ttl: Option<Duration>,
 }
 
-/// An HTTP request to a carrier. `Debug` shows the method and the host alone, because paths, headers and bodies carry
+/// An HTTP request to a provider. `Debug` shows the method and the host alone, because paths, headers and bodies carry
 /// credentials, numbers and passcodes.
 #[derive(Clone)]
-pub struct CarrierRequest {
+pub struct ProviderRequest {
     /// Method.
     pub method: Method,
     /// Where it goes.
@@ -40,9 +40,9 @@ pub struct CarrierRequest {
     pub body: Secret<Vec<u8>>,
 }
 
-impl fmt::Debug for CarrierRequest {
+impl fmt::Debug for ProviderRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CarrierRequest")
+        f.debug_struct("ProviderRequest")
             .field("method", &self.method)
             .field("host", &self.url.host_str())
             .finish_non_exhaustive()

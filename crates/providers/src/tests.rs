@@ -1,4 +1,4 @@
-//! What holds for every carrier, whatever it answers.
+//! What holds for every provider, whatever it answers.
 
 use proptest::{collection::vec, prelude::*};
 
@@ -6,24 +6,24 @@ use super::*;
 use hookswitch_gateway_config::document::Probe;
 
 fn adapters() -> Vec<Box<dyn Adapter>> {
-    let twilio = Carrier::Twilio {
+    let twilio = Account::Twilio {
         account_sid: "AC0123456789abcdef0123456789abcdef".into(),
         api_key_sid: None,
         auth_token: "token".into(),
         base_url: "https://api.twilio.com".into(),
     };
-    let http = Carrier::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
-    let provider = |carrier| Provider {
-        carrier,
+    let http = Account::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
+    let provider = |account| Provider {
+        account,
         senders: Vec::new(),
         probe: Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 },
         max_in_flight: 256,
         ca_bundle: None,
     };
-    [twilio, http].into_iter().map(|carrier| adapter(&provider(carrier)).unwrap()).collect()
+    [twilio, http].into_iter().map(|account| adapter(&provider(account)).unwrap()).collect()
 }
 
-/// Bodies that look like what carriers answer, with anything in the places that are read.
+/// Bodies that look like what providers answer, with anything in the places that are read.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         Just("accepted".to_owned()),
@@ -65,7 +65,7 @@ fn a_whole_number_may_be_a_text_and_what_makes_no_sense_in_its_place_is_absent()
         ("[21211]", None, None),
     ] {
         let body = format!(r#"{{"code": {written}}}"#).into_bytes();
-        let answer = CarrierAnswer { status: 400, retry_after: None, body };
+        let answer = ProviderAnswer { status: 400, retry_after: None, body };
         let fields = answer.fields().unwrap();
         assert_eq!((fields.text("code").as_deref(), fields.number("code")), (text, number), "{written}");
     }
@@ -82,7 +82,7 @@ fn a_pause_is_asked_for_in_seconds_where_pausing_helps_and_is_no_longer_than_a_d
         ("1.5", None),
         ("soon", None),
     ] {
-        let answer = CarrierAnswer { status: 503, retry_after: Some(asked.to_owned()), body: Vec::new() };
+        let answer = ProviderAnswer { status: 503, retry_after: Some(asked.to_owned()), body: Vec::new() };
         for (class, helps) in [(Class::Throttled, true), (Class::Transient, true), (Class::Unknown, false)] {
             let refusal = answer.refusal(class, "c".to_owned());
             assert_eq!(refusal.retry_after_s, seconds.filter(|_| helps), "{asked} {class:?}");
@@ -98,12 +98,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn whatever_a_carrier_answers_only_bounded_printable_ids_and_codes_come_of_it(
+    fn whatever_a_provider_answers_only_bounded_printable_ids_and_codes_come_of_it(
         status in prop_oneof![Just(200_u16), Just(201), Just(400), Just(429), Just(503), any::<u16>()],
         retry_after in prop::option::of(".{0,40}"),
         body in body(),
     ) {
-        let answer = CarrierAnswer { status, retry_after, body };
+        let answer = ProviderAnswer { status, retry_after, body };
         for adapter in adapters() {
             match adapter.outcome(&answer) {
                 Outcome::Accepted { id } => prop_assert!((200..300).contains(&status) && is_presentable(&id, 128)),
@@ -121,7 +121,7 @@ proptest! {
 }
 
 #[test]
-fn each_carrier_has_its_label() {
+fn each_provider_has_its_label() {
     let labels: Vec<_> = adapters().iter().map(|adapter| adapter.label()).collect();
     assert_eq!(labels, ["twilio", "http"]);
 }

@@ -1,4 +1,4 @@
-//! What carriers, and whoever stands before them, answer: samples of others, and each value that is read in every form in
+//! What providers, and whoever stands before them, answer: samples of others, and each value that is read in every form in
 //! which somebody might write it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions, not the functions they share")]
@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hookswitch_gateway_config::document::{Carrier, Probe, Provider};
-use hookswitch_providers::{Adapter, CarrierAnswer, Outcome, Probed, adapter};
+use hookswitch_gateway_config::document::{Account, Probe, Provider};
+use hookswitch_providers::{Adapter, Outcome, Probed, ProviderAnswer, adapter};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,27 +37,27 @@ struct Answer {
 }
 
 fn adapters() -> BTreeMap<&'static str, Box<dyn Adapter>> {
-    let twilio = Carrier::Twilio {
+    let twilio = Account::Twilio {
         account_sid: "AC0123456789abcdef0123456789abcdef".into(),
         api_key_sid: None,
         auth_token: "token".into(),
         base_url: "https://api.twilio.com".into(),
     };
-    let http = Carrier::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
-    let made = |carrier| {
+    let http = Account::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
+    let made = |account| {
         let probe = Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 };
-        let provider = Provider { carrier, senders: Vec::new(), probe, max_in_flight: 1, ca_bundle: None };
+        let provider = Provider { account, senders: Vec::new(), probe, max_in_flight: 1, ca_bundle: None };
         adapter(&provider).unwrap()
     };
     BTreeMap::from([("twilio", made(twilio)), ("http", made(http))])
 }
 
-fn answer(status: u16, body: &Value) -> CarrierAnswer {
+fn answer(status: u16, body: &Value) -> ProviderAnswer {
     let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
-    CarrierAnswer { status, retry_after: None, body: body.into_bytes() }
+    ProviderAnswer { status, retry_after: None, body: body.into_bytes() }
 }
 
-fn meant(adapter: &dyn Adapter, answer: &CarrierAnswer) -> String {
+fn meant(adapter: &dyn Adapter, answer: &ProviderAnswer) -> String {
     match adapter.outcome(answer) {
         Outcome::Accepted { id } => format!("accepted {id}"),
         Outcome::Refused(refusal) => format!("refused {} {}", refusal.class.label(), refusal.code),
@@ -65,7 +65,7 @@ fn meant(adapter: &dyn Adapter, answer: &CarrierAnswer) -> String {
     }
 }
 
-fn shown(adapter: &dyn Adapter, answer: &CarrierAnswer) -> String {
+fn shown(adapter: &dyn Adapter, answer: &ProviderAnswer) -> String {
     match adapter.probed(answer) {
         Probed::Up => "up".to_owned(),
         Probed::Down(refusal) => format!("down {} {}", refusal.class.label(), refusal.code),
@@ -85,7 +85,7 @@ fn answers_that_others_wrote_mean_what_they_say() {
         for page in pages {
             assert!(page.source.len() > 20, "{}: where are these from?", path.display());
             for row in &page.answers {
-                let answer = CarrierAnswer { retry_after: row.retry_after.clone(), ..answer(row.status, &row.body) };
+                let answer = ProviderAnswer { retry_after: row.retry_after.clone(), ..answer(row.status, &row.body) };
                 for (name, adapter) in &adapters {
                     if page.adapter.as_deref().is_some_and(|only| only != *name) {
                         continue;

@@ -31,7 +31,7 @@ pub struct RuleRef<'a> {
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// Send by the first of these carriers that accepts.
+    /// Send by the first of these providers that accepts.
     Send(&'a [String]),
     /// Send nothing, and answer as if sent.
     Deny,
@@ -90,7 +90,7 @@ impl Table {
                 None => {
                     decision.rule = Some(named);
                     decision.action = match &rule.action {
-                        document::Action::Send(carriers) => Action::Send(carriers),
+                        document::Action::Send(providers) => Action::Send(providers),
                         document::Action::Deny => Action::Deny,
                     };
                     break;
@@ -138,8 +138,8 @@ mod tests {
         document::Rule { policy: "default".into(), name: name.into(), priority: None, matches, action, critical: false }
     }
 
-    fn send(carrier: &str) -> document::Action {
-        document::Action::Send(vec![carrier.into()])
+    fn send(provider: &str) -> document::Action {
+        document::Action::Send(vec![provider.into()])
     }
 
     fn facts(number: &E164) -> Facts<'_> {

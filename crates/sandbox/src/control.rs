@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Inner;
-use super::carrier::{Carrier, Moment};
 use super::exchange::{Answer, Handler, Reply, Request};
 use super::faults::Fault;
 use super::gate::Gate;
 use super::okta::faults::{CallKind, OktaFault};
 use super::okta::{Org, SendRequest};
 use super::phone::Area;
+use super::provider::{Moment, Provider};
 
 /// Gates that can be shut at once by way of the API.
 const MAX_HOLDS: usize = 64;
@@ -57,7 +57,7 @@ struct OktaHold {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CarrierHold {
+struct ProviderHold {
     when: Moment,
 }
 
@@ -86,12 +86,12 @@ impl Control {
         self.inner.orgs.iter().find(|org| org.name() == name).ok_or_else(|| Refusal::missing("such org"))
     }
 
-    fn carrier(&self, name: &str) -> Result<&Arc<Carrier>, Refusal> {
+    fn provider(&self, name: &str) -> Result<&Arc<Provider>, Refusal> {
         self.inner
-            .carriers
+            .providers
             .iter()
-            .find(|carrier| carrier.name() == name)
-            .ok_or_else(|| Refusal::missing("such carrier"))
+            .find(|provider| provider.name() == name)
+            .ok_or_else(|| Refusal::missing("such provider"))
     }
 
     fn keep(&self, gate: Gate) -> Result<Answer, Refusal> {
@@ -129,16 +129,16 @@ impl Control {
                 Ok(ok(&orgs))
             }
             ("GET", ["v1", "carriers"]) => {
-                let carriers: Vec<Value> = self
+                let providers: Vec<Value> = self
                     .inner
-                    .carriers
+                    .providers
                     .iter()
                     .map(|c| json!({"name": c.name(), "addr": c.addr(), "faults": c.faults()}))
                     .collect();
-                Ok(ok(&carriers))
+                Ok(ok(&providers))
             }
             (_, ["v1", "orgs", name, rest @ ..]) => self.of_org(self.org(name)?, request, rest).await,
-            (_, ["v1", "carriers", name, rest @ ..]) => self.of_carrier(self.carrier(name)?, request, rest),
+            (_, ["v1", "carriers", name, rest @ ..]) => self.of_provider(self.provider(name)?, request, rest),
             (method, ["v1", "holds", id]) => self.hold(method, id),
             _ => Err(Refusal::missing("such path")),
         }
@@ -206,26 +206,26 @@ impl Control {
         }
     }
 
-    fn of_carrier(&self, carrier: &Arc<Carrier>, request: &Request, rest: &[&str]) -> Result<Answer, Refusal> {
+    fn of_provider(&self, provider: &Arc<Provider>, request: &Request, rest: &[&str]) -> Result<Answer, Refusal> {
         match (request.method.as_str(), rest) {
-            ("GET", ["calls"]) => Ok(ok(&carrier.calls())),
-            ("GET", ["faults"]) => Ok(ok(&carrier.faults())),
+            ("GET", ["calls"]) => Ok(ok(&provider.calls())),
+            ("GET", ["faults"]) => Ok(ok(&provider.faults())),
             ("POST", ["faults"]) => {
                 let fault: Fault = body(request)?;
-                carrier.set_fault(fault).map_err(|e| Refusal::from(&e))?;
-                Ok(ok(&carrier.faults()))
+                provider.set_fault(fault).map_err(|e| Refusal::from(&e))?;
+                Ok(ok(&provider.faults()))
             }
             ("DELETE", ["faults"]) => {
                 let area = one_parameter(request, "country")?
                     .map(Area::try_from)
                     .transpose()
                     .map_err(|e| Refusal::from(&e))?;
-                carrier.clear_faults(area.as_ref());
-                Ok(ok(&carrier.faults()))
+                provider.clear_faults(area.as_ref());
+                Ok(ok(&provider.faults()))
             }
             ("POST", ["holds"]) => {
-                let hold: CarrierHold = body(request)?;
-                self.keep(carrier.hold(hold.when))
+                let hold: ProviderHold = body(request)?;
+                self.keep(provider.hold(hold.when))
             }
             _ => Err(Refusal::missing("such path")),
         }

@@ -102,7 +102,7 @@ impl From<Answer> for Reply {
     }
 }
 
-/// Someone who answers requests: an org, a carrier account, the control API.
+/// Someone who answers requests: an org, a provider account, the control API.
 pub(crate) trait Handler: Send + Sync + 'static {
     fn handle(self: Arc<Self>, request: Request) -> BoxFuture<'static, Reply>;
 }

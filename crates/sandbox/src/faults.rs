@@ -1,4 +1,4 @@
-//! Faults of a carrier on demand: what goes wrong, for which numbers, how often.
+//! Faults of a provider on demand: what goes wrong, for which numbers, how often.
 //!
 //! Okta's management API has faults of its own kind, in [`super::okta::faults`].
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::phone::Area;
 
-/// At most this many faults stand at once for one carrier.
+/// At most this many faults stand at once for one provider.
 const MAX_FAULTS: usize = 64;
 /// No answer is delayed longer than this.
 pub(crate) const LONGEST_DELAY_MS: u64 = 120_000;
@@ -21,7 +21,7 @@ pub(crate) const LONGEST_DELAY_MS: u64 = 120_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FaultKind {
-    /// The carrier is gone: connections are reset before a byte is read. Limited to a country or
+    /// The provider is gone: connections are reset before a byte is read. Limited to a country or
     /// to a number of times it is a plain 503 instead.
     Down,
     /// Delivered at once, answered late.
@@ -48,10 +48,10 @@ pub enum FaultKind {
         /// HTTP status; the vendor's usual one for the code when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
-        /// The class, for the JSON carrier alone; `transient` when absent.
+        /// The class, for the JSON provider alone; `transient` when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         class: Option<String>,
-        /// The scope, for the JSON carrier's `permanent-config` alone.
+        /// The scope, for the JSON provider's `permanent-config` alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scope: Option<String>,
     },
@@ -69,7 +69,7 @@ pub enum FaultKind {
         #[serde(default)]
         delivered: bool,
     },
-    /// The JSON carrier's `{"status":"unknown"}`; Twilio answers 500.
+    /// The JSON provider's `{"status":"unknown"}`; Twilio answers 500.
     Unknown {
         /// Whether the handset gets the message.
         #[serde(default)]
@@ -95,7 +95,7 @@ pub struct Fault {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FaultError {
     /// More than the table holds.
-    #[error("a carrier has at most {MAX_FAULTS} faults at once")]
+    #[error("a provider has at most {MAX_FAULTS} faults at once")]
     TooMany,
     /// A delay past the bound.
     #[error("a delay is at most {LONGEST_DELAY_MS} ms")]
@@ -157,7 +157,7 @@ impl Fault {
     }
 }
 
-/// The faults that stand for one carrier; the newest that fits wins.
+/// The faults that stand for one provider; the newest that fits wins.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     standing: Mutex<Vec<Fault>>,

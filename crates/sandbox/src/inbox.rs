@@ -23,8 +23,9 @@ pub enum Channel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Via {
-    /// A carrier account of the sandbox.
-    Carrier,
+    /// A provider account of the sandbox.
+    #[serde(rename = "carrier")]
+    Provider,
     /// Okta's own sender, because the hook did not deliver.
     OktaFallback,
     /// Okta's own sender, because no hook is active.
@@ -49,11 +50,12 @@ pub struct Message {
     pub said: u32,
     /// The passcode a person would read from the text.
     pub code: Option<String>,
-    /// The carrier account's name; `okta` for Okta's own sender.
-    pub carrier: String,
+    /// The provider account's name; `okta` for Okta's own sender.
+    #[serde(rename = "carrier")]
+    pub provider: String,
     /// Who had it delivered.
     pub via: Via,
-    /// The carrier's id of the message.
+    /// The provider's id of the message.
     pub id: String,
 }
 
@@ -66,7 +68,7 @@ pub struct Inbox {
 impl Inbox {
     pub(crate) fn deliver(&self, message: Message) {
         tracing::info!(
-            carrier = %message.carrier,
+            carrier = %message.provider,
             channel = ?message.channel,
             to = %super::phone::masked(&message.to),
             via = ?message.via,
@@ -119,8 +121,8 @@ mod tests {
             text: String::new(),
             said: 1,
             code: None,
-            carrier: "c".to_owned(),
-            via: Via::Carrier,
+            provider: "c".to_owned(),
+            via: Via::Provider,
             id: id.to_owned(),
         }
     }

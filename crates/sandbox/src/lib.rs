@@ -1,4 +1,4 @@
-//! Simulated vendors: an Okta org that calls hooks as Okta does, and carriers that deliver to an
+//! Simulated vendors: an Okta org that calls hooks as Okta does, and providers that deliver to an
 //! inbox, with faults on demand. Behind the `hookswitch-sandbox` binary, and in-process for tests.
 //!
 //! Written from the vendors' documentation alone. It shares no type with the rest of the library,
@@ -7,7 +7,7 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`okta`] | the org: management API, System Log, the caller of the active hook |
-//! | [`carrier`] | a carrier account; `twilio` and `json_carrier` are the vendors behind it |
+//! | [`provider`] | a provider account; `twilio` and `json_provider` are the vendors behind it |
 //! | [`inbox`] | the handset |
 //! | [`faults`], [`gate`] | what goes wrong on demand, and where a call can be held |
 //! | `control`, [`cli`] | the JSON API and the command line over the same handles |
@@ -15,7 +15,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "it stands for vendors, which call whom they like")]
 
-pub mod carrier;
 pub mod certs;
 pub mod cli;
 mod clock;
@@ -24,10 +23,11 @@ mod exchange;
 pub mod faults;
 pub mod gate;
 pub mod inbox;
-mod json_carrier;
+mod json_provider;
 mod listener;
 pub mod okta;
 pub mod phone;
+pub mod provider;
 pub mod secret;
 mod twilio;
 
@@ -39,15 +39,15 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use carrier::{Carrier, Vendor};
 use certs::{Authority, CertError, Issued};
 use inbox::Inbox;
 use okta::{Org, OrgOptions};
+use provider::{Provider, Vendor};
 use secret::Secret;
 
-/// A carrier account to be simulated.
+/// A provider account to be simulated.
 #[derive(Debug, Clone)]
-pub struct CarrierOptions {
+pub struct ProviderOptions {
     /// The account's name in faults and in the inbox.
     pub name: String,
     /// Where it listens; port 0 for any.
@@ -70,7 +70,7 @@ pub enum VendorOptions {
         /// The senders the account owns; any well-formed one when empty.
         senders: Vec<String>,
     },
-    /// The carrier of the generic `http` provider.
+    /// Whoever is behind an `http` provider.
     Json {
         /// The Bearer token.
         token: Secret,
@@ -83,12 +83,12 @@ impl VendorOptions {
             Self::Twilio { account_sid, auth_token, api_keys, senders } => {
                 Box::new(twilio::TwilioAccount::new(account_sid, auth_token, api_keys, senders))
             }
-            Self::Json { token } => Box::new(json_carrier::JsonAccount::new(token)),
+            Self::Json { token } => Box::new(json_provider::JsonAccount::new(token)),
         }
     }
 }
 
-impl CarrierOptions {
+impl ProviderOptions {
     /// A Twilio account on a free local port.
     #[must_use]
     pub fn twilio(name: impl Into<String>, account_sid: impl Into<String>, auth_token: impl Into<String>) -> Self {
@@ -104,7 +104,7 @@ impl CarrierOptions {
         }
     }
 
-    /// An account of the JSON carrier on a free local port.
+    /// An account of the JSON provider on a free local port.
     #[must_use]
     pub fn json(name: impl Into<String>, token: impl Into<String>) -> Self {
         Self {
@@ -120,8 +120,8 @@ impl CarrierOptions {
 pub struct Options {
     /// The orgs.
     pub orgs: Vec<OrgOptions>,
-    /// The carrier accounts.
-    pub carriers: Vec<CarrierOptions>,
+    /// The provider accounts.
+    pub providers: Vec<ProviderOptions>,
     /// Where the control API listens (plain HTTP); nowhere when absent.
     pub control: Option<SocketAddr>,
     /// The authority; a new one when absent.
@@ -156,7 +156,7 @@ pub enum StartError {
 
 pub(crate) struct Inner {
     pub(crate) orgs: Vec<Arc<Org>>,
-    pub(crate) carriers: Vec<Arc<Carrier>>,
+    pub(crate) providers: Vec<Arc<Provider>>,
     pub(crate) inbox: Arc<Inbox>,
     authority: Authority,
 }
@@ -204,8 +204,8 @@ impl Sandbox {
         let inbox = Arc::new(Inbox::default());
         // Its sender is gone, so this door can never be shut.
         let (_, open) = watch::channel(false);
-        // Okta speaks HTTP/2; carriers are met as most of them are
-        let (of_okta, of_carriers) = (certificate.acceptor(true)?, certificate.acceptor(false)?);
+        // Okta speaks HTTP/2; providers are met as most of them are
+        let (of_okta, of_providers) = (certificate.acceptor(true)?, certificate.acceptor(false)?);
         let listen =
             async |handler: Arc<dyn exchange::Handler>, what: String, addr, auth_statistics, tls: &TlsAcceptor| {
                 let bound = listener::listen(addr, Some(tls.clone()), handler, auth_statistics, stop.clone())
@@ -223,17 +223,18 @@ impl Sandbox {
             org.listens_at(listen(Arc::clone(&org) as _, what, addr, open.clone(), &of_okta).await?);
             orgs.push(org);
         }
-        let mut carriers = Vec::new();
-        for options in options.carriers {
+        let mut providers = Vec::new();
+        for options in options.providers {
             let addr = options.listen;
             let vendor = options.vendor.build();
-            let carrier = Arc::new(Carrier::new(options.name, vendor, Arc::clone(&inbox)));
-            let what = format!("carrier {}", carrier.name());
-            let bound = listen(Arc::clone(&carrier) as _, what, addr, carrier.auth_statistics(), &of_carriers).await?;
-            carrier.listens_at(bound);
-            carriers.push(carrier);
+            let provider = Arc::new(Provider::new(options.name, vendor, Arc::clone(&inbox)));
+            let what = format!("provider {}", provider.name());
+            let bound =
+                listen(Arc::clone(&provider) as _, what, addr, provider.auth_statistics(), &of_providers).await?;
+            provider.listens_at(bound);
+            providers.push(provider);
         }
-        let inner = Arc::new(Inner { orgs, carriers, inbox, authority });
+        let inner = Arc::new(Inner { orgs, providers, inbox, authority });
         let control = match options.control {
             None => None,
             Some(addr) => {
@@ -260,16 +261,16 @@ impl Sandbox {
         &self.inner.orgs
     }
 
-    /// The carrier account of this name.
+    /// The provider account of this name.
     #[must_use]
-    pub fn carrier(&self, name: &str) -> Option<&Arc<Carrier>> {
-        self.inner.carriers.iter().find(|c| c.name() == name)
+    pub fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.inner.providers.iter().find(|c| c.name() == name)
     }
 
-    /// Every carrier account.
+    /// Every provider account.
     #[must_use]
-    pub fn carriers(&self) -> &[Arc<Carrier>] {
-        &self.inner.carriers
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.inner.providers
     }
 
     /// The handset.
@@ -299,7 +300,8 @@ impl Sandbox {
 fn check_names(options: &Options) -> Result<(), StartError> {
     let wrong = |why: String| Err(StartError::Options(why));
     let mut names: Vec<&str> = Vec::new();
-    for name in options.orgs.iter().map(|org| org.name.as_str()).chain(options.carriers.iter().map(|c| c.name.as_str()))
+    for name in
+        options.orgs.iter().map(|org| org.name.as_str()).chain(options.providers.iter().map(|c| c.name.as_str()))
     {
         let sane = !name.is_empty()
             && name.len() <= 64
@@ -312,13 +314,13 @@ fn check_names(options: &Options) -> Result<(), StartError> {
         }
         names.push(name);
     }
-    for carrier in &options.carriers {
-        if let VendorOptions::Twilio { account_sid, .. } = &carrier.vendor {
+    for provider in &options.providers {
+        if let VendorOptions::Twilio { account_sid, .. } = &provider.vendor {
             let sane = account_sid
                 .strip_prefix("AC")
                 .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
             if !sane {
-                return wrong(format!("{}: an account SID is AC and 32 hexadecimal digits", carrier.name));
+                return wrong(format!("{}: an account SID is AC and 32 hexadecimal digits", provider.name));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The `hookswitch-sandbox` binary: simulated Okta orgs and carriers, and a client for them.
+//! The `hookswitch-sandbox` binary: simulated Okta orgs and providers, and a client for them.
 
 #![allow(clippy::disallowed_methods, reason = "it stands for vendors, which call whom they like")]
 

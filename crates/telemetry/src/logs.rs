@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn our_own_lines_follow_the_filter_and_are_json() {
         let log = || {
-            tracing::info!(target: "hookswitch_gateway::dispatch", carrier = "twilio-eu", "sent");
+            tracing::info!(target: "hookswitch_gateway::dispatch", provider = "twilio-eu", "sent");
             tracing::debug!(target: "hookswitch_gateway::dispatch", "detail");
             tracing::debug!(target: "hookswitch_net::pool", "detail");
         };
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(written("trace", log).lines().count(), 3);
         let line: serde_json::Value = serde_json::from_str(&written("info", log)).unwrap();
         assert_eq!(line["message"], "sent");
-        assert_eq!((&line["carrier"], &line["level"]), (&"twilio-eu".into(), &"INFO".into()));
+        assert_eq!((&line["provider"], &line["level"]), (&"twilio-eu".into(), &"INFO".into()));
         assert_eq!(line["target"], "hookswitch_gateway::dispatch");
     }
 

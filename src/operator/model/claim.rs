@@ -222,7 +222,7 @@ pub fn before(this: &OktaOrg, place: &OrgLocation, acting: &[(ObjectRef, Tenure)
 }
 
 /// Objects that may be of the same org as `this`, or were told that it is the one that manages theirs.
-#[must_use] 
+#[must_use]
 pub fn concerned(this: &OktaOrg, all: &[Arc<OktaOrg>]) -> Vec<Target> {
     let (id, at, own) = (known_id(this), authority(this), object_ref(this));
     let is_one = |other: &&Arc<OktaOrg>| {

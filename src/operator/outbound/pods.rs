@@ -1,6 +1,6 @@
 //! How gateways' pods are asked for their reports.
 //!
-//! They are ours, and the address guard for carriers would refuse them, so they are dialled by a dialer of this module's own.
+//! They are ours, and the address guard for providers would refuse them, so they are dialled by a dialer of this module's own.
 //! The connection is trusted for one certificate alone, the one that the operator made for this gateway.
 
 use std::{

@@ -1,4 +1,4 @@
-//! A carrier as a gateway is to know it, or what is wrong with it.
+//! A provider as a gateway is to know it, or what is wrong with it.
 
 use std::collections::BTreeSet;
 
@@ -10,27 +10,21 @@ use crate::operator::runtime::{
     problem::Problem,
     references::{Reference, References},
 };
-use hookswitch_api::{CaBundleRef, KeyRef, ProbeSpec, TelephonyProvider, TelephonyProviderSpec, reason::Ready};
-use hookswitch_gateway_config::document::{Carrier, Probe, Provider, Sender};
+use hookswitch_api::{
+    CaBundleRef, ProbeSpec, ProviderAccount, TelephonyProvider, TelephonyProviderSpec, reason::Ready,
+};
+use hookswitch_gateway_config::document::{Account, Probe, Provider, Sender};
 use hookswitch_message::Secret;
 use hookswitch_net as net;
 use hookswitch_providers as providers;
 
-/// The key of the carrier's credential.
-#[must_use]
-pub fn credential_key(spec: &TelephonyProviderSpec) -> Option<&KeyRef> {
-    match (&spec.twilio, &spec.http) {
-        (Some(twilio), _) => twilio.secret_ref(),
-        (None, http) => http.as_ref().map(|http| &http.token_ref),
-    }
-}
-
-/// The Secrets and `ConfigMaps` that a carrier refers to.
+/// The Secrets and `ConfigMaps` that a provider refers to.
 #[must_use]
 pub fn references(provider: &TelephonyProvider) -> BTreeSet<Reference> {
     let namespace = provider.namespace().unwrap_or_default();
     let spec = &provider.spec;
-    let credential = credential_key(spec).map(|key| Reference::secret(&namespace, &key.name));
+    let credential =
+        spec.account().and_then(ProviderAccount::secret_ref).map(|key| Reference::secret(&namespace, &key.name));
     let bundle = spec.ca_bundle_ref.as_ref().and_then(|bundle| bundle_reference(&namespace, bundle));
     credential.into_iter().chain(bundle).collect()
 }
@@ -42,19 +36,19 @@ fn bundle_reference(namespace: &str, bundle: &CaBundleRef) -> Option<Reference> 
     }
 }
 
-/// Reads what a carrier refers to and checks it.
+/// Reads what a provider refers to and checks it.
 ///
 /// # Errors
-/// The outer one when the API server does not answer, the inner one when the carrier cannot be used.
+/// The outer one when the API server does not answer, the inner one when the provider cannot be used.
 pub async fn settings(
     provider: &TelephonyProvider,
     references: &References,
 ) -> Result<Checked<Provider>, ReconcileError> {
     let (namespace, spec) = (provider.namespace().unwrap_or_default(), &provider.spec);
-    let Some(key) = credential_key(spec) else {
+    let Some(key) = spec.account().and_then(ProviderAccount::secret_ref) else {
         return Ok(Err(Problem::permanent(
             Ready::InvalidSpec,
-            "The spec names no carrier with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
+            "The spec names no provider with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
         )));
     };
     let secret = or_denied(references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
@@ -79,15 +73,15 @@ fn build(
     credential: Secret<String>,
     ca_bundle: Option<String>,
 ) -> Result<Provider, Problem> {
-    let carrier = match (&spec.twilio, &spec.http) {
-        (Some(twilio), _) => Carrier::Twilio {
+    let account = match spec.account() {
+        Some(ProviderAccount::Twilio(twilio)) => Account::Twilio {
             account_sid: twilio.account_sid.clone(),
             api_key_sid: twilio.api_key.as_ref().map(|key| key.sid.clone()),
             auth_token: credential,
             base_url: twilio.base_url().to_owned(),
         },
-        (None, Some(http)) => Carrier::Http { url: http.url.clone(), token: credential },
-        (None, None) => {
+        Some(ProviderAccount::Http(http)) => Account::Http { url: http.url.clone(), token: credential },
+        None => {
             return Err(Problem::permanent(
                 Ready::InvalidSpec,
                 "The spec has none of the provider blocks twilio and http.",
@@ -104,14 +98,14 @@ fn build(
         })
         .collect();
     let probe = probe(&spec.probe.clone().unwrap_or_default());
-    let provider = Provider { carrier, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
+    let provider = Provider { account, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
     match judge(&provider) {
         Ok(()) => Ok(provider),
-        Err(error) => Err(Problem::permanent(Ready::InvalidSpec, format!("The carrier cannot be used: {error}."))),
+        Err(error) => Err(Problem::permanent(Ready::InvalidSpec, format!("The provider cannot be used: {error}."))),
     }
 }
 
-/// Whether a gateway will take a carrier, by the carrier's own adapter and by TLS.
+/// Whether a gateway will take a provider, by the provider's own adapter and by TLS.
 ///
 /// # Errors
 /// Why not; nothing of its credential.
@@ -138,16 +132,16 @@ mod tests {
 
     use super::*;
 
-    fn spec(carrier: &serde_json::Value, senders: &serde_json::Value) -> TelephonyProviderSpec {
+    fn spec(provider: &serde_json::Value, senders: &serde_json::Value) -> TelephonyProviderSpec {
         let mut spec = json!({"senders": senders});
-        for (key, value) in carrier.as_object().unwrap() {
+        for (key, value) in provider.as_object().unwrap() {
             spec[key] = value.clone();
         }
         serde_json::from_value(spec).unwrap()
     }
 
     #[test]
-    fn a_carrier_without_a_probe_block_is_probed_as_documented() {
+    fn a_provider_without_a_probe_block_is_probed_as_documented() {
         let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
         let built = build(&spec(&http, &json!([{"channel": "SMS", "from": "ACME"}])), "token".into(), None).unwrap();
         assert_eq!(built.probe, Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 });
@@ -161,8 +155,8 @@ mod tests {
         let secret_ref = json!({"name": "s", "key": "secret"});
         let twilio = json!({"twilio": {"accountSid": account, "apiKey": {"sid": key, "secretRef": secret_ref}}});
         let spec = spec(&twilio, &json!([{"channel": "SMS", "from": "ACME"}]));
-        assert_eq!(credential_key(&spec).map(|key| key.key.as_str()), Some("secret"));
-        let Carrier::Twilio { api_key_sid, auth_token, .. } = build(&spec, "s3cret".into(), None).unwrap().carrier
+        assert_eq!(spec.account().and_then(ProviderAccount::secret_ref).map(|key| key.key.as_str()), Some("secret"));
+        let Account::Twilio { api_key_sid, auth_token, .. } = build(&spec, "s3cret".into(), None).unwrap().account
         else {
             panic!("not Twilio");
         };
@@ -179,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_bundle_that_tls_does_not_take_is_told_at_the_carrier() {
+    fn a_ca_bundle_that_tls_does_not_take_is_told_at_the_provider() {
         let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
         let spec = spec(&http, &json!([{"channel": "SMS", "from": "ACME"}]));
         let made = rcgen::generate_simple_self_signed(vec!["c.example".into()]).unwrap();

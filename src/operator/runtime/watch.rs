@@ -135,13 +135,13 @@ impl Failures {
 }
 
 /// Whether the API server understood and does not let us, or has nothing of the kind.
-#[must_use] 
+#[must_use]
 pub fn is_refused(error: &watcher::Error) -> bool {
     matches!(code(error), Some(401 | 403 | 404))
 }
 
 /// The status that the API server answered.
-#[must_use] 
+#[must_use]
 pub fn code(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -152,7 +152,7 @@ pub fn code(error: &watcher::Error) -> Option<u16> {
 }
 
 /// A watch's error without what came over the wire.
-#[must_use] 
+#[must_use]
 pub fn shown(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(error)

@@ -53,7 +53,7 @@ pub fn scene(change: impl FnOnce(&mut Value)) -> World {
     world
 }
 
-/// Lets a gateway have a ready replica that serves its hook and has its carriers, or none.
+/// Lets a gateway have a ready replica that serves its hook and has its providers, or none.
 pub fn serve(world: &World, name: &str, serves: bool) {
     let serving = if serves { Serving::Yes { replicas: 1 } } else { Serving::Unknown };
     world.ctx.memory.reports.set_serving("otp", name, name, serving);

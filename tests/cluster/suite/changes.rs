@@ -30,22 +30,23 @@ fn delivers(stage: &Stage) -> bool {
     })
 }
 
-/// The only carrier of a rule goes; then the hook's secret is another one, and a pod starts that has never seen what was before.
+/// The only provider of a rule goes; then the hook's secret is another one, and a pod starts that has never seen what was before.
 pub fn rule_lost(stage: &Stage) {
     let nordics = |providers: Value| {
         let path = "/spec/rules/1/send/providers";
         patch(stage, "routingpolicy/default", &json!([{"op": "replace", "path": path, "value": providers}]));
     };
     nordics(json!([{"name": "nordic"}]));
-    stage
-        .until("the rule has its one carrier", PATIENCE, || stage.send(NORDIC, json!({})).text("provider") == "nordic");
+    stage.until("the rule has its one provider", PATIENCE, || {
+        stage.send(NORDIC, json!({})).text("provider") == "nordic"
+    });
     stage.kubectl(&["delete", "-n", TELEPHONY, "telephonyprovider", "nordic", "--timeout=60s"]);
     stage.until("the policy says what is missing", PATIENCE, || {
         stage.condition("routingpolicy", "default", "Ready").starts_with("False")
     });
     let mark = || stage.get("telephonyhook", "acme")["status"]["appliedSecretMark"].clone();
     let old = mark();
-    // the last good configuration knows the carrier; a pod that starts now never did
+    // the last good configuration knows the provider; a pod that starts now never did
     let secret = json!({"stringData": {"value": "a-value-that-was-set-afterwards"}}).to_string();
     stage.kubectl(&["patch", "-n", TELEPHONY, "secret", "acme-hook-auth", "--type=merge", "-p", &secret]);
     stage.until("Okta has the new secret", PATIENCE, || mark() != old);
@@ -67,7 +68,7 @@ pub fn rule_lost(stage: &Stage) {
             && stage.condition("telephonyhook", "acme", "Ready") == "True Ready"
             && stage.condition("telephonyprovider", "nordic", "Healthy") == "True Usable"
     });
-    stage.until("the rule's carrier sends again", PATIENCE, || {
+    stage.until("the rule's provider sends again", PATIENCE, || {
         stage.send(NORDIC, json!({})).text("provider") == "nordic"
     });
 }

@@ -1,4 +1,4 @@
-//! Scenarios against a real API server, controllers, scheduler and node, with Okta and the carriers simulated.
+//! Scenarios against a real API server, controllers, scheduler and node, with Okta and the providers simulated.
 //!
 //! `tests/cluster/suite.sh` brings stages up and runs this at the top of the repository on each, with the name of a lane and
 //! perhaps a filter. The scenarios of a lane share a stage and run one after the other, so each leaves it as it was. A scenario

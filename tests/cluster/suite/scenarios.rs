@@ -28,15 +28,15 @@ pub const LANES: &[Lane] = &[
         needed: 1,
         scenarios: &[
             EXAMPLES,
-            ("a voice call is delivered by the primary carrier", voice),
-            ("whatever way the primary carrier fails, the secondary delivers once and in time", failover),
+            ("a voice call is delivered by the primary provider", voice),
+            ("whatever way the primary provider fails, the secondary delivers once and in time", failover),
             ("a country is routed elsewhere and a denied one is answered as sent", routing),
             ("manifests that make no sense are refused by the API server with a sentence", bad_manifests),
             ("an invalid change is told to its author and the last good configuration serves on", bad_change),
-            ("a carrier that is down shows as unhealthy and comes back", carrier_health),
+            ("a provider that is down shows as unhealthy and comes back", provider_health),
             ("a changed rule reaches the pods within seconds and without a restart", reload),
             (
-                "a rule that lost its only carrier fails alone: a new secret and a new pod serve everybody else",
+                "a rule that lost its only provider fails alone: a new secret and a new pod serve everybody else",
                 changes::rule_lost,
             ),
             ("a gateway is scaled by kubectl scale, and its pods have no user that is written down", changes::scaled),
@@ -75,9 +75,9 @@ pub const LANES: &[Lane] = &[
         scenarios: &[
             EXAMPLES,
             ("a switch over two hooks keeps the first active and proves the standby", switch::set_up),
-            ("when every carrier of the active hook fails, the standby is active", switch::faults::carriers_fail),
+            ("when every provider of the active hook fails, the standby is active", switch::faults::providers_fail),
             (
-                "when every carrier refuses the sender of every message and every probe passes, the standby is active",
+                "when every provider refuses the sender of every message and every probe passes, the standby is active",
                 switch::faults::senders_refused,
             ),
             ("when the active hook's gateway is gone, the standby is active", switch::faults::gateway_gone),
@@ -123,7 +123,7 @@ pub const LANES: &[Lane] = &[
             ),
             ("a switch whose API server goes while none is active is ended without it", switch::crash::api_server_gone),
             (
-                "when every carrier fails and a hook is repointed, the standby is active by one call, there and back",
+                "when every provider fails and a hook is repointed, the standby is active by one call, there and back",
                 switch::faults::repointed,
             ),
             LEAKS,
@@ -158,12 +158,12 @@ const CREDENTIALS: &[&str] = &[
     "a-value-that-was-set-afterwards",
 ];
 
-fn delivered_once(stage: &Stage, number: &str, code: &str, carrier: &str) {
+fn delivered_once(stage: &Stage, number: &str, code: &str, provider: &str) {
     let inbox = stage.inbox(number);
     let with_code: Vec<&Value> =
         inbox.iter().filter(|m| m["text"].as_str().unwrap_or("").replace(", ", "").contains(code)).collect();
     assert_eq!(with_code.len(), 1, "the handset must get the passcode once: {inbox:?}");
-    assert_eq!(with_code[0]["carrier"], carrier);
+    assert_eq!(with_code[0]["carrier"], provider);
 }
 
 fn examples(stage: &Stage) {
@@ -208,10 +208,10 @@ fn voice(stage: &Stage) {
     assert_eq!(inbox.len(), 1, "{inbox:?}");
 }
 
-/// Heals the primary carrier and waits until all replicas use it again: eight passcodes in a row, since each may meet another.
+/// Heals the primary provider and waits until all replicas use it again: eight passcodes in a row, since each may meet another.
 fn trusted(stage: &Stage) {
     stage.sandbox(&["fault", "twilio", "clear"]);
-    stage.until("all replicas use the primary carrier again", PATIENCE, || {
+    stage.until("all replicas use the primary provider again", PATIENCE, || {
         (0..8).all(|_| stage.send("+12025550100", json!({})).text("provider") == "twilio")
     });
 }
@@ -226,7 +226,7 @@ fn failover(stage: &Stage) {
         &["trickle", "--ms", "300"],
     ];
     for fault in faults {
-        // Each fault meets replicas that have no bad opinion of the carrier, so that the attempt is really made.
+        // Each fault meets replicas that have no bad opinion of the provider, so that the attempt is really made.
         trusted(stage);
         stage.sandbox(&["inbox", "--clear"]);
         let mut arguments = vec!["fault", "twilio"];
@@ -269,7 +269,7 @@ fn bad_manifests(stage: &Stage) {
     };
     let sender = json!([{"channel": "SMS", "from": "ACME"}]);
     let token = json!({"name": "x", "key": "y"});
-    let http = json!({"url": "https://carrier.example/", "tokenRef": token});
+    let http = json!({"url": "https://provider.example/", "tokenRef": token});
     let rows = [
         (spec("TelephonyProvider", json!({"senders": sender})), "exactly one of twilio and http"),
         (
@@ -280,7 +280,7 @@ fn bad_manifests(stage: &Stage) {
         (
             spec(
                 "TelephonyProvider",
-                json!({"senders": sender, "http": {"url": "http://carrier.example/", "tokenRef": token}}),
+                json!({"senders": sender, "http": {"url": "http://provider.example/", "tokenRef": token}}),
             ),
             "should match",
         ),
@@ -346,7 +346,7 @@ fn bad_change(stage: &Stage) {
         stage.condition("routingpolicy", "default", "Ready").starts_with("False")
     });
     let message = stage.get("routingpolicy", "default").to_string();
-    assert!(message.contains("nobody"), "the missing carrier is not named");
+    assert!(message.contains("nobody"), "the missing provider is not named");
     thread::sleep(Duration::from_secs(5));
     let sent = stage.send("+12025550100", json!({}));
     assert_eq!(sent.text("provider"), "twilio", "the last good rule must serve on: {}", sent.0);
@@ -356,17 +356,17 @@ fn bad_change(stage: &Stage) {
     });
 }
 
-fn carrier_health(stage: &Stage) {
+fn provider_health(stage: &Stage) {
     let healthy = || stage.condition("telephonyprovider", "twilio", "Healthy");
-    stage.until("the carrier shows as healthy", PATIENCE, || healthy().starts_with("True"));
+    stage.until("the provider shows as healthy", PATIENCE, || healthy().starts_with("True"));
     stage.sandbox(&["fault", "twilio", "down"]);
-    let fall = stage.until("the dead carrier shows as unhealthy", PATIENCE, || healthy().starts_with("False"));
+    let fall = stage.until("the dead provider shows as unhealthy", PATIENCE, || healthy().starts_with("False"));
     assert!(
         stage.condition("telephonyprovider", "twilio", "Ready").starts_with("True"),
-        "a carrier that is down must stay Ready"
+        "a provider that is down must stay Ready"
     );
     stage.sandbox(&["fault", "twilio", "clear"]);
-    let rise = stage.until("the carrier shows as healthy again", PATIENCE, || healthy().starts_with("True"));
+    let rise = stage.until("the provider shows as healthy again", PATIENCE, || healthy().starts_with("True"));
     println!("     seen down after {:.1} s, up after {:.1} s", fall.as_secs_f64(), rise.as_secs_f64());
 }
 
@@ -398,8 +398,8 @@ fn operator_gone(stage: &Stage) {
             .trim()
             .to_owned()
     };
-    // a carrier that other scenarios broke may still be on its way back
-    stage.until("all carriers are healthy", PATIENCE, || {
+    // a provider that other scenarios broke may still be on its way back
+    stage.until("all providers are healthy", PATIENCE, || {
         ["twilio", "backup", "nordic"]
             .iter()
             .all(|name| stage.condition("telephonyprovider", name, "Healthy") == "True Usable")

@@ -193,8 +193,8 @@ impl Stage {
 
     /// Heals what a failed scenario may have left broken.
     pub fn calm(&self) {
-        for carrier in ["twilio", "backup", "nordic", "reserve"] {
-            self.control("DELETE", &format!("/v1/carriers/{carrier}/faults"), &Value::Null);
+        for provider in ["twilio", "backup", "nordic", "reserve"] {
+            self.control("DELETE", &format!("/v1/carriers/{provider}/faults"), &Value::Null);
         }
         self.control("DELETE", "/v1/orgs/acme/faults", &Value::Null);
     }

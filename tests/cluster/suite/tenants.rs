@@ -14,7 +14,7 @@ const TENANT: &str = "tenant-b";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A policy without carriers: the least that can be declared and is looked at.
+/// A policy without providers: the least that can be declared and is looked at.
 const POLICY: &str = r#"
 apiVersion: hookswitch.dev/v1alpha1
 kind: RoutingPolicy

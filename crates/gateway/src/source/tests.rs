@@ -104,11 +104,11 @@ fn what_is_missing_or_lost_leaves_the_last_good_one() {
 #[test]
 fn a_refused_configuration_is_told_once_and_until_a_good_one_follows() {
     let check: Check =
-        Arc::new(|config| if config.gateway.ends_with("bad") { Err("no such carrier".into()) } else { Ok(()) });
+        Arc::new(|config| if config.gateway.ends_with("bad") { Err("no such provider".into()) } else { Ok(()) });
     let mut selection = Selection::default();
     selection.weigh(list(1, "a"), &check);
     let bad = sealed(2, "bad");
-    let refused = RefusedConfig { hash: hash(&bad), reason: "no such carrier".into() };
+    let refused = RefusedConfig { hash: hash(&bad), reason: "no such provider".into() };
     assert_eq!(selection.weigh(event(2, "bad"), &check), Verdict::Refused(refused.clone()));
     assert_eq!(selection.weigh(list(2, "bad"), &check), Verdict::Kept);
     assert_eq!(selection.weigh(mounted(2, "bad"), &check), Verdict::Kept);

@@ -33,8 +33,8 @@ use crate::{
 };
 use crate::{NoAnswer, Unsent};
 
-/// A carrier that speaks HTTP/2 and takes `streams` requests at once.
-struct Carrier {
+/// A provider that speaks HTTP/2 and takes `streams` requests at once.
+struct Provider {
     at: SocketAddr,
     ca: String,
     connections: Arc<AtomicUsize>,
@@ -45,7 +45,7 @@ struct Carrier {
     turns: Arc<Semaphore>,
 }
 
-impl Carrier {
+impl Provider {
     async fn taking(streams: u32) -> Self {
         Self::taking_over(streams, usize::MAX).await
     }
@@ -57,7 +57,7 @@ impl Carrier {
         let (acceptor, listener) =
             (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let at = listener.local_addr().unwrap();
-        let carrier = Self {
+        let provider = Self {
             at,
             ca,
             connections: Arc::default(),
@@ -65,8 +65,8 @@ impl Carrier {
             messages: Arc::default(),
             turns: Arc::new(Semaphore::new(0)),
         };
-        let (connections, open) = (Arc::clone(&carrier.connections), Arc::clone(&carrier.open));
-        let (messages, turns) = (Arc::clone(&carrier.messages), Arc::clone(&carrier.turns));
+        let (connections, open) = (Arc::clone(&provider.connections), Arc::clone(&provider.open));
+        let (messages, turns) = (Arc::clone(&provider.messages), Arc::clone(&provider.turns));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
@@ -96,7 +96,7 @@ impl Carrier {
                 });
             }
         });
-        carrier
+        provider
     }
 
     fn connector(&self) -> Connector {
@@ -122,7 +122,7 @@ impl Carrier {
         panic!("{} of {messages} messages came", self.messages().len());
     }
 
-    /// Sends so many messages at once, and lets the carrier answer them when `held` of them have come; how many were answered.
+    /// Sends so many messages at once, and lets the provider answer them when `held` of them have come; how many were answered.
     async fn burst(&self, connector: &Connector, of: usize, held: usize) -> usize {
         let (before, port) = (self.messages().len(), self.at.port());
         let requests: Vec<Request> = (0..of).map(|n| message(port, &format!("code={n}"))).collect();
@@ -145,7 +145,7 @@ fn trusting(ca: &str) -> Connector {
     Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap()
 }
 
-/// A carrier that takes one whole request, answers with these bytes in place of HTTP/2's frames, and closes.
+/// A provider that takes one whole request, answers with these bytes in place of HTTP/2's frames, and closes.
 async fn that_answers_with(frame: &'static [u8]) -> (u16, String) {
     let (mut config, ca) = certificate();
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -171,57 +171,57 @@ fn message(port: u16, text: &str) -> Request {
 }
 
 #[tokio::test]
-async fn http2_is_spoken_where_the_carrier_offers_it_over_one_connection() {
-    let carrier = Carrier::taking(100).await;
-    carrier.turns.add_permits(2);
-    let connector = carrier.connector();
+async fn http2_is_spoken_where_the_provider_offers_it_over_one_connection() {
+    let provider = Provider::taking(100).await;
+    provider.turns.add_permits(2);
+    let connector = provider.connector();
     for _ in 0..2 {
-        let answered = outcome(&connector, &post(carrier.at.port())).await;
+        let answered = outcome(&connector, &post(provider.at.port())).await;
         assert_eq!(answered, Ok((200, b"HTTP/2.0 code=1234".to_vec())));
     }
-    assert_eq!(carrier.connections(), 1);
+    assert_eq!(provider.connections(), 1);
 }
 
 #[tokio::test]
 async fn a_shared_connection_that_did_not_answer_is_not_used_again() {
-    let carrier = Carrier::taking(100).await;
-    let (connector, port) = (carrier.connector(), carrier.at.port());
+    let provider = Provider::taking(100).await;
+    let (connector, port) = (provider.connector(), provider.at.port());
     let silent = connector.send(&message(port, "first"), within(300), 1024).await;
     assert_eq!(silent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
     // one for each, so that the first cannot take the second's
-    carrier.turns.add_permits(2);
+    provider.turns.add_permits(2);
     assert!(outcome(&connector, &message(port, "second")).await.is_ok());
-    assert_eq!(carrier.connections(), 2);
+    assert_eq!(provider.connections(), 2);
 }
 
 #[tokio::test]
 async fn a_request_that_waited_for_room_until_time_was_up_never_leaves() {
-    let carrier = Carrier::taking(1).await;
-    let (connector, port) = (carrier.connector(), carrier.at.port());
-    assert_eq!(carrier.burst(&connector, 1, 1).await, 1);
+    let provider = Provider::taking(1).await;
+    let (connector, port) = (provider.connector(), provider.at.port());
+    assert_eq!(provider.burst(&connector, 1, 1).await, 1);
     let filling = async {
-        let sent = carrier.burst(&connector, MOST_SHARED, MOST_SHARED + 1).await;
+        let sent = provider.burst(&connector, MOST_SHARED, MOST_SHARED + 1).await;
         assert_eq!(sent, MOST_SHARED);
     };
     let parked = async {
-        carrier.has(1 + MOST_SHARED).await;
+        provider.has(1 + MOST_SHARED).await;
         let parked = connector.send(&message(port, "parked"), within(100), 1024).await;
         assert_eq!(parked.map(|answer| answer.status), Err(SendError::Full));
         // the last that the burst waits for before it is answered
-        carrier.messages.lock().unwrap().push("none".to_owned());
+        provider.messages.lock().unwrap().push("none".to_owned());
     };
     tokio::join!(filling, parked);
-    carrier.turns.add_permits(1);
+    provider.turns.add_permits(1);
     assert!(outcome(&connector, &message(port, "last")).await.is_ok());
-    let messages = carrier.messages();
+    let messages = provider.messages();
     assert!(messages.contains(&"last".to_owned()) && !messages.contains(&"parked".to_owned()), "{messages:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_requests_that_wait_for_one_stream_none_that_is_judged_not_sent_is_delivered() {
-    let carrier = Carrier::taking(1).await;
-    let (connector, port) = (carrier.connector(), carrier.at.port());
-    let turns = Arc::clone(&carrier.turns);
+    let provider = Provider::taking(1).await;
+    let (connector, port) = (provider.connector(), provider.at.port());
+    let turns = Arc::clone(&provider.turns);
     let serving = tokio::spawn(async move {
         loop {
             sleep(Duration::from_millis(3)).await;
@@ -247,12 +247,12 @@ async fn of_many_requests_that_wait_for_one_stream_none_that_is_judged_not_sent_
     sleep(Duration::from_millis(300)).await;
     serving.abort();
     assert!(judged.len() > 50, "{} had to wait too long", judged.len());
-    let delivered: Vec<_> = carrier.messages().into_iter().filter(|text| judged.contains(text)).collect();
+    let delivered: Vec<_> = provider.messages().into_iter().filter(|text| judged.contains(text)).collect();
     assert_eq!(delivered, Vec::<String>::new(), "of {} judged not sent", judged.len());
 }
 
 #[tokio::test]
-async fn what_the_carrier_says_it_did_not_look_at_was_not_sent() {
+async fn what_the_provider_says_it_did_not_look_at_was_not_sent() {
     const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
     const FAILED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
     const GONE_BEFORE_IT: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -271,83 +271,83 @@ async fn what_the_carrier_says_it_did_not_look_at_was_not_sent() {
 
 #[tokio::test]
 async fn what_does_not_fit_on_a_connection_gets_another_one_at_once() {
-    let carrier = Carrier::taking(1).await;
-    let connector = carrier.connector();
+    let provider = Provider::taking(1).await;
+    let connector = provider.connector();
     for burst in 0..5 {
-        assert_eq!(carrier.burst(&connector, 12, 12).await, 12, "burst {burst}");
+        assert_eq!(provider.burst(&connector, 12, 12).await, 12, "burst {burst}");
     }
-    let mut messages = carrier.messages();
+    let mut messages = provider.messages();
     messages.sort_unstable();
     messages.dedup();
-    assert_eq!((carrier.messages().len(), messages.len()), (60, 12), "each once a burst");
-    assert_eq!(carrier.connections(), 12, "and the connections are kept");
+    assert_eq!((provider.messages().len(), messages.len()), (60, 12), "each once a burst");
+    assert_eq!(provider.connections(), 12, "and the connections are kept");
 }
 
 #[tokio::test]
 async fn where_a_connection_has_room_for_all_it_is_shared_by_all() {
-    let carrier = Carrier::taking(100).await;
-    let connector = carrier.connector();
-    assert_eq!(carrier.burst(&connector, 1, 1).await, 1);
-    assert_eq!(carrier.burst(&connector, 64, 64).await, 64);
-    assert_eq!(carrier.connections(), 1);
-    assert_eq!(carrier.burst(&connector, 150, 150).await, 150);
-    assert!(carrier.connections() > 1, "a hundred at once, and no more");
+    let provider = Provider::taking(100).await;
+    let connector = provider.connector();
+    assert_eq!(provider.burst(&connector, 1, 1).await, 1);
+    assert_eq!(provider.burst(&connector, 64, 64).await, 64);
+    assert_eq!(provider.connections(), 1);
+    assert_eq!(provider.burst(&connector, 150, 150).await, 150);
+    assert!(provider.connections() > 1, "a hundred at once, and no more");
 }
 
 #[tokio::test]
-async fn connections_to_one_carrier_are_bounded_and_who_finds_none_waits_for_room() {
-    let carrier = Carrier::taking(1).await;
-    let connector = carrier.connector();
-    assert_eq!(carrier.burst(&connector, 1, 1).await, 1);
-    assert_eq!(carrier.burst(&connector, MOST_SHARED + 8, MOST_SHARED).await, MOST_SHARED + 8);
-    assert_eq!(carrier.connections(), MOST_SHARED);
+async fn connections_to_one_provider_are_bounded_and_who_finds_none_waits_for_room() {
+    let provider = Provider::taking(1).await;
+    let connector = provider.connector();
+    assert_eq!(provider.burst(&connector, 1, 1).await, 1);
+    assert_eq!(provider.burst(&connector, MOST_SHARED + 8, MOST_SHARED).await, MOST_SHARED + 8);
+    assert_eq!(provider.connections(), MOST_SHARED);
 }
 
 #[tokio::test]
-async fn a_carrier_that_takes_few_connections_is_sent_all_messages_over_those_and_asked_for_no_more() {
-    let carrier = Carrier::taking_over(1, 2).await;
-    let connector = carrier.connector();
-    assert_eq!(carrier.burst(&connector, 1, 1).await, 1);
-    assert_eq!(carrier.burst(&connector, 2, 2).await, 2);
-    assert_eq!(carrier.burst(&connector, 12, 2).await, 12);
-    let tried = carrier.connections();
-    assert_eq!(carrier.burst(&connector, 12, 2).await, 12);
-    assert_eq!((carrier.connections(), carrier.open.load(Ordering::SeqCst)), (tried, 2));
-    assert_eq!(carrier.messages().len(), 27);
+async fn a_provider_that_takes_few_connections_is_sent_all_messages_over_those_and_asked_for_no_more() {
+    let provider = Provider::taking_over(1, 2).await;
+    let connector = provider.connector();
+    assert_eq!(provider.burst(&connector, 1, 1).await, 1);
+    assert_eq!(provider.burst(&connector, 2, 2).await, 2);
+    assert_eq!(provider.burst(&connector, 12, 2).await, 12);
+    let tried = provider.connections();
+    assert_eq!(provider.burst(&connector, 12, 2).await, 12);
+    assert_eq!((provider.connections(), provider.open.load(Ordering::SeqCst)), (tried, 2));
+    assert_eq!(provider.messages().len(), 27);
 }
 
 #[tokio::test]
 async fn connections_beyond_the_first_go_away_when_they_are_idle() {
-    let carrier = Carrier::taking(1).await;
-    let connector = carrier.connector();
-    assert_eq!(carrier.burst(&connector, 12, 12).await, 12);
+    let provider = Provider::taking(1).await;
+    let connector = provider.connector();
+    assert_eq!(provider.burst(&connector, 12, 12).await, 12);
     time::pause();
     for _ in 0..12 {
         time::advance(Duration::from_secs(1)).await;
     }
     time::resume();
     for _ in 0..400 {
-        if carrier.open.load(Ordering::SeqCst) == 1 {
-            carrier.turns.add_permits(1);
-            assert!(outcome(&connector, &message(carrier.at.port(), "last")).await.is_ok());
-            assert_eq!(carrier.connections(), 12, "the one that is left is used");
+        if provider.open.load(Ordering::SeqCst) == 1 {
+            provider.turns.add_permits(1);
+            assert!(outcome(&connector, &message(provider.at.port(), "last")).await.is_ok());
+            assert_eq!(provider.connections(), 12, "the one that is left is used");
             return;
         }
         sleep(Duration::from_millis(5)).await;
     }
-    panic!("{} are open", carrier.open.load(Ordering::SeqCst));
+    panic!("{} are open", provider.open.load(Ordering::SeqCst));
 }
 
 #[tokio::test]
 async fn connections_that_were_as_silent_as_the_one_that_did_not_answer_are_not_used_again() {
-    let carrier = Carrier::taking(1).await;
-    let (connector, port) = (carrier.connector(), carrier.at.port());
-    assert_eq!(carrier.burst(&connector, 2, 2).await, 2);
+    let provider = Provider::taking(1).await;
+    let (connector, port) = (provider.connector(), provider.at.port());
+    assert_eq!(provider.burst(&connector, 2, 2).await, 2);
     let silent = connector.send(&message(port, "first"), within(300), 1024).await;
     assert_eq!(silent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
-    carrier.turns.add_permits(2);
+    provider.turns.add_permits(2);
     assert!(outcome(&connector, &message(port, "second")).await.is_ok());
-    assert_eq!(carrier.connections(), 3);
+    assert_eq!(provider.connections(), 3);
 }
 
 /// SETTINGS without any, and the acknowledgement of the other side's.
@@ -359,7 +359,7 @@ const WHOLE: &[u8] = &[0, 0, 1, 1, 5, 0, 0, 0, 1, 0x88];
 /// GOAWAY without an error, after stream 1.
 const GOING: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
 
-/// A carrier that opens its connections with these frames, answers the first message of each with those, and stays. With how
+/// A provider that opens its connections with these frames, answers the first message of each with those, and stays. With how
 /// many connections and messages there were.
 async fn of_frames(script: Vec<(&'static [u8], Vec<&'static [u8]>)>) -> (u16, String, Arc<Mutex<(usize, usize)>>) {
     let (mut config, ca) = certificate();
@@ -401,7 +401,7 @@ async fn a_connection_that_took_a_message_and_went_silent_within_the_answer_is_n
 }
 
 #[tokio::test]
-async fn a_connection_whose_carrier_says_that_it_goes_away_is_replaced() {
+async fn a_connection_whose_provider_says_that_it_goes_away_is_replaced() {
     let (port, ca, seen) = of_frames(vec![(SETTINGS, vec![WHOLE, GOING]), (SETTINGS, vec![WHOLE])]).await;
     let connector = trusting(&ca);
     for _ in 0..2 {
@@ -412,30 +412,30 @@ async fn a_connection_whose_carrier_says_that_it_goes_away_is_replaced() {
 
 #[tokio::test]
 async fn a_message_that_waits_on_a_kept_connection_is_taken_back_for_another_one() {
-    let carrier = Carrier::taking(1).await;
-    let (connector, port) = (carrier.connector(), carrier.at.port());
-    assert_eq!(carrier.burst(&connector, 1, 1).await, 1);
+    let provider = Provider::taking(1).await;
+    let (connector, port) = (provider.connector(), provider.at.port());
+    assert_eq!(provider.burst(&connector, 1, 1).await, 1);
     let first = message(port, "first");
     let origin = Origin::of(&first.url);
     let Way::Kept(Connection::Http2(turn)) = connector.pool.as_ref().unwrap().way(&origin, false) else {
         panic!("not kept")
     };
-    // one more than the carrier takes, as when it takes fewer from one moment to the next
+    // one more than the provider takes, as when it takes fewer from one moment to the next
     let beyond = turn.connection().turn();
     let second = message(port, "second");
     let (first, second) = (Outgoing::of(&first).unwrap(), Outgoing::of(&second).unwrap());
     let times = |patience| (Duration::from_millis(patience), within(5_000));
     let waiting = async {
-        carrier.has(2).await;
+        provider.has(2).await;
         let taken_back = connector.over_shared(beyond, &second, &origin, times(50), 1024).await;
-        carrier.turns.add_permits(1);
+        provider.turns.add_permits(1);
         taken_back
     };
     let (sent, taken_back) = tokio::join!(connector.over_shared(turn, &first, &origin, times(5_000), 1024), waiting);
     assert!(matches!(taken_back, Err(Failure::Unsent)), "{taken_back:?}");
     assert!(sent.is_ok(), "{sent:?}");
-    carrier.turns.add_permits(8);
+    provider.turns.add_permits(8);
     assert!(outcome(&connector, &message(port, "third")).await.is_ok());
-    assert_eq!(carrier.messages(), ["code=0", "first", "third"]);
-    assert_eq!(carrier.connections(), 2, "it is not asked again");
+    assert_eq!(provider.messages(), ["code=0", "first", "third"]);
+    assert_eq!(provider.connections(), 2, "it is not asked again");
 }

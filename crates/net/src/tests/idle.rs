@@ -19,7 +19,7 @@ use crate::NoAnswer;
 use crate::{Connector, Policy};
 
 #[tokio::test]
-async fn what_the_carrier_closed_before_the_request_was_written_is_sent_over_another_connection() {
+async fn what_the_provider_closed_before_the_request_was_written_is_sent_over_another_connection() {
     let (config, ca) = certificate();
     let (acceptor, listener) = (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let port = listener.local_addr().unwrap().port();
@@ -95,7 +95,7 @@ async fn idle_connections_are_closed_although_nobody_calls() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_says_close_is_believed() {
+async fn a_provider_that_says_close_is_believed() {
     let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
     let server = Server::that(Then::Answer(answer.into())).await;
     let connector = server.connector();
@@ -127,7 +127,7 @@ async fn more_connections_than_a_burst_needs_are_not_reopened() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_closed_a_connection_early_gets_the_next_ones_for_half_the_time() {
+async fn a_provider_that_closed_a_connection_early_gets_the_next_ones_for_half_the_time() {
     let server = Server::that(Then::Answer(OK.into())).await;
     let (connector, request) = (server.connector(), post(server.address.port()));
     let idle = async |millis| {
@@ -145,7 +145,7 @@ async fn a_carrier_that_closed_a_connection_early_gets_the_next_ones_for_half_th
     }
 }
 
-/// A carrier that answers and closes a moment later without a word; what became of calls with a pause after each.
+/// A provider that answers and closes a moment later without a word; what became of calls with a pause after each.
 async fn unclear_of(calls: u32, closes_after: Duration, pause: Duration) -> (u32, usize) {
     let server = Server::that(Then::AnswerAndCloseAfter(OK.into(), closes_after)).await;
     let (connector, request) = (server.connector(), post(server.address.port()));
@@ -161,7 +161,7 @@ async fn unclear_of(calls: u32, closes_after: Duration, pause: Duration) -> (u32
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_carrier_that_closes_right_after_each_answer_few_messages_are_unclear() {
+async fn of_a_provider_that_closes_right_after_each_answer_few_messages_are_unclear() {
     for pause in [0, 1_000, 2_000].map(Duration::from_micros) {
         let (unclear, connections) = unclear_of(400, Duration::from_millis(1), pause).await;
         assert!(unclear <= 6, "{unclear} of 400 with {pause:?} between, {connections} connections");
@@ -169,7 +169,7 @@ async fn of_a_carrier_that_closes_right_after_each_answer_few_messages_are_uncle
 }
 
 #[tokio::test]
-async fn a_restart_of_the_carrier_costs_new_connections_for_a_moment_alone() {
+async fn a_restart_of_the_provider_costs_new_connections_for_a_moment_alone() {
     let server = Server::that(Then::Answer(OK.into())).await;
     let (connector, request) = (server.connector(), post(server.address.port()));
     assert!(outcome(&connector, &request).await.is_ok());

@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{Client, Connector, NetError, NoAnswer, Policy, Request, SendError, Unanswered, Unsent, resolver::Lookup};
 
-const NAME: &str = "carrier.test";
+const NAME: &str = "provider.test";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 
 fn post(port: u16) -> Request {
@@ -214,7 +214,7 @@ async fn headers_without_end_are_unclear() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_the_carrier_closed_is_replaced() {
+async fn an_idle_connection_that_the_provider_closed_is_replaced() {
     let server = Server::that(Then::AnswerAndClose(OK.into())).await;
     let connector = server.connector();
     for _ in 0..3 {
@@ -484,7 +484,7 @@ async fn a_bare_connection_shows_name_port_and_certificate_and_sends_nothing() {
     let nowhere = Connector::resolving_by(&server.policy(), Fixed::to(&[])).unwrap();
     assert_eq!(nowhere.reach(&at(NAME, port), within(5_000)).await, not_sent(Unsent::Dns));
     assert_eq!(
-        connector.reach(&Url::parse("http://carrier.test/").unwrap(), within(5_000)).await,
+        connector.reach(&Url::parse("http://provider.test/").unwrap(), within(5_000)).await,
         not_sent(Unsent::Guard)
     );
 }

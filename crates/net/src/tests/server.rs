@@ -1,4 +1,4 @@
-//! A carrier on this machine that misbehaves in one way, and a resolver that leads to it.
+//! A provider on this machine that misbehaves in one way, and a resolver that leads to it.
 
 use std::{
     collections::VecDeque,
@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use super::NAME;
 use crate::{Connector, Policy, resolver::Lookup};
 
-/// What a server does once it has read a request; each variant is one way for a carrier to fail.
+/// What a server does once it has read a request; each variant is one way for a provider to fail.
 #[derive(Clone)]
 pub(super) enum Then {
     Answer(String),
@@ -44,7 +44,7 @@ pub(super) enum Then {
     Flood,
 }
 
-/// A carrier on this machine.
+/// A provider on this machine.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) ca: String,

@@ -1,4 +1,4 @@
-//! The carrier behind one documented JSON request: an in-house gateway, or any vendor with a small shim in front.
+//! Whoever is behind one documented JSON request: an in-house gateway, or any vendor with a small shim in front.
 //!
 //! `docs/providers/http.md` is the contract this file implements; change both together.
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    Adapter, CarrierAnswer, CarrierRequest, Class, InvalidProvider, Message, Outcome, Probed, Refusal, Scope,
+    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, ProviderRequest, Refusal, Scope,
     answer::{self, class_by_status},
     sender,
 };
@@ -53,18 +53,18 @@ impl Http {
         Ok(Self { url, authorization, senders: senders.to_vec() })
     }
 
-    fn call(&self, method: Method, headers: Vec<(HeaderName, Secret<String>)>, body: Vec<u8>) -> CarrierRequest {
+    fn call(&self, method: Method, headers: Vec<(HeaderName, Secret<String>)>, body: Vec<u8>) -> ProviderRequest {
         let mut all = vec![
             (header::AUTHORIZATION, self.authorization.clone()),
             (header::ACCEPT, Secret::from("application/json")),
         ];
         all.extend(headers);
-        CarrierRequest { method, url: self.url.clone(), headers: all, body: Secret::new(body) }
+        ProviderRequest { method, url: self.url.clone(), headers: all, body: Secret::new(body) }
     }
 }
 
 impl Adapter for Http {
-    fn request(&self, message: &Message) -> Result<CarrierRequest, Refusal> {
+    fn request(&self, message: &Message) -> Result<ProviderRequest, Refusal> {
         let body = Body {
             message_id: &message.id,
             channel: message.channel.label(),
@@ -86,7 +86,7 @@ impl Adapter for Http {
         Ok(self.call(Method::POST, headers, body))
     }
 
-    fn outcome(&self, answer: &CarrierAnswer) -> Outcome {
+    fn outcome(&self, answer: &ProviderAnswer) -> Outcome {
         let Some(fields) = answer.fields() else { return answer.by_status() };
         match (fields.text("status").as_deref(), answer.is_success()) {
             (Some("accepted"), true) => fields
@@ -109,11 +109,11 @@ impl Adapter for Http {
         }
     }
 
-    fn probe(&self) -> CarrierRequest {
+    fn probe(&self) -> ProviderRequest {
         self.call(Method::GET, Vec::new(), Vec::new())
     }
 
-    fn probed(&self, answer: &CarrierAnswer) -> Probed {
+    fn probed(&self, answer: &ProviderAnswer) -> Probed {
         match answer.status {
             200 | 204 => Probed::Up,
             401 | 403 => Probed::Down(answer.refusal(Class::PermanentConfig(Scope::Account), answer.status_code())),

@@ -11,7 +11,7 @@ fn senders() -> Vec<Sender> {
     vec![Sender { channel: Channel::Sms, countries: vec!["SE".parse().unwrap()], from: "Acme".into() }]
 }
 
-fn carrier() -> Http {
+fn provider() -> Http {
     Http::new("https://sms.acme.example/v1/send?tenant=7", &"t0ken".into(), &senders()).unwrap()
 }
 
@@ -27,8 +27,8 @@ fn message() -> Message {
     }
 }
 
-fn answer(status: u16, body: &str) -> CarrierAnswer {
-    CarrierAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
+fn answer(status: u16, body: &str) -> ProviderAnswer {
+    ProviderAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
 }
 
 fn refused(class: Class, code: &str) -> Outcome {
@@ -37,7 +37,7 @@ fn refused(class: Class, code: &str) -> Outcome {
 
 #[test]
 fn a_message_is_the_documented_request_and_nothing_else() {
-    let request = carrier().request(&message()).unwrap();
+    let request = provider().request(&message()).unwrap();
     assert_eq!(
         (request.method.clone(), request.url.as_str()),
         (Method::POST, "https://sms.acme.example/v1/send?tenant=7")
@@ -62,7 +62,7 @@ fn a_message_is_the_documented_request_and_nothing_else() {
 #[test]
 fn what_is_not_known_is_left_out() {
     let message = Message { channel: Channel::Voice, country: None, locale: None, ttl: None, ..message() };
-    let request = carrier().request(&message).unwrap();
+    let request = provider().request(&message).unwrap();
     let body: Value = serde_json::from_slice(request.body.expose()).unwrap();
     let expected = json!({"messageId": "m-1", "channel": "voice", "to": "+46701234567", "text": "Code \"1234\"\n"});
     assert_eq!(body, expected);
@@ -135,7 +135,7 @@ fn answers_mean_what_the_contract_says() {
         ("throttled", 429, r#"{"status":"refused","class":"throttled","code":"c"}"#, refused(Class::Throttled, "c")),
         ("transient", 503, r#"{"status":"refused","class":"transient","code":"c"}"#, refused(Class::Transient, "c")),
     ] {
-        assert_eq!(carrier().outcome(&answer(status, body)), expected, "{says}");
+        assert_eq!(provider().outcome(&answer(status, body)), expected, "{says}");
     }
 }
 
@@ -153,7 +153,7 @@ fn a_refusals_class_is_the_services_own_word_whatever_the_status() {
     ] {
         for status in [200, 400, 403, 429, 503] {
             let body = format!(r#"{{"status":"refused","class":"{class}","code":"c"}}"#);
-            assert_eq!(carrier().outcome(&answer(status, &body)), refused(expected, "c"), "{class} {status}");
+            assert_eq!(provider().outcome(&answer(status, &body)), refused(expected, "c"), "{class} {status}");
         }
     }
 }
@@ -211,13 +211,13 @@ fn what_the_contract_does_not_say_is_read_with_care() {
         ("an unreadable 502 is unclear", 502, "<html>", garbage),
         ("a redirect is a wrong URL", 307, "", refused(Class::PermanentConfig(Scope::Account), "http-307")),
     ] {
-        assert_eq!(carrier().outcome(&answer(status, body)), expected, "{says}");
+        assert_eq!(provider().outcome(&answer(status, body)), expected, "{says}");
     }
 }
 
 #[test]
 fn a_probe_asks_the_same_url_with_the_same_token() {
-    let probe = carrier().probe();
+    let probe = provider().probe();
     assert_eq!((probe.method.clone(), probe.url.as_str()), (Method::GET, "https://sms.acme.example/v1/send?tenant=7"));
     assert!(
         probe.headers.iter().any(|(name, value)| name == header::AUTHORIZATION && value.expose() == "Bearer t0ken")
@@ -237,7 +237,7 @@ fn a_probe_asks_the_same_url_with_the_same_token() {
         (405, Probed::Unknown),
         (429, Probed::Unknown),
     ] {
-        assert_eq!(carrier().probed(&answer(status, "")), expected, "{status}");
+        assert_eq!(provider().probed(&answer(status, "")), expected, "{status}");
     }
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 use zeroize::Zeroize;
 
 use super::{
-    Adapter, CarrierAnswer, CarrierRequest, Class, InvalidProvider, Message, Outcome, Probed, Refusal, Scope,
+    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, ProviderRequest, Refusal, Scope,
     answer::{self, Fields, class_by_status},
     sender, voice,
 };
@@ -123,9 +123,9 @@ impl Twilio {
         })
     }
 
-    fn post(&self, url: &Url, form: &[(&str, &str)]) -> CarrierRequest {
+    fn post(&self, url: &Url, form: &[(&str, &str)]) -> ProviderRequest {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes();
-        CarrierRequest {
+        ProviderRequest {
             method: Method::POST,
             url: url.clone(),
             headers: vec![
@@ -139,7 +139,7 @@ impl Twilio {
 }
 
 impl Adapter for Twilio {
-    fn request(&self, message: &Message) -> Result<CarrierRequest, Refusal> {
+    fn request(&self, message: &Message) -> Result<ProviderRequest, Refusal> {
         let sender = sender::choose(&self.senders, message)
             .ok_or_else(|| local(Class::PermanentConfig(Scope::Sender), "no-sender"))?;
         let text = message.text.expose();
@@ -167,7 +167,7 @@ impl Adapter for Twilio {
         }
     }
 
-    fn outcome(&self, answer: &CarrierAnswer) -> Outcome {
+    fn outcome(&self, answer: &ProviderAnswer) -> Outcome {
         let Some(fields) = answer.fields() else { return answer.by_status() };
         let state = fields.text("status");
         let id = fields.text("sid").and_then(|sid| answer::id(&sid)).filter(|_| answer.is_success());
@@ -190,9 +190,9 @@ impl Adapter for Twilio {
         }
     }
 
-    fn probe(&self) -> CarrierRequest {
+    fn probe(&self) -> ProviderRequest {
         let (Probe::Account(url) | Probe::Numbers(url)) = &self.probe;
-        CarrierRequest {
+        ProviderRequest {
             method: Method::GET,
             url: url.clone(),
             headers: vec![
@@ -203,7 +203,7 @@ impl Adapter for Twilio {
         }
     }
 
-    fn probed(&self, answer: &CarrierAnswer) -> Probed {
+    fn probed(&self, answer: &ProviderAnswer) -> Probed {
         let fields = answer.fields().unwrap_or_default();
         let account = Class::PermanentConfig(Scope::Account);
         match (answer.status, &self.probe, code(&fields)) {
@@ -228,7 +228,7 @@ impl Adapter for Twilio {
     }
 }
 
-/// A refusal that needs no carrier.
+/// A refusal that needs no provider.
 fn local(class: Class, code: &str) -> Refusal {
     Refusal { class, code: code.to_owned(), retry_after_s: None }
 }
@@ -244,14 +244,14 @@ fn code(fields: &Fields) -> Option<u32> {
 }
 
 /// What is shown for a code: Twilio's own, even one that is no number, else the status.
-fn shown_code(answer: &CarrierAnswer, fields: &Fields) -> String {
+fn shown_code(answer: &ProviderAnswer, fields: &Fields) -> String {
     let own = fields.text("code").filter(|code| code != "0").and_then(|code| answer::code(&code));
     own.unwrap_or_else(|| answer.status_code())
 }
 
 /// What a code says of the message. Who stopped waiting for Twilio does not know Twilio's reasons, so a status that leaves
 /// the message open outweighs a code that says no more than that something went wrong.
-fn refused(answer: &CarrierAnswer, fields: &Fields, code: u32) -> Outcome {
+fn refused(answer: &ProviderAnswer, fields: &Fields, code: u32) -> Outcome {
     let class = codes::class(code).unwrap_or_else(|| class_of_unlisted(error_status(answer, fields)));
     let says_little = matches!(class, Class::Transient | Class::Unknown);
     if codes::leaves_open(code) || (says_little && answer::leaves_open(answer.status)) {
@@ -261,7 +261,7 @@ fn refused(answer: &CarrierAnswer, fields: &Fields, code: u32) -> Outcome {
 }
 
 /// The error status of an answer: its own, or for a refusal inside a 200 the one that the body repeats.
-fn error_status(answer: &CarrierAnswer, fields: &Fields) -> u16 {
+fn error_status(answer: &ProviderAnswer, fields: &Fields) -> u16 {
     let repeated = fields.number("status").and_then(|status| u16::try_from(status).ok());
     repeated.filter(|_| answer.is_success()).unwrap_or(answer.status)
 }

@@ -41,7 +41,7 @@ fn with_api_key() -> Twilio {
     made(SID, Some(KEY), "k3y", "https://api.twilio.com", &senders()).unwrap()
 }
 
-fn basic(request: &CarrierRequest) -> String {
+fn basic(request: &ProviderRequest) -> String {
     let value = request.headers.iter().find(|(name, _)| name == header::AUTHORIZATION).unwrap().1.expose();
     String::from_utf8(BASE64_STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap()).unwrap()
 }
@@ -58,7 +58,7 @@ fn message(channel: Channel, to: &str, country: Option<&str>) -> Message {
     }
 }
 
-fn form(request: &CarrierRequest) -> BTreeMap<String, String> {
+fn form(request: &ProviderRequest) -> BTreeMap<String, String> {
     form_urlencoded::parse(request.body.expose()).into_owned().collect()
 }
 
@@ -66,8 +66,8 @@ fn fields<const N: usize>(expected: [(&str, &str); N]) -> BTreeMap<String, Strin
     expected.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-fn answer(status: u16, body: &str) -> CarrierAnswer {
-    CarrierAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
+fn answer(status: u16, body: &str) -> ProviderAnswer {
+    ProviderAnswer { status, retry_after: None, body: body.as_bytes().to_vec() }
 }
 
 fn refused(class: Class, code: &str) -> Outcome {
@@ -409,7 +409,7 @@ fn a_pause_is_taken_over_where_pausing_helps_and_bounded() {
         (429, "Wed, 21 Oct 2026 07:28:00 GMT", None),
         (401, "30", None),
     ] {
-        let answer = CarrierAnswer { retry_after: Some(retry_after.into()), ..answer(status, "") };
+        let answer = ProviderAnswer { retry_after: Some(retry_after.into()), ..answer(status, "") };
         let Outcome::Refused(refusal) = twilio().outcome(&answer) else { panic!("{status} is a refusal") };
         assert_eq!(refusal.retry_after_s, expected, "{status} {retry_after}");
     }
@@ -430,7 +430,7 @@ fn a_probe_asks_for_the_account_and_believes_only_what_it_says() {
         ("a wrong token is down", 401, r#"{"code":20003}"#, down(ACCOUNT, "20003")),
         ("403 without a body is down", 403, "", down(ACCOUNT, "http-403")),
         ("test credentials may send and not ask", 403, r#"{"code":20008}"#, Probed::Unknown),
-        ("a broken carrier is down", 503, "", down(Class::Transient, "http-503")),
+        ("a broken provider is down", 503, "", down(Class::Transient, "http-503")),
         ("and says why", 503, r#"{"code":20503,"status":503}"#, down(Class::Transient, "20503")),
         ("too many probes prove nothing", 429, "", Probed::Unknown),
         ("a redirect proves nothing", 302, "", Probed::Unknown),

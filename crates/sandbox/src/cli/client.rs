@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::carrier::CarrierCall;
 use crate::faults::Fault;
 use crate::inbox::Message;
 use crate::okta::{SendReport, SendRequest};
 use crate::phone::Area;
+use crate::provider::ProviderCall;
 
 /// Longer than any hook may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,15 +50,15 @@ impl Client {
         self.ask(Method::DELETE, &["v1", "inbox"], &query, None::<&()>).await
     }
 
-    pub(super) async fn set_fault(&self, carrier: &str, fault: &Fault) -> anyhow::Result<Vec<Fault>> {
-        let path = ["v1", "carriers", carrier, "faults"];
+    pub(super) async fn set_fault(&self, provider: &str, fault: &Fault) -> anyhow::Result<Vec<Fault>> {
+        let path = ["v1", "carriers", provider, "faults"];
         self.ask(Method::POST, &path, &[], Some(fault)).await
     }
 
-    pub(super) async fn clear_faults(&self, carrier: &str, area: Option<&Area>) -> anyhow::Result<Vec<Fault>> {
+    pub(super) async fn clear_faults(&self, provider: &str, area: Option<&Area>) -> anyhow::Result<Vec<Fault>> {
         let area = area.cloned().map(String::from);
         let query: Vec<_> = area.as_deref().map(|area| ("country", area)).into_iter().collect();
-        let path = ["v1", "carriers", carrier, "faults"];
+        let path = ["v1", "carriers", provider, "faults"];
         self.ask(Method::DELETE, &path, &query, None::<&()>).await
     }
 
@@ -79,10 +79,10 @@ impl Client {
         self.ask(Method::POST, &["v1", "orgs", &org, "admin"], &[], Some(&call)).await
     }
 
-    pub(super) async fn carrier_calls(&self) -> anyhow::Result<BTreeMap<String, Vec<CarrierCall>>> {
-        let carriers: Vec<Value> = self.get(&["v1", "carriers"], &[]).await?;
+    pub(super) async fn provider_calls(&self) -> anyhow::Result<BTreeMap<String, Vec<ProviderCall>>> {
+        let providers: Vec<Value> = self.get(&["v1", "carriers"], &[]).await?;
         let mut out = BTreeMap::new();
-        for name in carriers.iter().filter_map(|c| c["name"].as_str()) {
+        for name in providers.iter().filter_map(|c| c["name"].as_str()) {
             let calls = self.get(&["v1", "carriers", name, "calls"], &[]).await?;
             out.insert(name.to_owned(), calls);
         }

@@ -19,7 +19,7 @@ use client::Client;
 
 pub use serve::Serve;
 
-/// A simulated Okta org and simulated carriers, with faults on demand.
+/// A simulated Okta org and simulated providers, with faults on demand.
 #[derive(Debug, Parser)]
 #[command(name = "hookswitch-sandbox", version)]
 pub struct Cli {
@@ -32,7 +32,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the simulated org, the carriers and the control API.
+    /// Runs the simulated org, the providers and the control API.
     Serve(Box<Serve>),
     /// Writes the sandbox's authority and a server certificate to a directory.
     Certs(Certs),
@@ -40,7 +40,7 @@ enum Command {
     Send(Send),
     /// Shows what the handsets received.
     Inbox(InboxArgs),
-    /// Lets a carrier fail, or heals it.
+    /// Lets a provider fail, or heals it.
     Fault(FaultArgs),
     /// Shows Okta's System Log.
     Log(OrgArgs),
@@ -50,7 +50,7 @@ enum Command {
     Turns(OrgArgs),
     /// Calls the org's management API as another admin would, and shows the answer.
     Admin(AdminArgs),
-    /// Shows what carriers and the org's API were asked.
+    /// Shows what providers and the org's API were asked.
     Calls(OrgArgs),
 }
 
@@ -169,16 +169,16 @@ enum FaultArg {
     Garbage,
     /// One byte at a time (--ms).
     Trickle,
-    /// The carrier says it does not know.
+    /// The provider says it does not know.
     Unknown,
-    /// Heals the carrier, or one country of it.
+    /// Heals the provider, or one country of it.
     Clear,
 }
 
 #[derive(Debug, Args)]
 struct FaultArgs {
     /// The account's name.
-    carrier: String,
+    provider: String,
     /// What goes wrong.
     #[arg(value_enum)]
     fault: FaultArg,
@@ -191,10 +191,10 @@ struct FaultArgs {
     /// HTTP status of a refusal.
     #[arg(long)]
     status: Option<u16>,
-    /// Class of the JSON carrier's refusal.
+    /// Class of the JSON provider's refusal.
     #[arg(long)]
     class: Option<String>,
-    /// Scope of the JSON carrier's permanent-config.
+    /// Scope of the JSON provider's permanent-config.
     #[arg(long)]
     scope: Option<String>,
     /// The handset gets the message although the answer is lost.
@@ -266,10 +266,10 @@ impl Cli {
             Command::Fault(args) => {
                 let client = Client::new(&self.control)?;
                 let faults = match args.fault()? {
-                    Some(fault) => client.set_fault(&args.carrier, &fault).await?,
-                    None => client.clear_faults(&args.carrier, args.country.as_ref()).await?,
+                    Some(fault) => client.set_fault(&args.provider, &fault).await?,
+                    None => client.clear_faults(&args.provider, args.country.as_ref()).await?,
                 };
-                if args.json { show::json(out, &faults) } else { show::faults(out, &args.carrier, &faults) }
+                if args.json { show::json(out, &faults) } else { show::faults(out, &args.provider, &faults) }
             }
             Command::Log(args) => {
                 let client = Client::new(&self.control)?;
@@ -297,12 +297,12 @@ impl Cli {
             }
             Command::Calls(args) => {
                 let client = Client::new(&self.control)?;
-                let carriers = client.carrier_calls().await?;
+                let providers = client.provider_calls().await?;
                 let okta = client.of_org(args.org.as_deref(), "calls").await?;
                 if args.json {
-                    show::json(out, &serde_json::json!({"carriers": carriers, "okta": okta}))
+                    show::json(out, &serde_json::json!({"carriers": providers, "okta": okta}))
                 } else {
-                    show::calls(out, &carriers, &okta)
+                    show::calls(out, &providers, &okta)
                 }
             }
         }

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::certs::{Authority, Issued};
 use crate::okta::{OrgOptions, RateLimit};
 use crate::secret::Secret;
-use crate::{CarrierOptions, Options, Sandbox, VendorOptions};
+use crate::{Options, ProviderOptions, Sandbox, VendorOptions};
 
 /// Runs the simulated parties. Every flag can be given in the environment.
 #[derive(Args)]
@@ -21,7 +21,7 @@ pub struct Serve {
     /// Where the first org listens (HTTPS).
     #[arg(long, env = "HOOKSWITCH_SANDBOX_OKTA_LISTEN", default_value = "127.0.0.1:8440")]
     okta_listen: SocketAddr,
-    /// Where the first carrier account listens (HTTPS); each further one takes the next port.
+    /// Where the first provider account listens (HTTPS); each further one takes the next port.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_CARRIER_LISTEN", default_value = "127.0.0.1:8450")]
     carrier_listen: SocketAddr,
     /// An org as NAME:TOKEN; each further one takes the next port.
@@ -39,7 +39,7 @@ pub struct Serve {
     /// A sender a Twilio account owns as NAME=SENDER; any when none is given.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_SENDERS", value_delimiter = ',')]
     twilio_sender: Vec<String>,
-    /// An account of the JSON carrier as NAME:TOKEN.
+    /// An account of the JSON provider as NAME:TOKEN.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_JSON_ACCOUNTS", value_delimiter = ',', hide_env_values = true)]
     json_account: Vec<String>,
     /// Where the sandbox's authority is kept (ca.crt, ca.key); made there when absent.
@@ -96,7 +96,7 @@ impl Serve {
         };
         Ok(Options {
             orgs: self.orgs()?,
-            carriers: self.carriers()?,
+            providers: self.providers()?,
             control: Some(self.control_listen),
             authority,
             hosts: self.host.clone(),
@@ -144,7 +144,7 @@ impl Serve {
         Ok(orgs)
     }
 
-    fn carriers(&self) -> anyhow::Result<Vec<CarrierOptions>> {
+    fn providers(&self) -> anyhow::Result<Vec<ProviderOptions>> {
         let mut senders = self
             .twilio_sender
             .iter()
@@ -158,7 +158,7 @@ impl Serve {
                 Ok((name, pair(&key, ':', API_KEY)?))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let mut carriers = Vec::new();
+        let mut providers = Vec::new();
         for (at, word) in self.twilio_account.iter().enumerate() {
             let (account, token) = pair(word, ':', "--twilio-account is [NAME=]SID:TOKEN")?;
             let (name, sid) = match account.split_once('=') {
@@ -171,7 +171,7 @@ impl Serve {
                 .extract_if(.., |(of, _)| *of == name)
                 .map(|(_, (sid, secret))| (sid, Secret::new(secret)))
                 .collect();
-            carriers.push(CarrierOptions {
+            providers.push(ProviderOptions {
                 name,
                 listen: self.carrier_listen,
                 vendor: VendorOptions::Twilio {
@@ -190,12 +190,12 @@ impl Serve {
         }
         for word in &self.json_account {
             let (name, token) = pair(word, ':', "--json-account is NAME:TOKEN")?;
-            carriers.push(CarrierOptions::json(name, token));
+            providers.push(ProviderOptions::json(name, token));
         }
-        for (at, carrier) in carriers.iter_mut().enumerate() {
-            carrier.listen = nth_port(self.carrier_listen, at)?;
+        for (at, provider) in providers.iter_mut().enumerate() {
+            provider.listen = nth_port(self.carrier_listen, at)?;
         }
-        Ok(carriers)
+        Ok(providers)
     }
 }
 
@@ -253,10 +253,10 @@ mod tests {
         let serve = parsed(&format!(
             "--twilio-account {SID}:a --twilio-account second={SID}:b --json-account acme:c --twilio-sender second=+15005550006 --twilio-api-key second=SK1:d"
         ));
-        let carriers = serve.carriers().unwrap();
-        let seen: Vec<_> = carriers.iter().map(|c| (c.name.as_str(), c.listen.port())).collect();
+        let providers = serve.providers().unwrap();
+        let seen: Vec<_> = providers.iter().map(|c| (c.name.as_str(), c.listen.port())).collect();
         assert_eq!(seen, [("twilio", 8450), ("second", 8451), ("acme", 8452)]);
-        let VendorOptions::Twilio { senders, api_keys, .. } = &carriers[1].vendor else {
+        let VendorOptions::Twilio { senders, api_keys, .. } = &providers[1].vendor else {
             panic!("not Twilio");
         };
         assert_eq!(senders, &["+15005550006"]);
@@ -285,10 +285,10 @@ mod tests {
             let error = format!("{:#}", parsed(line).orgs().unwrap_err());
             assert!(!error.contains("tokenalone"), "{error}");
         }
-        assert!(parsed("--json-account name").carriers().is_err());
-        assert!(parsed("--twilio-sender x=+1500").carriers().is_err());
+        assert!(parsed("--json-account name").providers().is_err());
+        assert!(parsed("--twilio-sender x=+1500").providers().is_err());
         for line in ["--twilio-api-key x=SK1:secretalone", "--twilio-api-key secretalone"] {
-            let error = format!("{:#}", parsed(line).carriers().unwrap_err());
+            let error = format!("{:#}", parsed(line).providers().unwrap_err());
             assert!(!error.contains("secretalone"), "{error}");
         }
     }

@@ -6,10 +6,10 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::carrier::CarrierCall;
 use crate::faults::Fault;
 use crate::inbox::{Channel, Message, Via};
 use crate::okta::{By, Delivery, OktaCall, SendReport, Turn};
+use crate::provider::ProviderCall;
 
 pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
     writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
@@ -59,7 +59,7 @@ pub(super) fn inbox(out: &mut dyn Write, messages: &[Message]) -> anyhow::Result
             Channel::Voice => "voice",
         };
         let via = match message.via {
-            Via::Carrier => message.carrier.as_str(),
+            Via::Provider => message.provider.as_str(),
             Via::OktaFallback => "okta-fallback",
             Via::Okta => "okta",
         };
@@ -76,13 +76,13 @@ pub(super) fn inbox(out: &mut dyn Write, messages: &[Message]) -> anyhow::Result
     Ok(())
 }
 
-pub(super) fn faults(out: &mut dyn Write, carrier: &str, faults: &[Fault]) -> anyhow::Result<()> {
+pub(super) fn faults(out: &mut dyn Write, provider: &str, faults: &[Fault]) -> anyhow::Result<()> {
     if faults.is_empty() {
-        writeln!(out, "{carrier}: healthy")?;
+        writeln!(out, "{provider}: healthy")?;
     }
     for fault in faults {
         let area = fault.country.clone().map(String::from);
-        write!(out, "{carrier}: {}", serde_json::to_string(&fault.fault)?)?;
+        write!(out, "{provider}: {}", serde_json::to_string(&fault.fault)?)?;
         if let Some(area) = area {
             write!(out, " for {area}")?;
         }
@@ -153,11 +153,11 @@ pub(super) fn turns(out: &mut dyn Write, turns: &[Turn]) -> anyhow::Result<()> {
 
 pub(super) fn calls(
     out: &mut dyn Write,
-    carriers: &BTreeMap<String, Vec<CarrierCall>>,
+    providers: &BTreeMap<String, Vec<ProviderCall>>,
     okta: &[OktaCall],
 ) -> anyhow::Result<()> {
     let status = |status: Option<u16>| status.map_or("none".to_owned(), |s| s.to_string());
-    for (carrier, calls) in carriers {
+    for (provider, calls) in providers {
         for call in calls {
             let fault = match &call.fault {
                 Some(fault) => serde_json::to_string(fault)?,
@@ -165,7 +165,7 @@ pub(super) fn calls(
             };
             writeln!(
                 out,
-                "{:.3}  {carrier:<12} {:<7} {:<10} {:>4}  {}  {} ms  {fault}",
+                "{:.3}  {provider:<12} {:<7} {:<10} {:>4}  {}  {} ms  {fault}",
                 call.at,
                 call.what,
                 call.to.as_deref().unwrap_or("-"),

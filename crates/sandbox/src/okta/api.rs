@@ -22,8 +22,8 @@ use super::route::{Route, methods, route};
 use super::rules::{self, Write};
 use super::turns::By;
 use super::{OktaCall, Org, REMEMBERED_CALLS};
-use crate::carrier::Moment;
 use crate::exchange::{Answer, Handler, Reply, Request};
+use crate::provider::Moment;
 use crate::secret::Secret;
 
 impl Org {

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::carrier::Moment;
 use crate::gate::Gate;
+use crate::provider::Moment;
 
 /// At most this many faults stand at once for one org.
 const MAX_FAULTS: usize = 64;

@@ -31,12 +31,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::carrier::Moment;
 use super::certs::CertError;
 use super::clock::random_id;
 use super::exchange::Request;
 use super::gate::Gate;
 use super::inbox::Inbox;
+use super::provider::Moment;
 use super::secret::Secret;
 use behaviour::Behaviour;
 use caller::{Caller, Overrides};

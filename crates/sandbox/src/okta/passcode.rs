@@ -147,9 +147,9 @@ pub struct HookReport {
     pub http_status: Option<u16>,
     /// The status answered, where the answer could be read.
     pub status: Option<HookStatus>,
-    /// The carrier the hook named.
+    /// The provider the hook named.
     pub provider: Option<String>,
-    /// The carrier's id the hook gave.
+    /// The provider's id the hook gave.
     pub transaction_id: Option<String>,
     /// The hook's own remark.
     pub transaction_metadata: Option<String>,

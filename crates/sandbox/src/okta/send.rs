@@ -62,7 +62,7 @@ impl Org {
                 text: text_of(&code),
                 said: 1,
                 code: Some(code),
-                carrier: "okta".to_owned(),
+                provider: "okta".to_owned(),
                 via,
                 id: format!("okta-{}", random_id(16)),
             });

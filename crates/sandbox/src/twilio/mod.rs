@@ -11,11 +11,11 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::carrier::{Asked, Reading, Vendor};
 use super::clock::{random_hex, twilio_time};
 use super::exchange::{Answer, Request};
 use super::inbox::Channel;
 use super::phone::is_e164;
+use super::provider::{Asked, Reading, Vendor};
 use super::secret::Secret;
 use params::{CALL, Form, MESSAGE, NUMBERS};
 

@@ -59,11 +59,11 @@ async fn a_fault_is_set_shown_and_cleared() {
     let scene = Scene::new().await;
     let set = scene.run("fault twilio slow --ms 700 --country SE --times 3").await.unwrap();
     assert!(set.contains("700") && set.contains("+46") && set.contains('3'), "{set}");
-    assert_eq!(scene.sandbox.carrier("twilio").unwrap().faults().len(), 1);
+    assert_eq!(scene.sandbox.provider("twilio").unwrap().faults().len(), 1);
     let cleared = scene.run("fault twilio clear").await.unwrap();
     assert!(cleared.contains("healthy"), "{cleared}");
     let unknown = scene.run("fault nobody down").await.unwrap_err();
-    assert!(unknown.contains("no such carrier"), "{unknown}");
+    assert!(unknown.contains("no such provider"), "{unknown}");
 }
 
 #[tokio::test]

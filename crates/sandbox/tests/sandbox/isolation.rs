@@ -2,7 +2,7 @@
 
 use hookswitch_sandbox::certs::Authority;
 use hookswitch_sandbox::okta::{OrgOptions, SendRequest};
-use hookswitch_sandbox::{CarrierOptions, Options, Sandbox};
+use hookswitch_sandbox::{Options, ProviderOptions, Sandbox};
 
 use crate::scene::{HANDSET, SID, Scene};
 
@@ -46,11 +46,11 @@ async fn a_stopped_sandbox_lets_its_addresses_go() {
 
 #[tokio::test]
 async fn options_without_sense_do_not_start() {
-    let twice = vec![CarrierOptions::json("a", "t"), CarrierOptions::json("a", "t")];
-    let bad_sid = vec![CarrierOptions::twilio("a", "AC1", "t")];
-    let bad_name = vec![CarrierOptions::twilio("a/b", SID, "t")];
-    for carriers in [twice, bad_sid, bad_name] {
-        let options = Options { carriers, ..Options::default() };
+    let twice = vec![ProviderOptions::json("a", "t"), ProviderOptions::json("a", "t")];
+    let bad_sid = vec![ProviderOptions::twilio("a", "AC1", "t")];
+    let bad_name = vec![ProviderOptions::twilio("a/b", SID, "t")];
+    for providers in [twice, bad_sid, bad_name] {
+        let options = Options { providers, ..Options::default() };
         assert!(Sandbox::start(options).await.is_err());
     }
 }

@@ -4,11 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod carriers;
 mod control;
 mod hook_calls;
 mod isolation;
 mod okta_api;
 mod okta_clients;
 mod okta_options;
+mod providers;
 mod scene;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hookswitch_sandbox::carrier::Moment;
 use hookswitch_sandbox::okta::behaviour::Behaviour;
 use hookswitch_sandbox::okta::faults::{CallKind, OktaFault};
 use hookswitch_sandbox::okta::{Delivery, SendRequest};
+use hookswitch_sandbox::provider::Moment;
 use reqwest::{Method, Version};
 use serde_json::{Value, json};
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use hookswitch_sandbox::carrier::Moment;
 use hookswitch_sandbox::okta::behaviour::{
     Behaviour, OnDeletingActive, OnMissingSecret, OnSecondActivation, OnSecondCreation, Permission,
 };
 use hookswitch_sandbox::okta::faults::{CallKind, OktaFault, OktaFaultKind};
+use hookswitch_sandbox::provider::Moment;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
-//! A sandbox with one org and two carriers, clients that trust it, and a hook that answers as told.
+//! A sandbox with one org and two providers, clients that trust it, and a hook that answers as told.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hookswitch_sandbox::okta::{Org, OrgOptions};
-use hookswitch_sandbox::{CarrierOptions, Options, Sandbox};
+use hookswitch_sandbox::{Options, ProviderOptions, Sandbox};
 use reqwest::{Method, StatusCode};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,7 +19,7 @@ pub(crate) const POWERLESS: &str = "token-without-permission";
 pub(crate) const SID: &str = "AC0123456789abcdef0123456789abcdef";
 pub(crate) const TWILIO_TOKEN: &str = "token-of-twilio";
 pub(crate) const API_KEY: (&str, &str) = ("SK0123456789abcdef0123456789abcdef", "secret-of-the-key");
-pub(crate) const JSON_TOKEN: &str = "token-of-the-json-carrier";
+pub(crate) const JSON_TOKEN: &str = "token-of-the-json-provider";
 pub(crate) const SECRET: &str = "Basic aG9vazpzZWNyZXQ=";
 pub(crate) const SENDER: &str = "+15005550006";
 pub(crate) const HANDSET: &str = "+46701234567";
@@ -54,14 +54,14 @@ impl Scene {
         let mut org = OrgOptions::new("acme", TOKEN);
         org.powerless_tokens = vec![hookswitch_sandbox::secret::Secret::new(POWERLESS)];
         change(&mut org);
-        let mut twilio = CarrierOptions::twilio("twilio", SID, TWILIO_TOKEN);
+        let mut twilio = ProviderOptions::twilio("twilio", SID, TWILIO_TOKEN);
         if let hookswitch_sandbox::VendorOptions::Twilio { senders, api_keys, .. } = &mut twilio.vendor {
             senders.push(SENDER.to_owned());
             api_keys.push((API_KEY.0.to_owned(), hookswitch_sandbox::secret::Secret::new(API_KEY.1)));
         }
         let sandbox = Sandbox::start(Options {
             orgs: vec![org],
-            carriers: vec![twilio, CarrierOptions::json("json", JSON_TOKEN)],
+            providers: vec![twilio, ProviderOptions::json("json", JSON_TOKEN)],
             control: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             ..Options::default()
         })

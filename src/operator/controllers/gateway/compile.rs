@@ -1,7 +1,7 @@
 //! From resources to the gateway's configuration. Pure.
 //!
 //! Good configuration survives bad: what an object asks for and cannot have is told as a [`Problem`] of that object, and
-//! what the previous configuration had in its place serves on. The parts that are kept or replaced whole are a carrier, a
+//! what the previous configuration had in its place serves on. The parts that are kept or replaced whole are a provider, a
 //! hook, the times, and the rules of one policy; a rule is never taken apart, because half a rule routes where nobody wanted
 //! it. What comes out is free of [`check::faults`] but for those of the report and the proxy, which no object declares.
 
@@ -13,7 +13,7 @@ use hookswitch_api::{OnAmbiguous as Declared, RoutingPolicySpec, RoutingRule, Te
 use hookswitch_gateway_config::{
     check::{self, DEFAULT_TIMING, Judges},
     document::{ABSENT, Action, Credential, GatewayConfig, Hook, Match, OnAmbiguous, Provider, Report, Rule, Timing},
-    report::{MAX_CARRIERS, MAX_HOOKS},
+    report::{MAX_HOOKS, MAX_PROVIDERS},
 };
 use hookswitch_message::Secret;
 
@@ -41,7 +41,7 @@ pub struct Input<'a> {
     pub spec: &'a TelephonyGatewaySpec,
     /// The policies it names or selects, by name; `None` for one that does not exist.
     pub policies: BTreeMap<String, Option<&'a RoutingPolicySpec>>,
-    /// Carriers of the namespace by name, or what is wrong with them, for people.
+    /// Providers of the namespace by name, or what is wrong with them, for people.
     pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Hooks that target the gateway, or what is wrong with them. Each has the one secret that is declared now.
     pub hooks: BTreeMap<String, Result<Hook, String>>,
@@ -92,8 +92,8 @@ pub enum About {
     TooManyPolicies,
     /// More hooks point at it than it can have.
     TooManyHooks,
-    /// Its rules send by more carriers than it can have.
-    TooManyCarriers,
+    /// Its rules send by more providers than it can have.
+    TooManyProviders,
     /// Its times do not fit together.
     Timing,
 }
@@ -186,7 +186,7 @@ fn timing(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Ve
     before.unwrap_or(DEFAULT_TIMING)
 }
 
-/// The carriers that there is no room for. Those that serve already have theirs; others by the order of the rules that send
+/// The providers that there is no room for. Those that serve already have theirs; others by the order of the rules that send
 /// by them.
 fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeSet<String> {
     let mut policies: Vec<_> = input.policies.iter().filter_map(|(name, spec)| Some(((*spec)?, name))).collect();
@@ -198,7 +198,7 @@ fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut 
     let mut within: BTreeSet<&String> = wanted.iter().copied().filter(|name| serves(name)).collect();
     let mut left_out = BTreeSet::new();
     for name in wanted {
-        if within.len() < MAX_CARRIERS {
+        if within.len() < MAX_PROVIDERS {
             within.insert(name);
         } else if !within.contains(name) {
             left_out.insert(name.clone());
@@ -206,12 +206,12 @@ fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut 
     }
     if !left_out.is_empty() {
         let message = format!(
-            "its rules use {} providers; a gateway can have at most {MAX_CARRIERS}. Without {}: name fewer, or move some of its \
+            "its rules use {} providers; a gateway can have at most {MAX_PROVIDERS}. Without {}: name fewer, or move some of its \
              policies to another TelephonyGateway",
             within.len() + left_out.len(),
             listed(&left_out)
         );
-        let at = At::Gateway(About::TooManyCarriers);
+        let at = At::Gateway(About::TooManyProviders);
         problems.push(Problem { at, name: input.gateway.clone(), message, kept: false });
     }
     left_out
@@ -240,7 +240,7 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         let kept = previous.is_some();
         problems.push(Problem { at: At::Gateway(about), name: input.gateway.clone(), message, kept });
         let rules = previous.map(|previous| previous.rules.clone()).unwrap_or_default();
-        return as_far_as_there(rules, |carrier| remembered(previous, input, carrier));
+        return as_far_as_there(rules, |provider| remembered(previous, input, provider));
     }
     let left_out = left_out(previous, input, problems);
     let mut ordered: Vec<(i32, &String, Vec<Rule>)> = Vec::new();
@@ -251,19 +251,20 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
             let at = At::Gateway(About::NoPolicy);
             problems.push(Problem { at, name: input.gateway.clone(), message, kept: !before.is_empty() });
             let priority = before.first().and_then(|rule| rule.priority).unwrap_or(DEFAULT_PRIORITY);
-            let kept = as_far_as_there(before, |carrier| remembered(previous, input, carrier));
+            let kept = as_far_as_there(before, |provider| remembered(previous, input, provider));
             ordered.push((priority, name, kept));
             continue;
         };
         let now: Vec<Rule> = spec.rules.iter().map(|rule| translate(name, spec.priority(), rule)).collect();
-        let is_there = |carrier: &str| available(previous, input, carrier) && !left_out.contains(carrier);
+        let is_there = |provider: &str| available(previous, input, provider) && !left_out.contains(provider);
         let Some(wrong) = wrong_with(&now, is_there) else {
             ordered.push((spec.priority(), name, now));
             continue;
         };
         let usable = !before.is_empty() && wrong_with(&before, is_there).is_none();
         let rules = if usable { before } else { as_far_as_there(now, is_there) };
-        let failing = rules.iter().filter(|rule| sent_by(std::slice::from_ref(*rule)).any(|carrier| carrier == ABSENT));
+        let failing =
+            rules.iter().filter(|rule| sent_by(std::slice::from_ref(*rule)).any(|provider| provider == ABSENT));
         let failing: Vec<&str> = failing.map(|rule| rule.name.as_str()).collect();
         let message = if failing.is_empty() {
             wrong
@@ -279,13 +280,13 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
 
 /// What keeps rules from being served as they are.
 fn wrong_with(rules: &[Rule], is_there: impl Fn(&str) -> bool) -> Option<String> {
-    let missing: BTreeSet<&str> = sent_by(rules).filter(|carrier| !is_there(carrier)).collect();
+    let missing: BTreeSet<&str> = sent_by(rules).filter(|provider| !is_there(provider)).collect();
     if !missing.is_empty() {
         let names = missing.into_iter().collect::<Vec<_>>().join(", ");
         return Some(format!("rules name providers that cannot be used: {names}"));
     }
     let unfit = |rule: &&Rule| match &rule.action {
-        Action::Send(carriers) if carriers.is_empty() => true,
+        Action::Send(providers) if providers.is_empty() => true,
         Action::Send(_) | Action::Deny => !rule.matches.prefixes.iter().all(|prefix| check::is_prefix(prefix)),
     };
     let unfit: Vec<&str> = rules.iter().filter(unfit).map(|rule| rule.name.as_str()).collect();
@@ -293,7 +294,7 @@ fn wrong_with(rules: &[Rule], is_there: impl Fn(&str) -> bool) -> Option<String>
         .then(|| format!("rules name no provider or a prefix that no number begins with: {}", unfit.join(", ")))
 }
 
-/// With nothing to fall back to, rules keep the carriers that are there. One that is left with none still matches: its
+/// With nothing to fall back to, rules keep the providers that are there. One that is left with none still matches: its
 /// calls are answered FAILED, instead of going where the next rule says. A prefix that no number begins with is left out,
 /// and a rule with it that has no other.
 fn as_far_as_there(mut rules: Vec<Rule>, is_there: impl Fn(&str) -> bool) -> Vec<Rule> {
@@ -304,10 +305,10 @@ fn as_far_as_there(mut rules: Vec<Rule>, is_there: impl Fn(&str) -> bool) -> Vec
         anywhere || !prefixes.is_empty()
     });
     for rule in &mut rules {
-        let Action::Send(carriers) = &mut rule.action else { continue };
-        carriers.retain(|carrier| is_there(carrier));
-        if carriers.is_empty() {
-            carriers.push(ABSENT.to_owned());
+        let Action::Send(providers) = &mut rule.action else { continue };
+        providers.retain(|provider| is_there(provider));
+        if providers.is_empty() {
+            providers.push(ABSENT.to_owned());
         }
     }
     rules
@@ -321,24 +322,24 @@ fn sent_by(rules: &[Rule]) -> impl Iterator<Item = &str> {
     rules
         .iter()
         .flat_map(|rule| match &rule.action {
-            Action::Send(carriers) => carriers.as_slice(),
+            Action::Send(providers) => providers.as_slice(),
             Action::Deny => &[],
         })
         .map(String::as_str)
 }
 
-/// Whether a carrier can be in the configuration: it is in order, or its object still exists and it was in order.
-fn available(previous: Option<&GatewayConfig>, input: &Input<'_>, carrier: &str) -> bool {
-    match input.providers.get(carrier) {
+/// Whether a provider can be in the configuration: it is in order, or its object still exists and it was in order.
+fn available(previous: Option<&GatewayConfig>, input: &Input<'_>, provider: &str) -> bool {
+    match input.providers.get(provider) {
         Some(Ok(_)) => true,
-        Some(Err(_)) => previous.is_some_and(|previous| previous.providers.contains_key(carrier)),
+        Some(Err(_)) => previous.is_some_and(|previous| previous.providers.contains_key(provider)),
         None => false,
     }
 }
 
-/// Whether rules that serve on without their policy can send by a carrier: its object may be gone too.
-fn remembered(previous: Option<&GatewayConfig>, input: &Input<'_>, carrier: &str) -> bool {
-    available(previous, input, carrier) || previous.is_some_and(|previous| previous.providers.contains_key(carrier))
+/// Whether rules that serve on without their policy can send by a provider: its object may be gone too.
+fn remembered(previous: Option<&GatewayConfig>, input: &Input<'_>, provider: &str) -> bool {
+    available(previous, input, provider) || previous.is_some_and(|previous| previous.providers.contains_key(provider))
 }
 
 fn translate(policy: &str, priority: i32, rule: &RoutingRule) -> Rule {
@@ -361,7 +362,7 @@ fn translate(policy: &str, priority: i32, rule: &RoutingRule) -> Rule {
     }
 }
 
-/// The carriers that rules send by.
+/// The providers that rules send by.
 fn providers(
     previous: Option<&GatewayConfig>,
     input: &Input<'_>,
@@ -386,7 +387,7 @@ fn providers(
                 });
                 before
             }
-            // Rules of a missing policy can name a carrier whose object is gone too.
+            // Rules of a missing policy can name a provider whose object is gone too.
             None => before,
         };
         if let Some(provider) = provider {
@@ -466,11 +467,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use hookswitch_gateway_config::document::{Carrier, Probe, Sender};
+    use hookswitch_gateway_config::document::{Account, Probe, Sender};
 
     fn provider(url: &str) -> Provider {
         Provider {
-            carrier: Carrier::Http { url: url.into(), token: "token".into() },
+            account: Account::Http { url: url.into(), token: "token".into() },
             senders: vec![Sender { channel: hookswitch_message::Channel::Sms, countries: vec![], from: "ACME".into() }],
             probe: Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 },
             max_in_flight: 256,
@@ -486,8 +487,8 @@ mod tests {
         serde_json::from_value(json!({"publicURL": "https://otp.acme.com", "policies": {"names": ["p"]}})).unwrap()
     }
 
-    fn policy(priority: i32, carriers: &[&str]) -> RoutingPolicySpec {
-        let providers: Vec<_> = carriers.iter().map(|name| json!({"name": name})).collect();
+    fn policy(priority: i32, names: &[&str]) -> RoutingPolicySpec {
+        let providers: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
         serde_json::from_value(
             json!({"priority": priority, "rules": [{"name": "all", "send": {"providers": providers}}]}),
         )
@@ -559,11 +560,11 @@ mod tests {
         }
     }
 
-    /// Takes every carrier but those at `refused`.
+    /// Takes every provider but those at `refused`.
     const JUDGES: Judges = Judges {
-        provider: |provider| match &provider.carrier {
-            Carrier::Http { url, .. } if url.contains("refused") => Err("its URL is not usable".to_owned()),
-            Carrier::Http { .. } | Carrier::Twilio { .. } => Ok(()),
+        provider: |provider| match &provider.account {
+            Account::Http { url, .. } if url.contains("refused") => Err("its URL is not usable".to_owned()),
+            Account::Http { .. } | Account::Twilio { .. } => Ok(()),
         },
         report: |_| Ok(()),
     };
@@ -700,7 +701,7 @@ mod tests {
     }
 
     #[test]
-    fn only_carriers_that_rules_send_by_are_configured() {
+    fn only_providers_that_rules_send_by_are_configured() {
         let mut world = World::good();
         world.providers.insert("unused".into(), Ok(provider("https://unused.example")));
         world.providers.insert("unused-and-broken".into(), Err("broken".into()));
@@ -709,7 +710,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_that_breaks_serves_on_as_it_was() {
+    fn a_provider_that_breaks_serves_on_as_it_was() {
         let mut world = World::good();
         let before = world.compile(None).config;
         world.providers.insert("a".into(), Err("Secret is gone".into()));
@@ -719,7 +720,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_names_a_missing_carrier_serves_on_as_it_was() {
+    fn a_policy_that_names_a_missing_provider_serves_on_as_it_was() {
         let mut world = World::good();
         let before = world.compile(None).config;
         world.policies.insert("p".into(), Some(policy(100, &["nobody"])));
@@ -730,7 +731,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nothing_to_fall_back_to_a_rule_keeps_the_carriers_it_has() {
+    fn with_nothing_to_fall_back_to_a_rule_keeps_the_providers_it_has() {
         let mut world = World::good();
         world.providers.remove("a");
         let compiled = world.compile(None);
@@ -739,7 +740,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_no_carrier_is_left_for_fails_alone() {
+    fn a_rule_that_no_provider_is_left_for_fails_alone() {
         let mut world = World::good();
         let other = json!({"priority": 1, "rules": [
             {"name": "lost", "match": {"prefixes": ["+47"]}, "send": {"providers": [{"name": "misspelt"}]}},
@@ -767,7 +768,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_carrier_that_was_the_only_one_of_a_rule_fails_it_alone() {
+    fn a_deleted_provider_that_was_the_only_one_of_a_rule_fails_it_alone() {
         let mut world = World::good();
         world.policies.insert("q".into(), Some(policy(1, &["a"])));
         let before = world.compile(None).config;
@@ -781,7 +782,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_that_its_adapter_refuses_is_treated_as_one_that_is_broken() {
+    fn a_provider_that_its_adapter_refuses_is_treated_as_one_that_is_broken() {
         let mut world = World::good();
         let before = world.compile(None).config;
         world.providers.insert("a".into(), Ok(provider("https://refused.example")));
@@ -861,7 +862,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_carrier_takes_its_rules_back_to_nothing_that_names_it() {
+    fn a_deleted_provider_takes_its_rules_back_to_nothing_that_names_it() {
         let mut world = World::good();
         let before = world.compile(None).config;
         world.providers.remove("a");
@@ -907,9 +908,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_has_as_many_carriers_as_it_can_report_and_says_which_it_has_not() {
+    fn a_gateway_has_as_many_providers_as_it_can_report_and_says_which_it_has_not() {
         let mut world = World::good();
-        let names: Vec<String> = (1..=MAX_CARRIERS).map(|number| format!("c{number:03}")).collect();
+        let names: Vec<String> = (1..=MAX_PROVIDERS).map(|number| format!("c{number:03}")).collect();
         let one_each = |names: &[String]| -> RoutingPolicySpec {
             let rules = names.iter().map(|name| json!({"name": name, "send": {"providers": [{"name": name}]}}));
             serde_json::from_value(json!({"priority": 100, "rules": rules.collect::<Vec<_>>()})).unwrap()
@@ -917,14 +918,14 @@ mod tests {
         world.providers.extend(names.iter().map(|name| (name.clone(), Ok(provider("https://c.example")))));
         world.policies.insert("p".into(), Some(one_each(&names)));
         let full = world.compile(None);
-        assert_eq!((full.problems.len(), full.config.providers.len()), (0, MAX_CARRIERS));
+        assert_eq!((full.problems.len(), full.config.providers.len()), (0, MAX_PROVIDERS));
         // tried before all others
         let first = json!({"priority": 1, "rules": [{"name": "new", "send": {"providers": [{"name": "a"}, {"name": "c001"}]}}]});
         world.policies.insert("q".into(), Some(serde_json::from_value(first).unwrap()));
         let more = world.compile(Some(&full.config));
         assert_eq!(more.config.providers, full.config.providers, "nothing is lost for those that serve");
         assert_eq!(more.config.rules[0].action, Action::Send(vec!["c001".into()]));
-        let expected = [(At::Gateway(About::TooManyCarriers), "ns/gw", false), (At::Policy, "q", false)];
+        let expected = [(At::Gateway(About::TooManyProviders), "ns/gw", false), (At::Policy, "q", false)];
         assert_eq!(told(&more), expected);
         assert!(more.problems[0].message.starts_with("its rules use 257 providers"), "{:?}", more.problems[0]);
         assert_eq!(faults(&more), []);
@@ -932,12 +933,12 @@ mod tests {
         let room = world.compile(Some(&more.config));
         assert_eq!((room.problems.len(), room.config.providers.len()), (0, 9));
         // others in the place of all
-        let others: Vec<String> = (1..=MAX_CARRIERS).map(|number| format!("d{number:03}")).collect();
+        let others: Vec<String> = (1..=MAX_PROVIDERS).map(|number| format!("d{number:03}")).collect();
         world.providers.extend(others.iter().map(|name| (name.clone(), Ok(provider("https://d.example")))));
         world.policies.remove("q");
         world.policies.insert("p".into(), Some(one_each(&others)));
         let moved = world.compile(Some(&full.config));
-        assert_eq!((moved.problems.len(), moved.config.providers.len()), (0, MAX_CARRIERS));
+        assert_eq!((moved.problems.len(), moved.config.providers.len()), (0, MAX_PROVIDERS));
     }
 
     #[test]
@@ -958,7 +959,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_that_no_gateway_takes_any_more_is_nothing_to_fall_back_to() {
+    fn a_provider_that_no_gateway_takes_any_more_is_nothing_to_fall_back_to() {
         let mut world = World::good();
         let mut before = world.compile(None).config;
         before.providers.insert("a".into(), provider("https://refused.example"));
@@ -970,7 +971,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_whose_policy_is_gone_send_by_the_carriers_that_are_there_or_were() {
+    fn rules_whose_policy_is_gone_send_by_the_providers_that_are_there_or_were() {
         let mut world = World::good();
         world.policies.insert("p".into(), Some(policy(100, &["a", "b", "c"])));
         world.providers.insert("c".into(), Ok(provider("https://c.example")));
@@ -988,7 +989,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_names_no_carrier_fails_alone() {
+    fn a_rule_that_names_no_provider_fails_alone() {
         let mut world = World::good();
         world.policies.insert("p".into(), Some(policy(100, &[])));
         let compiled = world.compile(None);

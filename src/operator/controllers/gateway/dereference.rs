@@ -46,7 +46,7 @@ const UNREADABLE: &str =
 pub struct Facts {
     /// Policies that it names or selects.
     pub policies: BTreeMap<String, Option<Arc<RoutingPolicy>>>,
-    /// Carriers of the namespace.
+    /// Providers of the namespace.
     pub providers: BTreeMap<String, Result<Provider, String>>,
     /// Hooks that target it.
     pub hooks: BTreeMap<String, Result<document::Hook, String>>,

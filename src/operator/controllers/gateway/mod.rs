@@ -238,10 +238,10 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
 /// The rules of a configuration that send, for the health of the hooks that point at it.
 fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
     let sends = config.rules.iter().filter_map(|rule| match &rule.action {
-        document::Action::Send(carriers) => Some(SendingRule {
+        document::Action::Send(providers) => Some(SendingRule {
             name: format!("{}/{}", rule.policy, rule.name),
             critical: rule.critical,
-            carriers: carriers.iter().filter(|carrier| *carrier != document::ABSENT).cloned().collect(),
+            providers: providers.iter().filter(|provider| *provider != document::ABSENT).cloned().collect(),
         }),
         document::Action::Deny => None,
     });

@@ -16,7 +16,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 ///
 /// Calls come from anywhere, the report is the operator's alone. Metrics and health are for everybody, since scrapers and load
 /// balancers that ask a pod for its health need not be pods, or for pods of the namespaces that the installation names. What
-/// pods may call is left open: carriers are anywhere.
+/// pods may call is left open: providers are anywhere.
 ///
 /// # Errors
 /// [`ReconcileError::Encoding`], which does not happen.

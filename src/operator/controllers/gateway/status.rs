@@ -109,7 +109,7 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
             About::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
             About::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
             About::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(told)),
-            About::TooManyCarriers => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
+            About::TooManyProviders => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
             About::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
         };
     }
@@ -215,11 +215,11 @@ fn rollout(gateway: &TelephonyGateway, deployment: &Deployment) -> Option<Progre
 fn health(replicas: &Replicas) -> (Is, Healthy, String) {
     match (replicas.reporting, replicas.usable) {
         (0, _) => (Is::Unknown, Healthy::NoReport, "No replica has reported recently.".into()),
-        (all, 0) => (Is::False, Healthy::Down, format!("None of {all} replicas has a usable carrier.")),
+        (all, 0) => (Is::False, Healthy::Down, format!("None of {all} replicas has a usable provider.")),
         (all, usable) if usable < all => {
-            (Is::True, Healthy::Degraded, format!("{usable} of {all} replicas have a usable carrier."))
+            (Is::True, Healthy::Degraded, format!("{usable} of {all} replicas have a usable provider."))
         }
-        (all, _) => (Is::True, Healthy::Usable, format!("All {all} replicas that report have a usable carrier.")),
+        (all, _) => (Is::True, Healthy::Usable, format!("All {all} replicas that report have a usable provider.")),
     }
 }
 
@@ -341,7 +341,7 @@ mod tests {
             (About::NoPolicy, "Ready False PolicyNotFound"),
             (About::TooManyPolicies, "Ready False TooManyPolicies"),
             (About::TooManyHooks, "Ready False TooManyHooks"),
-            (About::TooManyCarriers, "Ready False TooManyCarriers"),
+            (About::TooManyProviders, "Ready False TooManyCarriers"),
             (About::Timing, "Ready False InvalidSpec"),
         ] {
             let mut seen = seen();
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_without_a_usable_carrier_is_unhealthy_and_ready() {
+    fn a_gateway_without_a_usable_provider_is_unhealthy_and_ready() {
         let mut seen = seen();
         seen.replicas.usable = 0;
         assert_eq!(shown(&seen)[0], "Healthy False Down");

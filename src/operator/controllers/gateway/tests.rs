@@ -207,11 +207,11 @@ fn what_gateways_would_refuse_is_not_written_over_the_last_good_configuration() 
 }
 
 #[test]
-fn a_rule_by_a_carrier_that_is_not_there_counts_as_one_without() {
+fn a_rule_by_a_provider_that_is_not_there_counts_as_one_without() {
     let mut config = config();
     config.rules.truncate(1);
     config.rules[0].action = document::Action::Send(vec![document::ABSENT.to_owned()]);
-    assert_eq!(sending(&config)[0].carriers, Vec::<String>::new());
+    assert_eq!(sending(&config)[0].providers, Vec::<String>::new());
 }
 
 /// What a hook takes by the configuration that is written, as `header: secret`.
@@ -419,9 +419,9 @@ async fn pods_that_were_never_allowed_are_not_made_until_they_are() {
     assert_eq!(ready(&world)["reason"], "NotAllowed");
 }
 
-/// A range that one tenant's carriers live in is another's SSRF.
+/// A range that one tenant's providers live in is another's SSRF.
 #[tokio::test(start_paused = true)]
-async fn carriers_of_a_namespace_live_in_its_own_private_ranges_and_in_those_of_all() {
+async fn providers_of_a_namespace_live_in_its_own_private_ranges_and_in_those_of_all() {
     let mut world = world(&json!({}));
     let own =
         json!({"namespaces": {"otp": {"allowedCIDRs": ["10.1.0.0/16"]}, "another": {"allowedCIDRs": ["10.2.0.0/16"]}}});

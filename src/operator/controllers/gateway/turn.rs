@@ -61,7 +61,7 @@ struct Peer {
     pods: Pods,
     /// Whether its pods are still to be changed.
     due: bool,
-    /// Whether all its replicas serve the configuration in force, and one of them has a usable carrier.
+    /// Whether all its replicas serve the configuration in force, and one of them has a usable provider.
     proven: bool,
 }
 
@@ -108,7 +108,7 @@ impl fmt::Display for Why {
             Self::First => "are changed first",
             Self::Stuck => "were changed and do not become ready",
             Self::Unproven => {
-                "are not proven yet: some do not report the current configuration, or none has a usable carrier"
+                "are not proven yet: some do not report the current configuration, or none has a usable provider"
             }
             Self::Recent => "were changed a moment ago",
         })

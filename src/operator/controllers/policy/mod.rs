@@ -1,4 +1,4 @@
-//! `RoutingPolicy`: whether the carriers that its rules name are there.
+//! `RoutingPolicy`: whether the providers that its rules name are there.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -39,7 +39,7 @@ impl Reconcile for RoutingPolicy {
     }
 }
 
-/// What is wrong with a policy's carriers, the missing ones first. Pure.
+/// What is wrong with a policy's providers, the missing ones first. Pure.
 fn judge(policy: &RoutingPolicy, known: &[Arc<TelephonyProvider>]) -> Result<(), Problem> {
     let named: BTreeSet<&str> = policy
         .spec
@@ -113,21 +113,21 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_ready_when_every_carrier_it_names_is() {
+    fn a_policy_is_ready_when_every_provider_it_names_is() {
         let status = build(&policy(), &[provider("a", "True"), provider("b", "True")]);
         assert!(conditions::is_true(&status.conditions, "Ready"));
         assert_eq!((status.rules, status.observed_generation), (Some(2), Some(2)));
     }
 
     #[test]
-    fn a_missing_carrier_is_named() {
+    fn a_missing_provider_is_named() {
         let problem = judge(&policy(), &[provider("a", "False")]).unwrap_err();
         assert_eq!(problem.reason, Ready::ProviderNotFound);
         assert!(problem.message.contains("TelephonyProvider b "), "{}", problem.message);
     }
 
     #[test]
-    fn a_carrier_that_is_not_ready_is_named() {
+    fn a_provider_that_is_not_ready_is_named() {
         let problem = judge(&policy(), &[provider("a", "True"), provider("b", "False")]).unwrap_err();
         assert_eq!(problem.reason, Ready::ProviderNotReady);
         assert!(problem.message.contains("TelephonyProvider b "), "{}", problem.message);

@@ -1,6 +1,6 @@
-//! `TelephonyProvider`: whether a carrier account can be used, and whether gateways can reach it.
+//! `TelephonyProvider`: whether a provider account can be used, and whether gateways can reach it.
 //!
-//! The carrier itself is configured by the passes of the gateways whose rules send by it.
+//! The provider itself is configured by the passes of the gateways whose rules send by it.
 
 mod status;
 
@@ -19,7 +19,7 @@ use crate::operator::{
         status::write,
         triggers::Target,
     },
-    state::reports::{CarrierHealth, FRESH},
+    state::reports::{FRESH, ProviderHealth},
 };
 use hookswitch_api::{Kind, TelephonyProvider};
 
@@ -48,8 +48,8 @@ impl Reconcile for TelephonyProvider {
         ctx.runtime.references.follow(&target(&*object), &provider::references(&object));
         let settings = provider::settings(&object, &ctx.runtime.references).await?;
         let namespace = object.namespace().unwrap_or_default();
-        let health = ctx.memory.reports.carrier(&namespace, &object.name_any());
-        let waits = health == CarrierHealth::Unknown
+        let health = ctx.memory.reports.provider(&namespace, &object.name_any());
+        let waits = health == ProviderHealth::Unknown
             && ctx.memory.reports.is_settling()
             && object.status.as_ref().is_some_and(|status| conditions::get(&status.conditions, "Healthy").is_some());
         let built = status::build(&object, settings, (!waits).then_some(&health));

@@ -1,20 +1,20 @@
-//! What is said of a carrier. Pure.
+//! What is said of a provider. Pure.
 
 use crate::operator::{
     runtime::{
         conditions::{self, Is, Progress},
         problem::Problem,
     },
-    state::reports::CarrierHealth,
+    state::reports::ProviderHealth,
 };
 use hookswitch_api::{TelephonyProvider, TelephonyProviderStatus, reason::Healthy};
 use hookswitch_gateway_config::document::Provider;
 
-/// The status of a carrier; without `health` what was said of it stays.
+/// The status of a provider; without `health` what was said of it stays.
 pub(super) fn build(
     provider: &TelephonyProvider,
     settings: Result<Provider, Problem>,
-    health: Option<&CarrierHealth>,
+    health: Option<&ProviderHealth>,
 ) -> TelephonyProviderStatus {
     let mut status = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
@@ -28,16 +28,16 @@ pub(super) fn build(
         conditions::set(&mut status.conditions, is, reason, message, generation);
     }
     status.observed_generation = generation;
-    status.carrier = Some(if provider.spec.twilio.is_some() { "twilio" } else { "http" }.to_owned());
+    status.carrier = provider.spec.account().map(|account| account.kind().to_owned());
     status
 }
 
-fn said(health: &CarrierHealth) -> (Is, Healthy, String) {
+fn said(health: &ProviderHealth) -> (Is, Healthy, String) {
     match health {
-        CarrierHealth::Up => (Is::True, Healthy::Usable, "Gateways can send through this provider.".to_owned()),
-        CarrierHealth::Degraded(why) => (Is::True, Healthy::Degraded, why.clone()),
-        CarrierHealth::Down(why) => (Is::False, Healthy::Down, why.clone()),
-        CarrierHealth::Unknown => {
+        ProviderHealth::Up => (Is::True, Healthy::Usable, "Gateways can send through this provider.".to_owned()),
+        ProviderHealth::Degraded(why) => (Is::True, Healthy::Degraded, why.clone()),
+        ProviderHealth::Down(why) => (Is::False, Healthy::Down, why.clone()),
+        ProviderHealth::Unknown => {
             (Is::Unknown, Healthy::NoReport, "No gateway that uses this provider has reported recently.".to_owned())
         }
     }
@@ -65,21 +65,21 @@ mod tests {
 
     fn settings() -> Provider {
         let probe = hookswitch_gateway_config::document::Probe { interval_ms: 1, timeout_ms: 1, fall: 1, rise: 1 };
-        let carrier = hookswitch_gateway_config::document::Carrier::Http { url: String::new(), token: "t".into() };
-        Provider { carrier, senders: vec![], probe, max_in_flight: 1, ca_bundle: None }
+        let account = hookswitch_gateway_config::document::Account::Http { url: String::new(), token: "t".into() };
+        Provider { account, senders: vec![], probe, max_in_flight: 1, ca_bundle: None }
     }
 
     #[test]
-    fn a_carrier_that_is_down_is_ready_all_the_same() {
-        let status = build(&provider(), Ok(settings()), Some(&CarrierHealth::Down("it does not answer".into())));
+    fn a_provider_that_is_down_is_ready_all_the_same() {
+        let status = build(&provider(), Ok(settings()), Some(&ProviderHealth::Down("it does not answer".into())));
         assert_eq!(shown(&status), ["Healthy False Down", "Ready True Ready"]);
         assert_eq!((status.observed_generation, status.carrier.as_deref()), (Some(4), Some("http")));
     }
 
     #[test]
-    fn a_carrier_without_its_secret_is_not_ready() {
+    fn a_provider_without_its_secret_is_not_ready() {
         let problem = Problem::transient(Ready::SecretNotFound, "Secret ns/s does not exist.");
-        let status = build(&provider(), Err(problem), Some(&CarrierHealth::Unknown));
+        let status = build(&provider(), Err(problem), Some(&ProviderHealth::Unknown));
         assert_eq!(
             shown(&status),
             ["Healthy Unknown NoReport", "Ready False SecretNotFound", "Reconciling True Retrying"]
@@ -89,14 +89,14 @@ mod tests {
     #[test]
     fn what_the_leader_before_saw_stays_until_this_one_can_know() {
         let mut object = provider();
-        object.status = Some(build(&object, Ok(settings()), Some(&CarrierHealth::Up)));
+        object.status = Some(build(&object, Ok(settings()), Some(&ProviderHealth::Up)));
         assert_eq!(object.status, Some(build(&object, Ok(settings()), None)));
     }
 
     #[test]
     fn the_same_again_changes_nothing() {
         let mut object = provider();
-        object.status = Some(build(&object, Ok(settings()), Some(&CarrierHealth::Up)));
-        assert_eq!(object.status, Some(build(&object, Ok(settings()), Some(&CarrierHealth::Up))));
+        object.status = Some(build(&object, Ok(settings()), Some(&ProviderHealth::Up)));
+        assert_eq!(object.status, Some(build(&object, Ok(settings()), Some(&ProviderHealth::Up))));
     }
 }

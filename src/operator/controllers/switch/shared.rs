@@ -32,12 +32,12 @@ pub fn of(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], memory: &Memory) ->
         );
     }
     // of a URL that somebody else serves none is known
-    let carriers = |hook: &&Arc<TelephonyHook>| {
-        hook.spec.target.gateway().map(|gateway| memory.reports.carriers(&namespace, gateway)).unwrap_or_default()
+    let providers = |hook: &&Arc<TelephonyHook>| {
+        hook.spec.target.gateway().map(|gateway| memory.reports.providers(&namespace, gateway)).unwrap_or_default()
     };
-    let carriers: Vec<BTreeSet<String>> = named.iter().map(carriers).collect();
+    let providers: Vec<BTreeSet<String>> = named.iter().map(providers).collect();
     let same = |one: &BTreeSet<String>, other: &BTreeSet<String>| !other.is_empty() && other.is_subset(one);
-    if let Some((first, others)) = carriers.split_first()
+    if let Some((first, others)) = providers.split_first()
         && let Some(shared) = others.iter().find(|other| same(first, other))
     {
         let all: Vec<&str> = shared.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! What gateways report, as the passes ask for it: which hooks are served, which carriers can be used.
+//! What gateways report, as the passes ask for it: which hooks are served, which providers can be used.
 //!
 //! A report that is missing or old says nothing, and nothing is not "down". Reconciles are woken only when an answer changes
 //! that shows in status, not by every report.
@@ -22,7 +22,7 @@ use hookswitch_failover::{
     signal::{CheckResult, Signal, Source},
 };
 use hookswitch_gateway_config::report::{
-    BreakerState, CarrierReport, ProbeState, RefusedPart, RefusedScope, ReplicaReport,
+    BreakerState, ProbeState, ProviderReport, RefusedPart, RefusedScope, ReplicaReport,
 };
 use hookswitch_okta::fingerprint::Fingerprint;
 
@@ -49,9 +49,9 @@ pub enum Serving {
     },
 }
 
-/// Whether gateways can send by a carrier.
+/// Whether gateways can send by a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CarrierHealth {
+pub enum ProviderHealth {
     /// Every replica that reports can.
     Up,
     /// Some replicas or countries cannot; why.
@@ -114,49 +114,49 @@ impl OfGateway {
                 name: rule.name.clone(),
                 critical: rule.critical,
                 recent: recent.get(&rule.name).copied().unwrap_or_default(),
-                covered: if rule.carriers.is_empty() {
+                covered: if rule.providers.is_empty() {
                     Some(false)
                 } else {
-                    any_usable(rule.carriers.iter().map(|carrier| usable(&reports, carrier)))
+                    any_usable(rule.providers.iter().map(|provider| usable(&reports, provider)))
                 },
                 refused: refused(&reports, &rule.name),
             })
             .collect();
         let known = (!reports.is_empty()).then(|| coverage(&rules)).flatten();
         let (result, why) = match &known {
-            None => (CheckResult::Unknown, "No replica can tell whether its carriers work.".to_owned()),
+            None => (CheckResult::Unknown, "No replica can tell whether its providers work.".to_owned()),
             Some(known) if known.percent < threshold => (CheckResult::Fail, without(&known.uncovered)),
             Some(known) if !known.uncovered.is_empty() => {
                 (CheckResult::Pass, format!("Degraded. {}", without(&known.uncovered)))
             }
             Some(known) if !known.partly.is_empty() => {
-                let why = lacking("Without a usable carrier for some of its messages", &known.partly);
+                let why = lacking("Without a usable provider for some of its messages", &known.partly);
                 (CheckResult::Pass, format!("Degraded. {why}"))
             }
-            Some(_) => (CheckResult::Pass, "Every rule has a usable carrier.".to_owned()),
+            Some(_) => (CheckResult::Pass, "Every rule has a usable provider.".to_owned()),
         };
         let failing_for = if result == CheckResult::Fail { self.failing_for(&rules, now) } else { Duration::ZERO };
         (Signal { source: Source::Coverage, result, why, failing_for }, known.map(|known| known.percent))
     }
 
-    /// How long none of the rules without a usable carrier has had one: since the latest of the first failures of their
-    /// carriers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not shorter. When
-    /// it is refusals besides, nobody says since when they are too many.
+    /// How long none of the rules without a usable provider has had one: since the latest of the first failures of
+    /// their providers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not
+    /// shorter. When it is refusals besides, nobody says since when they are too many.
     fn failing_for(&self, rules: &[Rule], now: Instant) -> Duration {
         if rules.iter().any(|rule| rule.refused.calls > 0) {
             return Duration::ZERO;
         }
         let uncovered = self.rules.iter().zip(rules).filter(|(_, rule)| rule.covered == Some(false));
-        let carriers: BTreeSet<&String> = uncovered.flat_map(|(rule, _)| &rule.carriers).collect();
+        let providers: BTreeSet<&String> = uncovered.flat_map(|(rule, _)| &rule.providers).collect();
         let told = self.replicas.values().filter(|(_, at)| now.saturating_duration_since(*at) <= FRESH);
         let failing = told.flat_map(|(report, at)| {
             let age = now.saturating_duration_since(*at);
-            let of = move |carrier: &&String| {
-                let told = Duration::from_millis(report.carriers.get(*carrier)?.failing_for_ms);
+            let of = move |provider: &&String| {
+                let told = Duration::from_millis(report.providers.get(*provider)?.failing_for_ms);
                 // what nobody says does not grow old
                 Some(if told.is_zero() { told } else { told.saturating_add(age) })
             };
-            carriers.iter().filter_map(of)
+            providers.iter().filter_map(of)
         });
         failing.min().unwrap_or_default()
     }
@@ -178,7 +178,7 @@ impl OfGateway {
 }
 
 fn without(rules: &[String]) -> String {
-    lacking("Without a usable carrier", rules)
+    lacking("Without a usable provider", rules)
 }
 
 fn lacking(what: &str, rules: &[String]) -> String {
@@ -188,14 +188,14 @@ fn lacking(what: &str, rules: &[String]) -> String {
     format!("{what}: {}{more}.", shown.join(", "))
 }
 
-/// Whether any replica can send by a carrier; nothing when none can tell.
-fn usable(reports: &[&ReplicaReport], carrier: &str) -> Option<bool> {
+/// Whether any replica can send by a provider; nothing when none can tell.
+fn usable(reports: &[&ReplicaReport], provider: &str) -> Option<bool> {
     any_usable(reports.iter().map(|report| {
-        let carrier = report.carriers.get(carrier)?;
-        match (carrier.probe, carrier.breaker) {
+        let provider = report.providers.get(provider)?;
+        match (provider.probe, provider.breaker) {
             (ProbeState::Down, _) | (_, BreakerState::Open) => Some(false),
             // it is tried again and again, and nothing has worked since it began to fail
-            (_, BreakerState::HalfOpen) if carrier.failing_for_ms > 0 => Some(false),
+            (_, BreakerState::HalfOpen) if provider.failing_for_ms > 0 => Some(false),
             // it is being tried: neither well nor unwell
             (_, BreakerState::HalfOpen | BreakerState::Unknown) | (ProbeState::Unknown, _) => None,
             (ProbeState::Up, BreakerState::Closed) => Some(true),
@@ -203,7 +203,7 @@ fn usable(reports: &[&ReplicaReport], carrier: &str) -> Option<bool> {
     }))
 }
 
-/// What a rule's carriers refuse of what it is used for, over all replicas.
+/// What a rule's providers refuse of what it is used for, over all replicas.
 fn refused(reports: &[&ReplicaReport], rule: &str) -> Refused {
     let of_rule = reports.iter().filter_map(|report| report.rules.get(rule));
     of_rule.fold(Refused::default(), |sum, rule| Refused {
@@ -232,8 +232,8 @@ pub struct SendingRule {
     pub name: String,
     /// Whether it is marked as one that counts.
     pub critical: bool,
-    /// Its carriers; none when nothing that it names is there.
-    pub carriers: Vec<String>,
+    /// Its providers; none when nothing that it names is there.
+    pub providers: Vec<String>,
 }
 
 /// What counts as recent traffic.
@@ -339,17 +339,17 @@ impl Reports {
             .map_or(Serving::Unknown, |known| serving(known, hook, self.now()))
     }
 
-    /// Whether gateways of `namespace` can send by `carrier`.
+    /// Whether gateways of `namespace` can send by `provider`.
     #[must_use]
-    pub fn carrier(&self, namespace: &str, carrier: &str) -> CarrierHealth {
+    pub fn provider(&self, namespace: &str, provider: &str) -> ProviderHealth {
         let (gateways, now) = (self.lock(), self.now());
         let of_namespace =
             gateways.iter().filter(|((known, _), _)| known == namespace).flat_map(|(_, known)| known.fresh(now));
-        health(of_namespace.filter_map(|report| report.carriers.get(carrier)))
+        health(of_namespace.filter_map(|report| report.providers.get(provider)))
     }
 
     /// How many replicas of a gateway report, how many of those serve the configuration of that hash, and how many have a
-    /// usable carrier.
+    /// usable provider.
     #[must_use]
     pub fn replicas(&self, namespace: &str, gateway: &str, hash: &str) -> Replicas {
         let (gateways, now) = (self.lock(), self.now());
@@ -359,7 +359,7 @@ impl Reports {
         {
             seen.reporting += 1;
             seen.current += u32::from(report.config_hash == hash);
-            seen.usable += u32::from(has_usable_carrier(report));
+            seen.usable += u32::from(has_usable_provider(report));
             seen.refused.extend(refusals(report).cloned());
             seen.untold = seen.untold.max(untold(report));
         }
@@ -495,12 +495,12 @@ impl Reports {
         known.map_or(0, |known| known.traffic.failed(hook, within, self.now()))
     }
 
-    /// The carriers that a gateway's rules send by.
+    /// The providers that a gateway's rules send by.
     #[must_use]
-    pub fn carriers(&self, namespace: &str, gateway: &str) -> BTreeSet<String> {
+    pub fn providers(&self, namespace: &str, gateway: &str) -> BTreeSet<String> {
         let gateways = self.lock();
         let known = gateways.get(&(namespace.to_owned(), gateway.to_owned()));
-        known.into_iter().flat_map(|known| &known.rules).flat_map(|rule| rule.carriers.iter().cloned()).collect()
+        known.into_iter().flat_map(|known| &known.rules).flat_map(|rule| rule.providers.iter().cloned()).collect()
     }
 
     /// Forgets gateways that are gone.
@@ -516,7 +516,7 @@ pub struct Replicas {
     pub reporting: u32,
     /// How many of them serve the configuration in force.
     pub current: u32,
-    /// How many of them have a carrier that is not down.
+    /// How many of them have a provider that is not down.
     pub usable: u32,
     /// Why they refused configurations or parts of them.
     pub refused: BTreeSet<String>,
@@ -530,7 +530,7 @@ struct Shown {
     gateway: Vec<(String, bool, Vec<String>, u64)>,
     /// How many replicas have a hook, and whether they refuse its calls.
     hooks: BTreeMap<String, (u32, bool)>,
-    carriers: BTreeMap<String, CarrierHealth>,
+    providers: BTreeMap<String, ProviderHealth>,
 }
 
 impl Shown {
@@ -541,21 +541,21 @@ impl Shown {
             let refuses = || known.auth_statistics(hook, now).is_some_and(AuthStatistics::refuses);
             hooks.entry(hook.clone()).or_insert_with(|| (0, refuses())).0 += 1;
         }
-        let names: BTreeSet<&String> = fresh.iter().flat_map(|report| report.carriers.keys()).collect();
-        let of = |name: &String| health(fresh.iter().filter_map(|report| report.carriers.get(name)));
+        let names: BTreeSet<&String> = fresh.iter().flat_map(|report| report.providers.keys()).collect();
+        let of = |name: &String| health(fresh.iter().filter_map(|report| report.providers.get(name)));
         Self {
             gateway: fresh
                 .iter()
                 .map(|report| {
                     (
                         report.config_hash.clone(),
-                        has_usable_carrier(report),
+                        has_usable_provider(report),
                         refusals(report).cloned().collect(),
                         untold(report),
                     )
                 })
                 .collect(),
-            carriers: names.into_iter().map(|name| (name.clone(), of(name))).collect(),
+            providers: names.into_iter().map(|name| (name.clone(), of(name))).collect(),
             hooks,
         }
     }
@@ -571,8 +571,8 @@ impl Shown {
         };
         let hooks = self.hooks.keys().chain(before.hooks.keys()).collect();
         differing(Kind::TelephonyHook, hooks, &|name| self.hooks.get(name) != before.hooks.get(name));
-        let carriers = self.carriers.keys().chain(before.carriers.keys()).collect();
-        differing(Kind::TelephonyProvider, carriers, &|name| self.carriers.get(name) != before.carriers.get(name));
+        let providers = self.providers.keys().chain(before.providers.keys()).collect();
+        differing(Kind::TelephonyProvider, providers, &|name| self.providers.get(name) != before.providers.get(name));
         targets
     }
 }
@@ -587,11 +587,11 @@ fn untold(report: &ReplicaReport) -> u64 {
     report.faults_in_all.saturating_sub(u64::try_from(report.faults.len()).unwrap_or(u64::MAX))
 }
 
-/// Whether a replica can send by some carrier; one that has none to send by lacks nothing.
-fn has_usable_carrier(report: &ReplicaReport) -> bool {
+/// Whether a replica can send by some provider; one that has none to send by lacks nothing.
+fn has_usable_provider(report: &ReplicaReport) -> bool {
     let open = |state| state == BreakerState::Open;
-    report.carriers.is_empty()
-        || report.carriers.values().any(|carrier| carrier.probe != ProbeState::Down && !open(carrier.breaker))
+    report.providers.is_empty()
+        || report.providers.values().any(|provider| provider.probe != ProbeState::Down && !open(provider.breaker))
 }
 
 fn serving(known: &OfGateway, hook: &str, now: Instant) -> Serving {
@@ -607,9 +607,9 @@ fn serving(known: &OfGateway, hook: &str, now: Instant) -> Serving {
     }
 }
 
-/// Whether gateways can send by a carrier, as their replicas report. What is said changes when something happens, and not
+/// Whether gateways can send by a provider, as their replicas report. What is said changes when something happens, and not
 /// with each refusal.
-fn health<'r>(reports: impl Iterator<Item = &'r CarrierReport>) -> CarrierHealth {
+fn health<'r>(reports: impl Iterator<Item = &'r ProviderReport>) -> ProviderHealth {
     let (mut up, mut down, mut unknown) = (0_u32, 0_u32, 0_u32);
     let (mut codes, mut said) = (BTreeSet::new(), Said::default());
     for report in reports {
@@ -630,15 +630,15 @@ fn health<'r>(reports: impl Iterator<Item = &'r CarrierReport>) -> CarrierHealth
         format!("{down} of {of} gateway replicas cannot send by it{why}.")
     };
     match (up, down) {
-        (0, 0) if !said.is_something() => CarrierHealth::Unknown,
-        (0, down) if down > 0 && unknown == 0 => CarrierHealth::Down(said.and(cannot(down))),
-        (up, down) if down > 0 => CarrierHealth::Degraded(said.and(cannot(up + down + unknown))),
-        _ if said.is_something() => CarrierHealth::Degraded(said.and(String::new())),
-        _ => CarrierHealth::Up,
+        (0, 0) if !said.is_something() => ProviderHealth::Unknown,
+        (0, down) if down > 0 && unknown == 0 => ProviderHealth::Down(said.and(cannot(down))),
+        (up, down) if down > 0 => ProviderHealth::Degraded(said.and(cannot(up + down + unknown))),
+        _ if said.is_something() => ProviderHealth::Degraded(said.and(String::new())),
+        _ => ProviderHealth::Up,
     }
 }
 
-/// What replicas report that a carrier refuses, each once.
+/// What replicas report that a provider refuses, each once.
 #[derive(Default)]
 struct Said<'r> {
     parts: BTreeMap<String, BTreeSet<&'r str>>,
@@ -648,7 +648,7 @@ struct Said<'r> {
 }
 
 impl<'r> Said<'r> {
-    fn hear(&mut self, report: &'r CarrierReport) {
+    fn hear(&mut self, report: &'r ProviderReport) {
         self.countries.extend(report.failing_countries.iter().map(String::as_str));
         self.rests |= report.paused_for_s > 0;
         for part in &report.refused {
@@ -672,14 +672,14 @@ impl<'r> Said<'r> {
         let mut sentences = vec![first];
         if !self.parts.is_empty() {
             let parts: Vec<String> = self.parts.iter().take(10).map(|(part, codes)| with(part, codes)).collect();
-            sentences.push(format!("The carrier keeps refusing: {}.", parts.join(", ")));
+            sentences.push(format!("The provider keeps refusing: {}.", parts.join(", ")));
         }
         if !self.countries.is_empty() {
             let list = self.countries.iter().take(10).copied().collect::<Vec<_>>().join(", ");
-            sentences.push(format!("The carrier refuses these countries: {}.", with(&list, &self.of_countries)));
+            sentences.push(format!("The provider refuses these countries: {}.", with(&list, &self.of_countries)));
         }
         if self.rests {
-            sentences.push("The carrier asked for a pause (Retry-After).".to_owned());
+            sentences.push("The provider asked for a pause (Retry-After).".to_owned());
         }
         sentences.retain(|sentence| !sentence.is_empty());
         sentences.join(" ")
@@ -775,12 +775,12 @@ mod tests {
     use hookswitch_gateway_config::report::{CodeReport, HookReport, RuleReport};
 
     fn report(hook: bool, probe: ProbeState) -> ReplicaReport {
-        let carrier = CarrierReport { probe, breaker: BreakerState::Closed, ..CarrierReport::default() };
+        let provider = ProviderReport { probe, breaker: BreakerState::Closed, ..ProviderReport::default() };
         let hooks = if hook { vec![("h".to_owned(), HookReport::default())] } else { vec![] };
         ReplicaReport {
             config_hash: "one".into(),
             hooks: hooks.into_iter().collect(),
-            carriers: [("c".to_owned(), carrier)].into(),
+            providers: [("c".to_owned(), provider)].into(),
             ..ReplicaReport::default()
         }
     }
@@ -790,7 +790,7 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_that_is_tried_again_is_unusable_for_as_long_as_it_fails() {
+    fn a_provider_that_is_tried_again_is_unusable_for_as_long_as_it_fails() {
         for (breaker, failing_for_ms, expected) in [
             (BreakerState::Closed, 0, Some(true)),
             (BreakerState::Open, 3_000, Some(false)),
@@ -798,8 +798,8 @@ mod tests {
             (BreakerState::HalfOpen, 0, None),
         ] {
             let mut told = report(true, ProbeState::Up);
-            let carrier = told.carriers.get_mut("c").unwrap();
-            (carrier.breaker, carrier.failing_for_ms) = (breaker, failing_for_ms);
+            let provider = told.providers.get_mut("c").unwrap();
+            (provider.breaker, provider.failing_for_ms) = (breaker, failing_for_ms);
             assert_eq!(usable(&[&told], "c"), expected, "{breaker:?} and failing for {failing_for_ms} ms");
         }
     }
@@ -853,9 +853,9 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_whose_carriers_are_not_there_is_without_a_usable_one() {
+    fn a_rule_whose_providers_are_not_there_is_without_a_usable_one() {
         let reports = Reports::default();
-        let rule = SendingRule { name: "p/lost".into(), critical: true, carriers: vec![] };
+        let rule = SendingRule { name: "p/lost".into(), critical: true, providers: vec![] };
         let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), vec![rule]);
         reports.take(&key(), [("a".to_owned(), Some(report(true, ProbeState::Up)))].into());
         let (signals, _) = reports.signals("ns", "gw", "h", 50);
@@ -865,26 +865,26 @@ mod tests {
     }
 
     #[test]
-    fn coverage_has_failed_since_the_latest_of_the_first_failures_of_the_carriers_that_are_missed() {
+    fn coverage_has_failed_since_the_latest_of_the_first_failures_of_the_providers_that_are_missed() {
         let seconds = |replicas: &[[u64; 3]]| {
             let reports = Reports::default();
-            let rule = |name: &str, carriers: &[&str]| SendingRule {
+            let rule = |name: &str, providers: &[&str]| SendingRule {
                 name: name.into(),
                 critical: false,
-                carriers: carriers.iter().map(|carrier| (*carrier).to_owned()).collect(),
+                providers: providers.iter().map(|provider| (*provider).to_owned()).collect(),
             };
             let rules = vec![rule("p/one", &["a", "b"]), rule("p/other", &["b"]), rule("p/third", &["c"])];
             let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), rules);
             let of = |replica: &[u64; 3]| {
-                let carrier = |(name, failing): (&str, &u64)| {
+                let provider = |(name, failing): (&str, &u64)| {
                     let probe = if *failing == 0 { ProbeState::Up } else { ProbeState::Down };
                     // a report of the release before says nothing
                     let failing_for_ms = if *failing == 1 { 0 } else { failing * 1_000 };
-                    let carrier = CarrierReport { failing_for_ms, ..report(true, probe).carriers["c"].clone() };
-                    (name.to_owned(), carrier)
+                    let provider = ProviderReport { failing_for_ms, ..report(true, probe).providers["c"].clone() };
+                    (name.to_owned(), provider)
                 };
-                let carriers = ["a", "b", "c"].into_iter().zip(replica).map(carrier).collect();
-                ReplicaReport { carriers, ..report(true, ProbeState::Up) }
+                let providers = ["a", "b", "c"].into_iter().zip(replica).map(provider).collect();
+                ReplicaReport { providers, ..report(true, ProbeState::Up) }
             };
             let round = replicas.iter().enumerate().map(|(number, replica)| (number.to_string(), Some(of(replica))));
             reports.take(&key(), round.collect());
@@ -892,7 +892,7 @@ mod tests {
             let coverage = signals.into_iter().find(|signal| signal.source == Source::Coverage).unwrap();
             (coverage.result, coverage.failing_for.as_secs())
         };
-        assert_eq!(seconds(&[[9, 7, 0]]), (CheckResult::Fail, 7), "a rule has none since its last carrier fails");
+        assert_eq!(seconds(&[[9, 7, 0]]), (CheckResult::Fail, 7), "a rule has none since its last provider fails");
         assert_eq!(
             seconds(&[[9, 7, 0], [5, 8, 0]]),
             (CheckResult::Fail, 5),
@@ -915,22 +915,22 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_is_down_only_when_no_replica_can_use_it() {
+    fn a_provider_is_down_only_when_no_replica_can_use_it() {
         use ProbeState::{Down, Unknown, Up};
         let judge = |states: &[ProbeState]| {
             let all: Vec<_> = states.iter().map(|state| report(true, *state)).collect();
-            health(all.iter().filter_map(|report| report.carriers.get("c")))
+            health(all.iter().filter_map(|report| report.providers.get("c")))
         };
-        assert_eq!(judge(&[]), CarrierHealth::Unknown);
-        assert_eq!(judge(&[Unknown, Unknown]), CarrierHealth::Unknown);
-        assert_eq!(judge(&[Up, Unknown]), CarrierHealth::Up);
-        assert!(matches!(judge(&[Down, Down]), CarrierHealth::Down(_)));
-        assert!(matches!(judge(&[Down, Up]), CarrierHealth::Degraded(_)));
-        assert!(matches!(judge(&[Down, Unknown]), CarrierHealth::Degraded(_)));
+        assert_eq!(judge(&[]), ProviderHealth::Unknown);
+        assert_eq!(judge(&[Unknown, Unknown]), ProviderHealth::Unknown);
+        assert_eq!(judge(&[Up, Unknown]), ProviderHealth::Up);
+        assert!(matches!(judge(&[Down, Down]), ProviderHealth::Down(_)));
+        assert!(matches!(judge(&[Down, Up]), ProviderHealth::Degraded(_)));
+        assert!(matches!(judge(&[Down, Unknown]), ProviderHealth::Degraded(_)));
     }
 
     #[test]
-    fn what_a_carrier_refuses_again_and_again_is_said_with_its_codes_and_each_once() {
+    fn what_a_provider_refuses_again_and_again_is_said_with_its_codes_and_each_once() {
         let part = |scope, channel: &str, country: &str, code: &str| RefusedPart {
             scope,
             channel: channel.into(),
@@ -939,51 +939,54 @@ mod tests {
             in_a_row: 25,
             for_s: 9,
         };
-        let of = |change: &dyn Fn(&mut CarrierReport)| {
-            let mut carrier = report(true, ProbeState::Up).carriers["c"].clone();
-            change(&mut carrier);
-            let again = CarrierReport { codes: vec![CodeReport::default()], ..carrier.clone() };
-            health([&carrier, &again].into_iter())
+        let of = |change: &dyn Fn(&mut ProviderReport)| {
+            let mut provider = report(true, ProbeState::Up).providers["c"].clone();
+            change(&mut provider);
+            let again = ProviderReport { codes: vec![CodeReport::default()], ..provider.clone() };
+            health([&provider, &again].into_iter())
         };
-        let degraded = |why: &str| CarrierHealth::Degraded(why.to_owned());
+        let degraded = |why: &str| ProviderHealth::Degraded(why.to_owned());
         let sender = part(RefusedScope::Sender, "sms", "", "21660");
         let text = part(RefusedScope::Channel, "voice", "", "http-404");
         assert_eq!(
-            of(&|carrier| carrier.refused = vec![sender.clone(), text.clone()]),
-            degraded("The carrier keeps refusing: SMS by a sender (21660), calls (http-404)."),
+            of(&|provider| provider.refused = vec![sender.clone(), text.clone()]),
+            degraded("The provider keeps refusing: SMS by a sender (21660), calls (http-404)."),
         );
         assert_eq!(
-            of(&|carrier| {
-                carrier.failing_countries = vec!["NO".into(), "SE".into()];
-                carrier.refused = vec![
+            of(&|provider| {
+                provider.failing_countries = vec!["NO".into(), "SE".into()];
+                provider.refused = vec![
                     part(RefusedScope::Country, "sms", "SE", "21408"),
                     part(RefusedScope::Country, "sms", "", "21408"),
                 ];
             }),
             degraded(
-                "The carrier keeps refusing: SMS to numbers of no country (21408). The carrier refuses these countries: NO, SE (21408)."
+                "The provider keeps refusing: SMS to numbers of no country (21408). The provider refuses these countries: NO, SE (21408)."
             ),
         );
-        assert_eq!(of(&|carrier| carrier.paused_for_s = 900), degraded("The carrier asked for a pause (Retry-After)."),);
+        assert_eq!(
+            of(&|provider| provider.paused_for_s = 900),
+            degraded("The provider asked for a pause (Retry-After)."),
+        );
         for breaker in [BreakerState::Open, BreakerState::HalfOpen] {
-            let down = of(&|carrier| {
-                (carrier.breaker, carrier.because) = (breaker, "20503".into());
+            let down = of(&|provider| {
+                (provider.breaker, provider.because) = (breaker, "20503".into());
             });
-            assert_eq!(down, CarrierHealth::Down("2 of 2 gateway replicas cannot send by it (20503).".into()));
+            assert_eq!(down, ProviderHealth::Down("2 of 2 gateway replicas cannot send by it (20503).".into()));
         }
-        let account = of(&|carrier| {
-            (carrier.probe, carrier.refused) = (ProbeState::Down, vec![part(RefusedScope::Account, "", "", "20003")]);
+        let account = of(&|provider| {
+            (provider.probe, provider.refused) = (ProbeState::Down, vec![part(RefusedScope::Account, "", "", "20003")]);
         });
-        let why = "2 of 2 gateway replicas cannot send by it. The carrier keeps refusing: the account (20003).";
-        assert_eq!(account, CarrierHealth::Down(why.into()));
-        assert_eq!(of(&|carrier| carrier.codes = vec![CodeReport::default()]), CarrierHealth::Up, "single refusals");
+        let why = "2 of 2 gateway replicas cannot send by it. The provider keeps refusing: the account (20003).";
+        assert_eq!(account, ProviderHealth::Down(why.into()));
+        assert_eq!(of(&|provider| provider.codes = vec![CodeReport::default()]), ProviderHealth::Up, "single refusals");
     }
 
     #[test]
     fn refusals_of_the_sender_that_a_rule_is_used_by_fail_coverage_although_every_probe_passes() {
         let covered = |replicas: &[(u64, u64)]| {
             let reports = Reports::default();
-            let rule = SendingRule { name: "p/all".into(), critical: false, carriers: vec!["c".into()] };
+            let rule = SendingRule { name: "p/all".into(), critical: false, providers: vec!["c".into()] };
             let _arriving = reports.expect("ns", "gw", "one", BTreeMap::new(), vec![rule]);
             let of = |(recent, refused): &(u64, u64)| {
                 let rule = RuleReport { recent: *recent, refused: *refused, ..RuleReport::default() };
@@ -996,11 +999,11 @@ mod tests {
             (coverage.result, percent, coverage.why)
         };
         let without = |result, percent, why: &str| (result, Some(percent), why.to_owned());
-        assert_eq!(covered(&[(25, 25), (0, 0)]), without(CheckResult::Fail, 0, "Without a usable carrier: p/all."));
-        assert_eq!(covered(&[(25, 25), (15, 3)]), without(CheckResult::Fail, 30, "Without a usable carrier: p/all."));
-        let partly = "Degraded. Without a usable carrier for some of its messages: p/all.";
+        assert_eq!(covered(&[(25, 25), (0, 0)]), without(CheckResult::Fail, 0, "Without a usable provider: p/all."));
+        assert_eq!(covered(&[(25, 25), (15, 3)]), without(CheckResult::Fail, 30, "Without a usable provider: p/all."));
+        let partly = "Degraded. Without a usable provider for some of its messages: p/all.";
         assert_eq!(covered(&[(25, 5), (25, 0)]), without(CheckResult::Pass, 90, partly));
-        assert_eq!(covered(&[(25, 0), (0, 0)]), without(CheckResult::Pass, 100, "Every rule has a usable carrier."));
+        assert_eq!(covered(&[(25, 0), (0, 0)]), without(CheckResult::Pass, 100, "Every rule has a usable provider."));
     }
 
     #[test]
@@ -1011,9 +1014,9 @@ mod tests {
         assert_eq!(woken.len(), 3, "{woken:?}");
         first.started_at += 1;
         first.hooks.get_mut("h").unwrap().unauthorised += 7;
-        first.carriers.get_mut("c").unwrap().codes = vec![CodeReport { count: 7, ..CodeReport::default() }];
+        first.providers.get_mut("c").unwrap().codes = vec![CodeReport { count: 7, ..CodeReport::default() }];
         assert_eq!(reports.take(&key(), [("a".to_owned(), Some(first.clone()))].into()), BTreeSet::new());
-        first.carriers.get_mut("c").unwrap().probe = ProbeState::Down;
+        first.providers.get_mut("c").unwrap().probe = ProbeState::Down;
         let woken: Vec<Kind> = reports
             .take(&key(), [("a".to_owned(), Some(first))].into())
             .into_iter()

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    FIRST, PATIENCE, STANDBY, active, annotate, at_rest, back, carriers_down, delivers, fault, held, named, patch,
-    patch_object, settled, signal, signal_is, status,
+    FIRST, PATIENCE, STANDBY, active, annotate, at_rest, back, delivers, fault, held, named, patch, patch_object,
+    providers_down, settled, signal, signal_is, status,
     table::{Aim, confirmed, last_record, row, taken_over},
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     stage::{Stage, TELEPHONY},
 };
 
-/// Carriers are probed by gateways, as examples/sandbox has it,
-const BY_CARRIERS: Aim = Aim { interval: 2, timeout: 1 };
+/// Providers are probed by gateways, as examples/sandbox has it,
+const BY_PROVIDERS: Aim = Aim { interval: 2, timeout: 1 };
 /// pods are looked at by the switch, as examples/sandbox-standby has it, and need no probe,
 const BY_PODS: Aim = Aim { interval: 1, timeout: 0 };
 /// and so is the public address, which has as long as Okta gives it.
@@ -29,7 +29,7 @@ const HOST: &str = "otp-gateway.telephony.svc";
 /// Okta's way to the operator and back, where a scenario makes it long.
 const ROUND_TRIP: Duration = Duration::from_millis(80);
 
-pub fn carriers_fail(stage: &Stage) {
+pub fn providers_fail(stage: &Stage) {
     let watch = Watch::begin(stage);
     for (turn, kind) in ["down", "hang"].into_iter().enumerate() {
         let outage = fault(stage, &["twilio", "backup"], kind);
@@ -42,21 +42,21 @@ pub fn carriers_fail(stage: &Stage) {
         });
         let record = last_record(stage);
         assert_eq!((&record["cause"], &record["outcome"]), (&json!("Failed"), &json!("Switched")), "{record}");
-        row(stage, &format!("every carrier {kind}"), (took, BY_CARRIERS), outage);
+        row(stage, &format!("every provider {kind}"), (took, BY_PROVIDERS), outage);
         stage.calm();
-        back(stage, &format!("carriers-{turn}"));
+        back(stage, &format!("providers-{turn}"));
     }
     watch.all_ready();
 }
 
-/// Every carrier refuses the sender of every message, and each of their probes passes: nobody gets a passcode all the same.
+/// Every provider refuses the sender of every message, and each of their probes passes: nobody gets a passcode all the same.
 pub fn senders_refused(stage: &Stage) {
     let refused = [
         ("twilio", json!({"kind": "refuse", "code": "21660", "status": 400})),
         ("backup", json!({"kind": "refuse", "code": "sender-unknown", "class": "permanent-config", "scope": "sender"})),
     ];
-    for (carrier, fault) in refused {
-        stage.control("POST", &format!("/v1/carriers/{carrier}/faults"), &json!({ "fault": fault }));
+    for (provider, fault) in refused {
+        stage.control("POST", &format!("/v1/carriers/{provider}/faults"), &json!({ "fault": fault }));
     }
     let outage = Timestamp::now();
     for person in 0..25 {
@@ -187,7 +187,7 @@ pub fn certificate_expired(stage: &Stage) {
     watch.all_ready();
 }
 
-/// Every carrier fails while Okta's management API is away and the budget is spent: nothing is switched before both are well
+/// Every provider fails while Okta's management API is away and the budget is spent: nothing is switched before both are well
 /// again, and then it is although each call takes long.
 pub fn okta_away(stage: &Stage) {
     let watch = Watch::begin(stage);
@@ -199,7 +199,7 @@ pub fn okta_away(stage: &Stage) {
     stage.until("Okta is known to be away", PATIENCE, || {
         stage.condition("hookswitch", "acme", "FailoverReady") == "Unknown Unknown"
     });
-    carriers_down(stage);
+    providers_down(stage);
     stage.until("it is held: OktaUnknown", PATIENCE, || held(stage, "OktaUnknown"));
     assert_eq!(active(stage), FIRST);
     stage.control("DELETE", "/v1/orgs/acme/faults", &Value::Null);
@@ -209,7 +209,8 @@ pub fn okta_away(stage: &Stage) {
     let word = Timestamp::now();
     annotate(stage, "hookswitch.dev/acknowledge=looked-at-it");
     let took = taken_over(stage, word);
-    let switched = row(stage, "every carrier down, 80 ms to Okta, from an acknowledgement", (took, BY_CARRIERS), word);
+    let switched =
+        row(stage, "every provider down, 80 ms to Okta, from an acknowledgement", (took, BY_PROVIDERS), word);
     assert_eq!(status(stage)["handled"]["acknowledge"], "looked-at-it");
     delivers(stage, "reserve");
     patch(stage, &json!({"budget": {"switches": 20}}));
@@ -241,10 +242,10 @@ pub fn repointed(stage: &Stage) {
     }
     settled(stage);
     let watch = Watch::begin(stage);
-    let outage = carriers_down(stage);
+    let outage = providers_down(stage);
     stage.until("Okta is pointed at the standby", PATIENCE, || uri().contains("reserve-gateway"));
     let took = Timestamp::now().duration_since(outage).unsigned_abs();
-    let switched = row(stage, "every carrier down, by Repoint", (took, BY_CARRIERS), outage);
+    let switched = row(stage, "every provider down, by Repoint", (took, BY_PROVIDERS), outage);
     assert!(switched.gap.is_none(), "{:?}", switched.gap);
     delivers(stage, "reserve");
     stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");

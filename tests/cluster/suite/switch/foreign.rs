@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    FIRST, PATIENCE, active, at_rest, back, carriers_down, delivers, patch, signal_is, status, table::taken_over_by,
+    FIRST, PATIENCE, active, at_rest, back, delivers, patch, providers_down, signal_is, status, table::taken_over_by,
 };
 use crate::stage::{Stage, TELEPHONY};
 
@@ -41,7 +41,7 @@ pub fn takes_over(stage: &Stage) {
         assert!(signal_is(stage, "acme-partner", source, "Pass"), "{source}");
     }
 
-    let outage = carriers_down(stage);
+    let outage = providers_down(stage);
     let took = taken_over_by(stage, NAME, outage);
     println!("     the standby that somebody else serves was active after {:.1} s", took.as_secs_f64());
     delivers(stage, "reserve");

@@ -62,18 +62,18 @@ fn patch_object(stage: &Stage, kind: &str, name: &str, spec: &Value) {
     stage.kubectl(&["patch", "-n", TELEPHONY, kind, name, "--type=merge", "-p", &patch]);
 }
 
-/// Lets carriers fail; the answer is a moment at which not all of them did yet.
-fn fault(stage: &Stage, carriers: &[&str], kind: &str) -> Timestamp {
+/// Lets providers fail; the answer is a moment at which not all of them did yet.
+fn fault(stage: &Stage, providers: &[&str], kind: &str) -> Timestamp {
     let mut before = Timestamp::now();
-    for carrier in carriers {
+    for provider in providers {
         before = Timestamp::now();
-        stage.sandbox(&["fault", carrier, kind]);
+        stage.sandbox(&["fault", provider, kind]);
     }
     before
 }
 
-/// Every carrier of the first hook fails.
-fn carriers_down(stage: &Stage) -> Timestamp {
+/// Every provider of the first hook fails.
+fn providers_down(stage: &Stage) -> Timestamp {
     fault(stage, &["twilio", "backup"], "down")
 }
 
@@ -116,10 +116,10 @@ fn standby_exists(stage: &Stage) {
     }
 }
 
-fn delivers(stage: &Stage, carrier: &str) {
+fn delivers(stage: &Stage, provider: &str) {
     let sent = stage.send(NUMBER, json!({}));
     assert_eq!((sent.text("status"), sent.text("delivery")), ("SUCCESSFUL", "hook"), "{}", sent.0);
-    assert_eq!(sent.text("provider"), carrier);
+    assert_eq!(sent.text("provider"), provider);
 }
 
 /// Result and reason of a signal of a hook, as the switch shows them.

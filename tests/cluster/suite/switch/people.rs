@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    FIRST, NUMBER, PATIENCE, STANDBY, active, annotate, at_rest, back, carriers_down, delivers, held, in_console,
-    named, signal_is, status, table::last_record,
+    FIRST, NUMBER, PATIENCE, STANDBY, active, annotate, at_rest, back, delivers, held, in_console, named,
+    providers_down, signal_is, status, table::last_record,
 };
 use crate::{
     hooks::content,
@@ -39,7 +39,7 @@ pub fn console_meanwhile(stage: &Stage) {
     // as Okta is documented, from here on: of two calls that it holds at once nobody but Okta decides
     stage.behave(&json!({"secondActivation": "refused"}));
     let hold = stage.hold("activate", "before");
-    carriers_down(stage);
+    providers_down(stage);
     hold.met(PATIENCE);
     let mut theirs = content(THEIRS, "https://else.example/otp");
     theirs["channel"]["config"]["headers"] = json!([]);
@@ -128,8 +128,8 @@ pub fn standby_deleted(stage: &Stage) {
     assert!(lost.is_empty(), "lost: {lost:?}");
     assert_eq!(gaps.len(), 1, "one swap");
     assert!(by_hook.len() >= 20, "{} are no load", by_hook.len());
-    let carriers: BTreeSet<&str> = by_hook.iter().map(|one| one.sent.text("provider")).collect();
-    assert!(carriers.contains("reserve") && carriers.len() > 1, "before and after: {carriers:?}");
+    let providers: BTreeSet<&str> = by_hook.iter().map(|one| one.sent.text("provider")).collect();
+    assert!(providers.contains("reserve") && providers.len() > 1, "before and after: {providers:?}");
     stage.kubectl(&["apply", "-k", "examples/sandbox-standby"]);
     at_rest(stage);
     assert!(!named(stage, STANDBY).is_null(), "it stays in Okta, and is found again");

@@ -4,7 +4,7 @@ use std::{process::Command, thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{FIRST, PATIENCE, active, at_rest, carriers_down, fault, held, patch, signal, signal_is, status};
+use super::{FIRST, PATIENCE, active, at_rest, fault, held, patch, providers_down, signal, signal_is, status};
 use crate::{
     hooks::{leader, metrics},
     ready::Watch,
@@ -23,7 +23,7 @@ fn stays(stage: &Stage, reason: &str) {
 
 pub fn not_needlessly(stage: &Stage) {
     patch(stage, &json!({"paused": true}));
-    carriers_down(stage);
+    providers_down(stage);
     stays(stage, "Paused");
 
     patch(stage, &json!({"paused": null, "mode": "Observe"}));
@@ -37,15 +37,15 @@ pub fn not_needlessly(stage: &Stage) {
     patch(stage, &json!({"mode": null}));
     stays(stage, "AllHooksFail");
     // the first one first: else the standby, which is well sooner, rightly takes over
-    for carrier in ["twilio", "backup"] {
-        stage.sandbox(&["fault", carrier, "clear"]);
+    for provider in ["twilio", "backup"] {
+        stage.sandbox(&["fault", provider, "clear"]);
     }
     stage.until("the first hook is well", PATIENCE, || signal_is(stage, "acme", "Coverage", "Pass"));
     stage.calm();
     at_rest(stage);
 }
 
-/// Numbers that carriers refuse, as somebody enrols them who wants to see a switch.
+/// Numbers that providers refuse, as somebody enrols them who wants to see a switch.
 fn attack(stage: &Stage) -> u32 {
     let refused = json!({"fault": {"kind": "refuse", "code": "21211"}, "country": "LV"});
     stage.control("POST", "/v1/carriers/twilio/faults", &refused);
@@ -80,7 +80,7 @@ fn fallbacks(stage: &Stage) -> f64 {
     counted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
-/// One country loses its only carrier, somebody enrols numbers that fail, and strangers knock: each of it fails calls, and
+/// One country loses its only provider, somebody enrols numbers that fail, and strangers knock: each of it fails calls, and
 /// none of it is a reason to switch.
 pub fn no_reason(stage: &Stage) {
     let nordics = |providers: Value| {
@@ -93,7 +93,7 @@ pub fn no_reason(stage: &Stage) {
     fault(stage, &["nordic"], "down");
     let failed = attack(stage);
     strangers(stage);
-    stage.until("the country without a carrier is told", PATIENCE, || {
+    stage.until("the country without a provider is told", PATIENCE, || {
         let (result, why) = signal(stage, "acme", "Coverage");
         result == "Pass" && why.starts_with("Degraded.") && why.contains("default/nordics")
     });
@@ -143,7 +143,7 @@ impl Drop for Blind {
     }
 }
 
-/// The operator's network to everything but the API server goes, piece by piece, while every carrier fails: it cannot know.
+/// The operator's network to everything but the API server goes, piece by piece, while every provider fails: it cannot know.
 pub fn blind(stage: &Stage) {
     let mut blind = Blind::new(process(&leader(stage)).expect("the operator's process"));
     let pods = "jsonpath={.items[*].status.podIP}";
@@ -152,7 +152,7 @@ pub fn blind(stage: &Stage) {
     let addresses = "jsonpath={.items[*].spec.clusterIP}";
     let services = |namespace: &str| stage.kubectl(&["get", "services", "-n", namespace, "-o", addresses]);
     blind.to(&services(TELEPHONY).replace("None", ""));
-    carriers_down(stage);
+    providers_down(stage);
     stage.until("the operator knows nothing of either hook", PATIENCE, || {
         let unknown = |hook: &str, source: &str| signal_is(stage, hook, source, "Unknown");
         ["acme", "acme-standby"]

@@ -1,7 +1,7 @@
-//! One carrier account: it reads requests as its vendor would, meets the faults that stand,
+//! One provider account: it reads requests as its vendor would, meets the faults that stand,
 //! delivers to the inbox and keeps a list of what it was asked.
 //!
-//! What is particular to a vendor is behind `Vendor`: see `twilio` and `json_carrier`.
+//! What is particular to a vendor is behind `Vendor`: see `twilio` and `json_provider`.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ pub(crate) enum Reading {
     Refused(Answer),
 }
 
-/// What differs from one carrier to the next.
+/// What differs from one provider to the next.
 pub(crate) trait Vendor: Send + Sync + 'static {
     /// Reads and checks a request.
     fn read(&self, request: &Request) -> Reading;
@@ -80,7 +80,7 @@ pub enum Moment {
 /// One thing an account was asked, without anything that may not be logged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CarrierCall {
+pub struct ProviderCall {
     /// When it came.
     pub at: Timestamp,
     /// `sms`, `voice`, `probe` or `refused` (a request the vendor would not take).
@@ -99,19 +99,19 @@ pub struct CarrierCall {
     pub ms: u64,
 }
 
-/// A running carrier account.
-pub struct Carrier {
+/// A running provider account.
+pub struct Provider {
     name: String,
     vendor: Box<dyn Vendor>,
     inbox: Arc<Inbox>,
     faults: Faults,
     auth_statistics: watch::Sender<bool>,
     gate: Mutex<Option<(Moment, Gate)>>,
-    calls: Mutex<VecDeque<CarrierCall>>,
+    calls: Mutex<VecDeque<ProviderCall>>,
     addr: OnceLock<SocketAddr>,
 }
 
-impl Carrier {
+impl Provider {
     pub(crate) fn new(name: String, vendor: Box<dyn Vendor>, inbox: Arc<Inbox>) -> Self {
         Self {
             name,
@@ -179,12 +179,12 @@ impl Carrier {
 
     /// What it was asked, oldest first.
     #[must_use]
-    pub fn calls(&self) -> Vec<CarrierCall> {
+    pub fn calls(&self) -> Vec<ProviderCall> {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.iter().cloned().collect()
     }
 
-    fn note(&self, call: CarrierCall) {
+    fn note(&self, call: ProviderCall) {
         tracing::debug!(carrier = %self.name, ?call, "asked");
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.len() == REMEMBERED_CALLS {
@@ -217,8 +217,8 @@ impl Carrier {
             text: asked.text.clone(),
             said: asked.said,
             code: code_in(&asked.text),
-            carrier: self.name.clone(),
-            via: Via::Carrier,
+            provider: self.name.clone(),
+            via: Via::Provider,
             id,
         });
         answer
@@ -285,7 +285,7 @@ impl Carrier {
 
     async fn reply(&self, request: Request) -> Reply {
         let begun = Instant::now();
-        let mut call = CarrierCall {
+        let mut call = ProviderCall {
             at: Timestamp::now(),
             what: "refused".to_owned(),
             to: None,
@@ -327,7 +327,7 @@ impl Carrier {
     }
 }
 
-impl Handler for Carrier {
+impl Handler for Provider {
     fn handle(self: Arc<Self>, request: Request) -> BoxFuture<'static, Reply> {
         async move { self.reply(request).await }.boxed()
     }

@@ -1,17 +1,17 @@
-//! The carriers: what they accept, each thing they refuse, and their faults.
+//! The providers: what they accept, each thing they refuse, and their faults.
 
 use std::time::{Duration, Instant};
 
-use hookswitch_sandbox::carrier::Moment;
 use hookswitch_sandbox::faults::{Fault, FaultKind};
 use hookswitch_sandbox::inbox::Channel;
+use hookswitch_sandbox::provider::Moment;
 use serde_json::{Value, json};
 
 use crate::scene::{API_KEY, Got, HANDSET, JSON_TOKEN, SENDER, SID, Scene, TWILIO_TOKEN, got};
 
 impl Scene {
     fn twilio(&self, resource: &str) -> String {
-        let addr = self.sandbox.carrier("twilio").unwrap().addr();
+        let addr = self.sandbox.provider("twilio").unwrap().addr();
         format!("https://{addr}/2010-04-01/Accounts/{resource}")
     }
 
@@ -33,7 +33,7 @@ impl Scene {
     }
 
     fn json(&self, key: &str, body: &Value) -> reqwest::RequestBuilder {
-        let addr = self.sandbox.carrier("json").unwrap().addr();
+        let addr = self.sandbox.provider("json").unwrap().addr();
         self.http
             .post(format!("https://{addr}/send"))
             .bearer_auth(JSON_TOKEN)
@@ -46,8 +46,8 @@ impl Scene {
         self.sandbox.inbox().messages(None).len()
     }
 
-    fn fault(&self, carrier: &str, fault: Fault) {
-        self.sandbox.carrier(carrier).unwrap().set_fault(fault).unwrap();
+    fn fault(&self, provider: &str, fault: Fault) {
+        self.sandbox.provider(provider).unwrap().set_fault(fault).unwrap();
     }
 }
 
@@ -88,7 +88,7 @@ async fn twilio_accepts_a_message_and_the_handset_gets_it() {
     assert_eq!(inbox[0].text, TEXT);
     assert_eq!(inbox[0].code.as_deref(), Some("482913"));
     assert_eq!(inbox[0].from.as_deref(), Some(SENDER));
-    assert_eq!(inbox[0].carrier, "twilio");
+    assert_eq!(inbox[0].provider, "twilio");
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ fn message(id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_json_carrier_accepts_a_message_once_for_each_key() {
+async fn the_json_provider_accepts_a_message_once_for_each_key() {
     let scene = Scene::new().await;
     let first = got(scene.json("m1", &message("m1"))).await.unwrap();
     assert_eq!((first.status.as_u16(), &first.body["status"]), (200, &json!("accepted")));
@@ -272,7 +272,7 @@ async fn the_json_carrier_accepts_a_message_once_for_each_key() {
 }
 
 #[tokio::test]
-async fn the_json_carrier_needs_only_the_four_required_fields() {
+async fn the_json_provider_needs_only_the_four_required_fields() {
     let scene = Scene::new().await;
     let body = json!({"messageId": "v", "channel": "voice", "to": HANDSET, "text": "4, 8, 2, 9"});
     let sent = got(scene.json("v", &body)).await.unwrap();
@@ -281,7 +281,7 @@ async fn the_json_carrier_needs_only_the_four_required_fields() {
 }
 
 #[tokio::test]
-async fn the_json_carrier_refuses_what_breaks_its_contract() {
+async fn the_json_provider_refuses_what_breaks_its_contract() {
     for (change, status, class) in [
         (json!({"extra": 1}), 400, "message-rejected"),
         (json!({"channel": "fax"}), 400, "message-rejected"),
@@ -306,14 +306,14 @@ async fn the_json_carrier_refuses_what_breaks_its_contract() {
 }
 
 #[tokio::test]
-async fn the_json_carrier_refuses_missing_fields_key_type_and_token() {
+async fn the_json_provider_refuses_missing_fields_key_type_and_token() {
     let scene = Scene::new().await;
     for field in ["messageId", "channel", "to", "text"] {
         let mut body = message("m");
         body.as_object_mut().unwrap().remove(field);
         assert_eq!(got(scene.json("m", &body)).await.unwrap().status, 400, "{field}");
     }
-    let url = format!("https://{}/", scene.sandbox.carrier("json").unwrap().addr());
+    let url = format!("https://{}/", scene.sandbox.provider("json").unwrap().addr());
     let body = message("m").to_string();
     let post = || scene.http.post(&url).body(body.clone());
     let json = |r: reqwest::RequestBuilder| r.header("content-type", "application/json");
@@ -333,7 +333,7 @@ async fn the_json_carrier_refuses_missing_fields_key_type_and_token() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_is_down_resets_connections_old_and_new() {
+async fn a_provider_that_is_down_resets_connections_old_and_new() {
     let scene = Scene::new().await;
     assert_eq!(scene.sms(&GOOD).await.status, 201);
     scene.fault("twilio", Fault::always(FaultKind::Down));
@@ -342,7 +342,7 @@ async fn a_carrier_that_is_down_resets_connections_old_and_new() {
         assert!(!error.is_timeout());
     }
     assert_eq!(scene.delivered(), 1);
-    scene.sandbox.carrier("twilio").unwrap().clear_faults(None);
+    scene.sandbox.provider("twilio").unwrap().clear_faults(None);
     assert_eq!(scene.sms(&GOOD).await.status, 201);
 }
 
@@ -357,7 +357,7 @@ async fn a_country_that_is_down_is_a_503_and_other_countries_go_on() {
 }
 
 #[tokio::test]
-async fn a_slow_carrier_delivers_and_answers_late() {
+async fn a_slow_provider_delivers_and_answers_late() {
     let scene = Scene::new().await;
     scene.fault("twilio", Fault::always(FaultKind::Slow { ms: 200 }));
     let begun = Instant::now();
@@ -456,7 +456,7 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
     };
     let refuse =
         |status| Fault::always(FaultKind::Refuse { code: "21408".to_owned(), status, class: None, scope: None });
-    let carrier = scene.sandbox.carrier("twilio").unwrap();
+    let provider = scene.sandbox.provider("twilio").unwrap();
     for (fault, seen) in [
         (refuse(None), Some(200)),
         (refuse(Some(401)), Some(401)),
@@ -464,7 +464,7 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
         (Fault::times(FaultKind::Down, 1), Some(200)),
         (Fault::always(FaultKind::Down), None),
     ] {
-        carrier.clear_faults(None);
+        provider.clear_faults(None);
         scene.fault("twilio", fault.clone());
         assert_eq!(probe().await, seen, "{fault:?}");
     }
@@ -473,7 +473,7 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
 #[tokio::test]
 async fn a_held_message_waits_at_its_gate() {
     let scene = Scene::new().await;
-    let gate = scene.sandbox.carrier("twilio").unwrap().hold(Moment::Before);
+    let gate = scene.sandbox.provider("twilio").unwrap().hold(Moment::Before);
     let sending = tokio::spawn(got(scene.form("Messages", &GOOD)));
     gate.arrived().await;
     assert_eq!(scene.delivered(), 0);
@@ -486,7 +486,7 @@ async fn a_held_message_waits_at_its_gate() {
 async fn the_list_of_calls_masks_numbers_and_holds_no_text() {
     let scene = Scene::new().await;
     scene.sms(&GOOD).await;
-    let calls = scene.sandbox.carrier("twilio").unwrap().calls();
+    let calls = scene.sandbox.provider("twilio").unwrap().calls();
     let shown = format!("{calls:?}");
     assert!(!shown.contains(HANDSET) && !shown.contains("482913"), "{shown}");
     assert_eq!(calls[0].country.as_deref(), Some("SE"));

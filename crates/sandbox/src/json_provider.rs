@@ -1,4 +1,4 @@
-//! The carrier behind the generic `http` provider: one JSON request, one JSON answer.
+//! Whoever is behind an `http` provider: one JSON request, one JSON answer.
 //! `docs/development/sandbox.md` holds the contract; it is written there, not derived from the gateway.
 
 use std::collections::{HashMap, VecDeque};
@@ -8,11 +8,11 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::carrier::{Asked, Reading, Vendor};
 use super::clock::random_id;
 use super::exchange::{Answer, Request};
 use super::inbox::Channel;
 use super::phone::is_e164;
+use super::provider::{Asked, Reading, Vendor};
 use super::secret::Secret;
 
 /// How many accepted messages are remembered for their `Idempotency-Key`.
@@ -48,7 +48,7 @@ struct Seen {
     text: String,
 }
 
-/// An account of the JSON carrier.
+/// An account of the JSON provider.
 pub(crate) struct JsonAccount {
     token: Secret,
     memory: Mutex<Memory>,

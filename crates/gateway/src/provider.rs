@@ -1,4 +1,4 @@
-//! One carrier as the gateway knows it: how to reach it, whether it is worth a try, how much is under way.
+//! One provider as the gateway knows it: how to reach it, whether it is worth a try, how much is under way.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use super::{
     breaker::Breakers,
     candidate::{Entry, Shut, Urgency},
     codes::{self, Codes},
-    health::{Again, CarrierHealth, Refused},
+    health::{Again, ProviderHealth, Refused},
     parts::{Part, Recipient, Route},
     pause::Pauses,
     private::{self, Private},
@@ -23,29 +23,29 @@ use super::{
 };
 use hookswitch_gateway_config::{
     document::{self, GatewayConfig},
-    report::{BreakerState, CarrierReport, MAX_REFUSED, ProbeState, RefusedPart, RefusedScope},
+    report::{BreakerState, MAX_REFUSED, ProbeState, ProviderReport, RefusedPart, RefusedScope},
 };
 use hookswitch_message::{Channel, CountryCode, Secret};
 use hookswitch_net as net;
 use hookswitch_net::{Connector, SendError, Unsent};
 use hookswitch_providers as providers;
 use hookswitch_providers::{
-    Adapter, CarrierAnswer, CarrierRequest, Class, MAX_ANSWER, Message, Outcome, Probed, Refusal, Scope,
+    Adapter, Class, MAX_ANSWER, Message, Outcome, Probed, ProviderAnswer, ProviderRequest, Refusal, Scope,
 };
 
-/// Why a carrier of a configuration cannot be used. Holds no credential.
+/// Why a provider of a configuration cannot be used. Holds no credential.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidCarrier {
+pub enum UnusableProvider {
     /// Its own settings.
-    #[error("carrier {name}: {source}")]
-    Provider {
+    #[error("provider {name}: {source}")]
+    Settings {
         /// Name of the `TelephonyProvider`.
         name: String,
         /// What is wrong.
         source: providers::InvalidProvider,
     },
     /// The way to it.
-    #[error("carrier {name}: {source}")]
+    #[error("provider {name}: {source}")]
     Net {
         /// Name of the `TelephonyProvider`.
         name: String,
@@ -60,8 +60,8 @@ pub enum InvalidCarrier {
     ProxyException(#[from] net::InvalidException),
 }
 
-/// One carrier.
-pub struct Carrier {
+/// One provider.
+pub struct Provider {
     /// Name of the `TelephonyProvider`.
     pub name: String,
     /// What it was made from.
@@ -85,7 +85,7 @@ struct Way {
 
 #[derive(Debug)]
 struct Standing {
-    health: CarrierHealth,
+    health: ProviderHealth,
     breakers: Breakers,
     pauses: Pauses,
     codes: Codes,
@@ -98,7 +98,7 @@ struct Standing {
 impl Standing {
     fn new(probe: &document::Probe) -> Self {
         Self {
-            health: CarrierHealth::new(probe),
+            health: ProviderHealth::new(probe),
             breakers: Breakers::default(),
             pauses: Pauses::default(),
             codes: Codes::default(),
@@ -107,7 +107,7 @@ impl Standing {
         }
     }
 
-    /// Keeps the code of a failure for as long as the carrier cannot be used since.
+    /// Keeps the code of a failure for as long as the provider cannot be used since.
     fn explain(&mut self, code: Option<&str>, now: Instant) {
         let unwell = self.health.state() == ProbeState::Down || self.breakers.state(now) != BreakerState::Closed;
         self.because = self.because.take().or_else(|| code.map(str::to_owned)).filter(|_| unwell);
@@ -119,11 +119,11 @@ impl Standing {
 pub struct Tried {
     /// The outcome, its code fit to be shown.
     pub outcome: Outcome,
-    /// Whether anything left for the carrier.
+    /// Whether anything left for the provider.
     pub left: bool,
 }
 
-/// Whether a carrier can be used for what a rule is used for.
+/// Whether a provider can be used for what a rule is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stance {
     /// It can.
@@ -134,21 +134,21 @@ pub enum Stance {
     Unusable,
 }
 
-impl Carrier {
-    /// The carrier of a configuration. What `before`, the carrier of that name until now, knows and keeps open is taken
-    /// over as far as it still applies.
+impl Provider {
+    /// The provider of a configuration. What `before`, the provider of that name until now, knows and keeps open is
+    /// taken over as far as it still applies.
     ///
     /// # Errors
     ///
-    /// [`InvalidCarrier`].
+    /// [`UnusableProvider`].
     pub fn new(
         name: &str,
         config: &GatewayConfig,
         settings: &document::Provider,
         before: Option<&Self>,
-    ) -> Result<Self, InvalidCarrier> {
+    ) -> Result<Self, UnusableProvider> {
         let adapter = providers::adapter(settings)
-            .map_err(|source| InvalidCarrier::Provider { name: name.to_owned(), source })?;
+            .map_err(|source| UnusableProvider::Settings { name: name.to_owned(), source })?;
         let way = Way {
             allowed_cidrs: config.allowed_cidrs.clone(),
             proxy: config.proxy.clone(),
@@ -156,7 +156,7 @@ impl Carrier {
             extra_roots: config.extra_roots.clone(),
             ca_bundle: settings.ca_bundle.clone(),
         };
-        let same_account = before.filter(|before| before.settings.carrier == settings.carrier);
+        let same_account = before.filter(|before| before.settings.account == settings.account);
         let connector = match same_account.filter(|before| before.way == way) {
             Some(before) => before.connector.clone(),
             None => connect(name, &way)?,
@@ -177,7 +177,7 @@ impl Carrier {
     /// Whether probing goes on as before: nothing that a probe depends on has changed.
     #[must_use]
     pub fn probes_like(&self, other: &Self) -> bool {
-        self.settings.carrier == other.settings.carrier
+        self.settings.account == other.settings.account
             && self.settings.probe == other.settings.probe
             && self.way == other.way
     }
@@ -202,7 +202,7 @@ impl Carrier {
     /// # Errors
     ///
     /// Why it cannot take the message.
-    pub fn request(&self, message: &Message) -> Result<CarrierRequest, Refusal> {
+    pub fn request(&self, message: &Message) -> Result<ProviderRequest, Refusal> {
         self.adapter.request(message)
     }
 
@@ -230,7 +230,7 @@ impl Carrier {
         if unwell || standing.pauses.lasts(&route, now) { Stance::Refuses } else { Stance::Usable }
     }
 
-    /// Whether [`Carrier::enter`] would let a message in now.
+    /// Whether [`Provider::enter`] would let a message in now.
     #[must_use]
     pub fn is_open(&self, route: &Route, urgency: Urgency) -> bool {
         let (standing, now) = (lock(&self.standing), Instant::now());
@@ -273,7 +273,7 @@ impl Carrier {
     pub async fn send(
         &self,
         entry: Entry,
-        request: CarrierRequest,
+        request: ProviderRequest,
         deadline: tokio::time::Instant,
         private: &Private<'_>,
     ) -> Result<Tried, Shut> {
@@ -281,13 +281,13 @@ impl Carrier {
         self.learn(entry, sent, private)
     }
 
-    /// What became of an attempt. One that waited for room all the time is none: what the carrier does is told by those that
+    /// What became of an attempt. One that waited for room all the time is none: what the provider does is told by those that
     /// filled the connections.
     fn learn(&self, entry: Entry, sent: Result<net::Answer, SendError>, private: &Private<'_>) -> Result<Tried, Shut> {
         let (outcome, left) = match sent {
             Ok(answer) => (self.adapter.outcome(&carried(answer)), true),
             Err(SendError::Full) => return Err(Shut::Busy),
-            // Our own guard says no: that is a setting, not a weakness of the carrier.
+            // Our own guard says no: that is a setting, not a weakness of the provider.
             Err(SendError::NotSent { cause: Unsent::Guard }) => {
                 (refused(Class::PermanentConfig(Scope::Account), "guard"), false)
             }
@@ -307,12 +307,12 @@ impl Carrier {
 
     /// What the report says of it, but for the counters.
     #[must_use]
-    pub fn report(&self) -> CarrierReport {
+    pub fn report(&self) -> ProviderReport {
         let now = Instant::now();
         let standing = lock(&self.standing);
         let failing_since = [standing.health.failing_since(), standing.breakers.failing_since(now)];
         let failing_for = failing_since.into_iter().flatten().min().map(|since| now.saturating_duration_since(since));
-        CarrierReport {
+        ProviderReport {
             probe: standing.health.state(),
             probe_age_s: standing.health.probe_age(now).map(|age| age.as_secs()),
             outcomes: std::collections::BTreeMap::new(),
@@ -351,13 +351,13 @@ fn out_of_reach(cause: &str) -> Probed {
     Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
 }
 
-impl Subject for Carrier {
+impl Subject for Provider {
     async fn ask(&self) -> Probed {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
             Ok(answer) => self.adapter.probed(&carried(answer)),
             Err(SendError::Full) => Probed::Unknown,
-            // What our own guard refuses says nothing about the carrier, but nothing can be sent there either.
+            // What our own guard refuses says nothing about the provider, but nothing can be sent there either.
             Err(SendError::NotSent { cause }) => out_of_reach(cause.as_str()),
             Err(SendError::Unclear { cause }) => out_of_reach(cause.as_str()),
         }
@@ -390,9 +390,9 @@ fn lock(standing: &Mutex<Standing>) -> MutexGuard<'_, Standing> {
     standing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(name: &str, way: &Way) -> Result<Connector, InvalidCarrier> {
+fn connect(name: &str, way: &Way) -> Result<Connector, UnusableProvider> {
     let proxy =
-        way.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| InvalidCarrier::Proxy)?;
+        way.proxy.as_ref().map(|url| Url::parse(url.expose())).transpose().map_err(|_| UnusableProvider::Proxy)?;
     let proxy_exceptions = way.proxy_exceptions.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let roots: Vec<&str> = [&way.extra_roots, &way.ca_bundle].into_iter().flatten().map(String::as_str).collect();
     let policy = net::Policy {
@@ -402,25 +402,25 @@ fn connect(name: &str, way: &Way) -> Result<Connector, InvalidCarrier> {
         extra_roots_pem: (!roots.is_empty()).then(|| roots.join("\n")),
         ..net::Policy::default()
     };
-    Connector::new(&policy).map_err(|source| InvalidCarrier::Net { name: name.to_owned(), source })
+    Connector::new(&policy).map_err(|source| UnusableProvider::Net { name: name.to_owned(), source })
 }
 
 fn refused(class: Class, code: &str) -> Outcome {
     Outcome::Refused(Refusal { class, code: code.to_owned(), retry_after_s: None })
 }
 
-fn plain(request: CarrierRequest) -> net::Request {
+fn plain(request: ProviderRequest) -> net::Request {
     net::Request { method: request.method, url: request.url, headers: request.headers, body: request.body }
 }
 
-fn carried(answer: net::Answer) -> CarrierAnswer {
+fn carried(answer: net::Answer) -> ProviderAnswer {
     let retry_after = answer.retry_after().map(|asked| retry::in_seconds(asked, jiff::Timestamp::now()));
-    CarrierAnswer { status: answer.status, retry_after, body: answer.body }
+    ProviderAnswer { status: answer.status, retry_after, body: answer.body }
 }
 
-impl fmt::Debug for Carrier {
+impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Carrier").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Provider").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -432,22 +432,22 @@ mod tests {
     use crate::{breaker::CONSECUTIVE, candidate::Candidate};
     use hookswitch_net::NoAnswer;
 
-    fn carrier() -> Carrier {
+    fn provider() -> Provider {
         with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut document::Provider)) -> Carrier {
+    fn with(change: impl FnOnce(&mut document::Provider)) -> Provider {
         made(|config| change(config.providers.get_mut("one").unwrap()))
     }
 
-    fn made(change: impl FnOnce(&mut GatewayConfig)) -> Carrier {
+    fn made(change: impl FnOnce(&mut GatewayConfig)) -> Provider {
         let mut config: GatewayConfig = serde_json::from_value(json!({
             "gateway": "ns/gw", "generation": 1, "replicas": 1,
             "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
             "onAmbiguous": "Continue", "allowedCidrs": [], "hooks": {}, "rules": [],
             "report": {"token": "t", "certificate": "c", "key": "k"},
             "providers": {"one": {
-                "carrier": {"http": {"url": "https://carrier.example/send", "token": "token"}},
+                "carrier": {"http": {"url": "https://provider.example/send", "token": "token"}},
                 "senders": [],
                 "probe": {"intervalMs": 30_000, "timeoutMs": 5_000, "fall": 3, "rise": 2},
                 "maxInFlight": 256,
@@ -455,17 +455,17 @@ mod tests {
         }))
         .unwrap();
         change(&mut config);
-        Carrier::new("one", &config, &config.providers["one"], None).unwrap()
+        Provider::new("one", &config, &config.providers["one"], None).unwrap()
     }
 
-    /// What a carrier knows after as many messages as open a breaker became that.
-    fn after(carrier: Carrier, sent: impl Fn() -> Result<net::Answer, SendError>) -> Carrier {
+    /// What a provider knows after as many messages as open a breaker became that.
+    fn after(provider: Provider, sent: impl Fn() -> Result<net::Answer, SendError>) -> Provider {
         for person in 0..CONSECUTIVE {
             let message = Message { to: format!("+4670174060{person}").parse().unwrap(), ..message() };
-            let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
-            carrier.learn(entry, sent(), &Private::new("1234", &message)).unwrap();
+            let entry = provider.enter(&provider.route(&message, None), Urgency::Ordinary).unwrap();
+            provider.learn(entry, sent(), &Private::new("1234", &message)).unwrap();
         }
-        carrier
+        provider
     }
 
     fn says(status: u16, body: &str) -> net::Answer {
@@ -474,25 +474,25 @@ mod tests {
 
     #[test]
     fn a_message_is_let_in_while_there_is_room_and_no_door_is_shut_and_else_nothing_is_kept_for_it() {
-        let can_be_asked = |carrier: Carrier| {
-            let (carrier, message) = (Arc::new(carrier), message());
-            let candidate = Candidate::new(&carrier, &message, None);
+        let can_be_asked = |provider: Provider| {
+            let (provider, message) = (Arc::new(provider), message());
+            let candidate = Candidate::new(&provider, &message, None);
             let told = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.can_be_asked(urgency));
             let entered = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.enter(urgency).is_ok());
             assert_eq!(told, entered, "it is told what would be");
             (told, candidate.is_usable())
         };
-        assert_eq!(can_be_asked(carrier()), ([true, true], true));
+        assert_eq!(can_be_asked(provider()), ([true, true], true));
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 0)), ([false, false], true), "full");
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 1)), ([true, true], true));
-        let unfit = with(|settings| settings.carrier = document::Provider::absent().carrier);
+        let unfit = with(|settings| settings.account = document::Provider::absent().account);
         assert_eq!(can_be_asked(unfit), ([false, false], false), "no sender");
-        let dead = || after(carrier(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
+        let dead = || after(provider(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
         assert_eq!(can_be_asked(dead()), ([false, true], false), "the last one may knock");
         let tried = dead();
         let _trial = tried.enter(&tried.route(&message(), None), Urgency::Last).unwrap();
         assert_eq!(can_be_asked(tried), ([false, false], false), "another one is the trial");
-        let resting = carrier();
+        let resting = provider();
         let entry = resting.enter(&resting.route(&message(), None), Urgency::Ordinary).unwrap();
         let headers = [(http::header::RETRY_AFTER, http::HeaderValue::from_static("3600"))].into_iter().collect();
         let answer = net::Answer { status: 429, headers, body: Vec::new() };
@@ -500,7 +500,7 @@ mod tests {
         resting.learn(entry, Ok(answer), &Private::new("1234", &message)).unwrap();
         assert_eq!(can_be_asked(resting), ([false, false], false), "it asked to be left alone");
         let refused = r#"{"status":"refused","class":"permanent-config","scope":"account","code":"c"}"#;
-        let down = carrier();
+        let down = provider();
         let entry = down.enter(&down.route(&message, None), Urgency::Ordinary).unwrap();
         down.learn(entry, Ok(says(400, refused)), &Private::new("1234", &message)).unwrap();
         assert_eq!(can_be_asked(down), ([true, true], false), "its account is refused: it comes after others");
@@ -508,11 +508,11 @@ mod tests {
 
     #[test]
     fn probing_goes_on_as_before_while_nothing_changes_that_a_probe_depends_on() {
-        let before = carrier();
-        assert!(before.probes_like(&carrier()));
+        let before = provider();
+        assert!(before.probes_like(&provider()));
         assert!(before.probes_like(&with(|settings| settings.max_in_flight = 7)));
         assert!(!before.probes_like(&with(|settings| settings.probe.fall = 7)));
-        assert!(!before.probes_like(&with(|settings| settings.carrier = document::Provider::absent().carrier)));
+        assert!(!before.probes_like(&with(|settings| settings.account = document::Provider::absent().account)));
         assert!(!before.probes_like(&made(|config| config.allowed_cidrs = vec!["10.0.0.0/8".parse().unwrap()])));
     }
 
@@ -522,16 +522,16 @@ mod tests {
     }
 
     #[test]
-    fn a_carrier_is_of_use_while_it_works_and_has_a_sender_where_it_needs_one() {
-        let stance = |carrier: &Carrier| carrier.stance(Channel::Sms, None, true);
-        assert_eq!(stance(&carrier()), Stance::Usable, "whoever is behind the contract chooses the sender");
-        let dead = after(carrier(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
+    fn a_provider_is_of_use_while_it_works_and_has_a_sender_where_it_needs_one() {
+        let stance = |provider: &Provider| provider.stance(Channel::Sms, None, true);
+        assert_eq!(stance(&provider()), Stance::Usable, "whoever is behind the contract chooses the sender");
+        let dead = after(provider(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
         assert_eq!(stance(&dead), Stance::Unusable, "its breaker is open");
         let report = dead.report();
         assert_eq!((report.probe, report.because.as_str()), (ProbeState::Unknown, "timeout"), "it is told why");
         let twilio = |countries: &[&str]| {
             with(|settings| {
-                settings.carrier = document::Provider::absent().carrier;
+                settings.account = document::Provider::absent().account;
                 let countries = countries.iter().map(|country| country.parse().unwrap()).collect();
                 settings.senders = vec![document::Sender { channel: Channel::Sms, countries, from: "ACME".into() }];
             })
@@ -545,7 +545,7 @@ mod tests {
     #[test]
     fn a_country_that_refuses_many_people_counts_only_where_it_matters() {
         let refused = r#"{"status":"refused","class":"permanent-config","scope":"country","code":"c"}"#;
-        let carrier = after(carrier(), || Ok(says(400, refused)));
+        let provider = after(provider(), || Ok(says(400, refused)));
         let told = RefusedPart {
             scope: RefusedScope::Country,
             channel: "sms".to_owned(),
@@ -554,20 +554,20 @@ mod tests {
             in_a_row: CONSECUTIVE,
             for_s: 0,
         };
-        assert_eq!(carrier.report().refused, [told]);
-        assert_eq!(carrier.stance(Channel::Sms, None, true), Stance::Refuses);
-        assert_eq!(carrier.stance(Channel::Sms, None, false), Stance::Usable);
-        assert_eq!(carrier.stance(Channel::Voice, None, true), Stance::Usable);
+        assert_eq!(provider.report().refused, [told]);
+        assert_eq!(provider.stance(Channel::Sms, None, true), Stance::Refuses);
+        assert_eq!(provider.stance(Channel::Sms, None, false), Stance::Usable);
+        assert_eq!(provider.stance(Channel::Voice, None, true), Stance::Usable);
     }
 
     #[test]
-    fn probes_that_find_a_carrier_dead_open_its_breaker_and_probes_that_pass_close_it() {
-        let carrier = carrier();
+    fn probes_that_find_a_provider_dead_open_its_breaker_and_probes_that_pass_close_it() {
+        let provider = provider();
         let refusal = Refusal { class: Class::Transient, code: "timeout".to_owned(), retry_after_s: None };
         let told = |probed: &Probed| {
-            carrier.tell(probed);
-            let report = carrier.report();
-            (report.probe, report.breaker, report.because, carrier.is_down())
+            provider.tell(probed);
+            let report = provider.report();
+            (report.probe, report.breaker, report.because, provider.is_down())
         };
         let well = |state| (state, BreakerState::Closed, String::new(), false);
         let dead = || (ProbeState::Down, BreakerState::Open, "timeout".to_owned(), true);
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waited_for_room_all_the_time_says_nothing_about_the_carrier_and_what_was_not_connected_to_does() {
+    fn what_waited_for_room_all_the_time_says_nothing_about_the_provider_and_what_was_not_connected_to_does() {
         let message = message();
         let private = Private::new("1234", &message);
         for (sent, breaker) in [
@@ -590,13 +590,13 @@ mod tests {
             (SendError::NotSent { cause: Unsent::ConnectTimeout }, BreakerState::Open),
             (SendError::Unclear { cause: NoAnswer::Timeout }, BreakerState::Open),
         ] {
-            let carrier = carrier();
+            let provider = provider();
             for _ in 0..CONSECUTIVE {
-                let entry = carrier.enter(&carrier.route(&message, None), Urgency::Ordinary).unwrap();
-                let learnt = carrier.learn(entry, Err(sent), &private);
+                let entry = provider.enter(&provider.route(&message, None), Urgency::Ordinary).unwrap();
+                let learnt = provider.learn(entry, Err(sent), &private);
                 assert_eq!(learnt.err(), (sent == SendError::Full).then_some(Shut::Busy));
             }
-            let report = carrier.report();
+            let report = provider.report();
             assert_eq!((report.breaker, report.codes.is_empty()), (breaker, sent == SendError::Full), "{sent:?}");
         }
     }
