@@ -13,7 +13,7 @@ use std::{
 
 use hookswitch_gateway::{
     listener,
-    serve::{Gateway, Settings},
+    serve::{Gateway, GatewaySettings},
 };
 use hookswitch_gateway_config::{
     document::{Account, Action, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing},
@@ -43,7 +43,7 @@ async fn main() {
     let config = serde_json::to_vec(&configuration(&sandbox)).unwrap();
     std::fs::write(config_dir.join(envelope::KEY), envelope::seal(&[(1, config)]).unwrap()).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    let settings = Settings {
+    let settings = GatewaySettings {
         config_dir,
         tls_dir,
         secret_name: None,
@@ -52,7 +52,7 @@ async fn main() {
         metrics: any,
         pod: "bench".to_owned(),
         lame_duck: Duration::ZERO,
-        bounds: listener::Bounds { connections: listener::CONNECTIONS, keep_alive: listener::KEEP_ALIVE },
+        bounds: listener::ListenerBounds { connections: listener::CONNECTIONS, keep_alive: listener::KEEP_ALIVE },
     };
     let gateway = Gateway::open(settings).await.unwrap();
     let at = gateway.addresses().hooks;

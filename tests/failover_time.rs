@@ -18,7 +18,7 @@ use hookswitch_failover::{
 };
 use hookswitch_gateway::{
     health::{Again, ProviderHealth},
-    probes::{self, Cadence, Subject},
+    probes::{self, Cadence, ProbeSubject},
 };
 use hookswitch_gateway_config::{
     document::Probe,
@@ -68,7 +68,7 @@ impl Provider {
     }
 }
 
-impl Subject for Provider {
+impl ProbeSubject for Provider {
     async fn ask(&self) -> Probed {
         sleep(Duration::from_millis(30)).await;
         let dead = *self.dead.lock().expect("nobody panicked");
@@ -197,7 +197,10 @@ impl World {
             }
             if look <= Instant::now() {
                 let transitions = self.look();
-                if transitions.iter().any(|transitions| matches!(transitions, Transition::Started { from: Some(from), .. } if from == "first")) {
+                if transitions
+                    .iter()
+                    .any(|one| matches!(one, Transition::Started { from: Some(from), .. } if from == "first"))
+                {
                     assert!(died, "switched needlessly");
                     self.stop.cancel();
                     return end.elapsed();

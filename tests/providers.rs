@@ -1,4 +1,4 @@
-//! Each provider's adapter against the provider that the sandbox simulates: neither was written from the other.
+//! Each adapter against the provider that the sandbox simulates: neither was written from the other.
 
 #![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
 #![allow(clippy::unwrap_used, reason = "clippy knows test functions, not the functions they share")]

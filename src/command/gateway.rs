@@ -6,7 +6,7 @@ use clap::Args;
 use hookswitch_api::Duration;
 use hookswitch_gateway::{
     listener,
-    serve::{Gateway as Process, Settings},
+    serve::{Gateway as Process, GatewaySettings},
 };
 use hookswitch_telemetry::files;
 
@@ -48,7 +48,7 @@ pub(super) struct Gateway {
 impl Gateway {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         hookswitch_telemetry::logs::init(&self.log)?;
-        let settings = Settings {
+        let settings = GatewaySettings {
             config_dir: self.config_dir,
             tls_dir: self.tls_dir,
             secret_name: self.secret_name,
@@ -57,7 +57,7 @@ impl Gateway {
             metrics: self.metrics,
             pod: self.pod_name,
             lame_duck: self.lame_duck.get(),
-            bounds: listener::Bounds::within(
+            bounds: listener::ListenerBounds::within(
                 files::as_many_as_allowed(),
                 self.keep_alive.map_or(listener::KEEP_ALIVE, Duration::get),
             ),

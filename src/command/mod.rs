@@ -25,7 +25,7 @@ enum Command {
     /// Reconcile the resources of a cluster with Okta and with gateways.
     Operator(Box<hookswitch::operator::Options>),
     /// Stop the operator and let go of the objects that it holds: for uninstalling it.
-    Release(hookswitch::operator::release::Options),
+    Release(hookswitch::operator::release::ReleaseOptions),
     /// Write the `CustomResourceDefinitions`.
     Crds(generated::Crds),
     /// Write the reference pages that are made from the program.

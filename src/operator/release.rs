@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Options of `hookswitch release`; every one can also be given by the environment.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Options {
+pub struct ReleaseOptions {
     /// Namespaces that the operator looks after, separated by commas. Absent: all.
     #[arg(long, env = "HOOKSWITCH_NAMESPACES", value_delimiter = ',', num_args = 0..)]
     pub namespaces: Vec<String>,
@@ -58,7 +58,7 @@ pub enum ReleaseError {
 ///
 /// # Errors
 /// [`ReleaseError`]; what could be let go was.
-pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
+pub async fn release(options: &ReleaseOptions) -> Result<usize, ReleaseError> {
     let client = cluster::in_cluster().await?;
     if let Some(deployment) = &options.deployment {
         stop(&client, &options.operator_namespace, deployment, &options.lease).await?;
@@ -66,7 +66,7 @@ pub async fn release(options: &Options) -> Result<usize, ReleaseError> {
     Ok(let_go(&client, options).await?)
 }
 
-async fn let_go(client: &Client, options: &Options) -> Result<usize, ReconcileError> {
+async fn let_go(client: &Client, options: &ReleaseOptions) -> Result<usize, ReconcileError> {
     let named: Vec<&str> = options.namespaces.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
     let namespaces = if named.is_empty() { vec![None] } else { named.into_iter().map(Some).collect() };
     let (mut count, mut failed) = (0, None);
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::operator::testing::world::{Server, arguments};
 
-    fn options(namespaces: &str) -> Options {
+    fn options(namespaces: &str) -> ReleaseOptions {
         arguments(["--operator-namespace", "telephony", "--namespaces", namespaces]).unwrap()
     }
 

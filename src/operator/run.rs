@@ -218,7 +218,7 @@ async fn lead(parts: Parts, writers: Writers, holder: &mut Holder, stop: &Cancel
         reconciles_end.cancel();
         if ended.is_ok() {
             // reconciles under way end while the lease is still renewed
-            tracing::info!("stopping: passes under way are let finish");
+            tracing::info!("stopping: reconciles under way are let finish");
             let drained = async {
                 while controllers.join_next().await.is_some() {}
                 // the lease is held meanwhile: what the API server does not take soon is not worth the next leader's time
@@ -236,7 +236,7 @@ async fn lead(parts: Parts, writers: Writers, holder: &mut Holder, stop: &Cancel
     ended
 }
 
-/// Begins the watches and the passes of every kind.
+/// Begins the watches and the reconciles of every kind.
 pub(super) fn start_all(
     ctx: &Arc<Context>,
     writers: Writers,

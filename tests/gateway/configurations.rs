@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hookswitch::operator::controllers::gateway::compile::{Compiled, InOkta, Input, compile};
+use hookswitch::operator::controllers::gateway::compile::{Compiled, Input, KnownInOkta, compile};
 use hookswitch_api::{RoutingPolicySpec, TelephonyGatewaySpec};
-use hookswitch_gateway::runtime::{JUDGES, Runtime};
+use hookswitch_gateway::runtime::{JUDGES, RunningConfig};
 use hookswitch_gateway_config::{
     check,
     document::{ABSENT, Account, Action, Credential, GatewayConfig, Hook, Probe, Provider, Report, Sender},
@@ -162,7 +162,7 @@ impl World {
             policies: self.policies.iter().map(|(name, spec)| (name.clone(), spec.as_ref())).collect(),
             providers: self.providers.clone(),
             hooks: self.hooks.clone(),
-            in_okta: self.hooks.keys().map(|name| (name.clone(), InOkta::Nothing)).collect(),
+            in_okta: self.hooks.keys().map(|name| (name.clone(), KnownInOkta::Nothing)).collect(),
             now: self.now,
             report,
             allowed_cidrs: vec![],
@@ -197,7 +197,7 @@ proptest! {
             let config = world.compile(previous.as_ref(), report.clone()).config;
             prop_assert_eq!(check::faults(&config, &JUDGES), vec![]);
             prop_assert_eq!(as_the_release_before(&config), Ok(()));
-            let runtime = Runtime::new(&config, "", None).unwrap();
+            let runtime = RunningConfig::new(&config, "", None).unwrap();
             prop_assert_eq!(runtime.faults, vec![], "a pod that restarts serves all of it");
             previous = Some(config);
         }
@@ -267,18 +267,18 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
         now: 0,
     };
     let good = world.compile(None, report()).config;
-    let before = Runtime::new(&good, "good", None).unwrap();
+    let before = RunningConfig::new(&good, "good", None).unwrap();
     let mut bad = good.clone();
     bad.generation = 2;
     bad.timing.deadline_ms = 300;
     bad.providers.get_mut("a").unwrap().account = Account::Http { url: "nowhere".into(), token: "token".into() };
     bad.hooks.get_mut("h").unwrap().secrets.clear();
     bad.rules = vec![rule(Action::Send(vec!["misspelt".into()]))];
-    let after = Runtime::new(&bad, "bad", Some(&before)).unwrap();
+    let after = RunningConfig::new(&bad, "bad", Some(&before)).unwrap();
     assert_eq!((after.faults.len(), after.generation, after.deadline), (4, 2, before.deadline));
     let number = "+46701740605".parse().unwrap();
     let facts = Facts { number: &number, country: None, channel: Channel::Sms, request_type: None };
-    assert_eq!(after.table.decide(&facts).action, routing::Action::Send(&["a".to_owned()]));
+    assert_eq!(after.table.decide(&facts).action, routing::RouteAction::Send(&["a".to_owned()]));
     let rules: Vec<&str> = after.table.rules().iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(rules, ["all"]);
     let message = Message {
@@ -294,13 +294,13 @@ fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
     assert!(after.hook("h").unwrap().admits(&by_secret, 0));
     assert_eq!(after.candidates(&["a".to_owned()], &message, None).0.len(), 1);
     let lost = GatewayConfig { providers: BTreeMap::new(), ..bad.clone() };
-    let after = Runtime::new(&lost, "lost", Some(&after)).unwrap();
+    let after = RunningConfig::new(&lost, "lost", Some(&after)).unwrap();
     assert_eq!(
         after.candidates(&["a".to_owned()], &message, None).0.len(),
         1,
         "rules that serve on have their providers"
     );
-    let restarted = Runtime::new(&bad, "bad", None).unwrap();
+    let restarted = RunningConfig::new(&bad, "bad", None).unwrap();
     assert!(restarted.hook("h").is_none() && restarted.candidates(&["a".to_owned()], &message, None).0.is_empty());
     assert_eq!(restarted.deadline, std::time::Duration::from_millis(2_300), "the defaults");
     for fault in &after.faults {

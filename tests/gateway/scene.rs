@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use hookswitch_gateway::listener::{Bounds, KEEP_ALIVE};
-use hookswitch_gateway::serve::{Addresses, Gateway, ServeError, Settings};
+use hookswitch_gateway::listener::{KEEP_ALIVE, ListenerBounds};
+use hookswitch_gateway::serve::{Addresses, Gateway, GatewaySettings, ServeError};
 use hookswitch_gateway_config::document::{
     Account, Action, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
 };
@@ -94,7 +94,7 @@ impl Scene {
         let mut config = configuration(&sandbox);
         change(&mut config);
         let any = "127.0.0.1:0".parse().unwrap();
-        let settings = Settings {
+        let settings = GatewaySettings {
             config_dir,
             tls_dir,
             secret_name: None,
@@ -103,7 +103,7 @@ impl Scene {
             metrics: any,
             pod: "gateway-0".to_owned(),
             lame_duck: Duration::ZERO,
-            bounds: Bounds { connections: CONNECTIONS, keep_alive: KEEP_ALIVE },
+            bounds: ListenerBounds { connections: CONNECTIONS, keep_alive: KEEP_ALIVE },
         };
         std::fs::write(folder.join("config").join(envelope::KEY), sealed(&config)).unwrap();
         let gateway = Gateway::open(settings).await.unwrap();

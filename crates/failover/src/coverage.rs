@@ -2,7 +2,7 @@
 
 /// One rule that sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct CoveredRule {
     /// `<policy>/<rule>`.
     pub name: String,
     /// Whether it is marked as one that counts.
@@ -58,10 +58,10 @@ const FINE: u64 = 1_000;
 /// The covered part of what counts: the critical rules when any is marked, else recent traffic, else every rule the same.
 /// `None` when it cannot be told: a rule that counts has providers that nobody knows of.
 #[must_use]
-pub fn coverage(rules: &[Rule]) -> Option<Coverage> {
+pub fn coverage(rules: &[CoveredRule]) -> Option<Coverage> {
     let marked = rules.iter().any(|rule| rule.critical);
     let calls = rules.iter().fold(0_u64, |calls, rule| calls.saturating_add(rule.recent));
-    let weight = |rule: &Rule| match (marked, calls >= ENOUGH_CALLS) {
+    let weight = |rule: &CoveredRule| match (marked, calls >= ENOUGH_CALLS) {
         (true, _) => u64::from(rule.critical) * FINE,
         (false, true) => rule.recent.saturating_mul(FINE),
         (false, false) => FINE,
@@ -73,7 +73,7 @@ pub fn coverage(rules: &[Rule]) -> Option<Coverage> {
     let all = counting().map(weight).fold(0_u64, u64::saturating_add);
     let usable = counting().filter(|rule| rule.covered == Some(true));
     let covered = usable.map(|rule| rule.refused.rest(weight(rule))).fold(0_u64, u64::saturating_add);
-    let named = |which: &dyn Fn(&Rule) -> bool| {
+    let named = |which: &dyn Fn(&CoveredRule) -> bool| {
         rules.iter().filter(|rule| which(rule)).map(|rule| rule.name.clone()).collect::<Vec<_>>()
     };
     let uncovered = named(&|rule| rule.covered == Some(false) || rule.refused.is_most());
@@ -87,18 +87,19 @@ pub fn coverage(rules: &[Rule]) -> Option<Coverage> {
 mod tests {
     use super::*;
 
-    fn rule(name: &str, critical: bool, recent: u64, covered: impl Into<Option<bool>>) -> Rule {
-        Rule { name: name.to_owned(), critical, recent, covered: covered.into(), refused: Refused::default() }
+    fn rule(name: &str, critical: bool, recent: u64, covered: impl Into<Option<bool>>) -> CoveredRule {
+        CoveredRule { name: name.to_owned(), critical, recent, covered: covered.into(), refused: Refused::default() }
     }
 
-    fn refusing(rule: Rule, calls: u64, of: u64) -> Rule {
-        Rule { refused: Refused { of, calls }, ..rule }
+    fn refusing(rule: CoveredRule, calls: u64, of: u64) -> CoveredRule {
+        CoveredRule { refused: Refused { of, calls }, ..rule }
     }
 
     #[test]
     fn a_rule_is_covered_for_the_part_of_what_it_is_used_for_that_is_not_refused() {
-        let judge =
-            |rules: &[Rule]| coverage(rules).map(|known| (known.percent, known.uncovered, known.partly)).unwrap();
+        let judge = |rules: &[CoveredRule]| {
+            coverage(rules).map(|known| (known.percent, known.uncovered, known.partly)).unwrap()
+        };
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let of = |calls| refusing(rule("a", false, 25, true), calls, 25);
         assert_eq!(judge(&[of(25)]), (0, names(&["a"]), vec![]), "its only sender is refused");
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn critical_rules_count_alone_then_traffic_then_every_rule_the_same() {
-        let percent = |rules: &[Rule]| coverage(rules).map(|coverage| coverage.percent);
+        let percent = |rules: &[CoveredRule]| coverage(rules).map(|coverage| coverage.percent);
         assert_eq!(percent(&[]), Some(100));
         assert_eq!(percent(&[rule("a", false, 0, true), rule("b", false, 0, false)]), Some(50));
         assert_eq!(percent(&[rule("a", false, 19, true), rule("b", false, 0, false)]), Some(50), "too few calls");

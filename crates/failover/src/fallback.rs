@@ -9,7 +9,7 @@ const MOST: usize = 10_000;
 
 /// One event of the log that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum PasscodeEvent {
     /// Okta sent a passcode, or should have.
     Sent {
         /// Not by the hook.
@@ -40,14 +40,14 @@ pub struct Threshold {
 /// The last events of an org's log, in the order of their times. An event that is read twice counts once.
 #[derive(Debug, Default)]
 pub struct Log {
-    events: VecDeque<(i64, String, Event)>,
+    events: VecDeque<(i64, String, PasscodeEvent)>,
     known: BTreeSet<String>,
 }
 
 impl Log {
     /// Takes in an event with Okta's id of it and the time at which it was published, in milliseconds since 1970. Tells whether
     /// it is new.
-    pub fn take(&mut self, id: &str, at: i64, event: Event) -> bool {
+    pub fn take(&mut self, id: &str, at: i64, event: PasscodeEvent) -> bool {
         if !self.known.insert(id.to_owned()) {
             return false;
         }
@@ -69,11 +69,13 @@ impl Log {
     /// What the events since then say of the hook that was active all that time.
     #[must_use]
     pub fn judge(&self, since: i64, ours: Ours, threshold: Threshold) -> CheckResult {
-        let of = |wanted: Event| self.events.iter().filter(|(at, _, event)| *at >= since && *event == wanted).count();
-        let fell_back = of(Event::Sent { fell_back: true });
-        let sent = fell_back + of(Event::Sent { fell_back: false });
+        let of = |wanted: PasscodeEvent| {
+            self.events.iter().filter(|(at, _, event)| *at >= since && *event == wanted).count()
+        };
+        let fell_back = of(PasscodeEvent::Sent { fell_back: true });
+        let sent = fell_back + of(PasscodeEvent::Sent { fell_back: false });
         // each failed call shows twice where Okta falls back, and once where it does not
-        let failed = of(Event::HookFailed).saturating_sub(ours.answers + ours.probes);
+        let failed = of(PasscodeEvent::HookFailed).saturating_sub(ours.answers + ours.probes);
         let bad = fell_back.saturating_sub(ours.answers).max(failed);
         let all = sent.max(bad);
         if all < threshold.minimum.max(1) {
@@ -92,9 +94,9 @@ mod tests {
     fn log(by_hook: usize, fell_back: usize, failed: usize) -> Log {
         let mut log = Log::default();
         let all = [
-            (by_hook, Event::Sent { fell_back: false }),
-            (fell_back, Event::Sent { fell_back: true }),
-            (failed, Event::HookFailed),
+            (by_hook, PasscodeEvent::Sent { fell_back: false }),
+            (fell_back, PasscodeEvent::Sent { fell_back: true }),
+            (failed, PasscodeEvent::HookFailed),
         ];
         for (number, (count, event)) in all.into_iter().enumerate() {
             (0..count).for_each(|at| _ = log.take(&format!("{number}-{at}"), 1_000, event));
@@ -132,11 +134,11 @@ mod tests {
     #[test]
     fn an_event_counts_once_and_only_since_the_hook_is_active() {
         let mut log = log(0, 4, 0);
-        assert!(!log.take("1-0", 1_000, Event::Sent { fell_back: true }), "read again");
+        assert!(!log.take("1-0", 1_000, PasscodeEvent::Sent { fell_back: true }), "read again");
         assert_eq!(log.judge(1_001, Ours::default(), THRESHOLD), CheckResult::Unknown, "before the switch");
         log.forget(1_001);
         assert!(log.events.is_empty() && log.known.is_empty());
-        (0..MOST + 10).for_each(|at| _ = log.take(&at.to_string(), 2_000, Event::HookFailed));
+        (0..MOST + 10).for_each(|at| _ = log.take(&at.to_string(), 2_000, PasscodeEvent::HookFailed));
         assert_eq!((log.events.len(), log.known.len()), (MOST, MOST));
     }
 }

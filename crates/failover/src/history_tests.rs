@@ -6,7 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::health::Health;
-use super::machine::{HookObservation, InOkta, Machine, Moment, Observation, Phase, Request, Restored, Transition};
+use super::machine::{
+    HookObservation, InOkta, Machine, Moment, Observation, Phase, Restored, SwitchRequest, Transition,
+};
 use super::settings::{Failback, Mode, Settings};
 use super::signal::CheckResult;
 
@@ -15,7 +17,7 @@ const LOOK: i64 = 5_000;
 
 /// What happens between two looks.
 #[derive(Debug, Clone)]
-enum Event {
+enum PasscodeEvent {
     /// A hook's health from now on, and for how many seconds it had failed already when that was found out.
     Health(usize, CheckResult, u8),
     /// Okta takes this many looks to do what is decided; none: it does not say anything.
@@ -37,26 +39,26 @@ enum Event {
     Wait(u8),
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn events() -> impl Strategy<Value = Vec<PasscodeEvent>> {
     let result =
         prop_oneof![4 => Just(CheckResult::Pass), 4 => Just(CheckResult::Fail), 1 => Just(CheckResult::Unknown)];
     let event = prop_oneof![
         8 => (0..3_usize, result, prop_oneof![Just(0), any::<u8>()])
-            .prop_map(|(hook, result, before)| Event::Health(hook, result, before)),
-        2 => prop_oneof![Just(None), (0..4_u8).prop_map(Some)].prop_map(Event::Okta),
-        1 => (0..3_usize).prop_map(Event::Admin),
-        1 => any::<bool>().prop_map(Event::Foreign),
-        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, refused)| Event::Refused(hook, refused)),
-        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, provable)| Event::Provable(hook, provable)),
-        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, usable)| Event::Usable(hook, usable)),
+            .prop_map(|(hook, result, before)| PasscodeEvent::Health(hook, result, before)),
+        2 => prop_oneof![Just(None), (0..4_u8).prop_map(Some)].prop_map(PasscodeEvent::Okta),
+        1 => (0..3_usize).prop_map(PasscodeEvent::Admin),
+        1 => any::<bool>().prop_map(PasscodeEvent::Foreign),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, refused)| PasscodeEvent::Refused(hook, refused)),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, provable)| PasscodeEvent::Provable(hook, provable)),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(hook, usable)| PasscodeEvent::Usable(hook, usable)),
         1 => prop_oneof![
             4 => Just(Mode::Automatic), 1 => Just(Mode::Observe), 1 => Just(Mode::Manual), 1 => Just(Mode::Disabled)
-        ].prop_map(Event::Mode),
-        1 => Just(Event::Restart),
-        1 => (0..3_usize).prop_map(Event::Promote),
-        1 => Just(Event::Acknowledge),
-        1 => any::<bool>().prop_map(Event::Pause),
-        8 => (1..30_u8).prop_map(Event::Wait),
+        ].prop_map(PasscodeEvent::Mode),
+        1 => Just(PasscodeEvent::Restart),
+        1 => (0..3_usize).prop_map(PasscodeEvent::Promote),
+        1 => Just(PasscodeEvent::Acknowledge),
+        1 => any::<bool>().prop_map(PasscodeEvent::Pause),
+        8 => (1..30_u8).prop_map(PasscodeEvent::Wait),
     ];
     prop::collection::vec(event, 1..120)
 }
@@ -65,7 +67,7 @@ struct World {
     machine: Machine,
     settings: Settings,
     now: i64,
-    sights: [CheckResult; 3],
+    results: [CheckResult; 3],
     /// When each of those that fail began to, as far as that is known.
     failing: [Option<i64>; 3],
     /// Failed looks at each since the last one that passed.
@@ -81,7 +83,7 @@ struct World {
     provable: [bool; 3],
     usable: [bool; 3],
     /// Which one was active when Okta last said so.
-    observation: Option<String>,
+    last_active: Option<String>,
     speaks: bool,
     lag: u8,
     waited: u8,
@@ -91,9 +93,9 @@ struct World {
 }
 
 impl World {
-    fn look(&mut self, request: Option<Request>, acknowledged: bool) {
+    fn look(&mut self, request: Option<SwitchRequest>, acknowledged: bool) {
         self.now += LOOK;
-        for (failed, result) in self.failed.iter_mut().zip(self.sights) {
+        for (failed, result) in self.failed.iter_mut().zip(self.results) {
             match result {
                 CheckResult::Fail => *failed += 1,
                 CheckResult::Pass => *failed = 0,
@@ -104,9 +106,9 @@ impl World {
             since.map_or(Duration::ZERO, |since| Duration::from_millis(u64::try_from(self.now - since).unwrap()))
         };
         for hook in 0..HOOKS.len() {
-            if self.sights[hook] == CheckResult::Fail {
-                let transitions = failing_for(self.failing[hook]).as_nanos() / self.settings.interval.as_nanos();
-                self.worth[hook] = (self.worth[hook] + 1).max(u32::try_from(transitions).unwrap() + 1);
+            if self.results[hook] == CheckResult::Fail {
+                let intervals = failing_for(self.failing[hook]).as_nanos() / self.settings.interval.as_nanos();
+                self.worth[hook] = (self.worth[hook] + 1).max(u32::try_from(intervals).unwrap() + 1);
                 self.unfailed[hook] = 0;
             } else {
                 self.unfailed[hook] += 1;
@@ -115,7 +117,7 @@ impl World {
         }
         let hooks = HOOKS.iter().enumerate().map(|(hook, name)| HookObservation {
             name: (*name).to_owned(),
-            health: Health { result: self.sights[hook], percent: None, failing_for: failing_for(self.failing[hook]) },
+            health: Health { result: self.results[hook], percent: None, failing_for: failing_for(self.failing[hook]) },
             provable: self.provable[hook],
             usable_in_okta: self.usable[hook],
             leaving: false,
@@ -128,7 +130,7 @@ impl World {
             (None, true) => InOkta::Nobody,
         };
         if self.speaks && !self.foreign {
-            self.observation.clone_from(&self.active);
+            self.last_active.clone_from(&self.active);
         }
         let observation = Observation { hooks: hooks.collect(), okta, paused: self.paused, request, acknowledged };
         let before = self.machine.clone();
@@ -143,15 +145,14 @@ impl World {
     }
 
     /// What must be so whenever the machine suspects a hook, or switches by itself.
-    fn check(&mut self, transitions: &Transition, before: &Machine, observation: &Observation) {
-        if let Transition::Suspect(name) = transitions {
-            let (hook, observation) =
-                observation.hooks.iter().enumerate().find(|(_, hook)| hook.name == *name).unwrap();
-            assert_eq!(observation.health.result, CheckResult::Fail, "suspected without being seen to fail");
-            let known = observation.health.failing_for >= self.settings.interval * (self.settings.fall - 1);
+    fn check(&mut self, transition: &Transition, before: &Machine, observation: &Observation) {
+        if let Transition::Suspect(name) = transition {
+            let (hook, observed) = observation.hooks.iter().enumerate().find(|(_, hook)| hook.name == *name).unwrap();
+            assert_eq!(observed.health.result, CheckResult::Fail, "suspected without being seen to fail");
+            let known = observed.health.failing_for >= self.settings.interval * (self.settings.fall - 1);
             assert!(known || self.failed[hook] >= self.settings.fall, "suspected after {} looks", self.failed[hook]);
         }
-        let Transition::Started { from, to, cause } = transitions else { return };
+        let Transition::Started { from, to, cause } = transition else { return };
         if !cause.is_automatic() {
             return;
         }
@@ -211,7 +212,7 @@ impl World {
         let suspect = *self.machine.phase() == Phase::Suspect;
         let target = self.machine.target().map(str::to_owned);
         let restored = Restored {
-            confirmed: failing_over.is_none() && target.is_some() && self.observation == target,
+            confirmed: failing_over.is_none() && target.is_some() && self.last_active == target,
             target,
             failing_over,
             suspect_for: suspect.then(|| self.machine.since().age(now)),
@@ -223,30 +224,30 @@ impl World {
         self.unfailed = [0; 3];
     }
 
-    fn happen(&mut self, event: &Event) {
+    fn happen(&mut self, event: &PasscodeEvent) {
         match event {
-            Event::Health(hook, result, before) => {
-                self.sights[*hook] = *result;
+            PasscodeEvent::Health(hook, result, before) => {
+                self.results[*hook] = *result;
                 let known = *result == CheckResult::Fail && *before > 0;
                 self.failing[*hook] = known.then(|| self.now - i64::from(*before) * 1_000);
             }
-            Event::Okta(lag) => (self.speaks, self.lag) = (lag.is_some(), lag.unwrap_or(self.lag)),
-            Event::Admin(hook) => (self.active, self.foreign) = (Some(HOOKS[*hook].to_owned()), false),
-            Event::Foreign(foreign) => {
+            PasscodeEvent::Okta(lag) => (self.speaks, self.lag) = (lag.is_some(), lag.unwrap_or(self.lag)),
+            PasscodeEvent::Admin(hook) => (self.active, self.foreign) = (Some(HOOKS[*hook].to_owned()), false),
+            PasscodeEvent::Foreign(foreign) => {
                 self.foreign = *foreign;
                 if *foreign {
                     self.active = None;
                 }
             }
-            Event::Refused(hook, refused) => self.refused[*hook] = *refused,
-            Event::Provable(hook, provable) => self.provable[*hook] = *provable,
-            Event::Usable(hook, usable) => self.usable[*hook] = *usable,
-            Event::Mode(mode) => self.settings.mode = *mode,
-            Event::Restart => self.restart(),
-            Event::Promote(hook) => self.look(Some(Request::Promote(HOOKS[*hook].to_owned())), false),
-            Event::Acknowledge => self.look(None, true),
-            Event::Pause(paused) => self.paused = *paused,
-            Event::Wait(looks) => (0..*looks).for_each(|_| self.look(None, false)),
+            PasscodeEvent::Refused(hook, refused) => self.refused[*hook] = *refused,
+            PasscodeEvent::Provable(hook, provable) => self.provable[*hook] = *provable,
+            PasscodeEvent::Usable(hook, usable) => self.usable[*hook] = *usable,
+            PasscodeEvent::Mode(mode) => self.settings.mode = *mode,
+            PasscodeEvent::Restart => self.restart(),
+            PasscodeEvent::Promote(hook) => self.look(Some(SwitchRequest::Promote(HOOKS[*hook].to_owned())), false),
+            PasscodeEvent::Acknowledge => self.look(None, true),
+            PasscodeEvent::Pause(paused) => self.paused = *paused,
+            PasscodeEvent::Wait(looks) => (0..*looks).for_each(|_| self.look(None, false)),
         }
     }
 }
@@ -266,7 +267,7 @@ proptest! {
             machine: Machine::new(Moment::at(0)),
             settings,
             now: 0,
-            sights: [CheckResult::Pass; 3],
+            results: [CheckResult::Pass; 3],
             failing: [None; 3],
             failed: [0; 3],
             unfailed: [0; 3],
@@ -276,7 +277,7 @@ proptest! {
             refused: [false; 3],
             provable: [true; 3],
             usable: [true; 3],
-            observation: None,
+            last_active: None,
             speaks: true,
             lag: 0,
             waited: 0,
@@ -290,8 +291,8 @@ proptest! {
         (world.speaks, world.lag, world.paused, world.foreign) = (true, 0, false, false);
         (world.refused, world.provable, world.usable) = ([false; 3], [true; 3], [true; 3]);
         world.settings.mode = Mode::Automatic;
-        world.sights = [CheckResult::Fail; 3];
-        world.sights[well] = CheckResult::Pass;
+        world.results = [CheckResult::Fail; 3];
+        world.results[well] = CheckResult::Pass;
         world.look(None, true);
         (0..100).for_each(|_| world.look(None, false));
         prop_assert_eq!(world.active.as_deref(), Some(HOOKS[well]), "{:?}", world.machine);

@@ -188,7 +188,7 @@ pub struct HookObservation {
 
 /// What is known for a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum HookStanding {
     /// It fails, is not known to be well, or was so for too short a time.
     NotReady,
     /// It was well for long enough, by what only shows that it is reached, and the settings ask for more.
@@ -212,7 +212,7 @@ pub enum InOkta {
 
 /// What a person asked for, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
+pub enum SwitchRequest {
     /// This hook is to be active.
     Promote(String),
     /// The first hook is to be active.
@@ -229,7 +229,7 @@ pub struct Observation {
     /// Paused, or in a maintenance window.
     pub paused: bool,
     /// What a person asked for since the last look.
-    pub request: Option<Request>,
+    pub request: Option<SwitchRequest>,
     /// A person has seen that the budget is spent.
     pub acknowledged: bool,
 }
@@ -393,12 +393,12 @@ impl Machine {
 
     /// What is known for a hook.
     #[must_use]
-    pub fn standing(&self, hook: &HookObservation, settings: &Settings) -> Standing {
+    pub fn standing(&self, hook: &HookObservation, settings: &Settings) -> HookStanding {
         let well = self.streaks.get(&hook.name).is_some_and(|streak| streak.is_well(settings));
         match (well, hook.provable || settings.unproven == Unproven::Allow) {
-            (false, _) => Standing::NotReady,
-            (true, false) => Standing::Unproven,
-            (true, true) => Standing::Proven,
+            (false, _) => HookStanding::NotReady,
+            (true, false) => HookStanding::Unproven,
+            (true, true) => HookStanding::Proven,
         }
     }
 
@@ -526,10 +526,16 @@ impl Machine {
         }
     }
 
-    fn ask(&mut self, request: &Request, observation: &Observation, now: Moment, transitions: &mut Vec<Transition>) {
+    fn ask(
+        &mut self,
+        request: &SwitchRequest,
+        observation: &Observation,
+        now: Moment,
+        transitions: &mut Vec<Transition>,
+    ) {
         let (to, cause) = match request {
-            Request::Promote(name) => (Some(name.clone()), Cause::Promoted),
-            Request::Failback => (observation.hooks.first().map(|hook| hook.name.clone()), Cause::FailedBack),
+            SwitchRequest::Promote(name) => (Some(name.clone()), Cause::Promoted),
+            SwitchRequest::Failback => (observation.hooks.first().map(|hook| hook.name.clone()), Cause::FailedBack),
         };
         let Some(to) = to.filter(|to| observation.hooks.iter().any(|hook| hook.name == *to)) else {
             transitions.push(Transition::RequestRefused("the switch does not name that hook"));
@@ -710,7 +716,7 @@ impl Machine {
 
     /// Whether Okta can be made to use a hook, and the hook is known to deliver.
     fn is_proven(&self, hook: &HookObservation, settings: &Settings) -> bool {
-        hook.usable_in_okta && self.standing(hook, settings) == Standing::Proven
+        hook.usable_in_okta && self.standing(hook, settings) == HookStanding::Proven
     }
 
     /// The hook to go to from one that fails: the first that is proven and can deliver enough more.
@@ -720,9 +726,9 @@ impl Machine {
             return Err(Hold::AllFail);
         }
         match others().filter(|hook| hook.usable_in_okta).map(|hook| self.standing(hook, settings)).max() {
-            None | Some(Standing::NotReady) => return Err(Hold::StandbyNotReady),
-            Some(Standing::Unproven) => return Err(Hold::StandbyUnproven),
-            Some(Standing::Proven) => {}
+            None | Some(HookStanding::NotReady) => return Err(Hold::StandbyNotReady),
+            Some(HookStanding::Unproven) => return Err(Hold::StandbyUnproven),
+            Some(HookStanding::Proven) => {}
         }
         let proven: Vec<&HookObservation> = others().filter(|hook| self.is_proven(hook, settings)).collect();
         if proven.iter().all(|hook| hook.refused) {
@@ -750,11 +756,11 @@ impl Machine {
             return;
         };
         let standing = self.standing(first, settings);
-        match (&self.phase, standing != Standing::NotReady && first.usable_in_okta) {
+        match (&self.phase, standing != HookStanding::NotReady && first.usable_in_okta) {
             (Phase::Recovering, true) => {
                 if let Failback::After(after) = settings.failback
                     && self.since.age(now) >= after
-                    && standing == Standing::Proven
+                    && standing == HookStanding::Proven
                     && !first.refused
                     && self.may_not(observation, settings, now).is_none()
                     && self.may_come_back(settings, now)

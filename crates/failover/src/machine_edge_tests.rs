@@ -146,7 +146,7 @@ fn only_who_observes_says_what_it_would_do_and_not_while_it_is_paused() {
         let mut play = Play::new(|settings| settings.mode = mode);
         play.paused = paused;
         let transitions = play.looks(20, Fail, Pass);
-        let would = transitions.iter().filter(|transitions| matches!(transitions, Transition::WouldSwitch { .. }));
+        let would = transitions.iter().filter(|one| matches!(one, Transition::WouldSwitch { .. }));
         assert_eq!(would.count(), says, "{mode:?}, paused: {paused}");
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::health::Health;
 use super::machine::{
-    Cause, Hold, HookObservation, InOkta, Machine, Moment, Observation, Phase, Request, Restored, Transition,
+    Cause, Hold, HookObservation, InOkta, Machine, Moment, Observation, Phase, Restored, SwitchRequest, Transition,
 };
 use super::settings::{Failback, Mode, Settings, Unproven};
 use super::signal::CheckResult::{self, Fail, Pass, Unknown};
@@ -46,7 +46,7 @@ impl Play {
         &mut self,
         a: CheckResult,
         b: CheckResult,
-        request: Option<Request>,
+        request: Option<SwitchRequest>,
         acknowledged: bool,
     ) -> Vec<Transition> {
         self.now += 5_000;
@@ -81,7 +81,7 @@ impl Play {
 }
 
 pub(super) fn started(transitions: &[Transition]) -> usize {
-    transitions.iter().filter(|transitions| matches!(transitions, Transition::Started { .. })).count()
+    transitions.iter().filter(|one| matches!(one, Transition::Started { .. })).count()
 }
 
 #[test]
@@ -97,9 +97,8 @@ fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
     let transitions = play.looks(2, Fail, Pass);
     assert_eq!((started(&transitions), play.target()), (1, "b"));
     assert_eq!(play.machine.phase(), &Phase::OnStandby);
-    let ended = transitions
-        .iter()
-        .any(|transitions| matches!(transitions, Transition::Switched { cause: Cause::Failed, to, .. } if to == "b"));
+    let ended =
+        transitions.iter().any(|one| matches!(one, Transition::Switched { cause: Cause::Failed, to, .. } if to == "b"));
     assert!(ended, "{transitions:?}");
 }
 
@@ -217,11 +216,7 @@ fn each_hindrance_holds_with_its_reason_and_the_switch_follows_once_it_is_gone()
         let transitions = play.looks(6, Fail, Pass);
         assert_eq!(play.machine.phase(), &Phase::Held(hold));
         assert_eq!(started(&transitions), 0);
-        assert_eq!(
-            transitions.iter().filter(|transitions| **transitions == Transition::Held(hold)).count(),
-            1,
-            "told once"
-        );
+        assert_eq!(transitions.iter().filter(|one| **one == Transition::Held(hold)).count(), 1, "told once");
         free(&mut play);
         assert_eq!(started(&play.looks(1, Fail, Pass)), 1, "{hold:?}");
     }
@@ -314,7 +309,7 @@ fn a_first_hook_that_is_only_reached_comes_back_by_a_person_alone() {
     };
     let mut held = play(Unproven::Hold);
     assert_eq!((held.target(), held.machine.phase()), ("b", &Phase::Recovering));
-    assert_eq!(started(&held.ask(Pass, Pass, Some(Request::Failback), false)), 1);
+    assert_eq!(started(&held.ask(Pass, Pass, Some(SwitchRequest::Failback), false)), 1);
     assert_eq!(play(Unproven::Allow).target(), "a");
 }
 
@@ -325,7 +320,7 @@ fn the_first_hook_comes_back_by_a_person_or_after_its_time_counted_from_recovery
     assert_eq!(play.target(), "b");
     assert_eq!(started(&play.looks(1_000, Pass, Pass)), 0, "nobody asked");
     assert_eq!(play.machine.phase(), &Phase::Recovering);
-    let transitions = play.ask(Pass, Pass, Some(Request::Failback), false);
+    let transitions = play.ask(Pass, Pass, Some(SwitchRequest::Failback), false);
     assert_eq!((started(&transitions), play.target()), (1, "a"));
 
     let mut play = Play::new(|settings| settings.failback = Failback::After(Duration::from_mins(10)));
@@ -373,21 +368,15 @@ fn a_cooldown_longer_than_the_budgets_window_lasts_its_whole_time() {
 fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_told() {
     for mode in [Mode::Automatic, Mode::Observe, Mode::Manual] {
         let mut play = Play::new(|settings| settings.mode = mode);
-        let transitions = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
+        let transitions = play.ask(Pass, Unknown, Some(SwitchRequest::Promote("b".into())), false);
         assert_eq!((started(&transitions), play.target()), (1, "b"), "{mode:?}");
-        let transitions = play.ask(Pass, Unknown, Some(Request::Promote("b".into())), false);
-        assert!(
-            transitions.iter().any(|transitions| matches!(transitions, Transition::RequestRefused(_))),
-            "{transitions:?}"
-        );
-        let transitions = play.ask(Pass, Unknown, Some(Request::Promote("c".into())), false);
-        assert!(
-            transitions.iter().any(|transitions| matches!(transitions, Transition::RequestRefused(_))),
-            "{transitions:?}"
-        );
+        let transitions = play.ask(Pass, Unknown, Some(SwitchRequest::Promote("b".into())), false);
+        assert!(transitions.iter().any(|one| matches!(one, Transition::RequestRefused(_))), "{transitions:?}");
+        let transitions = play.ask(Pass, Unknown, Some(SwitchRequest::Promote("c".into())), false);
+        assert!(transitions.iter().any(|one| matches!(one, Transition::RequestRefused(_))), "{transitions:?}");
     }
     let mut play = Play::new(|settings| settings.mode = Mode::Disabled);
-    let transitions = play.ask(Pass, Pass, Some(Request::Promote("b".into())), false);
+    let transitions = play.ask(Pass, Pass, Some(SwitchRequest::Promote("b".into())), false);
     assert_eq!((started(&transitions), play.target()), (0, "a"));
     assert_eq!(started(&play.looks(100, Fail, Pass)), 0);
 }
@@ -396,10 +385,7 @@ fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_told()
 fn observe_says_once_what_it_would_do() {
     let mut play = Play::new(|settings| settings.mode = Mode::Observe);
     let transitions = play.looks(20, Fail, Pass);
-    assert_eq!(
-        transitions.iter().filter(|transitions| **transitions == Transition::WouldSwitch { to: "b".into() }).count(),
-        1
-    );
+    assert_eq!(transitions.iter().filter(|one| **one == Transition::WouldSwitch { to: "b".into() }).count(), 1);
     assert_eq!((started(&transitions), play.target()), (0, "a"));
 }
 
@@ -408,9 +394,7 @@ fn whoever_switches_between_our_hooks_in_okta_is_not_fought() {
     let mut play = Play::new(|_| {});
     play.okta = InOkta::Ours("b".into());
     let transitions = play.looks(1, Pass, Pass);
-    assert!(
-        transitions.iter().any(|transitions| matches!(transitions, Transition::Switched { cause: Cause::InOkta, .. }))
-    );
+    assert!(transitions.iter().any(|one| matches!(one, Transition::Switched { cause: Cause::InOkta, .. })));
     assert_eq!(play.target(), "b");
     assert_eq!(started(&play.looks(50, Pass, Pass)), 0);
 }
@@ -433,7 +417,7 @@ fn a_refused_switch_ends_where_okta_is() {
     assert_eq!((play.target(), matches!(play.machine.phase(), Phase::FailingOver { .. })), ("b", true));
     play.refused = true;
     let transitions = play.looks(1, Fail, Pass);
-    assert!(transitions.iter().any(|transitions| matches!(transitions, Transition::Failed { .. })), "{transitions:?}");
+    assert!(transitions.iter().any(|one| matches!(one, Transition::Failed { .. })), "{transitions:?}");
     assert_eq!(play.target(), "a");
 
     let mut play = Play::new(|_| {});
@@ -441,7 +425,7 @@ fn a_refused_switch_ends_where_okta_is() {
     play.looks(6, Fail, Pass);
     let transitions = play.looks(12, Fail, Unknown);
     assert!(
-        transitions.iter().any(|transitions| matches!(transitions, Transition::Failed { .. })),
+        transitions.iter().any(|one| matches!(one, Transition::Failed { .. })),
         "given up after a minute: {transitions:?}"
     );
     assert_eq!(play.target(), "a");
@@ -503,8 +487,7 @@ fn after_a_restart_another_active_hook_is_somebodys_word_when_the_one_to_be_acti
         (play.okta, play.follows) = (InOkta::Ours("b".into()), false);
         let transitions = play.looks(1, Pass, Fail);
         assert_eq!(play.target(), target);
-        let adopted =
-            |transitions: &Transition| matches!(transitions, Transition::Switched { cause: Cause::InOkta, .. });
+        let adopted = |one: &Transition| matches!(one, Transition::Switched { cause: Cause::InOkta, .. });
         assert_eq!(transitions.iter().any(adopted), confirmed);
     }
 }
@@ -535,13 +518,9 @@ fn a_hook_whose_object_is_being_deleted_makes_way_for_one_that_is_proven_in_ever
         assert_eq!((started(&play.looks(3, Pass, Unknown)), play.target()), (0, "a"), "unknown is not proven");
         let transitions = play.looks(4, Pass, Pass);
         assert_eq!((started(&transitions), play.target()), (1, "b"), "{mode:?}: {transitions:?}");
-        assert!(
-            transitions
-                .iter()
-                .any(|transitions| matches!(transitions, Transition::Switched { cause: Cause::Deleted, .. }))
-        );
+        assert!(transitions.iter().any(|one| matches!(one, Transition::Switched { cause: Cause::Deleted, .. })));
         // nothing leads back to it, and a promotion neither
-        assert_eq!(started(&play.ask(Pass, Pass, Some(Request::Promote("a".into())), false)), 0, "{mode:?}");
+        assert_eq!(started(&play.ask(Pass, Pass, Some(SwitchRequest::Promote("a".into())), false)), 0, "{mode:?}");
         assert_eq!(play.target(), "b");
     }
     let mut play = Play::new(|settings| settings.mode = Mode::Disabled);

@@ -70,7 +70,7 @@ pub struct Callers {
     pub operator: bool,
 }
 
-/// What a hook's door says of the secret that Okta has. `None`: nobody reports.
+/// What the calls to a hook say of the secret that Okta has. `None`: nobody reports.
 ///
 /// Refused calls say nothing when they are not Okta's, or may be this operator's own. What came before them is said on then, so
 /// that strangers change no status. Once Okta says that it has no good answer, calls that were admitted before say nothing any

@@ -1,6 +1,6 @@
 //! What follows an attempt, and what Okta is told in the end. Pure: this is the outcome table.
 
-use super::protocol::{Answer, Status};
+use super::protocol::{HookAnswer, Status};
 use hookswitch_gateway_config::document::OnAmbiguous;
 use hookswitch_providers::{Class, Outcome, Refusal};
 
@@ -94,10 +94,10 @@ impl Attempts {
 
     /// What Okta is told: the truth, and never FAILED while a provider may have the message.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> HookAnswer {
         let metadata = Some(format!("attempts={}", self.made));
         if let Some((provider, id)) = &self.accepted {
-            return Answer {
+            return HookAnswer {
                 status: Status::Successful,
                 provider: Some(provider.clone()),
                 transaction_id: Some(id.clone()),
@@ -105,7 +105,7 @@ impl Attempts {
             };
         }
         if let Some(provider) = &self.ambiguous {
-            return Answer {
+            return HookAnswer {
                 status: Status::Pending,
                 provider: Some(provider.clone()),
                 transaction_id: None,
@@ -113,11 +113,11 @@ impl Attempts {
             };
         }
         if self.fraud {
-            return Answer { metadata, ..Answer::blocked() };
+            return HookAnswer { metadata, ..HookAnswer::blocked() };
         }
         let (provider, code) = self.last.clone().unzip();
         let metadata = code.map_or(metadata, |code| Some(format!("attempts={};code={code}", self.made)));
-        Answer { status: Status::Failed, provider, transaction_id: None, metadata }
+        HookAnswer { status: Status::Failed, provider, transaction_id: None, metadata }
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{metrics::GatewayMetrics, probes::Subject as _, runtime::Runtime, service::Service};
+use super::{metrics::GatewayMetrics, probes::ProbeSubject as _, runtime::RunningConfig, service::Service};
 use hookswitch_gateway_config::{
     document::{Action, GatewayConfig, Rule},
     probe,
@@ -195,7 +195,7 @@ impl Desk {
 
     fn new(config: &GatewayConfig) -> Self {
         let desk = Self::empty();
-        let runtime = Runtime::new(config, "hash", None).unwrap();
+        let runtime = RunningConfig::new(config, "hash", None).unwrap();
         assert_eq!(runtime.faults, []);
         desk.service.swap(Arc::new(runtime));
         desk

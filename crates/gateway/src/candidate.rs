@@ -69,7 +69,7 @@ impl Shut {
 
 /// How urgently a provider is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
+pub enum SendUrgency {
     /// Others are left.
     Ordinary,
     /// Nobody else is left.
@@ -116,7 +116,7 @@ impl Candidate {
 
     /// Whether it could be asked now.
     #[must_use]
-    pub fn can_be_asked(&self, urgency: Urgency) -> bool {
+    pub fn can_be_asked(&self, urgency: SendUrgency) -> bool {
         self.request.is_ok() && self.provider.is_open(&self.route, urgency)
     }
 
@@ -125,7 +125,7 @@ impl Candidate {
     /// # Errors
     ///
     /// Why it cannot be asked; nothing has left then.
-    pub fn enter(&self, urgency: Urgency) -> Result<Entry, Shut> {
+    pub fn enter(&self, urgency: SendUrgency) -> Result<Entry, Shut> {
         match &self.request {
             Ok(_) => self.provider.enter(&self.route, urgency),
             Err(refusal) => Err(Shut::Unfit(refusal.clone())),

@@ -14,19 +14,19 @@ use tokio::time::Instant;
 use super::{
     attempt_policy::{Attempts, Next},
     budget,
-    candidate::{Candidate, Entry, Shut, Urgency},
+    candidate::{Candidate, Entry, SendUrgency, Shut},
     codes, compose,
     metrics::{GatewayMetrics, outcome_label},
     private::Private,
-    protocol::{Answer, Call},
+    protocol::{Call, HookAnswer},
     provider::Tried,
-    runtime::Runtime,
+    runtime::RunningConfig,
 };
 use hookswitch_message as message;
 use hookswitch_message::Channel;
 use hookswitch_providers::Outcome;
 use hookswitch_routing as routing;
-use hookswitch_routing::{Action, Facts};
+use hookswitch_routing::{Facts, RouteAction};
 
 /// Time kept back for writing the answer.
 const ANSWERING: Duration = Duration::from_millis(30);
@@ -34,7 +34,7 @@ const ANSWERING: Duration = Duration::from_millis(30);
 /// One call on its way.
 pub struct Dispatch {
     /// The configuration that it began with; a change meanwhile does not touch it.
-    pub runtime: Arc<Runtime>,
+    pub runtime: Arc<RunningConfig>,
     /// Counters.
     pub counters: Arc<GatewayMetrics>,
     /// The hook's name.
@@ -47,13 +47,13 @@ pub struct Dispatch {
 
 impl Dispatch {
     /// Does all that a call asks for. Ends before the deadline.
-    pub async fn run(self, call: &Call) -> Answer {
+    pub async fn run(self, call: &Call) -> HookAnswer {
         let normalized = match routing::normalize(call.number.expose().trim(), self.runtime.default_region) {
             Ok(normalized) => normalized,
             Err(error) => {
                 self.counters.unreadable("number");
                 tracing::info!(hook = %self.hook, event = event(call), %error, "not sent: the number cannot be normalized");
-                return Answer { metadata: Some(format!("number: {error}")), ..Answer::failed() };
+                return HookAnswer { metadata: Some(format!("number: {error}")), ..HookAnswer::failed() };
             }
         };
         let facts = Facts {
@@ -67,7 +67,7 @@ impl Dispatch {
         // what an administrator tries out is no traffic of the rule's
         let counting = decision.rule.filter(|_| !call.is_preview);
         let (answer, made) = match decision.action {
-            Action::Send(names) => match compose::message(call, &normalized, jiff::Timestamp::now()) {
+            RouteAction::Send(names) => match compose::message(call, &normalized, jiff::Timestamp::now()) {
                 Ok(message) => {
                     let (candidates, usable) = self.runtime.candidates(names, &message, call.person.as_ref());
                     if let Some(named) = counting {
@@ -83,18 +83,18 @@ impl Dispatch {
                         self.counters.ruled(named.policy, named.name, true);
                     }
                     self.counters.unreadable(unsendable.label());
-                    (Answer { metadata: Some(unsendable.to_string()), ..Answer::failed() }, String::new())
+                    (HookAnswer { metadata: Some(unsendable.to_string()), ..HookAnswer::failed() }, String::new())
                 }
             },
-            Action::Deny => {
+            RouteAction::Deny => {
                 if let Some(rule) = counting {
                     self.counters.ruled(rule.policy, rule.name, true);
                 }
-                (Answer { metadata: Some(format!("rule={rule}")), ..Answer::blocked() }, String::new())
+                (HookAnswer { metadata: Some(format!("rule={rule}")), ..HookAnswer::blocked() }, String::new())
             }
-            Action::NoRule => {
+            RouteAction::NoRule => {
                 self.counters.unreadable("no-rule");
-                (Answer { metadata: Some("no rule matches".to_owned()), ..Answer::failed() }, String::new())
+                (HookAnswer { metadata: Some("no rule matches".to_owned()), ..HookAnswer::failed() }, String::new())
             }
         };
         tracing::info!(
@@ -114,12 +114,12 @@ impl Dispatch {
 
     /// Tries candidates until one takes the message or the table says stop; with the answer, a line about each of them. Whose
     /// door is shut for a while is knocked at again when nobody else is left.
-    async fn send(&self, channel: Channel, candidates: &[Candidate], private: &Private<'_>) -> (Answer, String) {
+    async fn send(&self, channel: Channel, candidates: &[Candidate], private: &Private<'_>) -> (HookAnswer, String) {
         let mut sending =
             Sending { dispatch: self, channel, private, attempts: Attempts::default(), tried: 0, line: String::new() };
         let all: Vec<&Candidate> = candidates.iter().collect();
-        if let Progress::Left(shut) = sending.ask(&all, Urgency::Ordinary).await {
-            sending.ask(&shut, Urgency::Last).await;
+        if let Progress::Left(shut) = sending.ask(&all, SendUrgency::Ordinary).await {
+            sending.ask(&shut, SendUrgency::Last).await;
         }
         let answer = sending.attempts.answer();
         if answer.transaction_id.is_some() && sending.tried > 1 {
@@ -151,7 +151,7 @@ enum Progress<'a> {
 impl Sending<'_> {
     /// Asks candidates one after the other. Only requests that leave count as attempts, and time is kept only for those that
     /// can be asked.
-    async fn ask<'c>(&mut self, candidates: &[&'c Candidate], urgency: Urgency) -> Progress<'c> {
+    async fn ask<'c>(&mut self, candidates: &[&'c Candidate], urgency: SendUrgency) -> Progress<'c> {
         let runtime = &self.dispatch.runtime;
         let mut shut = Vec::new();
         for (turn, &candidate) in candidates.iter().enumerate() {
@@ -162,7 +162,7 @@ impl Sending<'_> {
             let Some(allotted) = budget::allot(time, runtime.floor, to_come) else { return Progress::Over };
             let next = match candidate.enter(urgency) {
                 Ok(entry) => self.attempt(candidate, entry, allotted).await,
-                Err(reason) if urgency == Urgency::Ordinary && reason.may_be_forced() => {
+                Err(reason) if urgency == SendUrgency::Ordinary && reason.may_be_forced() => {
                     shut.push(candidate);
                     continue;
                 }
@@ -218,7 +218,7 @@ impl Sending<'_> {
 
 /// Ids and codes are a provider's own words, and Okta's System Log shows them: what quotes the passcode or the number is left
 /// out.
-fn without_the_message(mut answer: Answer, call: &Call, normalized: &routing::Normalized) -> Answer {
+fn without_the_message(mut answer: HookAnswer, call: &Call, normalized: &routing::Normalized) -> HookAnswer {
     let quotes = |text: &String| message::quotes(text, call.code.expose(), &normalized.number, normalized.national());
     if answer.transaction_id.as_ref().is_some_and(quotes) {
         answer.transaction_id = None;
@@ -244,10 +244,10 @@ mod tests {
         let profile = json!({"phoneNumber": "+46701740605", "otpCode": "493817", "deliveryChannel": "SMS"});
         let call = Call::read(json!({"data": {"messageProfile": profile}}).to_string().as_bytes()).unwrap();
         let normalized = routing::normalize("+46701740605", None).unwrap();
-        let answer = |id: &str, metadata: &str| Answer {
+        let answer = |id: &str, metadata: &str| HookAnswer {
             transaction_id: Some(id.to_owned()),
             metadata: Some(metadata.to_owned()),
-            ..Answer::failed()
+            ..HookAnswer::failed()
         };
         let shown = without_the_message(answer("id-493817", "attempts=1;code=to-46701740605"), &call, &normalized);
         assert_eq!((shown.transaction_id, shown.metadata), (None, None));

@@ -18,7 +18,7 @@ use moka::{
 };
 use tokio::sync::watch;
 
-use super::protocol::{Answer, Call};
+use super::protocol::{Call, HookAnswer};
 use hookswitch_message::{Channel, EventId};
 
 /// How long an answer is kept.
@@ -26,9 +26,9 @@ pub const KEPT: Duration = Duration::from_mins(10);
 /// How many answers are kept; the least recently used go first.
 pub const CAPACITY: u64 = 100_000;
 
-type Fingerprint = [u8; 16];
+type MessageDigest = [u8; 16];
 /// Hook, id, and the message where it tells calls of one id apart.
-type Key = (Arc<str>, EventId, Option<Fingerprint>);
+type Key = (Arc<str>, EventId, Option<MessageDigest>);
 
 /// The calls of the last minutes.
 pub struct Duplicates {
@@ -37,26 +37,26 @@ pub struct Duplicates {
 }
 
 struct Seen {
-    fingerprint: Fingerprint,
-    answer: watch::Receiver<Option<Answer>>,
+    fingerprint: MessageDigest,
+    answer: watch::Receiver<Option<HookAnswer>>,
 }
 
 impl Seen {
     /// Whether a call of the same id is worked on in its place.
-    fn gives_way(&self, fingerprint: Fingerprint, is_preview: bool) -> bool {
-        let left_nothing = self.answer.borrow().as_ref().is_some_and(Answer::left_nothing);
+    fn gives_way(&self, fingerprint: MessageDigest, is_preview: bool) -> bool {
+        let left_nothing = self.answer.borrow().as_ref().is_some_and(HookAnswer::left_nothing);
         left_nothing && (is_preview || self.fingerprint != fingerprint)
     }
 }
 
 /// What a call is.
-pub enum SwitchObservation {
+pub enum DuplicateCheck {
     /// The first of its id: whoever gets this does the work and says the answer here.
-    First(watch::Sender<Option<Answer>>, watch::Receiver<Option<Answer>>),
+    First(watch::Sender<Option<HookAnswer>>, watch::Receiver<Option<HookAnswer>>),
     /// Seen before: its answer comes, or came, here.
-    Again(watch::Receiver<Option<Answer>>),
+    Again(watch::Receiver<Option<HookAnswer>>),
     /// Another message of its id is being worked on; once its answer is here, this call is to be looked up again.
-    Behind(watch::Receiver<Option<Answer>>),
+    Behind(watch::Receiver<Option<HookAnswer>>),
     /// The same id with another number, passcode or channel, and the first message may have left: nothing Okta does, so
     /// nothing is sent.
     Contradiction,
@@ -78,7 +78,7 @@ impl Default for Duplicates {
 
 impl Duplicates {
     /// Looks a call up and remembers it.
-    pub async fn look(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> SwitchObservation {
+    pub async fn look(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> DuplicateCheck {
         let fingerprint = self.fingerprint(call);
         let (sender, receiver) = watch::channel(None);
         let seen = Arc::new(Seen { fingerprint, answer: receiver.clone() });
@@ -89,18 +89,18 @@ impl Duplicates {
         });
         match taken.await {
             CompResult::Unchanged(known) if known.value().fingerprint == fingerprint => {
-                SwitchObservation::Again(known.value().answer.clone())
+                DuplicateCheck::Again(known.value().answer.clone())
             }
             CompResult::Unchanged(known) if known.value().answer.borrow().is_none() => {
-                SwitchObservation::Behind(known.value().answer.clone())
+                DuplicateCheck::Behind(known.value().answer.clone())
             }
-            CompResult::Unchanged(_) => SwitchObservation::Contradiction,
-            _ => SwitchObservation::First(sender, receiver),
+            CompResult::Unchanged(_) => DuplicateCheck::Contradiction,
+            _ => DuplicateCheck::First(sender, receiver),
         }
     }
 
     /// Tells two messages apart without keeping either: the key never leaves the process.
-    fn fingerprint(&self, call: &Call) -> Fingerprint {
+    fn fingerprint(&self, call: &Call) -> MessageDigest {
         let mut context = hmac::Context::with_key(&self.key);
         let channel: &[u8] = match call.channel {
             Channel::Sms => b"sms",
@@ -110,7 +110,7 @@ impl Duplicates {
             context.update(&part.len().to_be_bytes());
             context.update(part);
         }
-        let mut fingerprint = Fingerprint::default();
+        let mut fingerprint = MessageDigest::default();
         fingerprint.copy_from_slice(&context.sign().as_ref()[..16]);
         fingerprint
     }
@@ -138,13 +138,13 @@ mod tests {
     struct Calls(Duplicates);
 
     impl Calls {
-        async fn look(&self, call: &Call) -> SwitchObservation {
+        async fn look(&self, call: &Call) -> DuplicateCheck {
             self.0.look(&"h".into(), &"event-1".parse().unwrap(), call).await
         }
 
-        async fn first(&self, call: &Call) -> watch::Sender<Option<Answer>> {
+        async fn first(&self, call: &Call) -> watch::Sender<Option<HookAnswer>> {
             match self.look(call).await {
-                SwitchObservation::First(sender, _) => sender,
+                DuplicateCheck::First(sender, _) => sender,
                 other => panic!("{}", name(&other)),
             }
         }
@@ -154,12 +154,12 @@ mod tests {
         }
     }
 
-    const fn name(sighting: &SwitchObservation) -> &'static str {
-        match sighting {
-            SwitchObservation::First(..) => "first",
-            SwitchObservation::Again(_) => "again",
-            SwitchObservation::Behind(_) => "behind",
-            SwitchObservation::Contradiction => "contradiction",
+    const fn name(check: &DuplicateCheck) -> &'static str {
+        match check {
+            DuplicateCheck::First(..) => "first",
+            DuplicateCheck::Again(_) => "again",
+            DuplicateCheck::Behind(_) => "behind",
+            DuplicateCheck::Contradiction => "contradiction",
         }
     }
 
@@ -168,12 +168,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_id_is_bound_to_a_message_that_may_have_left_and_to_no_other() {
-        let successful = Answer { status: crate::protocol::Status::Successful, ..Answer::failed() };
+        let successful = HookAnswer { status: crate::protocol::Status::Successful, ..HookAnswer::failed() };
         for (answer, other) in [
             (successful, "contradiction"),
-            (Answer::pending(), "contradiction"),
-            (Answer::failed(), "first"),
-            (Answer::blocked(), "first"),
+            (HookAnswer::pending(), "contradiction"),
+            (HookAnswer::failed(), "first"),
+            (HookAnswer::blocked(), "first"),
         ] {
             let calls = Calls(Duplicates::default());
             let sender = calls.first(&call(ONE, false)).await;
@@ -195,11 +195,11 @@ mod tests {
     #[tokio::test]
     async fn previews_of_one_id_are_told_apart_by_their_message_and_tried_again_when_they_failed() {
         let calls = Calls(Duplicates::default());
-        calls.first(&call(ONE, true)).await.send_replace(Some(Answer::pending()));
+        calls.first(&call(ONE, true)).await.send_replace(Some(HookAnswer::pending()));
         assert_eq!(calls.seen(&call(ONE, true)).await, "again", "one request, one message");
         let sender = calls.first(&call(OTHER, true)).await;
         assert_eq!(calls.seen(&call(OTHER, true)).await, "again", "it is under way");
-        sender.send_replace(Some(Answer::failed()));
+        sender.send_replace(Some(HookAnswer::failed()));
         assert_eq!(calls.seen(&call(OTHER, true)).await, "first");
     }
 }

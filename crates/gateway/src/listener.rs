@@ -26,7 +26,7 @@ use super::{
     request_clock::{ClockedConnection, RequestClock},
     service::Service,
 };
-use hookswitch_telemetry::room::{Place, Room};
+use hookswitch_telemetry::room::{ConnectionPlace, Room};
 
 /// Connections open at once. For one more, one is closed that has not shown a hook's secret, or one without a request.
 pub const CONNECTIONS: usize = 1_024;
@@ -50,14 +50,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What callers may use up.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct ListenerBounds {
     /// Connections open at once.
     pub connections: usize,
     /// How long a connection is kept open without a request.
     pub keep_alive: Duration,
 }
 
-impl Bounds {
+impl ListenerBounds {
     /// Of a process that may have so many files open. Half of them are for others than callers: for providers before all.
     #[must_use]
     pub fn within(files: usize, keep_alive: Duration) -> Self {
@@ -79,17 +79,17 @@ pub async fn serve(
     tls: Arc<ServerConfig>,
     service: Arc<Service>,
     counters: Arc<GatewayMetrics>,
-    bounds: Bounds,
+    bounds: ListenerBounds,
     stop: CancellationToken,
 ) {
-    let auth_statistics =
-        AuthStatistics { acceptor: TlsAcceptor::from(tls), service, counters, keep_alive: bounds.keep_alive, stop };
-    let auth_statistics = Arc::new(auth_statistics);
+    let handler =
+        ConnectionHandler { acceptor: TlsAcceptor::from(tls), service, counters, keep_alive: bounds.keep_alive, stop };
+    let handler = Arc::new(handler);
     let room = Room::of(bounds.connections);
     let open = TaskTracker::new();
     loop {
         let (stream, from) = tokio::select! {
-            () = auth_statistics.stop.cancelled() => break,
+            () = handler.stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -101,15 +101,15 @@ pub async fn serve(
         };
         let accepted = Instant::now();
         let Some(place) = room.enter(from.ip()) else {
-            auth_statistics.counters.closed("limit");
+            handler.counters.closed("limit");
             continue;
         };
-        let auth_statistics = Arc::clone(&auth_statistics);
+        let handler = Arc::clone(&handler);
         open.spawn(async move {
             let place = Arc::new(place);
             tokio::select! {
-                () = auth_statistics.converse(stream, accepted, Arc::clone(&place)) => {}
-                () = place.evicted() => auth_statistics.counters.closed("limit"),
+                () = handler.converse(stream, accepted, Arc::clone(&place)) => {}
+                () = place.evicted() => handler.counters.closed("limit"),
             }
         });
     }
@@ -119,7 +119,7 @@ pub async fn serve(
 }
 
 /// What all connections share.
-struct AuthStatistics {
+struct ConnectionHandler {
     acceptor: TlsAcceptor,
     service: Arc<Service>,
     counters: Arc<GatewayMetrics>,
@@ -127,8 +127,8 @@ struct AuthStatistics {
     stop: CancellationToken,
 }
 
-impl AuthStatistics {
-    async fn converse(&self, stream: TcpStream, accepted: Instant, place: Arc<Place>) {
+impl ConnectionHandler {
+    async fn converse(&self, stream: TcpStream, accepted: Instant, place: Arc<ConnectionPlace>) {
         let _ = stream.set_nodelay(true);
         let secured = tokio::select! {
             () = self.stop.cancelled() => return,

@@ -35,7 +35,7 @@ const PACE: Duration = Duration::from_secs(1);
 const MOST: u32 = 20;
 
 /// What is probed.
-pub trait Subject: Send + Sync {
+pub trait ProbeSubject: Send + Sync {
     /// Sends a probe. Dropped when it takes longer than the probe's timeout, which counts as a failure with the code
     /// `timeout`, and when it is not wanted any more.
     fn ask(&self) -> impl Future<Output = Probed> + Send;
@@ -101,7 +101,7 @@ impl Cadence {
 ///
 /// `replicas` is how many replicas share the work. `started` is the present since 1970; from then on the monotonic clock
 /// is used, so that a clock that is set does not cause a burst.
-pub async fn run<S: Subject>(
+pub async fn run<S: ProbeSubject>(
     cadence: Cadence,
     started: Duration,
     mut replicas: watch::Receiver<u32>,
@@ -122,21 +122,21 @@ pub async fn run<S: Subject>(
 /// Probes until what was seen agrees with what is known, or enough was asked. A probe that is not answered is followed by the
 /// next all the same, so that a provider that hangs costs its timeout once. Answers within which time the next turn is
 /// wanted, if it is.
-async fn turn<S: Subject>(cadence: &Cadence, subject: &S) -> Option<Duration> {
+async fn turn<S: ProbeSubject>(cadence: &Cadence, subject: &S) -> Option<Duration> {
     let down = subject.is_down();
     let most = if down { cadence.rise } else { cadence.fall };
     let mut under_way = FuturesUnordered::new();
-    let mut resync_secret = !down;
+    let mut to_confirm = !down;
     let (mut begun, mut next) = (0, Instant::now());
     loop {
         tokio::select! {
             biased;
             Some(probed) = under_way.next() => match subject.tell(&probed) {
-                Again::ToConfirm => resync_secret = true,
+                Again::ToConfirm => to_confirm = true,
                 Again::InTurn => return None,
                 Again::Within(left) => return Some(left),
             },
-            () = sleep_until(next), if begun == 0 || resync_secret && begun < most => {
+            () = sleep_until(next), if begun == 0 || to_confirm && begun < most => {
                 let asked = timeout(cadence.timeout, subject.ask());
                 under_way.push(async { asked.await.unwrap_or_else(|_| Probed::Down(timed_out())) });
                 (begun, next) = (begun + 1, Instant::now() + PACE);
@@ -263,7 +263,7 @@ mod tests {
         }
     }
 
-    impl Subject for Simulated {
+    impl ProbeSubject for Simulated {
         async fn ask(&self) -> Probed {
             self.asked.lock().unwrap().push(self.began.elapsed());
             self.most.fetch_max(self.under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);

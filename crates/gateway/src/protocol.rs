@@ -51,14 +51,14 @@ pub struct Call {
 #[error("{reason}")]
 pub struct Refused {
     /// Why.
-    pub reason: Unreadable,
+    pub reason: UnreadableCall,
     /// See [`Call::is_preview`].
     pub is_preview: bool,
 }
 
 /// Why a body cannot be acted on. Never holds any of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum UnreadableCall {
     /// Not JSON, or not in Okta's shape.
     #[error("the body is not a telephony hook call")]
     Shape,
@@ -76,7 +76,7 @@ pub enum Unreadable {
     Text,
 }
 
-impl Unreadable {
+impl UnreadableCall {
     /// The value of the metric label `reason`.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -163,13 +163,13 @@ impl Call {
     /// [`Refused`]; Okta is answered FAILED then.
     pub fn read(body: &[u8]) -> Result<Self, Refused> {
         let refused = |is_preview| move |reason| Refused { reason, is_preview };
-        let body: Body = serde_json::from_slice(body).map_err(|_| refused(false)(Unreadable::Shape))?;
+        let body: Body = serde_json::from_slice(body).map_err(|_| refused(false)(UnreadableCall::Shape))?;
         let source = body.source.as_ref().map(|source| source.expose().as_str());
         let is_preview = [source, body.data.context.as_deref()].into_iter().flatten().any(is_preview);
         Self::of(body, is_preview).map_err(refused(is_preview))
     }
 
-    fn of(body: Body, is_preview: bool) -> Result<Self, Unreadable> {
+    fn of(body: Body, is_preview: bool) -> Result<Self, UnreadableCall> {
         let profile = body.data.message_profile;
         let source = body.source.as_ref().map(|source| source.expose().as_str());
         let channel = profile.delivery_channel.as_ref().and_then(|name| channel(name.expose()));
@@ -181,12 +181,12 @@ impl Call {
         let is_read = channel != Some(Channel::Voice);
         let text = profile.msg_template.filter(|text| is_read && !text.expose().trim().is_empty());
         if text.as_ref().is_some_and(|text| text.expose().chars().count() > MAX_TEXT) {
-            return Err(Unreadable::Text);
+            return Err(UnreadableCall::Text);
         }
         Ok(Self {
-            channel: channel.ok_or(Unreadable::Channel)?,
-            number: number.ok_or(Unreadable::Number)?,
-            code: code.ok_or(Unreadable::Code)?,
+            channel: channel.ok_or(UnreadableCall::Channel)?,
+            number: number.ok_or(UnreadableCall::Number)?,
+            code: code.ok_or(UnreadableCall::Code)?,
             text,
             event_id: body.event_id.and_then(|id| id.expose().trim().parse().ok()),
             request_type: body.request_type.and_then(|name| RequestType::from_okta(name.expose())),
@@ -257,7 +257,7 @@ impl Status {
 
 /// The answer to one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct HookAnswer {
     /// What became of the message.
     pub status: Status,
     /// The provider that decided, or [`BLOCKED`]; shows in Okta's System Log.
@@ -268,7 +268,7 @@ pub struct Answer {
     pub metadata: Option<String>,
 }
 
-impl Answer {
+impl HookAnswer {
     /// A message that nobody took.
     #[must_use]
     pub const fn failed() -> Self {
@@ -454,9 +454,9 @@ mod tests {
         let long =
             |field: &str, length: usize| with(&format!("/data/messageProfile/{field}"), json!("1".repeat(length)));
         for (field, most, beyond) in [
-            ("msgTemplate", MAX_TEXT, Unreadable::Text),
-            ("phoneNumber", MAX_NUMBER, Unreadable::Number),
-            ("otpCode", MAX_CODE, Unreadable::Code),
+            ("msgTemplate", MAX_TEXT, UnreadableCall::Text),
+            ("phoneNumber", MAX_NUMBER, UnreadableCall::Number),
+            ("otpCode", MAX_CODE, UnreadableCall::Code),
         ] {
             assert!(long(field, most).is_ok(), "{field}");
             assert_eq!(long(field, most + 1).unwrap_err().reason, beyond, "{field}");
@@ -465,8 +465,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_counted_by_the_reason_that_the_docs_list() {
-        let labels = [Unreadable::Shape, Unreadable::Number, Unreadable::Code, Unreadable::Channel, Unreadable::Text];
-        assert_eq!(labels.map(Unreadable::label), ["shape", "number", "code", "channel", "text"]);
+        let labels = [
+            UnreadableCall::Shape,
+            UnreadableCall::Number,
+            UnreadableCall::Code,
+            UnreadableCall::Channel,
+            UnreadableCall::Text,
+        ];
+        assert_eq!(labels.map(UnreadableCall::label), ["shape", "number", "code", "channel", "text"]);
     }
 
     #[test]
@@ -489,29 +495,29 @@ mod tests {
     fn what_cannot_be_acted_on_is_refused_with_its_reason() {
         let profile = "/data/messageProfile/";
         for (field, value, reason) in [
-            ("deliveryChannel", json!("email"), Unreadable::Channel),
-            ("deliveryChannel", json!(null), Unreadable::Channel),
-            ("phoneNumber", json!(""), Unreadable::Number),
-            ("phoneNumber", json!("+".repeat(65)), Unreadable::Number),
-            ("phoneNumber", json!(["+46701740605"]), Unreadable::Number),
-            ("otpCode", json!(null), Unreadable::Code),
-            ("otpCode", json!("1\n2"), Unreadable::Code),
-            ("otpCode", json!(1234.5), Unreadable::Code),
-            ("otpCode", json!(-1234), Unreadable::Code),
-            ("msgTemplate", json!("x".repeat(1_601)), Unreadable::Text),
+            ("deliveryChannel", json!("email"), UnreadableCall::Channel),
+            ("deliveryChannel", json!(null), UnreadableCall::Channel),
+            ("phoneNumber", json!(""), UnreadableCall::Number),
+            ("phoneNumber", json!("+".repeat(65)), UnreadableCall::Number),
+            ("phoneNumber", json!(["+46701740605"]), UnreadableCall::Number),
+            ("otpCode", json!(null), UnreadableCall::Code),
+            ("otpCode", json!("1\n2"), UnreadableCall::Code),
+            ("otpCode", json!(1234.5), UnreadableCall::Code),
+            ("otpCode", json!(-1234), UnreadableCall::Code),
+            ("msgTemplate", json!("x".repeat(1_601)), UnreadableCall::Text),
         ] {
             assert_eq!(with(&format!("{profile}{field}"), value).unwrap_err().reason, reason, "{field}");
         }
         for body in ["", "{}", "[]", "null", "{\"data\":{}}", "{\"data\":{\"messageProfile\":1}}", "\u{0}"] {
-            assert_eq!(Call::read(body.as_bytes()).unwrap_err().reason, Unreadable::Shape, "{body:?}");
+            assert_eq!(Call::read(body.as_bytes()).unwrap_err().reason, UnreadableCall::Shape, "{body:?}");
         }
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(Call::read(deep.as_bytes()).unwrap_err().reason, Unreadable::Shape);
+        assert_eq!(Call::read(deep.as_bytes()).unwrap_err().reason, UnreadableCall::Shape);
     }
 
     #[test]
     fn an_answer_has_exactly_oktas_shape() {
-        let answer = Answer {
+        let answer = HookAnswer {
             status: Status::Successful,
             provider: Some("twilio".into()),
             transaction_id: Some("SM1".into()),
@@ -520,7 +526,7 @@ mod tests {
         let body: serde_json::Value = serde_json::from_slice(&answer.body()).unwrap();
         let value = json!({"status": "SUCCESSFUL", "provider": "twilio", "transactionId": "SM1", "transactionMetadata": "attempts=1"});
         assert_eq!(body, json!({"commands": [{"type": "com.okta.telephony.action", "value": [value]}]}));
-        let body: serde_json::Value = serde_json::from_slice(&Answer::failed().body()).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&HookAnswer::failed().body()).unwrap();
         assert_eq!(body, json!({"commands": [{"type": "com.okta.telephony.action", "value": [{"status": "FAILED"}]}]}));
     }
 

@@ -12,13 +12,13 @@ use url::Url;
 
 use super::{
     breaker::Breakers,
-    candidate::{Entry, Shut, Urgency},
+    candidate::{Entry, SendUrgency, Shut},
     codes::{self, Codes},
     health::{Again, ProviderHealth, Refused},
     parts::{Part, Recipient, Route},
     pause::Pauses,
     private::{self, Private},
-    probes::Subject,
+    probes::ProbeSubject,
     retry,
 };
 use hookswitch_gateway_config::{
@@ -232,11 +232,11 @@ impl Provider {
 
     /// Whether [`Provider::enter`] would let a message in now.
     #[must_use]
-    pub fn is_open(&self, route: &Route, urgency: Urgency) -> bool {
+    pub fn is_open(&self, route: &Route, urgency: SendUrgency) -> bool {
         let (standing, now) = (lock(&self.standing), Instant::now());
         let waits = match urgency {
-            Urgency::Ordinary => standing.pauses.wait(route, now).or(standing.breakers.wait(route, now)),
-            Urgency::Last => standing.pauses.wait_of_last(route, now).or(standing.breakers.wait_of_last(now)),
+            SendUrgency::Ordinary => standing.pauses.wait(route, now).or(standing.breakers.wait(route, now)),
+            SendUrgency::Last => standing.pauses.wait_of_last(route, now).or(standing.breakers.wait_of_last(now)),
         };
         waits.is_none() && self.in_flight.available_permits() > 0
     }
@@ -246,19 +246,19 @@ impl Provider {
     /// # Errors
     ///
     /// Which door is shut.
-    pub fn enter(&self, route: &Route, urgency: Urgency) -> Result<Entry, Shut> {
+    pub fn enter(&self, route: &Route, urgency: SendUrgency) -> Result<Entry, Shut> {
         let Ok(slot) = Arc::clone(&self.in_flight).try_acquire_owned() else { return Err(Shut::Busy) };
         let (mut standing, now) = (lock(&self.standing), Instant::now());
         let rests = match urgency {
-            Urgency::Ordinary => standing.pauses.wait(route, now),
-            Urgency::Last => standing.pauses.wait_of_last(route, now),
+            SendUrgency::Ordinary => standing.pauses.wait(route, now),
+            SendUrgency::Last => standing.pauses.wait_of_last(route, now),
         };
         if rests.is_some() {
             return Err(Shut::Resting);
         }
         let passage = match urgency {
-            Urgency::Ordinary => standing.breakers.admit(route, now),
-            Urgency::Last => standing.breakers.force(route, now),
+            SendUrgency::Ordinary => standing.breakers.admit(route, now),
+            SendUrgency::Last => standing.breakers.force(route, now),
         };
         let passage = passage.map_err(|_| Shut::Failing)?;
         standing.pauses.try_one(route, now);
@@ -351,7 +351,7 @@ fn out_of_reach(cause: &str) -> Probed {
     Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
 }
 
-impl Subject for Provider {
+impl ProbeSubject for Provider {
     async fn ask(&self) -> Probed {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
@@ -462,7 +462,7 @@ mod tests {
     fn after(provider: Provider, sent: impl Fn() -> Result<net::Answer, SendError>) -> Provider {
         for person in 0..CONSECUTIVE {
             let message = Message { to: format!("+4670174060{person}").parse().unwrap(), ..message() };
-            let entry = provider.enter(&provider.route(&message, None), Urgency::Ordinary).unwrap();
+            let entry = provider.enter(&provider.route(&message, None), SendUrgency::Ordinary).unwrap();
             provider.learn(entry, sent(), &Private::new("1234", &message)).unwrap();
         }
         provider
@@ -477,8 +477,8 @@ mod tests {
         let can_be_asked = |provider: Provider| {
             let (provider, message) = (Arc::new(provider), message());
             let candidate = Candidate::new(&provider, &message, None);
-            let told = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.can_be_asked(urgency));
-            let entered = [Urgency::Ordinary, Urgency::Last].map(|urgency| candidate.enter(urgency).is_ok());
+            let told = [SendUrgency::Ordinary, SendUrgency::Last].map(|urgency| candidate.can_be_asked(urgency));
+            let entered = [SendUrgency::Ordinary, SendUrgency::Last].map(|urgency| candidate.enter(urgency).is_ok());
             assert_eq!(told, entered, "it is told what would be");
             (told, candidate.is_usable())
         };
@@ -490,10 +490,10 @@ mod tests {
         let dead = || after(provider(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
         assert_eq!(can_be_asked(dead()), ([false, true], false), "the last one may knock");
         let tried = dead();
-        let _trial = tried.enter(&tried.route(&message(), None), Urgency::Last).unwrap();
+        let _trial = tried.enter(&tried.route(&message(), None), SendUrgency::Last).unwrap();
         assert_eq!(can_be_asked(tried), ([false, false], false), "another one is the trial");
         let resting = provider();
-        let entry = resting.enter(&resting.route(&message(), None), Urgency::Ordinary).unwrap();
+        let entry = resting.enter(&resting.route(&message(), None), SendUrgency::Ordinary).unwrap();
         let headers = [(http::header::RETRY_AFTER, http::HeaderValue::from_static("3600"))].into_iter().collect();
         let answer = net::Answer { status: 429, headers, body: Vec::new() };
         let message = message();
@@ -501,7 +501,7 @@ mod tests {
         assert_eq!(can_be_asked(resting), ([false, false], false), "it asked to be left alone");
         let refused = r#"{"status":"refused","class":"permanent-config","scope":"account","code":"c"}"#;
         let down = provider();
-        let entry = down.enter(&down.route(&message, None), Urgency::Ordinary).unwrap();
+        let entry = down.enter(&down.route(&message, None), SendUrgency::Ordinary).unwrap();
         down.learn(entry, Ok(says(400, refused)), &Private::new("1234", &message)).unwrap();
         assert_eq!(can_be_asked(down), ([true, true], false), "its account is refused: it comes after others");
     }
@@ -592,7 +592,7 @@ mod tests {
         ] {
             let provider = provider();
             for _ in 0..CONSECUTIVE {
-                let entry = provider.enter(&provider.route(&message, None), Urgency::Ordinary).unwrap();
+                let entry = provider.enter(&provider.route(&message, None), SendUrgency::Ordinary).unwrap();
                 let learnt = provider.learn(entry, Err(sent), &private);
                 assert_eq!(learnt.err(), (sent == SendError::Full).then_some(Shut::Busy));
             }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{metrics::GatewayMetrics, provider::Stance, runtime::Runtime};
+use super::{metrics::GatewayMetrics, provider::Stance, runtime::RunningConfig};
 use hookswitch_gateway_config::{document, report::RuleReport};
 use hookswitch_message::{Channel, CountryCode};
 
@@ -100,7 +100,7 @@ fn number(begun: Instant, now: Instant) -> u64 {
     now.saturating_duration_since(begun).as_secs() / PART.as_secs()
 }
 
-impl Runtime {
+impl RunningConfig {
     /// The report of each rule.
     #[must_use]
     pub fn rule_reports(&self, counters: &GatewayMetrics) -> BTreeMap<String, RuleReport> {

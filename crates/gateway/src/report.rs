@@ -20,9 +20,9 @@ use hookswitch_gateway_config::{
 };
 use hookswitch_message::Secret;
 use hookswitch_net as net;
-use hookswitch_telemetry::endpoint::{self, Answer, Bounds};
+use hookswitch_telemetry::endpoint::{self, Answer, EndpointBounds};
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: EndpointBounds = EndpointBounds {
     connections: 16,
     handshake: Duration::from_secs(5),
     head: Duration::from_secs(15),

@@ -49,7 +49,7 @@ pub enum InvalidConfig {
 }
 
 /// A configuration, ready to serve.
-pub struct Runtime {
+pub struct RunningConfig {
     /// Its hash.
     pub hash: String,
     /// Its generation.
@@ -101,7 +101,7 @@ impl Hook {
     }
 }
 
-impl Runtime {
+impl RunningConfig {
     /// Makes a configuration ready. What `before` keeps open or knows is taken over where it still applies.
     ///
     /// A part that is at fault fails alone: what `before` had in its place serves on, else it is left out.
@@ -213,7 +213,7 @@ impl Runtime {
     }
 }
 
-impl fmt::Debug for Runtime {
+impl fmt::Debug for RunningConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime")
             .field("hash", &self.hash)

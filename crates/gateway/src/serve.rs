@@ -20,9 +20,9 @@ use super::{
     probes::{self, Cadence},
     provider::Provider,
     report,
-    runtime::Runtime,
+    runtime::RunningConfig,
     service::Service,
-    source::{self, CheckResult, Mount, SecretSource},
+    source::{self, Mount, SecretSource, SelectedConfig},
     tls::{Certificate, TlsError},
 };
 use hookswitch_gateway_config::{
@@ -37,7 +37,7 @@ use hookswitch_telemetry::{
 
 /// Settings of a gateway process.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct GatewaySettings {
     /// Folder of the mounted configuration.
     pub config_dir: PathBuf,
     /// Folder of the mounted serving certificate.
@@ -55,7 +55,7 @@ pub struct Settings {
     /// How long the process serves on after it was asked to stop, so that nobody is sent to it any more when it goes.
     pub lame_duck: Duration,
     /// What callers may use up.
-    pub bounds: listener::Bounds,
+    pub bounds: listener::ListenerBounds,
 }
 
 /// Why a gateway cannot run.
@@ -71,7 +71,7 @@ pub enum ServeError {
 
 /// A gateway whose ports are open.
 pub struct Gateway {
-    settings: Settings,
+    settings: GatewaySettings,
     hooks: TcpListener,
     report: TcpListener,
     metrics: TcpListener,
@@ -94,7 +94,7 @@ impl Gateway {
     /// # Errors
     ///
     /// [`ServeError::Listen`].
-    pub async fn open(settings: Settings) -> Result<Self, ServeError> {
+    pub async fn open(settings: GatewaySettings) -> Result<Self, ServeError> {
         Ok(Self {
             hooks: endpoint::listen(settings.listen).await?,
             report: endpoint::listen(settings.report).await?,
@@ -138,10 +138,10 @@ impl Gateway {
             }
         });
         let check: source::Check =
-            Arc::new(|config| Runtime::new(config, "", None).map(drop).map_err(|error| error.to_string()));
-        let result = source::follow(Some(mount), secret, check, end.clone());
+            Arc::new(|config| RunningConfig::new(config, "", None).map(drop).map_err(|error| error.to_string()));
+        let selected = source::follow(Some(mount), secret, check, end.clone());
         let configured = tokio::spawn(configure(
-            result.clone(),
+            selected.clone(),
             Arc::clone(&service),
             Arc::clone(&counters),
             self.settings.pod.clone(),
@@ -169,7 +169,7 @@ impl Gateway {
         };
         let snapshot: report::Snapshot = {
             let (service, counters, pod) = (Arc::clone(&service), Arc::clone(&counters), self.settings.pod.clone());
-            Arc::new(move || snapshot(&service, &counters, &result, &pod, started.as_secs()))
+            Arc::new(move || snapshot(&service, &counters, &selected, &pod, started.as_secs()))
         };
         let reported = tokio::spawn(report::serve(self.report, credentials, snapshot, end.clone()));
 
@@ -210,7 +210,7 @@ async fn finished(name: &str, task: JoinHandle<()>) {
 
 /// Puts each good configuration into service, and has its providers probed.
 async fn configure(
-    mut result: watch::Receiver<CheckResult>,
+    mut selected: watch::Receiver<SelectedConfig>,
     service: Arc<Service>,
     counters: Arc<GatewayMetrics>,
     pod: String,
@@ -221,7 +221,7 @@ async fn configure(
     let (replicas, shared) = watch::channel(1);
     let mut refused = None;
     loop {
-        let now = result.borrow_and_update().clone();
+        let now = selected.borrow_and_update().clone();
         if now.refused.is_some() && now.refused != refused {
             counters.config_refused();
         }
@@ -229,7 +229,7 @@ async fn configure(
         if let Some(candidate) = now.current
             && service.runtime().is_none_or(|runtime| runtime.hash != candidate.hash)
         {
-            match Runtime::new(&candidate.config, &candidate.hash, service.runtime().as_deref()) {
+            match RunningConfig::new(&candidate.config, &candidate.hash, service.runtime().as_deref()) {
                 Ok(runtime) => {
                     replicas.send_replace(runtime.replicas);
                     probe(&mut probing, &runtime, &shared, &pod, started, &end);
@@ -249,7 +249,7 @@ async fn configure(
         }
         tokio::select! {
             () = end.cancelled() => break,
-            changed = result.changed() => if changed.is_err() { end.cancelled().await; break },
+            changed = selected.changed() => if changed.is_err() { end.cancelled().await; break },
         }
     }
 }
@@ -257,7 +257,7 @@ async fn configure(
 /// One probing task per provider; those of providers that have not changed go on.
 fn probe(
     probing: &mut BTreeMap<String, (Arc<Provider>, CancellationToken)>,
-    runtime: &Runtime,
+    runtime: &RunningConfig,
     replicas: &watch::Receiver<u32>,
     pod: &str,
     started: Duration,
@@ -287,14 +287,14 @@ fn probe(
 fn snapshot(
     service: &Service,
     counters: &GatewayMetrics,
-    result: &watch::Receiver<CheckResult>,
+    selected: &watch::Receiver<SelectedConfig>,
     pod: &str,
     started_at: u64,
 ) -> ReplicaReport {
     let mut report = ReplicaReport {
         replica: pod.to_owned(),
         started_at,
-        refused: result.borrow().refused.clone(),
+        refused: selected.borrow().refused.clone(),
         ..ReplicaReport::default()
     };
     let Some(runtime) = service.runtime() else { return report };
@@ -351,9 +351,9 @@ mod tests {
         let metrics = Metrics::new("gateway");
         let counters = Arc::new(GatewayMetrics::new(&metrics));
         let service = Service::new(Arc::clone(&counters));
-        service.swap(Arc::new(Runtime::new(config, "hash", None).unwrap()));
-        let (_, result) = watch::channel(CheckResult::default());
-        let written = serde_json::to_vec(&snapshot(&service, &counters, &result, "pod", 0)).unwrap();
+        service.swap(Arc::new(RunningConfig::new(config, "hash", None).unwrap()));
+        let (_, selected) = watch::channel(SelectedConfig::default());
+        let written = serde_json::to_vec(&snapshot(&service, &counters, &selected, "pod", 0)).unwrap();
         ReplicaReport::read(&written).unwrap()
     }
 

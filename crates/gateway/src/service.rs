@@ -27,17 +27,17 @@ use hookswitch_message::EventId;
 
 use super::{
     dispatch::Dispatch,
-    duplicates::{Duplicates, SwitchObservation},
+    duplicates::{DuplicateCheck, Duplicates},
     metrics::{Asked, GatewayMetrics},
     probe_nonces::ProbeNonces,
-    protocol::{Answer, Call},
+    protocol::{Call, HookAnswer},
     request_body,
-    runtime::{Hook, Runtime},
+    runtime::{Hook, RunningConfig},
 };
 
 /// What all calls share.
 pub struct Service {
-    runtime: ArcSwapOption<Runtime>,
+    runtime: ArcSwapOption<RunningConfig>,
     duplicates: Duplicates,
     probe_nonces: ProbeNonces,
     counters: Arc<GatewayMetrics>,
@@ -59,12 +59,12 @@ impl Service {
 
     /// The configuration being served.
     #[must_use]
-    pub fn runtime(&self) -> Option<Arc<Runtime>> {
+    pub fn runtime(&self) -> Option<Arc<RunningConfig>> {
         self.runtime.load_full()
     }
 
     /// Serves another configuration from the next call on.
-    pub fn swap(&self, runtime: Arc<Runtime>) {
+    pub fn swap(&self, runtime: Arc<RunningConfig>) {
         self.runtime.store(Some(runtime));
     }
 
@@ -120,7 +120,7 @@ impl Service {
     }
 
     /// The answer to a probe; `None` for an ordinary call.
-    fn probed(&self, runtime: &Runtime, hook: &Hook, call: &Call) -> Option<Answer> {
+    fn probed(&self, runtime: &RunningConfig, hook: &Hook, call: &Call) -> Option<HookAnswer> {
         let marker = call.event_id.as_ref()?.as_str();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let proof = match runtime.probe.verify(&hook.name, marker, now)? {
@@ -129,22 +129,22 @@ impl Service {
             }
             probe::Marker::Good(..) | probe::Marker::Stale => None,
         };
-        Some(Answer::probed(proof))
+        Some(HookAnswer::probed(proof))
     }
 
-    fn unreadable(&self, hook: &Hook, reason: &'static str, message: &str) -> Answer {
+    fn unreadable(&self, hook: &Hook, reason: &'static str, message: &str) -> HookAnswer {
         self.counters.unreadable(reason);
         tracing::warn!(hook = %hook.name, reason, "call not acted on");
-        Answer { metadata: Some(message.to_owned()), ..Answer::failed() }
+        HookAnswer { metadata: Some(message.to_owned()), ..HookAnswer::failed() }
     }
 
-    fn contradicted(&self, hook: &Hook, id: &EventId) -> Answer {
+    fn contradicted(&self, hook: &Hook, id: &EventId) -> HookAnswer {
         self.counters.contradicted();
         tracing::warn!(hook = %hook.name, event = %id, "a known event id with another message: not sent");
-        Answer { metadata: Some("event id was used for another message".to_owned()), ..Answer::failed() }
+        HookAnswer { metadata: Some("event id was used for another message".to_owned()), ..HookAnswer::failed() }
     }
 
-    async fn handle(&self, runtime: &Arc<Runtime>, hook: &Hook, call: Call, deadline: Instant) -> Answer {
+    async fn handle(&self, runtime: &Arc<RunningConfig>, hook: &Hook, call: Call, deadline: Instant) -> HookAnswer {
         if hook.okta_id.is_some() && call.okta_id.is_some() && hook.okta_id != call.okta_id {
             self.counters.other_source(&hook.name);
         }
@@ -156,19 +156,19 @@ impl Service {
             }
             Some(id) => loop {
                 match self.duplicates.look(&hook.name, id, &call).await {
-                    SwitchObservation::First(sender, receiver) => break (sender, receiver),
-                    SwitchObservation::Again(mut receiver) => {
+                    DuplicateCheck::First(sender, receiver) => break (sender, receiver),
+                    DuplicateCheck::Again(mut receiver) => {
                         self.counters.repeated();
                         // The first one is at work: whether a provider has the message by then, nobody here can tell.
-                        return self.wait(&mut receiver, deadline, true, Answer::pending).await;
+                        return self.wait(&mut receiver, deadline, true, HookAnswer::pending).await;
                     }
-                    SwitchObservation::Behind(mut receiver) => {
+                    DuplicateCheck::Behind(mut receiver) => {
                         let has_ended = timeout_at(deadline, receiver.wait_for(Option::is_some)).await;
                         if !matches!(has_ended, Ok(Ok(_))) {
                             return self.contradicted(hook, id);
                         }
                     }
-                    SwitchObservation::Contradiction => return self.contradicted(hook, id),
+                    DuplicateCheck::Contradiction => return self.contradicted(hook, id),
                 }
             },
         };
@@ -184,18 +184,18 @@ impl Service {
             let answer = dispatch.run(&call).await;
             sender.send_replace(Some(answer));
         });
-        let honest = || if at_risk.load(Ordering::Acquire) { Answer::pending() } else { Answer::failed() };
+        let honest = || if at_risk.load(Ordering::Acquire) { HookAnswer::pending() } else { HookAnswer::failed() };
         self.wait(&mut receiver, deadline, false, honest).await
     }
 
     /// Waits for an answer; when the deadline or the end of the work comes first, `otherwise` says the truth.
     async fn wait(
         &self,
-        receiver: &mut watch::Receiver<Option<Answer>>,
+        receiver: &mut watch::Receiver<Option<HookAnswer>>,
         deadline: Instant,
         again: bool,
-        otherwise: impl Fn() -> Answer,
-    ) -> Answer {
+        otherwise: impl Fn() -> HookAnswer,
+    ) -> HookAnswer {
         match timeout_at(deadline, receiver.wait_for(Option::is_some)).await {
             Ok(Ok(answer)) => answer.clone().unwrap_or_else(&otherwise),
             Ok(Err(_)) => {
@@ -212,7 +212,7 @@ impl Service {
     }
 }
 
-fn respond(answer: &Answer) -> Response<Full<Bytes>> {
+fn respond(answer: &HookAnswer) -> Response<Full<Bytes>> {
     json(StatusCode::OK, Bytes::from(answer.body()))
 }
 

@@ -8,7 +8,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions, not the functions they share")]
 
-use hookswitch_gateway::protocol::{Call, Unreadable};
+use hookswitch_gateway::protocol::{Call, UnreadableCall};
 use hookswitch_message::{Channel, RequestType};
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn with(changes: &[(&str, Value)]) -> Value {
     body
 }
 
-fn read(body: &Value) -> Result<Call, Unreadable> {
+fn read(body: &Value) -> Result<Call, UnreadableCall> {
     Call::read(body.to_string().as_bytes()).map_err(|refused| refused.reason)
 }
 
@@ -133,13 +133,13 @@ fn null_and_odd_values_are_absent_and_unknown_fields_pass() {
         }
     }
     let empty = json!({});
-    assert_eq!(read(&with(&[("/data/messageProfile", empty)])).unwrap_err(), Unreadable::Channel);
+    assert_eq!(read(&with(&[("/data/messageProfile", empty)])).unwrap_err(), UnreadableCall::Channel);
     for (pointer, reason) in [
-        ("/data/messageProfile/phoneNumber", Unreadable::Number),
-        ("/data/messageProfile/otpCode", Unreadable::Code),
-        ("/data/messageProfile/deliveryChannel", Unreadable::Channel),
-        ("/data/messageProfile", Unreadable::Shape),
-        ("/data", Unreadable::Shape),
+        ("/data/messageProfile/phoneNumber", UnreadableCall::Number),
+        ("/data/messageProfile/otpCode", UnreadableCall::Code),
+        ("/data/messageProfile/deliveryChannel", UnreadableCall::Channel),
+        ("/data/messageProfile", UnreadableCall::Shape),
+        ("/data", UnreadableCall::Shape),
     ] {
         for value in
             odd.iter().filter(|value| !(pointer.ends_with("Profile") && (value.is_object() || value.is_array())))
@@ -184,7 +184,7 @@ fn a_preview_is_known_by_the_path_that_okta_was_asked_by() {
 #[test]
 fn a_voice_call_is_not_lost_for_the_length_of_a_text_that_it_does_not_use() {
     let long = ("/data/messageProfile/msgTemplate", json!("x".repeat(5_000)));
-    assert_eq!(read(&with(std::slice::from_ref(&long))).unwrap_err(), Unreadable::Text);
+    assert_eq!(read(&with(std::slice::from_ref(&long))).unwrap_err(), UnreadableCall::Text);
     let voice = ("/data/messageProfile/deliveryChannel", json!("voice"));
     assert!(read(&with(&[long, voice])).unwrap().text.is_none());
 }

@@ -87,7 +87,7 @@ pub(super) enum Way {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pool {
     kept: Arc<Mutex<Kept>>,
-    /// Transition when there may be room for one more request.
+    /// Told when there may be room for one more request.
     freed: Arc<Notify>,
 }
 

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::error::{self, CallError, FEATURE_NOT_ENABLED, Failure, INVALID_SESSION};
 use crate::text::without_secrets;
-use crate::types::{Answer, RateLimit, RequestId};
+use crate::types::{ApiAnswer, RateLimit, RequestId};
 use crate::wire;
 
 /// Pause after a 429 that does not say how long.
@@ -32,10 +32,10 @@ impl Received {
         self,
         doing: &'static str,
         decode: impl FnOnce(&[u8]) -> Result<T, &'static str>,
-    ) -> Result<Answer<T>, CallError> {
+    ) -> Result<ApiAnswer<T>, CallError> {
         let Self { body, request_id, rate, .. } = self;
         match decode(&body) {
-            Ok(value) => Ok(Answer { value, request_id, rate }),
+            Ok(value) => Ok(ApiAnswer { value, request_id, rate }),
             Err(detail) => {
                 Err(CallError { doing, failure: Failure::Unclear { detail: detail.into() }, request_id, rate })
             }

@@ -1,4 +1,4 @@
-//! What a run changed in Okta: one record for each call that was to change something, with keyed marks of the hook before
+//! What a run changed in Okta: one record for each call that was to change something, with keyed fingerprints of the hook before
 //! and after. Pure; [`crate::run`] tells what was called, the operator logs the records and keeps the last ones.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::types::{HookContent, HookId, HookStatus, ObjectRef, ObservedHook, Req
 
 /// One change that was made, or tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct AuditChange {
     /// When, from the beginning of the run.
     pub at: Duration,
     /// For which object.
@@ -26,9 +26,9 @@ pub struct Change {
     pub outcome: &'static str,
     /// Okta's id of the request.
     pub request_id: Option<RequestId>,
-    /// Mark of the hook before; `None`: it did not exist.
+    /// Fingerprint of the hook before; `None`: it did not exist.
     pub before: Option<Fingerprint>,
-    /// Mark of it afterwards; `None`: it does not exist, or nobody knows.
+    /// Fingerprint of it afterwards; `None`: it does not exist, or nobody knows.
     pub after: Option<Fingerprint>,
 }
 
@@ -41,7 +41,7 @@ pub fn changes(
     before: &[ObservedHook],
     desired: &DesiredOrg,
     audit: &[AuditEntry],
-) -> Vec<Change> {
+) -> Vec<AuditChange> {
     let mut known = Known { key, desired, hooks: BTreeMap::new(), secrets: BTreeMap::new() };
     known.hooks.extend(before.iter().map(|hook| (hook.id.clone(), hook.clone())));
     for want in &desired.hooks {
@@ -58,7 +58,7 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn take(&mut self, entry: &AuditEntry) -> Option<Change> {
+    fn take(&mut self, entry: &AuditEntry) -> Option<AuditChange> {
         let object = entry.object.clone()?;
         let outcome = match entry.result {
             AuditResult::Done => "ok",
@@ -84,7 +84,7 @@ impl Known<'_> {
         };
         let request_id = entry.request_id.clone();
         let (at, verb, why, hook) = (entry.at, entry.verb, entry.why, entry.hook.clone());
-        Some(Change { at, object, verb, why, hook, outcome, request_id, before, after })
+        Some(AuditChange { at, object, verb, why, hook, outcome, request_id, before, after })
     }
 
     fn mark(&self, object: &ObjectRef, id: Option<&HookId>) -> Option<Fingerprint> {
@@ -160,7 +160,7 @@ mod tests {
             adoption: Adoption::Never,
             takeover: None,
             deleting: None,
-            decision: crate::plan::Decision::Declared,
+            decision: crate::plan::StateDecision::Declared,
             complete: true,
             endpoint_ready: true,
             secret_accepted: true,
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    fn told(secret: &str, entries: &[AuditEntry]) -> Vec<Change> {
+    fn told(secret: &str, entries: &[AuditEntry]) -> Vec<AuditChange> {
         changes(&FingerprintKey::new(&[7; 32]).unwrap(), &[], &org(secret), entries)
     }
 

@@ -15,7 +15,7 @@ use crate::error::{CallError, Failure};
 use crate::log;
 use crate::text::without_secrets;
 use crate::types::{
-    Answer, Credential, HookContent, HookId, ObservedHook, OrgDocument, OrgIdentity, OrgUrl, TELEPHONY,
+    ApiAnswer, Credential, HookContent, HookId, ObservedHook, OrgDocument, OrgIdentity, OrgUrl, TELEPHONY,
 };
 use crate::wire;
 use hookswitch_message::Secret;
@@ -32,7 +32,7 @@ const BODY_CAP: usize = 1 << 20;
 const MOST_PAGES: usize = 10;
 
 /// What a call comes to.
-pub type CallResult<T> = Result<Answer<T>, CallError>;
+pub type CallResult<T> = Result<ApiAnswer<T>, CallError>;
 
 /// The management API as the planner's executor needs it; tests put faults between the two.
 pub trait Api: Send + Sync {
@@ -94,7 +94,7 @@ impl Client {
                 failure: Failure::NotFound | Failure::NotOkta { status: 404 }, request_id, rate, ..
             }) => {
                 let identity = OrgIdentity::HostName(self.org.host().to_owned());
-                return Ok(Answer { value: OrgDocument { identity, domains: Vec::new() }, request_id, rate });
+                return Ok(ApiAnswer { value: OrgDocument { identity, domains: Vec::new() }, request_id, rate });
             }
             other => other?,
         };
@@ -150,7 +150,7 @@ impl Client {
         }
         let page = received.read(doing, log::read)?;
         let (events, full) = page.value;
-        Ok(Answer { value: log::Page { events, full, next }, request_id: page.request_id, rate: page.rate })
+        Ok(ApiAnswer { value: log::Page { events, full, next }, request_id: page.request_id, rate: page.rate })
     }
 
     async fn list(&self) -> CallResult<Vec<ObservedHook>> {
@@ -167,7 +167,7 @@ impl Client {
             let Some(next) = next else {
                 all.sort_by(|a, b| a.id.cmp(&b.id));
                 all.dedup_by(|a, b| a.id == b.id);
-                return Ok(Answer { value: all, request_id: page.request_id, rate: page.rate });
+                return Ok(ApiAnswer { value: all, request_id: page.request_id, rate: page.rate });
             };
             if next.path().trim_end_matches('/') != "/api/v1/inlineHooks" {
                 return Err(unclear(doing, "the list goes on at an address outside the org's inline hooks"));

@@ -1,4 +1,4 @@
-//! Keyed marks of values that must not be stored: a change is seen by comparing marks, and the value cannot be guessed
+//! Keyed fingerprints of values that must not be stored: a change is seen by comparing fingerprints, and the value cannot be guessed
 //! from one without the installation's key.
 
 use std::fmt;
@@ -17,7 +17,7 @@ const SHORTEST_KEY: usize = 32;
 #[error("the key for change marks must have at least {SHORTEST_KEY} bytes")]
 pub struct KeyTooShort;
 
-/// The installation's key for change marks.
+/// The installation's key for change fingerprints.
 pub struct FingerprintKey(hmac::Key);
 
 impl fmt::Debug for FingerprintKey {
@@ -35,15 +35,15 @@ impl FingerprintKey {
         if bytes.len() < SHORTEST_KEY { Err(KeyTooShort) } else { Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))) }
     }
 
-    /// The mark of a hook's secret and of the header that carries it, since neither is of use without the other. Two objects
-    /// with the same secret have different marks.
+    /// The fingerprint of a hook's secret and of the header that carries it, since neither is of use without the other. Two objects
+    /// with the same secret have different fingerprints.
     #[must_use]
     pub fn secret(&self, object: &ObjectRef, header: &str, secret: &str) -> Fingerprint {
         self.over("secret", &[&object.namespace, &object.name, &header.to_ascii_lowercase(), secret])
     }
 
-    /// The mark of everything that is known of a hook, for the audit's before and after. Header order is ignored; `secret` is
-    /// the mark of the secret it has, where that is known.
+    /// The fingerprint of everything that is known of a hook, for the audit's before and after. Header order is ignored; `secret` is
+    /// the fingerprint of the secret it has, where that is known.
     #[must_use]
     pub fn hook(&self, object: &ObjectRef, hook: &ObservedHook, secret: Option<&Fingerprint>) -> Fingerprint {
         let mut headers: Vec<(String, &str)> =
@@ -73,12 +73,12 @@ impl FingerprintKey {
     }
 }
 
-/// A keyed mark; safe to store and to show.
+/// A keyed fingerprint; safe to store and to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// A mark as it was stored. A text that is none simply equals no mark.
+    /// A fingerprint as it was stored. A text that is none simply equals no fingerprint.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }

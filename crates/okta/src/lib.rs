@@ -1,8 +1,8 @@
 //! Okta's management API for telephony inline hooks, and what an org's hooks should become.
 //!
 //! Two halves. The pure one decides: [`plan`] compares what Okta has ([`types::ObservedHook`]) with what the resources
-//! declare and answers ordered steps or the reason why there are none; [`drift`] names differences, [`mark`] tells whose
-//! hook it is, [`limits`] when a call may be made, [`intent`] what is written down before the first call. The thin one
+//! declare and answers ordered steps or the reason why there are none; [`drift`] names differences, [`owner_tag`] tells whose
+//! hook it is, [`limits`] when a call may be made, [`plan_record`] what is written down before the first call. The thin one
 //! acts: [`client`] makes one call, [`run`] performs a plan's steps and reads back.
 //!
 //! Nothing here knows Kubernetes. The operator turns resources into [`plan::DesiredOrg`] and reports into status.
@@ -30,4 +30,4 @@ mod wire;
 pub use client::{Api, Client};
 pub use error::{CallError, Failure, FailureKind, TookEffect};
 pub use plan::{DesiredHook, DesiredOrg, Plan, plan};
-pub use types::{Answer, ApiToken, Credential, HookId, ObjectRef, ObservedHook, OrgUrl};
+pub use types::{ApiAnswer, ApiToken, Credential, HookId, ObjectRef, ObservedHook, OrgUrl};

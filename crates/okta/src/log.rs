@@ -27,7 +27,7 @@ pub enum From {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// The events that count.
-    pub events: Vec<Event>,
+    pub events: Vec<LogEvent>,
     /// Whether it was full, so that more may be there already.
     pub full: bool,
     /// Where to read on.
@@ -36,18 +36,18 @@ pub struct Page {
 
 /// An event that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct LogEvent {
     /// Okta's id of it.
     pub id: String,
     /// When it was published.
     pub at: Timestamp,
     /// What it tells.
-    pub kind: Kind,
+    pub kind: LogEventKind,
 }
 
 /// What an event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum LogEventKind {
     /// A passcode was sent or refused.
     Sent {
         /// Not by the hook, although there is one.
@@ -66,13 +66,13 @@ pub(super) fn as_asked(at: Timestamp) -> String {
 ///
 /// # Errors
 /// The body is not a list.
-pub(super) fn read(body: &[u8]) -> Result<(Vec<Event>, bool), &'static str> {
+pub(super) fn read(body: &[u8]) -> Result<(Vec<LogEvent>, bool), &'static str> {
     let raw: Vec<Value> = serde_json::from_slice(body).map_err(|_| "the answer is not a list of events")?;
     let full = raw.len() >= PAGE;
     Ok((raw.iter().filter_map(event_of).collect(), full))
 }
 
-fn event_of(raw: &Value) -> Option<Event> {
+fn event_of(raw: &Value) -> Option<LogEvent> {
     let id = match raw.get("uuid")? {
         Value::String(id) => id.clone(),
         Value::Number(id) => id.to_string(),
@@ -88,7 +88,7 @@ fn event_of(raw: &Value) -> Option<Event> {
         // what is not told, or was not tried, is no failure
         let failed = matches!(raw.pointer("/outcome/result").and_then(Value::as_str), Some("FAILURE" | "UNANSWERED"));
         let kind = field(debug, "inlinehooktype").and_then(Value::as_str);
-        (failed && kind == Some(TELEPHONY)).then_some(Kind::HookFailed)?
+        (failed && kind == Some(TELEPHONY)).then_some(LogEventKind::HookFailed)?
     } else if event_type.starts_with("system.sms.send") || event_type.starts_with("system.voice.send") {
         let flag = field(debug, "issmshookfailover").or_else(|| field(debug, "iscallhookfailover"));
         let fell_back = match flag? {
@@ -96,11 +96,11 @@ fn event_of(raw: &Value) -> Option<Event> {
             Value::String(flag) => flag.eq_ignore_ascii_case("true"),
             _ => return None,
         };
-        Kind::Sent { fell_back }
+        LogEventKind::Sent { fell_back }
     } else {
         return None;
     };
-    Some(Event { id, at, kind })
+    Some(LogEvent { id, at, kind })
 }
 
 /// A field of the debug data: Okta documents `is_sms_hook_failover`, writes `isSmsHookFailover`, and warns that keys change.
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    fn kinds(events: &[Value]) -> Vec<Kind> {
+    fn kinds(events: &[Value]) -> Vec<LogEventKind> {
         let body = serde_json::to_vec(events).unwrap();
         read(&body).unwrap().0.into_iter().map(|event| event.kind).collect()
     }
@@ -129,13 +129,13 @@ mod tests {
     fn the_flag_is_known_in_each_spelling_and_nothing_is_made_of_what_has_none() {
         let sms = "system.sms.send_factor_verify_message";
         for (kind, debug, expected) in [
-            (sms, json!({"isSmsHookFailover": "true"}), vec![Kind::Sent { fell_back: true }]),
-            (sms, json!({"is_sms_hook_failover": true}), vec![Kind::Sent { fell_back: true }]),
-            (sms, json!({"IsSMSHookFailover": "FALSE"}), vec![Kind::Sent { fell_back: false }]),
+            (sms, json!({"isSmsHookFailover": "true"}), vec![LogEventKind::Sent { fell_back: true }]),
+            (sms, json!({"is_sms_hook_failover": true}), vec![LogEventKind::Sent { fell_back: true }]),
+            (sms, json!({"IsSMSHookFailover": "FALSE"}), vec![LogEventKind::Sent { fell_back: false }]),
             (
                 "system.voice.send_mfa_challenge_call",
                 json!({"isCallHookFailover": "true"}),
-                vec![Kind::Sent { fell_back: true }],
+                vec![LogEventKind::Sent { fell_back: true }],
             ),
             (sms, json!({"smsProvider": "OKTA"}), vec![]),
             (sms, json!({"isSmsHookFailover": 1}), vec![]),
@@ -149,7 +149,7 @@ mod tests {
     fn only_failed_calls_of_telephony_hooks_count() {
         let of = |kind: &str| json!({"inlineHookType": kind});
         let executed = |result, debug: &Value| kinds(&[event("inline_hook.executed", result, debug)]);
-        assert_eq!(executed("FAILURE", &of(TELEPHONY)), [Kind::HookFailed]);
+        assert_eq!(executed("FAILURE", &of(TELEPHONY)), [LogEventKind::HookFailed]);
         assert_eq!(executed("SUCCESS", &of(TELEPHONY)), []);
         assert_eq!(executed("FAILURE", &of("com.okta.oauth2.tokens.transform")), []);
     }

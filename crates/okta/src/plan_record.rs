@@ -81,7 +81,7 @@ impl PlanRecord {
     }
 
     /// What is left of the record once `plan` was run, or once a plan made under this record has no moves and nothing to wait
-    /// for: `None` when everything came to its end. `finished` is the run's word ([`crate::run::Report::finished`]).
+    /// for: `None` when everything came to its end. `finished` is the run's word ([`crate::run::RunReport::finished`]).
     #[must_use]
     pub fn after(&self, plan: &Plan, finished: bool) -> Option<Self> {
         let idle = plan.moves.is_empty();

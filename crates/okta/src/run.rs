@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use report::{Applied, AuditEntry, Purpose, Refused, Report, Result as AuditResult};
+pub use report::{AppliedContent, AuditEntry, Purpose, RefusedChange, Result as AuditResult, RunReport};
 
 use crate::client::{Api, CallResult};
 use crate::error::{CallError, Failure};
 use crate::plan::{DesiredOrg, Effect, MOST_CALLS, Move, Plan, Step, Subject, Verb};
-use crate::types::{Answer, HookContent, HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
+use crate::types::{ApiAnswer, HookContent, HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
 
 /// Bounds of one run.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ pub async fn run(
     api: &dyn Api,
     budget: Budget,
     may_write: &(dyn Fn(Duration) -> bool + Sync),
-) -> Report {
+) -> RunReport {
     let mut runner = Runner {
         desired,
         kept: &plan.kept,
@@ -70,7 +70,7 @@ pub async fn run(
         ends: Instant::now() + budget.whole,
         failed: BTreeSet::new(),
         stopped: false,
-        report: Report::default(),
+        report: RunReport::default(),
     };
     if plan.moves.is_empty() {
         runner.report.finished = true;
@@ -123,7 +123,7 @@ struct Runner<'a> {
     ends: Instant,
     failed: BTreeSet<ObjectRef>,
     stopped: bool,
-    report: Report,
+    report: RunReport,
 }
 
 impl Runner<'_> {
@@ -212,7 +212,7 @@ impl Runner<'_> {
             Went::Well(_) => {}
             Went::Refused => {
                 self.failed.insert(object.clone());
-                self.report.refused.push(Refused { object: object.clone(), verb });
+                self.report.refused.push(RefusedChange { object: object.clone(), verb });
             }
             // Okta is not as it was when the plan was made (or does not show yet what it was asked a moment ago).
             Went::Gone | Went::NotNow(_) | Went::Unclear | Went::NotDone => {
@@ -269,7 +269,7 @@ impl Runner<'_> {
         if matches!(verb, Verb::Create | Verb::Replace) {
             let want = self.desired.hooks.iter().find(|hook| hook.object == *object);
             let secret = want.map(|want| want.secret_fingerprint.clone());
-            self.report.applied.push(Applied { object: object.clone(), hook: Some(hook.clone()), secret });
+            self.report.applied.push(AppliedContent { object: object.clone(), hook: Some(hook.clone()), secret });
         }
         let effect = match verb {
             Verb::Create => match answer.map(|answer| answer.status) {
@@ -299,7 +299,11 @@ impl Runner<'_> {
             Failure::NotOkta { .. } | Failure::Server { .. } | Failure::Unclear { .. } => {
                 if matches!(verb, Verb::Create | Verb::Replace) {
                     // The secret may or may not have arrived.
-                    self.report.applied.push(Applied { object: object.clone(), hook: hook.cloned(), secret: None });
+                    self.report.applied.push(AppliedContent {
+                        object: object.clone(),
+                        hook: hook.cloned(),
+                        secret: None,
+                    });
                 }
                 if let Some(hook) = hook {
                     self.report.forget(hook);
@@ -357,11 +361,11 @@ async fn bounded<T>(until: Instant, call: impl Future<Output = CallResult<T>>) -
 }
 
 fn some(answer: CallResult<ObservedHook>) -> CallResult<Option<ObservedHook>> {
-    answer.map(|Answer { value, request_id, rate }| Answer { value: Some(value), request_id, rate })
+    answer.map(|ApiAnswer { value, request_id, rate }| ApiAnswer { value: Some(value), request_id, rate })
 }
 
 fn none(answer: CallResult<()>) -> CallResult<Option<ObservedHook>> {
-    answer.map(|Answer { request_id, rate, .. }| Answer { value: None, request_id, rate })
+    answer.map(|ApiAnswer { request_id, rate, .. }| ApiAnswer { value: None, request_id, rate })
 }
 
 #[cfg(test)]

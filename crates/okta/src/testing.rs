@@ -22,7 +22,7 @@ use crate::client::{Api, CallResult};
 use crate::error::{CallError, Failure};
 use crate::owner_tag::{InstallationTag, Whose};
 use crate::plan::Verb;
-use crate::types::{Answer, HookContent, HookId, HookStatus, ObservedHook, RateLimit};
+use crate::types::{ApiAnswer, HookContent, HookId, HookStatus, ObservedHook, RateLimit};
 
 /// What Okta does when a second hook is created while one is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,7 @@ pub struct Model {
     /// Hooks without our mark that may be replaced (adopted, or marked again).
     may_take: BTreeSet<HookId>,
     pub crashed: Notify,
-    /// Transition when a call is held.
+    /// Told when a call is held.
     pub holds: Notify,
     state: Mutex<State>,
 }
@@ -321,7 +321,7 @@ impl Model {
             Fault::LateServerError => return Err(error(out_of_service())),
             _ => {}
         }
-        result.map(|value| Answer { value, request_id: None, rate: self.state().rate }).map_err(error)
+        result.map(|value| ApiAnswer { value, request_id: None, rate: self.state().rate }).map_err(error)
     }
 
     /// Lets a held call take effect now. Tells which one there was, if any.
@@ -446,7 +446,7 @@ impl Api for Model {
     fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
         async move {
             self.exchange(Call::List).await?;
-            Ok(Answer { value: self.observed(), request_id: None, rate: self.state().rate })
+            Ok(ApiAnswer { value: self.observed(), request_id: None, rate: self.state().rate })
         }
         .boxed()
     }
@@ -474,7 +474,7 @@ impl Api for Model {
     fn delete<'a>(&'a self, id: &'a HookId) -> BoxFuture<'a, CallResult<()>> {
         async move {
             let answer = self.exchange(Call::Delete(id.clone()));
-            answer.await.map(|_| Answer { value: (), request_id: None, rate: None })
+            answer.await.map(|_| ApiAnswer { value: (), request_id: None, rate: None })
         }
         .boxed()
     }

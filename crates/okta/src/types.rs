@@ -347,7 +347,7 @@ pub struct RateLimit {
 
 /// A definite answer, with what came beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<T> {
+pub struct ApiAnswer<T> {
     /// The answer itself.
     pub value: T,
     /// Okta's id of the request.

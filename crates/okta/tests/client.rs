@@ -327,7 +327,10 @@ async fn the_log_is_read_from_a_time_and_then_where_okta_says() {
     let since = log::From::Since("2026-11-25T09:00:00.123456789Z".parse().unwrap());
     let first = server.client.log(&since).await.unwrap().value;
     assert_eq!(first.events.len(), 1);
-    assert_eq!((first.events[0].id.as_str(), first.events[0].kind), ("u-1", log::Kind::Sent { fell_back: true }));
+    assert_eq!(
+        (first.events[0].id.as_str(), first.events[0].kind),
+        ("u-1", log::LogEventKind::Sent { fell_back: true })
+    );
     let from = log::From::Next(first.next.unwrap());
     assert_eq!(server.client.log(&from).await.unwrap().value.events[0].id, "u-2");
     assert_eq!(server.client.log(&from).await.unwrap_err().reason(), "OktaAnswerUnclear", "outside the log");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hookswitch_okta::client::Api as _;
 use hookswitch_okta::error::Failure;
-use hookswitch_okta::log::{self, Kind};
+use hookswitch_okta::log::{self, LogEventKind};
 use hookswitch_okta::types::{HookId, ObservedHook};
 use serde_json::Value;
 
@@ -68,9 +68,9 @@ async fn events_are_read_in_every_spelling_and_what_is_none_is_passed_over() {
         assert_eq!(rest.id, "the last", "{}", case["name"]);
         let told = read.map(|event| {
             let kind = match event.kind {
-                Kind::Sent { fell_back: true } => "fell back",
-                Kind::Sent { fell_back: false } => "by the hook",
-                Kind::HookFailed => "hook failed",
+                LogEventKind::Sent { fell_back: true } => "fell back",
+                LogEventKind::Sent { fell_back: false } => "by the hook",
+                LogEventKind::HookFailed => "hook failed",
             };
             format!("{kind} at {}", event.at.as_millisecond())
         });

@@ -7,4 +7,4 @@ mod numbering_plan;
 mod table;
 
 pub use country_of_number::{Normalized, UnreadableNumber, normalize};
-pub use table::{Action, Decision, Facts, RuleRef, Skipped, Table};
+pub use table::{Facts, RouteAction, RouteDecision, RuleRef, Skipped, Table};

@@ -30,7 +30,7 @@ pub struct RuleRef<'a> {
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action<'a> {
+pub enum RouteAction<'a> {
     /// Send by the first of these providers that accepts.
     Send(&'a [String]),
     /// Send nothing, and answer as if sent.
@@ -50,11 +50,11 @@ pub struct Skipped<'a> {
 
 /// The outcome of routing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision<'a> {
+pub struct RouteDecision<'a> {
     /// The rule that decided.
     pub rule: Option<RuleRef<'a>>,
     /// What it says.
-    pub action: Action<'a>,
+    pub action: RouteAction<'a>,
     /// Rules before it, in order, at most 64.
     pub trace: Vec<Skipped<'a>>,
     /// How many more were skipped than the trace names.
@@ -82,16 +82,16 @@ impl Table {
 
     /// The first rule that matches, and why each one before it did not.
     #[must_use]
-    pub fn decide(&self, facts: &Facts<'_>) -> Decision<'_> {
-        let mut decision = Decision { rule: None, action: Action::NoRule, trace: Vec::new(), untraced: 0 };
+    pub fn decide(&self, facts: &Facts<'_>) -> RouteDecision<'_> {
+        let mut decision = RouteDecision { rule: None, action: RouteAction::NoRule, trace: Vec::new(), untraced: 0 };
         for rule in &self.rules {
             let named = RuleRef { policy: &rule.policy, name: &rule.name };
             match mismatch(&rule.matches, facts) {
                 None => {
                     decision.rule = Some(named);
                     decision.action = match &rule.action {
-                        document::Action::Send(providers) => Action::Send(providers),
-                        document::Action::Deny => Action::Deny,
+                        document::Action::Send(providers) => RouteAction::Send(providers),
+                        document::Action::Deny => RouteAction::Deny,
                     };
                     break;
                 }
@@ -166,7 +166,7 @@ mod tests {
         let number = "+46701234567".parse().unwrap();
         let decision = table.decide(&facts(&number));
         assert_eq!(decision.rule, Some(RuleRef { policy: "default", name: "sweden" }));
-        assert_eq!(decision.action, Action::Send(&["d".to_owned()]));
+        assert_eq!(decision.action, RouteAction::Send(&["d".to_owned()]));
         let trace: Vec<_> = decision.trace.iter().map(|skipped| (skipped.rule.name, skipped.because)).collect();
         let expected = [("voice", "channel"), ("resets", "requestType"), ("norway", "country"), ("pagers", "prefix")];
         assert_eq!((trace.as_slice(), decision.untraced), (expected.as_slice(), 0));
@@ -176,7 +176,7 @@ mod tests {
     fn a_number_that_no_rule_matches_is_told_from_one_that_is_denied() {
         let pagers = Match { prefixes: vec!["+4674".into()], ..Match::default() };
         let table = Table::new(vec![rule("pagers", pagers, document::Action::Deny)]);
-        for (number, action) in [("+46741234567", Action::Deny), ("+46701234567", Action::NoRule)] {
+        for (number, action) in [("+46741234567", RouteAction::Deny), ("+46701234567", RouteAction::NoRule)] {
             let number = number.parse().unwrap();
             assert_eq!(table.decide(&facts(&number)).action, action);
         }
@@ -199,7 +199,7 @@ mod tests {
         let number = "+46701234567".parse().unwrap();
         for prefix in ["", "+", "46", "+0", "+46x", "+1234567890123456"] {
             let bad = rule("r", Match { prefixes: vec![prefix.into()], ..Match::default() }, send("a"));
-            assert_eq!(Table::new(vec![bad]).decide(&facts(&number)).action, Action::NoRule, "{prefix:?}");
+            assert_eq!(Table::new(vec![bad]).decide(&facts(&number)).action, RouteAction::NoRule, "{prefix:?}");
         }
     }
 
@@ -268,7 +268,7 @@ mod tests {
             prop_assert_eq!(decision.rule.map(|rule| rule.name.to_owned()), expected.map(|at| at.to_string()));
             prop_assert_eq!(decision.trace.len(), expected.unwrap_or(rules.len()));
             let denied = expected.is_some_and(|at| rules[at].action == document::Action::Deny);
-            prop_assert_eq!(decision.action == Action::Deny, denied);
+            prop_assert_eq!(decision.action == RouteAction::Deny, denied);
         }
     }
 }

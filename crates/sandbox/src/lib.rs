@@ -206,14 +206,13 @@ impl Sandbox {
         let (_, open) = watch::channel(false);
         // Okta speaks HTTP/2; providers are met as most of them are
         let (of_okta, of_providers) = (certificate.acceptor(true)?, certificate.acceptor(false)?);
-        let listen =
-            async |handler: Arc<dyn exchange::Handler>, what: String, addr, auth_statistics, tls: &TlsAcceptor| {
-                let bound = listener::listen(addr, Some(tls.clone()), handler, auth_statistics, stop.clone())
-                    .await
-                    .map_err(|source| StartError::Listen { what: what.clone(), addr, source })?;
-                tracing::info!(%what, %bound, "listening");
-                Ok::<_, StartError>(bound)
-            };
+        let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, door, tls: &TlsAcceptor| {
+            let bound = listener::listen(addr, Some(tls.clone()), handler, door, stop.clone())
+                .await
+                .map_err(|source| StartError::Listen { what: what.clone(), addr, source })?;
+            tracing::info!(%what, %bound, "listening");
+            Ok::<_, StartError>(bound)
+        };
 
         let mut orgs = Vec::new();
         for options in options.orgs {
@@ -229,8 +228,7 @@ impl Sandbox {
             let vendor = options.vendor.build();
             let provider = Arc::new(Provider::new(options.name, vendor, Arc::clone(&inbox)));
             let what = format!("provider {}", provider.name());
-            let bound =
-                listen(Arc::clone(&provider) as _, what, addr, provider.auth_statistics(), &of_providers).await?;
+            let bound = listen(Arc::clone(&provider) as _, what, addr, provider.door(), &of_providers).await?;
             provider.listens_at(bound);
             providers.push(provider);
         }

@@ -26,11 +26,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::room::{Place, Room};
+use super::room::{ConnectionPlace, Room};
 
 /// What a caller may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct EndpointBounds {
     /// Connections open at once; for the next one the oldest is closed, of those from the source that holds most.
     pub connections: usize,
     /// Time for a handshake before HTTP, such as TLS.
@@ -71,8 +71,13 @@ pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Byte
 ///
 /// `wrap` turns an accepted connection into the one that HTTP is spoken on, or into nothing when its handshake fails;
 /// for plain HTTP it is [`plain`].
-pub async fn serve<W, F, I, A>(listener: TcpListener, bounds: Bounds, wrap: W, answer: A, stop: CancellationToken)
-where
+pub async fn serve<W, F, I, A>(
+    listener: TcpListener,
+    bounds: EndpointBounds,
+    wrap: W,
+    answer: A,
+    stop: CancellationToken,
+) where
     W: Fn(TcpStream) -> F + Send + Sync + 'static,
     F: Future<Output = Option<I>> + Send,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -153,7 +158,7 @@ pub struct ListenError {
     pub source: std::io::Error,
 }
 
-async fn accept(listener: &TcpListener, room: &Room, stop: &CancellationToken) -> Option<(TcpStream, Place)> {
+async fn accept(listener: &TcpListener, room: &Room, stop: &CancellationToken) -> Option<(TcpStream, ConnectionPlace)> {
     let accepting = async {
         loop {
             match listener.accept().await {
@@ -207,9 +212,10 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(200);
     const SOON: Duration = Duration::from_secs(5);
-    const BOUNDS: Bounds = Bounds { connections: 2, handshake: SHORT, head: SHORT, lifetime: Duration::from_mins(1) };
+    const BOUNDS: EndpointBounds =
+        EndpointBounds { connections: 2, handshake: SHORT, head: SHORT, lifetime: Duration::from_mins(1) };
 
-    async fn start(bounds: Bounds) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+    async fn start(bounds: EndpointBounds) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
         let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let answer = |request: &request::Parts| text(StatusCode::OK, "text/plain", request.uri.path().to_owned());
@@ -256,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn idle_half_said_and_unread_connections_make_room_for_one_more() {
-        let (address, stop, _) = start(Bounds { connections: 3, head: SOON, handshake: SOON, ..BOUNDS }).await;
+        let (address, stop, _) = start(EndpointBounds { connections: 3, head: SOON, handshake: SOON, ..BOUNDS }).await;
         let (idle, mut half, mut unread) = (
             TcpStream::connect(address).await.unwrap(),
             TcpStream::connect(address).await.unwrap(),
@@ -306,7 +312,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_ends_with_its_lifetime_however_busy() {
-        let (address, stop, _) = start(Bounds { lifetime: SHORT, ..BOUNDS }).await;
+        let (address, stop, _) = start(EndpointBounds { lifetime: SHORT, ..BOUNDS }).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
         let began = Instant::now();
         loop {
@@ -322,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_stop_ends_idle_connections_and_the_listener() {
-        let (address, stop, serving) = start(Bounds { head: SOON, ..BOUNDS }).await;
+        let (address, stop, serving) = start(EndpointBounds { head: SOON, ..BOUNDS }).await;
         let idle = TcpStream::connect(address).await.unwrap();
         sleep(Duration::from_millis(50)).await;
         stop.cancel();

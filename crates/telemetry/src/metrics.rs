@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    endpoint::{self, Answer, Bounds},
+    endpoint::{self, Answer, EndpointBounds},
     process,
 };
 
@@ -25,7 +25,7 @@ const PREFIX: &str = "hookswitch";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: EndpointBounds = EndpointBounds {
     connections: 64,
     handshake: Duration::from_secs(1),
     head: Duration::from_secs(10),

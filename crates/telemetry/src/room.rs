@@ -39,7 +39,7 @@ struct Guest {
 
 /// One connection's place, given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionPlace {
     room: Room,
     arrival: u64,
     evicted: CancellationToken,
@@ -61,7 +61,7 @@ impl Room {
 
     /// A place for a connection from an address; none when all are taken by those who are kept and at work.
     #[must_use]
-    pub fn enter(&self, from: IpAddr) -> Option<Place> {
+    pub fn enter(&self, from: IpAddr) -> Option<ConnectionPlace> {
         let mut guests = self.lock();
         if guests.strangers.len() + guests.kept.len() >= guests.places {
             guests.evict()?;
@@ -69,7 +69,7 @@ impl Room {
         guests.arrivals += 1;
         let (arrival, evicted) = (guests.arrivals, CancellationToken::new());
         guests.add_stranger(arrival, Guest { source: source(from), evicted: evicted.clone(), resting: None });
-        Some(Place { room: self.clone(), arrival, evicted })
+        Some(ConnectionPlace { room: self.clone(), arrival, evicted })
     }
 
     fn lock(&self) -> MutexGuard<'_, Guests> {
@@ -123,7 +123,7 @@ impl Guests {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Ends when the place has been given to somebody else: the connection is to be closed.
     pub fn evicted(&self) -> WaitForCancellationFuture<'_> {
         self.evicted.cancelled()
@@ -161,7 +161,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut guests = self.room.lock();
         guests.wake(self.arrival);
@@ -182,11 +182,11 @@ fn source(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn enter(room: &Room, from: &str) -> Option<Place> {
+    fn enter(room: &Room, from: &str) -> Option<ConnectionPlace> {
         room.enter(from.parse().unwrap())
     }
 
-    fn is_evicted(place: &Place) -> bool {
+    fn is_evicted(place: &ConnectionPlace) -> bool {
         place.evicted.is_cancelled()
     }
 
@@ -222,7 +222,7 @@ mod tests {
     fn where_all_are_known_nobody_gets_in_until_one_leaves() {
         let room = Room::of(2);
         let known = [enter(&room, "192.0.2.1").unwrap(), enter(&room, "192.0.2.2").unwrap()];
-        assert!(known.iter().all(Place::keep));
+        assert!(known.iter().all(ConnectionPlace::keep));
         assert!(enter(&room, "192.0.2.3").is_none());
         let [first, _second] = known;
         drop(first);
@@ -236,7 +236,7 @@ mod tests {
     fn where_all_are_known_the_one_that_rested_longest_makes_room_and_none_at_work() {
         let room = Room::of(3);
         let known = [(); 3].map(|()| enter(&room, "192.0.2.1").unwrap());
-        assert!(known.iter().all(Place::keep));
+        assert!(known.iter().all(ConnectionPlace::keep));
         known[2].rest();
         known[0].rest();
         let fresh = enter(&room, "192.0.2.2").unwrap();
@@ -253,8 +253,8 @@ mod tests {
     fn fresh_ones_do_not_fight_for_one_place_while_others_rest() {
         let room = Room::of(8);
         let known = [(); 8].map(|()| enter(&room, "192.0.2.1").unwrap());
-        assert!(known.iter().all(Place::keep));
-        known.iter().for_each(Place::rest);
+        assert!(known.iter().all(ConnectionPlace::keep));
+        known.iter().for_each(ConnectionPlace::rest);
         let fresh = [(); 2].map(|()| enter(&room, "192.0.2.1").unwrap());
         assert!(!fresh.iter().any(is_evicted));
         let flood: Vec<_> = (0..20).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();

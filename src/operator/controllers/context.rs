@@ -9,7 +9,8 @@ use crate::operator::{
     probes::Prober,
     resolve::Resolver,
     runtime::{
-        Runtime, kube::Kube, lease, listing::Listing, references::References, triggers::Wake, unreadable::Unreadable,
+        Runtime, kube::Kube, lease, listing::Listing, references::References, triggers::Wake,
+        unreadable::UnreadableObjects,
     },
     state::{Memory, metrics::OperatorMetrics},
 };
@@ -91,7 +92,7 @@ impl Context {
             triggers,
             references,
             listing,
-            unreadable: Unreadable::default(),
+            unreadable: UnreadableObjects::default(),
             metrics: metrics.runtime.clone(),
             namespaces: options.namespaces(),
         };

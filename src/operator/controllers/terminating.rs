@@ -74,7 +74,7 @@ fn pause(in_vain: u32, fraction: f64) -> Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
     /// It stays, or its objects were let go, or there is nothing to look for.
-    Transition,
+    Answered,
     /// It did not say, or there was nothing to do, or nobody knows what it would be for.
     InVain,
 }
@@ -95,7 +95,7 @@ impl Looks {
             let recovers = self.listing.recovers(&self.namespace, HELD);
             let look = tokio::time::timeout(DEADLINE, self.look()).await.unwrap_or(Look::InVain);
             in_vain = match look {
-                Look::Transition => 0,
+                Look::Answered => 0,
                 Look::InVain => in_vain.saturating_add(1),
             };
             tokio::select! {
@@ -108,18 +108,18 @@ impl Looks {
     async fn look(&self) -> Look {
         let (held, namespace) = (self.holds_any(), self.namespace.as_str());
         if held == Some(false) {
-            return Look::Transition;
+            return Look::Answered;
         }
         match goes(&self.client, namespace).await {
             Ok(true) => {}
-            Ok(false) if held == Some(true) => return Look::Transition,
+            Ok(false) if held == Some(true) => return Look::Answered,
             Ok(false) | Err(_) => return Look::InVain,
         }
         match let_go(&self.client, Some(namespace)).await {
             Ok(LetGo { count: 0, denied: None }) => Look::InVain,
             Ok(LetGo { count, denied: None }) => {
                 tracing::warn!(namespace, count, "a namespace goes: its objects are let go");
-                Look::Transition
+                Look::Answered
             }
             Ok(LetGo { denied: Some(error), .. }) | Err(error) => {
                 tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go");
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
     use crate::operator::{
-        runtime::listing::{Listing, Scope},
+        runtime::listing::{Listing, WatchScope},
         testing::world::{HOOKS, World},
     };
 
@@ -169,7 +169,7 @@ mod tests {
 
     fn list(world: &World) {
         for kind in HELD {
-            world.ctx.runtime.listing.listed(&Scope::Namespace("otp".into()), *kind);
+            world.ctx.runtime.listing.listed(&WatchScope::Namespace("otp".into()), *kind);
         }
     }
 

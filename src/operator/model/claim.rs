@@ -70,7 +70,7 @@ impl OrgLocation {
 
 /// What an object has proven since this process began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum OrgStanding {
     /// Nothing is certain yet.
     #[default]
     Unknown,
@@ -110,7 +110,7 @@ impl Claim {
 
 /// Who is to manage an org.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
+pub enum ClaimDecision {
     /// The object itself.
     Ours,
     /// Another one, which has proven it.
@@ -153,44 +153,44 @@ pub struct Visibility<'s> {
 pub fn decide(
     this: &OktaOrg,
     place: &OrgLocation,
-    others: &[(Standing, Arc<OktaOrg>)],
+    others: &[(OrgStanding, Arc<OktaOrg>)],
     visibility: &Visibility<'_>,
-) -> Decision {
+) -> ClaimDecision {
     let older: Vec<_> = others
         .iter()
         .filter(|(_, other)| other.uid() != this.uid() && other.metadata.deletion_timestamp.is_none())
         .filter(|(_, other)| age(other) < age(this))
         .collect();
-    let oldest = |found: &dyn Fn(&Standing, &OktaOrg) -> bool| {
+    let oldest = |found: &dyn Fn(&OrgStanding, &OktaOrg) -> bool| {
         let found = older.iter().filter(|(standing, other)| found(standing, other));
         found.min_by_key(|(_, other)| age(other)).map(|(_, other)| object_ref(&**other))
     };
-    let proven = |standing: &Standing, _: &OktaOrg| matches!(standing, Standing::Proven(at) if place.is_also(at));
+    let proven = |standing: &OrgStanding, _: &OktaOrg| matches!(standing, OrgStanding::Proven(at) if place.is_also(at));
     if let Some(other) = oldest(&proven) {
-        return Decision::Theirs(other);
+        return ClaimDecision::Theirs(other);
     }
     if let Some(told) = told(this) {
         let known = others.iter().find(|(_, other)| object_ref(&**other) == told);
         let is_open = match known {
-            Some((standing, _)) => *standing == Standing::Unknown,
+            Some((standing, _)) => *standing == OrgStanding::Unknown,
             None => (visibility.hidden)(&told.namespace),
         };
         if is_open {
-            return Decision::Recorded(told);
+            return ClaimDecision::Recorded(told);
         }
     }
     if visibility.settled || managed(this) {
-        return Decision::Ours;
+        return ClaimDecision::Ours;
     }
     let id = place.document.identity.as_str();
-    let hints = |standing: &Standing, other: &OktaOrg| {
-        *standing == Standing::Unknown
+    let hints = |standing: &OrgStanding, other: &OktaOrg| {
+        *standing == OrgStanding::Unknown
             && (known_id(other) == Some(id) || authority(other) == Some(place.authority.clone()))
     };
     match oldest(&hints) {
-        Some(other) => Decision::Waits(Awaited::Answer(other)),
-        None if visibility.any_hidden => Decision::Waits(Awaited::Lists),
-        None => Decision::Ours,
+        Some(other) => ClaimDecision::Waits(Awaited::Answer(other)),
+        None if visibility.any_hidden => ClaimDecision::Waits(Awaited::Lists),
+        None => ClaimDecision::Ours,
     }
 }
 
@@ -298,20 +298,20 @@ mod tests {
         OrgLocation { certificates: Certificates::of(&access(OURS, Some(ca_bundle))), ..place.clone() }
     }
 
-    fn proven(url: &str, id: &str, domains: &[&str]) -> Standing {
-        Standing::Proven(place(url, id, domains))
+    fn proven(url: &str, id: &str, domains: &[&str]) -> OrgStanding {
+        OrgStanding::Proven(place(url, id, domains))
     }
 
     fn seen(settled: bool) -> Visibility<'static> {
         Visibility { settled, any_hidden: false, hidden: &|_| false }
     }
 
-    fn theirs(namespace: &str) -> Decision {
-        Decision::Theirs(ObjectRef::new(namespace, "acme"))
+    fn theirs(namespace: &str) -> ClaimDecision {
+        ClaimDecision::Theirs(ObjectRef::new(namespace, "acme"))
     }
 
     /// What becomes of an org at `here` beside an older object of another tenant.
-    fn beside(here: &OrgLocation, standing: Standing, url: &str) -> Decision {
+    fn beside(here: &OrgLocation, standing: OrgStanding, url: &str) -> ClaimDecision {
         let mut older = org("other", 10, url);
         older.status = serde_json::from_value(json!({"orgID": "00oOURS"})).unwrap();
         decide(&org("otp", 20, OURS), here, &[(standing, Arc::new(older))], &seen(true))
@@ -328,11 +328,11 @@ mod tests {
             // an org of the attacker's at Okta that names our custom domain, and tells its own id
             (proven("https://evil.okta.com", "00oEVIL", &["id.acme.com", "acme.okta.com"]), "https://evil.okta.com"),
         ] {
-            assert_eq!(beside(&here, standing.clone(), url), Decision::Ours, "{standing:?}");
+            assert_eq!(beside(&here, standing.clone(), url), ClaimDecision::Ours, "{standing:?}");
             // the same where ours is called by its custom domain, or by a name that Okta does not know
             for own in [CUSTOM, "https://okta-proxy.acme.internal"] {
                 let here = place(own, "00oOURS", &["id.acme.com"]);
-                assert_eq!(beside(&here, standing.clone(), url), Decision::Ours, "{own} {standing:?}");
+                assert_eq!(beside(&here, standing.clone(), url), ClaimDecision::Ours, "{own} {standing:?}");
             }
         }
     }
@@ -342,18 +342,18 @@ mod tests {
         let custom = ["id.acme.com"];
         let (here, renamed) = (place(OURS, "00oOURS", &custom), place("https://acme-inc.okta.com", "00oOURS", &[]));
         for other in [&here, &place(CUSTOM, "00oOURS", &custom), &renamed] {
-            let with = |ca_bundle| Standing::Proven(trusting(other, ca_bundle));
-            assert_eq!(beside(&here, with("theirs"), OURS), Decision::Ours, "{other:?}");
-            assert_eq!(beside(&trusting(&here, "ours"), with("theirs"), OURS), Decision::Ours, "{other:?}");
+            let with = |ca_bundle| OrgStanding::Proven(trusting(other, ca_bundle));
+            assert_eq!(beside(&here, with("theirs"), OURS), ClaimDecision::Ours, "{other:?}");
+            assert_eq!(beside(&trusting(&here, "ours"), with("theirs"), OURS), ClaimDecision::Ours, "{other:?}");
             assert_eq!(beside(&trusting(&here, "both's"), with("both's"), OURS), theirs("other"), "{other:?}");
             // the public ones are trusted by everybody
-            let public = Standing::Proven(other.clone());
+            let public = OrgStanding::Proven(other.clone());
             assert_eq!(beside(&trusting(&here, "ours"), public, OURS), theirs("other"), "{other:?}");
         }
         // who is called at another host is not vouched for by what its own certificates make of Okta
         let here = place(CUSTOM, "00oOURS", &[]);
-        let okta = Standing::Proven(trusting(&place(OURS, "00oOURS", &custom), "theirs"));
-        assert_eq!(beside(&here, okta, OURS), Decision::Ours);
+        let okta = OrgStanding::Proven(trusting(&place(OURS, "00oOURS", &custom), "theirs"));
+        assert_eq!(beside(&here, okta, OURS), ClaimDecision::Ours);
     }
 
     #[test]
@@ -368,8 +368,8 @@ mod tests {
     #[test]
     fn an_older_object_that_has_proven_nothing_takes_nothing_away() {
         let here = place(OURS, "00oOURS", &[]);
-        for standing in [Standing::Unknown, Standing::Silent, Standing::Refused] {
-            assert_eq!(beside(&here, standing.clone(), OURS), Decision::Ours, "{standing:?}");
+        for standing in [OrgStanding::Unknown, OrgStanding::Silent, OrgStanding::Refused] {
+            assert_eq!(beside(&here, standing.clone(), OURS), ClaimDecision::Ours, "{standing:?}");
         }
     }
 
@@ -385,7 +385,11 @@ mod tests {
             .into();
         let here = place(OURS, "00oOURS", &[]);
         let decided = all.iter().map(|(_, this)| decide(this, &here, &all, &seen(true))).collect::<Vec<_>>();
-        assert_eq!(decided, [theirs("a"), Decision::Ours, theirs("a")], "of equally old ones the first by namespace");
+        assert_eq!(
+            decided,
+            [theirs("a"), ClaimDecision::Ours, theirs("a")],
+            "of equally old ones the first by namespace"
+        );
     }
 
     #[test]
@@ -394,10 +398,13 @@ mod tests {
         let at_okta = place(OURS, "00oOURS", &here);
         assert_eq!(beside(&at_okta, proven(CUSTOM, "00oOURS", &here), CUSTOM), theirs("other"));
         assert_eq!(beside(&place(CUSTOM, "00oOURS", &[]), proven(OURS, "00oOURS", &here), OURS), theirs("other"));
-        assert_eq!(beside(&place(CUSTOM, "00oOURS", &here), proven(OURS, "00oOURS", &there), OURS), Decision::Ours);
+        assert_eq!(
+            beside(&place(CUSTOM, "00oOURS", &here), proven(OURS, "00oOURS", &there), OURS),
+            ClaimDecision::Ours
+        );
         let renamed = "https://acme-inc.okta.com";
         assert_eq!(beside(&at_okta, proven(renamed, "00oOURS", &[]), renamed), theirs("other"), "both are Okta's");
-        assert_eq!(beside(&at_okta, proven(renamed, "00oELSE", &[]), renamed), Decision::Ours);
+        assert_eq!(beside(&at_okta, proven(renamed, "00oELSE", &[]), renamed), ClaimDecision::Ours);
     }
 
     #[test]
@@ -406,15 +413,15 @@ mod tests {
         let mut this = org("otp", 20, OURS);
         this.status = serde_json::from_value(json!({"claimedBy": "other/acme"})).unwrap();
         let older = Arc::new(org("other", 10, OURS));
-        let told = || Decision::Recorded(ObjectRef::new("other", "acme"));
+        let told = || ClaimDecision::Recorded(ObjectRef::new("other", "acme"));
         for settled in [false, true] {
             let with = |standing| decide(&this, &here, &[(standing, Arc::clone(&older))], &seen(settled));
-            assert_eq!(with(Standing::Unknown), told());
-            assert_eq!(with(Standing::Refused), Decision::Ours);
-            assert_eq!(with(Standing::Silent), Decision::Ours);
+            assert_eq!(with(OrgStanding::Unknown), told());
+            assert_eq!(with(OrgStanding::Refused), ClaimDecision::Ours);
+            assert_eq!(with(OrgStanding::Silent), ClaimDecision::Ours);
             assert_eq!(with(proven(OURS, "00oOURS", &[])), theirs("other"));
-            assert_eq!(with(proven(ELSEWHERE, "00oOURS", &[])), Decision::Ours, "what an older release believed");
-            assert_eq!(decide(&this, &here, &[], &seen(settled)), Decision::Ours, "it is gone");
+            assert_eq!(with(proven(ELSEWHERE, "00oOURS", &[])), ClaimDecision::Ours, "what an older release believed");
+            assert_eq!(decide(&this, &here, &[], &seen(settled)), ClaimDecision::Ours, "it is gone");
             let visibility = Visibility { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
             assert_eq!(decide(&this, &here, &[], &visibility), told(), "it is not gone because it is not listed");
         }
@@ -427,19 +434,19 @@ mod tests {
         let mut hinting = org("other", 10, ELSEWHERE);
         hinting.status = serde_json::from_value(json!({"orgID": "00oOURS"})).unwrap();
         let hidden = |settled| Visibility { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
-        let older = [(Standing::Unknown, Arc::new(hinting))];
-        let waits = Decision::Waits(Awaited::Answer(ObjectRef::new("other", "acme")));
+        let older = [(OrgStanding::Unknown, Arc::new(hinting))];
+        let waits = ClaimDecision::Waits(Awaited::Answer(ObjectRef::new("other", "acme")));
         assert_eq!(decide(&this, &here, &older, &seen(false)), waits);
-        assert_eq!(decide(&this, &here, &[], &hidden(false)), Decision::Waits(Awaited::Lists));
-        assert_eq!(decide(&this, &here, &[], &seen(false)), Decision::Ours, "there is nobody to wait for");
+        assert_eq!(decide(&this, &here, &[], &hidden(false)), ClaimDecision::Waits(Awaited::Lists));
+        assert_eq!(decide(&this, &here, &[], &seen(false)), ClaimDecision::Ours, "there is nobody to wait for");
         for visibility in [seen(true), hidden(true)] {
-            assert_eq!(decide(&this, &here, &older, &visibility), Decision::Ours, "nobody waits for ever");
+            assert_eq!(decide(&this, &here, &older, &visibility), ClaimDecision::Ours, "nobody waits for ever");
         }
         let mut managing = this;
         managing.status = serde_json::from_value(json!({"conditions": [{"type": "Claimed", "status": "True",
             "reason": "Claimed", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}))
         .unwrap();
-        assert_eq!(decide(&managing, &here, &older, &hidden(false)), Decision::Ours);
+        assert_eq!(decide(&managing, &here, &older, &hidden(false)), ClaimDecision::Ours);
     }
 
     #[test]

@@ -22,7 +22,7 @@ const MOST_STEPS: usize = 32;
 
 /// One thing that was done, and how long it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct ProgressStep {
     /// `Record`, `List`, the verb of a call, or `PutBack`.
     pub step: &'static str,
     /// `ok`, or the stable reason why not.
@@ -33,7 +33,7 @@ pub struct Step {
     pub took: Duration,
 }
 
-impl Step {
+impl ProgressStep {
     /// A step that went well and ends now.
     #[must_use]
     pub fn ended(step: &'static str, begun: Instant) -> Self {
@@ -87,14 +87,14 @@ impl Gap {
 
 /// A decision of a switch that is being carried out. Both parts are those of its status, and no two decisions have both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct SwitchDecision {
     /// The hook that is to be active.
     pub target: String,
     /// When that was decided.
     pub since: String,
 }
 
-impl Decision {
+impl SwitchDecision {
     /// What a switch has decided, while it is carried out.
     #[must_use]
     pub fn of(switch: &HookSwitch) -> Option<Self> {
@@ -107,14 +107,14 @@ impl Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SwitchProgress {
     /// The decision.
-    pub decision: Decision,
+    pub decision: SwitchDecision,
     /// The latest steps, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ProgressStep>,
     gap: Gap,
 }
 
 impl SwitchProgress {
-    fn new(decision: Decision) -> Self {
+    fn new(decision: SwitchDecision) -> Self {
         Self { decision, steps: Vec::new(), gap: Gap::default() }
     }
 
@@ -135,7 +135,7 @@ pub struct Done<'a> {
     /// When it began.
     pub begun: Instant,
     /// What was done for it before that.
-    pub before: &'a [Step],
+    pub before: &'a [ProgressStep],
     /// Our hooks that were active then, by what Okta listed.
     pub active: &'a BTreeSet<ObjectRef>,
     /// Its calls.
@@ -146,7 +146,7 @@ pub struct Done<'a> {
 pub fn take_in(known: &mut ProgressBySwitch, switches: &[Arc<HookSwitch>], run: Done<'_>) {
     known.retain(|name, _| switches.iter().any(|switch| switch.name_any() == *name));
     for switch in switches {
-        let Some(decision) = Decision::of(switch) else { continue };
+        let Some(decision) = SwitchDecision::of(switch) else { continue };
         let of_switch = |entry: &&AuditEntry| {
             entry.object.as_ref().is_none_or(|object| {
                 switch.namespace().as_ref() == Some(&object.namespace) && ownership::names(switch, &object.name)
@@ -159,7 +159,7 @@ pub fn take_in(known: &mut ProgressBySwitch, switches: &[Arc<HookSwitch>], run: 
         if progress.decision != decision {
             *progress = SwitchProgress::new(decision);
         }
-        let calls = run.audit.iter().filter(of_switch).filter_map(|entry| Step::of_call(entry, run.begun));
+        let calls = run.audit.iter().filter(of_switch).filter_map(|entry| ProgressStep::of_call(entry, run.begun));
         progress.steps.extend(run.before.iter().cloned().chain(calls));
         let surplus = progress.steps.len().saturating_sub(MOST_STEPS);
         progress.steps.drain(..surplus);
@@ -227,7 +227,7 @@ mod tests {
     async fn a_switch_is_told_its_own_steps_and_how_long_no_hook_can_have_been_active() {
         use AuditResult::{Done as Ok, Failed, NotSent};
         let (mut known, now) = (ProgressBySwitch::new(), Instant::now());
-        let before = [Step::ended("List", now), Step::ended("Record", now)];
+        let before = [ProgressStep::ended("List", now), ProgressStep::ended("Record", now)];
         let audit = [
             call(Verb::Deactivate, Some("a"), Purpose::Planned, Ok, 0),
             call(Verb::Activate, Some("b"), Purpose::Planned, Failed(FailureKind::Refused), 80),
@@ -252,7 +252,7 @@ mod tests {
         ];
         assert_eq!(told(progress), expected, "nothing of another hook");
         assert_eq!(progress.without_active(), Some(Duration::from_millis(240)));
-        assert_eq!(progress.decision, Decision { target: "b".into(), since: "10:00".into() });
+        assert_eq!(progress.decision, SwitchDecision { target: "b".into(), since: "10:00".into() });
 
         let repointed = [call(Verb::Replace, Some("a"), Purpose::Planned, Ok, 0)];
         run(&mut known, switch("b", "10:01", true), &["a"], &repointed, now);

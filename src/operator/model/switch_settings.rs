@@ -69,7 +69,7 @@ pub fn of(spec: &HookSwitchSpec) -> Settings {
 
 /// Which hooks' addresses are called, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watched {
+pub struct ProbeSettings {
     /// Time between two looks, and so between two calls of this operator.
     pub interval: Duration,
     /// How long an address may take to answer this operator; `None`: it is not called.
@@ -82,7 +82,7 @@ pub struct Watched {
     pub log: Option<(Duration, Threshold)>,
 }
 
-impl Watched {
+impl ProbeSettings {
     /// The witnesses that are heard of a hook.
     pub fn witnesses(self, target: &HookTarget) -> impl Iterator<Item = Source> + use<> {
         let address = self.address.map(|_| Source::PublicUrl);
@@ -111,7 +111,7 @@ impl Watched {
 
 /// Which hooks' addresses are called. A switch that decides nothing asks nobody.
 #[must_use]
-pub fn watched(spec: &HookSwitchSpec) -> Watched {
+pub fn watched(spec: &HookSwitchSpec) -> ProbeSettings {
     let detection = spec.detection.clone().unwrap_or_default();
     let address = detection.public_url.unwrap_or_default();
     let execute = detection.execute.unwrap_or_default();
@@ -121,7 +121,7 @@ pub fn watched(spec: &HookSwitchSpec) -> Watched {
     let asks = |enabled: Option<bool>| enabled.unwrap_or(true) && spec.mode != Some(SwitchMode::Disabled);
     let or =
         |duration: Option<hookswitch_api::Duration>, default| duration.map_or(default, hookswitch_api::Duration::get);
-    Watched {
+    ProbeSettings {
         interval: or(detection.interval, Settings::default().interval),
         address: asks(address.enabled).then(|| or(address.timeout, ADDRESS_TIMEOUT)),
         test: asks(None),

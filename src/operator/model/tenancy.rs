@@ -46,11 +46,11 @@ struct Limits {
 }
 
 impl Limits {
-    fn annotations(&self, part: Part) -> Option<&[Key]> {
+    fn annotations(&self, part: WorkloadPart) -> Option<&[Key]> {
         let keys = match part {
-            Part::Ingress => &self.ingress_annotations,
-            Part::Service => &self.service_annotations,
-            Part::Pods => &self.pod_annotations,
+            WorkloadPart::Ingress => &self.ingress_annotations,
+            WorkloadPart::Service => &self.service_annotations,
+            WorkloadPart::Pods => &self.pod_annotations,
         };
         keys.as_deref()
     }
@@ -59,10 +59,10 @@ impl Limits {
 /// Why a text is no [`Tenancy`].
 #[derive(Debug, thiserror::Error)]
 #[error("the tenancy cannot be read: {0}")]
-pub struct Unreadable(#[from] serde_json::Error);
+pub struct UnreadableTenancy(#[from] serde_json::Error);
 
 impl FromStr for Tenancy {
-    type Err = Unreadable;
+    type Err = UnreadableTenancy;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(serde_json::from_str(text)?)
@@ -134,7 +134,7 @@ impl fmt::Display for Key {
 
 /// A part of what is made for a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum WorkloadPart {
     /// The Ingress.
     Ingress,
     /// The Service.
@@ -145,9 +145,9 @@ pub enum Part {
 
 /// Something that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct TenancyRefusal {
     /// What is left as it is because of it.
-    pub part: Part,
+    pub part: WorkloadPart,
     /// What is asked for, what would be allowed, and who can change that.
     pub message: String,
 }
@@ -170,26 +170,26 @@ impl Tenancy {
 
     /// What a gateway asks for that is not allowed in its namespace.
     #[must_use]
-    pub fn refused(&self, namespace: &str, spec: &TelephonyGatewaySpec) -> Vec<Refusal> {
+    pub fn refused(&self, namespace: &str, spec: &TelephonyGatewaySpec) -> Vec<TenancyRefusal> {
         let mut refused = Vec::new();
-        let mut refuse = |part, message| refused.push(Refusal { part, message });
+        let mut refuse = |part, message| refused.push(TenancyRefusal { part, message });
         if let Some(message) = self.refused_host(namespace, spec) {
-            refuse(Part::Ingress, message);
+            refuse(WorkloadPart::Ingress, message);
         }
         let service = spec.service.as_ref();
         let given = [
-            (Part::Ingress, spec.ingress.as_ref().and_then(|ingress| ingress.annotations.as_ref())),
-            (Part::Service, service.and_then(|service| service.annotations.as_ref())),
-            (Part::Pods, spec.pod_annotations.as_ref()),
+            (WorkloadPart::Ingress, spec.ingress.as_ref().and_then(|ingress| ingress.annotations.as_ref())),
+            (WorkloadPart::Service, service.and_then(|service| service.annotations.as_ref())),
+            (WorkloadPart::Pods, spec.pod_annotations.as_ref()),
         ];
         for (part, given) in given {
             let Some((keys, place)) = self.rule(namespace, |limits| limits.annotations(part)) else { continue };
             let mut given = given.into_iter().flat_map(BTreeMap::keys);
             if let Some(key) = given.find(|key| !keys.iter().any(|known| known.allows(key))) {
                 let (field, value) = match part {
-                    Part::Ingress => ("spec.ingress.annotations", "ingressAnnotations"),
-                    Part::Service => ("spec.service.annotations", "serviceAnnotations"),
-                    Part::Pods => ("spec.podAnnotations", "podAnnotations"),
+                    WorkloadPart::Ingress => ("spec.ingress.annotations", "ingressAnnotations"),
+                    WorkloadPart::Service => ("spec.service.annotations", "serviceAnnotations"),
+                    WorkloadPart::Pods => ("spec.podAnnotations", "podAnnotations"),
                 };
                 refuse(part, message(field, "the annotation", key, keys, &format!("{place}.{value}")));
             }
@@ -200,7 +200,7 @@ impl Tenancy {
         {
             let names: Vec<&str> = types.iter().map(|allowed| allowed.as_str()).collect();
             let place = format!("{place}.serviceTypes");
-            refuse(Part::Service, message("spec.service.type", "the type", asked.as_str(), &names, &place));
+            refuse(WorkloadPart::Service, message("spec.service.type", "the type", asked.as_str(), &names, &place));
         }
         refused
     }
@@ -215,7 +215,7 @@ impl Tenancy {
 
 /// All that is not allowed, for a condition.
 #[must_use]
-pub fn told(refused: &[Refusal]) -> String {
+pub fn told(refused: &[TenancyRefusal]) -> String {
     let all = refused.iter().map(|refusal| refusal.message.as_str());
     let all: Vec<&str> = all.chain(["What already exists is not changed."]).collect();
     all.join(" ")
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn each_part_is_refused_for_what_it_asks_for_and_nothing_else() {
-        use Part::{Ingress, Pods, Service};
+        use WorkloadPart::{Ingress, Pods, Service};
         let rows = [
             (json!({"hosts": ["otp.acme.com"]}), vec![]),
             (json!({"hosts": ["Otp.Acme.com"]}), vec![]),
@@ -308,7 +308,7 @@ mod tests {
         let nothing = json!({"ingressAnnotations": [], "serviceAnnotations": [], "podAnnotations": []});
         assert_eq!(tenancy(&json!({"default": nothing})).refused("ns", &spec(&json!({}))), []);
         let types = tenancy(&json!({"default": {"serviceTypes": ["LoadBalancer"]}}));
-        assert_eq!(types.refused("ns", &spec(&json!({})))[0].part, Part::Service);
+        assert_eq!(types.refused("ns", &spec(&json!({})))[0].part, WorkloadPart::Service);
     }
 
     #[test]
@@ -321,8 +321,8 @@ mod tests {
             let refused = tenancy.refused(namespace, &spec(&everything()));
             refused.into_iter().map(|refusal| refusal.part).collect::<Vec<_>>()
         };
-        assert_eq!(parts("a"), [Part::Service]);
-        assert_eq!(parts("b"), [Part::Ingress, Part::Service]);
+        assert_eq!(parts("a"), [WorkloadPart::Service]);
+        assert_eq!(parts("b"), [WorkloadPart::Ingress, WorkloadPart::Service]);
         let ranges = |namespace| tenancy.ranges(namespace).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!((ranges("a"), ranges("b")), (vec!["192.168.1.0/24".to_owned()], vec![]));
         assert_eq!(ranges("c"), ["10.0.0.0/8"]);

@@ -11,7 +11,7 @@ use hookswitch_api::{
 use hookswitch_failover::machine::Phase;
 use hookswitch_okta::limits::Priority;
 
-/// Whether a switch, or any switch of an org, waits for Okta.
+/// How urgent Okta's answers are to a switch, or to the most urgent one of an org.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     /// It does not.
@@ -42,7 +42,7 @@ impl Urgency {
     }
 }
 
-/// Where a switch is, by its status.
+/// How urgent a switch is, by its status.
 #[must_use]
 pub fn of(switch: &HookSwitch) -> Urgency {
     let Some(status) = &switch.status else { return Urgency::AtRest };
@@ -57,7 +57,7 @@ pub fn of(switch: &HookSwitch) -> Urgency {
     }
 }
 
-/// Where the most restless switch of each org of a namespace is. One that cannot decide says nothing: its status is of before.
+/// How urgent the most urgent switch of each org of a namespace is. One that cannot decide says nothing: its status is of before.
 #[must_use]
 pub fn by_org(declared: &Declarations) -> BTreeMap<String, Urgency> {
     let mut orgs = BTreeMap::new();

@@ -135,7 +135,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use hookswitch_okta::Answer;
+    use hookswitch_okta::ApiAnswer;
 
     #[test]
     fn an_okta_that_cannot_be_asked_is_told_with_what_to_do() {
@@ -167,7 +167,7 @@ mod tests {
     fn only_what_okta_says_of_the_hook_fails_it() {
         let ok = |id: &str| {
             let value = json!({"commands": [{"value": [{"status": "SUCCESSFUL", "transactionId": id}]}]});
-            Ok(Answer { value, request_id: None, rate: None })
+            Ok(ApiAnswer { value, request_id: None, rate: None })
         };
         let failed = |failure| Err(CallError { doing: "execute a hook", failure, request_id: None, rate: None });
         let refused = |code: &str| {
@@ -178,7 +178,7 @@ mod tests {
         for (result, expected) in [
             (ok("proof"), CheckResult::Pass),
             (ok("other"), CheckResult::Unknown),
-            (Ok(Answer { value: json!({}), request_id: None, rate: None }), CheckResult::Fail),
+            (Ok(ApiAnswer { value: json!({}), request_id: None, rate: None }), CheckResult::Fail),
             (refused("E0000135"), CheckResult::Fail),
             (refused("E0000001"), CheckResult::Unknown),
             (server(Some("E0000134")), CheckResult::Fail),

@@ -27,7 +27,7 @@ pub struct Prober {
     pub listing: Listing,
     /// How orgs and hooks are reached.
     pub okta: Arc<dyn OktaClientFactory>,
-    /// Asks for passes over objects of which something else was found.
+    /// Asks for reconciles over objects of which something else was found.
     pub triggers: Wake,
     /// Figures.
     pub metrics: OperatorMetrics,

@@ -17,7 +17,7 @@ use crate::operator::{
 };
 use hookswitch_api::TelephonyHook;
 use hookswitch_failover::{
-    fallback::{Event, Ours, Threshold},
+    fallback::{Ours, PasscodeEvent, Threshold},
     signal::{CheckResult, Source},
 };
 use hookswitch_okta::{
@@ -101,11 +101,11 @@ async fn read_on(api: &dyn OrgApi, known: &mut OrgLog, begin: Timestamp) -> Resu
         };
         for event in page.events {
             let kind = match event.kind {
-                log::Kind::Sent { fell_back } => Event::Sent { fell_back },
-                log::Kind::HookFailed => Event::HookFailed,
+                log::LogEventKind::Sent { fell_back } => PasscodeEvent::Sent { fell_back },
+                log::LogEventKind::HookFailed => PasscodeEvent::HookFailed,
             };
             let new = known.log.take(&event.id, event.at.as_millisecond(), kind);
-            fallbacks += u64::from(new && kind == Event::Sent { fell_back: true });
+            fallbacks += u64::from(new && kind == PasscodeEvent::Sent { fell_back: true });
         }
         known.from = page.next.map(log::From::Next);
         if !page.full {

@@ -14,7 +14,7 @@ use hookswitch_api::{HookSwitch, NameRef};
 use hookswitch_failover::machine::InOkta;
 use hookswitch_okta::{
     drift::same_uri,
-    plan::{Outcome, Waiting},
+    plan::{HookOutcome, Waiting},
 };
 
 /// Which of the hooks of a switch Okta uses.
@@ -55,6 +55,6 @@ fn pointed_at(view: &HookView, switch: &HookSwitch, memory: &Memory) -> InOkta {
     let Some(found) = switch.spec.hooks.iter().find(has) else { return InOkta::Unknown };
     let status = switch.status.as_ref().filter(|status| status.switching.is_some());
     let wanted = status.and_then(|status| status.target.as_ref()) == Some(&found.name);
-    let unfinished = matches!(view.verdict.outcome, Outcome::Changing | Outcome::Waiting(Waiting::Settling));
+    let unfinished = matches!(view.verdict.outcome, HookOutcome::Changing | HookOutcome::Waiting(Waiting::Settling));
     if wanted && unfinished { InOkta::Unknown } else { InOkta::Ours(found.name.clone()) }
 }

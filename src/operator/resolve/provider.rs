@@ -48,7 +48,7 @@ pub async fn settings(
     let Some(key) = spec.account().and_then(ProviderAccount::secret_ref) else {
         return Ok(Err(Problem::permanent(
             Ready::InvalidSpec,
-            "The spec names no provider with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
+            "The spec names no account with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
         )));
     };
     let secret = or_denied(references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;

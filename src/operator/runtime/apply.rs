@@ -23,14 +23,14 @@ pub const MANAGER: &str = "hookswitch";
 
 /// What applying an object came to.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Applied<K> {
+pub enum ApplyResult<K> {
     /// It was already so.
     Unchanged(K),
     /// It was written.
     Written(K),
 }
 
-impl<K> Applied<K> {
+impl<K> ApplyResult<K> {
     /// The object as the API server has it.
     pub fn into_inner(self) -> K {
         match self {
@@ -54,7 +54,7 @@ impl<K> Applicable for K where
 ///
 /// # Errors
 /// As [`read`] and [`apply_over`].
-pub async fn apply<O, K>(kube: &Kube, owner: &O, desired: K) -> Result<Applied<K>, ReconcileError>
+pub async fn apply<O, K>(kube: &Kube, owner: &O, desired: K) -> Result<ApplyResult<K>, ReconcileError>
 where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Applicable,
@@ -72,7 +72,7 @@ pub async fn apply_over<O, K>(
     owner: &O,
     mut desired: K,
     live: Option<K>,
-) -> Result<Applied<K>, ReconcileError>
+) -> Result<ApplyResult<K>, ReconcileError>
 where
     O: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Applicable,
@@ -88,7 +88,7 @@ where
         let fields = serde_json::to_value(&live).map_err(|_| ReconcileError::encoding(what("compare")))?;
         let id = live.uid().unwrap_or_default();
         if kube.applied.is_settled(&id, &wanted, &fields) || !differs(&wanted, &fields) {
-            return Ok(Applied::Unchanged(live));
+            return Ok(ApplyResult::Unchanged(live));
         }
         // an object made anew under the same name meanwhile is not ours
         wanted["metadata"]["uid"] = Value::String(id);
@@ -99,7 +99,7 @@ where
     let written =
         api.patch(&name, &params, &Patch::Apply(&wanted)).await.map_err(ReconcileError::api(what("apply")))?;
     kube.applied.remember(&written, &desired);
-    Ok(Applied::Written(written))
+    Ok(ApplyResult::Written(written))
 }
 
 /// Whether applying `desired` would change the part of `live` at the end of these fields.

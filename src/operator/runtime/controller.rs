@@ -12,7 +12,7 @@ use super::{
     backoff::{Backoff, jittered},
     cache::Index,
     error::{DEADLINE, ReconcileError},
-    listing::Scope,
+    listing::WatchScope,
     metrics::ReconcileResult,
     queue::{Queue, Taken},
     reconcile::{Reconcile, Requeue, target},
@@ -34,7 +34,7 @@ pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
     let mut woken = std::pin::pin!(runtime.triggers.listen(K::KIND));
     let mut whole = std::pin::pin!(runtime.listing.whole(K::READS));
     let mut queue = Queue::default();
-    let (mut waiting, mut passes) = (FuturesUnordered::new(), FuturesUnordered::new());
+    let (mut waiting, mut reconciles) = (FuturesUnordered::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -49,11 +49,11 @@ pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
                 // as it is now
                 Some(object) => {
                     queue.begun(&target);
-                    passes.push(one(object, place, Arc::clone(&ctx), &backoff));
+                    reconciles.push(one(object, place, Arc::clone(&ctx), &backoff));
                 }
                 None => gone(&target, &mut queue, &backoff),
             },
-            Some((target, wait)) = passes.next() => queue.ended(&target, Some(wait), Instant::now()),
+            Some((target, wait)) = reconciles.next() => queue.ended(&target, Some(wait), Instant::now()),
         }
         while let Some(taken) = queue.take(Instant::now()) {
             match get::<K>(&*ctx, &taken.target) {
@@ -66,7 +66,7 @@ pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
         }
     }
     drop(waiting);
-    while passes.next().await.is_some() {}
+    while reconciles.next().await.is_some() {}
 }
 
 /// One that is gone is forgotten.
@@ -80,7 +80,7 @@ fn get<K: Reconcile>(ctx: &K::Context, target: &Target) -> Option<Arc<K>> {
 }
 
 /// The objects to look at once what they read was listed: the urgent ones first, then those of all namespaces in turn.
-fn all_within<K: Reconcile>(scope: &Scope, ctx: &K::Context, index: &Index<K>) -> Vec<Target> {
+fn all_within<K: Reconcile>(scope: &WatchScope, ctx: &K::Context, index: &Index<K>) -> Vec<Target> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut all: Vec<_> = index
         .all()
@@ -141,7 +141,7 @@ async fn one<K: Reconcile>(
         Err(error) if error.is_conflict() => (ReconcileResult::Requeue, backoff.failed(&target)),
         Err(error) => {
             let wait = backoff.failed(&target);
-            tracing::warn!(object = %target, error = %error, "a pass failed");
+            tracing::warn!(object = %target, error = %error, "a reconcile failed");
             (ReconcileResult::Error, wait)
         }
     };
@@ -166,8 +166,8 @@ async fn bounded_reconcile<K: Reconcile>(object: Arc<K>, ctx: Arc<K::Context>) -
         return tokio::time::timeout(DEADLINE, told).await.unwrap_or(Err(ReconcileError::Deadline));
     }
     // a task of its own: a panic ends one reconcile, not the operator
-    let pass = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });
-    match tokio_util::task::AbortOnDropHandle::new(pass).await {
+    let reconcile = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });
+    match tokio_util::task::AbortOnDropHandle::new(reconcile).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(ReconcileError::Deadline),
         Err(_) => Err(ReconcileError::Panicked),

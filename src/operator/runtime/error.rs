@@ -38,13 +38,13 @@ pub enum ReconcileError {
         name: String,
     },
     /// The reconcile took too long.
-    #[error("the pass did not end within {} s", DEADLINE.as_secs())]
+    #[error("the reconcile did not end within {} s", DEADLINE.as_secs())]
     Deadline,
     /// The lease is not ours any more.
     #[error("this operator does not lead any more")]
     NotLeading,
     /// The reconcile panicked; that is a bug.
-    #[error("the pass panicked")]
+    #[error("the reconcile panicked")]
     Panicked,
 }
 

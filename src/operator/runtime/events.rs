@@ -1,4 +1,4 @@
-//! Events: one per transition, never one per pass, and never in a reconcile's way.
+//! Events: one per transition, never one per reconcile, and never in a reconcile's way.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ pub struct Note {
     pub text: String,
 }
 
-/// Tells events, those of a namespace one after the other and all beside the passes: whoever has something to tell does not wait
+/// Tells events, those of a namespace one after the other and all beside the reconciles: whoever has something to tell does not wait
 /// for the API server.
 #[derive(Clone)]
 pub struct Events(Arc<Telling>);

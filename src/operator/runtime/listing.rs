@@ -22,14 +22,14 @@ const MOST_NAMED: usize = 10;
 
 /// Where a watch looks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
+pub enum WatchScope {
     /// In every namespace.
     All,
     /// In one.
     Namespace(String),
 }
 
-impl Scope {
+impl WatchScope {
     /// Those of the namespaces looked after; none named means all.
     #[must_use]
     pub fn of(namespaces: &[String]) -> Vec<Self> {
@@ -55,7 +55,7 @@ impl Scope {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for WatchScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("all namespaces"),
@@ -91,7 +91,7 @@ impl ListError {
     }
 }
 
-type Board = BTreeMap<Scope, BTreeMap<Kind, KindState>>;
+type Board = BTreeMap<WatchScope, BTreeMap<Kind, KindState>>;
 
 /// What was listed. Clones share it.
 #[derive(Debug, Clone)]
@@ -104,17 +104,17 @@ impl Listing {
     #[must_use]
     pub fn new(namespaces: &[String]) -> Self {
         let kinds: BTreeMap<Kind, KindState> = Kind::ALL.into_iter().map(|kind| (kind, KindState::default())).collect();
-        let board = Scope::of(namespaces).into_iter().map(|scope| (scope, kinds.clone())).collect();
+        let board = WatchScope::of(namespaces).into_iter().map(|scope| (scope, kinds.clone())).collect();
         Self { board: Arc::new(watch::Sender::new(board)) }
     }
 
     /// All objects of a kind were listed there.
-    pub fn listed(&self, scope: &Scope, kind: Kind) {
+    pub fn listed(&self, scope: &WatchScope, kind: Kind) {
         self.change(scope, kind, |state| *state = KindState { listed: true, error: None });
     }
 
     /// Objects of a kind cannot be listed there, or not any more. What was listed before stays known.
-    pub fn failed(&self, scope: &Scope, kind: Kind, code: Option<u16>, why: String) {
+    pub fn failed(&self, scope: &WatchScope, kind: Kind, code: Option<u16>, why: String) {
         self.change(scope, kind, |state| match &mut state.error {
             // the same once more, in other words perhaps: a condition that has them is not written anew
             Some(error) if error.code == code => {}
@@ -123,7 +123,7 @@ impl Listing {
         });
     }
 
-    fn change(&self, scope: &Scope, kind: Kind, change: impl FnOnce(&mut KindState)) {
+    fn change(&self, scope: &WatchScope, kind: Kind, change: impl FnOnce(&mut KindState)) {
         self.board.send_if_modified(|board| {
             let Some(state) = board.get_mut(scope).and_then(|kinds| kinds.get_mut(&kind)) else { return false };
             let before = state.clone();
@@ -176,10 +176,10 @@ impl Listing {
     }
 
     /// The places where all objects of these kinds were listed, each as soon as that is so.
-    pub fn whole(&self, kinds: &'static [Kind]) -> impl Stream<Item = Scope> + Send + use<> {
-        let state = (self.board.subscribe(), BTreeSet::<Scope>::new());
+    pub fn whole(&self, kinds: &'static [Kind]) -> impl Stream<Item = WatchScope> + Send + use<> {
+        let state = (self.board.subscribe(), BTreeSet::<WatchScope>::new());
         stream::unfold(state, move |(mut board, mut told)| async move {
-            let next = |board: &Board, told: &BTreeSet<Scope>| {
+            let next = |board: &Board, told: &BTreeSet<WatchScope>| {
                 let is_whole =
                     |seen: &BTreeMap<Kind, KindState>| seen.iter().all(|(k, s)| s.listed || !kinds.contains(k));
                 let mut whole = board.iter().filter(|(scope, seen)| !told.contains(*scope) && is_whole(seen));
@@ -202,7 +202,7 @@ impl Listing {
     pub fn readiness(&self) -> Result<String, String> {
         let board = self.board.borrow();
         let lasts = |state: &KindState| state.error.as_ref().is_some_and(ListError::lasts);
-        let failing: Vec<(&Scope, Vec<Kind>)> = board
+        let failing: Vec<(&WatchScope, Vec<Kind>)> = board
             .iter()
             .map(|(scope, seen)| {
                 (scope, seen.iter().filter(|(_, state)| lasts(state)).map(|(kind, _)| *kind).collect())
@@ -228,7 +228,7 @@ impl Listing {
     }
 }
 
-fn shown(scope: &Scope, kinds: &[Kind]) -> String {
+fn shown(scope: &WatchScope, kinds: &[Kind]) -> String {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     format!("{} in {scope}, which cannot be listed", kinds.join(", "))
 }
@@ -241,8 +241,8 @@ mod tests {
 
     const READ: &[Kind] = &[Kind::TelephonyHook, Kind::OktaOrg];
 
-    fn place(name: &str) -> Scope {
-        Scope::Namespace(name.into())
+    fn place(name: &str) -> WatchScope {
+        WatchScope::Namespace(name.into())
     }
 
     fn of(namespaces: &[&str]) -> Listing {
@@ -271,7 +271,7 @@ mod tests {
         let listing = of(&[]);
         assert!(listing.covers("any") && !listing.is_listed("any", READ));
         for kind in READ {
-            listing.listed(&Scope::All, *kind);
+            listing.listed(&WatchScope::All, *kind);
         }
         assert!(listing.is_listed("any", READ));
     }

@@ -98,10 +98,10 @@ impl Default for RuntimeMetrics {
 impl RuntimeMetrics {
     /// Registers the families with controller-runtime's names.
     pub fn register_shared(&self, registry: &mut Registry) {
-        registry.register("controller_runtime_reconcile", "Passes that ended, by result", self.ended.clone());
-        registry.register("controller_runtime_reconcile_errors", "Passes that failed", self.errors.clone());
-        registry.register("controller_runtime_reconcile_time_seconds", "Time of a pass", self.times.clone());
-        registry.register("controller_runtime_active_workers", "Passes under way", self.active.clone());
+        registry.register("controller_runtime_reconcile", "Reconciles that ended, by result", self.ended.clone());
+        registry.register("controller_runtime_reconcile_errors", "Reconciles that failed", self.errors.clone());
+        registry.register("controller_runtime_reconcile_time_seconds", "Time of a reconcile", self.times.clone());
+        registry.register("controller_runtime_active_workers", "Reconciles under way", self.active.clone());
         registry.register("leader_election_master_status", "1 while this pod leads", self.leader.clone());
     }
 

@@ -29,7 +29,7 @@ pub mod watch;
 
 use self::{
     kube::Kube, listing::Listing, metrics::RuntimeMetrics, references::References, triggers::Wake,
-    unreadable::Unreadable,
+    unreadable::UnreadableObjects,
 };
 
 /// What the controllers of all kinds run by.
@@ -46,7 +46,7 @@ pub struct Runtime {
     /// What was listed of the namespaces looked after.
     pub listing: Listing,
     /// Objects that exist and cannot be read.
-    pub unreadable: Unreadable,
+    pub unreadable: UnreadableObjects,
     /// What is counted of all kinds.
     pub metrics: RuntimeMetrics,
     /// The namespaces looked after; none means all.

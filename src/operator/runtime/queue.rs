@@ -14,9 +14,9 @@ use super::triggers::Target;
 /// Where an object is.
 #[derive(Debug)]
 enum Stage {
-    /// Its pass is due then; whether it is urgent.
+    /// Its reconcile is due then; whether it is urgent.
     Due(Instant, bool),
-    /// Its pass waits for a place. It will see what it is woken for meanwhile.
+    /// Its reconcile waits for a place. It will see what it is woken for meanwhile.
     Waits { hurry: Arc<Notify> },
     /// Its reconcile runs. Woken meanwhile it has another one; whether that is urgent.
     Runs { again: Option<bool> },
@@ -29,7 +29,7 @@ pub struct Taken {
     pub target: Target,
     /// Whether whoever asked for the reconcile said that it is urgent.
     pub urgent: bool,
-    /// Transition when it becomes urgent.
+    /// Told when it becomes urgent.
     pub hurry: Arc<Notify>,
 }
 

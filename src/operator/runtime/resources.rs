@@ -13,7 +13,7 @@ use super::{
     Runtime,
     cache::{Change, Merge, Writer},
     events::Note,
-    listing::Scope,
+    listing::WatchScope,
     reconcile::{Reconcile, target},
     triggers::Target,
     watch::{apis, code, config, forever, is_refused, shown},
@@ -58,7 +58,7 @@ pub fn resources<K: Reconcile>(ctx: Arc<K::Context>, writer: Writer<K>) -> BoxFu
     .boxed()
 }
 
-fn interrupted<K: Reconcile>(runtime: &Runtime, scope: &Scope, error: &watcher::Error) {
+fn interrupted<K: Reconcile>(runtime: &Runtime, scope: &WatchScope, error: &watcher::Error) {
     let (kind, why) = (K::KIND, shown(error));
     runtime.metrics.watch_error(kind.as_str());
     tracing::warn!(kind = kind.as_str(), watched = scope.as_str(), error = why, "a watch was interrupted");

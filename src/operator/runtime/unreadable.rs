@@ -10,9 +10,9 @@ use hookswitch_api::Kind;
 
 /// The objects that cannot be read.
 #[derive(Debug, Default)]
-pub struct Unreadable(Mutex<BTreeSet<Target>>);
+pub struct UnreadableObjects(Mutex<BTreeSet<Target>>);
 
-impl Unreadable {
+impl UnreadableObjects {
     fn lock(&self) -> MutexGuard<'_, BTreeSet<Target>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     backoff::{after, jittered},
-    listing::Scope,
+    listing::WatchScope,
 };
 
 /// Objects per page of a list.
@@ -68,18 +68,18 @@ where
 
 /// One `Api` per namespace looked after, or one for all.
 #[must_use]
-pub fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<(Scope, Api<K>)>
+pub fn apis<K>(client: &Client, namespaces: &[String]) -> Vec<(WatchScope, Api<K>)>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    let api = |scope: Scope| match &scope {
-        Scope::All => (scope, Api::all(client.clone())),
-        Scope::Namespace(name) => {
+    let api = |scope: WatchScope| match &scope {
+        WatchScope::All => (scope, Api::all(client.clone())),
+        WatchScope::Namespace(name) => {
             let api = Api::namespaced(client.clone(), name);
             (scope, api)
         }
     };
-    Scope::of(namespaces).into_iter().map(api).collect()
+    WatchScope::of(namespaces).into_iter().map(api).collect()
 }
 
 /// Watches for ever what a watcher made by `begin` watches: after a failure again, later each time.

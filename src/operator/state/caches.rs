@@ -219,7 +219,7 @@ impl Caches {
         intervals
     }
 
-    /// Where the most restless switch of an org is.
+    /// How urgent the most urgent switch of an org is.
     #[must_use]
     pub fn urgency_of(&self, namespace: &str, org: &str) -> Urgency {
         let hooks = self.hooks.found(namespace, &By::Org(org.to_owned()));

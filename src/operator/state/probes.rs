@@ -121,8 +121,8 @@ impl PollInterval {
     /// Asked so often, however long an answer takes.
     #[must_use]
     pub fn steady(every: Duration, patience: Duration) -> Self {
-        let permanent = every.max(patience);
-        Self { declared: permanent, now: permanent, next: every }
+        let at_least = every.max(patience);
+        Self { declared: at_least, now: at_least, next: every }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::operator::{
         cache::{Kept, Merge, Writer},
         clock::BootInstant,
         lease,
-        listing::{Listing, Scope},
+        listing::{Listing, WatchScope},
     },
     state::{Memory, caches::Caches, metrics::OperatorMetrics, reports::Reports},
 };
@@ -35,7 +35,7 @@ use hookswitch_gateway_config::{document::Report, probe};
 use hookswitch_net as net;
 use hookswitch_net::NetError;
 use hookswitch_okta::{
-    Answer, Api, CallError, Failure, HookId, ObservedHook,
+    Api, ApiAnswer, CallError, Failure, HookId, ObservedHook,
     client::CallResult,
     fingerprint::FingerprintKey,
     log, owner_tag,
@@ -49,7 +49,7 @@ type Answered = UnsyncBoxBody<Bytes, Infallible>;
 #[derive(Clone, Default)]
 pub struct Server {
     inner: Arc<Mutex<Stored>>,
-    /// Transition when a write met [`Trouble::DiesBefore`] or [`Trouble::DiesAfter`].
+    /// Told when a write met [`Trouble::DiesBefore`] or [`Trouble::DiesAfter`].
     pub died: Arc<tokio::sync::Notify>,
 }
 
@@ -445,7 +445,7 @@ struct OrgStored {
     id: Option<String>,
     broken: Vec<String>,
     spoilt: Option<Spoilt>,
-    log: Vec<log::Event>,
+    log: Vec<log::LogEvent>,
     /// Somebody else's hook, which takes the place when it is empty next.
     usurper: Option<ObservedHook>,
     bucket: Option<Bucket>,
@@ -611,7 +611,7 @@ impl Org {
             (Ok(rate), None) if org.intercepted.contains(&verb) => (rate, Err(Failure::NotOkta { status: 403 })),
             (Ok(rate), None) => (rate, act(&mut org)),
         };
-        let outcome = outcome.map(|value| Answer { value, request_id: None, rate });
+        let outcome = outcome.map(|value| ApiAnswer { value, request_id: None, rate });
         let outcome = outcome.map_err(|failure| CallError { doing: "call the org", failure, request_id: None, rate });
         let slow = org.slow;
         async move {
@@ -746,11 +746,11 @@ impl OrgApi for Org {
 
 impl Org {
     /// Writes events into the System Log.
-    pub fn log_events(&self, kind: log::Kind, count: usize) {
+    pub fn log_events(&self, kind: log::LogEventKind, count: usize) {
         let mut org = self.inner.lock().unwrap();
         for _ in 0..count {
             let id = format!("event-{}", org.log.len());
-            org.log.push(log::Event { id, at: k8s_openapi::jiff::Timestamp::now(), kind });
+            org.log.push(log::LogEvent { id, at: k8s_openapi::jiff::Timestamp::now(), kind });
         }
     }
 }
@@ -926,7 +926,7 @@ pub fn parts(server: &Server, okta: Arc<dyn OktaClientFactory>, options: Options
 /// All objects of these namespaces are listed.
 pub fn listed(namespaces: &[String]) -> Listing {
     let listing = Listing::new(namespaces);
-    for scope in Scope::of(namespaces) {
+    for scope in WatchScope::of(namespaces) {
         for kind in Kind::ALL {
             listing.listed(&scope, kind);
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::operator::{
     runtime::{
-        apply::{Applied, apply, controls, prune},
+        apply::{ApplyResult, apply, controls, prune},
         error::ReconcileError,
     },
     testing::world::{GATEWAYS, World},
@@ -47,16 +47,16 @@ async fn an_object_is_made_by_apply_without_force_and_changed_with_it_and_its_ui
     let world = World::new();
     let owner = owner(&world);
     world.server.sent_whole();
-    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("1")).await, Ok(Applied::Written(_))));
+    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("1")).await, Ok(ApplyResult::Written(_))));
     let [(what, body)] = &world.server.sent_whole()[..] else { panic!("one write") };
     assert!(what.starts_with(&format!("PATCH {CONFIG}?")) && what.contains("fieldManager=hookswitch"), "{what}");
     assert!(!what.contains("force=true"), "it takes no field from anybody: {what}");
     assert_eq!((&body["apiVersion"], &body["kind"]), (&json!("v1"), &json!("ConfigMap")));
     assert_eq!(body["metadata"]["uid"], Value::Null);
-    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("1")).await, Ok(Applied::Unchanged(_))));
+    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("1")).await, Ok(ApplyResult::Unchanged(_))));
     assert_eq!(world.server.sent_whole(), [], "it is so already");
     let id = world.server.get(CONFIG).unwrap()["metadata"]["uid"].clone();
-    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("2")).await, Ok(Applied::Written(_))));
+    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("2")).await, Ok(ApplyResult::Written(_))));
     let [(what, body)] = &world.server.sent_whole()[..] else { panic!("one write") };
     assert!(what.contains("force=true"), "its fields are ours: {what}");
     assert_eq!(body["metadata"]["uid"], id, "one made anew under that name meanwhile is not");
@@ -124,7 +124,7 @@ async fn what_is_so_already_is_not_written_by_a_process_that_never_wrote_it() {
     object["metadata"]["ownerReferences"][0]["blockOwnerDeletion"] = json!(true);
     world.server.put(CONFIG, object);
     world.server.sent_whole();
-    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("1")).await, Ok(Applied::Unchanged(_))));
+    assert!(matches!(apply(&world.ctx.runtime.kube, &owner, config("1")).await, Ok(ApplyResult::Unchanged(_))));
     assert_eq!(world.server.sent_whole(), []);
 }
 

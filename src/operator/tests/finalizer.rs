@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::operator::{
+    controllers::terminating::let_go,
     runtime::finalizer::{self, IN_USE, OKTA},
     testing::world::{GATEWAYS, HOOKS, World},
 };
@@ -92,21 +93,21 @@ async fn a_release_that_goes_lets_every_object_go_and_counts_them_whoever_writes
         "metadata": {"name": "main", "namespace": "otp", "finalizers": [IN_USE]}, "spec": {}});
     world.server.put(&format!("{GATEWAYS}/main"), gateway);
     world.server.fail_next_write(StatusCode::CONFLICT);
-    assert_eq!(crate::operator::controllers::terminating::let_go(&client, Some("otp")).await.unwrap().count, 3);
+    assert_eq!(let_go(&client, Some("otp")).await.unwrap().count, 3);
     assert_eq!((on(&world, &a), on(&world, &b)), (json!(["theirs.example/x"]), json!([])));
     assert!(world.server.sent_whole().iter().all(|(what, _)| !what.contains("free")));
     // one that is gone meanwhile is let go
     put(&world, "a", &[OKTA]);
     world.server.fail_next_write(StatusCode::NOT_FOUND);
-    assert_eq!(crate::operator::controllers::terminating::let_go(&client, Some("otp")).await.unwrap().count, 1);
+    assert_eq!(let_go(&client, Some("otp")).await.unwrap().count, 1);
     // one that cannot be written is told, after all others were tried
     let (a, b) = (put(&world, "a", &[OKTA]), put(&world, "b", &[OKTA]));
     world.server.fail_next_write(StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(crate::operator::controllers::terminating::let_go(&client, Some("otp")).await.is_err());
+    assert!(let_go(&client, Some("otp")).await.is_err());
     assert_eq!((on(&world, &a), on(&world, &b)), (json!([OKTA]), json!([])));
     // one that we may not write is passed over, and named
     put(&world, "b", &[OKTA]);
     world.server.fail_next_write(StatusCode::FORBIDDEN);
-    let let_go = crate::operator::controllers::terminating::let_go(&client, Some("otp")).await.unwrap();
+    let let_go = let_go(&client, Some("otp")).await.unwrap();
     assert_eq!((let_go.count, let_go.denied.is_some()), (1, true));
 }

@@ -14,7 +14,7 @@ use crate::operator::{
     testing::world::{GATEWAYS, HOOKS, SECRETS, Sent, World},
 };
 use hookswitch_failover::signal::{CheckResult, Source};
-use hookswitch_okta::{ObjectRef, log::Kind};
+use hookswitch_okta::{ObjectRef, log::LogEventKind};
 use hookswitch_telemetry::{logs, testing::Lines};
 
 const ADDRESS: &str = "https://otp.partner.example/okta";
@@ -170,7 +170,7 @@ async fn two_witnesses_fail_the_active_url_and_one_does_not() {
     world.org.break_addresses(&[HOST]);
     probed_looks(&mut world, 20).await;
     assert_eq!((active(&world), signal(&world, "b", "PublicURL")), (vec!["Acme b".to_owned()], "Fail".into()));
-    world.org.log_events(Kind::HookFailed, 6);
+    world.org.log_events(LogEventKind::HookFailed, 6);
     probed_looks(&mut world, 14).await;
     assert_eq!(active(&world), ["Acme a"]);
 }

@@ -17,13 +17,13 @@ use hookswitch_api::{Kind, OktaOrg};
 use hookswitch_okta::{Failure, ObjectRef, log};
 
 /// What a gateway counted at the path of its hook.
-struct AuthStatistics {
+struct Counted {
     name: &'static str,
     refused: u64,
     answered: u64,
 }
 
-impl AuthStatistics {
+impl Counted {
     const fn of(name: &'static str) -> Self {
         Self { name, refused: 0, answered: 0 }
     }
@@ -54,9 +54,9 @@ fn changes(world: &World) -> Vec<&'static str> {
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_switched() {
     let mut world = scene(|_| {});
-    let mut auth_statistics = AuthStatistics::of("a");
+    let mut counted = Counted::of("a");
     for _ in 0..8 {
-        auth_statistics.okta_calls(&world);
+        counted.okta_calls(&world);
         probed_looks(&mut world, 1).await;
     }
     assert_eq!((signal(&world, "a", "Refusals"), signal(&world, "b", "Refusals")), ("Pass".into(), "Unknown".into()));
@@ -65,7 +65,7 @@ async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_
     world.events().await;
     world.org.spoil("Acme a", true);
     for _ in 0..24 {
-        auth_statistics.okta_calls(&world);
+        counted.okta_calls(&world);
         probed_looks(&mut world, 1).await;
     }
     assert_eq!(changes(&world), ["replace"], "the secret is written once");
@@ -95,10 +95,10 @@ async fn the_put_comes_before_the_switch_however_soon_that_may_come_and_the_stan
             switch["spec"]["detection"] = json!({"interval": "1s", "fall": 1});
             switch["spec"]["delay"] = json!("1s");
         });
-        let mut auth_statistics = AuthStatistics::of("a");
+        let mut counted = Counted::of("a");
         for _ in 0..6 {
             if busy {
-                auth_statistics.okta_calls(&world);
+                counted.okta_calls(&world);
             }
             probed_looks(&mut world, 1).await;
         }
@@ -106,9 +106,9 @@ async fn the_put_comes_before_the_switch_however_soon_that_may_come_and_the_stan
         world.org.spoil("Acme a", heals);
         for _ in 0..60 {
             if active(&world) == ["Acme a"] {
-                auth_statistics.okta_calls(&world);
+                counted.okta_calls(&world);
                 if busy {
-                    world.org.log_events(log::Kind::Sent { fell_back: world.org.is_spoilt() }, 3);
+                    world.org.log_events(log::LogEventKind::Sent { fell_back: world.org.is_spoilt() }, 3);
                 }
             }
             probed_look(&mut world).await;
@@ -125,7 +125,7 @@ async fn with_few_calls_left_the_put_still_comes_before_the_switch_and_leaves_wh
     // with fewer than 13, Okta can be asked once more whether it helped, and again in the next window
     for (left, heals) in [(9, true), (11, true), (13, true), (13, false)] {
         let mut world = scene(|_| {});
-        let mut auth_statistics = AuthStatistics::of("a");
+        let mut counted = Counted::of("a");
         probed_looks(&mut world, 8).await;
         // the poll that is due tells of it
         tokio::time::advance(Duration::from_secs(50)).await;
@@ -135,7 +135,7 @@ async fn with_few_calls_left_the_put_still_comes_before_the_switch_and_leaves_wh
         world.org.spoil("Acme a", heals);
         for _ in 0..11 {
             if active(&world) == ["Acme a"] {
-                auth_statistics.okta_calls(&world);
+                counted.okta_calls(&world);
             }
             probed_looks(&mut world, 1).await;
         }
@@ -151,18 +151,18 @@ async fn calls_that_come_with_the_secret_speak_for_it_whoever_knocks_and_whateve
         switch["spec"]["detection"] = json!({"interval": "1s"});
         switch["spec"]["delay"] = json!("2s");
     });
-    let mut auth_statistics = AuthStatistics::of("a");
+    let mut counted = Counted::of("a");
     for _ in 0..12 {
-        auth_statistics.okta_calls(&world);
+        counted.okta_calls(&world);
         probed_looks(&mut world, 1).await;
     }
     changes(&world);
     world.server.writes();
     world.org.keep_from_hooks(Some("E0000135"));
     for second in 0..300 {
-        auth_statistics.stranger_calls(&world);
+        counted.stranger_calls(&world);
         if second % 3 == 0 {
-            auth_statistics.okta_calls(&world);
+            counted.okta_calls(&world);
         }
         serve(&world, "b", true);
         probed_look(&mut world).await;
@@ -178,8 +178,8 @@ async fn calls_that_come_with_the_secret_speak_for_it_whoever_knocks_and_whateve
 #[tokio::test(start_paused = true)]
 async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_change_and_write_nothing() {
     let mut world = scene(|_| {});
-    let mut auth_statistics = AuthStatistics::of("a");
-    auth_statistics.report(&world);
+    let mut counted = Counted::of("a");
+    counted.report(&world);
     probed_looks(&mut world, 12).await;
     changes(&world);
     world.server.writes();
@@ -187,7 +187,7 @@ async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_chang
     for look in 0..360 {
         // now and then, and for minutes on end
         if look % 17 == 0 || look % 200 < 60 {
-            auth_statistics.stranger_calls(&world);
+            counted.stranger_calls(&world);
         }
         serve_other(&world);
         probed_look(&mut world).await;
@@ -206,13 +206,13 @@ async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_chang
 #[tokio::test(start_paused = true)]
 async fn strangers_get_nothing_of_the_rate_limit_that_is_kept_for_what_is_more_urgent() {
     let mut world = scene(|_| {});
-    let mut auth_statistics = AuthStatistics::of("a");
-    auth_statistics.report(&world);
+    let mut counted = Counted::of("a");
+    counted.report(&world);
     probed_looks(&mut world, 12).await;
     world.org.calls();
     world.org.leave(9);
     for _ in 0..11 {
-        auth_statistics.stranger_calls(&world);
+        counted.stranger_calls(&world);
         serve_other(&world);
         probed_looks(&mut world, 1).await;
     }
@@ -230,15 +230,15 @@ fn serve_other(world: &World) {
 async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_minutes_and_never_a_switch() {
     for broken in [&[][..], &["https://a."][..], &["https://"][..]] {
         let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
-        let mut auth_statistics = AuthStatistics::of("a");
-        auth_statistics.report(&world);
+        let mut counted = Counted::of("a");
+        counted.report(&world);
         probed_looks(&mut world, 12).await;
         world.org.break_addresses(broken);
         let content = world.org.content(&world.org.hooks()[0].id).unwrap();
         changes(&world);
         world.events().await;
         for _ in 0..360 {
-            auth_statistics.stranger_calls(&world);
+            counted.stranger_calls(&world);
             serve_other(&world);
             probed_looks(&mut world, 1).await;
         }
@@ -256,15 +256,15 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
 #[tokio::test(start_paused = true)]
 async fn a_call_of_the_operators_that_was_refused_a_moment_ago_is_not_taken_for_oktas() {
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
-    let mut auth_statistics = AuthStatistics::of("a");
-    auth_statistics.report(&world);
+    let mut counted = Counted::of("a");
+    counted.report(&world);
     probed_looks(&mut world, 12).await;
     changes(&world);
     world.org.break_addresses(&["https://a."]);
     probed_looks(&mut world, 1).await;
     world.org.break_addresses(&[]);
     // reported when the operator gets in again
-    auth_statistics.stranger_calls(&world);
+    counted.stranger_calls(&world);
     for _ in 0..8 {
         probed_looks(&mut world, 1).await;
         assert_eq!(
@@ -279,13 +279,13 @@ async fn a_call_of_the_operators_that_was_refused_a_moment_ago_is_not_taken_for_
 async fn a_stranger_is_no_second_witness_when_okta_does_not_get_as_far_as_the_gateway() {
     for code in ["E0000134", "E0000137"] {
         let mut world = scene(|_| {});
-        let mut auth_statistics = AuthStatistics::of("a");
-        auth_statistics.report(&world);
+        let mut counted = Counted::of("a");
+        counted.report(&world);
         probed_looks(&mut world, 12).await;
         changes(&world);
         world.org.keep_from_hooks(Some(code));
         for _ in 0..24 {
-            auth_statistics.stranger_calls(&world);
+            counted.stranger_calls(&world);
             serve_other(&world);
             probed_looks(&mut world, 1).await;
         }
@@ -299,8 +299,8 @@ async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_com
     let mut world = world(&[("main", "Active")]);
     world.ctx.memory.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
     settle(&mut world, &["main"]).await;
-    let mut auth_statistics = AuthStatistics::of("main");
-    auth_statistics.report(&world);
+    let mut counted = Counted::of("main");
+    counted.report(&world);
     changes(&world);
     let look = async |world: &mut World| {
         hook_pass(world, "main").await;
@@ -309,14 +309,14 @@ async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_com
         tokio::time::advance(Duration::from_secs(5)).await;
     };
     for _ in 0..60 {
-        auth_statistics.stranger_calls(&world);
-        auth_statistics.okta_calls(&world);
+        counted.stranger_calls(&world);
+        counted.okta_calls(&world);
         look(&mut world).await;
     }
     assert_eq!(changes(&world), Vec::<&str>::new(), "valid calls come too");
     world.org.spoil("Acme main", true);
     for _ in 0..60 {
-        auth_statistics.okta_calls(&world);
+        counted.okta_calls(&world);
         look(&mut world).await;
     }
     assert_eq!(changes(&world), ["replace"]);
@@ -327,13 +327,13 @@ async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_com
 async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refused_calls_end() {
     for (away, expected) in [(Duration::from_secs(20), &["replace"][..]), (Duration::from_mins(10), &[])] {
         let mut world = scene(|_| {});
-        let mut auth_statistics = AuthStatistics::of("a");
-        auth_statistics.okta_calls(&world);
+        let mut counted = Counted::of("a");
+        counted.okta_calls(&world);
         probed_looks(&mut world, 8).await;
         changes(&world);
         world.events().await;
         world.org.fail(Some(Failure::Server { status: 503, code: None }));
-        auth_statistics.stranger_calls(&world);
+        counted.stranger_calls(&world);
         probed_looks(&mut world, 8).await;
         tokio::time::advance(away).await;
         world.org.fail(None);
@@ -377,9 +377,9 @@ async fn a_repointed_hook_is_given_the_secret_of_the_place_that_it_points_at() {
     let before = world.org.content(&world.org.hooks()[0].id).unwrap();
     changes(&world);
     world.org.spoil("Acme a", true);
-    let mut auth_statistics = AuthStatistics::of("b");
+    let mut counted = Counted::of("b");
     for _ in 0..12 {
-        auth_statistics.okta_calls(&world);
+        counted.okta_calls(&world);
         probed_looks(&mut world, 1).await;
     }
     assert_eq!((changes(&world), uri(&world)), (vec!["replace"], "https://b.acme.com/hooks/b".to_owned()));
@@ -398,9 +398,9 @@ async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
         world.server.put(PATH, switch);
         changes(&world);
         world.org.spoil("Acme a", true);
-        let mut auth_statistics = AuthStatistics::of("a");
+        let mut counted = Counted::of("a");
         for _ in 0..12 {
-            auth_statistics.okta_calls(&world);
+            counted.okta_calls(&world);
             probed_looks(&mut world, 1).await;
         }
         assert_eq!(changes(&world), expected, "{mode}");

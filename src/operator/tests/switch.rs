@@ -11,7 +11,7 @@ use crate::operator::{
     probes,
     runtime::{
         error::ReconcileError,
-        listing::{Listing, Scope},
+        listing::{Listing, WatchScope},
         reconcile::{Reconcile as _, Requeue},
         triggers::{Target, Woken},
     },
@@ -654,10 +654,10 @@ async fn passcodes_that_okta_sends_itself_speak_against_the_hook_and_two_witness
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
     probed_looks(&mut world, 6).await;
     assert_eq!(signal(&world, "a", "SystemLog"), "Unknown", "no passcodes");
-    world.org.log_events(log::Kind::Sent { fell_back: false }, 5);
+    world.org.log_events(log::LogEventKind::Sent { fell_back: false }, 5);
     probed_looks(&mut world, 6).await;
     assert_eq!(signal(&world, "a", "SystemLog"), "Pass");
-    world.org.log_events(log::Kind::Sent { fell_back: true }, 6);
+    world.org.log_events(log::LogEventKind::Sent { fell_back: true }, 6);
     probed_looks(&mut world, 10).await;
     assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Fail".into(), vec!["Acme a".to_owned()]));
     world.org.break_addresses(&["https://a."]);
@@ -676,7 +676,7 @@ async fn numbers_that_fail_by_an_attackers_doing_are_no_fault_of_the_hook() {
     let mut world = scene(|_| {});
     for failed in 0..30 {
         world.ctx.memory.reports.set_failed("otp", "a", "a", failed * 4);
-        world.org.log_events(log::Kind::Sent { fell_back: true }, 4);
+        world.org.log_events(log::LogEventKind::Sent { fell_back: true }, 4);
         probed_looks(&mut world, 1).await;
     }
     assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Pass".into(), vec!["Acme a".to_owned()]));
@@ -993,7 +993,7 @@ async fn pods_are_not_changed_before_it_is_known_whose_turn_it_is_but_for_those_
     let (old, new) = ("hookswitch/hookswitch:test", "hookswitch/hookswitch:next");
     let mut world = upgraded().await;
     let unlisted = Listing::new(&["otp".to_owned()]);
-    let scope = || Scope::of(&["otp".to_owned()]).remove(0);
+    let scope = || WatchScope::of(&["otp".to_owned()]).remove(0);
     for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::HookSwitch) {
         unlisted.listed(&scope(), kind);
     }

@@ -87,9 +87,9 @@ fn start_with(server: Server, org: Org, dial: Arc<dyn OktaClientFactory>) -> Ope
     let listing = Listing::new(&options.namespaces());
     let parts = world::parts(&server, dial, options, caches);
     let ctx = Arc::new(Context::new(Parts { listing, ..parts }));
-    let (mut watching, mut transient) = (JoinSet::new(), JoinSet::new());
-    run::start_all(&ctx, writers, &mut watching, &mut transient, &CancellationToken::new());
-    Operator { server, org, ctx, _running: [watching, transient] }
+    let (mut watching, mut reconciling) = (JoinSet::new(), JoinSet::new());
+    run::start_all(&ctx, writers, &mut watching, &mut reconciling, &CancellationToken::new());
+    Operator { server, org, ctx, _running: [watching, reconciling] }
 }
 
 impl Operator {
@@ -256,12 +256,12 @@ async fn a_denied_list_is_tried_less_and_less_often_and_soon_enough_once_it_is_a
 }
 
 /// What answers to the credential of each tenant.
-struct AuthStatisticsByHook {
+struct TwoOrgs {
     ours: Org,
     theirs: Org,
 }
 
-impl OktaClientFactory for AuthStatisticsByHook {
+impl OktaClientFactory for TwoOrgs {
     fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         let theirs = access.credential.secret() == THEIRS;
         Ok(Arc::new(if theirs { self.theirs.clone() } else { self.ours.clone() }))
@@ -293,11 +293,7 @@ fn tenants(server: &Server, theirs: &str) {
 }
 
 fn between(server: &Server, ours: &Org, theirs: &Org) -> Operator {
-    start_with(
-        server.clone(),
-        ours.clone(),
-        Arc::new(AuthStatisticsByHook { ours: ours.clone(), theirs: theirs.clone() }),
-    )
+    start_with(server.clone(), ours.clone(), Arc::new(TwoOrgs { ours: ours.clone(), theirs: theirs.clone() }))
 }
 
 #[tokio::test(start_paused = true)]

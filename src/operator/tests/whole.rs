@@ -92,8 +92,8 @@ impl Running {
         let parts = world::parts(&world.server, Arc::new(world.org.clone()), options, caches);
         let memory = Memory { reports: Arc::new(Reports::by(|| Instant::now().into_std())), ..parts.memory.clone() };
         let ctx = Arc::new(Context::new(Parts { lease, listing, memory, ask_pod: pods(&world, &serves), ..parts }));
-        let (mut watching, mut transient) = (JoinSet::new(), JoinSet::new());
-        run::start_all(&ctx, writers, &mut watching, &mut transient, &CancellationToken::new());
+        let (mut watching, mut reconciling) = (JoinSet::new(), JoinSet::new());
+        run::start_all(&ctx, writers, &mut watching, &mut reconciling, &CancellationToken::new());
         let lease = ctx.runtime.lease.clone();
         watching.spawn(async move {
             loop {
@@ -101,7 +101,7 @@ impl Running {
                 lease.renewed(lease.now());
             }
         });
-        let running = Self { world, serves, ctx, _tasks: [watching, transient] };
+        let running = Self { world, serves, ctx, _tasks: [watching, reconciling] };
         for gateway in ["a", "b"] {
             let path = format!("{SECRETS}/{gateway}-gateway-report");
             running.until("the report's credentials are made", |world| world.server.get(&path).is_some()).await;

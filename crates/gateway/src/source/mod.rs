@@ -20,7 +20,7 @@ use self::{
 };
 pub use self::{
     mount::{Mount, POLL},
-    secret::{NoCluster, SecretSource},
+    secret::{NoApiServer, SecretSource},
     selection::{ConfigCandidate, Origin},
 };
 use hookswitch_gateway_config::{document::GatewayConfig, report::RefusedConfig};
@@ -31,16 +31,16 @@ pub type Check = Arc<dyn Fn(&GatewayConfig) -> Result<(), String> + Send + Sync>
 
 /// What is known about the configuration now.
 #[derive(Debug, Clone, Default)]
-pub struct CheckResult {
+pub struct SelectedConfig {
     /// The one to serve; `None` until the first good one.
     pub current: Option<Arc<ConfigCandidate>>,
     /// The last one that was refused, until a good one follows it.
     pub refused: Option<RefusedConfig>,
 }
 
-impl CheckResult {
+impl SelectedConfig {
     fn same(&self, other: &Self) -> bool {
-        let hash = |result: &Self| result.current.as_ref().map(|current| current.hash.clone());
+        let hash = |selected: &Self| selected.current.as_ref().map(|current| current.hash.clone());
         hash(self) == hash(other) && self.refused == other.refused
     }
 }
@@ -54,42 +54,42 @@ pub fn follow(
     secret: Option<SecretSource>,
     check: Check,
     stop: CancellationToken,
-) -> watch::Receiver<CheckResult> {
+) -> watch::Receiver<SelectedConfig> {
     let (reports, inbox) = mpsc::channel(4);
-    let (result, receiver) = watch::channel(CheckResult::default());
+    let (selected, receiver) = watch::channel(SelectedConfig::default());
     if let Some(mount) = mount {
         tokio::spawn(stop.clone().run_until_cancelled_owned(poll(mount, reports.clone())));
     }
     if let Some(secret) = secret {
         tokio::spawn(stop.clone().run_until_cancelled_owned(observe(secret, reports)));
     }
-    tokio::spawn(stop.run_until_cancelled_owned(decide(inbox, check, result)));
+    tokio::spawn(stop.run_until_cancelled_owned(decide(inbox, check, selected)));
     receiver
 }
 
-async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, result: watch::Sender<CheckResult>) {
+async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, selected: watch::Sender<SelectedConfig>) {
     let selection = Arc::new(Mutex::new(Selection::default()));
     while let Some(report) = inbox.recv().await {
         let (selection, check) = (Arc::clone(&selection), Arc::clone(&check));
         // Decompressing and checking may take tens of milliseconds, which calls should not wait for.
         let weighing = tokio::task::spawn_blocking(move || {
             let mut selection = selection.lock().unwrap_or_else(PoisonError::into_inner);
-            let attempt_policy = selection.weigh(report, &check);
-            (attempt_policy, CheckResult { current: selection.current(), refused: selection.refused() })
+            let verdict = selection.weigh(report, &check);
+            (verdict, SelectedConfig { current: selection.current(), refused: selection.refused() })
         });
-        let Ok((attempt_policy, seen)) = weighing.await else {
+        let Ok((verdict, seen)) = weighing.await else {
             tracing::error!("a configuration could not be checked; the last good one is served");
             continue;
         };
-        log(&attempt_policy);
-        if !result.borrow().same(&seen) {
-            result.send_replace(seen);
+        log(&verdict);
+        if !selected.borrow().same(&seen) {
+            selected.send_replace(seen);
         }
     }
 }
 
-fn log(attempt_policy: &Verdict) {
-    match attempt_policy {
+fn log(verdict: &Verdict) {
+    match verdict {
         Verdict::Kept => {}
         Verdict::Taken(candidate) => {
             let ConfigCandidate { hash, origin, config } = &**candidate;

@@ -46,22 +46,22 @@ pub struct SecretSource {
 /// There is no API server to be reached from here: no service account is mounted, or its files cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("not in a cluster: the pod has no usable service account")]
-pub struct NoCluster;
+pub struct NoApiServer;
 
 impl SecretSource {
     /// A Secret of the namespace of this pod, with the service account of this pod. Calls nobody yet.
     ///
     /// # Errors
     ///
-    /// [`NoCluster`].
-    pub fn in_cluster(name: &str) -> Result<Self, NoCluster> {
-        let mut config = Config::incluster().map_err(|_| NoCluster)?;
+    /// [`NoApiServer`].
+    pub fn in_cluster(name: &str) -> Result<Self, NoApiServer> {
+        let mut config = Config::incluster().map_err(|_| NoApiServer)?;
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
         config.default_retry = false;
         let namespace = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|_| NoCluster)?;
+        let client = Client::try_from(config).map_err(|_| NoApiServer)?;
         Ok(Self::new(client, &namespace, name))
     }
 

@@ -102,7 +102,7 @@ impl Selection {
             }
             Report::Empty(Origin::Secret, reason) => match self.blind(check) {
                 Verdict::Kept => Verdict::Missing(Origin::Secret, reason),
-                attempt_policy => attempt_policy,
+                verdict => verdict,
             },
             Report::Blind => self.blind(check),
         }

@@ -170,34 +170,37 @@ impl Drop for Folder {
     }
 }
 
-async fn until(result: &mut watch::Receiver<CheckResult>, wanted: impl FnMut(&CheckResult) -> bool) -> CheckResult {
-    timeout(SOON, result.wait_for(wanted)).await.expect("not seen in time").unwrap().clone()
+async fn until(
+    selected: &mut watch::Receiver<SelectedConfig>,
+    wanted: impl FnMut(&SelectedConfig) -> bool,
+) -> SelectedConfig {
+    timeout(SOON, selected.wait_for(wanted)).await.expect("not seen in time").unwrap().clone()
 }
 
-fn serves(wanted: &str) -> impl FnMut(&CheckResult) -> bool {
+fn serves(wanted: &str) -> impl FnMut(&SelectedConfig) -> bool {
     let wanted = format!("telephony/{wanted}");
-    move |result| result.current.as_ref().is_some_and(|current| current.config.gateway == wanted)
+    move |selected| selected.current.as_ref().is_some_and(|current| current.config.gateway == wanted)
 }
 
 #[tokio::test]
 async fn a_mounted_file_may_come_late_and_is_followed_through_the_kubelets_swaps() {
     let folder = Folder::new("swaps");
     let stop = CancellationToken::new();
-    let mut result = follow(Some(folder.mount()), None, any(), stop.clone());
+    let mut selected = follow(Some(folder.mount()), None, any(), stop.clone());
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(result.borrow().current.is_none());
+    assert!(selected.borrow().current.is_none());
 
     folder.swap("..1", &sealed(1, "first"));
-    let seen = until(&mut result, serves("first")).await;
+    let seen = until(&mut selected, serves("first")).await;
     let current = seen.current.unwrap();
     assert_eq!((current.hash.clone(), current.origin), (hash(&sealed(1, "first")), Origin::Mount));
 
     folder.swap("..2", b"half a fi");
-    let seen = until(&mut result, |result| result.refused.is_some()).await;
+    let seen = until(&mut selected, |selected| selected.refused.is_some()).await;
     assert_eq!(seen.current.unwrap().hash, current.hash);
 
     folder.swap("..3", &sealed(1, "third"));
-    assert_eq!(until(&mut result, serves("third")).await.refused, None);
+    assert_eq!(until(&mut selected, serves("third")).await.refused, None);
     stop.cancel();
 }
 
@@ -206,13 +209,13 @@ async fn a_file_that_is_too_large_is_refused_and_a_folder_is_not_read() {
     let folder = Folder::new("large");
     fs::write(folder.0.join(KEY), vec![b' '; 64 * 1024 * 1024]).unwrap();
     let stop = CancellationToken::new();
-    let mut result = follow(Some(folder.mount()), None, any(), stop.clone());
-    let seen = until(&mut result, |result| result.refused.is_some()).await;
+    let mut selected = follow(Some(folder.mount()), None, any(), stop.clone());
+    let seen = until(&mut selected, |selected| selected.refused.is_some()).await;
     assert!(seen.refused.unwrap().reason.starts_with("the configuration is too large: 921601 bytes"));
     fs::remove_file(folder.0.join(KEY)).unwrap();
     fs::create_dir(folder.0.join(KEY)).unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(result.borrow().current.is_none());
+    assert!(selected.borrow().current.is_none());
     stop.cancel();
 }
 
@@ -268,11 +271,11 @@ fn stream() -> (mpsc::Sender<String>, Sent) {
 async fn the_secret_is_listed_and_watched_by_its_name_alone() {
     let (source, mut api) = api();
     let stop = CancellationToken::new();
-    let mut result = follow(None, Some(source), any(), stop.clone());
+    let mut selected = follow(None, Some(source), any(), stop.clone());
     let listed = answer(&mut api, StatusCode::OK, listing(5, &[secret(5, &sealed(1, "listed"))])).await;
     assert!(listed.starts_with("/api/v1/namespaces/telephony/secrets?"), "{listed}");
     assert!(listed.contains("fieldSelector=metadata.name%3Dmain-config"), "{listed}");
-    assert_eq!(until(&mut result, serves("listed")).await.current.unwrap().origin, Origin::Secret);
+    assert_eq!(until(&mut selected, serves("listed")).await.current.unwrap().origin, Origin::Secret);
 
     let (events, body) = stream();
     let watched = answer(&mut api, StatusCode::OK, body).await;
@@ -281,12 +284,12 @@ async fn the_secret_is_listed_and_watched_by_its_name_alone() {
         "{watched}"
     );
     events.send(changed("MODIFIED", &secret(6, &sealed(1, "rotated")))).await.unwrap();
-    until(&mut result, serves("rotated")).await;
+    until(&mut selected, serves("rotated")).await;
     events.send(changed("MODIFIED", &secret(7, b"garbage"))).await.unwrap();
-    until(&mut result, |result| result.refused.is_some()).await;
+    until(&mut selected, |selected| selected.refused.is_some()).await;
     events.send(changed("DELETED", &secret(8, b"garbage"))).await.unwrap();
     events.send(changed("ADDED", &secret(9, &sealed(1, "again")))).await.unwrap();
-    assert_eq!(until(&mut result, serves("again")).await.refused, None);
+    assert_eq!(until(&mut selected, serves("again")).await.refused, None);
     stop.cancel();
 }
 
@@ -296,15 +299,15 @@ async fn an_api_server_that_refuses_or_hangs_up_does_not_keep_the_file_from_serv
     folder.swap("..1", &sealed(1, "file"));
     let (source, mut api) = api();
     let stop = CancellationToken::new();
-    let mut result = follow(Some(folder.mount()), Some(source), any(), stop.clone());
-    until(&mut result, serves("file")).await;
+    let mut selected = follow(Some(folder.mount()), Some(source), any(), stop.clone());
+    until(&mut selected, serves("file")).await;
     let forbidden =
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403});
     answer(&mut api, StatusCode::FORBIDDEN, whole(&forbidden)).await;
     folder.swap("..2", &sealed(2, "newer"));
-    until(&mut result, serves("newer")).await;
+    until(&mut selected, serves("newer")).await;
     answer(&mut api, StatusCode::OK, listing(5, &[secret(5, &sealed(3, "listed"))])).await;
-    until(&mut result, serves("listed")).await;
+    until(&mut selected, serves("listed")).await;
     stop.cancel();
 }
 
@@ -312,9 +315,9 @@ async fn an_api_server_that_refuses_or_hangs_up_does_not_keep_the_file_from_serv
 async fn the_stop_ends_it_while_the_api_server_hangs() {
     let (source, mut api) = api();
     let stop = CancellationToken::new();
-    let mut result = follow(None, Some(source), any(), stop.clone());
+    let mut selected = follow(None, Some(source), any(), stop.clone());
     let hanging = timeout(SOON, api.next_request()).await.unwrap();
     assert!(hanging.is_some());
     stop.cancel();
-    assert!(timeout(SOON, result.changed()).await.expect("still running").is_err());
+    assert!(timeout(SOON, selected.changed()).await.expect("still running").is_err());
 }

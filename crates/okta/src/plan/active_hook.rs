@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::owner_tag::Whose;
-use crate::plan::desired::{Decision, Deletion, DesiredOrg, DesiredState};
+use crate::plan::desired::{Deletion, DesiredOrg, DesiredState, StateDecision};
 use crate::plan::matching::{Entry, Matches};
 use crate::plan::step::{Move, Subject, Verb};
-use crate::plan::verdict::{Blocked, Outcome, Waiting};
+use crate::plan::verdict::{Blocked, HookOutcome, Waiting};
 use crate::plan::{Draft, STILL_TO_HAND_OVER, STILL_TO_NONE, content};
 use crate::plan_record::PlanRecord;
 use crate::types::{HookStatus, MAX_HOOKS_PER_ORG, ObjectRef, ObservedHook};
@@ -156,7 +156,7 @@ impl<'a> ActiveHook<'a> {
             match entry.subject() {
                 Some(subject) => draft.act(Move::Activate(subject)),
                 // Created after those that are not to be active: see `create_and_delete`.
-                None => draft.say(object, Outcome::Changing),
+                None => draft.say(object, HookOutcome::Changing),
             }
             return;
         };
@@ -205,30 +205,30 @@ impl<'a> ActiveHook<'a> {
     }
 
     /// What keeps an inactive or missing hook from becoming active.
-    pub(super) fn hindrance(&self, entry: &Entry<'_>, restoring: bool) -> Option<Outcome> {
+    pub(super) fn hindrance(&self, entry: &Entry<'_>, restoring: bool) -> Option<HookOutcome> {
         if entry.status() == Some(HookStatus::Unreadable) {
-            return Some(Outcome::Blocked(Blocked::StatusUnreadable));
+            return Some(HookOutcome::Blocked(Blocked::StatusUnreadable));
         }
         if let Some(why) = content::obstacle(entry) {
-            return Some(Outcome::Blocked(why));
+            return Some(HookOutcome::Blocked(why));
         }
         if let Some(other) = self.other {
-            return Some(Outcome::Blocked(self.occupied(other)));
+            return Some(HookOutcome::Blocked(self.occupied(other)));
         }
         if entry.hook.is_none() && self.full {
-            return Some(Outcome::Blocked(Blocked::HookLimit));
+            return Some(HookOutcome::Blocked(Blocked::HookLimit));
         }
         if entry.hook.is_none() && !entry.want.complete {
-            return Some(Outcome::Waiting(Waiting::Incomplete));
+            return Some(HookOutcome::Waiting(Waiting::Incomplete));
         }
         if entry.want.refused.contains(&Verb::Activate) {
-            return Some(Outcome::Blocked(Blocked::ActivationRefused));
+            return Some(HookOutcome::Blocked(Blocked::ActivationRefused));
         }
         if !entry.drift.is_empty() && !entry.want.secret_accepted && !restoring {
-            return Some(Outcome::Waiting(Waiting::SecretNotAccepted));
+            return Some(HookOutcome::Waiting(Waiting::SecretNotAccepted));
         }
         // One that was active a moment ago is put back whatever its place says.
-        (!entry.want.endpoint_ready && !restoring).then_some(Outcome::Waiting(Waiting::EndpointNotReady))
+        (!entry.want.endpoint_ready && !restoring).then_some(HookOutcome::Waiting(Waiting::EndpointNotReady))
     }
 
     /// The wanted hook cannot become active, and an unfinished plan left none active: the one that was before is better than
@@ -255,13 +255,13 @@ impl<'a> ActiveHook<'a> {
         }
         if let Some(index) = self.wanted.filter(|index| self.is_missing(*index)) {
             let object = &self.entry(index).want.object;
-            if draft.outcomes.get(object) == Some(&Outcome::Changing) && self.ours.is_empty() && !changing {
+            if draft.outcomes.get(object) == Some(&HookOutcome::Changing) && self.ours.is_empty() && !changing {
                 draft.act(Move::Create { object: object.clone(), beside_active: false });
             }
         }
         for entry in &self.matches.entries {
             match entry.want.deleting {
-                Some(Deletion::Retain) => draft.say(&entry.want.object, Outcome::Released),
+                Some(Deletion::Retain) => draft.say(&entry.want.object, HookOutcome::Released),
                 Some(Deletion::Delete) => self.delete(entry, draft),
                 None => {}
             }
@@ -287,7 +287,7 @@ impl<'a> ActiveHook<'a> {
             return draft.block(object, Blocked::HookLimit);
         }
         if !self.conflicting.is_empty() {
-            return draft.say(object, Outcome::Waiting(Waiting::AfterOthers));
+            return draft.say(object, HookOutcome::Waiting(Waiting::AfterOthers));
         }
         if changing {
             return draft.wait(object, Waiting::AfterOthers);
@@ -295,7 +295,7 @@ impl<'a> ActiveHook<'a> {
         if !want.complete {
             return draft.wait(object, Waiting::Incomplete);
         }
-        if want.decision == Decision::Undecided {
+        if want.decision == StateDecision::Undecided {
             return draft.wait(&want.object, Waiting::Undecided);
         }
         if !want.endpoint_ready {
@@ -332,7 +332,7 @@ impl<'a> ActiveHook<'a> {
         let want = entry.want;
         let object = &want.object;
         let Some(what) = entry.subject().filter(|_| entry.marked) else {
-            return draft.say(object, Outcome::Released);
+            return draft.say(object, HookOutcome::Released);
         };
         if want.refused.contains(&Verb::Delete) {
             return draft.block(object, Blocked::DeletionRefused);
@@ -352,7 +352,7 @@ impl<'a> ActiveHook<'a> {
         let successor = self.restore.or(self.wanted);
         let coming = successor.and_then(|index| draft.outcomes.get(&self.entry(index).want.object));
         let only = self.ours.len() == 1;
-        if matches!(coming, Some(Outcome::Changing | Outcome::Waiting(_))) && only {
+        if matches!(coming, Some(HookOutcome::Changing | HookOutcome::Waiting(_))) && only {
             draft.wait(object, Waiting::AfterOthers);
         } else if want.refused.contains(&Verb::Deactivate) {
             draft.block(object, Blocked::DeactivationRefused);

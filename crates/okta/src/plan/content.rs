@@ -3,7 +3,7 @@
 use crate::plan::active_hook::ActiveHook;
 use crate::plan::matching::{Entry, Matches};
 use crate::plan::step::{Move, Verb};
-use crate::plan::{Blocked, Draft, Outcome, Waiting};
+use crate::plan::{Blocked, Draft, HookOutcome, Waiting};
 use crate::types::{HookStatus, ObjectRef};
 
 /// Whether a hook's content cannot be brought to what is declared.
@@ -41,7 +41,7 @@ pub(super) fn updates(matches: &Matches<'_>, active_hook: &ActiveHook<'_>, draft
             let inactive = entry.status() != Some(HookStatus::Active);
             later.push(((!entry.in_doubt, inactive), Move::Update(subject)));
         }
-        draft.say(object, Outcome::Changing);
+        draft.say(object, HookOutcome::Changing);
     }
     later.sort_by_key(|(order, _)| *order);
     draft.moves.splice(0..0, first);

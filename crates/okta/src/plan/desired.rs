@@ -30,7 +30,7 @@ pub struct DesiredOrg {
 }
 
 impl DesiredOrg {
-    /// What `object`'s hook is to be, mark included. `None` when it is not declared here.
+    /// What `object`'s hook is to be, fingerprint included. `None` when it is not declared here.
     #[must_use]
     pub fn content(&self, object: &ObjectRef) -> Option<HookContent> {
         self.hooks.iter().find(|hook| hook.object == *object).map(|hook| hook.content(&self.installation))
@@ -49,22 +49,22 @@ pub struct DesiredHook {
     pub name: String,
     /// Where Okta is to send.
     pub uri: String,
-    /// Custom headers, without the mark.
+    /// Custom headers, without the fingerprint.
     pub headers: Vec<Header>,
     /// Name of the header that carries the secret.
     pub auth_header: String,
     /// The whole value of that header.
     pub secret: Secret<String>,
-    /// Mark of `secret`.
+    /// Fingerprint of `secret`.
     pub secret_fingerprint: Fingerprint,
-    /// Mark of the secret that Okta last definitely took; `None` while that is doubted.
+    /// Fingerprint of the secret that Okta last definitely took; `None` while that is doubted.
     pub applied_fingerprint: Option<Fingerprint>,
     /// Whether Okta's calls seem to come with another secret, so that this one is written anew.
     pub resync_secret: bool,
     /// Whether it is to be active; `None` keeps what Okta has.
     pub state: Option<DesiredState>,
     /// Who says what `state` is.
-    pub decision: Decision,
+    pub decision: StateDecision,
     /// What to do when its name is taken by a hook that is not ours.
     pub adoption: Adoption,
     /// The object whose hook in Okta it takes over, when a person says so.
@@ -100,7 +100,7 @@ impl DesiredHook {
 
     /// Whether a switch, and not its own declaration, says what its state is.
     pub(super) const fn is_decided(&self) -> bool {
-        matches!(self.decision, Decision::Decided | Decision::Switching)
+        matches!(self.decision, StateDecision::Decided | StateDecision::Switching)
     }
 
     pub(super) fn declared_active(&self) -> bool {
@@ -110,7 +110,7 @@ impl DesiredHook {
 
 /// Who says what a hook's state is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum StateDecision {
     /// Its own declaration. A change of Active from one hook to another is then two writes of a person.
     Declared,
     /// A switch, for all its hooks at once: there is nothing to wait for.
@@ -135,7 +135,7 @@ pub enum DesiredState {
 pub enum Adoption {
     /// Never.
     Never,
-    /// When it carries nobody's mark (or that of a deleted object of ours), and name and URI are the declared ones.
+    /// When it carries nobody's fingerprint (or that of a deleted object of ours), and name and URI are the declared ones.
     IfMatches,
 }
 

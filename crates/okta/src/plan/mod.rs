@@ -22,10 +22,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use desired::{
-    Adoption, Decision, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, NotTaken, Promise, Promised, Takeover,
+    Adoption, Deletion, DesiredHook, DesiredOrg, DesiredState, Effect, NotTaken, Promise, Promised, StateDecision,
+    Takeover,
 };
 pub use step::{Move, Step, Subject, Verb};
-pub use verdict::{Blocked, Outcome, Verdict, Waiting};
+pub use verdict::{Blocked, HookOutcome, HookVerdict, Waiting};
 
 use crate::types::{HookId, HookStatus, Metadata, ObjectRef, ObservedHook};
 
@@ -50,7 +51,7 @@ pub struct Plan {
     /// In order; each is begun only when it can be finished.
     pub moves: Vec<Move>,
     /// One for each declared hook, by object.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<HookVerdict>,
     /// The object whose hook is active now: what a failed swap goes back to.
     pub standing: Option<ObjectRef>,
     /// Objects whose content may or may not have arrived under an unfinished plan, and that this plan does not write: the
@@ -95,19 +96,19 @@ impl Plan {
 struct Draft {
     /// Content that the state needs, then the state, then other content, creations, deletions.
     moves: Vec<Move>,
-    outcomes: BTreeMap<ObjectRef, Outcome>,
+    outcomes: BTreeMap<ObjectRef, HookOutcome>,
     again_in: Option<Duration>,
 }
 
 impl Draft {
     /// A block outweighs a wait, and a wait a change.
-    fn say(&mut self, object: &ObjectRef, outcome: Outcome) {
-        let weight = |outcome: &Outcome| match outcome {
-            Outcome::InSync => 0,
-            Outcome::Released => 1,
-            Outcome::Changing => 2,
-            Outcome::Waiting(_) => 3,
-            Outcome::Blocked(_) => 4,
+    fn say(&mut self, object: &ObjectRef, outcome: HookOutcome) {
+        let weight = |outcome: &HookOutcome| match outcome {
+            HookOutcome::InSync => 0,
+            HookOutcome::Released => 1,
+            HookOutcome::Changing => 2,
+            HookOutcome::Waiting(_) => 3,
+            HookOutcome::Blocked(_) => 4,
         };
         let old = self.outcomes.get(object);
         if old.is_none_or(|old| weight(old) < weight(&outcome)) {
@@ -116,7 +117,7 @@ impl Draft {
     }
 
     fn block(&mut self, object: &ObjectRef, why: Blocked) {
-        self.say(object, Outcome::Blocked(why));
+        self.say(object, HookOutcome::Blocked(why));
     }
 
     fn wait(&mut self, object: &ObjectRef, what: Waiting) {
@@ -124,7 +125,7 @@ impl Draft {
         if let Waiting::QuietPeriod(left) = what {
             self.again(left);
         }
-        self.say(object, Outcome::Waiting(what));
+        self.say(object, HookOutcome::Waiting(what));
     }
 
     fn again(&mut self, after: Duration) {
@@ -133,7 +134,7 @@ impl Draft {
 
     fn act(&mut self, step: Move) {
         for object in step.objects() {
-            self.say(object, Outcome::Changing);
+            self.say(object, HookOutcome::Changing);
         }
         self.moves.push(step);
     }
@@ -150,7 +151,11 @@ pub fn plan(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
 #[must_use]
 pub fn urgent(observed: &[ObservedHook], desired: &DesiredOrg) -> Plan {
     let switching = |object: &ObjectRef| {
-        desired.hooks.iter().find(|want| want.object == *object).filter(|want| want.decision == Decision::Switching)
+        desired
+            .hooks
+            .iter()
+            .find(|want| want.object == *object)
+            .filter(|want| want.decision == StateDecision::Switching)
     };
     plan_up_to(observed, desired, |step| match step {
         Move::Activate(_) | Move::Create { beside_active: false, .. } => true,
@@ -189,7 +194,7 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     let matches = matching::match_hooks(observed, desired);
     let mut draft = Draft::default();
     for entry in &matches.entries {
-        draft.say(&entry.want.object, Outcome::InSync);
+        draft.say(&entry.want.object, HookOutcome::InSync);
     }
     let active_hook = active_hook::ActiveHook::read(&matches, desired, observed.len());
     active_hook.decide(&mut draft);
@@ -200,13 +205,13 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
         // What Okta took and does not show yet must not be done twice.
         draft.moves.clear();
         draft.again(unseen.min(LOOK_AGAIN));
-        for outcome in draft.outcomes.values_mut().filter(|outcome| **outcome == Outcome::Changing) {
-            *outcome = Outcome::Waiting(Waiting::Settling);
+        for outcome in draft.outcomes.values_mut().filter(|outcome| **outcome == HookOutcome::Changing) {
+            *outcome = HookOutcome::Waiting(Waiting::Settling);
         }
     }
     // what is wrong by a person's word alone hides nothing that Okta says, and nothing that is under way
     for entry in matches.entries.iter().filter(|entry| entry.want.deleting.is_none()) {
-        let in_sync = draft.outcomes.get(&entry.want.object) == Some(&Outcome::InSync);
+        let in_sync = draft.outcomes.get(&entry.want.object) == Some(&HookOutcome::InSync);
         if let Some(wrong) = entry.wrong.clone().filter(|_| in_sync) {
             draft.block(&entry.want.object, wrong);
         }
@@ -225,14 +230,14 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     let doubtful = in_doubt.map(|entry| entry.want.object.clone()).filter(|object| !written(object)).collect();
     let standing = active_hook.standing();
     let mut outcomes = draft.outcomes;
-    let mut hindrances: Vec<Option<Outcome>> =
+    let mut hindrances: Vec<Option<HookOutcome>> =
         matches.entries.iter().map(|entry| active_hook.hindrance(entry, false)).collect();
     hindrances.reverse();
-    let verdicts = matches.entries.into_iter().map(|entry| Verdict {
+    let verdicts = matches.entries.into_iter().map(|entry| HookVerdict {
         hook: entry.hook.map(|hook| hook.id.clone()),
         status: entry.status(),
         duplicates: entry.surplus.iter().map(|hook| hook.id.clone()).collect(),
-        outcome: outcomes.remove(&entry.want.object).unwrap_or(Outcome::InSync),
+        outcome: outcomes.remove(&entry.want.object).unwrap_or(HookOutcome::InSync),
         drift: entry.drift,
         hindrance: hindrances.pop().flatten(),
         object: entry.want.object.clone(),

@@ -118,7 +118,7 @@ fn the_record_is_kept_until_the_place_is_with_whom_it_belongs_to() {
 fn each_of_two_that_are_declared_active_is_told_the_other() {
     let plan = plan(&[], &org([active("a"), active("b")]));
     let other = |name: &str| match outcome(&plan, name) {
-        Outcome::Blocked(Blocked::TwoDeclaredActive { other }) => other.name.clone(),
+        HookOutcome::Blocked(Blocked::TwoDeclaredActive { other }) => other.name.clone(),
         outcome => panic!("{outcome:?}"),
     };
     assert_eq!((other("a"), other("b")), ("b".to_owned(), "a".to_owned()));
@@ -136,7 +136,7 @@ fn one_that_comes_back_is_not_held_up_by_its_place_or_its_secret() {
     let mut a = active("a");
     unready(&mut a);
     let waiting = plan(&[okta(&a, INACTIVE)], &org([a]));
-    assert_eq!((calls(&waiting).len(), outcome(&waiting, "a")), (0, &Outcome::Waiting(Waiting::SecretNotAccepted)));
+    assert_eq!((calls(&waiting).len(), outcome(&waiting, "a")), (0, &HookOutcome::Waiting(Waiting::SecretNotAccepted)));
 }
 
 #[test]
@@ -185,15 +185,15 @@ fn nothing_is_created_beside_one_that_leaves() {
         let plan = plan(&there, &desired);
         (calls(&plan).iter().any(|call| call == "Create b"), outcome(&plan, "b").clone())
     };
-    let waits = (false, Outcome::Waiting(Waiting::AfterOthers));
+    let waits = (false, HookOutcome::Waiting(Waiting::AfterOthers));
     assert_eq!(beside(inactive("a")), waits);
     for policy in [Deletion::Retain, Deletion::Delete] {
         let mut leaving = hook("a", None);
         leaving.deleting = Some(policy);
         assert_eq!(beside(leaving), waits, "{policy:?}");
     }
-    assert_eq!(beside(active("a")), (true, Outcome::Changing));
-    assert_eq!(beside(hook("a", None)), (true, Outcome::Changing));
+    assert_eq!(beside(active("a")), (true, HookOutcome::Changing));
+    assert_eq!(beside(hook("a", None)), (true, HookOutcome::Changing));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn the_record_of_a_plan_tells_what_it_was_to_do_and_what_is_left_of_it() {
 
 #[test]
 fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
-    let calls_of = |decision: Decision| {
+    let calls_of = |decision: StateDecision| {
         let (mut a, mut b) = (inactive("a"), active("b"));
         (a.decision, b.decision) = (decision, decision);
         let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
@@ -327,8 +327,8 @@ fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
         desired.quiet_for = Duration::ZERO;
         calls(&plan(&there, &desired))
     };
-    assert_eq!(calls_of(Decision::Declared), Vec::<String>::new());
-    assert_eq!(calls_of(Decision::Switching), ["Deactivate a", "Activate b"]);
+    assert_eq!(calls_of(StateDecision::Declared), Vec::<String>::new());
+    assert_eq!(calls_of(StateDecision::Switching), ["Deactivate a", "Activate b"]);
     let (there, mut desired) = usurped(|_| {});
     desired.quiet_for = Duration::ZERO;
     assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate b", "Activate a"], "who comes back waits for nobody");
@@ -340,5 +340,5 @@ fn nothing_is_created_while_a_hook_is_still_to_be_marked() {
     a.adoption = Adoption::IfMatches;
     let marking = plan(&[marked_by(okta(&a, ACTIVE), None)], &org([a, b]));
     assert_eq!(calls(&marking), ["Replace a"]);
-    assert_eq!(outcome(&marking, "b"), &Outcome::Waiting(Waiting::AfterOthers));
+    assert_eq!(outcome(&marking, "b"), &HookOutcome::Waiting(Waiting::AfterOthers));
 }

@@ -36,7 +36,7 @@ pub(super) fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
         adoption: Adoption::Never,
         takeover: None,
         deleting: None,
-        decision: crate::plan::Decision::Declared,
+        decision: crate::plan::StateDecision::Declared,
         complete: true,
         endpoint_ready: true,
         secret_accepted: true,
@@ -95,13 +95,13 @@ pub(super) fn calls(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn outcome<'a>(plan: &'a Plan, name: &str) -> &'a Outcome {
+pub(super) fn outcome<'a>(plan: &'a Plan, name: &str) -> &'a HookOutcome {
     &plan.verdicts.iter().find(|verdict| verdict.object.name == name).unwrap().outcome
 }
 
 pub(super) fn blocked(plan: &Plan, name: &str) -> &'static str {
     match outcome(plan, name) {
-        Outcome::Blocked(why) => why.reason(),
+        HookOutcome::Blocked(why) => why.reason(),
         other => panic!("{name} is not blocked but {other:?}"),
     }
 }
@@ -112,7 +112,7 @@ fn what_is_as_declared_gives_no_call() {
     let there = [okta(&hooks[0], ACTIVE), okta(&hooks[1], INACTIVE), okta(&hooks[2], INACTIVE)];
     let plan = plan(&there, &org(hooks));
     assert_eq!(plan.steps(), []);
-    assert!(plan.verdicts.iter().all(|verdict| verdict.outcome == Outcome::InSync));
+    assert!(plan.verdicts.iter().all(|verdict| verdict.outcome == HookOutcome::InSync));
     assert_eq!(plan.again_in, None);
 }
 
@@ -134,7 +134,7 @@ fn nothing_is_created_before_its_gateway_can_take_calls() {
     want.endpoint_ready = false;
     let plan = plan(&[], &org([want]));
     assert_eq!(plan.steps(), []);
-    assert_eq!(outcome(&plan, "a"), &Outcome::Waiting(Waiting::EndpointNotReady));
+    assert_eq!(outcome(&plan, "a"), &HookOutcome::Waiting(Waiting::EndpointNotReady));
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn the_active_one_stays_while_its_successor_cannot_take_calls() {
     b.endpoint_ready = false;
     let plan = plan(&there, &org([a, b]));
     assert_eq!(plan.steps(), []);
-    assert_eq!(outcome(&plan, "b"), &Outcome::Waiting(Waiting::EndpointNotReady));
+    assert_eq!(outcome(&plan, "b"), &HookOutcome::Waiting(Waiting::EndpointNotReady));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_standby_is_created_beside_the_active_one_only_while_both_can_take_calls() {
         let (mut a, mut b) = (a.clone(), b.clone());
         (a.endpoint_ready, b.endpoint_ready) = (a_ready, b_ready);
         let plan = plan(&there, &org([a, b]));
-        assert_eq!((plan.steps().len(), outcome(&plan, "b")), (0, &Outcome::Waiting(waits_for)));
+        assert_eq!((plan.steps().len(), outcome(&plan, "b")), (0, &HookOutcome::Waiting(waits_for)));
     }
 }
 
@@ -246,7 +246,7 @@ fn only_one_standby_is_created_at_a_time() {
     let a = active("a");
     let plan = plan(&[okta(&a, ACTIVE)], &org([a, inactive("b"), inactive("c")]));
     assert_eq!(calls(&plan), ["Create b", "Deactivate b", "Activate a"]);
-    assert_eq!(outcome(&plan, "c"), &Outcome::Waiting(Waiting::AfterOthers));
+    assert_eq!(outcome(&plan, "c"), &HookOutcome::Waiting(Waiting::AfterOthers));
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn deletion_retains_deletes_or_waits_for_a_successor() {
     let mut a = inactive("a");
     a.deleting = Some(Deletion::Retain);
     let kept = plan(&[okta(&a, ACTIVE)], &org([a.clone()]));
-    assert_eq!((kept.steps().len(), outcome(&kept, "a")), (0, &Outcome::Released));
+    assert_eq!((kept.steps().len(), outcome(&kept, "a")), (0, &HookOutcome::Released));
     a.deleting = Some(Deletion::Delete);
     assert_eq!(calls(&plan(&[okta(&a, INACTIVE)], &org([a.clone()]))), ["Delete a"]);
     assert_eq!(calls(&plan(&[okta(&a, ACTIVE)], &org([a.clone()]))), ["Deactivate a", "Delete a"]);
@@ -376,10 +376,10 @@ fn deletion_retains_deletes_or_waits_for_a_successor() {
     let released = plan(&[stripped], &org([a.clone()]));
     assert_eq!(
         (released.steps().len(), outcome(&released, "a")),
-        (0, &Outcome::Released),
+        (0, &HookOutcome::Released),
         "unmarked is not ours to delete"
     );
-    assert_eq!(outcome(&plan(&[], &org([a])), "a"), &Outcome::Released);
+    assert_eq!(outcome(&plan(&[], &org([a])), "a"), &HookOutcome::Released);
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn a_promise_that_does_not_show_yet_is_waited_for_and_after_ten_seconds_forgotte
     desired.promised = Some(Promised { made: vec![promise], age: Duration::from_secs(1) });
     let early = plan(&[okta(&want, INACTIVE)], &desired);
     assert_eq!((early.steps().len(), early.again_in), (0, Some(Duration::from_secs(2))));
-    assert_eq!(outcome(&early, "a"), &Outcome::Waiting(Waiting::Settling));
+    assert_eq!(outcome(&early, "a"), &HookOutcome::Waiting(Waiting::Settling));
     desired.promised.as_mut().unwrap().age = Duration::from_secs(10);
     assert_eq!(calls(&plan(&[okta(&want, INACTIVE)], &desired)), ["Activate a"]);
 }
@@ -439,7 +439,7 @@ fn a_new_secret_is_given_to_okta_only_once_every_replica_accepts_it() {
     let observed = [okta(&want, ACTIVE)];
     let waiting = plan(&observed, &org([want.clone()]));
     assert_eq!(calls(&waiting), Vec::<String>::new());
-    assert_eq!(*outcome(&waiting, "a"), Outcome::Waiting(Waiting::SecretNotAccepted));
+    assert_eq!(*outcome(&waiting, "a"), HookOutcome::Waiting(Waiting::SecretNotAccepted));
     want.secret_accepted = true;
     assert_eq!(calls(&plan(&observed, &org([want]))), ["Replace a"]);
 }
@@ -447,7 +447,7 @@ fn a_new_secret_is_given_to_okta_only_once_every_replica_accepts_it() {
 #[test]
 fn of_a_plan_what_cannot_wait_is_what_a_failover_needs_and_nothing_after_it() {
     let switching = |mut want: DesiredHook| {
-        want.decision = Decision::Switching;
+        want.decision = StateDecision::Switching;
         want
     };
     let changed = |want: &DesiredHook, status| {
@@ -550,7 +550,7 @@ fn a_hook_that_is_handed_over_is_written_once_and_stays_as_active_as_it_was() {
         taken.id = there[0].id.clone();
         let declared = org(if still_there { vec![old.clone(), new] } else { vec![new] });
         let plan = plan(&[taken], &declared);
-        assert_eq!((calls(&plan).len(), outcome(&plan, "new")), (0, &Outcome::InSync), "{status:?} {still_there}");
+        assert_eq!((calls(&plan).len(), outcome(&plan, "new")), (0, &HookOutcome::InSync), "{status:?} {still_there}");
     }
 }
 
@@ -596,7 +596,7 @@ fn without_a_persons_word_about_both_nobody_has_anothers_hook() {
             let plan = plan(&[okta(&old, ACTIVE)], &declared);
             assert_eq!((calls(&plan).len(), blocked(&plan, "new")), (0, "TakeoverRefused"), "{why:?} {still_there}");
             if still_there {
-                assert_eq!(outcome(&plan, "old"), &Outcome::InSync, "it is not disturbed");
+                assert_eq!(outcome(&plan, "old"), &HookOutcome::InSync, "it is not disturbed");
             }
         }
     }
@@ -621,7 +621,7 @@ fn two_that_take_over_from_each_other_keep_what_they_have_and_both_are_told() {
         assert_eq!(calls(&plan), Vec::<String>::new(), "{}", there.len());
         for object in ["a", "b"] {
             assert_eq!(blocked(&plan, object), "TakeoverRefused", "{object} of {}", there.len());
-            let Outcome::Blocked(why) = outcome(&plan, object) else { unreachable!() };
+            let HookOutcome::Blocked(why) = outcome(&plan, object) else { unreachable!() };
             let told = why.to_string();
             assert!(told.contains("otp/a") && told.contains("otp/b"), "{told}");
         }
@@ -631,12 +631,12 @@ fn two_that_take_over_from_each_other_keep_what_they_have_and_both_are_told() {
     // who is active is no matter of whose a hook is: a failover between them is not kept waiting
     let [mut a, mut b] = each_others(&a, &b);
     for hook in [&mut a, &mut b] {
-        hook.decision = Decision::Switching;
+        hook.decision = StateDecision::Switching;
     }
     (a.state, b.state) = (Some(DesiredState::Inactive), Some(DesiredState::Active));
     let swap = plan(&there, &org([a.clone(), b.clone()]));
     assert_eq!(calls(&swap), ["Deactivate a", "Activate b"]);
-    assert_eq!((outcome(&swap, "a"), outcome(&swap, "b")), (&Outcome::Changing, &Outcome::Changing));
+    assert_eq!((outcome(&swap, "a"), outcome(&swap, "b")), (&HookOutcome::Changing, &HookOutcome::Changing));
     // nor does it hide what Okta said
     b.refused = [Verb::Activate].into();
     assert_eq!(blocked(&plan(&there, &org([a, b])), "b"), "ActivationRefused");

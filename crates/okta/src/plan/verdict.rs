@@ -9,7 +9,7 @@ use crate::types::{HookId, HookStatus, ObjectRef};
 
 /// What is known and decided about one declared hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct HookVerdict {
     /// The object.
     pub object: ObjectRef,
     /// Its hook in Okta, when there is one.
@@ -22,14 +22,14 @@ pub struct Verdict {
     /// left alone unless active in the place of another of ours.
     pub duplicates: Vec<HookId>,
     /// What comes of it.
-    pub outcome: Outcome,
+    pub outcome: HookOutcome,
     /// What would keep it from becoming active now, were it asked for.
-    pub hindrance: Option<Outcome>,
+    pub hindrance: Option<HookOutcome>,
 }
 
 /// What comes of a declared hook in this plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum HookOutcome {
     /// Okta has what is declared.
     InSync,
     /// The plan has calls for it.

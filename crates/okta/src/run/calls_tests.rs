@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::tests::{Keeper, behaviour, declared, installation, org, stored};
-use super::{AuditEntry, AuditResult, Budget, Purpose, Report, run};
+use super::{AuditEntry, AuditResult, Budget, Purpose, RunReport, run};
 use crate::plan::{Deletion, DesiredHook, DesiredState, Verb};
 use crate::testing::{Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored};
 use crate::types::{HookId, HookStatus, RateLimit};
@@ -92,7 +92,7 @@ fn scenes() -> Vec<Scene> {
     ]
 }
 
-async fn ran(scene: &Scene, faults: Vec<Fault>) -> (Model, Report) {
+async fn ran(scene: &Scene, faults: Vec<Fault>) -> (Model, RunReport) {
     let there = scene.there.clone();
     let model = Model::new(scene.behaviour, installation(), there, BTreeSet::new(), faults);
     let mut keeper = Keeper::new(org(scene.hooks.clone()));
@@ -120,7 +120,7 @@ fn call(entry: &AuditEntry) -> String {
     format!("{why}{}{hook}{ended}", entry.verb)
 }
 
-fn row(model: &Model, report: &Report) -> String {
+fn row(model: &Model, report: &RunReport) -> String {
     let calls: Vec<String> = report.audit.iter().map(call).collect();
     let hooks: Vec<String> = model
         .observed()
@@ -210,7 +210,7 @@ async fn a_run_tells_the_bucket_and_when_each_call_was_made() {
 }
 
 /// What is asked of hooks that went after the plan was made.
-async fn ran_on_nothing(title: &str) -> Report {
+async fn ran_on_nothing(title: &str) -> RunReport {
     let scene = scenes().into_iter().find(|scene| scene.title == title).unwrap();
     let model = Model::new(scene.behaviour, installation(), scene.there, BTreeSet::new(), Vec::new());
     let mut keeper = Keeper::new(org(scene.hooks));

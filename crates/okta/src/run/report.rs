@@ -10,15 +10,15 @@ use crate::types::{HookId, ObjectRef, ObservedHook, RateLimit, RequestId};
 
 /// What came of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Report {
+pub struct RunReport {
     /// Every call in order, those not sent included.
     pub audit: Vec<AuditEntry>,
     /// The org's hooks as they were read back.
     pub observed: Option<Vec<ObservedHook>>,
     /// Calls that Okta definitely refused: not to be repeated until something relevant changes.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedChange>,
     /// Contents that were taken, or that may have been. To be remembered in status, in this order.
-    pub applied: Vec<Applied>,
+    pub applied: Vec<AppliedContent>,
     /// What definite answers promised; the next plan waits until it shows.
     pub promised: Vec<Promise>,
     /// The bucket after the last call that told it.
@@ -31,7 +31,7 @@ pub struct Report {
 
 /// A definite no. [`Verb::Create`] means "beside an active hook", [`Verb::Activate`] "with none beside it", by whichever call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedChange {
     /// Whose hook.
     pub object: ObjectRef,
     /// What was refused.
@@ -40,12 +40,12 @@ pub struct Refused {
 
 /// A content that went to Okta.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedContent {
     /// Whose hook.
     pub object: ObjectRef,
     /// Which hook, when Okta said so.
     pub hook: Option<HookId>,
-    /// Mark of the secret that Okta definitely has; `None`: not known any more.
+    /// Fingerprint of the secret that Okta definitely has; `None`: not known any more.
     pub secret: Option<Fingerprint>,
 }
 
@@ -151,7 +151,7 @@ impl AuditEntry {
     }
 }
 
-impl Report {
+impl RunReport {
     /// A later promise about a hook replaces an earlier one.
     pub(super) fn promise(&mut self, hook: HookId, effect: Effect) {
         self.forget(&hook);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::plan::{Effect, Subject, Verb};
-use crate::run::{AuditEntry, Purpose, Refused, Runner, Went, bounded};
+use crate::run::{AuditEntry, Purpose, RefusedChange, Runner, Went, bounded};
 use crate::types::{HookId, HookStatus, ObjectRef};
 
 /// How long an effect that does not show yet is waited for inside a swap. The hook that was to be off serves meanwhile.
@@ -119,7 +119,7 @@ impl Runner<'_> {
             // both stay on: the one that was is kept, and what Okta refused is told
             let undone = self.write(Verb::Deactivate, to, Some(&hook), Purpose::PutBack).await;
             self.settle(&undone, Verb::Deactivate, to);
-            self.report.refused.push(Refused { object: to.clone(), verb: Verb::Activate });
+            self.report.refused.push(RefusedChange { object: to.clone(), verb: Verb::Activate });
             self.failed.insert(to.clone());
         }
     }
@@ -157,7 +157,7 @@ impl Runner<'_> {
                 }
                 Went::Well(_) => return Up::Yes,
                 Went::Refused => {
-                    self.report.refused.push(Refused { object: to.clone(), verb: Verb::Activate });
+                    self.report.refused.push(RefusedChange { object: to.clone(), verb: Verb::Activate });
                     return Up::Refused;
                 }
                 Went::Gone => return Up::Refused,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::{Budget, Report, run};
+use super::{Budget, RunReport, run};
 use crate::fingerprint::Fingerprint;
 use crate::owner_tag::InstallationTag;
 use crate::plan::{
-    Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, Outcome, Plan, Promised, Verb, plan,
+    Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, HookOutcome, Plan, Promised, Verb, plan,
 };
 use crate::plan_record::PlanRecord;
 use crate::testing::{Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored, Violation, written};
@@ -39,7 +39,7 @@ pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
         adoption: Adoption::Never,
         takeover: None,
         deleting: None,
-        decision: crate::plan::Decision::Declared,
+        decision: crate::plan::StateDecision::Declared,
         complete: true,
         endpoint_ready: true,
         secret_accepted: true,
@@ -91,7 +91,7 @@ impl Keeper {
         plan(&model.observed(), &self.desired)
     }
 
-    pub(super) async fn pass(&mut self, model: &Model) -> (Plan, Option<Report>) {
+    pub(super) async fn pass(&mut self, model: &Model) -> (Plan, Option<RunReport>) {
         let plan = self.plan(model);
         if plan.moves.is_empty() {
             self.keep_record(&plan, true);
@@ -118,7 +118,7 @@ impl Keeper {
         (plan, report)
     }
 
-    fn remember(&mut self, plan: &Plan, report: &Report) {
+    fn remember(&mut self, plan: &Plan, report: &RunReport) {
         let hook =
             |hooks: &mut Vec<DesiredHook>, object: &ObjectRef| hooks.iter().position(|h| h.object == *object).unwrap();
         for refused in &report.refused {
@@ -323,21 +323,21 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
         let name = ["a", "b", "c", "d"][index];
         let want = &desired.hooks[index];
         let verdict = rest.verdicts.iter().find(|verdict| verdict.object == want.object).unwrap();
-        assert_ne!(verdict.outcome, Outcome::Changing, "{name} at rest");
-        if verdict.outcome != Outcome::InSync {
+        assert_ne!(verdict.outcome, HookOutcome::Changing, "{name} at rest");
+        if verdict.outcome != HookOutcome::InSync {
             let explained = match &verdict.outcome {
-                Outcome::Waiting(_) => {
+                HookOutcome::Waiting(_) => {
                     !*ready
                         || conflicting
                         || scene.hooks.iter().any(|hook| !hook.ready || hook.deleting.is_some())
                         || held(rest)
                 }
-                Outcome::Blocked(_) => true,
-                Outcome::Released => deleting.is_some(),
-                Outcome::InSync | Outcome::Changing => false,
+                HookOutcome::Blocked(_) => true,
+                HookOutcome::Released => deleting.is_some(),
+                HookOutcome::InSync | HookOutcome::Changing => false,
             };
             assert!(explained, "{name}: {:?} in {rest:?}", verdict.outcome);
-            if verdict.outcome == Outcome::Released && *deleting == Some(Deletion::Delete) {
+            if verdict.outcome == HookOutcome::Released && *deleting == Some(Deletion::Delete) {
                 let left = end.iter().find(|s| s.hook.headers.iter().any(|h| h.value == format!("prod/otp/{name}")));
                 assert!(left.is_none(), "{name} was to be deleted");
             }
@@ -366,7 +366,7 @@ fn check(scene: &Scene, start: &[Stored], model: &Model, rest: &Plan) {
 
 /// Something was refused or waits for readiness, so the active hook stays where it is.
 fn held(rest: &Plan) -> bool {
-    rest.verdicts.iter().any(|verdict| matches!(verdict.outcome, Outcome::Blocked(_) | Outcome::Waiting(_)))
+    rest.verdicts.iter().any(|verdict| matches!(verdict.outcome, HookOutcome::Blocked(_) | HookOutcome::Waiting(_)))
 }
 
 /// One of ours was active and somebody declared should be: then one still is.
@@ -499,7 +499,7 @@ async fn a_refused_activation_puts_the_other_back_in_the_same_run_and_is_held() 
     assert_eq!(report.unwrap().refused[0].verb, Verb::Activate);
     let rest = keeper.until_rest(&model).await;
     assert_eq!(model.calls().len(), 5, "it is not tried again");
-    assert_eq!(rest.verdicts[1].outcome, Outcome::Blocked(Blocked::ActivationRefused));
+    assert_eq!(rest.verdicts[1].outcome, HookOutcome::Blocked(Blocked::ActivationRefused));
 }
 
 #[tokio::test(start_paused = true)]
@@ -601,7 +601,7 @@ async fn a_refused_deactivation_tries_the_other_first_and_is_held_when_that_is_r
     let rest = keeper.until_rest(&model).await;
     assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::ReadBack], "tried once, then held");
     assert_eq!(status(&model, "a"), Some(HookStatus::Active));
-    assert_eq!(rest.verdicts[1].outcome, Outcome::Blocked(Blocked::ActivationRefused));
+    assert_eq!(rest.verdicts[1].outcome, HookOutcome::Blocked(Blocked::ActivationRefused));
 
     let (mut keeper, model) =
         handing_over(Behaviour { second_activation: SecondActivation::TakesOver, ..held }, true, Vec::new());

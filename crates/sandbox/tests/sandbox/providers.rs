@@ -317,12 +317,12 @@ async fn the_json_provider_refuses_missing_fields_key_type_and_token() {
     let body = message("m").to_string();
     let post = || scene.http.post(&url).body(body.clone());
     let json = |r: reqwest::RequestBuilder| r.header("content-type", "application/json");
-    let fingerprint = |r: reqwest::RequestBuilder| r.header("idempotency-key", "m");
+    let with_key = |r: reqwest::RequestBuilder| r.header("idempotency-key", "m");
     for (request, status) in [
         (json(post()).bearer_auth(JSON_TOKEN), 400),
-        (fingerprint(post()).bearer_auth(JSON_TOKEN), 415),
-        (json(fingerprint(post())), 401),
-        (json(fingerprint(post())).bearer_auth("wrong"), 401),
+        (with_key(post()).bearer_auth(JSON_TOKEN), 415),
+        (json(with_key(post())), 401),
+        (json(with_key(post())).bearer_auth("wrong"), 401),
         (scene.http.get(&url), 401),
         (scene.http.put(&url).bearer_auth(JSON_TOKEN), 405),
         (scene.http.get(&url).bearer_auth(JSON_TOKEN), 200),

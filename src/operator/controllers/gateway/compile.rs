@@ -1,6 +1,6 @@
 //! From resources to the gateway's configuration. Pure.
 //!
-//! Good configuration survives bad: what an object asks for and cannot have is told as a [`Problem`] of that object, and
+//! Good configuration survives bad: what an object asks for and cannot have is told as a [`ConfigProblem`] of that object, and
 //! what the previous configuration had in its place serves on. The parts that are kept or replaced whole are a provider, a
 //! hook, the times, and the rules of one policy; a rule is never taken apart, because half a rule routes where nobody wanted
 //! it. What comes out is free of [`check::faults`] but for those of the report and the proxy, which no object declares.
@@ -46,7 +46,7 @@ pub struct Input<'a> {
     /// Hooks that target the gateway, or what is wrong with them. Each has the one secret that is declared now.
     pub hooks: BTreeMap<String, Result<Hook, String>>,
     /// What Okta has of them; of one that is not here that is not known.
-    pub in_okta: BTreeMap<String, InOkta>,
+    pub in_okta: BTreeMap<String, KnownInOkta>,
     /// Seconds since 1970.
     pub now: i64,
     /// Credentials of the report.
@@ -63,7 +63,7 @@ pub struct Input<'a> {
 
 /// What Okta calls a hook with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InOkta {
+pub enum KnownInOkta {
     /// Nothing: the hook is not in Okta, and whoever else calls it is told by its declaration.
     Nothing,
     /// This, by Okta's last definite answer.
@@ -74,7 +74,7 @@ pub enum InOkta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
     /// The gateway itself.
-    Gateway(About),
+    Gateway(ConfigSubject),
     /// A `RoutingPolicy`.
     Policy,
     /// A `TelephonyProvider`.
@@ -85,7 +85,7 @@ pub enum At {
 
 /// What of a gateway a problem is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum About {
+pub enum ConfigSubject {
     /// A policy that it names does not exist, or its selector matches none.
     NoPolicy,
     /// It selects more policies than it can have.
@@ -100,7 +100,7 @@ pub enum About {
 
 /// What an object asked for and did not get.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Kind of the object.
     pub at: At,
     /// Its name.
@@ -117,7 +117,7 @@ pub struct Compiled {
     /// The configuration.
     pub config: GatewayConfig,
     /// Problems, sorted by object.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// Compiles a configuration. The same input gives the same output, whatever the order in which objects were read.
@@ -169,7 +169,7 @@ fn sound(previous: &GatewayConfig, judges: &Judges) -> GatewayConfig {
 }
 
 /// The times that are declared; while they do not fit together, those that did.
-fn timing(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> Timing {
+fn timing(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<ConfigProblem>) -> Timing {
     let (spec, millis) = (input.spec, hookswitch_api::Duration::millis);
     let attempts = spec.attempts.clone().unwrap_or_default();
     let declared = Timing {
@@ -181,14 +181,18 @@ fn timing(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Ve
     let Err(what) = check::timing(&declared) else { return declared };
     let before = previous.map(|previous| previous.timing).filter(|before| check::timing(before).is_ok());
     let message = if before.is_some() { what } else { format!("{what}. Until then the defaults are in force") };
-    let at = At::Gateway(About::Timing);
-    problems.push(Problem { at, name: input.gateway.clone(), message, kept: before.is_some() });
+    let at = At::Gateway(ConfigSubject::Timing);
+    problems.push(ConfigProblem { at, name: input.gateway.clone(), message, kept: before.is_some() });
     before.unwrap_or(DEFAULT_TIMING)
 }
 
 /// The providers that there is no room for. Those that serve already have theirs; others by the order of the rules that send
 /// by them.
-fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeSet<String> {
+fn left_out(
+    previous: Option<&GatewayConfig>,
+    input: &Input<'_>,
+    problems: &mut Vec<ConfigProblem>,
+) -> BTreeSet<String> {
     let mut policies: Vec<_> = input.policies.iter().filter_map(|(name, spec)| Some(((*spec)?, name))).collect();
     policies.sort_by_key(|(spec, name)| (spec.priority(), *name));
     let sends = policies.iter().flat_map(|(spec, _)| &spec.rules).filter_map(|rule| rule.send.as_ref());
@@ -211,8 +215,8 @@ fn left_out(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut 
             within.len() + left_out.len(),
             listed(&left_out)
         );
-        let at = At::Gateway(About::TooManyProviders);
-        problems.push(Problem { at, name: input.gateway.clone(), message, kept: false });
+        let at = At::Gateway(ConfigSubject::TooManyProviders);
+        problems.push(ConfigProblem { at, name: input.gateway.clone(), message, kept: false });
     }
     left_out
 }
@@ -225,20 +229,20 @@ fn listed(names: &BTreeSet<String>) -> String {
 }
 
 /// The rules of all policies, ordered by priority and then by name.
-fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> Vec<Rule> {
+fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<ConfigProblem>) -> Vec<Rule> {
     let whole = if input.policies.len() > MAX_POLICIES {
         let message =
             format!("{} policies are selected; a gateway can have at most {MAX_POLICIES}", input.policies.len());
-        Some((About::TooManyPolicies, message))
+        Some((ConfigSubject::TooManyPolicies, message))
     } else if input.policies.is_empty() {
         let message = "no RoutingPolicy has the labels of the selector".to_owned();
-        Some((About::NoPolicy, message))
+        Some((ConfigSubject::NoPolicy, message))
     } else {
         None
     };
     if let Some((about, message)) = whole {
         let kept = previous.is_some();
-        problems.push(Problem { at: At::Gateway(about), name: input.gateway.clone(), message, kept });
+        problems.push(ConfigProblem { at: At::Gateway(about), name: input.gateway.clone(), message, kept });
         let rules = previous.map(|previous| previous.rules.clone()).unwrap_or_default();
         return as_far_as_there(rules, |provider| remembered(previous, input, provider));
     }
@@ -248,8 +252,8 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         let before = rules_of(previous, name);
         let Some(spec) = spec else {
             let message = format!("RoutingPolicy {name} does not exist");
-            let at = At::Gateway(About::NoPolicy);
-            problems.push(Problem { at, name: input.gateway.clone(), message, kept: !before.is_empty() });
+            let at = At::Gateway(ConfigSubject::NoPolicy);
+            problems.push(ConfigProblem { at, name: input.gateway.clone(), message, kept: !before.is_empty() });
             let priority = before.first().and_then(|rule| rule.priority).unwrap_or(DEFAULT_PRIORITY);
             let kept = as_far_as_there(before, |provider| remembered(previous, input, provider));
             ordered.push((priority, name, kept));
@@ -271,7 +275,7 @@ fn rules(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
         } else {
             format!("{wrong}; these rules have no provider left and answer FAILED: {}", failing.join(", "))
         };
-        problems.push(Problem { at: At::Policy, name: name.clone(), message, kept: usable });
+        problems.push(ConfigProblem { at: At::Policy, name: name.clone(), message, kept: usable });
         ordered.push((spec.priority(), name, rules));
     }
     ordered.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
@@ -367,7 +371,7 @@ fn providers(
     previous: Option<&GatewayConfig>,
     input: &Input<'_>,
     rules: &[Rule],
-    problems: &mut Vec<Problem>,
+    problems: &mut Vec<ConfigProblem>,
 ) -> BTreeMap<String, Provider> {
     let mut chosen = BTreeMap::new();
     for name in sent_by(rules).collect::<BTreeSet<_>>() {
@@ -379,7 +383,7 @@ fn providers(
         let provider = match input.providers.get(name) {
             Some(Ok(provider)) => Some(provider),
             Some(Err(message)) => {
-                problems.push(Problem {
+                problems.push(ConfigProblem {
                     at: At::Provider,
                     name: name.to_owned(),
                     message: message.clone(),
@@ -398,7 +402,11 @@ fn providers(
 }
 
 /// The hooks that point at the gateway. Those that are served already have their place; others while there is room.
-fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec<Problem>) -> BTreeMap<String, Hook> {
+fn hooks(
+    previous: Option<&GatewayConfig>,
+    input: &Input<'_>,
+    problems: &mut Vec<ConfigProblem>,
+) -> BTreeMap<String, Hook> {
     let known = |name: &String| previous.and_then(|previous| previous.hooks.get(name));
     let (mut chosen, mut left_out) = (BTreeMap::new(), BTreeSet::new());
     let mut room = MAX_HOOKS.saturating_sub(input.hooks.keys().filter(|name| known(name).is_some()).count());
@@ -412,7 +420,7 @@ fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
                 chosen.insert(name.clone(), overlapping(before, hook, input.in_okta.get(name), input.now));
             }
             Err(message) => {
-                problems.push(Problem { at: At::Hook, name: name.clone(), message, kept: before.is_some() });
+                problems.push(ConfigProblem { at: At::Hook, name: name.clone(), message, kept: before.is_some() });
                 chosen.extend(before.map(|before| (name.clone(), before.clone())));
             }
         }
@@ -424,23 +432,23 @@ fn hooks(previous: Option<&GatewayConfig>, input: &Input<'_>, problems: &mut Vec
             chosen.len() + left_out.len(),
             listed(&left_out)
         );
-        let at = At::Gateway(About::TooManyHooks);
-        problems.push(Problem { at, name: input.gateway.clone(), message, kept: false });
+        let at = At::Gateway(ConfigSubject::TooManyHooks);
+        problems.push(ConfigProblem { at, name: input.gateway.clone(), message, kept: false });
     }
     chosen
 }
 
 /// A hook with what Okta may still send beside what is declared: another secret, or one by another header. It stays until
 /// [`OVERLAP_S`] after Okta took what is declared. What Okta was last known to have is never among those that are left out.
-fn overlapping(before: Option<&Hook>, declared: &Hook, in_okta: Option<&InOkta>, now: i64) -> Hook {
+fn overlapping(before: Option<&Hook>, declared: &Hook, in_okta: Option<&KnownInOkta>, now: i64) -> Hook {
     let (Some(before), Some(first)) = (before, declared.credentials().next()) else { return declared.clone() };
     let mut older: Vec<Credential> = before.credentials().filter(|one| *one != first).collect();
     if older.is_empty() {
         return declared.clone();
     }
     let (pinned, applied) = match in_okta {
-        Some(InOkta::Nothing) => (None, true),
-        Some(InOkta::Has(one)) => (Some(one.clone()), *one == first),
+        Some(KnownInOkta::Nothing) => (None, true),
+        Some(KnownInOkta::Has(one)) => (Some(one.clone()), *one == first),
         None => (before.credentials().nth(before.pinned), false),
     };
     let known = before.credentials().next().as_ref() == Some(&first);
@@ -528,11 +536,11 @@ mod tests {
             }
         }
 
-        fn has(&self, hook: &Result<Hook, String>) -> Option<InOkta> {
+        fn has(&self, hook: &Result<Hook, String>) -> Option<KnownInOkta> {
             match &self.okta {
-                Okta::All => hook.as_ref().ok()?.credentials().next().map(InOkta::Has),
+                Okta::All => hook.as_ref().ok()?.credentials().next().map(KnownInOkta::Has),
                 Okta::Unknown => None,
-                Okta::Has(one) => Some(InOkta::Has(one.clone())),
+                Okta::Has(one) => Some(KnownInOkta::Has(one.clone())),
             }
         }
 
@@ -825,7 +833,7 @@ mod tests {
             world.spec.attempts = serde_json::from_value(json!({"floor": floor})).ok();
             let compiled = world.compile(Some(&before));
             assert_eq!(compiled.config.timing, before.timing, "{deadline} {allowance} {floor}");
-            assert_eq!(told(&compiled), [(At::Gateway(About::Timing), "ns/gw", true)]);
+            assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::Timing), "ns/gw", true)]);
             let anew = world.compile(None);
             assert_eq!((anew.config.timing, anew.problems[0].kept), (DEFAULT_TIMING, false));
         }
@@ -881,7 +889,7 @@ mod tests {
         world.policies.insert("p".into(), None);
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway(About::NoPolicy), "ns/gw", true)]);
+        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::NoPolicy), "ns/gw", true)]);
     }
 
     #[test]
@@ -894,7 +902,7 @@ mod tests {
         world.hooks.insert("a".into(), Ok(hook()));
         let more = world.compile(Some(&full.config));
         assert_eq!(more.config.hooks, full.config.hooks, "nothing is lost for those that are served");
-        assert_eq!(told(&more), [(At::Gateway(About::TooManyHooks), "ns/gw", false)]);
+        assert_eq!(told(&more), [(At::Gateway(ConfigSubject::TooManyHooks), "ns/gw", false)]);
         let message = &more.problems[0].message;
         assert!(message.starts_with("257 hooks") && message.contains("Not served: a. "), "{message}");
         world.hooks.remove("h001");
@@ -925,7 +933,7 @@ mod tests {
         let more = world.compile(Some(&full.config));
         assert_eq!(more.config.providers, full.config.providers, "nothing is lost for those that serve");
         assert_eq!(more.config.rules[0].action, Action::Send(vec!["c001".into()]));
-        let expected = [(At::Gateway(About::TooManyProviders), "ns/gw", false), (At::Policy, "q", false)];
+        let expected = [(At::Gateway(ConfigSubject::TooManyProviders), "ns/gw", false), (At::Policy, "q", false)];
         assert_eq!(told(&more), expected);
         assert!(more.problems[0].message.starts_with("its rules use 257 providers"), "{:?}", more.problems[0]);
         assert_eq!(faults(&more), []);
@@ -947,7 +955,7 @@ mod tests {
         world.hooks = (0..MAX_HOOKS + 7).map(|number| (format!("h{number:03}"), Ok(hook()))).collect();
         let compiled = world.compile(None);
         assert_eq!(compiled.config.hooks.len(), MAX_HOOKS);
-        assert_eq!(told(&compiled), [(At::Gateway(About::TooManyHooks), "ns/gw", false)]);
+        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::TooManyHooks), "ns/gw", false)]);
         let message = &compiled.problems[0].message;
         assert!(message.contains("Not served: h256, h257, h258, h259, h260 and 2 more. "), "{message}");
     }
@@ -1031,7 +1039,7 @@ mod tests {
         world.policies = (0..17).map(|n| (format!("p{n}"), Some(policy(1, &["a"])))).collect();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway(About::TooManyPolicies), "ns/gw", true)]);
+        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::TooManyPolicies), "ns/gw", true)]);
     }
 
     #[test]
@@ -1041,7 +1049,7 @@ mod tests {
         world.policies.clear();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway(About::NoPolicy), "ns/gw", true)]);
+        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::NoPolicy), "ns/gw", true)]);
     }
 
     #[test]

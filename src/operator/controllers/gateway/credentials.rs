@@ -28,7 +28,7 @@ const PINNED: Duration = Duration::from_hours(20 * 365 * 24);
 
 /// What is known of the serving certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Serving {
+pub enum ServingCertificate {
     /// The user's, and it fits.
     Given,
     /// The user's, and it does not exist or cannot be read.
@@ -88,19 +88,21 @@ pub(super) async fn serving(
     kube: &Kube,
     names: &Names,
     present: Option<&Secret>,
-) -> Result<Serving, ReconcileError> {
+) -> Result<ServingCertificate, ReconcileError> {
     let hosts = names.hosts(gateway);
     if gateway.spec.tls.is_some() {
         return Ok(match present.and_then(chain) {
-            None => Serving::Missing,
-            Some(_) if present.is_some_and(|secret| is_leftover(gateway, secret)) => Serving::Leftover,
-            Some(pem) if fits(&pem, &hosts[0], Duration::ZERO) => Serving::Given,
-            Some(_) => Serving::Invalid,
+            None => ServingCertificate::Missing,
+            Some(_) if present.is_some_and(|secret| is_leftover(gateway, secret)) => ServingCertificate::Leftover,
+            Some(pem) if fits(&pem, &hosts[0], Duration::ZERO) => ServingCertificate::Given,
+            Some(_) => ServingCertificate::Invalid,
         });
     }
     let told = |secret: &Secret| match other_writer(secret) {
-        Some(by) => Some(Serving::Overwritten { by }),
-        None => chain(secret).is_some_and(|pem| fits(&pem, &hosts[0], RENEWAL)).then_some(Serving::Generated),
+        Some(by) => Some(ServingCertificate::Overwritten { by }),
+        None => {
+            chain(secret).is_some_and(|pem| fits(&pem, &hosts[0], RENEWAL)).then_some(ServingCertificate::Generated)
+        }
     };
     if let Some(told) = present.filter(|secret| controls(gateway, *secret)).and_then(told) {
         return Ok(told);
@@ -110,7 +112,7 @@ pub(super) async fn serving(
     }
     let (certificate, key) = certificate(&hosts, SERVING)?;
     apply(kube, gateway, names.tls(&certificate, &key)?).await?;
-    Ok(Serving::Generated)
+    Ok(ServingCertificate::Generated)
 }
 
 /// The gateway's Secret of that name as the API server has it now.

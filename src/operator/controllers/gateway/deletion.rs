@@ -11,7 +11,7 @@ use crate::operator::{
 use hookswitch_api::{HookState, TelephonyGateway, TelephonyHook, TelephonyHookStatus};
 
 /// Whether a gateway's reconcile goes on, and what holds the gateway when it is being deleted.
-pub struct Settled {
+pub struct GatewayDeletion {
     /// The gateway as it is now.
     pub gateway: Arc<TelephonyGateway>,
     /// The hook that holds it although it is being deleted.
@@ -26,18 +26,18 @@ pub async fn settle(
     gateway: &Arc<TelephonyGateway>,
     kube: &Kube,
     caches: &Caches,
-) -> Result<Option<Settled>, ReconcileError> {
+) -> Result<Option<GatewayDeletion>, ReconcileError> {
     let space = gateway.namespace().unwrap_or_default();
     let user = user(gateway, caches);
     if gateway.metadata.deletion_timestamp.is_none() {
         let gateway = finalizer::set(kube, gateway, &[(finalizer::IN_USE, user.is_some())]).await?;
-        return Ok(Some(Settled { gateway, held_by: None }));
+        return Ok(Some(GatewayDeletion { gateway, held_by: None }));
     }
     if !finalizer::holds(&**gateway, finalizer::IN_USE) {
         return Ok(None);
     }
     if user.is_some() && !finalizer::is_forced(&**gateway) && !namespace::is_terminating(&kube.client, &space).await? {
-        return Ok(Some(Settled { gateway: Arc::clone(gateway), held_by: user }));
+        return Ok(Some(GatewayDeletion { gateway: Arc::clone(gateway), held_by: user }));
     }
     finalizer::set(kube, gateway, &[(finalizer::IN_USE, false)]).await?;
     Ok(None)
@@ -92,7 +92,7 @@ mod tests {
         world
     }
 
-    async fn settled(world: &mut World) -> Option<Settled> {
+    async fn settled(world: &mut World) -> Option<GatewayDeletion> {
         world.sync();
         let gateway = world.ctx.memory.caches.gateways.get("otp", "main").unwrap();
         settle(&gateway, &world.ctx.runtime.kube, &world.ctx.memory.caches).await.unwrap()

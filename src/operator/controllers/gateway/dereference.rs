@@ -11,7 +11,7 @@ use kube::{
     core::{Expression, Selector, SelectorExt as _},
 };
 
-use super::compile::{InOkta, Input};
+use super::compile::{Input, KnownInOkta};
 use crate::operator::{
     model::gateway_names::Names,
     options::Options,
@@ -43,7 +43,7 @@ const UNREADABLE: &str =
 
 /// What a gateway refers to.
 #[derive(Debug)]
-pub struct Facts {
+pub struct GatewayFacts {
     /// Policies that it names or selects.
     pub policies: BTreeMap<String, Option<Arc<RoutingPolicy>>>,
     /// Providers of the namespace.
@@ -51,7 +51,7 @@ pub struct Facts {
     /// Hooks that target it.
     pub hooks: BTreeMap<String, Result<document::Hook, String>>,
     /// What Okta has of them, as far as is known.
-    pub in_okta: BTreeMap<String, InOkta>,
+    pub in_okta: BTreeMap<String, KnownInOkta>,
     /// Its configuration's envelope as it is now.
     pub sealed: Option<Vec<u8>>,
     /// What is in it.
@@ -62,7 +62,7 @@ pub struct Facts {
     pub tls: Result<Option<Arc<Secret>>, Problem>,
 }
 
-impl Facts {
+impl GatewayFacts {
     /// What the configuration is compiled from.
     pub(super) fn input<'a>(
         &'a self,
@@ -103,7 +103,7 @@ pub(super) async fn dereference(
     resolver: &Resolver,
     runtime: &Runtime,
     names: &Names,
-) -> Result<Facts, super::Failure> {
+) -> Result<GatewayFacts, super::Failure> {
     let (namespace, name) = (gateway.namespace().unwrap_or_default(), gateway.name_any());
     let caches = &resolver.memory.caches;
     let known = caches.providers.in_namespace(&namespace);
@@ -162,7 +162,7 @@ pub(super) async fn dereference(
             of_hooks.entry(name).or_insert_with(|| Err(UNREADABLE.to_owned()));
         }
     }
-    Ok(Facts {
+    Ok(GatewayFacts {
         policies: policies(gateway, caches, &namespace)?,
         providers,
         hooks: of_hooks,
@@ -194,13 +194,13 @@ fn in_okta(
     resolver: &Resolver,
     declared: &document::Hook,
     before: Option<&document::Hook>,
-) -> Option<InOkta> {
+) -> Option<KnownInOkta> {
     let namespace = hook.namespace().unwrap_or_default();
     let is_elsewhere = hook.status.as_ref().is_some_and(|status| status.repointed.is_some());
     let pointed = resolver.memory.caches.pointed_here(hook);
     let holder = match pointed.as_deref() {
         Some(other) => other,
-        None if hook.spec.okta.is_none() || is_elsewhere => return Some(InOkta::Nothing),
+        None if hook.spec.okta.is_none() || is_elsewhere => return Some(KnownInOkta::Nothing),
         None => hook,
     };
     let object = ObjectRef::new(namespace, holder.name_any());
@@ -209,10 +209,10 @@ fn in_okta(
     known
         .into_iter()
         .find(|one| fingerprint(&resolver.installation.key, &object, one).as_str() == applied)
-        .map(InOkta::Has)
+        .map(KnownInOkta::Has)
 }
 
-/// The mark of what a hook is called with.
+/// The fingerprint of what a hook is called with.
 pub(super) fn fingerprint(key: &FingerprintKey, object: &ObjectRef, credential: &Credential) -> Fingerprint {
     key.secret(object, &credential.header, credential.secret.expose())
 }

@@ -26,12 +26,12 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt as _;
 
-use self::{compile::Compiled, credentials::Serving, judges::JUDGES};
+use self::{compile::Compiled, credentials::ServingCertificate, judges::JUDGES};
 use super::context::Context;
 use crate::operator::{
     model::{
         gateway_names::{Names, OWNED_LABEL},
-        tenancy::{self, Part},
+        tenancy::{self, WorkloadPart},
     },
     runtime::{
         Runtime,
@@ -39,10 +39,11 @@ use crate::operator::{
         cache::Index,
         conditions::{self, Progress},
         error::ReconcileError,
-        listing::Scope,
+        listing::WatchScope,
         problem::Problem,
         reconcile::{Reconcile, Requeue, target},
         resources,
+        status::write,
         triggers::Target,
         watch,
     },
@@ -104,19 +105,19 @@ impl Reconcile for TelephonyGateway {
     }
 
     async fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> Result<Requeue, ReconcileError> {
-        let Some(deletion::Settled { gateway: object, held_by }) =
+        let Some(deletion::GatewayDeletion { gateway: object, held_by }) =
             deletion::settle(&object, &ctx.runtime.kube, &ctx.memory.caches).await?
         else {
             return Ok(Requeue::OnChange);
         };
-        match Box::pin(pass(&object, &ctx)).await {
+        match Box::pin(reconcile_parts(&object, &ctx)).await {
             Ok(seen) => {
                 let mut status = status::build(&object, &seen);
                 if let Some(hook) = held_by {
                     let held = Progress::Working(Ready::InUse, deletion::message(&hook));
                     conditions::set_progress(&mut status.conditions, held, object.metadata.generation);
                 }
-                crate::operator::runtime::status::write(&ctx.runtime.kube, &*object, status).await?;
+                write(&ctx.runtime.kube, &*object, status).await?;
                 Ok(Requeue::After(match &seen.waits {
                     Some(_) => turn::LOOK,
                     None if seen.arriving => FRESH,
@@ -124,15 +125,14 @@ impl Reconcile for TelephonyGateway {
                 }))
             }
             Err(Failure::Problem(problem)) => {
-                crate::operator::runtime::status::write(&ctx.runtime.kube, &*object, status::refused(&object, problem))
-                    .await?;
+                write(&ctx.runtime.kube, &*object, status::refused(&object, problem)).await?;
                 Ok(Requeue::Retry)
             }
-            Err(Failure::Pass(ReconcileError::NameTaken { kind, namespace, name })) => {
+            Err(Failure::Reconcile(ReconcileError::NameTaken { kind, namespace, name })) => {
                 let message = format!(
                     "{kind} {namespace}/{name} exists and is not this gateway's. Rename or delete it, or rename the gateway."
                 );
-                crate::operator::runtime::status::write(
+                write(
                     &ctx.runtime.kube,
                     &*object,
                     status::refused(&object, Problem::transient(Ready::NameTaken, message)),
@@ -140,10 +140,9 @@ impl Reconcile for TelephonyGateway {
                 .await?;
                 Ok(Requeue::Retry)
             }
-            Err(Failure::Pass(error)) => {
+            Err(Failure::Reconcile(error)) => {
                 let Some(problem) = error.refusal() else { return Err(error) };
-                crate::operator::runtime::status::write(&ctx.runtime.kube, &*object, status::refused(&object, problem))
-                    .await?;
+                write(&ctx.runtime.kube, &*object, status::refused(&object, problem)).await?;
                 Ok(Requeue::Retry)
             }
         }
@@ -156,12 +155,12 @@ fn is_same(one: &TelephonyGateway, other: &TelephonyGateway) -> bool {
 
 enum Failure {
     Problem(Problem),
-    Pass(ReconcileError),
+    Reconcile(ReconcileError),
 }
 
 impl From<ReconcileError> for Failure {
     fn from(error: ReconcileError) -> Self {
-        Self::Pass(error)
+        Self::Reconcile(error)
     }
 }
 
@@ -171,13 +170,13 @@ impl From<Problem> for Failure {
     }
 }
 
-async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen, Failure> {
+async fn reconcile_parts(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::GatewayFindings, Failure> {
     let (kube, names) = (&ctx.runtime.kube, Names::of(gateway)?);
     let facts = dereference::dereference(gateway, &ctx.resolver, &ctx.runtime, &names).await?;
     let report = credentials::report(gateway, kube, &names, facts.report.as_deref()).await?;
     let certificate = match &facts.tls {
         Ok(tls) => credentials::serving(gateway, kube, &names, tls.as_deref()).await?,
-        Err(denied) => Serving::Denied { why: denied.message.clone() },
+        Err(denied) => ServingCertificate::Denied { why: denied.message.clone() },
     };
 
     let Compiled { config, problems } = compile::compile(
@@ -208,11 +207,11 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
     apply(kube, gateway, workload.service_account()?).await?;
     apply(kube, gateway, workload.role()?).await?;
     apply(kube, gateway, workload.role_binding()?).await?;
-    if may(Part::Service) {
+    if may(WorkloadPart::Service) {
         apply(kube, gateway, workload.service()?).await?;
     }
     let rollout = turn::Rollout { kube, memory: &ctx.memory, listing: &ctx.runtime.listing, options: &ctx.options };
-    let (deployment, waits) = if may(Part::Pods) {
+    let (deployment, waits) = if may(WorkloadPart::Pods) {
         Box::pin(turn::take(gateway, &rollout, workload.deployment()?)).await?
     } else {
         let present = present::<Deployment>(kube, gateway, &names.workload).await?;
@@ -223,7 +222,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         None => drop(prune::<_, PodDisruptionBudget>(kube, gateway, &names.workload).await?),
     }
     match workload.ingress()? {
-        Some(ingress) if may(Part::Ingress) => drop(apply(kube, gateway, ingress).await?),
+        Some(ingress) if may(WorkloadPart::Ingress) => drop(apply(kube, gateway, ingress).await?),
         Some(_) => {}
         None => drop(prune::<_, Ingress>(kube, gateway, &names.workload).await?),
     }
@@ -232,7 +231,7 @@ async fn pass(gateway: &TelephonyGateway, ctx: &Context) -> Result<status::Seen,
         None => drop(prune::<_, NetworkPolicy>(kube, gateway, &names.workload).await?),
     }
     let replicas = ctx.memory.reports.replicas(&namespace, &gateway.name_any(), &hash);
-    Ok(status::Seen { problems, held, refused, hash, deployment, waits, replicas, arriving, certificate })
+    Ok(status::GatewayFindings { problems, held, refused, hash, deployment, waits, replicas, arriving, certificate })
 }
 
 /// The rules of a configuration that send, for the health of the hooks that point at it.
@@ -248,7 +247,7 @@ fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
     sends.collect()
 }
 
-/// Marks of the secrets that each hook takes by a configuration.
+/// Fingerprints of the secrets that each hook takes by a configuration.
 fn fingerprints(config: &GatewayConfig, key: &FingerprintKey, namespace: &str) -> BTreeMap<String, Vec<Fingerprint>> {
     let of = |(name, hook): (&String, &document::Hook)| {
         let object = ObjectRef::new(namespace, name);
@@ -290,6 +289,6 @@ fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, Opt
 }
 
 /// Selects the `EndpointSlices` of gateways: they carry their Service's labels.
-fn endpoint_slices(runtime: &Runtime) -> Vec<(Scope, kube::Api<EndpointSlice>)> {
+fn endpoint_slices(runtime: &Runtime) -> Vec<(WatchScope, kube::Api<EndpointSlice>)> {
     watch::apis::<EndpointSlice>(&runtime.kube.client, &runtime.namespaces)
 }

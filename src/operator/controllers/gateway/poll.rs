@@ -22,7 +22,7 @@ use crate::operator::{
     outbound::pods::Ask,
     resolve::report,
     runtime::{
-        listing::Scope,
+        listing::WatchScope,
         metrics::RuntimeMetrics,
         references::References,
         triggers::{Target, Wake},
@@ -58,7 +58,7 @@ pub struct Poller {
 }
 
 /// Polls for ever; the caller drops it when the lease is lost. Pods are found by `slices`.
-pub async fn run(poller: Poller, slices: Vec<(Scope, kube::Api<EndpointSlice>)>, metrics: RuntimeMetrics) {
+pub async fn run(poller: Poller, slices: Vec<(WatchScope, kube::Api<EndpointSlice>)>, metrics: RuntimeMetrics) {
     let mut watches = Vec::new();
     let mut seen = Vec::new();
     for (scope, api) in slices {
@@ -82,7 +82,8 @@ pub async fn run(poller: Poller, slices: Vec<(Scope, kube::Api<EndpointSlice>)>,
         // a store that is not filled yet would show every gateway there without a replica
         let replicas = || {
             let filled = seen.iter().filter(|(_, store)| store.wait_until_ready().now_or_never().is_some());
-            let (scopes, stores): (Vec<Scope>, Vec<_>) = filled.map(|(scope, store)| (scope.clone(), store)).unzip();
+            let (scopes, stores): (Vec<WatchScope>, Vec<_>) =
+                filled.map(|(scope, store)| (scope.clone(), store)).unzip();
             Replicas { scopes, pods: pods(stores.into_iter().flat_map(reflector::Store::state)) }
         };
         poll(&poller, replicas).await;
@@ -113,7 +114,7 @@ type Pods = BTreeMap<String, BTreeSet<IpAddr>>;
 
 /// The ready pods of the gateways in the namespaces whose pods are known.
 struct Replicas {
-    scopes: Vec<Scope>,
+    scopes: Vec<WatchScope>,
     pods: BTreeMap<GatewayKey, Pods>,
 }
 
@@ -284,7 +285,7 @@ mod tests {
                     ((silent.to_owned(), format!("silent-{of}")), (0..32).map(|number| pod(number, of)).collect())
                 });
                 let ours = (("otp".to_owned(), "main".to_owned()), Pods::from([pod(1, 255)]));
-                Replicas { scopes: Scope::of(&[]), pods: silent.chain([ours]).collect() }
+                Replicas { scopes: WatchScope::of(&[]), pods: silent.chain([ours]).collect() }
             };
             let (begun, asked) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
             let times = Arc::clone(&asked);

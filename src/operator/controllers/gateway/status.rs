@@ -4,14 +4,14 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use super::{
     Held,
-    compile::{About, At, Problem as Transition},
-    credentials::Serving,
+    compile::{At, ConfigProblem, ConfigSubject},
+    credentials::ServingCertificate,
     turn::{OUT_OF_TURN, Waits},
 };
 use crate::operator::{
     model::{
         gateway_names::GATEWAY_LABEL,
-        tenancy::{self, Refusal},
+        tenancy::{self, TenancyRefusal},
     },
     runtime::{
         conditions::{self, Is, Progress},
@@ -26,13 +26,13 @@ use hookswitch_api::{
 
 /// What a reconcile saw.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct GatewayFindings {
     /// What could not be compiled.
-    pub problems: Vec<Transition>,
+    pub problems: Vec<ConfigProblem>,
     /// Why the configuration is not in force and the previous one stays.
     pub held: Option<Held>,
     /// What the installation does not allow.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<TenancyRefusal>,
     /// Hash of the configuration in force.
     pub hash: String,
     /// The Deployment as the API server has it.
@@ -44,11 +44,11 @@ pub(super) struct Seen {
     /// Whether the configuration is so new that replicas and their reports may still be on the way.
     pub arriving: bool,
     /// The serving certificate.
-    pub certificate: Serving,
+    pub certificate: ServingCertificate,
 }
 
 /// The status of a gateway whose reconcile could be done.
-pub(super) fn build(gateway: &TelephonyGateway, seen: &Seen) -> TelephonyGatewayStatus {
+pub(super) fn build(gateway: &TelephonyGateway, seen: &GatewayFindings) -> TelephonyGatewayStatus {
     let mut status = gateway.status.clone().unwrap_or_default();
     let generation = gateway.metadata.generation;
     conditions::set_progress(&mut status.conditions, progress(gateway, seen), generation);
@@ -85,7 +85,7 @@ pub(super) fn refused(gateway: &TelephonyGateway, problem: Problem) -> Telephony
     status
 }
 
-fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
+fn progress(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Progress {
     match &seen.held {
         Some(Held::TooLarge(_)) => {
             let message = "The compiled configuration does not fit into a Secret; the last good one keeps serving. Use fewer or shorter rules.";
@@ -106,25 +106,25 @@ fn progress(gateway: &TelephonyGateway, seen: &Seen) -> Progress {
     });
     if let Some((about, told)) = of_gateway {
         return match about {
-            About::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
-            About::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
-            About::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(told)),
-            About::TooManyProviders => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
-            About::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
+            ConfigSubject::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
+            ConfigSubject::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
+            ConfigSubject::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(told)),
+            ConfigSubject::TooManyProviders => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
+            ConfigSubject::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
         };
     }
-    if seen.certificate == Serving::Missing {
+    if seen.certificate == ServingCertificate::Missing {
         let name = gateway.spec.tls.as_ref().map(|tls| tls.secret_ref.name.as_str()).unwrap_or_default();
         let message = format!("Secret {name} does not exist or has no tls.crt and tls.key; pods start once it does.");
         return Progress::Retrying(Ready::SecretNotFound, message);
     }
-    if let Serving::Denied { why } = &seen.certificate {
+    if let ServingCertificate::Denied { why } = &seen.certificate {
         return Progress::Retrying(Ready::SecretNotFound, why.clone());
     }
-    if let Serving::Overwritten { by } = &seen.certificate {
+    if let ServingCertificate::Overwritten { by } = &seen.certificate {
         return Progress::Retrying(Ready::NameTaken, overwritten(gateway, by));
     }
-    if seen.certificate == Serving::Leftover {
+    if seen.certificate == ServingCertificate::Leftover {
         let message = "spec.tls.secretRef names the Secret whose certificate was generated when none was named. Name another Secret, \
                        or delete this one and have it made by whoever provides your certificates.";
         return Progress::Stalled(Ready::InvalidSpec, message.into());
@@ -176,7 +176,7 @@ fn refusals(replicas: &Replicas) -> String {
     format!("A replica refused the configuration, or a part of it, and serves the last good one: {shown}{more}")
 }
 
-fn sentence(told: &Transition) -> String {
+fn sentence(told: &ConfigProblem) -> String {
     let about = match told.at {
         At::Gateway(_) => String::new(),
         At::Policy => format!("RoutingPolicy {}: ", told.name),
@@ -232,25 +232,27 @@ fn overwritten(gateway: &TelephonyGateway, by: &str) -> String {
     )
 }
 
-fn trust(certificate: &Serving) -> (Is, PubliclyTrusted, &'static str) {
+fn trust(certificate: &ServingCertificate) -> (Is, PubliclyTrusted, &'static str) {
     match certificate {
-        Serving::Given => (Is::True, PubliclyTrusted::CertificateGiven, "The certificate of spec.tls is served."),
-        Serving::Generated | Serving::Leftover => (
+        ServingCertificate::Given => {
+            (Is::True, PubliclyTrusted::CertificateGiven, "The certificate of spec.tls is served.")
+        }
+        ServingCertificate::Generated | ServingCertificate::Leftover => (
             Is::False,
             PubliclyTrusted::CertificateGenerated,
             "Okta does not trust the generated certificate that is served. Set spec.tls, or end TLS at a proxy in front.",
         ),
-        Serving::Invalid => (
+        ServingCertificate::Invalid => (
             Is::False,
             PubliclyTrusted::CertificateUnfit,
             "The certificate of spec.tls has expired or does not name the host of publicURL; Okta will not call.",
         ),
-        Serving::Overwritten { .. } => (
+        ServingCertificate::Overwritten { .. } => (
             Is::Unknown,
             PubliclyTrusted::CertificateUnfit,
             "Somebody else wrote a certificate into the Secret of the generated one, and the pods serve it.",
         ),
-        Serving::Missing | Serving::Denied { .. } => {
+        ServingCertificate::Missing | ServingCertificate::Denied { .. } => {
             (Is::Unknown, PubliclyTrusted::CertificateUnfit, "The certificate that is served cannot be read.")
         }
     }
@@ -261,7 +263,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::operator::model::tenancy::Part;
+    use crate::operator::model::tenancy::WorkloadPart;
 
     fn gateway() -> TelephonyGateway {
         serde_json::from_value(json!({
@@ -272,12 +274,12 @@ mod tests {
         .unwrap()
     }
 
-    fn seen() -> Seen {
+    fn seen() -> GatewayFindings {
         let deployment = json!({
             "metadata": {"name": "otp-gateway", "generation": 1},
             "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
         });
-        Seen {
+        GatewayFindings {
             problems: vec![],
             held: None,
             refused: vec![],
@@ -286,13 +288,13 @@ mod tests {
             waits: None,
             replicas: Replicas { reporting: 2, current: 2, usable: 2, ..Replicas::default() },
             arriving: false,
-            certificate: Serving::Given,
+            certificate: ServingCertificate::Given,
         }
     }
 
-    type Change = fn(&mut Seen);
+    type Change = fn(&mut GatewayFindings);
 
-    fn shown(seen: &Seen) -> Vec<String> {
+    fn shown(seen: &GatewayFindings) -> Vec<String> {
         build(&gateway(), seen).conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
     }
 
@@ -308,21 +310,27 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
-        let told = |at, message: &str| Transition { at, name: "x".into(), message: message.into(), kept: true };
+        let told = |at, message: &str| ConfigProblem { at, name: "x".into(), message: message.into(), kept: true };
         let rows: [(&str, Change); 11] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
             ("Ready False NotAllowed", |seen| {
-                seen.refused = vec![Refusal { part: Part::Service, message: "no".into() }];
-                seen.certificate = Serving::Missing;
+                seen.refused = vec![TenancyRefusal { part: WorkloadPart::Service, message: "no".into() }];
+                seen.certificate = ServingCertificate::Missing;
                 let message = "no policy".into();
-                seen.problems =
-                    vec![Transition { at: At::Gateway(About::NoPolicy), name: "x".into(), message, kept: true }];
+                seen.problems = vec![ConfigProblem {
+                    at: At::Gateway(ConfigSubject::NoPolicy),
+                    name: "x".into(),
+                    message,
+                    kept: true,
+                }];
             }),
-            ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Missing),
-            ("Ready False SecretNotFound", |seen| seen.certificate = Serving::Denied { why: "no".into() }),
-            ("Ready False NameTaken", |seen| seen.certificate = Serving::Overwritten { by: "cert-manager".into() }),
-            ("Ready False InvalidSpec", |seen| seen.certificate = Serving::Leftover),
+            ("Ready False SecretNotFound", |seen| seen.certificate = ServingCertificate::Missing),
+            ("Ready False SecretNotFound", |seen| seen.certificate = ServingCertificate::Denied { why: "no".into() }),
+            ("Ready False NameTaken", |seen| {
+                seen.certificate = ServingCertificate::Overwritten { by: "cert-manager".into() }
+            }),
+            ("Ready False InvalidSpec", |seen| seen.certificate = ServingCertificate::Leftover),
             ("Ready Unknown RolloutWaits", |seen| seen.waits = Some(Waits::Switching("main".into()))),
             ("Ready Unknown PodsNotReady", |seen| {
                 if let Some(status) = &mut seen.deployment.status {
@@ -338,11 +346,11 @@ mod tests {
             assert!(shown(&seen).iter().any(|line| line == expected), "{expected}: {:?}", shown(&seen));
         }
         for (about, expected) in [
-            (About::NoPolicy, "Ready False PolicyNotFound"),
-            (About::TooManyPolicies, "Ready False TooManyPolicies"),
-            (About::TooManyHooks, "Ready False TooManyHooks"),
-            (About::TooManyProviders, "Ready False TooManyCarriers"),
-            (About::Timing, "Ready False InvalidSpec"),
+            (ConfigSubject::NoPolicy, "Ready False PolicyNotFound"),
+            (ConfigSubject::TooManyPolicies, "Ready False TooManyPolicies"),
+            (ConfigSubject::TooManyHooks, "Ready False TooManyHooks"),
+            (ConfigSubject::TooManyProviders, "Ready False TooManyCarriers"),
+            (ConfigSubject::Timing, "Ready False InvalidSpec"),
         ] {
             let mut seen = seen();
             seen.problems = vec![told(At::Gateway(about), "whatever the words are")];
@@ -353,7 +361,7 @@ mod tests {
     #[test]
     fn all_that_replicas_refused_is_said_up_to_a_bound() {
         let mut seen = seen();
-        let said = |seen: &Seen| {
+        let said = |seen: &GatewayFindings| {
             let status = build(&gateway(), seen);
             conditions::get(&status.conditions, "Ready").unwrap().message.clone()
         };
@@ -368,7 +376,7 @@ mod tests {
     fn a_problem_of_another_object_leaves_the_gateway_ready_and_is_mentioned() {
         let mut seen = seen();
         seen.problems =
-            vec![Transition { at: At::Provider, name: "twilio".into(), message: "no Secret".into(), kept: true }];
+            vec![ConfigProblem { at: At::Provider, name: "twilio".into(), message: "no Secret".into(), kept: true }];
         let status = build(&gateway(), &seen);
         let ready = conditions::get(&status.conditions, "Ready").unwrap();
         assert_eq!(ready.status, "True");

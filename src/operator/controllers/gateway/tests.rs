@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Failure, Held,
-    credentials::{self, Serving},
+    credentials::{self, ServingCertificate},
     document, envelope, seal, sending,
 };
 use crate::operator::{
@@ -43,7 +43,7 @@ fn gateway(world: &World) -> Arc<TelephonyGateway> {
     world.ctx.memory.caches.gateways.get("otp", "main").unwrap()
 }
 
-async fn serving(world: &World) -> Result<Serving, ReconcileError> {
+async fn serving(world: &World) -> Result<ServingCertificate, ReconcileError> {
     let gateway = gateway(world);
     let names = Names::of(&gateway).unwrap();
     let name = gateway.spec.tls.as_ref().map_or(&names.tls, |tls| &tls.secret_ref.name).clone();
@@ -97,7 +97,7 @@ async fn a_certificate_that_cert_manager_wrote_is_not_written_over() {
     let world = world(&json!({}));
     put_tls(&world, tls_secret(&world, None, &["hookswitch", "cert-manager-certificates-issuing"], &of_90_days()));
     let by = "cert-manager-certificates-issuing".to_owned();
-    assert_eq!(serving(&world).await.unwrap(), Serving::Overwritten { by });
+    assert_eq!(serving(&world).await.unwrap(), ServingCertificate::Overwritten { by });
     assert_eq!(world.server.writes(), [""; 0]);
 }
 
@@ -105,9 +105,9 @@ async fn a_certificate_that_cert_manager_wrote_is_not_written_over() {
 async fn a_generated_certificate_that_is_about_to_expire_is_made_anew() {
     let world = world(&json!({}));
     put_tls(&world, tls_secret(&world, None, &["hookswitch"], &of_90_days()));
-    assert_eq!(serving(&world).await.unwrap(), Serving::Generated);
+    assert_eq!(serving(&world).await.unwrap(), ServingCertificate::Generated);
     assert_eq!(world.server.writes(), [format!("PATCH {SECRETS}/main-gateway-tls")]);
-    assert_eq!(serving(&world).await.unwrap(), Serving::Generated);
+    assert_eq!(serving(&world).await.unwrap(), ServingCertificate::Generated);
     assert_eq!(world.server.writes(), [""; 0], "and then is good");
 }
 
@@ -132,9 +132,9 @@ async fn a_secret_of_the_name_needed_that_is_not_the_gateways_is_neither_used_no
 async fn a_generated_certificate_is_not_taken_for_the_users() {
     let world = world(&json!({"tls": {"secretRef": {"name": "main-gateway-tls"}}}));
     put_tls(&world, tls_secret(&world, None, &["hookswitch"], &of_90_days()));
-    assert_eq!(serving(&world).await.unwrap(), Serving::Leftover);
+    assert_eq!(serving(&world).await.unwrap(), ServingCertificate::Leftover);
     put_tls(&world, tls_secret(&world, None, &["cert-manager-certificates-issuing"], &of_90_days()));
-    assert_eq!(serving(&world).await.unwrap(), Serving::Given, "somebody else sees to it now");
+    assert_eq!(serving(&world).await.unwrap(), ServingCertificate::Given, "somebody else sees to it now");
     assert_eq!(world.server.writes(), [""; 0]);
 }
 

@@ -17,7 +17,7 @@ use kube::ResourceExt as _;
 
 use super::build::Workload;
 use crate::operator::{
-    model::{gateway_names::Names, tenancy::Part},
+    model::{gateway_names::Names, tenancy::WorkloadPart},
     options::Options,
     runtime::{
         apply::{apply_over, present, read, would_change},
@@ -202,7 +202,7 @@ async fn peers(gateway: &TelephonyGateway, rollout: &Rollout<'_>) -> Result<Vec<
         let Some(live) = present::<Deployment>(rollout.kube, &*other, &names.workload).await? else { continue };
         let wanted = Workload { names: &names, spec: &other.spec, options: rollout.options }.deployment()?;
         let refused = rollout.options.tenancy.refused(&namespace, &other.spec);
-        let due = refused.iter().all(|refusal| refusal.part != Part::Pods)
+        let due = refused.iter().all(|refusal| refusal.part != WorkloadPart::Pods)
             && changes_pods(rollout.kube, &other, &wanted, &live);
         let hash = other.status.as_ref().and_then(|status| status.config_hash.clone()).unwrap_or_default();
         let replicas = rollout.memory.reports.replicas(&namespace, &name, &hash);

@@ -20,7 +20,7 @@ use crate::operator::{
     state::{Memory, orgs::OrgView},
 };
 use hookswitch_api::{HookState, HookSwitch, OktaOrg, SwitchMode, TelephonyHook, TelephonyHookStatus, reason::Ready};
-use hookswitch_okta::{plan::Outcome, types::HookStatus};
+use hookswitch_okta::{plan::HookOutcome, types::HookStatus};
 
 /// How long a deletion waits for what only a person can put right; then the hook is left in Okta, with an Event.
 pub const PATIENCE: Duration = Duration::from_mins(5);
@@ -186,8 +186,8 @@ fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Dur
         {
             Owed::Lost(format!("Okta could not be called: {}", problem.message.trim_end_matches('.')))
         }
-        (None, Some(Outcome::Released)) => Owed::Nothing,
-        (None, Some(Outcome::Blocked(blocked))) if spent => Owed::Lost(blocked.to_string()),
+        (None, Some(HookOutcome::Released)) => Owed::Nothing,
+        (None, Some(HookOutcome::Blocked(blocked))) if spent => Owed::Lost(blocked.to_string()),
         _ => Owed::Call,
     }
 }
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::operator::{runtime::problem::Problem, state::orgs::HookView};
-    use hookswitch_okta::plan::{Blocked, Verdict, Waiting};
+    use hookswitch_okta::plan::{Blocked, HookVerdict, Waiting};
 
     fn hook(policy: &str) -> TelephonyHook {
         serde_json::from_value(json!({"metadata": {"name": "main", "namespace": "otp"},
@@ -215,11 +215,11 @@ mod tests {
         .unwrap()
     }
 
-    fn view(outcome: Outcome, problem: Option<Problem>) -> OrgView {
+    fn view(outcome: HookOutcome, problem: Option<Problem>) -> OrgView {
         let object = ObjectRef::new("otp", "main");
         let (hook, drift, duplicates) = (None, Vec::new(), Vec::new());
         let verdict =
-            Verdict { object: object.clone(), hook, status: None, drift, duplicates, outcome, hindrance: None };
+            HookVerdict { object: object.clone(), hook, status: None, drift, duplicates, outcome, hindrance: None };
         let seen = HookView::of(verdict, None);
         OrgView { problem, hooks: [(object, seen)].into(), ..OrgView::default() }
     }
@@ -229,18 +229,18 @@ mod tests {
         let rejected = || Some(Problem::permanent(Ready::TokenRejected, "no"));
         let silent = || Some(Problem::transient(Ready::OktaUnreachable, "no"));
         let intercepted = || Some(Problem::transient(Ready::NotOkta, "no"));
-        let refused = || Outcome::Blocked(Blocked::DeletionRefused);
+        let refused = || HookOutcome::Blocked(Blocked::DeletionRefused);
         let late = PATIENCE * 100;
         let rows = [
-            (Outcome::Changing, None, late, "Call"),
-            (Outcome::Waiting(Waiting::Settling), None, late, "Call"),
-            (Outcome::Released, None, Duration::ZERO, "Nothing"),
-            (Outcome::Released, silent(), Duration::ZERO, "Call"),
-            (Outcome::Changing, silent(), late, "Call"),
-            (Outcome::Changing, intercepted(), Duration::ZERO, "Call"),
-            (Outcome::Changing, intercepted(), late, "Lost"),
-            (Outcome::Changing, rejected(), Duration::ZERO, "Call"),
-            (Outcome::Changing, rejected(), late, "Lost"),
+            (HookOutcome::Changing, None, late, "Call"),
+            (HookOutcome::Waiting(Waiting::Settling), None, late, "Call"),
+            (HookOutcome::Released, None, Duration::ZERO, "Nothing"),
+            (HookOutcome::Released, silent(), Duration::ZERO, "Call"),
+            (HookOutcome::Changing, silent(), late, "Call"),
+            (HookOutcome::Changing, intercepted(), Duration::ZERO, "Call"),
+            (HookOutcome::Changing, intercepted(), late, "Lost"),
+            (HookOutcome::Changing, rejected(), Duration::ZERO, "Call"),
+            (HookOutcome::Changing, rejected(), late, "Lost"),
             (refused(), None, Duration::ZERO, "Call"),
             (refused(), None, late, "Lost"),
         ];
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn without_an_org_or_with_retain_nothing_can_or_need_be_done() {
-        let seen = view(Outcome::Changing, None);
+        let seen = view(HookOutcome::Changing, None);
         assert_eq!(owed(&hook("Retain"), Some(&org()), &seen, Duration::ZERO), Owed::Nothing);
         assert!(matches!(owed(&hook("Delete"), None, &seen, Duration::ZERO), Owed::Lost(_)));
     }

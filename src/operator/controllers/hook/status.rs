@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use super::deletion;
 use crate::operator::{
     model::ownership::{self, Declarations, Ownership},
-    resolve::endpoint::{Destination, Endpoint, Facts, host},
+    resolve::endpoint::{Destination, Endpoint, EndpointFacts, host},
     runtime::{
         conditions::{self, Is, Progress},
         error::ReconcileError,
@@ -28,7 +28,7 @@ use hookswitch_api::{
 };
 use hookswitch_okta::{
     ObjectRef,
-    plan::{Blocked, Outcome, Waiting},
+    plan::{Blocked, HookOutcome, Waiting},
     types::HookStatus,
 };
 
@@ -41,7 +41,7 @@ pub async fn write(
     declared: &Declarations,
     kube: &Kube,
     memory: &Memory,
-    facts: &Facts,
+    facts: &EndpointFacts,
     endpoint: Result<Endpoint, Problem>,
 ) -> Result<(), ReconcileError> {
     let namespace = hook.namespace().unwrap_or_default();
@@ -214,25 +214,31 @@ fn planned(seen: &HookView, state: Option<&str>, destination: Destination, serve
         return Progress::Stalled(Ready::Conflict, message);
     }
     // a refusal that has another reason by now is not what stands in the way
-    if let (Some(refusal), Outcome::Blocked(blocked)) = (&seen.refusal, &seen.verdict.outcome)
+    if let (Some(refusal), HookOutcome::Blocked(blocked)) = (&seen.refusal, &seen.verdict.outcome)
         && blocked_reason(blocked) == Ready::OktaRefused
     {
         return Progress::Stalled(Ready::OktaRefused, format!("{} ({refusal})", outcome_text(&seen.verdict.outcome)));
     }
     match &seen.verdict.outcome {
-        Outcome::InSync if !served => {
+        HookOutcome::InSync if !served => {
             let (reason, why) = unserved(destination);
             Progress::Working(reason, format!("Okta has this hook as declared, and {why}"))
         }
-        Outcome::InSync => Progress::Done(format!("Okta has this hook as declared, {}.", state.unwrap_or("UNKNOWN"))),
-        Outcome::Released => Progress::Done("Nothing is left to do in Okta.".into()),
-        Outcome::Changing => Progress::Working(Ready::Progressing, "Okta is being changed to match the spec.".into()),
-        Outcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting, destination), waiting.to_string()),
+        HookOutcome::InSync => {
+            Progress::Done(format!("Okta has this hook as declared, {}.", state.unwrap_or("UNKNOWN")))
+        }
+        HookOutcome::Released => Progress::Done("Nothing is left to do in Okta.".into()),
+        HookOutcome::Changing => {
+            Progress::Working(Ready::Progressing, "Okta is being changed to match the spec.".into())
+        }
+        HookOutcome::Waiting(waiting) => Progress::Working(waiting_reason(*waiting, destination), waiting.to_string()),
         // a standby that cannot exist yet is as good as Okta lets it be
-        Outcome::Blocked(Blocked::StandbyNotCreated) => Progress::Done(Blocked::StandbyNotCreated.to_string()),
-        Outcome::Blocked(handed @ Blocked::HandedOver { .. }) => Progress::Done(handed.to_string()),
-        Outcome::Blocked(waits @ Blocked::TakeoverWaits { .. }) => Progress::Working(Ready::Waiting, waits.to_string()),
-        Outcome::Blocked(blocked) => Progress::Stalled(blocked_reason(blocked), blocked.to_string()),
+        HookOutcome::Blocked(Blocked::StandbyNotCreated) => Progress::Done(Blocked::StandbyNotCreated.to_string()),
+        HookOutcome::Blocked(handed @ Blocked::HandedOver { .. }) => Progress::Done(handed.to_string()),
+        HookOutcome::Blocked(waits @ Blocked::TakeoverWaits { .. }) => {
+            Progress::Working(Ready::Waiting, waits.to_string())
+        }
+        HookOutcome::Blocked(blocked) => Progress::Stalled(blocked_reason(blocked), blocked.to_string()),
     }
 }
 
@@ -249,11 +255,11 @@ const fn unserved(destination: Destination) -> (Ready, &'static str) {
     }
 }
 
-fn outcome_text(outcome: &Outcome) -> String {
+fn outcome_text(outcome: &HookOutcome) -> String {
     match outcome {
-        Outcome::Blocked(blocked) => blocked.to_string(),
-        Outcome::Waiting(waiting) => waiting.to_string(),
-        Outcome::InSync | Outcome::Changing | Outcome::Released => String::new(),
+        HookOutcome::Blocked(blocked) => blocked.to_string(),
+        HookOutcome::Waiting(waiting) => waiting.to_string(),
+        HookOutcome::InSync | HookOutcome::Changing | HookOutcome::Released => String::new(),
     }
 }
 
@@ -292,7 +298,7 @@ fn created(side: &Side<'_>, id: Option<&str>) -> (Is, Created, String) {
         (Side::NotWanted, None) => (Is::False, Created::NotWanted, "The spec has no okta block.".into()),
         (_, Some(id)) => (Is::True, Created::Created, format!("Okta's id is {id}.")),
         (Side::Planned(seen), None) => match &seen.verdict.outcome {
-            Outcome::Blocked(Blocked::StandbyNotCreated) => {
+            HookOutcome::Blocked(Blocked::StandbyNotCreated) => {
                 (Is::False, Created::StandbyNotCreated, Blocked::StandbyNotCreated.to_string())
             }
             outcome => (Is::False, Created::NotYet, outcome_text(outcome)),

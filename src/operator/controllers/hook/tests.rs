@@ -12,7 +12,7 @@ use hookswitch_api::{TelephonyHook, TelephonyHookStatus, reason::Ready};
 use hookswitch_message::Secret;
 use hookswitch_okta::{
     HookId, ObjectRef,
-    plan::{Blocked, Outcome, Verdict, Waiting},
+    plan::{Blocked, HookOutcome, HookVerdict, Waiting},
     types::HookStatus,
 };
 
@@ -43,8 +43,8 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn seen(outcome: Outcome, status: Option<HookStatus>) -> HookView {
-    let verdict = Verdict {
+fn seen(outcome: HookOutcome, status: Option<HookStatus>) -> HookView {
+    let verdict = HookVerdict {
         hindrance: None,
         object: ObjectRef::new("otp", "main"),
         hook: status.map(|_| HookId::new("cal1").unwrap()),
@@ -61,17 +61,17 @@ fn each_outcome_of_the_plan_shows_as_one_reason() {
     let other = || ObjectRef::new("otp", "other");
     let id = || HookId::new("cal9").unwrap();
     let rows = [
-        (Outcome::InSync, Some(HookStatus::Active), "True", "Ready"),
-        (Outcome::InSync, Some(HookStatus::Inactive), "True", "Ready"),
-        (Outcome::Changing, None, "Unknown", "Progressing"),
-        (Outcome::Waiting(Waiting::EndpointNotReady), None, "Unknown", "GatewayNotServing"),
-        (Outcome::Waiting(Waiting::Settling), None, "Unknown", "Waiting"),
-        (Outcome::Blocked(Blocked::TwoDeclaredActive { other: other() }), None, "False", "TwoActive"),
-        (Outcome::Blocked(Blocked::ForeignActive { hook: id(), name: "x".into() }), None, "False", "Conflict"),
-        (Outcome::Blocked(Blocked::NameTaken { hook: id() }), None, "False", "NameTaken"),
-        (Outcome::Blocked(Blocked::HookLimit), None, "False", "HookLimit"),
-        (Outcome::Blocked(Blocked::ActivationRefused), Some(HookStatus::Inactive), "False", "OktaRefused"),
-        (Outcome::Blocked(Blocked::StandbyNotCreated), None, "True", "Ready"),
+        (HookOutcome::InSync, Some(HookStatus::Active), "True", "Ready"),
+        (HookOutcome::InSync, Some(HookStatus::Inactive), "True", "Ready"),
+        (HookOutcome::Changing, None, "Unknown", "Progressing"),
+        (HookOutcome::Waiting(Waiting::EndpointNotReady), None, "Unknown", "GatewayNotServing"),
+        (HookOutcome::Waiting(Waiting::Settling), None, "Unknown", "Waiting"),
+        (HookOutcome::Blocked(Blocked::TwoDeclaredActive { other: other() }), None, "False", "TwoActive"),
+        (HookOutcome::Blocked(Blocked::ForeignActive { hook: id(), name: "x".into() }), None, "False", "Conflict"),
+        (HookOutcome::Blocked(Blocked::NameTaken { hook: id() }), None, "False", "NameTaken"),
+        (HookOutcome::Blocked(Blocked::HookLimit), None, "False", "HookLimit"),
+        (HookOutcome::Blocked(Blocked::ActivationRefused), Some(HookStatus::Inactive), "False", "OktaRefused"),
+        (HookOutcome::Blocked(Blocked::StandbyNotCreated), None, "True", "Ready"),
     ];
     for (outcome, status, is, reason) in rows {
         let shown = format!("{outcome:?}");
@@ -88,7 +88,7 @@ fn each_outcome_of_the_plan_shows_as_one_reason() {
 fn a_refusal_is_told_while_it_is_what_stands_in_the_way_and_no_longer() {
     let foreign = Blocked::ForeignActive { hook: HookId::new("cal9").unwrap(), name: "x".into() };
     for (blocked, reason, words) in [(Blocked::ActivationRefused, "OktaRefused", true), (foreign, "Conflict", false)] {
-        let mut seen = seen(Outcome::Blocked(blocked), Some(HookStatus::Inactive));
+        let mut seen = seen(HookOutcome::Blocked(blocked), Some(HookStatus::Inactive));
         seen.refusal = Some("E0000001".into());
         let built = build(&hook(true), Ok(endpoint()), Serving::Yes { replicas: 1 }, &Side::Planned(&seen));
         let ready = conditions::get(&built.conditions, "Ready").unwrap();
@@ -98,7 +98,7 @@ fn a_refusal_is_told_while_it_is_what_stands_in_the_way_and_no_longer() {
 
 #[test]
 fn a_standby_that_okta_refuses_is_told_by_its_own_condition() {
-    let seen = seen(Outcome::Blocked(Blocked::StandbyNotCreated), None);
+    let seen = seen(HookOutcome::Blocked(Blocked::StandbyNotCreated), None);
     let built = build(&hook(true), Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen));
     let created = conditions::get(&built.conditions, "Created").unwrap();
     assert_eq!((created.status.as_str(), created.reason.as_str()), ("False", "StandbyNotCreated"));
@@ -117,7 +117,7 @@ fn a_target_without_an_org_is_ready_once_served_and_stays_so_through_a_gateways_
 
 #[test]
 fn a_problem_of_the_hook_outweighs_the_plan_and_keeps_what_is_known_of_okta() {
-    let seen = seen(Outcome::InSync, Some(HookStatus::Active));
+    let seen = seen(HookOutcome::InSync, Some(HookStatus::Active));
     let problem = Problem::transient(Ready::SecretNotFound, "gone");
     let mut hook = hook(true);
     hook.status = Some(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen)));
@@ -129,7 +129,7 @@ fn a_problem_of_the_hook_outweighs_the_plan_and_keeps_what_is_known_of_okta() {
 
 #[test]
 fn building_the_same_status_again_changes_nothing() {
-    let seen = seen(Outcome::InSync, Some(HookStatus::Active));
+    let seen = seen(HookOutcome::InSync, Some(HookStatus::Active));
     let mut hook = hook(true);
     let once = build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen));
     hook.status = Some(once.clone());
@@ -139,7 +139,7 @@ fn building_the_same_status_again_changes_nothing() {
 #[test]
 fn what_the_leader_before_saw_stays_until_this_one_has_asked_okta() {
     let mut hook = hook(true);
-    let view = seen(Outcome::InSync, Some(HookStatus::Active));
+    let view = seen(HookOutcome::InSync, Some(HookStatus::Active));
     let before = build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view));
     hook.status = Some(before.clone());
     assert_eq!(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::NotPlanned), before);
@@ -151,7 +151,7 @@ fn what_the_leader_before_saw_stays_until_this_one_has_asked_okta() {
 #[test]
 fn a_changed_spec_is_not_ready_before_the_org_was_planned_with_it() {
     let mut hook = hook(true);
-    let view = seen(Outcome::InSync, Some(HookStatus::Active));
+    let view = seen(HookOutcome::InSync, Some(HookStatus::Active));
     hook.status = Some(build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view)));
     hook.metadata.generation = Some(4);
     let changed = build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view));
@@ -163,7 +163,7 @@ fn a_changed_spec_is_not_ready_before_the_org_was_planned_with_it() {
 #[test]
 fn a_hook_that_okta_has_already_is_ready_only_once_its_gateway_serves_it() {
     let mut hook = hook(true);
-    let view = seen(Outcome::InSync, Some(HookStatus::Active));
+    let view = seen(HookOutcome::InSync, Some(HookStatus::Active));
     for (serving, is) in [(Serving::No, "Unknown"), (Serving::Yes { replicas: 1 }, "True"), (Serving::No, "True")] {
         hook.status = Some(build(&hook, Ok(endpoint()), serving, &Side::Planned(&view)));
         let conditions = &hook.status.as_ref().unwrap().conditions;

@@ -9,7 +9,7 @@ use tokio::{sync::OwnedMutexGuard, time::Instant};
 use super::{active::Active, desired::Desired};
 use crate::operator::{
     installation::Installation,
-    model::switch_progress::{self, Done, Step},
+    model::switch_progress::{self, Done, ProgressStep},
     outbound::okta::OrgApi,
     runtime::{
         events::{Events, Note},
@@ -18,7 +18,7 @@ use crate::operator::{
     state::{
         Memory,
         metrics::OperatorMetrics,
-        orgs::{Session, State},
+        orgs::{OrgState, Session},
     },
 };
 use hookswitch_api::{HookSwitch, OktaChange};
@@ -28,7 +28,7 @@ use hookswitch_okta::{
     fingerprint::Fingerprint,
     limits::Priority,
     plan::Verb,
-    run::{self, AuditEntry, AuditResult, Budget, Report},
+    run::{self, AuditEntry, AuditResult, Budget, RunReport},
 };
 
 /// A plan is begun only with this much of the lease left: its worst case and some.
@@ -52,7 +52,7 @@ pub enum NotNow {
 /// [`NotNow`].
 pub fn may_begin(
     lease: &lease::Handle,
-    state: &State,
+    state: &OrgState,
     plan: &Plan,
     more: u32,
     priority: Priority,
@@ -76,8 +76,8 @@ pub struct Task {
     /// The switches that it may carry out.
     pub switches: Vec<Arc<HookSwitch>>,
     /// What was done for it already.
-    pub steps: Vec<Step>,
-    /// Whose doubts it may settle.
+    pub steps: Vec<ProgressStep>,
+    /// Whose resyncs it may settle.
     pub session: Arc<Session>,
 }
 
@@ -104,8 +104,8 @@ pub async fn act(
     actor: Actor,
     api: Arc<dyn OrgApi>,
     task: Task,
-    mut state: OwnedMutexGuard<State>,
-) -> Option<(Report, OwnedMutexGuard<State>)> {
+    mut state: OwnedMutexGuard<OrgState>,
+) -> Option<(RunReport, OwnedMutexGuard<OrgState>)> {
     let running = tokio::spawn(async move {
         let may_write = |within: Duration| actor.lease.left() >= within + LEASE_MARGIN;
         let (calls, begun): (&dyn Api, _) = (&*api, Instant::now());
@@ -130,7 +130,7 @@ fn unclear(entry: &AuditEntry) -> Option<(FailureKind, String)> {
     }
 }
 
-fn take_in(actor: &Actor, report: &Report, task: &Task, begun: Instant, state: &mut State) {
+fn take_in(actor: &Actor, report: &RunReport, task: &Task, begun: Instant, state: &mut OrgState) {
     let (desired, host) = (&task.desired, task.host.as_str());
     state.plans.rested = Some(false);
     let now = Instant::now();
@@ -168,8 +168,8 @@ fn take_in(actor: &Actor, report: &Report, task: &Task, begun: Instant, state: &
     }
 }
 
-/// Settles the doubts about secrets that were written or refused.
-fn settle(actor: &Actor, report: &Report, task: &Task) {
+/// Settles the resyncs of secrets that were written or refused.
+fn settle(actor: &Actor, report: &RunReport, task: &Task) {
     let resyncs = &task.session.resyncs;
     for written in report.applied.iter().filter(|written| written.secret.is_some()) {
         if let Some(place) = resyncs.settle(&written.object, true, Instant::now()) {
@@ -203,7 +203,7 @@ fn secret_reapplied(actor: &Actor, host: &str, object: &ObjectRef, place: &str) 
 }
 
 /// The record of a change: one line of the log, and an entry of the org's history.
-fn recorded(change: &audit::Change, begun: Timestamp, host: &str) -> OktaChange {
+fn recorded(change: &audit::AuditChange, begun: Timestamp, host: &str) -> OktaChange {
     let at = begun.checked_add(change.at).unwrap_or(begun).round(Unit::Millisecond).unwrap_or(begun).to_string();
     let text = |mark: &Option<Fingerprint>| mark.as_ref().map(|mark| mark.as_str().to_owned());
     let record = OktaChange {

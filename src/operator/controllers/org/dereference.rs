@@ -22,7 +22,7 @@ use hookswitch_okta::{ApiToken, Credential, OrgUrl};
 
 /// What an org refers to.
 #[derive(Debug)]
-pub struct Facts {
+pub struct OrgFacts {
     /// The Secret with the token; a problem where it may not be read.
     pub token: Result<Option<Arc<Secret>>, Problem>,
     /// The CA bundle, when one is named.
@@ -35,7 +35,11 @@ pub struct Facts {
 ///
 /// # Errors
 /// [`ReconcileError`] when the API server does not answer.
-pub async fn dereference(org: &OktaOrg, references: &References, options: &Options) -> Result<Facts, ReconcileError> {
+pub async fn dereference(
+    org: &OktaOrg,
+    references: &References,
+    options: &Options,
+) -> Result<OrgFacts, ReconcileError> {
     let namespace = org.namespace().unwrap_or_default();
     let key = &org.spec.auth.api_token.secret_ref;
     let mut wanted = BTreeSet::from([Reference::secret(&namespace, &key.name)]);
@@ -50,7 +54,7 @@ pub async fn dereference(org: &OktaOrg, references: &References, options: &Optio
         None => None,
     };
     let ranges = options.private_ranges(&namespace);
-    Ok(Facts { token, ca_bundle, ranges })
+    Ok(OrgFacts { token, ca_bundle, ranges })
 }
 
 /// Why an org cannot be called.
@@ -72,7 +76,7 @@ impl From<Problem> for Unusable {
 ///
 /// # Errors
 /// [`Unusable`], with the first [`Problem`] found.
-pub fn validate(org: &OktaOrg, facts: Facts) -> Result<Access, Unusable> {
+pub fn validate(org: &OktaOrg, facts: OrgFacts) -> Result<Access, Unusable> {
     let namespace = org.namespace().unwrap_or_default();
     let url = OrgUrl::parse(&org.spec.url)
         .map_err(|error| Problem::permanent(Ready::InvalidSpec, format!("spec.url: {error}.")))?;

@@ -13,7 +13,7 @@ use crate::operator::{
     model::ownership::Ownership,
     resolve::endpoint::{Destination, Endpoint},
     runtime::{finalizer, problem::Problem},
-    state::orgs::State,
+    state::orgs::OrgState,
 };
 use hookswitch_api::{HookAdoption, HookDeletion, HookState, TelephonyHook};
 use hookswitch_message::Secret;
@@ -21,7 +21,7 @@ use hookswitch_okta::{
     DesiredHook, DesiredOrg, HookId, ObjectRef,
     fingerprint::{Fingerprint, FingerprintKey},
     owner_tag::InstallationTag,
-    plan::{self, Adoption, Decision, Deletion, DesiredState, Takeover, Verb},
+    plan::{self, Adoption, Deletion, DesiredState, StateDecision, Takeover, Verb},
     plan_record::PlanRecord,
     types::Header,
 };
@@ -46,6 +46,16 @@ pub struct Declared {
 }
 
 impl Declared {
+    /// Whether a hook is declared to be active, by itself or by its switch.
+    #[must_use]
+    pub fn is_to_be_active(&self) -> bool {
+        match &self.ownership {
+            Ownership::Own => self.hook.spec.state == Some(HookState::Active),
+            Ownership::Switch { state, .. } => *state == Some(HookState::Active),
+            Ownership::Conflicting(_) => false,
+        }
+    }
+
     fn object(&self) -> ObjectRef {
         ObjectRef::new(self.hook.namespace().unwrap_or_default(), self.hook.name_any())
     }
@@ -84,14 +94,13 @@ pub fn desired(
     key: &FingerprintKey,
     declared: &[Declared],
     recorded: Recorded<'_>,
-    state: &mut State,
+    state: &mut OrgState,
     now: Instant,
 ) -> Desired {
     let mut hashes = BTreeMap::new();
     let mut hooks = Vec::new();
     let Recorded { unfinished, active: last_active } = recorded;
-    let rested =
-        *state.plans.rested.get_or_insert_with(|| last_active.is_some_and(|owner| is_to_be_active(declared, owner)));
+    let rested = *state.plans.rested.get_or_insert_with(|| last_active.is_some_and(|owner| rests_on(declared, owner)));
     let observed = state.plans.listed();
     let active = Active::of(observed, installation);
     let in_the_way = active.others().map(|hook| hook.id.clone());
@@ -129,7 +138,7 @@ fn hook(
     mark: Fingerprint,
     mut refused: BTreeSet<Verb>,
     wanted: Option<HookState>,
-    state: &State,
+    state: &OrgState,
 ) -> DesiredHook {
     let spec = &one.hook.spec;
     let status = one.hook.status.as_ref();
@@ -160,10 +169,10 @@ fn hook(
         applied_fingerprint: applied.filter(|_| !resync_secret),
         resync_secret,
         decision: match one.ownership {
-            Ownership::Switch { state: Some(_), switching: true, .. } => Decision::Switching,
-            Ownership::Switch { state: Some(_), .. } => Decision::Decided,
-            Ownership::Switch { state: None, .. } => Decision::Undecided,
-            Ownership::Own | Ownership::Conflicting(_) => Decision::Declared,
+            Ownership::Switch { state: Some(_), switching: true, .. } => StateDecision::Switching,
+            Ownership::Switch { state: Some(_), .. } => StateDecision::Decided,
+            Ownership::Switch { state: None, .. } => StateDecision::Undecided,
+            Ownership::Own | Ownership::Conflicting(_) => StateDecision::Declared,
         },
         state: wanted.map(|state| match state {
             HookState::Active => DesiredState::Active,
@@ -200,7 +209,7 @@ fn moved_by_hand(declared: &[Declared], active: &Active<'_>) -> BTreeSet<String>
 }
 
 /// Whether a switch wants the hook of `owner` active, and is not on its way there.
-fn is_to_be_active(declared: &[Declared], owner: &str) -> bool {
+fn rests_on(declared: &[Declared], owner: &str) -> bool {
     declared.iter().any(|one| {
         let wanted =
             matches!(one.ownership, Ownership::Switch { state: Some(HookState::Active), switching: false, .. });
@@ -221,8 +230,8 @@ fn headers(hook: &TelephonyHook) -> Vec<Header> {
     hook.spec.headers.iter().map(|header| Header::new(&header.name, &header.value)).collect()
 }
 
-/// The mark of the secret that Okta has: what this process applied, else what status remembers.
-pub fn applied_fingerprint(hook: &TelephonyHook, object: &ObjectRef, state: &State) -> Option<Fingerprint> {
+/// The fingerprint of the secret that Okta has: what this process applied, else what status remembers.
+pub fn applied_fingerprint(hook: &TelephonyHook, object: &ObjectRef, state: &OrgState) -> Option<Fingerprint> {
     match state.plans.applied.get(object) {
         Some(applied) => applied.clone(),
         None => hook.status.as_ref()?.applied_secret_mark.clone().map(Fingerprint::stored),
@@ -234,7 +243,7 @@ fn declarations(hooks: &[DesiredHook]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for hook in hooks {
         hook.object.hash(&mut hasher);
-        let state = hook.state.filter(|_| hook.decision == Decision::Declared);
+        let state = hook.state.filter(|_| hook.decision == StateDecision::Declared);
         state.map(|state| state == DesiredState::Active).hash(&mut hasher);
         (&hook.name, &hook.uri, &hook.auth_header).hash(&mut hasher);
         hook.deleting.is_some().hash(&mut hasher);

@@ -8,7 +8,7 @@ use hookswitch_api::{
 use hookswitch_okta::{
     HookId,
     drift::Field,
-    plan::{Outcome, Verdict, Waiting},
+    plan::{HookOutcome, HookVerdict, Waiting},
     types::HookStatus,
 };
 
@@ -23,7 +23,7 @@ const MOST: usize = 32;
 pub fn by_hand(
     hook: &TelephonyHook,
     url: Option<&str>,
-    verdict: &Verdict,
+    verdict: &HookVerdict,
     exists: impl Fn(&str) -> bool,
 ) -> Vec<(&'static str, String)> {
     let Some(status) = &hook.status else { return Vec::new() };
@@ -34,7 +34,7 @@ pub fn by_hand(
     let planned = ready.is_some_and(|ready| ready.observed_generation == hook.metadata.generation);
     let settled = planned && status.url.as_deref() == url;
     // what Okta took and does not show yet is no drift
-    let settling = matches!(verdict.outcome, Outcome::Waiting(Waiting::Settling));
+    let settling = matches!(verdict.outcome, HookOutcome::Waiting(Waiting::Settling));
     if !settled || settling || hook.metadata.deletion_timestamp.is_some() {
         return Vec::new();
     }
@@ -97,19 +97,19 @@ mod tests {
         .unwrap()
     }
 
-    fn verdict(status: HookStatus, drift: Vec<Field>) -> Verdict {
-        Verdict {
+    fn verdict(status: HookStatus, drift: Vec<Field>) -> HookVerdict {
+        HookVerdict {
             hindrance: None,
             object: ObjectRef::new("otp", "main"),
             hook: HookId::new("cal1").ok(),
             status: Some(status),
             drift: drift.into_iter().map(|field| Difference { field, how: How::Different }).collect(),
             duplicates: Vec::new(),
-            outcome: Outcome::Changing,
+            outcome: HookOutcome::Changing,
         }
     }
 
-    fn told(hook: &TelephonyHook, verdict: &Verdict) -> Vec<String> {
+    fn told(hook: &TelephonyHook, verdict: &HookVerdict) -> Vec<String> {
         by_hand(hook, Some(URL), verdict, |_| true).into_iter().map(|(_, text)| text).collect()
     }
 

@@ -9,9 +9,11 @@ mod deletion;
 mod dereference;
 mod desired;
 mod drift;
+mod hook_views;
 mod observe;
 mod reconciliation;
 mod status;
+mod stop;
 mod takeover;
 
 use std::sync::Arc;
@@ -90,6 +92,8 @@ impl Reconcile for OktaOrg {
         // writes what must not be forgotten, then the status
         org.write_applied(&changed).await?;
         org.write_status(&found).await?;
+        // the state is let go before anybody is woken
+        drop(org);
         let leaving = object.metadata.deletion_timestamp.is_some();
         Ok(Requeue::After(if leaving { wait.min(deletion::GRACE) } else { wait }))
     }

@@ -13,7 +13,7 @@ use crate::operator::{
     model::org_access::Access,
     outbound::okta::{OktaClientFactory, OrgApi},
     runtime::problem::Problem,
-    state::{metrics::OperatorMetrics, orgs::State},
+    state::{metrics::OperatorMetrics, orgs::OrgState},
 };
 use hookswitch_api::reason::Ready;
 use hookswitch_okta::{CallError, client::CallResult, limits::Priority, types::OrgDocument};
@@ -34,7 +34,11 @@ pub enum Unlisted {
 ///
 /// # Errors
 /// A [`Problem`] when the CA bundle or the proxy cannot be used.
-pub fn connect(okta: &dyn OktaClientFactory, access: &Access, state: &mut State) -> Result<Arc<dyn OrgApi>, Problem> {
+pub fn connect(
+    okta: &dyn OktaClientFactory,
+    access: &Access,
+    state: &mut OrgState,
+) -> Result<Arc<dyn OrgApi>, Problem> {
     let mut hasher = DefaultHasher::new();
     (access.url.to_string(), access.credential.secret(), &access.ca_bundle).hash(&mut hasher);
     let made_of = Some(hasher.finish());
@@ -60,7 +64,7 @@ pub fn connect(okta: &dyn OktaClientFactory, access: &Access, state: &mut State)
 pub async fn identify(
     metrics: &OperatorMetrics,
     api: &Arc<dyn OrgApi>,
-    state: &mut State,
+    state: &mut OrgState,
     host: &str,
     priority: Priority,
 ) -> Result<OrgDocument, CallError> {
@@ -82,7 +86,7 @@ pub async fn identify(
 pub async fn list(
     metrics: &OperatorMetrics,
     api: &Arc<dyn OrgApi>,
-    state: &mut State,
+    state: &mut OrgState,
     host: &str,
     oldest: Duration,
     priority: Priority,

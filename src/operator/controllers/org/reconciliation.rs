@@ -13,40 +13,36 @@ use super::{
     dereference::Unusable,
     desired::{self, Declared, Desired, Recorded},
     drift,
-    observe::{self, Unlisted},
-    status::{self, Found},
+    hook_views::{self, HookViews},
+    observe,
+    status::{self, OrgFindings},
+    stop::{Stop, is_denied},
     takeover,
 };
 use crate::operator::{
     controllers::{context::Context, hook},
     model::{
-        claim::{self, Awaited, Claim, Decision, OrgLocation, Standing, Tenure},
+        claim::{self, Awaited, Claim, ClaimDecision, OrgLocation, OrgStanding, Tenure},
         object_ref::object_ref,
         org_access::{Access, allowance},
         ownership::{self, Declarations, Ownership},
-        switch_progress::{self, Step},
+        switch_progress::{self, ProgressStep},
     },
     outbound::okta::OrgApi,
     resolve::endpoint,
     runtime::{conditions::Is, error::ReconcileError, events::Note, problem::Problem, status::write, triggers::Target},
     state::{
         caches::Caches,
-        orgs::{HookView, InUse, OrgView, Orgs, Session, State},
+        orgs::{InUse, OrgState, OrgView, Orgs, Session},
     },
 };
 use hookswitch_api::{
-    HookState, HookSwitch, Kind, OktaOrg, TelephonyHook,
+    HookSwitch, Kind, OktaOrg, TelephonyHook,
     reason::{Reachable, Ready},
 };
-use hookswitch_okta::{
-    CallError, Failure, ObjectRef, Plan,
-    limits::Priority,
-    plan::{self, Blocked, Outcome},
-    plan_record::PlanRecord,
-    types::{HookStatus, OrgIdentity},
-};
+use hookswitch_okta::{ObjectRef, Plan, limits::Priority, plan, plan_record::PlanRecord, types::OrgIdentity};
 
-/// Part of the poll interval after which a list is due: passes come a fifth early or late.
+/// Part of the poll interval after which a list is due: reconciles come a fifth early or late.
 const DUE: f64 = 0.75;
 
 /// Time until the next reconcile when a plan waits for the lease or for what follows a run.
@@ -62,25 +58,12 @@ fn switches_of(caches: &Caches, org: &OktaOrg, hooks: &HookViews) -> Vec<Target>
 
 /// Whether an object has proven nothing since this process began, and had its time: it does not manage the org now, whatever it did.
 pub fn is_unproven(org: &OktaOrg, orgs: &Orgs) -> bool {
-    matches!(orgs.standing(org), Standing::Refused | Standing::Silent)
-}
-
-/// Whether it is certain that the object's credential opens nothing, or that it has none. What may pass is not.
-fn is_denied(stop: &Stop) -> bool {
-    match stop {
-        Stop::Problem(problem) => problem.stalled || problem.reason == Ready::SecretNotFound,
-        Stop::Call(error) => {
-            matches!(error.failure, Failure::Unauthorized | Failure::Forbidden { .. } | Failure::NotFound)
-        }
-        Stop::Unread(_) | Stop::HeldBack(_) | Stop::Claimed(..) | Stop::Waits(_) | Stop::Kubernetes(_) => false,
-    }
+    matches!(orgs.standing(org), OrgStanding::Refused | OrgStanding::Silent)
 }
 
 fn refers_to(hook: &TelephonyHook, org: &str) -> bool {
     hook.spec.okta.as_ref().is_some_and(|okta| okta.org_ref.name == org)
 }
-
-type HookViews = std::collections::BTreeMap<ObjectRef, HookView>;
 
 /// One reconcile over an org, from its first read to its status.
 pub struct Reconciliation<'c> {
@@ -88,19 +71,19 @@ pub struct Reconciliation<'c> {
     org: OktaOrg,
     session: Arc<Session>,
     /// The org's state; away only while a run has it.
-    state: Option<OwnedMutexGuard<State>>,
+    state: Option<OwnedMutexGuard<OrgState>>,
     /// The recorded plan, or what is left of it. It leaves the API server with the status that follows, after the hooks' own.
     record: Option<PlanRecord>,
     /// What its reads are for: a switch of the org may be waiting for them, or a secret is to be written that may spare one.
     priority: Priority,
     /// What was done for the plan before its first call.
-    steps: Vec<Step>,
+    steps: Vec<ProgressStep>,
 }
 
 /// What a reconcile came to, up to status.
 pub struct Planned {
     /// What is to be said of the org.
-    pub found: Found,
+    pub found: OrgFindings,
     /// What is to be said of its hooks; nothing where that is not known.
     pub hooks: Option<HookViews>,
     /// When to look again.
@@ -113,56 +96,6 @@ enum Admission<T> {
     Refused(NotNow),
 }
 
-/// What stops a reconcile before it comes to a plan.
-enum Stop {
-    Problem(Problem),
-    /// The credential may not be read.
-    Unread(Problem),
-    Call(CallError),
-    /// The rate limit is kept for what is more urgent.
-    HeldBack(Duration),
-    /// Another object manages the org.
-    Claimed(OrgIdentity, Claim),
-    Waits(Awaited),
-    Kubernetes(ReconcileError),
-}
-
-impl From<ReconcileError> for Stop {
-    fn from(error: ReconcileError) -> Self {
-        Self::Kubernetes(error)
-    }
-}
-
-impl From<CallError> for Stop {
-    fn from(error: CallError) -> Self {
-        Self::Call(error)
-    }
-}
-
-impl From<Unlisted> for Stop {
-    fn from(unlisted: Unlisted) -> Self {
-        match unlisted {
-            Unlisted::Failed(error) => Self::Call(error),
-            Unlisted::HeldBack(wait) => Self::HeldBack(wait),
-        }
-    }
-}
-
-impl From<Problem> for Stop {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<Unusable> for Stop {
-    fn from(unusable: Unusable) -> Self {
-        match unusable {
-            Unusable::Wrong(problem) => Self::Problem(problem),
-            Unusable::Unread(problem) => Self::Unread(problem),
-        }
-    }
-}
-
 impl<'c> Reconciliation<'c> {
     /// Waits for the org's state, and begins.
     pub async fn begin(ctx: &'c Arc<Context>, org: &OktaOrg) -> Self {
@@ -172,9 +105,8 @@ impl<'c> Reconciliation<'c> {
         let record = org.status.as_ref().and_then(|status| status.plan.clone());
         let record = record.and_then(|record| serde_json::from_value(record).ok());
         let namespace = org.namespace().unwrap_or_default();
-        let resync_secret =
-            if session.resyncs.any_open(Instant::now()) { Priority::Suspicion } else { Priority::Routine };
-        let priority = ctx.memory.caches.urgency_of(&namespace, &org.name_any()).reads().max(resync_secret);
+        let for_resync = if session.resyncs.any_open(Instant::now()) { Priority::Suspicion } else { Priority::Routine };
+        let priority = ctx.memory.caches.urgency_of(&namespace, &org.name_any()).reads().max(for_resync);
         Self { ctx, org: org.clone(), session, state: Some(state), record, priority, steps: Vec::new() }
     }
 
@@ -184,9 +116,9 @@ impl<'c> Reconciliation<'c> {
     /// [`ReconcileError::Panicked`] when a run that had the state came to grief.
     pub fn publish(
         &mut self,
-        mut found: Found,
+        mut found: OrgFindings,
         hooks: Option<HookViews>,
-    ) -> Result<(Found, BTreeSet<ObjectRef>), ReconcileError> {
+    ) -> Result<(OrgFindings, BTreeSet<ObjectRef>), ReconcileError> {
         // what is not known now is not forgotten: hooks keep what was last said of them there
         let before = self.session.view();
         let hooks = hooks.unwrap_or_else(|| before.hooks.clone());
@@ -213,7 +145,7 @@ impl<'c> Reconciliation<'c> {
     ///
     /// # Errors
     /// [`ReconcileError`].
-    pub async fn write_status(&mut self, found: &Found) -> Result<(), ReconcileError> {
+    pub async fn write_status(&mut self, found: &OrgFindings) -> Result<(), ReconcileError> {
         let made = self.state_mut()?.pending.changes.clone();
         let status = status::build(&self.org, &self.ctx.installation.mark, found, &made);
         write(&self.ctx.runtime.kube, &self.org, status).await?;
@@ -236,7 +168,7 @@ impl<'c> Reconciliation<'c> {
             Err(stopped) => stopped,
         };
         let plan = self.record.clone();
-        let mut found = Found {
+        let mut found = OrgFindings {
             problem: None,
             reachable: None,
             identity: None,
@@ -248,7 +180,7 @@ impl<'c> Reconciliation<'c> {
             declared: BTreeSet::new(),
         };
         if is_denied(&stopped) {
-            self.stand(Standing::Refused);
+            self.stand(OrgStanding::Refused);
         }
         found.unproven = is_unproven(&self.org, &self.ctx.memory.orgs);
         let wait = match stopped {
@@ -308,17 +240,17 @@ impl<'c> Reconciliation<'c> {
         let document = observe::identify(&ctx.metrics, &api, state, &host, priority).await?;
         // what Okta may show yet is looked for before the poll is due
         let oldest = if self.state_mut()?.plans.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
-        if !matches!(ctx.memory.orgs.standing(&self.org), Standing::Proven(at) if at.is_reached_by(&access)) {
+        if !matches!(ctx.memory.orgs.standing(&self.org), OrgStanding::Proven(at) if at.is_reached_by(&access)) {
             // who is not let in has no say in whose the org is
             observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
         }
         let place = OrgLocation::of(&access, &document);
         let identity = document.identity;
         match self.claim(&place) {
-            Decision::Ours => {}
-            Decision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
-            Decision::Recorded(other) => return Err(Stop::Claimed(identity, Claim::Recorded(other))),
-            Decision::Waits(awaited) => return Err(Stop::Waits(awaited)),
+            ClaimDecision::Ours => {}
+            ClaimDecision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
+            ClaimDecision::Recorded(other) => return Err(Stop::Claimed(identity, Claim::Recorded(other))),
+            ClaimDecision::Waits(awaited) => return Err(Stop::Waits(awaited)),
         }
         observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
         self.state_mut()?.plans.settle(Instant::now());
@@ -366,12 +298,19 @@ impl<'c> Reconciliation<'c> {
                 wait = next_look(&plan, poll);
             }
         }
-        let views = self.views(&plan, &declared)?;
+        let (all, listing) = (self.ctx.memory.caches.hooks.clone(), self.ctx.runtime.listing.clone());
+        // one in a namespace that cannot be listed is not taken for missing
+        let is_sibling = |owner: &ObjectRef| {
+            all.get(&owner.namespace, &owner.name).is_some()
+                || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
+        };
+        let session = Arc::clone(&self.session);
+        let views = hook_views::views(&plan, &declared, self.state_mut()?, &session.resyncs, is_sibling);
         let idle = plan.moves.is_empty();
         if idle {
             self.state_mut()?.plans.idle();
         }
-        if idle && is_in_place(&plan, &declared) {
+        if idle && hook_views::is_in_place(&plan, &declared) {
             self.state_mut()?.plans.rested = Some(true);
         }
         let found = self.found(identity, !plan.changes_place(), &declared)?;
@@ -391,7 +330,7 @@ impl<'c> Reconciliation<'c> {
         };
         let (ctx, begun) = (self.ctx, Instant::now());
         observe::list(&ctx.metrics, api, self.state_mut()?, host, Duration::ZERO, priority).await?;
-        self.steps.push(Step::ended("List", begun));
+        self.steps.push(ProgressStep::ended("List", begun));
         Ok(match self.admit(declared, 0)? {
             Admission::Granted((desired, plan, _)) => Admission::Granted((desired, plan)),
             Admission::Refused(not_now) => Admission::Refused(not_now),
@@ -427,18 +366,18 @@ impl<'c> Reconciliation<'c> {
     }
 
     /// Takes note of what the object has proven; others that may be of the same org look again when it is news.
-    fn stand(&self, standing: Standing) {
+    fn stand(&self, standing: OrgStanding) {
         if self.session.stand(&self.org, standing) {
             self.ctx.runtime.triggers.wake_all(claim::concerned(&self.org, &self.ctx.memory.caches.orgs.all()));
         }
     }
 
     /// Who manages the org at `place`, where the object's credential was taken.
-    fn claim(&self, place: &OrgLocation) -> Decision {
+    fn claim(&self, place: &OrgLocation) -> ClaimDecision {
         let (ctx, listing) = (self.ctx, &self.ctx.runtime.listing);
         // of two that decide at once, one sees what the other has proven and the other that it acts
         let _alone = ctx.memory.orgs.decide();
-        self.stand(Standing::Proven(place.clone()));
+        self.stand(OrgStanding::Proven(place.clone()));
         let others: Vec<_> =
             ctx.memory.caches.orgs.all().into_iter().map(|org| (ctx.memory.orgs.standing(&org), org)).collect();
         let hidden = |namespace: &str| listing.covers(namespace) && !listing.is_listed(namespace, &[Kind::OktaOrg]);
@@ -448,17 +387,17 @@ impl<'c> Reconciliation<'c> {
             hidden: &hidden,
         };
         let decided = claim::decide(&self.org, place, &others, &visibility);
-        if decided != Decision::Ours {
+        if decided != ClaimDecision::Ours {
             return decided;
         }
         if let Some(other) = claim::before(&self.org, place, &ctx.memory.orgs.acting(&self.session)) {
-            return Decision::Waits(Awaited::End(other));
+            return ClaimDecision::Waits(Awaited::End(other));
         }
         self.session.acts(Some(Tenure::of(&self.org, place)));
-        Decision::Ours
+        ClaimDecision::Ours
     }
 
-    fn state_mut(&mut self) -> Result<&mut State, ReconcileError> {
+    fn state_mut(&mut self) -> Result<&mut OrgState, ReconcileError> {
         self.state.as_deref_mut().ok_or(ReconcileError::Panicked)
     }
 
@@ -529,7 +468,7 @@ impl<'c> Reconciliation<'c> {
         if let Some(written) = write(&self.ctx.runtime.kube, &self.org, status).await? {
             self.org = written;
         }
-        self.steps.push(Step::ended("Record", begun));
+        self.steps.push(ProgressStep::ended("Record", begun));
         Ok(())
     }
 
@@ -556,7 +495,12 @@ impl<'c> Reconciliation<'c> {
     }
 
     /// What was found; `still`: nothing that is planned changes which hook is active.
-    fn found(&mut self, identity: OrgIdentity, still: bool, declared: &[Declared]) -> Result<Found, ReconcileError> {
+    fn found(
+        &mut self,
+        identity: OrgIdentity,
+        still: bool,
+        declared: &[Declared],
+    ) -> Result<OrgFindings, ReconcileError> {
         let plan = self.record.clone();
         let state = self.state_mut()?;
         let observed = state.plans.observed.as_ref().map(|(hooks, _)| hooks.clone());
@@ -564,46 +508,9 @@ impl<'c> Reconciliation<'c> {
         let settled = still && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
         let reachable = Some(answers());
         let claim = Some(Claim::Ours);
-        let declared = declared.iter().filter(|one| is_to_be_active(one)).map(|one| object_ref(&one.hook)).collect();
+        let declared = declared.iter().filter(|one| one.is_to_be_active()).map(|one| object_ref(&one.hook)).collect();
         let (identity, unproven) = (Some(identity), false);
-        Ok(Found { problem: None, reachable, identity, claim, unproven, declared, observed, plan, settled })
-    }
-
-    fn views(&mut self, plan: &Plan, declared: &[Declared]) -> Result<HookViews, ReconcileError> {
-        let session = Arc::clone(&self.session);
-        let (all, listing) = (self.ctx.memory.caches.hooks.clone(), self.ctx.runtime.listing.clone());
-        // one in a namespace that cannot be listed is not taken for missing
-        let is_sibling = |owner: &ObjectRef| {
-            all.get(&owner.namespace, &owner.name).is_some()
-                || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
-        };
-        let state = self.state_mut()?;
-        let mut views = HookViews::new();
-        for verdict in &plan.verdicts {
-            let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
-            let applied_fingerprint = desired::applied_fingerprint(&one.hook, &verdict.object, state);
-            let refusal = state.plans.refusal(&verdict.object);
-            let mut verdict = verdict.clone();
-            if let Outcome::Waiting(plan::Waiting::QuietPeriod(left)) = &mut verdict.outcome {
-                // how long is left changes with every look, and is shown to nobody
-                *left = Duration::ZERO;
-            }
-            let of_sibling = match &verdict.outcome {
-                Outcome::Blocked(Blocked::OrphanActive { owner, .. }) if is_sibling(owner) => Some(owner.clone()),
-                _ => None,
-            };
-            let drift = state.pending.drift(&verdict.object);
-            let rewritten = session.resyncs.written(&verdict.object);
-            let generation = one.hook.metadata.generation;
-            let listed = state.plans.listed();
-            let uri =
-                listed.iter().find(|hook| Some(&hook.id) == verdict.hook.as_ref()).and_then(|hook| hook.uri.clone());
-            views.insert(
-                verdict.object.clone(),
-                HookView { generation, uri, verdict, applied_fingerprint, rewritten, refusal, of_sibling, drift },
-            );
-        }
-        Ok(views)
+        Ok(OrgFindings { problem: None, reachable, identity, claim, unproven, declared, observed, plan, settled })
     }
 
     /// Tells of hooks that somebody changed in Okta: an Event, a count and the hook's status, once for each change.
@@ -657,23 +564,6 @@ impl<'c> Reconciliation<'c> {
             }
         }
         Ok(())
-    }
-}
-
-/// Whether the hook that is to be active is, as far as anything says which one that is.
-fn is_in_place(plan: &Plan, declared: &[Declared]) -> bool {
-    plan.verdicts.iter().all(|verdict| {
-        let one = declared.iter().find(|one| object_ref(&one.hook) == verdict.object);
-        !one.is_some_and(is_to_be_active) || verdict.status == Some(HookStatus::Active)
-    })
-}
-
-/// Whether a hook is declared to be active, by itself or by its switch.
-fn is_to_be_active(one: &Declared) -> bool {
-    match &one.ownership {
-        Ownership::Own => one.hook.spec.state == Some(HookState::Active),
-        Ownership::Switch { state, .. } => *state == Some(HookState::Active),
-        Ownership::Conflicting(_) => false,
     }
 }
 

@@ -43,7 +43,7 @@ pub fn manages(claim: &Claim) -> Option<String> {
 
 /// What a reconcile found.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct OrgFindings {
     /// What is wrong, when something is.
     pub problem: Option<Problem>,
     /// What `Reachable` is to say; `None` keeps what it says.
@@ -64,7 +64,7 @@ pub struct Found {
     pub settled: bool,
 }
 
-impl Found {
+impl OrgFindings {
     /// Which hook Okta uses, as far as this reconcile could see.
     #[must_use]
     pub fn in_use(&self, installation: &InstallationTag) -> InUse {
@@ -82,7 +82,12 @@ impl Found {
 
 /// The status of an org. `changes` were made in Okta since its last write.
 #[must_use]
-pub fn build(org: &OktaOrg, installation: &InstallationTag, found: &Found, changes: &[OktaChange]) -> OktaOrgStatus {
+pub fn build(
+    org: &OktaOrg,
+    installation: &InstallationTag,
+    found: &OrgFindings,
+    changes: &[OktaChange],
+) -> OktaOrgStatus {
     let mut status = org.status.clone().unwrap_or_default();
     let generation = org.metadata.generation;
     status.installation = Some(installation.as_str().to_owned());
@@ -203,7 +208,7 @@ mod tests {
             let (reachable, identity, claim, observed, plan) = (None, None, None, None, None);
             let declared = BTreeSet::new();
             let found =
-                Found { problem, reachable, identity, claim, unproven, declared, observed, plan, settled: true };
+                OrgFindings { problem, reachable, identity, claim, unproven, declared, observed, plan, settled: true };
             let seen = build(&org, &InstallationTag::new("hookswitch-cluster").unwrap(), &found, &[]);
             assert_eq!((said(&seen, "Claimed"), said(&seen, "Reachable")), (after.into(), "Unknown NotAsked".into()));
         }

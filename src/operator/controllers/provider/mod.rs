@@ -1,6 +1,6 @@
-//! `TelephonyProvider`: whether a provider account can be used, and whether gateways can reach it.
+//! `TelephonyProvider`: whether a provider can be used, and whether gateways can reach it.
 //!
-//! The provider itself is configured by the passes of the gateways whose rules send by it.
+//! The provider itself is configured by the reconciles of the gateways whose rules send by it.
 
 mod status;
 

@@ -4,16 +4,16 @@
 use kube::ResourceExt as _;
 
 use hookswitch_api::{ACKNOWLEDGE, FAILBACK, HandledRequests, HookSwitch, PROMOTE};
-use hookswitch_failover::machine::Request;
+use hookswitch_failover::machine::SwitchRequest;
 
 /// The longest value that is read; a longer one is cut, and still acted on once.
 const LONGEST: usize = 500;
 
 /// What is asked for now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestedSwitch {
     /// A switch.
-    pub request: Option<Request>,
+    pub request: Option<SwitchRequest>,
     /// The spent budget was seen.
     pub acknowledged: bool,
     /// What counts as acted on with this look.
@@ -22,7 +22,7 @@ pub struct Asked {
 
 /// Reads the annotations against what was acted on already.
 #[must_use]
-pub fn read(switch: &HookSwitch) -> Asked {
+pub fn read(switch: &HookSwitch) -> RequestedSwitch {
     let known = switch.status.as_ref().and_then(|status| status.handled.clone()).unwrap_or_default();
     let value = |name: &str| {
         let value = switch.annotations().get(name).filter(|value| !value.is_empty())?;
@@ -35,10 +35,10 @@ pub fn read(switch: &HookSwitch) -> Asked {
     let fresh = |now: &Option<String>, before: &Option<String>| now.clone().filter(|_| decides && now != before);
     let promote = fresh(&handled.promote, &known.promote).map(|value| {
         let hook = value.split_once('/').map_or(value.as_str(), |(hook, _)| hook);
-        Request::Promote(hook.to_owned())
+        SwitchRequest::Promote(hook.to_owned())
     });
-    let failback = fresh(&handled.failback, &known.failback).map(|_| Request::Failback);
-    Asked {
+    let failback = fresh(&handled.failback, &known.failback).map(|_| SwitchRequest::Failback);
+    RequestedSwitch {
         // both at once: who names a hook knows which one
         request: promote.or(failback),
         acknowledged: fresh(&handled.acknowledge, &known.acknowledge).is_some(),
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(annotations: &Value, handled: &Value) -> Asked {
+    fn asked(annotations: &Value, handled: &Value) -> RequestedSwitch {
         let switch = json!({"metadata": {"name": "main", "annotations": annotations},
             "spec": {"hooks": [{"name": "a"}, {"name": "b"}]}, "status": {"phase": "Healthy", "handled": handled}});
         read(&serde_json::from_value(switch).unwrap())
@@ -73,12 +73,12 @@ mod tests {
     #[test]
     fn a_value_is_acted_on_once_and_another_one_again() {
         let first = asked(&json!({(PROMOTE): "b"}), &json!({}));
-        assert_eq!(first.request, Some(Request::Promote("b".into())));
+        assert_eq!(first.request, Some(SwitchRequest::Promote("b".into())));
         assert_eq!(first.handled.promote.as_deref(), Some("b"));
         assert_eq!(asked(&json!({(PROMOTE): "b"}), &json!({"promote": "b"})).request, None);
         let again = asked(&json!({(PROMOTE): "b/2026-11-24"}), &json!({"promote": "b"}));
-        assert_eq!(again.request, Some(Request::Promote("b".into())));
-        assert_eq!(asked(&json!({(FAILBACK): "1"}), &json!({})).request, Some(Request::Failback));
+        assert_eq!(again.request, Some(SwitchRequest::Promote("b".into())));
+        assert_eq!(asked(&json!({(FAILBACK): "1"}), &json!({})).request, Some(SwitchRequest::Failback));
         assert!(asked(&json!({(ACKNOWLEDGE): "ann"}), &json!({})).acknowledged);
         assert!(!asked(&json!({(ACKNOWLEDGE): "ann"}), &json!({"acknowledge": "ann"})).acknowledged);
     }

@@ -37,7 +37,7 @@ use crate::operator::{
         status::write,
         triggers::{Target, Wake},
     },
-    state::{Memory, metrics::SwitchMetrics},
+    state::{Memory, caches::SWITCH_READS, metrics::SwitchMetrics},
 };
 use hookswitch_api::{HookSwitch, HookSwitchStatus, Kind, SwitchRecord, TelephonyHook, reason::Ready};
 use hookswitch_failover::{
@@ -54,7 +54,7 @@ impl Reconcile for HookSwitch {
     type Context = Context;
 
     const KIND: Kind = Kind::HookSwitch;
-    const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::OktaOrg, Kind::TelephonyGateway];
+    const READS: &'static [Kind] = SWITCH_READS;
 
     fn index(ctx: &Context) -> &Index<Self> {
         &ctx.memory.caches.switches
@@ -119,7 +119,7 @@ impl Reconcile for HookSwitch {
         let hooks: Vec<_> = named.filter_map(|named| declared.hook(&named.name).cloned()).collect();
         let placed = placed(&object, &hooks, &ctx.resolver).await?;
         let observation = observation::see(&object, &hooks, &ctx.memory, &asked, &placed);
-        let transitions = machine.step(&observation.observation, &settings, now);
+        let transitions = machine.step(&observation.for_machine, &settings, now);
 
         let before = object.status.as_ref().and_then(|status| status.target.clone());
         let shared = shared::of(&object, &hooks, &ctx.memory);
@@ -135,9 +135,8 @@ impl Reconcile for HookSwitch {
         resync_secret(&ctx.memory, &ctx.runtime.triggers, &object, &machine, &observation, &settings);
         ctx.memory.switches.keep(key.clone(), Some(machine));
         // the org goes to work before anybody is told: an outage waits for it
-        let begins = decided
-            || written.is_some()
-                && transitions.iter().any(|transitions| matches!(transitions, Transition::Started { .. }));
+        let begins =
+            decided || written.is_some() && transitions.iter().any(|one| matches!(one, Transition::Started { .. }));
         if begins && let Some(org) = ctx.memory.caches.org(&object) {
             ctx.runtime.triggers.hurry(Target::new(Kind::OktaOrg, &key.0, org));
         }
@@ -184,7 +183,7 @@ fn resync_secret(
     observation: &SwitchObservation,
     settings: &Settings,
 ) {
-    let InOkta::Ours(used) = &observation.observation.okta else { return };
+    let InOkta::Ours(used) = &observation.for_machine.okta else { return };
     let of_used = observation.signals.get(used).map(Vec::as_slice).unwrap_or_default();
     let refused = of_used.iter().any(|signal| signal.source == Source::Refusals && signal.result == CheckResult::Fail);
     // one that is being left is left as it is

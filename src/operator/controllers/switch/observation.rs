@@ -9,12 +9,12 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::{annotations::Asked, traffic::Calls};
+use super::{annotations::RequestedSwitch, traffic::Calls};
 use crate::operator::{
     model::{
         object_ref::object_ref,
         ownership,
-        switch_progress::{Decision, SwitchProgress},
+        switch_progress::{SwitchDecision, SwitchProgress},
         switch_settings,
     },
     probes,
@@ -30,14 +30,14 @@ use hookswitch_failover::{
 };
 use hookswitch_okta::{
     ObjectRef,
-    plan::{Blocked, Outcome},
+    plan::{Blocked, HookOutcome},
 };
 
 /// What is seen, for the machine and for people.
 #[derive(Debug, Clone)]
 pub struct SwitchObservation {
     /// For the machine.
-    pub observation: Observation,
+    pub for_machine: Observation,
     /// The signals of each hook.
     pub signals: BTreeMap<String, Vec<Signal>>,
     /// What this process did in Okta for the decision that is recorded.
@@ -52,7 +52,7 @@ pub fn see(
     switch: &HookSwitch,
     hooks: &[Arc<TelephonyHook>],
     memory: &Memory,
-    asked: &Asked,
+    asked: &RequestedSwitch,
     placed: &BTreeSet<String>,
 ) -> SwitchObservation {
     let namespace = switch.namespace().unwrap_or_default();
@@ -92,17 +92,17 @@ pub fn see(
             provable: target_of.gateway().is_some() || watched.test_of(target_of).is_some(),
             leaving,
             usable_in_okta: !leaving && can_be_used(switch, &named.name, view, placed),
-            refused: matches!(outcome, Some(Outcome::Blocked(Blocked::ActivationRefused)))
+            refused: matches!(outcome, Some(HookOutcome::Blocked(Blocked::ActivationRefused)))
                 || target == Some(named.name.as_str())
                     && switch.spec.repoints()
-                    && matches!(outcome, Some(Outcome::Blocked(Blocked::UpdateRefused))),
+                    && matches!(outcome, Some(HookOutcome::Blocked(Blocked::UpdateRefused))),
         });
         signals.insert(named.name.clone(), of_hook);
     }
     blind(&mut signals);
     for hook in &mut observed_hooks {
         let Some(of_hook) = signals.get_mut(&hook.name) else { continue };
-        // the door of a URL that somebody else serves is not ours to see
+        // the calls to a URL that somebody else serves are not ours to count
         if of_hook.iter().any(|signal| signal.source.suffices()) {
             of_hook.push(match used {
                 _ if switch.spec.mode == Some(SwitchMode::Disabled) => unknown(
@@ -125,8 +125,8 @@ pub fn see(
         acknowledged: asked.acknowledged,
     };
     let progress = org.as_ref().and_then(|org| org.progress.get(&switch.name_any()));
-    let progress = progress.filter(|progress| Some(&progress.decision) == Decision::of(switch).as_ref()).cloned();
-    SwitchObservation { observation, signals, progress, calls: used.map(|used| calls(used, memory)) }
+    let progress = progress.filter(|progress| Some(&progress.decision) == SwitchDecision::of(switch).as_ref()).cloned();
+    SwitchObservation { for_machine: observation, signals, progress, calls: used.map(|used| calls(used, memory)) }
 }
 
 /// Whether Okta could be made to use a hook now: what the planner would say if it were asked. With one hook in Okta that is
@@ -137,7 +137,7 @@ fn can_be_used(switch: &HookSwitch, name: &str, view: Option<&HookView>, placed:
     if switch.spec.repoints() {
         return exists && placed.contains(name);
     }
-    let created_then = matches!(view.verdict.outcome, Outcome::Blocked(Blocked::StandbyNotCreated));
+    let created_then = matches!(view.verdict.outcome, HookOutcome::Blocked(Blocked::StandbyNotCreated));
     (exists || created_then) && view.verdict.hindrance.is_none()
 }
 
@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
     use hookswitch_okta::{
-        plan::Verdict,
+        plan::HookVerdict,
         types::{HookId, HookStatus},
     };
 
@@ -293,10 +293,10 @@ mod tests {
 
     #[test]
     fn a_hook_can_be_used_when_the_planner_would_use_it_or_its_place_can_be_given() {
-        let view = |exists: bool, outcome: Outcome, hindered: bool| {
+        let view = |exists: bool, outcome: HookOutcome, hindered: bool| {
             let hook = exists.then(|| HookId::new("cal1").unwrap());
-            let hindrance = hindered.then_some(Outcome::Waiting(Waiting::EndpointNotReady));
-            let verdict = Verdict {
+            let hindrance = hindered.then_some(HookOutcome::Waiting(Waiting::EndpointNotReady));
+            let verdict = HookVerdict {
                 object: ObjectRef::new("otp", "a"),
                 hook,
                 status: Some(HookStatus::Inactive),
@@ -311,18 +311,18 @@ mod tests {
         let none = BTreeSet::new();
         let usable =
             |exists, outcome, hindered| can_be_used(&swaps, "a", Some(&view(exists, outcome, hindered)), &none);
-        assert!(usable(true, Outcome::InSync, false));
-        assert!(!usable(true, Outcome::InSync, true));
-        assert!(!usable(false, Outcome::Changing, false));
-        let created_then = || Outcome::Blocked(Blocked::StandbyNotCreated);
+        assert!(usable(true, HookOutcome::InSync, false));
+        assert!(!usable(true, HookOutcome::InSync, true));
+        assert!(!usable(false, HookOutcome::Changing, false));
+        let created_then = || HookOutcome::Blocked(Blocked::StandbyNotCreated);
         assert!(usable(false, created_then(), false), "it is created when it is to be active");
         assert!(!usable(false, created_then(), true));
         assert!(!can_be_used(&swaps, "a", None, &none), "nobody knows");
         let points = switch(&json!({"strategy": "Repoint"}));
         let placed = BTreeSet::from(["a".to_owned()]);
-        let observation = view(true, Outcome::InSync, true);
-        assert!(can_be_used(&points, "a", Some(&observation), &placed), "its state stays as it is");
-        assert!(!can_be_used(&points, "b", Some(&observation), &placed));
-        assert!(!can_be_used(&points, "a", Some(&view(false, Outcome::InSync, false)), &placed));
+        let shown = view(true, HookOutcome::InSync, true);
+        assert!(can_be_used(&points, "a", Some(&shown), &placed), "its state stays as it is");
+        assert!(!can_be_used(&points, "b", Some(&shown), &placed));
+        assert!(!can_be_used(&points, "a", Some(&view(false, HookOutcome::InSync, false)), &placed));
     }
 }

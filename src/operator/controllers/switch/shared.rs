@@ -51,7 +51,7 @@ pub fn of(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], memory: &Memory) ->
 
 /// The first value that comes a second time.
 fn twice(values: impl Iterator<Item = String>) -> Option<String> {
-    let mut observation = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut values = values;
-    values.find(|value| !observation.insert(value.clone()))
+    values.find(|value| !seen.insert(value.clone()))
 }

@@ -22,7 +22,7 @@ use hookswitch_api::{
     reason::{FailoverActive, FailoverReady, Healthy, Held, StandbyIndependent},
 };
 use hookswitch_failover::{
-    machine::{Cause, Hold, HookObservation, InOkta, Machine, Phase, Standing, Transition},
+    machine::{Cause, Hold, HookObservation, HookStanding, InOkta, Machine, Phase, Transition},
     settings::Settings,
     signal::CheckResult,
 };
@@ -65,7 +65,7 @@ fn blind(
 pub fn build(
     switch: &HookSwitch,
     machine: &Machine,
-    sighting: &SwitchObservation,
+    observation: &SwitchObservation,
     settings: &Settings,
     transitions: &[Transition],
     handled: HandledRequests,
@@ -82,7 +82,7 @@ pub fn build(
     }
     status.phase = Some(phase);
     status.target = machine.target().map(str::to_owned);
-    status.active = match &sighting.observation.okta {
+    status.active = match &observation.for_machine.okta {
         InOkta::Ours(active) => Some(active.clone()),
         InOkta::Nobody | InOkta::Other => None,
         // what is not known now is not forgotten
@@ -93,24 +93,24 @@ pub fn build(
         _ => None,
     };
     let standing = |hook: &HookObservation| machine.standing(hook, settings);
-    let others = || sighting.observation.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
+    let others = || observation.for_machine.hooks.iter().filter(|hook| machine.target() != Some(hook.name.as_str()));
     let usable = |standing_of| others().find(|hook| hook.usable_in_okta && standing(hook) == standing_of);
-    let hindered = others().find(|hook| !hook.usable_in_okta && standing(hook) == Standing::Proven);
-    status.standby = usable(Standing::Proven).map(|hook| hook.name.clone());
-    status.hooks = hooks(sighting, &standing, &status.hooks, now);
-    if sighting.observation.acknowledged {
+    let hindered = others().find(|hook| !hook.usable_in_okta && standing(hook) == HookStanding::Proven);
+    status.standby = usable(HookStanding::Proven).map(|hook| hook.name.clone());
+    status.hooks = hooks(observation, &standing, &status.hooks, now);
+    if observation.for_machine.acknowledged {
         // whoever leads next is to know it too
         status.automatic.clear();
     }
     automatic(&mut status, transitions, settings, now);
-    record(&mut status, transitions, sighting.progress.as_ref(), now);
+    record(&mut status, transitions, observation.progress.as_ref(), now);
     status.handled = (handled != HandledRequests::default()).then_some(handled);
-    let first_call = traffic::confirm(&mut status, before.as_deref(), transitions, sighting.calls, now, generation);
+    let first_call = traffic::confirm(&mut status, before.as_deref(), transitions, observation.calls, now, generation);
     let list = &mut status.conditions;
-    let (is, reason, message) = healthy(machine, sighting);
+    let (is, reason, message) = healthy(machine, observation);
     conditions::set(list, is, reason, message, generation);
     let (is, reason, message) =
-        ready_to_fail_over(status.standby.as_deref(), usable(Standing::Unproven), hindered, sighting);
+        ready_to_fail_over(status.standby.as_deref(), usable(HookStanding::Unproven), hindered, observation);
     conditions::set(list, is, reason, message, generation);
     let first = switch.spec.hooks.first().map(|hook| hook.name.as_str());
     let on_standby = machine.target().is_some() && machine.target() != first;
@@ -120,7 +120,7 @@ pub fn build(
         (FailoverActive::OnFirst, "The first hook is meant to be active.".to_owned())
     };
     conditions::set(list, on_standby.into(), reason, message, generation);
-    let (reason, message) = held(machine.phase(), &sighting.observation.okta);
+    let (reason, message) = held(machine.phase(), &observation.for_machine.okta);
     conditions::set(list, (reason != Held::NotHeld).into(), reason, message, generation);
     let (reason, message) = shared;
     conditions::set(list, (reason == StandbyIndependent::Independent).into(), reason, message, generation);
@@ -131,8 +131,8 @@ pub fn build(
 
 /// What is seen of each hook, with since when each result is what it is: `before` knows, unless it is another now.
 fn hooks(
-    sighting: &SwitchObservation,
-    standing: &dyn Fn(&HookObservation) -> Standing,
+    observation: &SwitchObservation,
+    standing: &dyn Fn(&HookObservation) -> HookStanding,
     before: &[SwitchedHook],
     now: Timestamp,
 ) -> Vec<SwitchedHook> {
@@ -140,9 +140,9 @@ fn hooks(
         let same = known.filter(|(before, _)| *before == result).and_then(|(_, since)| since.clone());
         same.or_else(|| Some(second(now)))
     };
-    let hooks = sighting.observation.hooks.iter().map(|hook| {
+    let hooks = observation.for_machine.hooks.iter().map(|hook| {
         let before = before.iter().find(|before| before.name == hook.name);
-        let signals = sighting.signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();
+        let signals = observation.signals.get(&hook.name).map(Vec::as_slice).unwrap_or_default();
         let signals = signals.iter().map(|signal| {
             let (source, result) = (signal.source.as_str(), signal.result.as_str());
             let known = before.and_then(|before| before.signals.iter().find(|signal| signal.source == source));
@@ -158,7 +158,7 @@ fn hooks(
             name: hook.name.clone(),
             health: health.to_owned(),
             since: since(before.map(|before| (&before.health, &before.since)), health),
-            proven: standing(hook) == Standing::Proven,
+            proven: standing(hook) == HookStanding::Proven,
             signals: signals.collect(),
         }
     });
@@ -167,9 +167,8 @@ fn hooks(
 
 /// The switches that cooldown and budget count.
 fn automatic(status: &mut HookSwitchStatus, transitions: &[Transition], settings: &Settings, now: Timestamp) {
-    let began = transitions
-        .iter()
-        .filter(|transitions| matches!(transitions, Transition::Started { cause, .. } if cause.is_automatic()));
+    let began =
+        transitions.iter().filter(|one| matches!(one, Transition::Started { cause, .. } if cause.is_automatic()));
     status.automatic.extend(began.map(|_| now.round(Unit::Millisecond).unwrap_or(now).to_string()));
     let window = SignedDuration::try_from(settings.remembered()).unwrap_or(SignedDuration::MAX);
     let counts = |at: &String| at.parse::<Timestamp>().is_ok_and(|at| now.duration_since(at) < window);
@@ -190,7 +189,7 @@ fn record(
     for one in transitions {
         let (from, to, cause, took, outcome) = match one {
             Transition::Switched { from, to, cause, took } => (from, to, cause, took, SwitchRecord::SWITCHED),
-            Transition::Failed { from, to, cause, took } => (from, to, cause, took, "Failed"),
+            Transition::Failed { from, to, cause, took } => (from, to, cause, took, SwitchRecord::FAILED),
             _ => continue,
         };
         // what somebody did in Okta's console is none of ours
@@ -226,12 +225,12 @@ fn millis(took: Duration) -> i64 {
     i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn healthy(machine: &Machine, sighting: &SwitchObservation) -> (Is, Healthy, String) {
-    let active = sighting.observation.hooks.iter().find(|hook| machine.target() == Some(hook.name.as_str()));
+fn healthy(machine: &Machine, observation: &SwitchObservation) -> (Is, Healthy, String) {
+    let active = observation.for_machine.hooks.iter().find(|hook| machine.target() == Some(hook.name.as_str()));
     let Some(active) = active else {
         return (Is::Unknown, Healthy::NoReport, "The switch has no target yet.".into());
     };
-    let signals = sighting.signals.get(&active.name).map(Vec::as_slice).unwrap_or_default();
+    let signals = observation.signals.get(&active.name).map(Vec::as_slice).unwrap_or_default();
     let why = |result| {
         let found = signals.iter().filter(|signal| signal.result == result).map(|signal| signal.why.as_str());
         format!("{}: {}", active.name, found.collect::<Vec<_>>().join(" "))
@@ -247,10 +246,10 @@ fn ready_to_fail_over(
     standby: Option<&str>,
     reached: Option<&HookObservation>,
     hindered: Option<&HookObservation>,
-    sighting: &SwitchObservation,
+    observation: &SwitchObservation,
 ) -> (Is, FailoverReady, String) {
     match (standby, reached) {
-        _ if sighting.observation.okta == InOkta::Unknown => {
+        _ if observation.for_machine.okta == InOkta::Unknown => {
             (Is::Unknown, FailoverReady::Unknown, "Okta's management API does not say which hook is active.".into())
         }
         (Some(standby), _) => (Is::True, FailoverReady::StandbyProven, format!("{standby} could take over now.")),
@@ -301,9 +300,9 @@ fn held(phase: &Phase, okta: &InOkta) -> (Held, String) {
 
 /// The Event of something that happened: whether it is a warning, its reason and its text.
 #[must_use]
-pub fn note(transitions: &Transition) -> (bool, &'static str, String) {
+pub fn note(transition: &Transition) -> (bool, &'static str, String) {
     let away = |from: &Option<String>| from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
-    match transitions {
+    match transition {
         Transition::Suspect(hook) => (true, "HookSuspect", format!("{hook} fails; see status.hooks.")),
         Transition::Cleared(hook) => (false, "HookCleared", format!("{hook} is healthy again.")),
         Transition::Lapsed(hook) => (
@@ -356,7 +355,7 @@ mod tests {
         signal::{Signal, Source},
     };
 
-    fn sighting(health: CheckResult, signal: CheckResult, why: &str) -> SwitchObservation {
+    fn observation(health: CheckResult, signal: CheckResult, why: &str) -> SwitchObservation {
         let health = Health { result: health, percent: None, failing_for: Duration::ZERO };
         let hook = HookObservation {
             name: "a".into(),
@@ -370,7 +369,7 @@ mod tests {
             Observation { hooks: vec![hook], okta: InOkta::Unknown, paused: false, request: None, acknowledged: false };
         let signal = Signal { source: Source::Gateway, result: signal, why: why.into(), failing_for: Duration::ZERO };
         SwitchObservation {
-            observation,
+            for_machine: observation,
             signals: BTreeMap::from([("a".to_owned(), vec![signal])]),
             progress: None,
             calls: None,
@@ -389,22 +388,22 @@ mod tests {
             ("10:00:20", CheckResult::Fail, CheckResult::Fail, "gone", "10:00:20", "10:00:20"),
             ("10:00:25", CheckResult::Pass, CheckResult::Pass, "well", "10:00:25", "10:00:25"),
         ] {
-            shown = hooks(&sighting(health, signal, why), &|_| Standing::NotReady, &shown, at(now));
+            shown = hooks(&observation(health, signal, why), &|_| HookStanding::NotReady, &shown, at(now));
             assert_eq!(shown[0].since, Some(at(since_health).to_string()), "{now}");
             assert_eq!(shown[0].signals[0].since, Some(at(since_signal).to_string()), "{now}");
         }
     }
 
     fn of(okta: InOkta) -> SwitchObservation {
-        let mut observation = sighting(CheckResult::Pass, CheckResult::Pass, "well");
-        observation.observation.okta = okta;
+        let mut observation = observation(CheckResult::Pass, CheckResult::Pass, "well");
+        observation.for_machine.okta = okta;
         observation
     }
 
     #[test]
     fn a_standby_is_ready_when_it_is_proven_and_whatever_keeps_it_from_that_is_named() {
         let ours = || of(InOkta::Ours("a".into()));
-        let b = HookObservation { name: "b".into(), ..ours().observation.hooks[0].clone() };
+        let b = HookObservation { name: "b".into(), ..ours().for_machine.hooks[0].clone() };
         let rows = [
             (Some("b"), None, None, of(InOkta::Unknown), Is::Unknown, FailoverReady::Unknown, "Okta's management API"),
             (Some("b"), None, None, ours(), Is::True, FailoverReady::StandbyProven, "b could take over now."),
@@ -456,8 +455,8 @@ mod tests {
             (Some("a"), CheckResult::Fail, CheckResult::Pass, Is::False, Healthy::Down, "a: "),
             (Some("a"), CheckResult::Unknown, CheckResult::Unknown, Is::Unknown, Healthy::NoReport, "a: gone"),
         ] {
-            let transitions = healthy(&machine(target), &sighting(result, signal, "gone"));
-            assert_eq!(transitions, (is, reason, text.to_owned()));
+            let shown = healthy(&machine(target), &observation(result, signal, "gone"));
+            assert_eq!(shown, (is, reason, text.to_owned()));
         }
     }
 

@@ -48,7 +48,7 @@ pub fn confirm(
 ) -> Option<FirstCall> {
     let active = status.active.clone();
     let became = active.is_some() && before != active.as_deref();
-    let switched = became || transitions.iter().any(|transitions| matches!(transitions, Transition::Switched { .. }));
+    let switched = became || transitions.iter().any(|one| matches!(one, Transition::Switched { .. }));
     let said = conditions::get(&status.conditions, "TrafficConfirmed");
     let calls = match (calls, said) {
         (None, Some(_)) if !switched => return None,

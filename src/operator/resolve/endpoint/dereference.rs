@@ -40,7 +40,7 @@ impl Destination {
 
 /// What a hook refers to.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct EndpointFacts {
     /// The gateway that is its target, where one is.
     pub gateway: Option<Arc<TelephonyGateway>>,
     /// Why the installation does not allow that gateway's host, when it does not.
@@ -60,7 +60,7 @@ pub struct Facts {
 ///
 /// # Errors
 /// [`ReconcileError`] when the Secret cannot be read.
-pub async fn dereference(hook: &TelephonyHook, resolver: &Resolver) -> Result<Facts, ReconcileError> {
+pub async fn dereference(hook: &TelephonyHook, resolver: &Resolver) -> Result<EndpointFacts, ReconcileError> {
     let (namespace, name) = (hook.namespace().unwrap_or_default(), hook.name_any());
     let (key, object) = (super::parts::secret_key(hook), ObjectRef::new(&namespace, &name));
     let secret = or_denied(resolver.references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
@@ -80,7 +80,7 @@ pub async fn dereference(hook: &TelephonyHook, resolver: &Resolver) -> Result<Fa
     let org = hook.spec.okta.as_ref().and_then(|okta| resolver.memory.caches.orgs.get(&namespace, &okta.org_ref.name));
     let refused_host =
         gateway.as_ref().and_then(|gateway| resolver.options.tenancy.refused_host(&namespace, &gateway.spec));
-    Ok(Facts { gateway, refused_host, org, secret, destination, accepted })
+    Ok(EndpointFacts { gateway, refused_host, org, secret, destination, accepted })
 }
 
 /// Whether a URL that somebody else serves takes calls: by its owner's word, and where a switch has it looked at, only as

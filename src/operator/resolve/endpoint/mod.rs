@@ -12,7 +12,7 @@ use crate::operator::{
 use hookswitch_api::{TelephonyHook, reason::Ready};
 
 pub use self::{
-    dereference::{Destination, Facts},
+    dereference::{Destination, EndpointFacts},
     parts::{KEY, address, host, secret_key, secret_name},
     validate::Endpoint,
 };
@@ -24,7 +24,7 @@ pub use self::{
 pub async fn endpoint(
     hook: &TelephonyHook,
     resolver: &Resolver,
-) -> Result<(Facts, Result<Endpoint, Problem>), ReconcileError> {
+) -> Result<(EndpointFacts, Result<Endpoint, Problem>), ReconcileError> {
     let facts = dereference::dereference(hook, resolver).await?;
     let endpoint = validate::validate(hook, &facts);
     Ok((facts, endpoint))
@@ -38,7 +38,7 @@ pub async fn destination(
     hook: &TelephonyHook,
     declared: &Declarations,
     resolver: &Resolver,
-) -> Result<(Facts, Result<Endpoint, Problem>), ReconcileError> {
+) -> Result<(EndpointFacts, Result<Endpoint, Problem>), ReconcileError> {
     let Some(repointed) = ownership::repointed(hook, declared) else {
         let (facts, endpoint) = endpoint(hook, resolver).await?;
         let waits = || Problem::transient(Ready::Waiting, "The HookSwitch has not decided yet where Okta should send.");

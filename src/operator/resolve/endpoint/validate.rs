@@ -3,7 +3,7 @@
 use kube::ResourceExt as _;
 use url::Url;
 
-use super::dereference::Facts;
+use super::dereference::EndpointFacts;
 use crate::operator::{resolve::secret_value, runtime::problem::Problem};
 use hookswitch_api::{HookTarget, TelephonyHook, reason::Ready};
 use hookswitch_message::Secret;
@@ -29,7 +29,7 @@ pub struct Endpoint {
 ///
 /// # Errors
 /// The first [`Problem`] in the order in which a person would put them right.
-pub fn validate(hook: &TelephonyHook, facts: &Facts) -> Result<Endpoint, Problem> {
+pub fn validate(hook: &TelephonyHook, facts: &EndpointFacts) -> Result<Endpoint, Problem> {
     let (namespace, spec) = (hook.namespace().unwrap_or_default(), &hook.spec);
     let Some(url) = super::parts::address(hook, facts.gateway.as_deref()) else {
         let name = spec.target.gateway().unwrap_or_default();
@@ -111,7 +111,7 @@ mod tests {
             data: Some([("secret".to_owned(), value)].into()),
             ..Default::default()
         };
-        let facts = Facts {
+        let facts = EndpointFacts {
             gateway: None,
             refused_host: None,
             org: None,

@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_mins(5);
 
 /// What is to be done about the Lease.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub enum ElectionDecision {
     /// There is none: create it with this.
     Create(LeaseSpec),
     /// It is free, ours, or has run out: replace the one that was read with this.
@@ -61,10 +61,10 @@ impl Election {
     }
 
     /// Decides on what was read at `now`; `wall` is what the record says to people.
-    pub fn decide(&mut self, lease: Option<&Lease>, now: BootInstant, wall: Timestamp) -> Decision {
+    pub fn decide(&mut self, lease: Option<&Lease>, now: BootInstant, wall: Timestamp) -> ElectionDecision {
         let Some(lease) = lease else {
             self.seen = None;
-            return Decision::Create(self.spec(wall, wall, 0));
+            return ElectionDecision::Create(self.spec(wall, wall, 0));
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let record = record(lease, &spec);
@@ -77,12 +77,12 @@ impl Election {
         };
         if record.holder == self.identity {
             let acquired = spec.acquire_time.map_or(wall, |time| time.0);
-            return Decision::Replace(self.spec(acquired, wall, record.transitions));
+            return ElectionDecision::Replace(self.spec(acquired, wall, record.transitions));
         }
         if record.holder.is_empty() || now.since(since) >= claimed(&spec) {
-            return Decision::Replace(self.spec(wall, wall, record.transitions.saturating_add(1)));
+            return ElectionDecision::Replace(self.spec(wall, wall, record.transitions.saturating_add(1)));
         }
-        Decision::Wait { holder: record.holder }
+        ElectionDecision::Wait { holder: record.holder }
     }
 
     /// The record that gives the Lease up; another may take it at once.
@@ -137,8 +137,10 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn stored(decision: Decision, version: &str) -> Lease {
-        let (Decision::Create(spec) | Decision::Replace(spec)) = decision else { panic!("nothing to store") };
+    fn stored(decision: ElectionDecision, version: &str) -> Lease {
+        let (ElectionDecision::Create(spec) | ElectionDecision::Replace(spec)) = decision else {
+            panic!("nothing to store")
+        };
         let mut lease = Lease { spec: Some(spec), ..Lease::default() };
         lease.metadata.resource_version = Some(version.to_owned());
         lease
@@ -148,7 +150,7 @@ mod tests {
     fn the_first_contender_creates_and_renews_the_lease() {
         let mut a = Election::new("a".into());
         let lease = stored(a.decide(None, at(0), wall(0)), "1");
-        let Decision::Replace(renewed) = a.decide(Some(&lease), at(5), wall(5)) else { panic!() };
+        let ElectionDecision::Replace(renewed) = a.decide(Some(&lease), at(5), wall(5)) else { panic!() };
         assert_eq!(renewed.holder_identity.as_deref(), Some("a"));
         assert_eq!(renewed.acquire_time, Some(MicroTime(wall(0))), "acquired once");
         assert_eq!((renewed.renew_time, renewed.lease_transitions), (Some(MicroTime(wall(5))), Some(0)));
@@ -161,14 +163,14 @@ mod tests {
         let mut lease = stored(a.decide(None, at(0), wall(0)), "1");
         for tick in 1..20_u64 {
             assert!(
-                matches!(b.decide(Some(&lease), at(tick * 5), wall(0)), Decision::Wait { holder } if holder == "a")
+                matches!(b.decide(Some(&lease), at(tick * 5), wall(0)), ElectionDecision::Wait { holder } if holder == "a")
             );
             lease = stored(a.decide(Some(&lease), at(tick * 5), wall(i64::try_from(tick).unwrap())), &tick.to_string());
         }
         let from = 100;
-        assert!(matches!(b.decide(Some(&lease), at(from), wall(0)), Decision::Wait { .. }));
-        assert!(matches!(b.decide(Some(&lease), at(from + 29), wall(0)), Decision::Wait { .. }));
-        let Decision::Replace(taken) = b.decide(Some(&lease), at(from + 30), wall(0)) else { panic!() };
+        assert!(matches!(b.decide(Some(&lease), at(from), wall(0)), ElectionDecision::Wait { .. }));
+        assert!(matches!(b.decide(Some(&lease), at(from + 29), wall(0)), ElectionDecision::Wait { .. }));
+        let ElectionDecision::Replace(taken) = b.decide(Some(&lease), at(from + 30), wall(0)) else { panic!() };
         assert_eq!((taken.holder_identity.as_deref(), taken.lease_transitions), (Some("b"), Some(1)));
     }
 
@@ -176,7 +178,7 @@ mod tests {
     fn the_clock_of_another_machine_decides_nothing() {
         let (mut a, mut b) = (Election::new("a".into()), Election::new("b".into()));
         let lease = stored(a.decide(None, at(0), wall(-1_000_000)), "1");
-        assert!(matches!(b.decide(Some(&lease), at(1_000), wall(1_000_000)), Decision::Wait { .. }));
+        assert!(matches!(b.decide(Some(&lease), at(1_000), wall(1_000_000)), ElectionDecision::Wait { .. }));
     }
 
     #[test]
@@ -189,7 +191,7 @@ mod tests {
         assert_eq!((spec.lease_duration_seconds, spec.renew_time), (Some(1), Some(MicroTime(wall(1)))));
         assert_eq!(spec.acquire_time, Some(MicroTime(wall(0))), "the rest stays");
         assert!(a.is("a") && !a.is("b"));
-        assert!(matches!(b.decide(Some(&lease), at(0), wall(1)), Decision::Replace(_)));
+        assert!(matches!(b.decide(Some(&lease), at(0), wall(1)), ElectionDecision::Replace(_)));
     }
 
     #[test]

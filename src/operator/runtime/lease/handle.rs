@@ -1,4 +1,4 @@
-//! What passes ask of the lease: no call, only this process's clock against the last confirmed renewal.
+//! What reconciles ask of the lease: no call, only this process's clock against the last confirmed renewal.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,7 +8,7 @@ use std::{
 use super::terms::DURATION;
 use crate::operator::runtime::clock::BootInstant;
 
-/// What passes ask of the lease. Clones share it.
+/// What reconciles ask of the lease. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Handle {
     clock: fn() -> BootInstant,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    election::{Decision, Election},
+    election::{Election, ElectionDecision},
     former::{self, Rollout, Way},
     handle::Handle,
     terms::{Leases, NAME, RENEW_EVERY},
@@ -204,7 +204,7 @@ impl Former {
         }
         let Some(lease) = lease else { return Ok(Look::Ours) };
         Ok(match self.seat.election.decide(Some(&lease), now, Timestamp::now()) {
-            Decision::Wait { holder } if self.is_sibling(&holder) => {
+            ElectionDecision::Wait { holder } if self.is_sibling(&holder) => {
                 tracing::debug!(holder, "an operator of an older version of this release leads");
                 Look::Theirs
             }
@@ -227,12 +227,14 @@ impl Seat {
         now: BootInstant,
     ) -> Result<Look, kube::Error> {
         let written = match (self.election.decide(lease.as_ref(), now, Timestamp::now()), lease) {
-            (Decision::Wait { holder }, _) => {
+            (ElectionDecision::Wait { holder }, _) => {
                 tracing::debug!(holder, lease = self.name, "another operator leads");
                 return Ok(Look::Theirs);
             }
-            (Decision::Replace(spec), Some(lease)) => self.replace(leases, lease, spec, alone).await,
-            (Decision::Create(spec) | Decision::Replace(spec), _) => self.create(leases, spec, alone).await,
+            (ElectionDecision::Replace(spec), Some(lease)) => self.replace(leases, lease, spec, alone).await,
+            (ElectionDecision::Create(spec) | ElectionDecision::Replace(spec), _) => {
+                self.create(leases, spec, alone).await
+            }
         };
         match written {
             Ok(()) => Ok(Look::Ours),

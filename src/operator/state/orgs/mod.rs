@@ -19,14 +19,14 @@ use tokio::time::Instant;
 use self::secret_resync::SecretResyncs;
 use crate::operator::{
     model::{
-        claim::{PROVES_WITHIN, Standing, Tenure},
+        claim::{OrgStanding, PROVES_WITHIN, Tenure},
         object_ref::object_ref,
         switch_progress::ProgressBySwitch,
     },
     runtime::{problem::Problem, triggers::Target},
 };
 use hookswitch_api::{CaBundleRef, HookDrift, OktaOrg};
-use hookswitch_okta::{ObjectRef, fingerprint::Fingerprint, plan::Verdict};
+use hookswitch_okta::{ObjectRef, fingerprint::Fingerprint, plan::HookVerdict};
 
 pub use self::{connection::Connection, pending_status::PendingStatus, plans::Plans};
 
@@ -65,8 +65,8 @@ pub struct HookView {
     /// Where Okta sends.
     pub uri: Option<String>,
     /// The planner's verdict.
-    pub verdict: Verdict,
-    /// Mark of the secret that Okta definitely has.
+    pub verdict: HookVerdict,
+    /// Fingerprint of the secret that Okta definitely has.
     pub applied_fingerprint: Option<Fingerprint>,
     /// When that secret was written anew because it was in doubt (RFC 3339); lately only.
     pub rewritten: Option<String>,
@@ -82,7 +82,7 @@ pub struct HookView {
 impl HookView {
     /// Nothing but a verdict.
     #[must_use]
-    pub fn of(verdict: Verdict, generation: Option<i64>) -> Self {
+    pub fn of(verdict: HookVerdict, generation: Option<i64>) -> Self {
         let (uri, applied_fingerprint, rewritten, refusal, of_sibling, drift) = (None, None, None, None, None, None);
         Self { generation, uri, verdict, applied_fingerprint, rewritten, refusal, of_sibling, drift }
     }
@@ -90,7 +90,7 @@ impl HookView {
 
 /// What is kept of an org, by what it is for.
 #[derive(Default)]
-pub struct State {
+pub struct OrgState {
     /// How it is reached.
     pub connection: Connection,
     /// What plans are made and carried out from.
@@ -99,7 +99,7 @@ pub struct State {
     pub pending: PendingStatus,
 }
 
-impl State {
+impl OrgState {
     /// Forgets what is kept of objects that are not declared any more.
     pub fn keep(&mut self, objects: &BTreeSet<ObjectRef>) {
         self.plans.keep(objects);
@@ -118,7 +118,7 @@ impl State {
 #[derive(Default)]
 pub struct Session {
     /// The state; held for as long as a reconcile or a run lasts.
-    pub state: Arc<tokio::sync::Mutex<State>>,
+    pub state: Arc<tokio::sync::Mutex<OrgState>>,
     /// Secrets that are to be written anew; may be raised while a reconcile has the state.
     pub resyncs: SecretResyncs,
     shown: Mutex<Shown>,
@@ -153,7 +153,7 @@ impl Subject {
 struct Known {
     /// Of what, and since when the object has proven nothing.
     of: Option<(Subject, Instant)>,
-    standing: Standing,
+    standing: OrgStanding,
 }
 
 impl Known {
@@ -169,25 +169,25 @@ impl Known {
             }
             None => (now, true),
         };
-        *self = Self { of: Some((subject, since)), standing: Standing::Unknown };
+        *self = Self { of: Some((subject, since)), standing: OrgStanding::Unknown };
         is_elsewhere
     }
 
     const fn is_proven(&self) -> bool {
-        matches!(self.standing, Standing::Proven(_))
+        matches!(self.standing, OrgStanding::Proven(_))
     }
 
     /// What `object` has proven, as it is declared now.
-    fn standing(&self, object: &OktaOrg) -> Standing {
+    fn standing(&self, object: &OktaOrg) -> OrgStanding {
         let subject = Subject::of(object);
         match &self.of {
             Some((known, since)) if known.uid == subject.uid => match &self.standing {
-                Standing::Unknown if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
+                OrgStanding::Unknown if since.elapsed() >= PROVES_WITHIN => OrgStanding::Silent,
                 standing if *known == subject => standing.clone(),
-                Standing::Refused if since.elapsed() >= PROVES_WITHIN => Standing::Silent,
-                _ => Standing::Unknown,
+                OrgStanding::Refused if since.elapsed() >= PROVES_WITHIN => OrgStanding::Silent,
+                _ => OrgStanding::Unknown,
             },
-            _ => Standing::Unknown,
+            _ => OrgStanding::Unknown,
         }
     }
 }
@@ -201,7 +201,7 @@ impl Session {
 
     /// What an object has proven of the org since this process began.
     #[must_use]
-    pub fn standing(&self, object: &OktaOrg) -> Standing {
+    pub fn standing(&self, object: &OktaOrg) -> OrgStanding {
         self.known().standing(object)
     }
 
@@ -233,13 +233,13 @@ impl Session {
 
     /// Takes note of what an object has proven. Tells whether it is news. A proof holds as long as the object is there and calls the
     /// same address: a token that is refused later, because somebody revoked it too early, moves no org from one object to another.
-    pub fn stand(&self, object: &OktaOrg, now: Standing) -> bool {
+    pub fn stand(&self, object: &OktaOrg, now: OrgStanding) -> bool {
         let mut known = self.known();
         if known.of.as_ref().is_none_or(|(subject, _)| *subject != Subject::of(object)) {
             // somebody else's by now
             return false;
         }
-        if known.standing == now || known.is_proven() && !matches!(now, Standing::Proven(_)) {
+        if known.standing == now || known.is_proven() && !matches!(now, OrgStanding::Proven(_)) {
             return false;
         }
         known.standing = now;
@@ -305,7 +305,7 @@ impl Orgs {
 
     /// What an object has proven.
     #[must_use]
-    pub fn standing(&self, object: &OktaOrg) -> Standing {
+    pub fn standing(&self, object: &OktaOrg) -> OrgStanding {
         let sessions = self.sessions();
         sessions.get(&object_ref(object)).map(|kept| kept.session.standing(object)).unwrap_or_default()
     }

@@ -60,7 +60,7 @@ pub struct Plans {
     left: Option<Instant>,
     /// Runs in a row that had a change whose end is not clear.
     unclear: Option<Unclear>,
-    /// Marks of secrets that runs applied; status may not have them yet.
+    /// Fingerprints of secrets that runs applied; status may not have them yet.
     pub applied: BTreeMap<ObjectRef, Option<Fingerprint>>,
 }
 

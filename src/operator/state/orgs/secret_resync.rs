@@ -1,7 +1,8 @@
-//! `SecretResyncs` about the secret that Okta has for a hook. Okta shows it to nobody, but its calls are refused when somebody set another.
+//! Which hooks' secrets are to be written to Okta again. Okta shows a secret to nobody, but its calls are refused when somebody
+//! set another.
 //!
-//! Who sees that raises a doubt, as often as it is seen, and the org's planner has the secret written anew. One that nobody
-//! raises any more is let go. Anybody can make calls that are refused, so one hook's secret is written for a doubt at most once
+//! Who sees that asks for a resync, as often as it is seen, and the org's planner has the secret written anew. One that nobody
+//! raises any more is let go. Anybody can make calls that are refused, so one hook's secret is written for a resync at most once
 //! in [`AT_MOST_EVERY`].
 
 use std::{
@@ -16,14 +17,14 @@ use tokio::time::Instant;
 use crate::operator::runtime::status;
 use hookswitch_okta::ObjectRef;
 
-/// The least time between two writes of one hook's secret for a doubt.
+/// The least time between two writes of one hook's secret for a resync.
 pub const AT_MOST_EVERY: Duration = Duration::from_mins(10);
 
-/// How long a doubt is believed that is not raised again: longer than the longest pause between two looks of a switch, and than a
+/// How long a resync is believed that is not raised again: longer than the longest pause between two looks of a switch, and than a
 /// window of Okta's rate limit.
 const BELIEVED: Duration = Duration::from_mins(2);
 
-/// The doubts of one org.
+/// The resyncs of one org.
 #[derive(Debug, Default)]
 pub struct SecretResyncs {
     hooks: Mutex<BTreeMap<ObjectRef, SecretResync>>,
@@ -59,7 +60,7 @@ impl SecretResyncs {
     /// or was settled a short time ago.
     pub fn raise(&self, hook: ObjectRef, place: &str, now: Instant) -> bool {
         let mut hooks = self.lock();
-        hooks.retain(|_, resync_secret| resync_secret.is_open(now) || resync_secret.is_settled(now));
+        hooks.retain(|_, resync| resync.is_open(now) || resync.is_settled(now));
         if let Some(known) = hooks.get_mut(&hook) {
             if known.open {
                 known.at = now;
@@ -73,13 +74,13 @@ impl SecretResyncs {
     /// Whether the secret of a hook is to be written anew.
     #[must_use]
     pub fn is_open(&self, hook: &ObjectRef, now: Instant) -> bool {
-        self.lock().get(hook).is_some_and(|resync_secret| resync_secret.is_open(now))
+        self.lock().get(hook).is_some_and(|resync| resync.is_open(now))
     }
 
     /// Whether any hook's is.
     #[must_use]
     pub fn any_open(&self, now: Instant) -> bool {
-        self.lock().values().any(|resync_secret| resync_secret.is_open(now))
+        self.lock().values().any(|resync| resync.is_open(now))
     }
 
     /// Forgets the hooks that are not declared any more.
@@ -87,19 +88,19 @@ impl SecretResyncs {
         self.lock().retain(|hook, _| declared.contains(hook));
     }
 
-    /// Takes in that Okta took the secret, or refused it. Answers the place where calls were refused, when there was a doubt.
+    /// Takes in that Okta took the secret, or refused it. Answers the place where calls were refused, when one was open.
     pub fn settle(&self, hook: &ObjectRef, taken: bool, now: Instant) -> Option<String> {
         let mut hooks = self.lock();
-        let resync_secret = hooks.get_mut(hook).filter(|resync_secret| resync_secret.is_open(now))?;
-        (resync_secret.open, resync_secret.at) = (false, now);
-        resync_secret.written = taken.then(|| status::second(Timestamp::now()));
-        Some(resync_secret.place.clone())
+        let resync = hooks.get_mut(hook).filter(|resync| resync.is_open(now))?;
+        (resync.open, resync.at) = (false, now);
+        resync.written = taken.then(|| status::second(Timestamp::now()));
+        Some(resync.place.clone())
     }
 
-    /// When Okta last took a hook's secret for a doubt, for as long as no other may be raised.
+    /// When Okta last took a hook's secret for a resync, for as long as no other may be raised.
     #[must_use]
     pub fn written(&self, hook: &ObjectRef) -> Option<String> {
-        self.lock().get(hook).and_then(|resync_secret| resync_secret.written.clone())
+        self.lock().get(hook).and_then(|resync| resync.written.clone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What gateways report, as the passes ask for it: which hooks are served, which providers can be used.
+//! What gateways report, as the reconciles ask for it: which hooks are served, which providers can be used.
 //!
 //! A report that is missing or old says nothing, and nothing is not "down". Reconciles are woken only when an answer changes
 //! that shows in status, not by every report.
@@ -17,7 +17,7 @@ use super::reports::rejected_calls::AuthStatisticsByHook;
 use crate::operator::runtime::triggers::Target;
 use hookswitch_api::{Kind, TelephonyHook};
 use hookswitch_failover::{
-    coverage::{Refused, Rule, coverage},
+    coverage::{CoveredRule, Refused, coverage},
     refusals::AuthStatistics,
     signal::{CheckResult, Signal, Source},
 };
@@ -107,10 +107,10 @@ impl OfGateway {
     fn coverage(&self, threshold: u8, now: Instant) -> (Signal, Option<u8>) {
         let reports: Vec<&ReplicaReport> = self.fresh(now).collect();
         let recent = self.traffic.recent(now);
-        let rules: Vec<Rule> = self
+        let rules: Vec<CoveredRule> = self
             .rules
             .iter()
-            .map(|rule| Rule {
+            .map(|rule| CoveredRule {
                 name: rule.name.clone(),
                 critical: rule.critical,
                 recent: recent.get(&rule.name).copied().unwrap_or_default(),
@@ -142,7 +142,7 @@ impl OfGateway {
     /// How long none of the rules without a usable provider has had one: since the latest of the first failures of
     /// their providers, over all replicas. Fewer of them may have been too many already, so it may be longer and is not
     /// shorter. When it is refusals besides, nobody says since when they are too many.
-    fn failing_for(&self, rules: &[Rule], now: Instant) -> Duration {
+    fn failing_for(&self, rules: &[CoveredRule], now: Instant) -> Duration {
         if rules.iter().any(|rule| rule.refused.calls > 0) {
             return Duration::ZERO;
         }
@@ -214,15 +214,15 @@ fn refused(reports: &[&ReplicaReport], rule: &str) -> Refused {
 
 fn any_usable(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut sure = None;
-    let mut resync_secret = false;
+    let mut any_unknown = false;
     for one in all {
         match one {
             Some(true) => return Some(true),
             Some(false) => sure = Some(false),
-            None => resync_secret = true,
+            None => any_unknown = true,
         }
     }
-    sure.filter(|_| !resync_secret)
+    sure.filter(|_| !any_unknown)
 }
 
 /// A rule that sends.
@@ -373,7 +373,7 @@ impl Reports {
         self.since(self.began) <= FRESH
     }
 
-    /// Whether every replica that reports serves a configuration by which `hook` takes the secret of this mark.
+    /// Whether every replica that reports serves a configuration by which `hook` takes the secret of this fingerprint.
     #[must_use]
     pub fn accepts(&self, namespace: &str, gateway: &str, hook: &str, secret: &Fingerprint) -> bool {
         let (gateways, now) = (self.lock(), self.now());
@@ -384,7 +384,7 @@ impl Reports {
         configured && !current.is_empty() && current.into_iter().all(|current| current)
     }
 
-    /// Says which configuration a gateway should serve, with the marks of the secrets that its hooks take by it, and tells whether it has been so for so short a time that replicas
+    /// Says which configuration a gateway should serve, with the fingerprints of the secrets that its hooks take by it, and tells whether it has been so for so short a time that replicas
     /// and their reports may still be on the way.
     #[must_use]
     pub fn expect(

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use hookswitch_failover::refusals::AuthStatistics;
 use hookswitch_gateway_config::report::{HookReport, ReplicaReport};
 
-/// The doors of a gateway's hooks.
+/// What is counted at the paths of a gateway's hooks.
 #[derive(Debug, Default)]
 pub struct AuthStatisticsByHook {
     hooks: BTreeMap<String, Counted>,
@@ -57,7 +57,7 @@ impl AuthStatisticsByHook {
         (counted.refused, counted.forgiven) = (None, Some(Instant::now()));
     }
 
-    /// A hook's door as the reports show it.
+    /// What came to a hook, as the reports show it.
     #[must_use]
     pub fn of(&self, hook: &str) -> AuthStatistics {
         let age = |at: Instant| at.elapsed();

@@ -18,7 +18,7 @@ use hookswitch_okta::{
 /// Combinations that run by default.
 const SAMPLE: usize = 120;
 
-/// A poll of the org, and the passes that follow it.
+/// A poll of the org, and the reconciles that follow it.
 const POLL: Duration = Duration::from_secs(61);
 
 /// What a person does between the two leaders.

@@ -28,7 +28,7 @@ use hookswitch_api::{HookSwitch, OktaOrg, TelephonyHook};
 use hookswitch_message::Secret;
 use hookswitch_net::NetError;
 use hookswitch_okta::{
-    Answer, Api, HookId, ObjectRef, ObservedHook,
+    Api, ApiAnswer, HookId, ObjectRef, ObservedHook,
     client::CallResult,
     log,
     owner_tag::InstallationTag,
@@ -106,7 +106,7 @@ impl Api for Line {
 impl OrgApi for Line {
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>> {
         let value = OrgDocument { identity: OrgIdentity::Id("00o1".into()), domains: Vec::new() };
-        let answer = Answer { value, request_id: None, rate: None };
+        let answer = ApiAnswer { value, request_id: None, rate: None };
         futures::future::ready(Ok(answer)).boxed()
     }
 
