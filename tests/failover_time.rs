@@ -157,7 +157,7 @@ impl World {
         woken
     }
 
-    fn look(&mut self) -> Vec<Transition> {
+    fn evaluate(&mut self) -> Vec<Transition> {
         let hooks = ["first", "standby"].map(|name| {
             let (signals, percent) = self.reports.signals("otp", name, name, 50);
             let health = Health::of(&signals, percent);
@@ -179,9 +179,9 @@ impl World {
     /// Lets every provider die after that time; how long after that a switch is decided.
     async fn decides(mut self, dies_after: Duration, dead: Dead) -> Duration {
         let end = self.began + dies_after;
-        let (mut round, mut look, mut died) = (Instant::now(), Instant::now() + ROUND / 3, false);
+        let (mut round, mut evaluate, mut died) = (Instant::now(), Instant::now() + ROUND / 3, false);
         loop {
-            let due = round.min(look);
+            let due = round.min(evaluate);
             if !died && end <= due {
                 sleep_until(end).await;
                 assert_eq!(self.machine.phase(), &Phase::Healthy);
@@ -191,12 +191,12 @@ impl World {
             sleep_until(due).await;
             if round <= due {
                 if self.poll() {
-                    look = Instant::now();
+                    evaluate = Instant::now();
                 }
                 round += ROUND;
             }
-            if look <= Instant::now() {
-                let transitions = self.look();
+            if evaluate <= Instant::now() {
+                let transitions = self.evaluate();
                 if transitions
                     .iter()
                     .any(|one| matches!(one, Transition::Started { from: Some(from), .. } if from == "first"))
@@ -206,7 +206,7 @@ impl World {
                     return end.elapsed();
                 }
                 let now = Moment::at(i64::try_from(self.began.elapsed().as_millis()).expect("it is short"));
-                look = Instant::now() + self.machine.next_evaluation(&self.settings, now);
+                evaluate = Instant::now() + self.machine.next_evaluation(&self.settings, now);
             }
             assert!(end.elapsed() < Duration::from_mins(10), "never: {:?}", self.machine);
         }

@@ -210,13 +210,13 @@ mod tests {
         server
     }
 
-    async fn look(server: &Server) -> Result<String, InstallationError> {
+    async fn find(server: &Server) -> Result<String, InstallationError> {
         let found = identify(&server.client(), &options(&[])).await;
         found.map(|installation| installation.mark.to_string())
     }
 
     async fn mark(server: &Server) -> String {
-        look(server).await.unwrap()
+        find(server).await.unwrap()
     }
 
     fn change(server: &Server, change: impl FnOnce(&mut Value)) {
@@ -230,7 +230,7 @@ mod tests {
         for status in [500, 503, 429, 401, 504] {
             let server = cluster("system");
             server.refuse_to_read(SYSTEM, StatusCode::from_u16(status).ok());
-            let failed = look(&server).await;
+            let failed = find(&server).await;
             assert!(matches!(failed, Err(InstallationError::Api(_))), "{status}: {failed:?}");
             server.refuse_to_read(SYSTEM, None);
             assert_eq!(mark(&server).await, "system", "{status}");
@@ -243,7 +243,7 @@ mod tests {
             let server = cluster("system");
             server.refuse_to_read(SYSTEM, Some(status));
             server.refuse_to_read(OWN, Some(StatusCode::INTERNAL_SERVER_ERROR));
-            assert!(look(&server).await.is_err());
+            assert!(find(&server).await.is_err());
             server.refuse_to_read(OWN, None);
             assert_eq!(mark(&server).await, "own");
         }
@@ -301,7 +301,7 @@ mod tests {
         for trouble in [Trouble::Conflict, Trouble::Fails, Trouble::LostAnswer] {
             let server = cluster("system");
             server.trouble(Some((1, trouble)));
-            let failed = look(&server).await;
+            let failed = find(&server).await;
             assert!(matches!(failed, Err(InstallationError::Api(_))), "{trouble:?}: {failed:?}");
             assert_eq!(mark(&server).await, "system");
         }
@@ -316,10 +316,10 @@ mod tests {
         let server = cluster("system");
         mark(&server).await;
         change(&server, |secret| secret["data"][MARK] = json!(ByteString(b"a/b".to_vec())));
-        let error = look(&server).await.unwrap_err();
+        let error = find(&server).await.unwrap_err();
         assert!(matches!(error, InstallationError::Mark { .. }));
         assert!(error.to_string().contains("--installation"), "{error}");
         change(&server, |secret| secret["data"][KEY] = Value::Null);
-        assert!(matches!(look(&server).await, Err(InstallationError::Key { .. })));
+        assert!(matches!(find(&server).await, Err(InstallationError::Key { .. })));
     }
 }

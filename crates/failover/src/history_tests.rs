@@ -13,7 +13,7 @@ use super::settings::{Failback, Mode, Settings};
 use super::signal::CheckResult;
 
 const HOOKS: [&str; 3] = ["a", "b", "c"];
-const LOOK: i64 = 5_000;
+const INTERVAL: i64 = 5_000;
 
 /// What happens between two looks.
 #[derive(Debug, Clone)]
@@ -93,8 +93,8 @@ struct World {
 }
 
 impl World {
-    fn look(&mut self, request: Option<SwitchRequest>, acknowledged: bool) {
-        self.now += LOOK;
+    fn evaluate(&mut self, request: Option<SwitchRequest>, acknowledged: bool) {
+        self.now += INTERVAL;
         for (failed, result) in self.failed.iter_mut().zip(self.results) {
             match result {
                 CheckResult::Fail => *failed += 1,
@@ -244,10 +244,10 @@ impl World {
             PasscodeEvent::Usable(hook, usable) => self.usable[*hook] = *usable,
             PasscodeEvent::Mode(mode) => self.settings.mode = *mode,
             PasscodeEvent::Restart => self.restart(),
-            PasscodeEvent::Promote(hook) => self.look(Some(SwitchRequest::Promote(HOOKS[*hook].to_owned())), false),
-            PasscodeEvent::Acknowledge => self.look(None, true),
+            PasscodeEvent::Promote(hook) => self.evaluate(Some(SwitchRequest::Promote(HOOKS[*hook].to_owned())), false),
+            PasscodeEvent::Acknowledge => self.evaluate(None, true),
             PasscodeEvent::Pause(paused) => self.paused = *paused,
-            PasscodeEvent::Wait(looks) => (0..*looks).for_each(|_| self.look(None, false)),
+            PasscodeEvent::Wait(evaluations) => (0..*evaluations).for_each(|_| self.evaluate(None, false)),
         }
     }
 }
@@ -293,8 +293,8 @@ proptest! {
         world.settings.mode = Mode::Automatic;
         world.results = [CheckResult::Fail; 3];
         world.results[well] = CheckResult::Pass;
-        world.look(None, true);
-        (0..100).for_each(|_| world.look(None, false));
+        world.evaluate(None, true);
+        (0..100).for_each(|_| world.evaluate(None, false));
         prop_assert_eq!(world.active.as_deref(), Some(HOOKS[well]), "{:?}", world.machine);
     }
 }

@@ -11,14 +11,14 @@ use super::signal::CheckResult::{self, Fail, Pass, Unknown};
 /// Switched to `b`, which fails so that it is to be left `after` the switch.
 fn left_again(after: i64, change: impl FnOnce(&mut Settings)) -> Play {
     let mut play = Play::new(change);
-    play.looks(6, Fail, Pass);
+    play.evaluations(6, Fail, Pass);
     assert_eq!(play.target(), "b");
     let switched = play.now - 5_000;
     // three looks that fail, and the delay of ten seconds
     while play.now + 25_000 < switched + after {
-        play.looks(1, Pass, Pass);
+        play.evaluations(1, Pass, Pass);
     }
-    play.looks(5, Pass, Fail);
+    play.evaluations(5, Pass, Fail);
     assert_eq!(play.now - switched, after, "the look that may leave it");
     play
 }
@@ -50,9 +50,9 @@ fn a_return_that_nobody_asked_for_leaves_one_switch_of_the_budget() {
             settings.budget = budget;
             settings.failback = Failback::After(Duration::from_mins(10));
         });
-        play.looks(6, Fail, Pass);
+        play.evaluations(6, Fail, Pass);
         assert_eq!(play.target(), "b");
-        assert_eq!(started(&play.looks(300, Pass, Pass)), returns, "a budget of {budget}");
+        assert_eq!(started(&play.evaluations(300, Pass, Pass)), returns, "a budget of {budget}");
     }
 }
 
@@ -60,10 +60,10 @@ fn a_return_that_nobody_asked_for_leaves_one_switch_of_the_budget() {
 fn a_look_that_cannot_tell_is_no_relapse_of_a_hook_that_recovers_and_one_that_fails_is() {
     for (result, phase) in [(Unknown, Phase::Recovering), (Fail, Phase::OnStandby)] {
         let mut play = Play::new(|_| {});
-        play.looks(6, Fail, Pass);
-        play.looks(4, Pass, Pass);
+        play.evaluations(6, Fail, Pass);
+        play.evaluations(4, Pass, Pass);
         assert_eq!(play.machine.phase(), &Phase::Recovering);
-        play.looks(1, result, Pass);
+        play.evaluations(1, result, Pass);
         assert_eq!(play.machine.phase(), &phase, "{result:?}");
     }
 }
@@ -95,9 +95,12 @@ fn where_nothing_is_active_and_nobody_is_well_the_first_decision_waits_for_rise_
 #[test]
 fn a_switch_of_one_hook_judges_it_like_any_other() {
     let (settings, mut machine) = (Settings::default(), Machine::new(Moment::at(0)));
-    for look in 1..=6 {
-        let transitions =
-            machine.step(&observation(&["a"], Fail, InOkta::Ours("a".into())), &settings, Moment::at(look * 5_000));
+    for evaluation in 1..=6 {
+        let transitions = machine.step(
+            &observation(&["a"], Fail, InOkta::Ours("a".into())),
+            &settings,
+            Moment::at(evaluation * 5_000),
+        );
         assert_eq!(started(&transitions), 0);
     }
     assert_eq!((machine.target(), machine.phase()), (Some("a"), &Phase::Held(Hold::AllFail)));
@@ -107,17 +110,17 @@ fn a_switch_of_one_hook_judges_it_like_any_other() {
 fn a_hook_that_is_not_named_any_more_is_no_target_and_its_looks_do_not_count_for_one_of_that_name() {
     let (settings, mut machine) = (Settings::default(), Machine::new(Moment::at(0)));
     let mut at = 0;
-    let mut look = |machine: &mut Machine, names: &[&str], result, okta: &str| {
+    let mut evaluate = |machine: &mut Machine, names: &[&str], result, okta: &str| {
         at += 5_000;
         machine.step(&observation(names, result, InOkta::Ours(okta.into())), &settings, Moment::at(at));
     };
     for _ in 0..2 {
-        look(&mut machine, &["a", "b"], Fail, "a");
+        evaluate(&mut machine, &["a", "b"], Fail, "a");
     }
-    look(&mut machine, &["b", "c"], Pass, "b");
+    evaluate(&mut machine, &["b", "c"], Pass, "b");
     assert_eq!((machine.target(), machine.phase()), (Some("b"), &Phase::Healthy));
     for _ in 0..2 {
-        look(&mut machine, &["a", "b"], Fail, "a");
+        evaluate(&mut machine, &["a", "b"], Fail, "a");
     }
     assert_eq!((machine.target(), machine.phase()), (Some("a"), &Phase::Healthy), "two looks, not four");
 }
@@ -128,7 +131,7 @@ fn a_look_counts_from_nine_tenths_of_the_interval_on() {
         let mut play = Play::new(|_| {});
         for _ in 0..3 {
             play.now += step - 5_000;
-            play.looks(1, Fail, Pass);
+            play.evaluations(1, Fail, Pass);
         }
         assert_eq!(play.machine.phase(), &phase, "looks {step} ms apart");
     }
@@ -145,7 +148,7 @@ fn only_who_observes_says_what_it_would_do_and_not_while_it_is_paused() {
     ] {
         let mut play = Play::new(|settings| settings.mode = mode);
         play.paused = paused;
-        let transitions = play.looks(20, Fail, Pass);
+        let transitions = play.evaluations(20, Fail, Pass);
         let would = transitions.iter().filter(|one| matches!(one, Transition::WouldSwitch { .. }));
         assert_eq!(would.count(), says, "{mode:?}, paused: {paused}");
     }
@@ -172,10 +175,10 @@ fn what_is_restored_is_as_old_as_it_was() {
 fn a_hook_makes_way_only_for_one_that_is_well_proven_and_not_refused() {
     let kept = |change: &dyn Fn(&mut Play), b| {
         let mut play = Play::new(|_| {});
-        play.looks(3, Pass, b);
+        play.evaluations(3, Pass, b);
         play.leaving = [true, false];
         change(&mut play);
-        let transitions = play.looks(4, Pass, b);
+        let transitions = play.evaluations(4, Pass, b);
         (started(&transitions), play.target().to_owned())
     };
     assert_eq!(kept(&|_| {}, Fail), (0, "a".to_owned()), "it fails");
@@ -189,6 +192,6 @@ fn a_hook_makes_way_only_for_one_that_is_well_proven_and_not_refused() {
     assert_eq!(kept(&|_| {}, Pass), (1, "b".to_owned()));
     let mut play = Play::new(|_| {});
     play.leaving = [true, false];
-    let transitions = play.looks(1, Pass, Pass);
+    let transitions = play.evaluations(1, Pass, Pass);
     assert!(matches!(transitions[..], [Transition::Started { cause: Cause::Deleted, .. }, ..]), "{transitions:?}");
 }

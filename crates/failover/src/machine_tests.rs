@@ -38,7 +38,7 @@ impl Play {
             provable: [true, true],
             leaving: [false, false],
         };
-        play.looks(3, Pass, Pass);
+        play.evaluations(3, Pass, Pass);
         play
     }
 
@@ -71,7 +71,7 @@ impl Play {
         transitions
     }
 
-    pub(super) fn looks(&mut self, count: usize, a: CheckResult, b: CheckResult) -> Vec<Transition> {
+    pub(super) fn evaluations(&mut self, count: usize, a: CheckResult, b: CheckResult) -> Vec<Transition> {
         (0..count).flat_map(|_| self.ask(a, b, None, false)).collect()
     }
 
@@ -88,13 +88,13 @@ pub(super) fn started(transitions: &[Transition]) -> usize {
 fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
     let mut play = Play::new(|_| {});
     assert_eq!((play.target(), play.machine.phase()), ("a", &Phase::Healthy));
-    play.looks(2, Fail, Pass);
+    play.evaluations(2, Fail, Pass);
     assert_eq!(play.machine.phase(), &Phase::Healthy);
-    play.looks(1, Fail, Pass);
+    play.evaluations(1, Fail, Pass);
     assert_eq!(play.machine.phase(), &Phase::Suspect);
-    play.looks(1, Fail, Pass);
+    play.evaluations(1, Fail, Pass);
     assert_eq!(play.target(), "a", "the delay of ten seconds is not over");
-    let transitions = play.looks(2, Fail, Pass);
+    let transitions = play.evaluations(2, Fail, Pass);
     assert_eq!((started(&transitions), play.target()), (1, "b"));
     assert_eq!(play.machine.phase(), &Phase::OnStandby);
     let ended =
@@ -104,34 +104,34 @@ fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
 
 #[test]
 fn what_failed_long_before_it_was_seen_is_suspect_at_once_and_the_delay_runs_from_there() {
-    for (failing_for, looks) in [(0, 3), (4_999, 3), (5_000, 2), (9_999, 2), (10_000, 1), (3_600_000, 1)] {
+    for (failing_for, evaluations) in [(0, 3), (4_999, 3), (5_000, 2), (9_999, 2), (10_000, 1), (3_600_000, 1)] {
         let mut play = Play::new(|_| {});
-        for look in 1..=looks {
-            assert_eq!(play.machine.phase(), &Phase::Healthy, "{failing_for} ms and {look} looks");
-            play.failing_for = Duration::from_millis(failing_for + 5_000 * (look - 1));
-            play.looks(1, Fail, Pass);
+        for evaluation in 1..=evaluations {
+            assert_eq!(play.machine.phase(), &Phase::Healthy, "{failing_for} ms and {evaluation} looks");
+            play.failing_for = Duration::from_millis(failing_for + 5_000 * (evaluation - 1));
+            play.evaluations(1, Fail, Pass);
         }
         assert_eq!(play.machine.phase(), &Phase::Suspect, "{failing_for} ms");
         assert_eq!(play.machine.next_evaluation(&play.settings, Moment::at(play.now)), Duration::from_secs(5));
-        assert_eq!(started(&play.looks(1, Fail, Pass)), 0, "the delay of ten seconds is not over");
-        assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+        assert_eq!(started(&play.evaluations(1, Fail, Pass)), 0, "the delay of ten seconds is not over");
+        assert_eq!(started(&play.evaluations(1, Fail, Pass)), 1);
     }
     let mut play = Play::new(|_| {});
     play.failing_for = Duration::from_hours(1);
-    play.looks(20, Unknown, Pass);
+    play.evaluations(20, Unknown, Pass);
     assert_eq!(play.machine.phase(), &Phase::Healthy, "unknown is not failed, however long it was so");
 }
 
 #[test]
 fn a_look_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
     let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
-    play.looks(3, Fail, Pass);
+    play.evaluations(3, Fail, Pass);
     assert_eq!(play.machine.next_evaluation(&play.settings, Moment::at(play.now)), Duration::from_secs(2));
     play.now -= 3_000;
-    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+    assert_eq!(started(&play.evaluations(1, Fail, Pass)), 1);
     let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
-    play.looks(3, Fail, Pass);
-    play.looks(1, Unknown, Pass);
+    play.evaluations(3, Fail, Pass);
+    play.evaluations(1, Unknown, Pass);
     let now = Moment::at(play.now);
     assert_eq!(
         play.machine.next_evaluation(&play.settings, now),
@@ -143,10 +143,10 @@ fn a_look_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
 #[test]
 fn what_nobody_can_tell_is_no_failure_however_long_it_lasts() {
     let mut play = Play::new(|_| {});
-    assert_eq!(started(&play.looks(200, Unknown, Pass)), 0);
-    play.looks(3, Fail, Pass);
+    assert_eq!(started(&play.evaluations(200, Unknown, Pass)), 0);
+    play.evaluations(3, Fail, Pass);
     assert_eq!(play.machine.phase(), &Phase::Suspect);
-    assert_eq!(started(&play.looks(200, Unknown, Pass)), 0, "suspected, and not seen to fail since");
+    assert_eq!(started(&play.evaluations(200, Unknown, Pass)), 0, "suspected, and not seen to fail since");
 }
 
 #[test]
@@ -155,11 +155,12 @@ fn a_suspicion_lapses_after_rise_looks_that_do_not_fail_and_the_next_one_waits_f
         [(&[Unknown, Unknown, Unknown][..], true), (&[Pass, Unknown, Pass], true), (&[Unknown, Pass], false)]
     {
         let mut play = Play::new(|_| {});
-        play.looks(3, Fail, Pass);
-        let transitions: Vec<Transition> = between.iter().flat_map(|result| play.looks(1, *result, Pass)).collect();
+        play.evaluations(3, Fail, Pass);
+        let transitions: Vec<Transition> =
+            between.iter().flat_map(|result| play.evaluations(1, *result, Pass)).collect();
         assert_eq!(transitions.contains(&Transition::Lapsed("a".into())), lapses, "{between:?}");
-        let looks = (1..10).find(|_| started(&play.looks(1, Fail, Pass)) == 1);
-        assert_eq!(looks, Some(if lapses { 5 } else { 1 }), "{between:?}");
+        let evaluations = (1..10).find(|_| started(&play.evaluations(1, Fail, Pass)) == 1);
+        assert_eq!(evaluations, Some(if lapses { 5 } else { 1 }), "{between:?}");
     }
 }
 
@@ -167,25 +168,25 @@ fn a_suspicion_lapses_after_rise_looks_that_do_not_fail_and_the_next_one_waits_f
 fn what_is_held_lapses_the_same_way_but_for_a_budget_that_is_spent() {
     let mut play = Play::new(|_| {});
     play.paused = true;
-    play.looks(6, Fail, Pass);
+    play.evaluations(6, Fail, Pass);
     assert_eq!(play.machine.phase(), &Phase::Held(Hold::Paused));
-    play.looks(3, Unknown, Pass);
+    play.evaluations(3, Unknown, Pass);
     play.paused = false;
-    assert_eq!((started(&play.looks(4, Fail, Pass)), play.machine.phase()), (0, &Phase::Suspect));
+    assert_eq!((started(&play.evaluations(4, Fail, Pass)), play.machine.phase()), (0, &Phase::Suspect));
 
     let mut play = Play::new(|settings| settings.budget = 0);
-    play.looks(6, Fail, Pass);
-    play.looks(200, Unknown, Pass);
+    play.evaluations(6, Fail, Pass);
+    play.evaluations(200, Unknown, Pass);
     assert_eq!(play.machine.phase(), &Phase::Held(Hold::BudgetSpent), "nobody has looked");
 }
 
 #[test]
 fn a_short_failure_is_forgotten_after_rise_good_looks() {
     let mut play = Play::new(|_| {});
-    play.looks(3, Fail, Pass);
-    play.looks(2, Pass, Pass);
+    play.evaluations(3, Fail, Pass);
+    play.evaluations(2, Pass, Pass);
     assert_eq!(play.machine.phase(), &Phase::Suspect);
-    assert!(play.looks(1, Pass, Pass).contains(&Transition::Cleared("a".into())));
+    assert!(play.evaluations(1, Pass, Pass).contains(&Transition::Cleared("a".into())));
     assert_eq!((play.target(), play.machine.phase()), ("a", &Phase::Healthy));
 }
 
@@ -213,25 +214,25 @@ fn each_hindrance_holds_with_its_reason_and_the_switch_follows_once_it_is_gone()
     ] {
         let mut play = Play::new(|_| {});
         set(&mut play);
-        let transitions = play.looks(6, Fail, Pass);
+        let transitions = play.evaluations(6, Fail, Pass);
         assert_eq!(play.machine.phase(), &Phase::Held(hold));
         assert_eq!(started(&transitions), 0);
         assert_eq!(transitions.iter().filter(|one| **one == Transition::Held(hold)).count(), 1, "told once");
         free(&mut play);
-        assert_eq!(started(&play.looks(1, Fail, Pass)), 1, "{hold:?}");
+        assert_eq!(started(&play.evaluations(1, Fail, Pass)), 1, "{hold:?}");
     }
 }
 
 #[test]
 fn a_standby_that_fails_or_is_unproven_or_no_better_is_not_switched_to() {
     let mut play = Play::new(|_| {});
-    play.looks(6, Fail, Fail);
+    play.evaluations(6, Fail, Fail);
     assert_eq!(play.machine.phase(), &Phase::Held(Hold::AllFail), "the observer may be the blind one");
-    play.looks(2, Fail, Unknown);
+    play.evaluations(2, Fail, Unknown);
     assert_eq!(play.machine.phase(), &Phase::Held(Hold::StandbyNotReady));
-    play.looks(2, Fail, Pass);
+    play.evaluations(2, Fail, Pass);
     assert_eq!(play.machine.phase(), &Phase::Held(Hold::StandbyNotReady), "two good looks prove nothing");
-    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+    assert_eq!(started(&play.evaluations(1, Fail, Pass)), 1);
 
     let mut machine = Machine::new(Moment::at(0));
     let settings = Settings::default();
@@ -303,8 +304,8 @@ fn a_first_hook_that_is_only_reached_comes_back_by_a_person_alone() {
             settings.unproven = unproven;
         });
         play.provable = [false, true];
-        play.looks(6, Fail, Pass);
-        play.looks(600, Pass, Pass);
+        play.evaluations(6, Fail, Pass);
+        play.evaluations(600, Pass, Pass);
         play
     };
     let mut held = play(Unproven::Hold);
@@ -316,19 +317,19 @@ fn a_first_hook_that_is_only_reached_comes_back_by_a_person_alone() {
 #[test]
 fn the_first_hook_comes_back_by_a_person_or_after_its_time_counted_from_recovery() {
     let mut play = Play::new(|_| {});
-    play.looks(6, Fail, Pass);
+    play.evaluations(6, Fail, Pass);
     assert_eq!(play.target(), "b");
-    assert_eq!(started(&play.looks(1_000, Pass, Pass)), 0, "nobody asked");
+    assert_eq!(started(&play.evaluations(1_000, Pass, Pass)), 0, "nobody asked");
     assert_eq!(play.machine.phase(), &Phase::Recovering);
     let transitions = play.ask(Pass, Pass, Some(SwitchRequest::Failback), false);
     assert_eq!((started(&transitions), play.target()), (1, "a"));
 
     let mut play = Play::new(|settings| settings.failback = Failback::After(Duration::from_mins(10)));
-    play.looks(6, Fail, Pass);
-    play.looks(600, Fail, Pass);
-    play.looks(3, Pass, Pass);
-    assert_eq!(started(&play.looks(119, Pass, Pass)), 0, "ten minutes of health, not of absence");
-    assert_eq!(started(&play.looks(2, Pass, Pass)), 1);
+    play.evaluations(6, Fail, Pass);
+    play.evaluations(600, Fail, Pass);
+    play.evaluations(3, Pass, Pass);
+    assert_eq!(started(&play.evaluations(119, Pass, Pass)), 0, "ten minutes of health, not of absence");
+    assert_eq!(started(&play.evaluations(2, Pass, Pass)), 1);
     assert_eq!(play.target(), "a");
 }
 
@@ -338,12 +339,12 @@ fn flapping_ends_at_the_budget_until_somebody_acknowledges_it() {
     let mut switches = 0;
     for turn in 0..40 {
         let (a, b) = if turn % 2 == 0 { (Fail, Pass) } else { (Pass, Fail) };
-        switches += started(&play.looks(10, a, b));
+        switches += started(&play.evaluations(10, a, b));
     }
     assert_eq!(switches, 3);
     assert_eq!(play.machine.phase(), &Phase::Held(Hold::BudgetSpent));
     let (a, b) = if play.target() == "a" { (Fail, Pass) } else { (Pass, Fail) };
-    play.looks(1_000, a, b);
+    play.evaluations(1_000, a, b);
     assert_eq!(play.machine.phase(), &Phase::Held(Hold::BudgetSpent), "the window is over, and nobody has looked");
     assert_eq!(started(&play.ask(a, b, None, true)), 1);
 }
@@ -353,15 +354,15 @@ fn a_cooldown_longer_than_the_budgets_window_lasts_its_whole_time() {
     let mut play = Play::new(|settings| {
         (settings.cooldown, settings.window) = (Duration::from_mins(10), Duration::from_mins(1));
     });
-    assert_eq!(started(&play.looks(10, Fail, Pass)), 1);
+    assert_eq!(started(&play.evaluations(10, Fail, Pass)), 1);
     // five seconds apart, and ten minutes are not over
-    assert_eq!(started(&play.looks(100, Pass, Fail)), 0);
+    assert_eq!(started(&play.evaluations(100, Pass, Fail)), 0);
     assert_eq!(
         play.machine.phase(),
         &Phase::Held(Hold::Cooldown),
         "the budget's window is over, and so is what it counts"
     );
-    assert_eq!(started(&play.looks(30, Pass, Fail)), 1);
+    assert_eq!(started(&play.evaluations(30, Pass, Fail)), 1);
 }
 
 #[test]
@@ -378,13 +379,13 @@ fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_told()
     let mut play = Play::new(|settings| settings.mode = Mode::Disabled);
     let transitions = play.ask(Pass, Pass, Some(SwitchRequest::Promote("b".into())), false);
     assert_eq!((started(&transitions), play.target()), (0, "a"));
-    assert_eq!(started(&play.looks(100, Fail, Pass)), 0);
+    assert_eq!(started(&play.evaluations(100, Fail, Pass)), 0);
 }
 
 #[test]
 fn observe_says_once_what_it_would_do() {
     let mut play = Play::new(|settings| settings.mode = Mode::Observe);
-    let transitions = play.looks(20, Fail, Pass);
+    let transitions = play.evaluations(20, Fail, Pass);
     assert_eq!(transitions.iter().filter(|one| **one == Transition::WouldSwitch { to: "b".into() }).count(), 1);
     assert_eq!((started(&transitions), play.target()), (0, "a"));
 }
@@ -393,10 +394,10 @@ fn observe_says_once_what_it_would_do() {
 fn whoever_switches_between_our_hooks_in_okta_is_not_fought() {
     let mut play = Play::new(|_| {});
     play.okta = InOkta::Ours("b".into());
-    let transitions = play.looks(1, Pass, Pass);
+    let transitions = play.evaluations(1, Pass, Pass);
     assert!(transitions.iter().any(|one| matches!(one, Transition::Switched { cause: Cause::InOkta, .. })));
     assert_eq!(play.target(), "b");
-    assert_eq!(started(&play.looks(50, Pass, Pass)), 0);
+    assert_eq!(started(&play.evaluations(50, Pass, Pass)), 0);
 }
 
 #[test]
@@ -404,7 +405,7 @@ fn looks_between_two_intervals_count_once() {
     let mut play = Play::new(|_| {});
     for _ in 0..20 {
         play.now -= 4_900;
-        play.looks(1, Fail, Pass);
+        play.evaluations(1, Fail, Pass);
     }
     assert_eq!(play.machine.phase(), &Phase::Healthy, "two seconds of failing are one look");
 }
@@ -413,17 +414,17 @@ fn looks_between_two_intervals_count_once() {
 fn a_refused_switch_ends_where_okta_is() {
     let mut play = Play::new(|_| {});
     play.follows = false;
-    play.looks(6, Fail, Pass);
+    play.evaluations(6, Fail, Pass);
     assert_eq!((play.target(), matches!(play.machine.phase(), Phase::FailingOver { .. })), ("b", true));
     play.refused = true;
-    let transitions = play.looks(1, Fail, Pass);
+    let transitions = play.evaluations(1, Fail, Pass);
     assert!(transitions.iter().any(|one| matches!(one, Transition::Failed { .. })), "{transitions:?}");
     assert_eq!(play.target(), "a");
 
     let mut play = Play::new(|_| {});
     play.follows = false;
-    play.looks(6, Fail, Pass);
-    let transitions = play.looks(12, Fail, Unknown);
+    play.evaluations(6, Fail, Pass);
+    let transitions = play.evaluations(12, Fail, Unknown);
     assert!(
         transitions.iter().any(|one| matches!(one, Transition::Failed { .. })),
         "given up after a minute: {transitions:?}"
@@ -445,10 +446,10 @@ fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() 
     play.machine = Machine::restore(restored, Moment::at(play.now));
     play.okta = InOkta::Nobody;
     play.follows = false;
-    play.looks(3, Fail, Pass);
+    play.evaluations(3, Fail, Pass);
     assert_eq!(play.target(), "b", "nothing is active, and that does not change the decision");
     play.okta = InOkta::Ours("b".into());
-    play.looks(1, Fail, Pass);
+    play.evaluations(1, Fail, Pass);
     assert_eq!(play.machine.phase(), &Phase::OnStandby);
 
     let mut play = Play::new(|_| {});
@@ -461,12 +462,12 @@ fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() 
         budget_spent: false,
     };
     play.machine = Machine::restore(suspect(60), Moment::at(play.now));
-    assert_eq!(started(&play.looks(2, Fail, Pass)), 0, "the standby is not proven to this process yet");
-    assert_eq!(started(&play.looks(1, Fail, Pass)), 1);
+    assert_eq!(started(&play.evaluations(2, Fail, Pass)), 0, "the standby is not proven to this process yet");
+    assert_eq!(started(&play.evaluations(1, Fail, Pass)), 1);
     play.machine = Machine::restore(suspect(60), Moment::at(play.now));
     play.okta = InOkta::Ours("a".into());
     assert!(
-        play.looks(1, Pass, Pass).contains(&Transition::Cleared("a".into())),
+        play.evaluations(1, Pass, Pass).contains(&Transition::Cleared("a".into())),
         "one good look ends what was only inherited"
     );
 }
@@ -485,7 +486,7 @@ fn after_a_restart_another_active_hook_is_somebodys_word_when_the_one_to_be_acti
         };
         play.machine = Machine::restore(restored, Moment::at(play.now));
         (play.okta, play.follows) = (InOkta::Ours("b".into()), false);
-        let transitions = play.looks(1, Pass, Fail);
+        let transitions = play.evaluations(1, Pass, Fail);
         assert_eq!(play.target(), target);
         let adopted = |one: &Transition| matches!(one, Transition::Switched { cause: Cause::InOkta, .. });
         assert_eq!(transitions.iter().any(adopted), confirmed);
@@ -494,11 +495,11 @@ fn after_a_restart_another_active_hook_is_somebodys_word_when_the_one_to_be_acti
 
 #[test]
 fn the_first_decision_is_what_okta_has_else_a_hook_that_can_deliver() {
-    let first = |okta: InOkta, a, b, looks| {
+    let first = |okta: InOkta, a, b, evaluations| {
         let mut play = Play::new(|_| {});
         play.machine = Machine::new(Moment::at(play.now));
         (play.okta, play.follows) = (okta, false);
-        play.looks(looks, a, b);
+        play.evaluations(evaluations, a, b);
         play.machine.target().map(str::to_owned)
     };
     assert_eq!(first(InOkta::Ours("b".into()), Pass, Pass, 1).as_deref(), Some("b"));
@@ -513,10 +514,10 @@ fn the_first_decision_is_what_okta_has_else_a_hook_that_can_deliver() {
 fn a_hook_whose_object_is_being_deleted_makes_way_for_one_that_is_proven_in_every_mode_but_disabled() {
     for mode in [Mode::Automatic, Mode::Manual, Mode::Observe] {
         let mut play = Play::new(|settings| settings.mode = mode);
-        play.looks(3, Pass, Unknown);
+        play.evaluations(3, Pass, Unknown);
         play.leaving = [true, false];
-        assert_eq!((started(&play.looks(3, Pass, Unknown)), play.target()), (0, "a"), "unknown is not proven");
-        let transitions = play.looks(4, Pass, Pass);
+        assert_eq!((started(&play.evaluations(3, Pass, Unknown)), play.target()), (0, "a"), "unknown is not proven");
+        let transitions = play.evaluations(4, Pass, Pass);
         assert_eq!((started(&transitions), play.target()), (1, "b"), "{mode:?}: {transitions:?}");
         assert!(transitions.iter().any(|one| matches!(one, Transition::Switched { cause: Cause::Deleted, .. })));
         // nothing leads back to it, and a promotion neither
@@ -525,7 +526,7 @@ fn a_hook_whose_object_is_being_deleted_makes_way_for_one_that_is_proven_in_ever
     }
     let mut play = Play::new(|settings| settings.mode = Mode::Disabled);
     play.leaving = [true, false];
-    assert_eq!(started(&play.looks(6, Pass, Pass)), 0);
+    assert_eq!(started(&play.evaluations(6, Pass, Pass)), 0);
 }
 
 #[test]
@@ -533,7 +534,7 @@ fn where_okta_does_not_follow_a_hook_that_makes_way_is_tried_once_a_cooldown() {
     let mut play = Play::new(|_| {});
     play.leaving = [true, false];
     play.follows = false;
-    let looks = usize::try_from(play.settings.cooldown.as_secs() / 5).unwrap();
-    assert_eq!(started(&play.looks(looks, Pass, Pass)), 1);
-    assert_eq!(started(&play.looks(looks, Pass, Pass)), 1);
+    let evaluations = usize::try_from(play.settings.cooldown.as_secs() / 5).unwrap();
+    assert_eq!(started(&play.evaluations(evaluations, Pass, Pass)), 1);
+    assert_eq!(started(&play.evaluations(evaluations, Pass, Pass)), 1);
 }

@@ -78,7 +78,7 @@ impl Default for Duplicates {
 
 impl Duplicates {
     /// Looks a call up and remembers it.
-    pub async fn look(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> DuplicateCheck {
+    pub async fn check(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> DuplicateCheck {
         let fingerprint = self.fingerprint(call);
         let (sender, receiver) = watch::channel(None);
         let seen = Arc::new(Seen { fingerprint, answer: receiver.clone() });
@@ -138,19 +138,19 @@ mod tests {
     struct Calls(Duplicates);
 
     impl Calls {
-        async fn look(&self, call: &Call) -> DuplicateCheck {
-            self.0.look(&"h".into(), &"event-1".parse().unwrap(), call).await
+        async fn check(&self, call: &Call) -> DuplicateCheck {
+            self.0.check(&"h".into(), &"event-1".parse().unwrap(), call).await
         }
 
         async fn first(&self, call: &Call) -> watch::Sender<Option<HookAnswer>> {
-            match self.look(call).await {
+            match self.check(call).await {
                 DuplicateCheck::First(sender, _) => sender,
                 other => panic!("{}", name(&other)),
             }
         }
 
         async fn seen(&self, call: &Call) -> &'static str {
-            name(&self.look(call).await)
+            name(&self.check(call).await)
         }
     }
 

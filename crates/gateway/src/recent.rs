@@ -29,7 +29,7 @@ pub struct Traffic {
     routes: BTreeMap<(String, Used), Counts>,
     begun: Option<Instant>,
     /// The part in which room was last looked for: within it nothing more comes to an end.
-    looked: Option<u64>,
+    pruned: Option<u64>,
 }
 
 /// Calls in each of the last parts; the place of a part is its number modulo [`PARTS`].
@@ -85,7 +85,7 @@ impl Traffic {
 
     /// Drops what is over, once in a part at most: whoever counts holds up all calls. Whether there is room then.
     fn make_room(&mut self, part: u64) -> bool {
-        if self.looked.replace(part) != Some(part) {
+        if self.pruned.replace(part) != Some(part) {
             self.routes.retain(|_, counts| counts.sum(part) > 0);
         }
         self.routes.len() < MAX_ROUTES
@@ -158,7 +158,7 @@ mod tests {
             traffic.count(&format!("p/{n}"), (Channel::Sms, None), now);
         }
         assert_eq!(traffic.routes.len(), MAX_ROUTES);
-        assert_eq!(traffic.looked, Some(0));
+        assert_eq!(traffic.pruned, Some(0));
         traffic.count("p/7", (Channel::Sms, None), now);
         assert_eq!(traffic.of("p/7", now), [((Channel::Sms, None), 2)], "what has its place needs no room");
         let later = now + RECENT;

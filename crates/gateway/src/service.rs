@@ -155,7 +155,7 @@ impl Service {
                 watch::channel(None)
             }
             Some(id) => loop {
-                match self.duplicates.look(&hook.name, id, &call).await {
+                match self.duplicates.check(&hook.name, id, &call).await {
                     DuplicateCheck::First(sender, receiver) => break (sender, receiver),
                     DuplicateCheck::Again(mut receiver) => {
                         self.counters.repeated();

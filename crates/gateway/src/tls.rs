@@ -18,7 +18,7 @@ use rustls::{
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-/// Time between two looks at the files.
+/// Time between two reads of the files.
 const POLL: Duration = Duration::from_secs(2);
 /// The most bytes of either file.
 const MAX_FILE: u64 = 256 * 1024;
@@ -97,7 +97,7 @@ impl Certificate {
         loop {
             let this = Arc::clone(&self);
             let before = seen.take();
-            seen = tokio::task::spawn_blocking(move || this.look(before)).await.ok().flatten();
+            seen = tokio::task::spawn_blocking(move || this.reload_if_changed(before)).await.ok().flatten();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}
@@ -105,8 +105,8 @@ impl Certificate {
         }
     }
 
-    /// One look; the content seen, so that the same is not judged twice.
-    fn look(&self, before: Option<Content>) -> Option<Content> {
+    /// Reads the files once and returns their content, so that the same content is not judged twice.
+    fn reload_if_changed(&self, before: Option<Content>) -> Option<Content> {
         let content = match Content::read(&self.folder) {
             Ok(content) => content,
             Err(error) => {

@@ -78,20 +78,20 @@ pub(super) struct Gate(Arc<Mutex<Turn>>);
 
 struct Turn {
     leave: Leave,
-    look_first: bool,
+    check_first: bool,
     wrote: bool,
 }
 
 impl Gate {
     fn open() -> Self {
-        Self(Arc::new(Mutex::new(Turn { leave: Leave::begun(), look_first: false, wrote: true })))
+        Self(Arc::new(Mutex::new(Turn { leave: Leave::begun(), check_first: false, wrote: true })))
     }
 
     /// Watches the next request. Nothing of it leaves once its [`Leave`] was given up, nor, when the connection was used
     /// before, if the other side has closed it or said something meanwhile: it is given up then.
     pub(super) fn next(&self, used_before: bool) -> Leave {
         let leave = Leave::default();
-        *self.lock() = Turn { leave: leave.clone(), look_first: used_before, wrote: false };
+        *self.lock() = Turn { leave: leave.clone(), check_first: used_before, wrote: false };
         leave
     }
 
@@ -129,7 +129,7 @@ impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Self { transport, gate } = &mut *self;
         let mut turn = gate.lock();
-        if std::mem::take(&mut turn.look_first) && !transport.is_quiet() {
+        if std::mem::take(&mut turn.check_first) && !transport.is_quiet() {
             turn.leave.give_up();
         }
         if !turn.leave.begin() {

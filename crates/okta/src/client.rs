@@ -203,9 +203,9 @@ impl Client {
         if !received.body.is_empty() {
             return received.read(doing, |body| wire::read_hook(body)?.ok_or("the answer is a hook of another type"));
         }
-        let looked = self.get(id).await;
+        let read = self.get(id).await;
         // the call was taken, so nothing that the look meets is its refusal
-        looked.map_err(|error| CallError {
+        read.map_err(|error| CallError {
             doing,
             failure: Failure::Unclear { detail: format!("it is empty, and then: {}", error.reason()) },
             ..error

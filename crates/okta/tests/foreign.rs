@@ -176,10 +176,10 @@ async fn a_lifecycle_call_may_answer_nothing_and_the_hook_is_looked_at_then() {
         assert!(requests[1].starts_with("GET /api/v1/inlineHooks/cal1 "), "{empty}");
     }
     // whatever becomes of the look, nobody says that the call itself was refused
-    for look in [429, 404, 403, 500] {
-        let server = serve(vec![answer(204, "", ""), answer(look, "", "")]).await;
+    for status in [429, 404, 403, 500] {
+        let server = serve(vec![answer(204, "", ""), answer(status, "", "")]).await;
         let error = server.client.deactivate(&id).await.unwrap_err();
-        assert_eq!(error.reason(), "OktaAnswerUnclear", "{look}");
+        assert_eq!(error.reason(), "OktaAnswerUnclear", "{status}");
     }
 }
 

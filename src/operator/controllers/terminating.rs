@@ -50,13 +50,13 @@ pub fn watch(runtime: &Runtime, caches: &Caches, own_namespace: &str) -> BoxFutu
         namespaces.push(own_namespace.to_owned());
     }
     // one that is slow to answer is waited for by no other
-    let looks = |namespace| Looks {
+    let checks = |namespace| NamespaceChecks {
         client: runtime.kube.client.clone(),
         listing: runtime.listing.clone(),
         caches: caches.clone(),
         namespace,
     };
-    let followed: Vec<_> = namespaces.into_iter().map(|namespace| looks(namespace).run()).collect();
+    let followed: Vec<_> = namespaces.into_iter().map(|namespace| checks(namespace).run()).collect();
     Box::pin(async move {
         join_all(followed).await;
     })
@@ -72,7 +72,7 @@ fn pause(in_vain: u32, fraction: f64) -> Duration {
 
 /// What a look at a namespace came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum Check {
     /// It stays, or its objects were let go, or there is nothing to look for.
     Answered,
     /// It did not say, or there was nothing to do, or nobody knows what it would be for.
@@ -80,23 +80,23 @@ enum Look {
 }
 
 /// The looks at one namespace.
-struct Looks {
+struct NamespaceChecks {
     client: Client,
     listing: Listing,
     caches: Caches,
     namespace: String,
 }
 
-impl Looks {
-    /// Looks at a namespace for ever: more and more seldom while that is in vain, and at once when its objects can be listed again.
+impl NamespaceChecks {
+    /// NamespaceChecks at a namespace for ever: more and more seldom while that is in vain, and at once when its objects can be listed again.
     async fn run(self) {
         let mut in_vain: u32 = 0;
         loop {
             let recovers = self.listing.recovers(&self.namespace, HELD);
-            let look = tokio::time::timeout(DEADLINE, self.look()).await.unwrap_or(Look::InVain);
-            in_vain = match look {
-                Look::Answered => 0,
-                Look::InVain => in_vain.saturating_add(1),
+            let check = tokio::time::timeout(DEADLINE, self.check()).await.unwrap_or(Check::InVain);
+            in_vain = match check {
+                Check::Answered => 0,
+                Check::InVain => in_vain.saturating_add(1),
             };
             tokio::select! {
                 () = tokio::time::sleep(pause(in_vain, rand::random())) => {}
@@ -105,25 +105,25 @@ impl Looks {
         }
     }
 
-    async fn look(&self) -> Look {
+    async fn check(&self) -> Check {
         let (held, namespace) = (self.holds_any(), self.namespace.as_str());
         if held == Some(false) {
-            return Look::Answered;
+            return Check::Answered;
         }
         match goes(&self.client, namespace).await {
             Ok(true) => {}
-            Ok(false) if held == Some(true) => return Look::Answered,
-            Ok(false) | Err(_) => return Look::InVain,
+            Ok(false) if held == Some(true) => return Check::Answered,
+            Ok(false) | Err(_) => return Check::InVain,
         }
         match let_go(&self.client, Some(namespace)).await {
-            Ok(LetGo { count: 0, denied: None }) => Look::InVain,
+            Ok(LetGo { count: 0, denied: None }) => Check::InVain,
             Ok(LetGo { count, denied: None }) => {
                 tracing::warn!(namespace, count, "a namespace goes: its objects are let go");
-                Look::Answered
+                Check::Answered
             }
             Ok(LetGo { denied: Some(error), .. }) | Err(error) => {
                 tracing::warn!(namespace, %error, "objects of a namespace that goes could not be let go");
-                Look::InVain
+                Check::InVain
             }
         }
     }
@@ -163,8 +163,8 @@ mod tests {
         );
         world.sync();
         world.change(|parts| parts.listing = Listing::new(&["otp".to_owned()]));
-        let looks = tokio::spawn(watch(&world.ctx.runtime, &world.ctx.memory.caches, "hookswitch"));
-        (world, looks)
+        let checks = tokio::spawn(watch(&world.ctx.runtime, &world.ctx.memory.caches, "hookswitch"));
+        (world, checks)
     }
 
     fn list(world: &World) {
@@ -200,7 +200,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_namespace_that_cannot_be_listed_is_looked_at_less_and_less_often_until_it_can_be() {
-        let (world, looks) = unlisted();
+        let (world, checks) = unlisted();
         tokio::time::sleep(Duration::from_mins(10)).await;
         let reads = world.server.reads();
         assert!((15..=30).contains(&reads), "{reads} in ten minutes");
@@ -210,22 +210,22 @@ mod tests {
         assert!((29..=32).contains(&reads), "{reads} in a minute: a hook is held there");
         let took = let_go_within(&world).await;
         assert!(took <= LOOK + Duration::from_millis(200), "{took:?}");
-        looks.abort();
+        checks.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_namespace_that_goes_before_it_was_listed_is_noticed_within_a_bounded_time() {
-        let (world, looks) = unlisted();
+        let (world, checks) = unlisted();
         tokio::time::sleep(Duration::from_mins(10)).await;
         let took = let_go_within(&world).await;
         assert!(took <= Duration::from_secs(40), "{took:?}");
-        looks.abort();
+        checks.abort();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_namespace_that_may_not_be_read_is_asked_for_less_and_less_often_too() {
         for status in [http::StatusCode::FORBIDDEN, http::StatusCode::INTERNAL_SERVER_ERROR] {
-            let (world, looks) = unlisted();
+            let (world, checks) = unlisted();
             list(&world);
             world.server.refuse_to_read(NAMESPACE, Some(status));
             tokio::time::sleep(Duration::from_mins(10)).await;
@@ -235,13 +235,13 @@ mod tests {
             tokio::time::sleep(Duration::from_mins(1)).await;
             let took = let_go_within(&world).await;
             assert!(took <= LOOK + Duration::from_millis(200), "{status}: {took:?}");
-            looks.abort();
+            checks.abort();
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_namespace_that_is_gone_though_its_objects_were_seen_is_not_asked_for_every_time() {
-        let (world, looks) = unlisted();
+        let (world, checks) = unlisted();
         list(&world);
         world.server.delete(&format!("{HOOKS}/main"));
         world.server.delete(NAMESPACE);
@@ -249,6 +249,6 @@ mod tests {
         // each look is four reads: the namespace, and what may be held there
         let reads = world.server.reads();
         assert!((4 * 15..=4 * 30).contains(&reads), "{reads} in ten minutes");
-        looks.abort();
+        checks.abort();
     }
 }

@@ -45,7 +45,7 @@ impl Declarations {
     ) -> Self {
         let switches: Vec<_> = switches.into_iter().collect();
         #[cfg(test)]
-        tests::looked(switches.len());
+        tests::count_reads(switches.len());
         let mut naming: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (place, switch) in switches.iter().enumerate() {
             for hook in &switch.spec.hooks {
@@ -62,7 +62,7 @@ impl Declarations {
     #[must_use]
     pub fn switches(&self) -> &[Arc<HookSwitch>] {
         #[cfg(test)]
-        tests::looked(self.switches.len());
+        tests::count_reads(self.switches.len());
         &self.switches
     }
 
@@ -70,7 +70,7 @@ impl Declarations {
     #[must_use]
     pub fn hook(&self, name: &str) -> Option<&Arc<TelephonyHook>> {
         #[cfg(test)]
-        tests::looked(1);
+        tests::count_reads(1);
         self.hooks.get(name)
     }
 
@@ -221,11 +221,11 @@ pub(crate) mod tests {
 
     thread_local! {
         /// How many declarations this thread has looked at.
-        pub(crate) static LOOKED: Cell<usize> = const { Cell::new(0) };
+        pub(crate) static READS: Cell<usize> = const { Cell::new(0) };
     }
 
-    pub(crate) fn looked(at: usize) {
-        LOOKED.set(LOOKED.get() + at);
+    pub(crate) fn count_reads(at: usize) {
+        READS.set(READS.get() + at);
     }
 
     fn hook(name: &str, org: &str, state: Option<&str>) -> Arc<TelephonyHook> {

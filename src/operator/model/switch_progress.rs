@@ -234,7 +234,7 @@ mod tests {
             call(Verb::Activate, Some("a"), Purpose::PutBack, Ok, 160),
             call(Verb::Replace, Some("c"), Purpose::Planned, Ok, 240),
             call(Verb::Activate, Some("a"), Purpose::Planned, NotSent, 240),
-            call(Verb::ReadBack, None, Purpose::Look, Ok, 320),
+            call(Verb::ReadBack, None, Purpose::Check, Ok, 320),
         ];
         run(&mut known, switch("b", "10:00", false), &["a"], &audit, now);
         assert!(known.is_empty(), "what is done while nothing is switched is no switch's");

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::operator::{
-    model::{org_access::Access, ownership::tests::LOOKED},
+    model::{org_access::Access, ownership::tests::READS},
     outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
     state::probes::PLACES,
     testing::world::{GATEWAYS, HOOKS, Org, REPORT_TOKEN, SECRETS, SWITCHES, World},
@@ -43,18 +43,18 @@ pub(in crate::operator) fn many(switches: usize) -> World {
 }
 
 /// How many declarations a round looks at; what is asked is not waited for.
-async fn looks(switches: usize) -> usize {
+async fn reads_of_a_round(switches: usize) -> usize {
     let world = many(switches);
-    let (before, mut asking) = (LOOKED.get(), JoinSet::new());
+    let (before, mut asking) = (READS.get(), JoinSet::new());
     super::round(&world.ctx.prober, &mut asking).await;
     // the first round begins every probe, so all of it was looked at
     assert_eq!(asking.len(), switches * 2);
-    LOOKED.get() - before
+    READS.get() - before
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_round_over_ten_times_as_many_switches_of_one_org_looks_at_ten_times_as_many_declarations() {
-    let (few, many) = (looks(50).await, looks(500).await);
+    let (few, many) = (reads_of_a_round(50).await, reads_of_a_round(500).await);
     assert!(few >= 50 && many <= few * 10, "{few} for 50 switches, {many} for 500");
 }
 

@@ -71,7 +71,7 @@ impl<K: Kept> Index<K> {
     /// One object.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
-        looked(1);
+        count_reads(1);
         self.read().get(namespace)?.objects.get(name).cloned()
     }
 
@@ -82,7 +82,7 @@ impl<K: Kept> Index<K> {
         let Some(all) = shelves.get(namespace) else { return Vec::new() };
         let names = all.found.get(by).into_iter().flatten();
         let found: Vec<_> = names.filter_map(|name| all.objects.get(name).cloned()).collect();
-        looked(found.len());
+        count_reads(found.len());
         found
     }
 
@@ -91,7 +91,7 @@ impl<K: Kept> Index<K> {
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<K>> {
         let found: Vec<_> =
             self.read().get(namespace).into_iter().flat_map(|shelf| shelf.objects.values().cloned()).collect();
-        looked(found.len());
+        count_reads(found.len());
         found
     }
 
@@ -99,7 +99,7 @@ impl<K: Kept> Index<K> {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
         let all: Vec<_> = self.read().values().flat_map(|shelf| shelf.objects.values().cloned()).collect();
-        looked(all.len());
+        count_reads(all.len());
         all
     }
 }
@@ -107,17 +107,17 @@ impl<K: Kept> Index<K> {
 #[cfg(test)]
 thread_local! {
     /// How many objects were taken from caches on this thread.
-    pub static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    pub static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// Counts what is looked at, in tests.
 #[cfg(test)]
-fn looked(at: usize) {
-    LOOKED.set(LOOKED.get() + at);
+fn count_reads(at: usize) {
+    READS.set(READS.get() + at);
 }
 
 #[cfg(not(test))]
-const fn looked(_: usize) {}
+const fn count_reads(_: usize) {}
 
 /// The writing end of a cache.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     flow::{condition, hook, hook_pass, is, org_pass},
-    switch::{PATH, active, looks, probed_looks, repointing, scene, serve, status, switch_pass},
+    switch::{PATH, active, probed_reconciles, reconciles, repointing, scene, serve, status, switch_pass},
 };
 use crate::operator::{
     runtime::reconcile::Requeue,
@@ -19,9 +19,9 @@ async fn with_drift() -> World {
     let mut world = scene(|_| {});
     world.server.put(&format!("{HOOKS}/c"), hook("c", "Inactive"));
     world.ctx.memory.reports.serve("otp", "main", &["c"]);
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     hook_pass(&mut world, "c").await;
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     assert_eq!(world.org.hooks().len(), 3);
     world.org.edit(|hooks| of_c(hooks).uri = Some("https://changed.acme.com".into()));
     world
@@ -45,13 +45,13 @@ async fn with_few_calls_left_a_failover_happens_at_once_and_drift_waits_for_the_
         serve(&world, "a", false);
         // somebody else uses the limit up, and the poll that is due tells
         world.org.leave(left + 1);
-        looks(&mut world, 6).await;
+        reconciles(&mut world, 6).await;
         assert_eq!(active(&world), ["Acme b"], "{left} left");
         let calls = world.org.calls();
         assert_eq!((calls, is_mended(&world)), (expected.clone(), false), "{left} left");
         assert_eq!(status(&world)["history"][0]["outcome"], "Switched", "{left} left");
         tokio::time::advance(Duration::from_secs(50)).await;
-        looks(&mut world, 3).await;
+        reconciles(&mut world, 3).await;
         assert!(is_mended(&world), "{left} left");
     }
 }
@@ -65,30 +65,30 @@ async fn what_is_kept_for_a_failover_is_what_the_org_declares() {
     world.server.put(&path, org);
     tokio::time::advance(Duration::from_secs(61)).await;
     world.org.leave(100);
-    looks(&mut world, 8).await;
+    reconciles(&mut world, 8).await;
     assert!(!is_mended(&world), "100 left");
     assert_eq!(condition(&world, PATH, "Held"), is("False", "NotHeld"));
     tokio::time::advance(Duration::from_secs(61)).await;
-    looks(&mut world, 2).await;
+    reconciles(&mut world, 2).await;
     assert!(is_mended(&world), "a new window");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_put_suffices_for_a_failover_by_repointing_when_nearly_nothing_is_left() {
     let mut world = repointing();
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     serve(&world, "a", false);
     tokio::time::advance(Duration::from_secs(50)).await;
     // two lists, the PUT and the list that confirms it
     world.org.leave(4);
-    looks(&mut world, 7).await;
+    reconciles(&mut world, 7).await;
     assert_eq!(status(&world)["active"], "b", "{:?}", world.org.calls());
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_a_switch_is_under_way_no_probe_asks_okta() {
     let mut world = scene(|_| {});
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     super::switch::annotate(&world, "hookswitch.dev/promote", "b");
     switch_pass(&mut world).await;
     assert_eq!(status(&world)["phase"], "FailingOver");
@@ -105,7 +105,7 @@ async fn while_a_switch_is_under_way_no_probe_asks_okta() {
 async fn a_failover_follows_within_ten_seconds_of_okta_answering_again_however_long_it_did_not() {
     for (before, during) in [(0, 12), (300, 12), (3_600, 6)] {
         let mut world = scene(|_| {});
-        looks(&mut world, 6).await;
+        reconciles(&mut world, 6).await;
         tokio::time::advance(Duration::from_secs(61)).await;
         world.org.fail(Some(Failure::Server { status: 503, code: None }));
         let mut waited = Duration::ZERO;
@@ -115,7 +115,7 @@ async fn a_failover_follows_within_ten_seconds_of_okta_answering_again_however_l
             waited += wait;
         }
         serve(&world, "a", false);
-        looks(&mut world, during).await;
+        reconciles(&mut world, during).await;
         assert_eq!(condition(&world, PATH, "Held"), is("True", "OktaUnknown"));
         let Requeue::After(often) = org_pass(&mut world).await else { panic!("it is looked at again") };
         assert!(often <= Duration::from_secs(8), "{often:?} after {waited:?}");
@@ -140,11 +140,11 @@ async fn assert_switched_within_ten_seconds(world: &mut World, after: &str) {
 #[tokio::test(start_paused = true)]
 async fn a_429_after_a_long_outage_delays_a_failover_by_what_okta_asks_for_and_not_by_the_outage() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     tokio::time::advance(Duration::from_secs(61)).await;
     world.org.fail(Some(Failure::Server { status: 503, code: None }));
     serve(&world, "a", false);
-    looks(&mut world, 36).await;
+    reconciles(&mut world, 36).await;
     assert_eq!(condition(&world, PATH, "Held"), is("True", "OktaUnknown"));
     world.org.calls();
     world.org.fail(Some(Failure::RateLimited { wait: Duration::from_secs(5), concurrency: false }));
@@ -159,14 +159,14 @@ async fn a_429_after_a_long_outage_delays_a_failover_by_what_okta_asks_for_and_n
 #[tokio::test(start_paused = true)]
 async fn what_okta_asks_for_after_a_429_is_heeded_by_a_failover_too() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     serve(&world, "a", false);
     tokio::time::advance(Duration::from_secs(50)).await;
     world.org.leave(0);
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     world.org.calls();
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     assert_eq!((active(&world), world.org.calls()), (vec!["Acme a".to_owned()], vec![]), "until the window resets");
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     assert_eq!(active(&world), ["Acme b"]);
 }

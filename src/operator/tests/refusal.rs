@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 use super::{
     flow::{condition, hook_pass, is, org_pass, settle, world},
-    switch::{PATH, active, annotate, looks, probed_look, probed_looks, repointing, scene, serve, signal, status, uri},
+    switch::{
+        PATH, active, annotate, probed_reconcile, probed_reconciles, reconciles, repointing, scene, serve, signal,
+        status, uri,
+    },
 };
 use crate::operator::{
     runtime::{reconcile::Reconcile as _, triggers::Target},
@@ -57,7 +60,7 @@ async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_
     let mut counted = Counted::of("a");
     for _ in 0..8 {
         counted.okta_calls(&world);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     assert_eq!((signal(&world, "a", "Refusals"), signal(&world, "b", "Refusals")), ("Pass".into(), "Unknown".into()));
     let before = world.server.get(&format!("{HOOKS}/a")).unwrap()["status"].clone();
@@ -66,7 +69,7 @@ async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_
     world.org.spoil("Acme a", true);
     for _ in 0..24 {
         counted.okta_calls(&world);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     assert_eq!(changes(&world), ["replace"], "the secret is written once");
     let shown = status(&world);
@@ -100,7 +103,7 @@ async fn the_put_comes_before_the_switch_however_soon_that_may_come_and_the_stan
             if busy {
                 counted.okta_calls(&world);
             }
-            probed_looks(&mut world, 1).await;
+            probed_reconciles(&mut world, 1).await;
         }
         changes(&world);
         world.org.spoil("Acme a", heals);
@@ -111,7 +114,7 @@ async fn the_put_comes_before_the_switch_however_soon_that_may_come_and_the_stan
                     world.org.log_events(log::LogEventKind::Sent { fell_back: world.org.is_spoilt() }, 3);
                 }
             }
-            probed_look(&mut world).await;
+            probed_reconcile(&mut world).await;
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let expected: &[&str] = if heals { &["replace"] } else { &["replace", "deactivate", "activate"] };
@@ -126,18 +129,18 @@ async fn with_few_calls_left_the_put_still_comes_before_the_switch_and_leaves_wh
     for (left, heals) in [(9, true), (11, true), (13, true), (13, false)] {
         let mut world = scene(|_| {});
         let mut counted = Counted::of("a");
-        probed_looks(&mut world, 8).await;
+        probed_reconciles(&mut world, 8).await;
         // the poll that is due tells of it
         tokio::time::advance(Duration::from_secs(50)).await;
         world.org.leave(left + 1);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
         changes(&world);
         world.org.spoil("Acme a", heals);
         for _ in 0..11 {
             if active(&world) == ["Acme a"] {
                 counted.okta_calls(&world);
             }
-            probed_looks(&mut world, 1).await;
+            probed_reconciles(&mut world, 1).await;
         }
         let expected: &[&str] = if heals { &["replace"] } else { &["replace", "deactivate", "activate"] };
         assert_eq!(changes(&world), expected, "{left} left, heals: {heals}");
@@ -154,7 +157,7 @@ async fn calls_that_come_with_the_secret_speak_for_it_whoever_knocks_and_whateve
     let mut counted = Counted::of("a");
     for _ in 0..12 {
         counted.okta_calls(&world);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     changes(&world);
     world.server.writes();
@@ -165,7 +168,7 @@ async fn calls_that_come_with_the_secret_speak_for_it_whoever_knocks_and_whateve
             counted.okta_calls(&world);
         }
         serve(&world, "b", true);
-        probed_look(&mut world).await;
+        probed_reconcile(&mut world).await;
         tokio::time::advance(Duration::from_secs(1)).await;
     }
     let made = changes(&world);
@@ -180,17 +183,17 @@ async fn strangers_that_knock_for_half_an_hour_while_okta_reaches_the_hook_chang
     let mut world = scene(|_| {});
     let mut counted = Counted::of("a");
     counted.report(&world);
-    probed_looks(&mut world, 12).await;
+    probed_reconciles(&mut world, 12).await;
     changes(&world);
     world.server.writes();
     let (mut executed, mut read) = (0, 0);
-    for look in 0..360 {
+    for round in 0..360 {
         // now and then, and for minutes on end
-        if look % 17 == 0 || look % 200 < 60 {
+        if round % 17 == 0 || round % 200 < 60 {
             counted.stranger_calls(&world);
         }
         serve_other(&world);
-        probed_look(&mut world).await;
+        probed_reconcile(&mut world).await;
         tokio::time::advance(Duration::from_secs(5)).await;
         let calls = world.org.calls();
         assert!(!calls.contains(&"replace") && !calls.contains(&"deactivate"), "{calls:?}");
@@ -208,13 +211,13 @@ async fn strangers_get_nothing_of_the_rate_limit_that_is_kept_for_what_is_more_u
     let mut world = scene(|_| {});
     let mut counted = Counted::of("a");
     counted.report(&world);
-    probed_looks(&mut world, 12).await;
+    probed_reconciles(&mut world, 12).await;
     world.org.calls();
     world.org.leave(9);
     for _ in 0..11 {
         counted.stranger_calls(&world);
         serve_other(&world);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     let calls = world.org.calls();
     let executed = calls.iter().filter(|call| **call == "execute").count();
@@ -232,7 +235,7 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
         let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
         let mut counted = Counted::of("a");
         counted.report(&world);
-        probed_looks(&mut world, 12).await;
+        probed_reconciles(&mut world, 12).await;
         world.org.break_addresses(broken);
         let content = world.org.content(&world.org.hooks()[0].id).unwrap();
         changes(&world);
@@ -240,7 +243,7 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
         for _ in 0..360 {
             counted.stranger_calls(&world);
             serve_other(&world);
-            probed_looks(&mut world, 1).await;
+            probed_reconciles(&mut world, 1).await;
         }
         let made = changes(&world);
         // in half an hour; an operator that does not get through itself takes refusals for no sign of Okta's
@@ -258,15 +261,15 @@ async fn a_call_of_the_operators_that_was_refused_a_moment_ago_is_not_taken_for_
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
     let mut counted = Counted::of("a");
     counted.report(&world);
-    probed_looks(&mut world, 12).await;
+    probed_reconciles(&mut world, 12).await;
     changes(&world);
     world.org.break_addresses(&["https://a."]);
-    probed_looks(&mut world, 1).await;
+    probed_reconciles(&mut world, 1).await;
     world.org.break_addresses(&[]);
     // reported when the operator gets in again
     counted.stranger_calls(&world);
     for _ in 0..8 {
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
         assert_eq!(
             (signal(&world, "a", "PublicURL"), signal(&world, "a", "Refusals")),
             ("Pass".into(), "Unknown".into())
@@ -281,13 +284,13 @@ async fn a_stranger_is_no_second_witness_when_okta_does_not_get_as_far_as_the_ga
         let mut world = scene(|_| {});
         let mut counted = Counted::of("a");
         counted.report(&world);
-        probed_looks(&mut world, 12).await;
+        probed_reconciles(&mut world, 12).await;
         changes(&world);
         world.org.keep_from_hooks(Some(code));
         for _ in 0..24 {
             counted.stranger_calls(&world);
             serve_other(&world);
-            probed_looks(&mut world, 1).await;
+            probed_reconciles(&mut world, 1).await;
         }
         assert_eq!(signal(&world, "a", "Execute"), "Fail");
         assert_eq!((changes(&world), active(&world)), (Vec::<&str>::new(), vec!["Acme a".to_owned()]), "{code}");
@@ -302,7 +305,7 @@ async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_com
     let mut counted = Counted::of("main");
     counted.report(&world);
     changes(&world);
-    let look = async |world: &mut World| {
+    let round = async |world: &mut World| {
         hook_pass(world, "main").await;
         org_pass(world).await;
         hook_pass(world, "main").await;
@@ -311,13 +314,13 @@ async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_com
     for _ in 0..60 {
         counted.stranger_calls(&world);
         counted.okta_calls(&world);
-        look(&mut world).await;
+        round(&mut world).await;
     }
     assert_eq!(changes(&world), Vec::<&str>::new(), "valid calls come too");
     world.org.spoil("Acme main", true);
     for _ in 0..60 {
         counted.okta_calls(&world);
-        look(&mut world).await;
+        round(&mut world).await;
     }
     assert_eq!(changes(&world), ["replace"]);
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"));
@@ -329,15 +332,15 @@ async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refus
         let mut world = scene(|_| {});
         let mut counted = Counted::of("a");
         counted.okta_calls(&world);
-        probed_looks(&mut world, 8).await;
+        probed_reconciles(&mut world, 8).await;
         changes(&world);
         world.events().await;
         world.org.fail(Some(Failure::Server { status: 503, code: None }));
         counted.stranger_calls(&world);
-        probed_looks(&mut world, 8).await;
+        probed_reconciles(&mut world, 8).await;
         tokio::time::advance(away).await;
         world.org.fail(None);
-        probed_looks(&mut world, 6).await;
+        probed_reconciles(&mut world, 6).await;
         assert_eq!(changes(&world), expected, "Okta is away for {away:?} more");
         let told = world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
         assert_eq!(told, expected.len());
@@ -347,7 +350,7 @@ async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refus
 #[tokio::test(start_paused = true)]
 async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_same() {
     let mut world = scene(|_| {});
-    probed_looks(&mut world, 8).await;
+    probed_reconciles(&mut world, 8).await;
     changes(&world);
     let org = world.ctx.memory.caches.orgs.get("otp", "acme").unwrap();
     let target = Target::new(Kind::OktaOrg, "otp", "acme");
@@ -362,7 +365,7 @@ async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_sam
     let told = async |world: &World| world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
     assert_eq!(told(&world).await, 1);
     world.org.slow_down(Duration::ZERO);
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     // the recorded plan, whose end no reconcile wrote down, is made sure of
     assert_eq!((changes(&world), told(&world).await), (vec!["replace"], 0), "told once");
 }
@@ -370,9 +373,9 @@ async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_sam
 #[tokio::test(start_paused = true)]
 async fn a_repointed_hook_is_given_the_secret_of_the_place_that_it_points_at() {
     let mut world = repointing();
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
-    probed_looks(&mut world, 4).await;
+    probed_reconciles(&mut world, 4).await;
     assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
     let before = world.org.content(&world.org.hooks()[0].id).unwrap();
     changes(&world);
@@ -380,7 +383,7 @@ async fn a_repointed_hook_is_given_the_secret_of_the_place_that_it_points_at() {
     let mut counted = Counted::of("b");
     for _ in 0..12 {
         counted.okta_calls(&world);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     assert_eq!((changes(&world), uri(&world)), (vec!["replace"], "https://b.acme.com/hooks/b".to_owned()));
     let after = world.org.content(&world.org.hooks()[0].id).unwrap();
@@ -392,7 +395,7 @@ async fn a_repointed_hook_is_given_the_secret_of_the_place_that_it_points_at() {
 async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
     for (mode, expected) in [("Disabled", &[][..]), ("Manual", &["replace"][..])] {
         let mut world = scene(|_| {});
-        probed_looks(&mut world, 6).await;
+        probed_reconciles(&mut world, 6).await;
         let mut switch = world.server.get(PATH).unwrap();
         switch["spec"]["mode"] = json!(mode);
         world.server.put(PATH, switch);
@@ -401,7 +404,7 @@ async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
         let mut counted = Counted::of("a");
         for _ in 0..12 {
             counted.okta_calls(&world);
-            probed_looks(&mut world, 1).await;
+            probed_reconciles(&mut world, 1).await;
         }
         assert_eq!(changes(&world), expected, "{mode}");
         let refusals = if mode == "Disabled" { "Unknown" } else { "Pass" };
@@ -414,30 +417,30 @@ async fn a_switch_is_confirmed_by_the_first_call_once_whoever_leads() {
     let confirmed = |world: &World| condition(world, PATH, "TrafficConfirmed");
     let told = async |world: &World| world.events().await.iter().filter(|reason| *reason == "TrafficConfirmed").count();
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     assert_eq!(confirmed(&world), is("Unknown", "NoCallYet"));
     world.ctx.memory.reports.set_called("otp", "a", "a", 0);
-    looks(&mut world, 2).await;
+    reconciles(&mut world, 2).await;
     assert_eq!((confirmed(&world), told(&world).await), (is("True", "CallsArrive"), 1), "the first activation counts");
 
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!((active(&world), confirmed(&world)), (vec!["Acme b".to_owned()], is("Unknown", "NoCallYet")));
     // another leads before the first call, and a third one after it
     let (server, org) = (world.server.clone(), world.org.clone());
     let mut next = World::between(server.clone(), org.clone(), Arc::new(org.clone()));
     serve(&next, "a", true);
     serve(&next, "b", true);
-    looks(&mut next, 2).await;
+    reconciles(&mut next, 2).await;
     assert_eq!((confirmed(&next), told(&next).await), (is("Unknown", "NoCallYet"), 0));
     next.ctx.memory.reports.set_called("otp", "b", "b", 0);
-    looks(&mut next, 2).await;
+    reconciles(&mut next, 2).await;
     assert_eq!((confirmed(&next), told(&next).await), (is("True", "CallsArrive"), 1));
     assert!(status(&next)["history"][0]["firstCallAfterMs"].is_u64());
     let mut third = World::between(server, org.clone(), Arc::new(org));
     serve(&third, "a", true);
     third.ctx.memory.reports.set_called("otp", "b", "b", 0);
     third.server.writes();
-    looks(&mut third, 3).await;
+    reconciles(&mut third, 3).await;
     assert_eq!((confirmed(&third), told(&third).await), (is("True", "CallsArrive"), 0));
 }

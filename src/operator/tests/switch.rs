@@ -75,7 +75,7 @@ pub async fn switch_pass(world: &mut World) {
 }
 
 /// One look, and what it wakes.
-async fn look(world: &mut World) {
+async fn reconcile_all(world: &mut World) {
     for name in ["a", "b"] {
         if world.server.get(&format!("{HOOKS}/{name}")).is_some() {
             hook_pass(world, name).await;
@@ -93,27 +93,27 @@ async fn look(world: &mut World) {
 }
 
 /// Looks as they follow each other, five seconds apart.
-pub async fn looks(world: &mut World, count: usize) {
+pub async fn reconciles(world: &mut World, count: usize) {
     for _ in 0..count {
-        look(world).await;
+        reconcile_all(world).await;
         tokio::time::advance(Duration::from_secs(5)).await;
     }
 }
 
 /// One look after the probes that are due.
-pub async fn probed_look(world: &mut World) {
+pub async fn probed_reconcile(world: &mut World) {
     let mut asking = tokio::task::JoinSet::new();
     probes::round(&world.ctx.prober, &mut asking).await;
     while let Some(asked) = asking.join_next().await {
         asked.unwrap();
     }
-    look(world).await;
+    reconcile_all(world).await;
 }
 
 /// Looks five seconds apart, with the probes that are due before each of them.
-pub async fn probed_looks(world: &mut World, count: usize) {
+pub async fn probed_reconciles(world: &mut World, count: usize) {
     for _ in 0..count {
-        probed_look(world).await;
+        probed_reconcile(world).await;
         tokio::time::advance(Duration::from_secs(5)).await;
     }
 }
@@ -147,7 +147,7 @@ pub fn annotate(world: &World, name: &str, value: &str) {
 #[tokio::test(start_paused = true)]
 async fn the_first_hook_is_active_and_the_standby_exists_and_is_proven() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     assert_eq!(active(&world), ["Acme a"]);
     assert_eq!(world.org.hooks().len(), 2);
     let status = status(&world);
@@ -168,7 +168,7 @@ async fn the_first_hook_is_active_and_the_standby_exists_and_is_proven() {
     }
     world.server.writes();
     world.org.calls();
-    looks(&mut world, 12).await;
+    reconciles(&mut world, 12).await;
     assert_eq!(world.server.writes(), Vec::<String>::new(), "nothing is written while nothing changes");
     assert_eq!(world.org.calls(), ["list"], "the declared poll");
 }
@@ -176,12 +176,12 @@ async fn the_first_hook_is_active_and_the_standby_exists_and_is_proven() {
 #[tokio::test(start_paused = true)]
 async fn when_the_active_hooks_gateway_is_gone_the_standby_is_active_and_a_person_brings_the_first_back() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     world.org.calls();
     serve(&world, "a", false);
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme a".into()], json!("Suspect")));
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!(active(&world), ["Acme b"]);
     let calls = world.org.calls();
     let swap: Vec<&str> = calls.iter().copied().skip_while(|call| *call != "deactivate").collect();
@@ -198,13 +198,13 @@ async fn when_the_active_hooks_gateway_is_gone_the_standby_is_active_and_a_perso
     assert_eq!(condition(&world, PATH, "Ready"), is("True", "Ready"), "a switch on its standby is Ready");
 
     serve(&world, "a", true);
-    looks(&mut world, 10).await;
+    reconciles(&mut world, 10).await;
     assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme b".into()], json!("Recovering")));
     annotate(&world, "hookswitch.dev/failback", "ann, 10:42");
-    looks(&mut world, 2).await;
+    reconciles(&mut world, 2).await;
     assert_eq!(active(&world), ["Acme a"]);
     assert_eq!(status(&world)["handled"]["failback"], "ann, 10:42");
-    looks(&mut world, 10).await;
+    reconciles(&mut world, 10).await;
     assert_eq!((active(&world), status(&world)["phase"].clone()), (vec!["Acme a".into()], json!("Healthy")));
 }
 
@@ -239,9 +239,9 @@ async fn woken(world: &mut World) {
 async fn a_switch_waits_for_four_calls_to_okta_and_for_reading_and_recording_its_plan() {
     let (of_okta, of_kubernetes) = (Duration::from_millis(80), Duration::from_millis(10));
     let mut world = scene(|_| {});
-    looks(&mut world, 8).await;
+    reconciles(&mut world, 8).await;
     serve(&world, "a", false);
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     assert_eq!(status(&world)["phase"], "Suspect");
     world.org.slow_down(of_okta);
     world.server.slow_down(of_kubernetes);
@@ -262,39 +262,39 @@ async fn a_switch_waits_for_four_calls_to_okta_and_for_reading_and_recording_its
 #[tokio::test(start_paused = true)]
 async fn a_person_promotes_the_standby_once_per_value() {
     let mut world = scene(|switch| switch["spec"]["mode"] = json!("Manual"));
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!(active(&world), ["Acme b"]);
     annotate(&world, "hookswitch.dev/failback", "1");
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!(active(&world), ["Acme a"], "the promotion that stands there still is not done again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_okta_silent_nothing_is_switched_and_the_switch_says_so() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     world.org.fail(Some(Failure::Unreachable { detail: "connection refused".into() }));
     tokio::time::advance(Duration::from_secs(61)).await;
     serve(&world, "a", false);
     world.org.calls();
-    looks(&mut world, 10).await;
+    reconciles(&mut world, 10).await;
     assert!(world.org.calls().iter().all(|call| *call == "list" || *call == "identify"));
     assert_eq!(condition(&world, PATH, "Held"), is("True", "OktaUnknown"));
     world.org.fail(None);
     tokio::time::advance(Duration::from_mins(6)).await;
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!(active(&world), ["Acme b"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_every_hook_fails_nothing_is_switched() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     serve(&world, "a", false);
     serve(&world, "b", false);
-    looks(&mut world, 20).await;
+    reconciles(&mut world, 20).await;
     assert_eq!(active(&world), ["Acme a"]);
     assert_eq!(condition(&world, PATH, "Held"), is("True", "AllHooksFail"));
 }
@@ -305,7 +305,7 @@ async fn who_decides_must_be_told_without_contradiction_or_no_call_is_made() {
     let mut torn = world.server.get(&format!("{HOOKS}/b")).unwrap();
     torn["spec"]["state"] = json!("Active");
     world.server.put(&format!("{HOOKS}/b"), torn);
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     assert!(world.org.calls().iter().all(|call| *call == "list" || *call == "identify"));
     assert_eq!(condition(&world, PATH, "Ready"), is("False", "SwitchConflict"));
     assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("False", "SwitchConflict"));
@@ -314,14 +314,14 @@ async fn who_decides_must_be_told_without_contradiction_or_no_call_is_made() {
 #[tokio::test(start_paused = true)]
 async fn a_switch_that_is_deleted_changes_nothing_in_okta() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     let before = world.org.hooks();
     world.server.delete(PATH);
     world.org.calls();
     tokio::time::advance(Duration::from_secs(61)).await;
-    looks(&mut world, 10).await;
+    reconciles(&mut world, 10).await;
     assert_eq!(world.org.hooks(), before);
     assert!(world.org.calls().iter().all(|call| *call == "list"));
     assert!(SWITCHES.len() < PATH.len());
@@ -330,11 +330,11 @@ async fn a_switch_that_is_deleted_changes_nothing_in_okta() {
 #[tokio::test(start_paused = true)]
 async fn whoever_switches_in_okta_between_the_hooks_is_not_fought_and_who_switches_all_off_is_mended() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     in_console(&world, "Acme b");
     tokio::time::advance(Duration::from_secs(61)).await;
     world.org.calls();
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     assert_eq!(active(&world), ["Acme b"]);
     assert!(world.org.calls().iter().all(|call| *call == "list"), "nobody is fought");
     let shown = status(&world);
@@ -343,7 +343,7 @@ async fn whoever_switches_in_okta_between_the_hooks_is_not_fought_and_who_switch
 
     world.org.edit(|hooks| hooks.iter_mut().for_each(|hook| hook.status = HookStatus::Inactive));
     tokio::time::advance(Duration::from_secs(61)).await;
-    looks(&mut world, 2).await;
+    reconciles(&mut world, 2).await;
     assert_eq!(active(&world), ["Acme b"], "none active is repaired at the next poll");
 }
 
@@ -370,13 +370,13 @@ fn next_leader(world: &World) -> World {
 async fn whoever_switches_in_okta_while_nobody_leads_is_not_fought_by_the_next_leader() {
     for b_is_well in [true, false] {
         let mut world = scene(|_| {});
-        looks(&mut world, 4).await;
+        reconciles(&mut world, 4).await;
         assert_eq!(active(&world), ["Acme a"]);
         in_console(&world, "Acme b");
         world.org.calls();
         let mut next = next_leader(&world);
         serve(&next, "b", b_is_well);
-        looks(&mut next, 2).await;
+        reconciles(&mut next, 2).await;
         assert_eq!(active(&next), ["Acme b"], "a person's word, whatever is known of the hook");
         let shown = status(&next);
         assert_eq!((&shown["target"], &shown["history"][0]["cause"]), (&json!("b"), &json!("ChangedInOkta")));
@@ -387,33 +387,33 @@ async fn whoever_switches_in_okta_while_nobody_leads_is_not_fought_by_the_next_l
 #[tokio::test(start_paused = true)]
 async fn whoever_takes_the_place_inside_a_switch_is_told_of_and_not_fought_and_ours_follows_when_he_goes() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     world.org.usurp("Theirs");
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!(active(&world), ["Theirs"]);
     assert_eq!(condition(&world, PATH, "Held"), is("True", "Conflict"));
     assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("False", "Conflict"));
     world.org.calls();
     tokio::time::advance(Duration::from_secs(61)).await;
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     assert!(world.org.calls().iter().all(|call| *call == "list"), "nobody is fought");
     world.org.edit(|hooks| hooks.retain(|hook| hook.name != "Theirs"));
     tokio::time::advance(Duration::from_secs(61)).await;
-    looks(&mut world, 3).await;
+    reconciles(&mut world, 3).await;
     assert_eq!(active(&world), ["Acme b"], "what was refused because of him is asked for again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_decision_that_was_recorded_is_carried_out_by_the_next_leader() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
     switch_pass(&mut world).await;
     assert_eq!((status(&world)["target"].clone(), active(&world)), (json!("b"), vec!["Acme a".to_owned()]));
     // this operator is gone before Okta hears of it
     let mut next = next_leader(&world);
-    looks(&mut next, 2).await;
+    reconciles(&mut next, 2).await;
     assert_eq!(active(&next), ["Acme b"]);
     assert_eq!(status(&next)["history"][0]["cause"], "Promoted");
 }
@@ -421,18 +421,18 @@ async fn a_decision_that_was_recorded_is_carried_out_by_the_next_leader() {
 #[tokio::test(start_paused = true)]
 async fn in_mode_disabled_nothing_is_done_at_all() {
     let mut world = scene(|switch| switch["spec"]["mode"] = json!("Disabled"));
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     let before = world.org.hooks();
     serve(&world, "a", false);
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 20).await;
+    reconciles(&mut world, 20).await;
     assert_eq!(world.org.hooks(), before);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_address_that_neither_we_nor_okta_reach_is_left_and_okta_is_asked_at_once_and_seldom_else() {
     let mut world = scene(|_| {});
-    probed_looks(&mut world, 10).await;
+    probed_reconciles(&mut world, 10).await;
     for hook in ["a", "b"] {
         assert_eq!(signal(&world, hook, "PublicURL"), "Pass");
     }
@@ -443,7 +443,7 @@ async fn an_address_that_neither_we_nor_okta_reach_is_left_and_okta_is_asked_at_
         // an hour's reports come in between
         serve(&world, "a", true);
         serve(&world, "b", true);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     let calls = world.org.calls();
     let count = |verb: &str| calls.iter().filter(|call| **call == verb).count();
@@ -451,14 +451,14 @@ async fn an_address_that_neither_we_nor_okta_reach_is_left_and_okta_is_asked_at_
     assert_eq!(world.server.writes(), Vec::<String>::new());
 
     world.org.break_addresses(&["https://a."]);
-    probed_looks(&mut world, 2).await;
+    probed_reconciles(&mut world, 2).await;
     assert_eq!((signal(&world, "a", "PublicURL"), signal(&world, "a", "Execute")), ("Fail".into(), "Fail".into()));
-    probed_looks(&mut world, 5).await;
+    probed_reconciles(&mut world, 5).await;
     assert_eq!(active(&world), ["Acme b"]);
     assert_eq!(status(&world)["history"][0]["cause"], "Failed");
 
     world.org.break_addresses(&[]);
-    probed_looks(&mut world, 16).await;
+    probed_reconciles(&mut world, 16).await;
     assert_eq!(signal(&world, "b", "Execute"), "Pass");
     assert_eq!(status(&world)["phase"], "Recovering", "the first hook is well by all that is known");
 }
@@ -466,16 +466,16 @@ async fn an_address_that_neither_we_nor_okta_reach_is_left_and_okta_is_asked_at_
 #[tokio::test(start_paused = true)]
 async fn okta_is_asked_soon_about_a_hook_that_is_active_again() {
     let mut world = scene(|_| {});
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a."]);
-    probed_looks(&mut world, 8).await;
+    probed_reconciles(&mut world, 8).await;
     world.org.break_addresses(&[]);
-    probed_looks(&mut world, 12).await;
+    probed_reconciles(&mut world, 12).await;
     annotate(&world, "hookswitch.dev/failback", "1");
-    probed_looks(&mut world, 2).await;
+    probed_reconciles(&mut world, 2).await;
     assert_eq!(active(&world), ["Acme a"]);
     world.org.calls();
-    probed_looks(&mut world, 12).await;
+    probed_reconciles(&mut world, 12).await;
     assert_eq!(signal(&world, "a", "Execute"), "Pass");
     assert!(world.org.calls().iter().filter(|call| **call == "execute").count() <= 1);
 }
@@ -483,7 +483,7 @@ async fn okta_is_asked_soon_about_a_hook_that_is_active_again() {
 #[tokio::test(start_paused = true)]
 async fn okta_is_asked_at_once_about_a_hook_whose_address_begins_to_fail_and_then_ever_more_seldom() {
     let mut world = scene(|switch| switch["spec"]["detection"]["interval"] = json!("1s"));
-    probed_looks(&mut world, 12).await;
+    probed_reconciles(&mut world, 12).await;
     world.org.calls();
     let mut asked = Vec::new();
     for second in 0..45 {
@@ -504,17 +504,17 @@ async fn okta_is_asked_at_once_about_a_hook_whose_address_begins_to_fail_and_the
 #[tokio::test(start_paused = true)]
 async fn a_witness_that_is_not_asked_any_more_hurries_nobody_for_long() {
     let mut world = scene(|switch| switch["spec"]["detection"] = json!({"interval": "1s"}));
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a.", "https://b."]);
-    probed_looks(&mut world, 3).await;
+    probed_reconciles(&mut world, 3).await;
     assert_ne!(signal(&world, "a", "PublicURL"), "Pass");
     let mut switch = world.server.get(PATH).unwrap();
     switch["spec"]["detection"]["publicURL"] = json!({"enabled": false});
     world.server.put(PATH, switch);
     world.org.break_addresses(&[]);
-    probed_looks(&mut world, 30).await;
+    probed_reconciles(&mut world, 30).await;
     world.org.calls();
-    probed_looks(&mut world, 120).await;
+    probed_reconciles(&mut world, 120).await;
     let calls = world.org.calls();
     let count = |verb: &str| calls.iter().filter(|call| **call == verb).count();
     assert_eq!((count("execute"), count("log")), (2, 20), "in ten minutes, as when all is well");
@@ -538,9 +538,9 @@ async fn gateways_are_asked_as_often_as_their_hurried_switch_looks_and_know_whom
 #[tokio::test(start_paused = true)]
 async fn one_witness_alone_switches_nothing() {
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a."]);
-    probed_looks(&mut world, 20).await;
+    probed_reconciles(&mut world, 20).await;
     assert_eq!((active(&world), signal(&world, "a", "PublicURL")), (vec!["Acme a".to_owned()], "Fail".into()));
     assert!(!world.org.calls().contains(&"execute"));
 }
@@ -548,14 +548,14 @@ async fn one_witness_alone_switches_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_operator_that_reaches_no_hook_is_blind_and_a_standby_out_of_reach_is_not_proven() {
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a.", "https://b."]);
-    probed_looks(&mut world, 20).await;
+    probed_reconciles(&mut world, 20).await;
     assert_eq!((active(&world), signal(&world, "a", "PublicURL")), (vec!["Acme a".to_owned()], "Unknown".into()));
 
     world.org.break_addresses(&["https://b."]);
     serve(&world, "a", false);
-    probed_looks(&mut world, 20).await;
+    probed_reconciles(&mut world, 20).await;
     assert_eq!(active(&world), ["Acme a"], "the standby's address does not answer");
     assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"));
 }
@@ -563,11 +563,11 @@ async fn an_operator_that_reaches_no_hook_is_blind_and_a_standby_out_of_reach_is
 #[tokio::test(start_paused = true)]
 async fn what_okta_itself_reaches_is_not_left_for_what_witnesses_say() {
     let mut world = scene(|_| {});
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a."]);
     for _ in 0..20 {
         world.ctx.memory.reports.set_called("otp", "a", "a", 1);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     assert_eq!((active(&world), signal(&world, "a", "PublicURL")), (vec!["Acme a".to_owned()], "Unknown".into()));
     assert_eq!(signal(&world, "a", "Execute"), "Fail", "what Okta says of itself is not doubted");
@@ -594,13 +594,13 @@ pub fn uri(world: &World) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_hook_is_repointed_by_one_call_and_back_and_is_never_inactive() {
     let mut world = repointing();
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     assert_eq!(uri(&world), "https://a.acme.com/hooks/a");
     assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"));
     assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("True", "Ready"));
     world.org.calls();
     serve(&world, "a", false);
-    probed_looks(&mut world, 8).await;
+    probed_reconciles(&mut world, 8).await;
     assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
     let calls = world.org.calls();
     let writes: Vec<&str> = calls.iter().copied().filter(|call| !["list", "execute", "log"].contains(call)).collect();
@@ -618,9 +618,9 @@ async fn a_hook_is_repointed_by_one_call_and_back_and_is_never_inactive() {
     assert_eq!(condition(&world, &format!("{HOOKS}/a"), "Drifted"), is("False", "InSync"));
 
     serve(&world, "a", true);
-    probed_looks(&mut world, 20).await;
+    probed_reconciles(&mut world, 20).await;
     annotate(&world, "hookswitch.dev/failback", "1");
-    probed_looks(&mut world, 3).await;
+    probed_reconciles(&mut world, 3).await;
     assert_eq!(uri(&world), "https://a.acme.com/hooks/a");
     assert_eq!(status(&world)["phase"], "Healthy");
 }
@@ -628,13 +628,13 @@ async fn a_hook_is_repointed_by_one_call_and_back_and_is_never_inactive() {
 #[tokio::test(start_paused = true)]
 async fn drift_of_a_repointed_hook_is_measured_against_what_the_switch_wants_and_a_deleted_switch_changes_nothing() {
     let mut world = repointing();
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
     world.org.edit(|hooks| hooks[0].uri = Some("https://a.acme.com/hooks/a".into()));
     tokio::time::advance(Duration::from_secs(61)).await;
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     assert_eq!(uri(&world), "https://b.acme.com/hooks/b", "somebody pointed it back by hand");
     assert_eq!(
         world.server.get(&format!("{HOOKS}/a")).unwrap()["status"]["lastDrift"]["fields"],
@@ -644,7 +644,7 @@ async fn drift_of_a_repointed_hook_is_measured_against_what_the_switch_wants_and
     world.server.delete(PATH);
     world.org.calls();
     tokio::time::advance(Duration::from_secs(61)).await;
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     assert_eq!(uri(&world), "https://b.acme.com/hooks/b");
     assert!(world.org.calls().iter().all(|call| *call == "list"));
 }
@@ -652,18 +652,18 @@ async fn drift_of_a_repointed_hook_is_measured_against_what_the_switch_wants_and
 #[tokio::test(start_paused = true)]
 async fn passcodes_that_okta_sends_itself_speak_against_the_hook_and_two_witnesses_suffice() {
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     assert_eq!(signal(&world, "a", "SystemLog"), "Unknown", "no passcodes");
     world.org.log_events(log::LogEventKind::Sent { fell_back: false }, 5);
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     assert_eq!(signal(&world, "a", "SystemLog"), "Pass");
     world.org.log_events(log::LogEventKind::Sent { fell_back: true }, 6);
-    probed_looks(&mut world, 10).await;
+    probed_reconciles(&mut world, 10).await;
     assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Fail".into(), vec!["Acme a".to_owned()]));
     world.org.break_addresses(&["https://a."]);
-    probed_looks(&mut world, 8).await;
+    probed_reconciles(&mut world, 8).await;
     assert_eq!(active(&world), ["Acme b"]);
-    probed_looks(&mut world, 8).await;
+    probed_reconciles(&mut world, 8).await;
     assert_eq!(
         signal(&world, "b", "SystemLog"),
         "Unknown",
@@ -677,7 +677,7 @@ async fn numbers_that_fail_by_an_attackers_doing_are_no_fault_of_the_hook() {
     for failed in 0..30 {
         world.ctx.memory.reports.set_failed("otp", "a", "a", failed * 4);
         world.org.log_events(log::LogEventKind::Sent { fell_back: true }, 4);
-        probed_looks(&mut world, 1).await;
+        probed_reconciles(&mut world, 1).await;
     }
     assert_eq!((signal(&world, "a", "SystemLog"), active(&world)), ("Pass".into(), vec!["Acme a".to_owned()]));
 }
@@ -685,9 +685,9 @@ async fn numbers_that_fail_by_an_attackers_doing_are_no_fault_of_the_hook() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_that_okta_confirms_and_the_standby_shares_is_not_taken_for_blindness() {
     let mut world = scene(|_| {});
-    probed_looks(&mut world, 6).await;
+    probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a.", "https://b."]);
-    probed_looks(&mut world, 20).await;
+    probed_reconciles(&mut world, 20).await;
     assert_eq!((active(&world), signal(&world, "b", "PublicURL")), (vec!["Acme a".to_owned()], "Fail".into()));
     assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"));
 }
@@ -701,16 +701,16 @@ async fn cooldown_and_budget_are_the_same_for_the_next_leader() {
             switch["spec"]["budget"] = json!({"switches": budget, "window": window});
             switch["spec"]["cooldown"] = json!(cooldown);
         });
-        looks(&mut world, 6).await;
+        reconciles(&mut world, 6).await;
         serve(&world, "a", false);
-        looks(&mut world, 8).await;
+        reconciles(&mut world, 8).await;
         assert_eq!(active(&world), ["Acme b"]);
         let (server, org) = (world.server.clone(), world.org.clone());
         let mut next = World::between(server, org.clone(), Arc::new(org));
         for _ in 0..20 {
             serve(&next, "a", true);
             serve(&next, "b", false);
-            looks(&mut next, 1).await;
+            reconciles(&mut next, 1).await;
         }
         assert_eq!((active(&next), condition(&next, PATH, "Held")), (vec!["Acme b".to_owned()], is("True", reason)));
     }
@@ -719,12 +719,12 @@ async fn cooldown_and_budget_are_the_same_for_the_next_leader() {
 #[tokio::test(start_paused = true)]
 async fn an_annotation_that_came_with_a_restored_switch_switches_nothing() {
     let mut world = scene(|_| {});
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 2).await;
+    reconciles(&mut world, 2).await;
     assert_eq!(active(&world), ["Acme b"]);
     annotate(&world, "hookswitch.dev/promote", "a/back");
-    looks(&mut world, 2).await;
+    reconciles(&mut world, 2).await;
     // a backup of the time before, by a tool that leaves status out; and one that was found unfit first
     for unfit in [false, true] {
         let mut restored = world.server.get(PATH).unwrap();
@@ -740,18 +740,18 @@ async fn an_annotation_that_came_with_a_restored_switch_switches_nothing() {
         let mut next = World::between(server, org.clone(), Arc::new(org));
         serve(&next, "a", true);
         serve(&next, "b", true);
-        looks(&mut next, 1).await;
+        reconciles(&mut next, 1).await;
         let mut object = next.server.get(PATH).unwrap();
         object["spec"]["hooks"] = hooks;
         next.server.put(PATH, object);
-        looks(&mut next, 6).await;
+        reconciles(&mut next, 6).await;
         assert_eq!(active(&next), ["Acme a"], "unfit: {unfit}");
         assert_eq!(status(&next)["handled"], json!({"promote": "b", "failback": "1"}));
         annotate(&next, "hookswitch.dev/promote", "b/now");
-        looks(&mut next, 2).await;
+        reconciles(&mut next, 2).await;
         assert_eq!(active(&next), ["Acme b"], "another value is asked now");
         annotate(&next, "hookswitch.dev/promote", "a/again");
-        looks(&mut next, 2).await;
+        reconciles(&mut next, 2).await;
         world = next;
     }
 }
@@ -762,19 +762,19 @@ async fn what_a_person_acknowledged_the_next_leader_knows_too() {
         switch["spec"]["budget"] = json!({"switches": 1});
         switch["spec"]["cooldown"] = json!("10s");
     });
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     serve(&world, "a", false);
-    looks(&mut world, 8).await;
+    reconciles(&mut world, 8).await;
     assert_eq!(active(&world), ["Acme b"]);
     assert_eq!(status(&world)["automatic"].as_array().map(Vec::len), Some(1));
     annotate(&world, "hookswitch.dev/acknowledge", "seen");
-    looks(&mut world, 1).await;
+    reconciles(&mut world, 1).await;
     assert_eq!(status(&world)["automatic"], Value::Null, "nothing of it counts any more");
     let mut next = next_leader(&world);
     for _ in 0..12 {
         serve(&next, "a", true);
         serve(&next, "b", false);
-        looks(&mut next, 1).await;
+        reconciles(&mut next, 1).await;
     }
     assert_eq!(active(&next), ["Acme a"]);
 }
@@ -785,18 +785,18 @@ async fn standby_deleted(policy: &str, mode: &str, first_is_well: bool) -> World
     let mut standby = world.server.get(&format!("{HOOKS}/b")).unwrap();
     standby["spec"]["deletion"] = json!(policy);
     world.server.put(&format!("{HOOKS}/b"), standby);
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     assert_eq!(active(&world), ["Acme b"]);
     serve(&world, "a", first_is_well);
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     world.server.ask_to_delete(&format!("{HOOKS}/b"), Duration::ZERO);
     for _ in 0..12 {
         if world.server.get(&format!("{HOOKS}/b")).is_none() {
             break;
         }
-        looks(&mut world, 1).await;
+        reconciles(&mut world, 1).await;
         assert_eq!(active(&world).len(), 1, "{policy} {mode}");
     }
     world
@@ -826,7 +826,7 @@ async fn the_active_hook_of_a_switch_is_held_and_says_why_as_long_as_no_other_is
         serve(&world, "a", true);
         for _ in 0..12 {
             if world.server.get(&format!("{HOOKS}/b")).is_some() {
-                looks(&mut world, 1).await;
+                reconciles(&mut world, 1).await;
             }
         }
         assert_eq!(active(&world), ["Acme a"], "{policy}");
@@ -847,7 +847,7 @@ fn lose_secret(world: &World, name: &str) {
 async fn a_standby_that_could_not_be_made_active_is_not_ready_and_no_failover_to_it_begins() {
     for repoints in [false, true] {
         let mut world = if repoints { repointing() } else { scene(|_| {}) };
-        looks(&mut world, 8).await;
+        reconciles(&mut world, 8).await;
         assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"), "{repoints}");
         lose_secret(&world, "b");
         if !repoints {
@@ -858,11 +858,11 @@ async fn a_standby_that_could_not_be_made_active_is_not_ready_and_no_failover_to
             });
         }
         tokio::time::advance(Duration::from_secs(61)).await;
-        looks(&mut world, 4).await;
+        reconciles(&mut world, 4).await;
         assert_eq!(condition(&world, PATH, "FailoverReady"), is("False", "StandbyNotReady"), "{repoints}");
         let before = world.org.hooks();
         serve(&world, "a", false);
-        looks(&mut world, 30).await;
+        reconciles(&mut world, 30).await;
         assert_eq!(condition(&world, PATH, "Held"), is("True", "StandbyNotReady"), "{repoints}");
         assert!(status(&world)["history"].is_null(), "no switch was begun: {}", status(&world));
         assert_eq!(world.org.hooks(), before, "{repoints}");
@@ -872,13 +872,13 @@ async fn a_standby_that_could_not_be_made_active_is_not_ready_and_no_failover_to
 #[tokio::test(start_paused = true)]
 async fn a_standby_whose_secret_is_missing_takes_over_with_what_okta_and_its_gateway_have() {
     let mut world = scene(|_| {});
-    looks(&mut world, 8).await;
+    reconciles(&mut world, 8).await;
     lose_secret(&world, "b");
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     assert_eq!(condition(&world, &format!("{HOOKS}/b"), "Ready"), is("False", "SecretNotFound"));
     assert_eq!(condition(&world, PATH, "FailoverReady"), is("True", "StandbyProven"));
     serve(&world, "a", false);
-    looks(&mut world, 12).await;
+    reconciles(&mut world, 12).await;
     assert_eq!(active(&world), ["Acme b"]);
     assert_eq!(status(&world)["history"][0]["outcome"], "Switched");
 }
@@ -933,7 +933,7 @@ async fn upgraded() -> World {
         // its report is made by its reconcile
         world.server.delete(&format!("{SECRETS}/{name}-gateway-report"));
     }
-    looks(&mut world, 6).await;
+    reconciles(&mut world, 6).await;
     gateway_passes(&mut world).await;
     for name in ["a", "b"] {
         rolled(&world, name, true, Duration::from_hours(1));

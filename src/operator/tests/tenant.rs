@@ -110,9 +110,9 @@ impl Operator {
         format!("{} {}", found["status"].as_str().unwrap_or_default(), found["reason"].as_str().unwrap_or_default())
     }
 
-    async fn until(&self, what: &str, look: impl Fn(&Self) -> bool) {
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
-        while !look(self) {
+        while !condition(self) {
             assert!(begun.elapsed() < LONG, "not so: {what}\n{}", self.figures());
             sleep(Duration::from_millis(100)).await;
         }

@@ -158,9 +158,9 @@ fn pods(world: &World, serves: &Arc<AtomicBool>) -> Arc<crate::operator::outboun
 #[tokio::test(start_paused = true)]
 async fn from_a_report_that_the_first_hook_is_not_served_to_the_standby_in_okta_it_takes_ten_seconds() {
     for _ in 0..TIMES {
-        let looks = json!({"interval": "1s", "fall": 3});
+        let detection = json!({"interval": "1s", "fall": 3});
         let running = Running::at_rest(|switch| {
-            switch["spec"]["detection"] = looks;
+            switch["spec"]["detection"] = detection;
             switch["spec"]["delay"] = json!("3s");
         })
         .await;

@@ -218,9 +218,9 @@ impl Stage {
     }
 
     /// Waits until a look at the stage says yes, at most so long; panics with the sentence otherwise.
-    pub fn until(&self, what: &str, patience: Duration, mut look: impl FnMut() -> bool) -> Duration {
+    pub fn until(&self, what: &str, patience: Duration, mut condition: impl FnMut() -> bool) -> Duration {
         let begun = Instant::now();
-        while !look() {
+        while !condition() {
             assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
             thread::sleep(Duration::from_millis(200));
         }

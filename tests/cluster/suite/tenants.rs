@@ -47,7 +47,7 @@ fn condition(stage: &Stage, kind: &str, name: &str, condition: &str) -> String {
 }
 
 /// Whether the policy is looked at as it is declared now.
-fn is_looked_at(stage: &Stage) -> bool {
+fn is_managed(stage: &Stage) -> bool {
     let policy = object(stage, "routingpolicy", "nobody");
     policy["status"]["observedGeneration"] == policy["metadata"]["generation"]
 }
@@ -94,7 +94,7 @@ fn sends_header(stage: &Stage, value: &str) -> bool {
 pub fn not_listed(stage: &Stage) {
     begin(stage);
     apply(stage, POLICY);
-    stage.until("the other tenant is looked after", PATIENCE, || is_looked_at(stage));
+    stage.until("the other tenant is looked after", PATIENCE, || is_managed(stage));
     lock_out(stage);
     leader_dies(stage);
 
@@ -119,7 +119,7 @@ pub fn not_listed(stage: &Stage) {
     stage.kubectl(&["patch", "routingpolicy", "nobody", "-n", TENANT, "--type=merge", "-p", other]);
     // with the same values: it brings Role and RoleBinding again
     watch(&[TELEPHONY, TENANT]);
-    stage.until("what was declared meanwhile is looked at", PATIENCE * 2, || is_looked_at(stage));
+    stage.until("what was declared meanwhile is looked at", PATIENCE * 2, || is_managed(stage));
     stage.until("the figure is back", PATIENCE, || figure("0"));
     let none = r#"[{"op": "remove", "path": "/spec/headers"}]"#;
     stage.kubectl(&["patch", "telephonyhook", "acme", "-n", TELEPHONY, "--type=json", "-p", none]);
@@ -133,7 +133,7 @@ pub fn not_listed(stage: &Stage) {
 pub fn left_locked(stage: &Stage) {
     begin(stage);
     apply(stage, POLICY);
-    stage.until("the other tenant is looked after", PATIENCE, || is_looked_at(stage));
+    stage.until("the other tenant is looked after", PATIENCE, || is_managed(stage));
     lock_out(stage);
 }
 

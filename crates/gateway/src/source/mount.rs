@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::sleep};
 use super::selection::{Origin, Report};
 use hookswitch_gateway_config::envelope::{self, MAX_SEALED};
 
-/// Time between two looks at the file.
+/// Time between two reads at the file.
 pub const POLL: Duration = Duration::from_secs(2);
 
 /// The file that a Secret is mounted as.
@@ -23,13 +23,13 @@ pub const POLL: Duration = Duration::from_secs(2);
 pub struct Mount {
     /// Path of the file, which need not exist yet.
     pub file: PathBuf,
-    /// Time between two looks; [`POLL`] unless a test is in a hurry.
+    /// Time between two reads; [`POLL`] unless a test is in a hurry.
     pub poll: Duration,
 }
 
-/// What a look at the file shows.
+/// What the file holds.
 #[derive(Debug, PartialEq, Eq)]
-enum Look {
+enum Mounted {
     Envelope(Vec<u8>),
     Nothing(&'static str),
 }
@@ -39,16 +39,16 @@ pub(super) async fn poll(mount: Mount, reports: mpsc::Sender<Report>) {
     let mut last = None;
     loop {
         let file = mount.file.clone();
-        if let Ok(look) = tokio::task::spawn_blocking(move || look(&file)).await {
-            let seen = match &look {
-                Look::Envelope(sealed) => Ok(envelope::hash(sealed)),
-                Look::Nothing(reason) => Err(*reason),
+        if let Ok(mounted) = tokio::task::spawn_blocking(move || read(&file)).await {
+            let seen = match &mounted {
+                Mounted::Envelope(sealed) => Ok(envelope::hash(sealed)),
+                Mounted::Nothing(reason) => Err(*reason),
             };
             if last.as_ref() != Some(&seen) {
                 last = Some(seen);
-                let report = match look {
-                    Look::Envelope(sealed) => Report::Mounted(sealed),
-                    Look::Nothing(reason) => Report::Empty(Origin::Mount, reason),
+                let report = match mounted {
+                    Mounted::Envelope(sealed) => Report::Mounted(sealed),
+                    Mounted::Nothing(reason) => Report::Empty(Origin::Mount, reason),
                 };
                 if reports.send(report).await.is_err() {
                     return;
@@ -60,7 +60,7 @@ pub(super) async fn poll(mount: Mount, reports: mpsc::Sender<Report>) {
 }
 
 /// Reads one byte more than an envelope may have, so that a file that is too large is refused as such.
-fn look(file: &Path) -> Look {
+fn read(file: &Path) -> Mounted {
     let limit = u64::try_from(MAX_SEALED).unwrap_or(u64::MAX).saturating_add(1);
     let read = || -> io::Result<Vec<u8>> {
         let mut sealed = Vec::new();
@@ -68,9 +68,9 @@ fn look(file: &Path) -> Look {
         Ok(sealed)
     };
     match read() {
-        Ok(sealed) => Look::Envelope(sealed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Look::Nothing("the file does not exist"),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Look::Nothing("the file may not be read"),
-        Err(_) => Look::Nothing("the file cannot be read"),
+        Ok(sealed) => Mounted::Envelope(sealed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Mounted::Nothing("the file does not exist"),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Mounted::Nothing("the file may not be read"),
+        Err(_) => Mounted::Nothing("the file cannot be read"),
     }
 }

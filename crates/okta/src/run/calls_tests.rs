@@ -104,7 +104,7 @@ async fn ran(scene: &Scene, faults: Vec<Fault>) -> (Model, RunReport) {
 fn call(entry: &AuditEntry) -> String {
     let why = match entry.why {
         Purpose::PutBack => "back:",
-        Purpose::Planned | Purpose::Look => "",
+        Purpose::Planned | Purpose::Check => "",
     };
     let hook = match (&entry.object, &entry.hook) {
         (Some(object), Some(_)) => object.name.to_uppercase(),

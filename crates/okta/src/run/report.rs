@@ -57,7 +57,7 @@ pub enum Purpose {
     /// To put back what another call left half done.
     PutBack,
     /// To find out what an unclear answer meant, or whether the changes show.
-    Look,
+    Check,
 }
 
 /// How a call ended.
@@ -141,7 +141,7 @@ impl AuditEntry {
             verb,
             object: None,
             hook: None,
-            why: Purpose::Look,
+            why: Purpose::Check,
             result,
             message,
             request_id,

@@ -74,7 +74,7 @@ impl Runner<'_> {
     }
 
     /// Whether calls are left for a look at what was to be off, for one more try, and for going back.
-    fn has_room_to_look(&self) -> bool {
+    fn has_time_to_check(&self) -> bool {
         self.left() >= 3
     }
 
@@ -127,7 +127,7 @@ impl Runner<'_> {
     /// Whether Okta still shows as active what it said is off: its answers can be ahead of their effect. Waits then, once.
     /// Nothing where nobody could look.
     async fn is_late(&mut self, from: &Subject) -> Option<bool> {
-        if !self.has_room_to_look() {
+        if !self.has_time_to_check() {
             return None;
         }
         if !self.has_time_to_wait() {
@@ -206,7 +206,7 @@ impl Runner<'_> {
         let begun = Instant::now();
         let answer = bounded(begun + self.budget.call, self.api.get(&what.hook)).await;
         let took = begun.elapsed();
-        let entry = AuditEntry::of(Verb::Read, &what.object, Some(&what.hook), Purpose::Look, &answer, took);
+        let entry = AuditEntry::of(Verb::Read, &what.object, Some(&what.hook), Purpose::Check, &answer, took);
         self.note(entry);
         answer.ok().map(|answer| answer.value.status)
     }

@@ -278,7 +278,7 @@ impl<'c> Reconciliation<'c> {
             };
         }
         self.tell_drift(&plan, &declared)?;
-        let mut wait = next_look(&plan, poll);
+        let mut wait = next_listing(&plan, poll);
         match begins {
             _ if plan.moves.is_empty() => self.keep_record(&plan, true),
             None => {}
@@ -295,7 +295,7 @@ impl<'c> Reconciliation<'c> {
                     self.keep_record(&replanned, true);
                 }
                 plan = replanned;
-                wait = next_look(&plan, poll);
+                wait = next_listing(&plan, poll);
             }
         }
         let (all, listing) = (self.ctx.memory.caches.hooks.clone(), self.ctx.runtime.listing.clone());
@@ -568,7 +568,7 @@ impl<'c> Reconciliation<'c> {
 }
 
 /// When to look again: soon when something is left to do, when the planner says so, else at the next poll.
-fn next_look(plan: &Plan, poll: Duration) -> Duration {
+fn next_listing(plan: &Plan, poll: Duration) -> Duration {
     if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON }
 }
 

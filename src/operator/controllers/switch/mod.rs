@@ -130,7 +130,7 @@ impl Reconcile for HookSwitch {
         let confirmed = conditions::is_true(&built.conditions, "TrafficConfirmed");
         let written = write(&ctx.runtime.kube, &*object, built).await?;
         let decided = machine.target() != before.as_deref();
-        let look = machine.next_evaluation(&settings, now);
+        let wait = machine.next_evaluation(&settings, now);
         ctx.metrics.switches.show(&shown(&key), &machine, &observation.signals, ready, confirmed);
         resync_secret(&ctx.memory, &ctx.runtime.triggers, &object, &machine, &observation, &settings);
         ctx.memory.switches.keep(key.clone(), Some(machine));
@@ -144,7 +144,7 @@ impl Reconcile for HookSwitch {
         if let Some(first_call) = first_call {
             tell_first_call(&ctx.runtime.kube.events, &object, &first_call);
         }
-        Ok(Requeue::After(look))
+        Ok(Requeue::After(wait))
     }
 }
 

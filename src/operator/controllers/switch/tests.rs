@@ -8,7 +8,7 @@ use crate::operator::{
     controllers::context::Context,
     runtime::reconcile::Reconcile,
     testing::world::{SWITCHES, World},
-    tests::switch::{PATH, looks, scene},
+    tests::switch::{PATH, reconciles, scene},
 };
 use hookswitch_api::HookSwitch;
 use hookswitch_telemetry::metrics::Metrics;
@@ -51,7 +51,7 @@ fn figures(ctx: &Context) -> String {
 #[tokio::test(start_paused = true)]
 async fn of_a_switch_that_is_gone_no_figure_is_left_and_one_of_its_name_begins_anew() {
     let mut world = scene(|_| {});
-    looks(&mut world, 4).await;
+    reconciles(&mut world, 4).await;
     let switch = read(&world, PATH);
     let key = super::key(&switch);
     assert!(figures(&world.ctx).contains("\"otp/acme\""), "{}", figures(&world.ctx));

@@ -113,7 +113,7 @@ mod tests {
     }
 
     /// A look at that second, at a hook that was last called at the other one.
-    fn look(
+    fn evaluate(
         status: &mut HookSwitchStatus,
         transitions: &[Transition],
         now: i64,
@@ -152,16 +152,16 @@ mod tests {
     #[test]
     fn a_switch_is_confirmed_by_the_first_call_after_it_once_and_a_pause_takes_nothing_back() {
         let (mut status, transitions) = switched();
-        assert_eq!(look(&mut status, &transitions, 100, Some(99)), None);
+        assert_eq!(evaluate(&mut status, &transitions, 100, Some(99)), None);
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
-        assert_eq!(look(&mut status, &[], 105, Some(99)), None, "it was called before the switch");
-        assert_eq!(look(&mut status, &[], 110, None), None);
+        assert_eq!(evaluate(&mut status, &[], 105, Some(99)), None, "it was called before the switch");
+        assert_eq!(evaluate(&mut status, &[], 110, None), None);
         let first = FirstCall { hook: "b".into(), after: Some(SECOND * 13) };
-        assert_eq!(look(&mut status, &[], 115, Some(113)), Some(first));
+        assert_eq!(evaluate(&mut status, &[], 115, Some(113)), Some(first));
         assert_eq!((shown(&status), status.history[0].first_call_after_ms), (("True", "CallsArrive"), Some(13_000)));
         let confirmed = status.clone();
         for (now, called) in [(120, Some(119)), (5_000, Some(119)), (5_005, None)] {
-            assert_eq!(look(&mut status, &[], now, called), None);
+            assert_eq!(evaluate(&mut status, &[], now, called), None);
             assert_eq!(status, confirmed, "nothing is written anew");
         }
     }
@@ -169,21 +169,21 @@ mod tests {
     #[test]
     fn another_switch_is_to_be_confirmed_anew_and_one_that_failed_changes_nothing() {
         let (mut status, transitions) = switched();
-        look(&mut status, &transitions, 100, None);
-        look(&mut status, &[], 105, Some(104));
+        evaluate(&mut status, &transitions, 100, None);
+        evaluate(&mut status, &[], 105, Some(104));
         let failed =
             Transition::Failed { from: Some("b".into()), to: "a".into(), cause: Cause::Promoted, took: SECOND };
-        assert_eq!(look(&mut status, &[failed], 200, Some(199)), None);
+        assert_eq!(evaluate(&mut status, &[failed], 200, Some(199)), None);
         assert_eq!(shown(&status), ("True", "CallsArrive"));
         let record = SwitchRecord { to: "a".into(), at: at(300).to_string(), ..status.history[0].clone() };
         status.history.push(SwitchRecord { first_call_after_ms: None, ..record });
         status.active = Some("a".into());
         let back =
             Transition::Switched { from: Some("b".into()), to: "a".into(), cause: Cause::FailedBack, took: SECOND };
-        assert_eq!(look(&mut status, &[back], 300, Some(90)), None);
-        assert_eq!(look(&mut status, &[], 305, Some(90)), None, "called when it was active before");
+        assert_eq!(evaluate(&mut status, &[back], 300, Some(90)), None);
+        assert_eq!(evaluate(&mut status, &[], 305, Some(90)), None, "called when it was active before");
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
-        assert!(look(&mut status, &[], 310, Some(306)).is_some());
+        assert!(evaluate(&mut status, &[], 310, Some(306)).is_some());
         let times: Vec<_> = status.history.iter().map(|record| record.first_call_after_ms).collect();
         assert_eq!(times, [Some(4_000), Some(6_000)]);
     }
@@ -191,11 +191,11 @@ mod tests {
     #[test]
     fn the_first_activation_counts_like_a_switch() {
         let mut status = HookSwitchStatus::default();
-        assert_eq!(look(&mut status, &[], 0, None), None, "Okta uses none");
+        assert_eq!(evaluate(&mut status, &[], 0, None), None, "Okta uses none");
         status.active = Some("a".into());
-        assert_eq!(look(&mut status, &[], 5, None), None);
+        assert_eq!(evaluate(&mut status, &[], 5, None), None);
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
-        assert_eq!(look(&mut status, &[], 10, Some(8)), Some(FirstCall { hook: "a".into(), after: None }));
+        assert_eq!(evaluate(&mut status, &[], 10, Some(8)), Some(FirstCall { hook: "a".into(), after: None }));
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         for between in [true, false] {
             // the last switch went to `b`, which is left and taken up again with mode Disabled
             let (mut status, transitions) = switched();
-            look(&mut status, &transitions, 100, None);
+            evaluate(&mut status, &transitions, 100, None);
             let mut in_okta = |active: Option<&str>, now| {
                 let before = status.active.clone();
                 status.active = active.map(Into::into);
@@ -215,9 +215,9 @@ mod tests {
                 in_okta(None, 106);
             }
             in_okta(Some("b"), 107);
-            assert_eq!(look(&mut status, &[], 110, Some(103)), None, "{between}");
+            assert_eq!(evaluate(&mut status, &[], 110, Some(103)), None, "{between}");
             assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
-            assert_eq!(look(&mut status, &[], 115, Some(112)), Some(FirstCall { hook: "b".into(), after: None }));
+            assert_eq!(evaluate(&mut status, &[], 115, Some(112)), Some(FirstCall { hook: "b".into(), after: None }));
             assert_eq!((shown(&status), status.history[0].first_call_after_ms), (("True", "CallsArrive"), None));
         }
     }
@@ -225,27 +225,30 @@ mod tests {
     #[test]
     fn a_hook_that_is_activated_after_none_was_active_is_confirmed_anew() {
         let (mut status, transitions) = switched();
-        look(&mut status, &transitions, 100, None);
-        assert!(look(&mut status, &[], 105, Some(104)).is_some());
+        evaluate(&mut status, &transitions, 100, None);
+        assert!(evaluate(&mut status, &[], 105, Some(104)).is_some());
         status.active = None;
-        assert_eq!(look(&mut status, &[], 110, None), None);
+        assert_eq!(evaluate(&mut status, &[], 110, None), None);
         assert_eq!(shown(&status), ("True", "CallsArrive"), "nothing else is active");
         status.active = Some("a".into());
         assert_eq!(confirm(&mut status, None, &[], Some(Calls::Last(SECOND * 9)), at(115), Some(1)), None);
-        assert_eq!(look(&mut status, &[], 120, Some(106)), None);
+        assert_eq!(evaluate(&mut status, &[], 120, Some(106)), None);
         assert_eq!(shown(&status), ("Unknown", "NoCallYet"));
     }
 
     #[test]
     fn where_nobody_reports_calls_that_is_said_and_while_okta_is_silent_what_was_said_stays() {
         let mut status = HookSwitchStatus { active: Some("a".into()), ..Default::default() };
-        let mut look = |calls| {
+        let mut evaluate = |calls| {
             confirm(&mut status, Some("a"), &[], calls, at(5), Some(1));
             shown(&status).1.to_owned()
         };
-        assert_eq!(look(None), "NoCallYet");
-        assert_eq!((look(Some(Calls::Untold)), look(None)), ("NoReport".to_owned(), "NoReport".to_owned()));
-        assert_eq!(look(Some(Calls::Last(Duration::ZERO))), "CallsArrive");
-        assert_eq!((look(Some(Calls::Untold)), look(None)), ("CallsArrive".to_owned(), "CallsArrive".to_owned()));
+        assert_eq!(evaluate(None), "NoCallYet");
+        assert_eq!((evaluate(Some(Calls::Untold)), evaluate(None)), ("NoReport".to_owned(), "NoReport".to_owned()));
+        assert_eq!(evaluate(Some(Calls::Last(Duration::ZERO))), "CallsArrive");
+        assert_eq!(
+            (evaluate(Some(Calls::Untold)), evaluate(None)),
+            ("CallsArrive".to_owned(), "CallsArrive".to_owned())
+        );
     }
 }

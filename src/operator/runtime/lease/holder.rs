@@ -53,7 +53,7 @@ struct Former {
 
 /// How one look at the Lease went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Look {
+enum LeaseState {
     /// We hold it, since before this instant.
     Ours,
     /// Another holds it, or was quicker.
@@ -79,8 +79,8 @@ impl Holder {
     /// Waits until the Lease is ours. `false`: told to stop before that.
     pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         loop {
-            let Some(look) = stop.run_until_cancelled(self.look()).await else { return false };
-            if look == Look::Ours {
+            let Some(state) = stop.run_until_cancelled(self.contend()).await else { return false };
+            if state == LeaseState::Ours {
                 return true;
             }
             // contenders that were started together do not keep step
@@ -106,9 +106,9 @@ impl Holder {
             }
             // an answer after the end would be too late to be of use
             let left = self.handle.left();
-            match timeout(left, self.look()).await {
-                Ok(Look::Ours | Look::Unclear) => {}
-                Ok(Look::Theirs) | Err(_) => return self.lose(),
+            match timeout(left, self.contend()).await {
+                Ok(LeaseState::Ours | LeaseState::Unclear) => {}
+                Ok(LeaseState::Theirs) | Err(_) => return self.lose(),
             }
         }
     }
@@ -137,49 +137,49 @@ impl Holder {
         Err(Lost)
     }
 
-    async fn look(&mut self) -> Look {
+    async fn contend(&mut self) -> LeaseState {
         // Counted from before the request: an answer may take long, and the other side counts from what it sees.
         let sent = self.handle.now();
         match timeout(CALL, self.try_hold(sent)).await {
-            Ok(Ok(Look::Ours)) => {
+            Ok(Ok(LeaseState::Ours)) => {
                 self.handle.renewed(sent);
-                Look::Ours
+                LeaseState::Ours
             }
-            Ok(Ok(look)) => look,
+            Ok(Ok(state)) => state,
             Ok(Err(error)) => {
                 tracing::warn!(error = shown(&error), "the lease could not be read or renewed");
-                Look::Unclear
+                LeaseState::Unclear
             }
             Err(_) => {
                 tracing::warn!("the API server did not answer about the lease in time");
-                Look::Unclear
+                LeaseState::Unclear
             }
         }
     }
 
     /// Tries to hold what is needed: one's own Lease, and the shared one as long as an operator of before may contend for it.
-    async fn try_hold(&mut self, now: BootInstant) -> Result<Look, kube::Error> {
+    async fn try_hold(&mut self, now: BootInstant) -> Result<LeaseState, kube::Error> {
         let lease = self.leases.get_opt(&self.own.name).await?;
         let mut way = Way::Alone;
         if let Some(former) = &mut self.former {
             way = former.way(lease.as_ref()).await?;
-            let look = former.hold(&self.leases, way, now).await?;
-            if look != Look::Ours {
-                if let Some(lease) = lease.filter(|_| way == Way::Alone && look == Look::Theirs) {
+            let state = former.hold(&self.leases, way, now).await?;
+            if state != LeaseState::Ours {
+                if let Some(lease) = lease.filter(|_| way == Way::Alone && state == LeaseState::Theirs) {
                     // somebody went back to a version that knows the shared one alone: from now on both are needed again
                     self.own.unmark(&self.leases, lease).await?;
                 }
-                return Ok(look);
+                return Ok(state);
             }
         }
-        let look = self.own.hold(&self.leases, lease, way == Way::Leave, now).await?;
-        if let Some(former) = self.former.as_ref().filter(|_| look == Look::Ours && way == Way::Leave) {
+        let state = self.own.hold(&self.leases, lease, way == Way::Leave, now).await?;
+        if let Some(former) = self.former.as_ref().filter(|_| state == LeaseState::Ours && way == Way::Leave) {
             // a failure leaves it to run out by itself
             if let Err(error) = former.seat.release(&self.leases).await {
                 tracing::warn!(error = shown(&error), "the lease of older releases could not be given up");
             }
         }
-        Ok(look)
+        Ok(state)
     }
 }
 
@@ -197,18 +197,18 @@ impl Former {
     }
 
     /// Holds the shared Lease where that is needed, else sees to it that no pod of the same release does.
-    async fn hold(&mut self, leases: &Api<Lease>, way: Way, now: BootInstant) -> Result<Look, kube::Error> {
+    async fn hold(&mut self, leases: &Api<Lease>, way: Way, now: BootInstant) -> Result<LeaseState, kube::Error> {
         let lease = leases.get_opt(&self.seat.name).await?;
         if way == Way::Both {
             return self.seat.hold(leases, lease, false, now).await;
         }
-        let Some(lease) = lease else { return Ok(Look::Ours) };
+        let Some(lease) = lease else { return Ok(LeaseState::Ours) };
         Ok(match self.seat.election.decide(Some(&lease), now, Timestamp::now()) {
             ElectionDecision::Wait { holder } if self.is_sibling(&holder) => {
                 tracing::debug!(holder, "an operator of an older version of this release leads");
-                Look::Theirs
+                LeaseState::Theirs
             }
-            _ => Look::Ours,
+            _ => LeaseState::Ours,
         })
     }
 
@@ -225,11 +225,11 @@ impl Seat {
         lease: Option<Lease>,
         alone: bool,
         now: BootInstant,
-    ) -> Result<Look, kube::Error> {
+    ) -> Result<LeaseState, kube::Error> {
         let written = match (self.election.decide(lease.as_ref(), now, Timestamp::now()), lease) {
             (ElectionDecision::Wait { holder }, _) => {
                 tracing::debug!(holder, lease = self.name, "another operator leads");
-                return Ok(Look::Theirs);
+                return Ok(LeaseState::Theirs);
             }
             (ElectionDecision::Replace(spec), Some(lease)) => self.replace(leases, lease, spec, alone).await,
             (ElectionDecision::Create(spec) | ElectionDecision::Replace(spec), _) => {
@@ -237,12 +237,12 @@ impl Seat {
             }
         };
         match written {
-            Ok(()) => Ok(Look::Ours),
+            Ok(()) => Ok(LeaseState::Ours),
             // somebody wrote meanwhile: whose it is now is read, and renewing is left to the next look
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
                 let holder = leases.get_opt(&self.name).await?.and_then(|lease| lease.spec?.holder_identity);
                 let ours = holder.is_some_and(|holder| self.election.is(&holder));
-                Ok(if ours { Look::Unclear } else { Look::Theirs })
+                Ok(if ours { LeaseState::Unclear } else { LeaseState::Theirs })
             }
             Err(error) => Err(error),
         }

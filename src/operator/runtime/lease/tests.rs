@@ -109,8 +109,8 @@ async fn a_contender_that_waits_looks_every_four_to_six_seconds() {
     server.reads();
     // the holder does not renew, and the boot clock stands still for both
     assert!(!acquires(&mut b, Duration::from_mins(10)).await);
-    let looks = server.reads();
-    assert!((100..=150).contains(&looks), "{looks} in ten minutes");
+    let reads = server.reads();
+    assert!((100..=150).contains(&reads), "{reads} in ten minutes");
 }
 
 const OWN: &str = "/apis/coordination.k8s.io/v1/namespaces/hookswitch/leases/prod-hookswitch-operator";
