@@ -81,7 +81,7 @@ impl ProbeSubject for Provider {
         }
     }
 
-    fn tell(&self, probed: &Probed) -> Again {
+    fn record(&self, probed: &Probed) -> Again {
         self.health(|health| health.probed(probed, now()))
     }
 

@@ -381,9 +381,9 @@ async fn previews_are_sent_and_do_not_count_as_the_calls_of_people() {
     assert_eq!((report.rules["p/all"].calls, report.rules["p/all"].recent), (0, 0));
     assert_eq!(report.providers["one"].outcomes["accepted"], 1, "a message is a message to the provider");
     let text = reqwest::get(format!("http://{}/metrics", scene.at.metrics)).await.unwrap().text().await.unwrap();
-    let told = |series: &str| text.lines().filter(|line| line.starts_with(series)).collect::<Vec<_>>();
-    assert_eq!(told("hookswitch_gateway_calls_total"), Vec::<&str>::new());
-    let mut previews = told("hookswitch_gateway_previews_total");
+    let reported = |series: &str| text.lines().filter(|line| line.starts_with(series)).collect::<Vec<_>>();
+    assert_eq!(reported("hookswitch_gateway_calls_total"), Vec::<&str>::new());
+    let mut previews = reported("hookswitch_gateway_previews_total");
     previews.sort_unstable();
     let of = |status: &str, count: u32| {
         format!("hookswitch_gateway_previews_total{{hook=\"h\",status=\"{status}\"}} {count}")

@@ -99,14 +99,14 @@ async fn calls_of_all_kinds(scene: &Scene) -> String {
         .no_proxy()
         .build()
         .unwrap();
-    let told = operator
+    let reported = operator
         .get(format!("https://report:{}{}", scene.at.report.port(), report::PATH))
         .bearer_auth("a-token-of-the-report")
         .send()
         .await
         .unwrap();
-    assert_eq!((counters.status().as_u16(), told.status().as_u16()), (200, 200));
-    format!("{}{}", counters.text().await.unwrap(), told.text().await.unwrap())
+    assert_eq!((counters.status().as_u16(), reported.status().as_u16()), (200, 200));
+    format!("{}{}", counters.text().await.unwrap(), reported.text().await.unwrap())
 }
 
 #[tokio::test]

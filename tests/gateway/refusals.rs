@@ -53,7 +53,7 @@ fn seen(report: ReplicaReport, providers: &[&str]) -> (CheckResult, String, Prov
 #[tokio::test]
 async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_switch_see() {
     let degraded = |why: &str| ProviderHealth::Degraded(why.to_owned());
-    for (class, scope, told, said) in [
+    for (class, scope, reported, said) in [
         (
             "permanent-config",
             Some("sender"),
@@ -79,7 +79,7 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
         let report = scene.report().await;
         let provider = report.providers["one"].clone();
         let part = &provider.refused[0];
-        assert_eq!((part.scope, part.code.as_str()), (told, "no"), "{provider:?}");
+        assert_eq!((part.scope, part.code.as_str()), (reported, "no"), "{provider:?}");
         assert!(part.in_a_row >= CONSECUTIVE, "{provider:?}");
         let codes: Vec<&str> = provider.codes.iter().map(|code| code.code.as_str()).collect();
         assert_eq!(codes, ["no"]);

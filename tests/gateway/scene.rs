@@ -163,8 +163,8 @@ impl Scene {
         let pinned = reqwest::Certificate::from_pem(self.config.report.certificate.as_bytes()).unwrap();
         let operator = reqwest::Client::builder().tls_certs_only([pinned]).resolve("report", self.at.report).no_proxy();
         let url = format!("https://report:{}{}", self.at.report.port(), report::PATH);
-        let told = operator.build().unwrap().get(url).bearer_auth("a-token-of-the-report").send().await.unwrap();
-        ReplicaReport::read(&told.bytes().await.unwrap()).unwrap()
+        let reported = operator.build().unwrap().get(url).bearer_auth("a-token-of-the-report").send().await.unwrap();
+        ReplicaReport::read(&reported.bytes().await.unwrap()).unwrap()
     }
 
     pub fn delivered(&self) -> usize {

@@ -253,12 +253,12 @@ mod tests {
     #[test]
     fn a_token_of_the_report_is_long_enough_not_to_be_guessed() {
         let judges = Judges { provider: |_| Ok(()), report: |report| Err(report.certificate.clone()) };
-        let told = |length: usize| {
+        let checked = |length: usize| {
             let token = Secret::new("t".repeat(length));
             report(&Report { token, certificate: "judged".to_owned(), key: "k".into() }, &judges)
         };
-        assert_eq!(told(MIN_REPORT_TOKEN - 1), Err("the token is shorter than 16 characters".to_owned()));
-        assert_eq!(told(MIN_REPORT_TOKEN), Err("judged".to_owned()), "it is the certificate's turn");
+        assert_eq!(checked(MIN_REPORT_TOKEN - 1), Err("the token is shorter than 16 characters".to_owned()));
+        assert_eq!(checked(MIN_REPORT_TOKEN), Err("judged".to_owned()), "it is the certificate's turn");
     }
 
     #[test]

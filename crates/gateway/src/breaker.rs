@@ -868,7 +868,7 @@ mod tests {
         ) {
             let mut now = Instant::now();
             let mut breakers = Breakers::default();
-            for (outcome, country, pause, told) in steps {
+            for (outcome, country, pause, reported) in steps {
                 now += Duration::from_millis(pause);
                 let route = to(country);
                 let passage = match breakers.admit(&route, now) {
@@ -883,7 +883,7 @@ mod tests {
                         forced.ok()
                     }
                 };
-                if let Some(passage) = passage.filter(|_| told) {
+                if let Some(passage) = passage.filter(|_| reported) {
                     breakers.record(passage, &outcome, now);
                 }
                 prop_assert!(breakers.parts.len() <= MAX_PARTS);

@@ -60,11 +60,11 @@ impl Provider {
         let tls = net::server_identity(&made.cert.pem(), &made.signing_key.serialize_pem()).unwrap();
         let (tls, listener) = (TlsAcceptor::from(Arc::new(tls)), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let url = format!("https://{}/", listener.local_addr().unwrap());
-        let ((says, told), (asking, asked)) = (watch::channel(first), watch::channel(Vec::new()));
+        let ((says, answered), (asking, asked)) = (watch::channel(first), watch::channel(Vec::new()));
         let asking = Arc::new(asking);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (tls, mut told, asking) = (tls.clone(), told.clone(), Arc::clone(&asking));
+                let (tls, mut answered, asking) = (tls.clone(), answered.clone(), Arc::clone(&asking));
                 tokio::spawn(async move {
                     let mut stream = tls.accept(socket).await.ok()?;
                     let mut request = Vec::new();
@@ -76,7 +76,7 @@ impl Provider {
                         }
                     };
                     asking.send_modify(|all| all.push(body));
-                    let says = *told.wait_for(|says| !matches!(says, Says::Hangs)).await.ok()?;
+                    let says = *answered.wait_for(|says| !matches!(says, Says::Hangs)).await.ok()?;
                     if let Says::That(status, body) = says {
                         let head =
                             format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close", body.len());
@@ -299,27 +299,27 @@ async fn what_okta_is_told_and_what_is_counted_follow_from_what_providers_do() {
     let destination = Says::That(400, r#"{"status":"refused","class":"permanent-destination","code":"no-number"}"#);
     let fraud = Says::That(400, r#"{"status":"refused","class":"fraud-blocked","code":"x-2"}"#);
     let taken = |provider: &str, attempts: u32| {
-        let told = format!("attempts={attempts}");
-        json!({"status": "SUCCESSFUL", "provider": provider, "transactionId": "m-1", "transactionMetadata": told})
+        let answered = format!("attempts={attempts}");
+        json!({"status": "SUCCESSFUL", "provider": provider, "transactionId": "m-1", "transactionMetadata": answered})
     };
-    let told = |status: &str, provider: &str, metadata: &str| json!({"status": status, "provider": provider, "transactionMetadata": metadata});
+    let answered = |status: &str, provider: &str, metadata: &str| json!({"status": status, "provider": provider, "transactionMetadata": metadata});
     // what two providers say → the answer; how often the second was asked; failovers; sends although one may have it
     for (one, two, answer, asked, counts) in [
         (Ok(ACCEPTS), ACCEPTS, taken("one", 1), 0, [0, 0]),
         (Ok(REFUSES), ACCEPTS, taken("two", 2), 1, [1, 0]),
-        (Ok(REFUSES), REFUSES, told("FAILED", "two", "attempts=2;code=x-1"), 1, [0, 0]),
-        (Ok(destination), ACCEPTS, told("FAILED", "one", "attempts=1;code=no-number"), 0, [0, 0]),
-        (Ok(fraud), ACCEPTS, told("SUCCESSFUL", "HOOKSWITCH-BLOCKED", "attempts=1"), 0, [0, 0]),
+        (Ok(REFUSES), REFUSES, answered("FAILED", "two", "attempts=2;code=x-1"), 1, [0, 0]),
+        (Ok(destination), ACCEPTS, answered("FAILED", "one", "attempts=1;code=no-number"), 0, [0, 0]),
+        (Ok(fraud), ACCEPTS, answered("SUCCESSFUL", "HOOKSWITCH-BLOCKED", "attempts=1"), 0, [0, 0]),
         (Ok(Says::Closes), ACCEPTS, taken("two", 2), 1, [1, 1]),
-        (Ok(Says::Closes), REFUSES, told("PENDING", "one", "attempts=2"), 1, [0, 1]),
+        (Ok(Says::Closes), REFUSES, answered("PENDING", "one", "attempts=2"), 1, [0, 1]),
         // nothing left for it, so that is no attempt; it was called all the same
         (Err(unreachable()), ACCEPTS, taken("two", 1), 1, [1, 0]),
-        (Err(unreachable()), REFUSES, told("FAILED", "two", "attempts=1;code=x-1"), 1, [0, 0]),
+        (Err(unreachable()), REFUSES, answered("FAILED", "two", "attempts=1;code=x-1"), 1, [0, 0]),
         // not even called; one that cannot take the message at all comes last
         (Err(full()), ACCEPTS, taken("two", 1), 1, [0, 0]),
-        (Err(full()), REFUSES, told("FAILED", "two", "attempts=1;code=x-1"), 1, [0, 0]),
+        (Err(full()), REFUSES, answered("FAILED", "two", "attempts=1;code=x-1"), 1, [0, 0]),
         (Err(unfit()), ACCEPTS, taken("two", 1), 1, [0, 0]),
-        (Err(unfit()), REFUSES, told("FAILED", "one", "attempts=1;code=no-sender"), 1, [0, 0]),
+        (Err(unfit()), REFUSES, answered("FAILED", "one", "attempts=1;code=no-sender"), 1, [0, 0]),
     ] {
         let shown = format!("{one:?}, then {two:?}");
         let (first, second) =
@@ -578,8 +578,8 @@ async fn what_is_not_sent_is_answered_with_its_reason_and_counted_by_it() {
     }
     let mut large = sms("e-4").to_string();
     large.push_str(&" ".repeat(64 * 1024 + 1 - large.len()));
-    let told = failed("the body is too large or did not come in time");
-    assert_eq!(desk.call(Full::from(large.clone()), Instant::now()).await, told);
+    let answered = failed("the body is too large or did not come in time");
+    assert_eq!(desk.call(Full::from(large.clone()), Instant::now()).await, answered);
     assert_eq!(desk.count("unreadable_total{reason=\"body\"}"), 1);
     assert_eq!(desk.count("calls_total{hook=\"h\",channel=\"unknown\",status=\"FAILED\"}"), 6);
     let blocked = json!({"status": "SUCCESSFUL", "provider": "HOOKSWITCH-BLOCKED", "transactionMetadata": "rule=p/no"});
@@ -610,7 +610,7 @@ async fn what_an_administrator_tries_out_is_sent_and_is_no_traffic_of_the_rules(
         with("e-3", "phoneNumber", json!("+4740612345")),
         with("e-4", "phoneNumber", json!("+4520123456")),
     ];
-    let told = || {
+    let answered = || {
         let reports = desk.service.runtime().unwrap().rule_reports(&desk.counters);
         ["p/all", "p/no", "p/lost"].map(|rule| (reports[rule].calls, reports[rule].uncovered))
     };
@@ -619,12 +619,16 @@ async fn what_an_administrator_tries_out_is_sent_and_is_no_traffic_of_the_rules(
         body["source"] = json!(console);
         desk.answer(&body).await;
     }
-    assert_eq!((one.asked(), told()), (1, [(0, 0); 3]));
+    assert_eq!((one.asked(), answered()), (1, [(0, 0); 3]));
     assert_eq!(desk.counters.recent("p/all"), []);
     for body in bodies {
         desk.answer(&body).await;
     }
-    assert_eq!((one.asked(), told()), (2, [(2, 0), (1, 0), (1, 1)]), "a rule is uncovered without a provider to use");
+    assert_eq!(
+        (one.asked(), answered()),
+        (2, [(2, 0), (1, 0), (1, 1)]),
+        "a rule is uncovered without a provider to use"
+    );
     assert_eq!(desk.counters.recent("p/all").len(), 1);
 }
 
@@ -685,14 +689,14 @@ async fn the_log_tells_of_each_call_which_event_it_was_who_was_asked_and_what_ca
     desk.answer(&nameless).await;
     drop(guard);
     let written = lines.text();
-    let told: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told: Vec<&Value> = told.iter().filter(|line| line["message"] == "answered").collect();
-    for (line, event) in iter::zip(&told, [json!("e-1"), json!(null)]) {
+    let answered: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answered: Vec<&Value> = answered.iter().filter(|line| line["message"] == "answered").collect();
+    for (line, event) in iter::zip(&answered, [json!("e-1"), json!(null)]) {
         let of = ["event", "rule", "status", "provider"].map(|field| line[field].clone());
         assert_eq!(of, [event, json!("p/all"), json!("SUCCESSFUL"), json!("two")]);
         let attempts: Vec<&str> = line["attempts"].as_str().unwrap().split(' ').collect();
         let [first, second] = attempts[..] else { panic!("{line}") };
         assert!(first.starts_with("one:transient(x-1):") && second.starts_with("two:accepted:"), "{line}");
     }
-    assert_eq!(told.len(), 2);
+    assert_eq!(answered.len(), 2);
 }

@@ -87,10 +87,10 @@ mod tests {
             codes.record(&refused("30001"), at);
         }
         let now = began + Duration::from_secs(100);
-        let told = codes.report(now);
-        assert_eq!(told.len(), MAX_CODES);
-        assert!(!told.iter().any(|code| code.code == "timeout"), "the oldest made room");
-        let repeated = told.iter().find(|code| code.code == "30001").unwrap();
+        let reported = codes.report(now);
+        assert_eq!(reported.len(), MAX_CODES);
+        assert!(!reported.iter().any(|code| code.code == "timeout"), "the oldest made room");
+        let repeated = reported.iter().find(|code| code.code == "30001").unwrap();
         assert_eq!((repeated.count, repeated.age_s, repeated.outcome.as_str()), (9, 92, "transient"));
         let last = began + Duration::from_secs(u64::try_from(MAX_CODES).unwrap());
         let (almost, over) = (last + MEMORY.saturating_sub(Duration::from_secs(1)), last + MEMORY);

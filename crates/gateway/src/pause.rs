@@ -110,7 +110,7 @@ impl Pauses {
 
     /// What is left of the longest pause of those of a minute and more; shorter ones are over before anybody reads of them.
     #[must_use]
-    pub fn told(&self, now: Instant) -> Option<Duration> {
+    pub fn reported(&self, now: Instant) -> Option<Duration> {
         let long = self.all.values().filter(|pause| pause.asked >= Duration::from_mins(1));
         long.map(|pause| pause.until.saturating_duration_since(now)).filter(|left| !left.is_zero()).max()
     }
@@ -188,9 +188,9 @@ mod tests {
         let accepted = Outcome::Accepted { id: "SM1".into() };
         pauses.record(&sms, &accepted, before, after);
         assert!(pauses.wait(&sms, after).is_some());
-        assert_eq!(pauses.told(after), Some(59 * SECOND));
+        assert_eq!(pauses.reported(after), Some(59 * SECOND));
         pauses.record(&sms, &accepted, after, after);
-        assert_eq!((pauses.wait(&sms, after), pauses.told(after)), (None, None));
+        assert_eq!((pauses.wait(&sms, after), pauses.reported(after)), (None, None));
     }
 
     #[test]
@@ -252,6 +252,6 @@ mod tests {
         pauses.record(&route(Channel::Sms, "new"), &refused(Class::Throttled, 30), later, later);
         assert!(pauses.wait(&route(Channel::Sms, "new"), later).is_some(), "what is over makes room");
         assert_eq!(pauses.all.len(), 1);
-        assert_eq!(pauses.told(later), None, "half a minute is not told");
+        assert_eq!(pauses.reported(later), None, "half a minute is not told");
     }
 }

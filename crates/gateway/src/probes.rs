@@ -41,7 +41,7 @@ pub trait ProbeSubject: Send + Sync {
     fn ask(&self) -> impl Future<Output = Probed> + Send;
 
     /// Takes in a result, when it is there, and tells when the next one is wanted.
-    fn tell(&self, probed: &Probed) -> Again;
+    fn record(&self, probed: &Probed) -> Again;
 
     /// Whether it is known to be down, so that a probe that hangs is nothing new.
     fn is_down(&self) -> bool;
@@ -131,7 +131,7 @@ async fn turn<S: ProbeSubject>(cadence: &Cadence, subject: &S) -> Option<Duratio
     loop {
         tokio::select! {
             biased;
-            Some(probed) = under_way.next() => match subject.tell(&probed) {
+            Some(probed) = under_way.next() => match subject.record(&probed) {
                 Again::ToConfirm => to_confirm = true,
                 Again::InTurn => return None,
                 Again::Within(left) => return Some(left),
@@ -215,7 +215,7 @@ mod tests {
         health: Mutex<ProviderHealth>,
         began: Instant,
         asked: Mutex<Vec<Duration>>,
-        told: Mutex<Vec<Duration>>,
+        recorded: Mutex<Vec<Duration>>,
         under_way: AtomicU32,
         most: AtomicU32,
         fell: Notify,
@@ -229,7 +229,7 @@ mod tests {
                 health: Mutex::new(ProviderHealth::new(probe)),
                 began: Instant::now(),
                 asked: Mutex::default(),
-                told: Mutex::default(),
+                recorded: Mutex::default(),
                 under_way: AtomicU32::new(0),
                 most: AtomicU32::new(0),
                 fell: Notify::new(),
@@ -277,8 +277,8 @@ mod tests {
             }
         }
 
-        fn tell(&self, probed: &Probed) -> Again {
-            self.told.lock().unwrap().push(self.began.elapsed());
+        fn record(&self, probed: &Probed) -> Again {
+            self.recorded.lock().unwrap().push(self.began.elapsed());
             let mut health = self.health.lock().unwrap();
             let again = health.probed(probed, Instant::now().into_std());
             if health.state() == ProbeState::Down {
@@ -417,8 +417,8 @@ mod tests {
         let subject = Simulated::new(&PROBE, Does::Answer, Duration::from_millis(1_500));
         let _stop = start(&PROBE, &subject, count);
         pass(INTERVAL * 3).await;
-        let (asked, told) = (subject.asked().len(), subject.told.lock().unwrap().len());
-        assert_eq!((asked, subject.state()), (told * 2, ProbeState::Up));
+        let (asked, recorded) = (subject.asked().len(), subject.recorded.lock().unwrap().len());
+        assert_eq!((asked, subject.state()), (recorded * 2, ProbeState::Up));
         assert_eq!(subject.under_way.load(Ordering::SeqCst), 0);
     }
 
@@ -432,7 +432,7 @@ mod tests {
         stop.cancel();
         let asked = subject.asked().len();
         pass(INTERVAL * 2).await;
-        assert_eq!((subject.asked().len(), subject.told.lock().unwrap().len()), (asked, 0));
+        assert_eq!((subject.asked().len(), subject.recorded.lock().unwrap().len()), (asked, 0));
         assert_eq!(subject.under_way.load(Ordering::SeqCst), 0);
     }
 

@@ -321,15 +321,15 @@ impl Provider {
                 .map_or(0, |failing_for| u64::try_from(failing_for.as_millis()).unwrap_or(u64::MAX)),
             failing_countries: standing.health.failing_countries(now).iter().map(ToString::to_string).collect(),
             because: standing.because.clone().unwrap_or_default(),
-            refused: standing.health.unwell(now).take(MAX_REFUSED).map(|part| told(part, now)).collect(),
-            paused_for_s: standing.pauses.told(now).map_or(0, |left| left.as_secs()),
+            refused: standing.health.unwell(now).take(MAX_REFUSED).map(|part| refused_part(part, now)).collect(),
+            paused_for_s: standing.pauses.reported(now).map_or(0, |left| left.as_secs()),
             codes: standing.codes.report(now),
         }
     }
 }
 
 /// A part that refuses, for the report. A sender is not named: it may be a number.
-fn told((part, refused): (&Part, &Refused), now: Instant) -> RefusedPart {
+fn refused_part((part, refused): (&Part, &Refused), now: Instant) -> RefusedPart {
     let (scope, channel, country) = match part {
         Part::Account => (RefusedScope::Account, None, None),
         Part::Channel(channel) => (RefusedScope::Channel, Some(*channel), None),
@@ -363,7 +363,7 @@ impl ProbeSubject for Provider {
         }
     }
 
-    fn tell(&self, probed: &Probed) -> Again {
+    fn record(&self, probed: &Probed) -> Again {
         let (mut standing, now) = (lock(&self.standing), Instant::now());
         let again = standing.health.probed(probed, now);
         let code = match (probed, standing.health.state()) {
@@ -477,10 +477,10 @@ mod tests {
         let can_be_asked = |provider: Provider| {
             let (provider, message) = (Arc::new(provider), message());
             let candidate = Candidate::new(&provider, &message, None);
-            let told = [SendUrgency::Ordinary, SendUrgency::Last].map(|urgency| candidate.can_be_asked(urgency));
+            let reported = [SendUrgency::Ordinary, SendUrgency::Last].map(|urgency| candidate.can_be_asked(urgency));
             let entered = [SendUrgency::Ordinary, SendUrgency::Last].map(|urgency| candidate.enter(urgency).is_ok());
-            assert_eq!(told, entered, "it is told what would be");
-            (told, candidate.is_usable())
+            assert_eq!(reported, entered, "it is told what would be");
+            (reported, candidate.is_usable())
         };
         assert_eq!(can_be_asked(provider()), ([true, true], true));
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 0)), ([false, false], true), "full");
@@ -546,7 +546,7 @@ mod tests {
     fn a_country_that_refuses_many_people_counts_only_where_it_matters() {
         let refused = r#"{"status":"refused","class":"permanent-config","scope":"country","code":"c"}"#;
         let provider = after(provider(), || Ok(says(400, refused)));
-        let told = RefusedPart {
+        let reported = RefusedPart {
             scope: RefusedScope::Country,
             channel: "sms".to_owned(),
             country: String::new(),
@@ -554,7 +554,7 @@ mod tests {
             in_a_row: CONSECUTIVE,
             for_s: 0,
         };
-        assert_eq!(provider.report().refused, [told]);
+        assert_eq!(provider.report().refused, [reported]);
         assert_eq!(provider.stance(Channel::Sms, None, true), Stance::Refuses);
         assert_eq!(provider.stance(Channel::Sms, None, false), Stance::Usable);
         assert_eq!(provider.stance(Channel::Voice, None, true), Stance::Usable);
@@ -564,21 +564,21 @@ mod tests {
     fn probes_that_find_a_provider_dead_open_its_breaker_and_probes_that_pass_close_it() {
         let provider = provider();
         let refusal = Refusal { class: Class::Transient, code: "timeout".to_owned(), retry_after_s: None };
-        let told = |probed: &Probed| {
-            provider.tell(probed);
+        let reported = |probed: &Probed| {
+            provider.record(probed);
             let report = provider.report();
             (report.probe, report.breaker, report.because, provider.is_down())
         };
         let well = |state| (state, BreakerState::Closed, String::new(), false);
         let dead = || (ProbeState::Down, BreakerState::Open, "timeout".to_owned(), true);
-        assert_eq!(told(&Probed::Up), well(ProbeState::Up));
+        assert_eq!(reported(&Probed::Up), well(ProbeState::Up));
         for _ in 1..3 {
-            assert_eq!(told(&Probed::Down(refusal.clone())), well(ProbeState::Up), "one alone is not believed");
+            assert_eq!(reported(&Probed::Down(refusal.clone())), well(ProbeState::Up), "one alone is not believed");
         }
-        assert_eq!(told(&Probed::Down(refusal)), dead());
-        assert_eq!(told(&Probed::Unknown), dead());
-        assert_eq!(told(&Probed::Up), dead(), "one alone is not believed");
-        assert_eq!(told(&Probed::Up), well(ProbeState::Up));
+        assert_eq!(reported(&Probed::Down(refusal)), dead());
+        assert_eq!(reported(&Probed::Unknown), dead());
+        assert_eq!(reported(&Probed::Up), dead(), "one alone is not believed");
+        assert_eq!(reported(&Probed::Up), well(ProbeState::Up));
     }
 
     #[test]

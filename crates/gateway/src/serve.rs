@@ -162,7 +162,7 @@ impl Gateway {
                 }
             })
         };
-        let told = tokio::spawn(metrics::serve(self.metrics, metrics, ready, end.clone()));
+        let measured = tokio::spawn(metrics::serve(self.metrics, metrics, ready, end.clone()));
         let credentials: report::Present = {
             let service = Arc::clone(&service);
             Arc::new(move || service.runtime().map(|runtime| Arc::clone(&runtime.report)))
@@ -193,7 +193,7 @@ impl Gateway {
         service.idle().await;
         end.cancel();
         for (name, task) in
-            [("configuration", configured), ("certificate", certified), ("metrics", told), ("report", reported)]
+            [("configuration", configured), ("certificate", certified), ("metrics", measured), ("report", reported)]
         {
             finished(name, task).await;
         }
@@ -300,7 +300,7 @@ fn snapshot(
     let Some(runtime) = service.runtime() else { return report };
     report.config_hash.clone_from(&runtime.hash);
     report.generation = runtime.generation;
-    report.faults = runtime.faults.iter().take(MAX_FAULTS).map(told).collect();
+    report.faults = runtime.faults.iter().take(MAX_FAULTS).map(sentence).collect();
     report.faults_in_all = u64::try_from(runtime.faults.len()).unwrap_or(u64::MAX);
     if let (None, Some(reason)) = (&report.refused, report.faults.first().cloned()) {
         report.refused = Some(RefusedConfig { hash: runtime.hash.clone(), reason });
@@ -321,7 +321,7 @@ fn snapshot(
 }
 
 /// A fault as far as a report has room for it.
-fn told(fault: &Fault) -> String {
+fn sentence(fault: &Fault) -> String {
     let mut text = fault.to_string();
     text.truncate(text.floor_char_boundary(MAX_NAME));
     text

@@ -70,7 +70,7 @@ struct Names(HashMap<Key, Asked>);
 #[derive(Debug, Default)]
 struct Asked {
     /// The first answer is everybody's who waits then.
-    told: watch::Sender<Option<Found>>,
+    answer: watch::Sender<Option<Found>>,
     under_way: usize,
 }
 
@@ -81,7 +81,7 @@ impl Names {
     /// Somebody asks: where the answer will be told, and whether one more look-up is to begin.
     fn ask(&mut self, key: &Key) -> (watch::Receiver<Option<Found>>, bool) {
         let asked = self.0.entry(key.clone()).or_default();
-        let answer = asked.told.subscribe();
+        let answer = asked.answer.subscribe();
         let begins = asked.under_way < OF_A_NAME;
         asked.under_way += usize::from(begins);
         (answer, begins)
@@ -90,7 +90,7 @@ impl Names {
     /// A look-up may be made now: whether it is, as somebody still waits. One that nobody waits for is over in the same moment, so that
     /// whoever asks next does not count on it.
     fn begin(&mut self, key: &Key) -> bool {
-        let is_wanted = self.0.get(key).is_some_and(|asked| !asked.told.is_closed());
+        let is_wanted = self.0.get(key).is_some_and(|asked| !asked.answer.is_closed());
         if !is_wanted {
             self.is_over(key);
         }
@@ -100,7 +100,7 @@ impl Names {
     /// A look-up that was wanted ends: all who wait by then are told, those too who asked while it was made.
     fn found(&mut self, key: &Key, found: Found) {
         if let Some(asked) = self.0.get_mut(key) {
-            std::mem::take(&mut asked.told).send_replace(Some(found));
+            std::mem::take(&mut asked.answer).send_replace(Some(found));
         }
         self.is_over(key);
     }

@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    fn told(secret: &str, entries: &[AuditEntry]) -> Vec<AuditChange> {
+    fn changes(secret: &str, entries: &[AuditEntry]) -> Vec<AuditChange> {
         changes(&FingerprintKey::new(&[7; 32]).unwrap(), &[], &org(secret), entries)
     }
 
@@ -200,25 +200,25 @@ mod tests {
     fn each_change_has_the_mark_of_the_hook_before_and_after_it() {
         let done =
             [Verb::Create, Verb::Deactivate, Verb::Activate, Verb::Delete].map(|verb| entry(verb, AuditResult::Done));
-        let told = told("a secret", &done);
-        assert_eq!(told[0].before, None);
-        assert!(told.windows(2).all(|pair| pair[0].after == pair[1].before));
-        assert_ne!(told[0].after, told[1].after, "the state counts");
-        assert_eq!(told[0].after, told[2].after, "the same hook has the same mark");
-        assert_eq!(told[3].after, None);
+        let changes = changes("a secret", &done);
+        assert_eq!(changes[0].before, None);
+        assert!(changes.windows(2).all(|pair| pair[0].after == pair[1].before));
+        assert_ne!(changes[0].after, changes[1].after, "the state counts");
+        assert_eq!(changes[0].after, changes[2].after, "the same hook has the same mark");
+        assert_eq!(changes[3].after, None);
     }
 
     #[test]
     fn another_secret_is_another_mark_and_neither_shows_it() {
-        let one = told("a secret", &[entry(Verb::Create, AuditResult::Done)]);
-        let two = told("b secret", &[entry(Verb::Create, AuditResult::Done)]);
+        let one = changes("a secret", &[entry(Verb::Create, AuditResult::Done)]);
+        let two = changes("b secret", &[entry(Verb::Create, AuditResult::Done)]);
         assert_ne!(one[0].after, two[0].after);
         assert!(!format!("{one:?}").contains("a secret"));
     }
 
     #[test]
     fn a_refused_change_leaves_the_mark_and_an_unclear_one_leaves_none() {
-        let told = told(
+        let changes = changes(
             "a secret",
             &[
                 entry(Verb::Create, AuditResult::Done),
@@ -228,8 +228,8 @@ mod tests {
                 entry(Verb::Read, AuditResult::Done),
             ],
         );
-        assert_eq!(told.len(), 3, "what was not sent and what only reads changes nothing");
-        assert_eq!((told[1].before.clone(), told[1].outcome), (told[1].after.clone(), "OktaRefused"));
-        assert_eq!((&told[2].after, told[2].outcome), (&None, "OktaUnreachable"));
+        assert_eq!(changes.len(), 3, "what was not sent and what only reads changes nothing");
+        assert_eq!((changes[1].before.clone(), changes[1].outcome), (changes[1].after.clone(), "OktaRefused"));
+        assert_eq!((&changes[2].after, changes[2].outcome), (&None, "OktaUnreachable"));
     }
 }

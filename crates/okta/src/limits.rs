@@ -259,9 +259,9 @@ mod tests {
     fn a_failure_tells_the_bucket_as_an_answer_does_and_one_without_it_tells_nothing() {
         let now = Instant::now();
         let failed = |rate| CallError { doing: "test", failure: Failure::Unauthorized, request_id: None, rate };
-        let mut told = state(50, 10);
-        told.failed(now, &failed(Some(rate(600, 5))));
-        assert_eq!(told.may_call(now, 1, Routine), MayCall::WaitUntil(now + MINUTE));
+        let mut limits = state(50, 10);
+        limits.failed(now, &failed(Some(rate(600, 5))));
+        assert_eq!(limits.may_call(now, 1, Routine), MayCall::WaitUntil(now + MINUTE));
         let mut silent = state(50, 10);
         silent.failed(now, &failed(None));
         assert_eq!(silent.may_call(now, 1, Routine), MayCall::Now);

@@ -207,7 +207,7 @@ impl Model {
     }
 
     /// What answers tell of the bucket from now on.
-    pub fn tell(&self, rate: RateLimit) {
+    pub fn set_rate(&self, rate: RateLimit) {
         self.state().rate = Some(rate);
     }
 

@@ -66,7 +66,7 @@ async fn events_are_read_in_every_spelling_and_what_is_none_is_passed_over() {
             other => panic!("{}: {other:?}", case["name"]),
         };
         assert_eq!(rest.id, "the last", "{}", case["name"]);
-        let told = read.map(|event| {
+        let shown = read.map(|event| {
             let kind = match event.kind {
                 LogEventKind::Sent { fell_back: true } => "fell back",
                 LogEventKind::Sent { fell_back: false } => "by the hook",
@@ -74,7 +74,7 @@ async fn events_are_read_in_every_spelling_and_what_is_none_is_passed_over() {
             };
             format!("{kind} at {}", event.at.as_millisecond())
         });
-        assert_eq!(told.as_deref(), case["read"].as_str(), "{}", case["name"]);
+        assert_eq!(shown.as_deref(), case["read"].as_str(), "{}", case["name"]);
     }
 }
 

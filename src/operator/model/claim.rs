@@ -169,14 +169,14 @@ pub fn decide(
     if let Some(other) = oldest(&proven) {
         return ClaimDecision::Theirs(other);
     }
-    if let Some(told) = told(this) {
-        let known = others.iter().find(|(_, other)| object_ref(&**other) == told);
+    if let Some(recorded) = recorded(this) {
+        let known = others.iter().find(|(_, other)| object_ref(&**other) == recorded);
         let is_open = match known {
             Some((standing, _)) => *standing == OrgStanding::Unknown,
-            None => (visibility.hidden)(&told.namespace),
+            None => (visibility.hidden)(&recorded.namespace),
         };
         if is_open {
-            return ClaimDecision::Recorded(told);
+            return ClaimDecision::Recorded(recorded);
         }
     }
     if visibility.settled || managed(this) {
@@ -227,7 +227,7 @@ pub fn concerned(this: &OktaOrg, all: &[Arc<OktaOrg>]) -> Vec<Target> {
     let (id, at, own) = (known_id(this), authority(this), object_ref(this));
     let is_one = |other: &&Arc<OktaOrg>| {
         let same = id.is_some() && known_id(other) == id || at.is_some() && authority(other) == at;
-        other.uid() != this.uid() && (same || told(other).as_ref() == Some(&own))
+        other.uid() != this.uid() && (same || recorded(other).as_ref() == Some(&own))
     };
     all.iter().filter(is_one).map(|other| target(&**other)).collect()
 }
@@ -238,7 +238,7 @@ fn known_id(org: &OktaOrg) -> Option<&str> {
 }
 
 /// The object that manages the org in this one's place, by its own status.
-fn told(org: &OktaOrg) -> Option<ObjectRef> {
+fn recorded(org: &OktaOrg) -> Option<ObjectRef> {
     let (namespace, name) = org.status.as_ref()?.claimed_by.as_deref()?.split_once('/')?;
     Some(ObjectRef::new(namespace, name))
 }
@@ -413,17 +413,17 @@ mod tests {
         let mut this = org("otp", 20, OURS);
         this.status = serde_json::from_value(json!({"claimedBy": "other/acme"})).unwrap();
         let older = Arc::new(org("other", 10, OURS));
-        let told = || ClaimDecision::Recorded(ObjectRef::new("other", "acme"));
+        let recorded = || ClaimDecision::Recorded(ObjectRef::new("other", "acme"));
         for settled in [false, true] {
             let with = |standing| decide(&this, &here, &[(standing, Arc::clone(&older))], &seen(settled));
-            assert_eq!(with(OrgStanding::Unknown), told());
+            assert_eq!(with(OrgStanding::Unknown), recorded());
             assert_eq!(with(OrgStanding::Refused), ClaimDecision::Ours);
             assert_eq!(with(OrgStanding::Silent), ClaimDecision::Ours);
             assert_eq!(with(proven(OURS, "00oOURS", &[])), theirs("other"));
             assert_eq!(with(proven(ELSEWHERE, "00oOURS", &[])), ClaimDecision::Ours, "what an older release believed");
             assert_eq!(decide(&this, &here, &[], &seen(settled)), ClaimDecision::Ours, "it is gone");
             let visibility = Visibility { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
-            assert_eq!(decide(&this, &here, &[], &visibility), told(), "it is not gone because it is not listed");
+            assert_eq!(decide(&this, &here, &[], &visibility), recorded(), "it is not gone because it is not listed");
         }
     }
 
@@ -473,9 +473,9 @@ mod tests {
 
     #[test]
     fn who_may_be_of_the_same_org_looks_again() {
-        let mut told = org("told", 1, CUSTOM);
-        told.status = serde_json::from_value(json!({"claimedBy": "otp/acme"})).unwrap();
-        let all = [org("same", 1, OURS), told, org("else", 1, ELSEWHERE), org("otp", 20, OURS)].map(Arc::new);
+        let mut recorded = org("told", 1, CUSTOM);
+        recorded.status = serde_json::from_value(json!({"claimedBy": "otp/acme"})).unwrap();
+        let all = [org("same", 1, OURS), recorded, org("else", 1, ELSEWHERE), org("otp", 20, OURS)].map(Arc::new);
         let woken: Vec<_> = concerned(&all[3], &all).into_iter().map(|target| target.namespace).collect();
         assert_eq!(woken, ["same", "told"]);
     }

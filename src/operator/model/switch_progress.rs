@@ -208,7 +208,7 @@ mod tests {
         }
     }
 
-    fn told(progress: &SwitchProgress) -> Vec<(&'static str, &'static str)> {
+    fn outcomes(progress: &SwitchProgress) -> Vec<(&'static str, &'static str)> {
         progress.steps.iter().map(|step| (step.step, step.outcome)).collect()
     }
 
@@ -250,19 +250,19 @@ mod tests {
             ("PutBack", "ok"),
             ("ReadBack", "ok"),
         ];
-        assert_eq!(told(progress), expected, "nothing of another hook");
+        assert_eq!(outcomes(progress), expected, "nothing of another hook");
         assert_eq!(progress.without_active(), Some(Duration::from_millis(240)));
         assert_eq!(progress.decision, SwitchDecision { target: "b".into(), since: "10:00".into() });
 
         let repointed = [call(Verb::Replace, Some("a"), Purpose::Planned, Ok, 0)];
         run(&mut known, switch("b", "10:01", true), &["a"], &repointed, now);
-        assert_eq!((told(&known["acme"]), known["acme"].without_active()), (vec![("Replace", "ok")], None));
+        assert_eq!((outcomes(&known["acme"]), known["acme"].without_active()), (vec![("Replace", "ok")], None));
         for _ in 0..100 {
             run(&mut known, switch("b", "10:01", true), &["a"], &repointed, now);
         }
         run(&mut known, switch("b", "10:01", true), &["a"], &audit[..1], now);
         assert_eq!(known["acme"].steps.len(), MOST_STEPS);
-        assert_eq!(told(&known["acme"]).last(), Some(&("Deactivate", "ok")), "the latest are kept");
+        assert_eq!(outcomes(&known["acme"]).last(), Some(&("Deactivate", "ok")), "the latest are kept");
         take_in(&mut known, &[], done);
         assert!(known.is_empty(), "a switch that is gone");
     }

@@ -12,7 +12,7 @@ use super::gateway_names::public_host;
 use hookswitch_api::{ServiceType, TelephonyGatewaySpec};
 
 /// The most of what is allowed that a message lists.
-const MOST_TOLD: usize = 5;
+const MOST_NAMED: usize = 5;
 
 /// What is allowed in each namespace. Of what it does not mention everything is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -215,22 +215,22 @@ impl Tenancy {
 
 /// All that is not allowed, for a condition.
 #[must_use]
-pub fn told(refused: &[TenancyRefusal]) -> String {
+pub fn sentence(refused: &[TenancyRefusal]) -> String {
     let all = refused.iter().map(|refusal| refusal.message.as_str());
     let all: Vec<&str> = all.chain(["What already exists is not changed."]).collect();
     all.join(" ")
 }
 
 fn message(field: &str, what: &str, asked: &str, allowed: &[impl fmt::Display], place: &str) -> String {
-    let told: Vec<String> = allowed.iter().take(MOST_TOLD).map(ToString::to_string).collect();
-    let told = match allowed.len() {
+    let names: Vec<String> = allowed.iter().take(MOST_NAMED).map(ToString::to_string).collect();
+    let names = match allowed.len() {
         0 => "none is".to_owned(),
-        all if all > MOST_TOLD => format!("{} and {} more are", told.join(", "), all - MOST_TOLD),
-        1 => format!("{} is", told.join(", ")),
-        _ => format!("{} are", told.join(", ")),
+        all if all > MOST_NAMED => format!("{} and {} more are", names.join(", "), all - MOST_NAMED),
+        1 => format!("{} is", names.join(", ")),
+        _ => format!("{} are", names.join(", ")),
     };
     format!(
-        "{field} asks for {what} {asked}, which this installation does not allow here; {told} allowed. Whoever installs \
+        "{field} asks for {what} {asked}, which this installation does not allow here; {names} allowed. Whoever installs \
          Hookswitch can change that: {place} in the chart's values."
     )
 }
@@ -332,9 +332,9 @@ mod tests {
     fn a_refusal_says_what_is_asked_what_is_allowed_and_who_can_change_it() {
         let hosts: Vec<String> = (0..7).map(|number| format!("otp{number}.acme.com")).collect();
         let many = tenancy(&json!({"namespaces": {"ns": {"hosts": hosts}}}));
-        let told = many.refused_host("ns", &spec(&json!({}))).unwrap();
+        let refusal = many.refused_host("ns", &spec(&json!({}))).unwrap();
         assert_eq!(
-            told,
+            refusal,
             "spec.publicURL asks for the host otp.acme.com, which this installation does not allow here; otp0.acme.com, \
              otp1.acme.com, otp2.acme.com, otp3.acme.com, otp4.acme.com and 2 more are allowed. Whoever installs Hookswitch can \
              change that: tenancy.namespaces.ns.hosts in the chart's values."

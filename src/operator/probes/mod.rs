@@ -166,7 +166,7 @@ async fn ask(prober: Arc<Prober>, hook: ObjectRef, source: Source, begun: Instan
         asked.await
     };
     let finding = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late);
-    tell(&prober, &hook, source, begun, finding);
+    record(&prober, &hook, source, begun, finding);
 }
 
 /// Since when the active hook is, when a switch made it so: what the log says of before is another's.
@@ -207,7 +207,7 @@ fn poll_interval(
     PollInterval { declared, now, next }
 }
 
-fn tell(prober: &Prober, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) {
+fn record(prober: &Prober, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) {
     if prober.memory.probes.found(hook, source, begun, finding) {
         let naming = prober.memory.caches.naming(&hook.namespace, &hook.name);
         prober

@@ -100,12 +100,12 @@ mod tests {
             .env(ASLEEP, "1")
             .output()
             .map_err(|error| format!("unshare does not run: {error}"))?;
-        let (told, errors) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
-        if errors.contains("unshare:") && !told.contains("running") {
+        let (output, errors) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+        if errors.contains("unshare:") && !output.contains("running") {
             return Err(errors.trim().to_owned());
         }
-        let clock = told.lines().find_map(|line| line.split_once(CLOCK)?.1.parse().ok());
-        Ok(Duration::from_millis(clock.unwrap_or_else(|| panic!("the child tells no clock: {told}{errors}"))))
+        let clock = output.lines().find_map(|line| line.split_once(CLOCK)?.1.parse().ok());
+        Ok(Duration::from_millis(clock.unwrap_or_else(|| panic!("the child tells no clock: {output}{errors}"))))
     }
 
     /// Nobody can let a machine sleep within a test. In a time namespace the two clocks differ as they do afterwards.

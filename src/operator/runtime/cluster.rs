@@ -139,7 +139,7 @@ enum Next {
 }
 
 impl Known {
-    fn told(&mut self, spoken: Spoken, now: Instant) {
+    fn learn(&mut self, spoken: Spoken, now: Instant) {
         self.0 = Some((spoken, now));
     }
 
@@ -192,7 +192,7 @@ impl Service<Uri> for Agreeing {
         Box::pin(async move {
             let connection = timeout(CONNECT, connecting).await.map_err(|_| silent())??;
             if only_http2 && !connection.connected().is_negotiated_h2() {
-                lock(&known).told(Spoken::Any, Instant::now());
+                lock(&known).learn(Spoken::Any, Instant::now());
                 return Err(NotHttp2.into());
             }
             Ok(connection)
@@ -303,7 +303,7 @@ impl Lines {
     async fn ask(&self) -> Result<Spoken, BoxError> {
         let connection = self.agreeing(Spoken::Any).call(self.server.clone()).await?;
         let spoken = if connection.connected().is_negotiated_h2() { Spoken::Http2 } else { Spoken::Any };
-        lock(&self.known).told(spoken, Instant::now());
+        lock(&self.known).learn(spoken, Instant::now());
         Ok(spoken)
     }
 
@@ -659,14 +659,14 @@ mod tests {
         let now = Instant::now();
         let mut known = Known::default();
         assert_eq!(known.next(now), Next::Ask);
-        known.told(Spoken::Http2, now);
+        known.learn(Spoken::Http2, now);
         assert_eq!(known.next(now + AGAIN * 100), Next::Speak(Spoken::Http2), "as long as it does");
-        known.told(Spoken::Any, now);
+        known.learn(Spoken::Any, now);
         assert_eq!(known.next(now + AGAIN / 2), Next::Speak(Spoken::Any));
         assert_eq!(known.next(now + AGAIN), Next::SpeakAndAsk(Spoken::Any));
         assert_eq!(known.next(now + AGAIN), Next::Speak(Spoken::Any), "one asks");
         assert_eq!(known.next(now + AGAIN * 2), Next::SpeakAndAsk(Spoken::Any), "it did not answer");
-        known.told(Spoken::Http2, now + AGAIN * 2);
+        known.learn(Spoken::Http2, now + AGAIN * 2);
         assert_eq!(known.next(now + AGAIN * 2), Next::Speak(Spoken::Http2));
     }
 

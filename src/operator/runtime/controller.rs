@@ -162,8 +162,8 @@ async fn bounded_reconcile<K: Reconcile>(object: Arc<K>, ctx: Arc<K::Context>) -
         K::met(&object, &ctx);
     }
     if !lacking.is_empty() {
-        let told = unlisted::tell(&*object, &ctx, &lacking);
-        return tokio::time::timeout(DEADLINE, told).await.unwrap_or(Err(ReconcileError::Deadline));
+        let reported = unlisted::report(&*object, &ctx, &lacking);
+        return tokio::time::timeout(DEADLINE, reported).await.unwrap_or(Err(ReconcileError::Deadline));
     }
     // a task of its own: a panic ends one reconcile, not the operator
     let reconcile = tokio::spawn(async move { tokio::time::timeout(DEADLINE, K::reconcile(object, ctx)).await });

@@ -176,11 +176,11 @@ mod tests {
             (429, [false, false, false, false], None),
             (500, [false, false, false, false], None),
         ];
-        for (code, expected, told) in cases {
+        for (code, expected, message) in cases {
             let error = answered(code);
             let is = [error.is_conflict(), error.is_forbidden(), error.is_not_found(), error.is_invalid()];
             let refusal = error.refusal().map(|problem| (problem.reason, problem.stalled));
-            assert_eq!((is, refusal), (expected, told), "{code}");
+            assert_eq!((is, refusal), (expected, message), "{code}");
         }
         let unanswered = [
             ReconcileError::api("read")(kube::Error::Service("no route".into())),

@@ -25,7 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const CONTROLLER: &str = "hookswitch.dev/operator";
 
 /// Conditions whose transitions are told. `Reconciling` and `Stalled` say the same as `Ready`.
-const TOLD: [&str; 8] = ["Ready", "Reachable", "Claimed", "Created", "Active", "Drifted", "Healthy", "FailoverReady"];
+const PUBLISHED: [&str; 8] =
+    ["Ready", "Reachable", "Claimed", "Created", "Active", "Drifted", "Healthy", "FailoverReady"];
 
 /// Something to tell about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Events {
     }
 
     /// Has an event told about an object. One that cannot be told is logged and forgotten.
-    pub fn tell(&self, about: &ObjectReference, note: Note) {
+    pub fn publish(&self, about: &ObjectReference, note: Note) {
         let event = Event {
             type_: if note.warning { EventType::Warning } else { EventType::Normal },
             reason: note.reason,
@@ -84,7 +85,7 @@ impl Events {
             has_room
         });
         if !is_taken {
-            return untold(about, &event, "too many others of its namespace wait to be told");
+            return not_sent(about, &event, "too many others of its namespace wait to be told");
         }
         let (telling, about) = (Arc::clone(&self.0), about.clone());
         let turn = telling.places.enter(&namespace, "", Lane::Routine);
@@ -112,13 +113,13 @@ impl Telling {
     async fn publish(&self, about: &ObjectReference, event: &Event) {
         match tokio::time::timeout(TIMEOUT, self.recorder.publish(event, about)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => untold(about, event, &super::error::shown(&error)),
-            Err(_) => untold(about, event, "the API server did not take it in time"),
+            Ok(Err(error)) => not_sent(about, event, &super::error::shown(&error)),
+            Err(_) => not_sent(about, event, "the API server did not take it in time"),
         }
     }
 }
 
-fn untold(about: &ObjectReference, event: &Event, why: &str) {
+fn not_sent(about: &ObjectReference, event: &Event, why: &str) {
     tracing::warn!(
         namespace = about.namespace,
         name = about.name,
@@ -132,15 +133,16 @@ fn untold(about: &ObjectReference, event: &Event, why: &str) {
 /// message is not.
 #[must_use]
 pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Note> {
-    let told = after.iter().filter(|condition| TOLD.contains(&condition.type_.as_str()));
-    told.filter_map(|condition| {
-        let known = conditions::get(before, &condition.type_);
-        let same = known.is_some_and(|known| known.status == condition.status && known.reason == condition.reason);
-        // a first Unknown tells nobody anything
-        let silent = same || (known.is_none() && condition.status == "Unknown");
-        (!silent).then(|| note(condition))
-    })
-    .collect()
+    let published = after.iter().filter(|condition| PUBLISHED.contains(&condition.type_.as_str()));
+    published
+        .filter_map(|condition| {
+            let known = conditions::get(before, &condition.type_);
+            let same = known.is_some_and(|known| known.status == condition.status && known.reason == condition.reason);
+            // a first Unknown tells nobody anything
+            let silent = same || (known.is_none() && condition.status == "Unknown");
+            (!silent).then(|| note(condition))
+        })
+        .collect()
 }
 
 fn note(condition: &Condition) -> Note {
@@ -172,8 +174,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn events_that_nobody_takes_do_not_keep_those_of_another_namespace_from_being_told_in_their_order() {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let server = Arc::clone(&told);
+        let published = Arc::new(Mutex::new(Vec::new()));
+        let server = Arc::clone(&published);
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = Arc::clone(&server);
             async move {
@@ -187,20 +189,20 @@ mod tests {
             }
         });
         let events = Events::new(kube::Client::new(service, "otp"), "test");
-        let tell = |namespace: &str, number: usize| {
+        let publish = |namespace: &str, number: usize| {
             let about = ObjectReference {
                 namespace: Some(namespace.to_owned()),
                 name: Some(format!("one-{number}")),
                 ..ObjectReference::default()
             };
             let note = Note { warning: false, reason: format!("R{number}"), action: "Test", text: String::new() };
-            events.tell(&about, note);
+            events.publish(&about, note);
         };
-        (0..2_000).for_each(|number| tell("flood", number));
-        (0..20).for_each(|number| tell("otp", number));
+        (0..2_000).for_each(|number| publish("flood", number));
+        (0..20).for_each(|number| publish("otp", number));
         sleep(Duration::from_secs(1)).await;
         let expected: Vec<String> = (0..20).map(|number| format!("R{number}")).collect();
-        assert_eq!(*told.lock().unwrap(), expected);
+        assert_eq!(*published.lock().unwrap(), expected);
         assert_eq!(events.0.waiting.borrow().get("flood"), Some(&WAITING));
     }
 
@@ -214,9 +216,9 @@ mod tests {
     fn another_reason_is_told_and_another_message_is_not() {
         let missing = ready(Is::False, reason::Ready::SecretNotFound, "a");
         assert_eq!(transitions(&missing, &ready(Is::False, reason::Ready::SecretNotFound, "b")), []);
-        let told = transitions(&missing, &ready(Is::False, reason::Ready::SecretInvalid, "empty"));
-        assert_eq!(told.len(), 1);
-        assert!(told[0].warning && told[0].reason == "SecretInvalid" && told[0].text == "empty");
+        let published = transitions(&missing, &ready(Is::False, reason::Ready::SecretInvalid, "empty"));
+        assert_eq!(published.len(), 1);
+        assert!(published[0].warning && published[0].reason == "SecretInvalid" && published[0].text == "empty");
     }
 
     #[test]

@@ -178,19 +178,19 @@ impl Listing {
     /// The places where all objects of these kinds were listed, each as soon as that is so.
     pub fn whole(&self, kinds: &'static [Kind]) -> impl Stream<Item = WatchScope> + Send + use<> {
         let state = (self.board.subscribe(), BTreeSet::<WatchScope>::new());
-        stream::unfold(state, move |(mut board, mut told)| async move {
-            let next = |board: &Board, told: &BTreeSet<WatchScope>| {
+        stream::unfold(state, move |(mut board, mut known)| async move {
+            let next = |board: &Board, known: &BTreeSet<WatchScope>| {
                 let is_whole =
                     |seen: &BTreeMap<Kind, KindState>| seen.iter().all(|(k, s)| s.listed || !kinds.contains(k));
-                let mut whole = board.iter().filter(|(scope, seen)| !told.contains(*scope) && is_whole(seen));
+                let mut whole = board.iter().filter(|(scope, seen)| !known.contains(*scope) && is_whole(seen));
                 whole.next().map(|(scope, _)| scope.clone())
             };
             // an error means that the board is gone, and with it the operator
-            let found = board.wait_for(|board| next(board, &told).is_some()).await.ok()?;
-            let scope = next(&found, &told)?;
+            let found = board.wait_for(|board| next(board, &known).is_some()).await.ok()?;
+            let scope = next(&found, &known)?;
             drop(found);
-            told.insert(scope.clone());
-            Some((scope, (board, told)))
+            known.insert(scope.clone());
+            Some((scope, (board, known)))
         })
     }
 
@@ -352,12 +352,12 @@ mod tests {
         let lacking = || listing.lacking("a", READ).remove(&Kind::OktaOrg).flatten().unwrap();
         listing.failed(&place("a"), Kind::OktaOrg, None, "no answer".into());
         let since = lacking().since;
-        for (code, why, told) in
+        for (code, why, known) in
             [(Some(500), "at 10:00", "at 10:00"), (Some(500), "at 10:01", "at 10:00"), (Some(403), "no", "no")]
         {
             tokio::time::advance(GRACE / 2).await;
             listing.failed(&place("a"), Kind::OktaOrg, code, why.into());
-            assert_eq!((lacking().since, lacking().why.as_str()), (since, told));
+            assert_eq!((lacking().since, lacking().why.as_str()), (since, known));
         }
         assert!(lacking().lasts());
     }

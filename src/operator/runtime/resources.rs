@@ -119,7 +119,7 @@ fn readable<K: Reconcile>(ctx: &K::Context, event: Event<DeserializeGuard<K>>) -
             let text = "The operator cannot read this object, so it changes nothing. \
                 Are the CustomResourceDefinitions of the operator's own release?";
             let (reason, action) = ("Unreadable".to_owned(), "Read");
-            runtime.kube.events.tell(&about, Note { warning: true, reason, action, text: text.to_owned() });
+            runtime.kube.events.publish(&about, Note { warning: true, reason, action, text: text.to_owned() });
             known
         }
     }

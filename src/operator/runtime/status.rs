@@ -60,7 +60,7 @@ where
     let known = object.status().map(Conditions::conditions).unwrap_or_default();
     let about = object.object_ref(&());
     for note in events::transitions(known, status.conditions()) {
-        kube.events.tell(&about, note);
+        kube.events.publish(&about, note);
     }
     Ok(Some(written))
 }

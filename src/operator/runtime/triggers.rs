@@ -56,7 +56,7 @@ pub struct Wake {
 struct Listener {
     kind: Kind,
     waiting: Mutex<Waiting>,
-    told: Notify,
+    woken: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -86,17 +86,17 @@ impl Waiting {
 impl Wake {
     /// Asks for a reconcile over an object. Without a listener nothing happens: a controller that starts looks at everything.
     pub fn wake(&self, target: Target) {
-        self.tell([target], false);
+        self.wake_each([target], false);
     }
 
     /// Asks for a reconcile that a failover waits for.
     pub fn hurry(&self, target: Target) {
-        self.tell([target], true);
+        self.wake_each([target], true);
     }
 
     /// Asks for reconciles over several objects.
     pub fn wake_all(&self, targets: impl IntoIterator<Item = Target>) {
-        self.tell(targets, false);
+        self.wake_each(targets, false);
     }
 
     /// Asks for reconciles over objects when what is given back goes: at the end of the work that those reconciles are to see, however
@@ -106,19 +106,19 @@ impl Wake {
         AtTheEnd { wake: self, targets: targets.into_iter().collect() }
     }
 
-    fn tell(&self, targets: impl IntoIterator<Item = Target>, urgent: bool) {
+    fn wake_each(&self, targets: impl IntoIterator<Item = Target>, urgent: bool) {
         for target in targets {
             let listeners = lock(&self.listeners);
             for listener in listeners.iter().filter_map(Weak::upgrade).filter(|listener| listener.kind == target.kind) {
                 lock(&listener.waiting).add(&target, urgent);
-                listener.told.notify_one();
+                listener.woken.notify_one();
             }
         }
     }
 
     /// Wake-ups of one kind from now on.
     pub fn listen(&self, kind: Kind) -> impl futures::Stream<Item = Woken> + Send + use<> {
-        let listener = Arc::new(Listener { kind, waiting: Mutex::default(), told: Notify::new() });
+        let listener = Arc::new(Listener { kind, waiting: Mutex::default(), woken: Notify::new() });
         let mut listeners = lock(&self.listeners);
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(Arc::downgrade(&listener));
@@ -128,7 +128,7 @@ impl Wake {
                 let next = lock(&listener.waiting).next();
                 match next {
                     Some(woken) => return Some((woken, listener)),
-                    None => listener.told.notified().await,
+                    None => listener.woken.notified().await,
                 }
             }
         })

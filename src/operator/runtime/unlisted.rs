@@ -18,7 +18,7 @@ use hookswitch_api::{Kind, reason::Ready};
 ///
 /// # Errors
 /// [`ReconcileError`] when it cannot be said either: the figures and the alert made of them say it then.
-pub async fn tell<K: Reconcile>(
+pub async fn report<K: Reconcile>(
     object: &K,
     ctx: &K::Context,
     lacking: &BTreeMap<Kind, Option<ListError>>,

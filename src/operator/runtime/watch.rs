@@ -343,7 +343,7 @@ mod tests {
     #[tokio::test]
     async fn one_object_is_told_of_as_it_is_as_gone_and_after_an_error() {
         let server = Server::default();
-        server.tell_watches();
+        server.notify_watches();
         let path = "/api/v1/namespaces/otp/secrets/okta";
         let secret = |value: &str| {
             serde_json::json!({"apiVersion": "v1", "kind": "Secret",

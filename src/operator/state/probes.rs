@@ -319,7 +319,7 @@ mod tests {
             probes.answer(&hook, source, Finding::new(result, ""));
         };
         find(Source::Execute, CheckResult::Pass);
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         for result in [
             CheckResult::Fail,
             CheckResult::Fail,
@@ -330,9 +330,9 @@ mod tests {
         ] {
             tokio::time::advance(ROUND).await;
             find(Source::PublicUrl, result);
-            told.push(rounds(Source::Execute));
+            answers.push(rounds(Source::Execute));
         }
-        assert_eq!(told, [Some(0), Some(1), None, None, Some(4), Some(5)]);
+        assert_eq!(answers, [Some(0), Some(1), None, None, Some(4), Some(5)]);
         assert_eq!(rounds(Source::PublicUrl), None, "it alone fails");
         find(Source::Execute, CheckResult::Fail);
         tokio::time::advance(ROUND).await;

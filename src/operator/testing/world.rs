@@ -87,16 +87,16 @@ struct Stored {
     /// Paths that cannot be read.
     unread: BTreeMap<String, StatusCode>,
     /// What watches tell, in its order, with the path of each object; nothing is told unless there is a board.
-    told: Option<tokio::sync::watch::Sender<Vec<(String, Value)>>>,
+    notified: Option<tokio::sync::watch::Sender<Vec<(String, Value)>>>,
     /// Done once a plan is stored: what happens while the answer is under way.
     on_plan: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Stored {
-    fn tell(&self, how: &str, path: &str, object: &Value) {
+    fn notify(&self, how: &str, path: &str, object: &Value) {
         let event = json!({"type": how, "object": object});
-        if let Some(told) = &self.told {
-            told.send_modify(|told| told.push((path.to_owned(), event)));
+        if let Some(notified) = &self.notified {
+            notified.send_modify(|notified| notified.push((path.to_owned(), event)));
         }
     }
 }
@@ -121,7 +121,7 @@ impl Server {
         if object["metadata"]["uid"].is_null() {
             object["metadata"]["uid"] = json!(format!("uid-{version}"));
         }
-        stored.tell("MODIFIED", path, &object);
+        stored.notify("MODIFIED", path, &object);
         stored.objects.insert(path.to_owned(), object);
     }
 
@@ -143,7 +143,7 @@ impl Server {
     pub fn delete(&self, path: &str) {
         let mut stored = self.inner.lock().unwrap();
         if let Some(object) = stored.objects.remove(path) {
-            stored.tell("DELETED", path, &object);
+            stored.notify("DELETED", path, &object);
         }
     }
 
@@ -171,8 +171,8 @@ impl Server {
 
     /// Reasons of the events that came since the last call.
     fn events(&self) -> Vec<String> {
-        let told = std::mem::take(&mut self.inner.lock().unwrap().events);
-        told.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect()
+        let notified = std::mem::take(&mut self.inner.lock().unwrap().events);
+        notified.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect()
     }
 
     /// Everything that is stored or was told, but for Secrets.
@@ -280,30 +280,30 @@ impl Server {
     }
 
     /// Lets watches tell of what happens from now on.
-    pub fn tell_watches(&self) {
-        self.inner.lock().unwrap().told = Some(tokio::sync::watch::Sender::default());
+    pub fn notify_watches(&self) {
+        self.inner.lock().unwrap().notified = Some(tokio::sync::watch::Sender::default());
     }
 
     /// A watch: of all that was told of its objects, and what comes.
     async fn watch(&self, path: String, query: &str) -> Response<Answered> {
-        let told = self.inner.lock().unwrap().told.clone();
-        let Some(told) = told else {
+        let notified = self.inner.lock().unwrap().notified.clone();
+        let Some(notified) = notified else {
             // one that nothing happens on
             return futures::future::pending().await;
         };
         let wanted = named(query).map(str::to_owned);
-        let state = (told.subscribe(), 0);
-        let events = futures::stream::unfold(state, move |(mut told, mut next)| {
+        let state = (notified.subscribe(), 0);
+        let events = futures::stream::unfold(state, move |(mut notified, mut next)| {
             let (path, wanted) = (path.clone(), wanted.clone());
             async move {
                 loop {
-                    let found = told.wait_for(|told| told.len() > next).await.ok()?[next].clone();
+                    let found = notified.wait_for(|notified| notified.len() > next).await.ok()?[next].clone();
                     next += 1;
                     let (at, event) = found;
                     let is_wanted = wanted.as_ref().is_none_or(|name| event["object"]["metadata"]["name"] == *name);
                     if is_wanted && at.rsplit_once('/').is_some_and(|(parent, _)| parent == path) {
                         let line = format!("{event}\n");
-                        return Some((Ok::<_, Infallible>(Frame::data(Bytes::from(line))), (told, next)));
+                        return Some((Ok::<_, Infallible>(Frame::data(Bytes::from(line))), (notified, next)));
                     }
                 }
             }

@@ -377,7 +377,7 @@ async fn an_orgs_secret_or_bundle_that_may_not_be_read_is_named_at_the_org() {
 #[tokio::test(start_paused = true)]
 async fn a_generated_secret_that_may_not_be_read_or_made_is_named_at_its_object() {
     let path = format!("{HOOKS}/main");
-    for (read, made, reason, told) in [
+    for (read, made, reason, reported) in [
         (Some(StatusCode::FORBIDDEN), None, "SecretNotFound", "read Secret otp/main-hook-auth: 403"),
         (None, Some(StatusCode::FORBIDDEN), "Refused", "apply Secret otp/main-hook-auth: 403"),
     ] {
@@ -394,7 +394,7 @@ async fn a_generated_secret_that_may_not_be_read_or_made_is_named_at_its_object(
         assert_eq!(ended.unwrap(), Requeue::Retry, "nobody tells when it is allowed");
         assert_eq!(condition(&world, &path, "Ready"), is("False", reason));
         let message = says(&world, &path, "Ready");
-        assert!(message.contains(told), "{message}");
+        assert!(message.contains(reported), "{message}");
     }
     for name in ["main-gateway-report", "main-gateway-tls", "main-gateway-config"] {
         let mut world = world(&[]);

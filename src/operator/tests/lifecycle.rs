@@ -72,21 +72,21 @@ async fn each_change_made_behind_our_back_is_named_once_and_mended() {
         (|hooks| hooks[0].status = HookStatus::Inactive, "state INACTIVE"),
         (Vec::clear, "hook deleted"),
     ];
-    for (edit, told) in edits {
+    for (edit, reported) in edits {
         let mut world = settled(&[("main", "Active")]).await;
         world.org.edit(edit);
         tokio::time::advance(POLL).await;
         settle(&mut world, &["main"]).await;
         let status = world.server.get(&format!("{HOOKS}/main")).unwrap()["status"].clone();
-        assert_eq!(status["lastDrift"]["fields"], json!([told]));
+        assert_eq!(status["lastDrift"]["fields"], json!([reported]));
         assert!(status["lastDrift"]["foundAt"].is_string() && status["secretAppliedAt"].is_string());
-        assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"), "{told}");
-        assert_eq!(active(&world), ["Acme main"], "{told}");
-        assert_eq!(world.org.hooks()[0].uri.as_deref(), Some("https://otp.acme.com/hooks/main"), "{told}");
+        assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"), "{reported}");
+        assert_eq!(active(&world), ["Acme main"], "{reported}");
+        assert_eq!(world.org.hooks()[0].uri.as_deref(), Some("https://otp.acme.com/hooks/main"), "{reported}");
         world.server.writes();
         tokio::time::advance(POLL).await;
         settle(&mut world, &["main"]).await;
-        assert_eq!(world.server.writes(), Vec::<String>::new(), "{told}: nothing is told twice");
+        assert_eq!(world.server.writes(), Vec::<String>::new(), "{reported}: nothing is told twice");
     }
 }
 
@@ -258,7 +258,7 @@ async fn a_hook_that_okta_does_not_call_is_not_held() {
 
 #[tokio::test(start_paused = true)]
 async fn a_person_may_let_a_hook_go_although_okta_calls_it_and_that_is_told() {
-    for (mut world, told) in [
+    for (mut world, reported) in [
         (settled(&[("main", "Active")]).await, "StillActiveInOkta"),
         (owed(&[("main", "Active")]).await, "NotDeletedInOkta"),
     ] {
@@ -269,9 +269,9 @@ async fn a_person_may_let_a_hook_go_although_okta_calls_it_and_that_is_told() {
         world.server.put(&format!("{HOOKS}/main"), forced);
         world.events().await;
         super::flow::hook_pass(&mut world, "main").await;
-        assert!(!exists(&world, "main"), "{told}");
-        assert_eq!(active(&world), ["Acme main"], "{told}");
-        assert!(world.events().await.contains(&told.to_owned()), "{told}");
+        assert!(!exists(&world, "main"), "{reported}");
+        assert_eq!(active(&world), ["Acme main"], "{reported}");
+        assert!(world.events().await.contains(&reported.to_owned()), "{reported}");
     }
 }
 

@@ -45,7 +45,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let (server, wake) = (Server::default(), Wake::default());
-        server.tell_watches();
+        server.notify_watches();
         let references = References::new(server.client(), wake.clone());
         Self { server, wake, references }
     }
@@ -70,35 +70,35 @@ fn woken(
 #[tokio::test(start_paused = true)]
 async fn a_change_of_what_is_referred_to_wakes_those_who_refer_to_it_and_nobody_else() {
     let scene = Scene::new();
-    let mut told = Box::pin(scene.wake.listen(Kind::OktaOrg));
+    let mut reported = Box::pin(scene.wake.listen(Kind::OktaOrg));
     scene.server.put(&format!("{SECRETS}/okta"), secret("1"));
     scene.server.put(&format!("{CONFIG_MAPS}/ca"), bundle("1"));
     let (token, ca) = (Reference::secret("otp", "okta"), Reference::config_map("otp", "ca"));
     scene.follow("a", &[token.clone(), ca]);
     scene.follow("b", std::slice::from_ref(&token));
     settle().await;
-    woken(&mut told);
+    woken(&mut reported);
     scene.server.put(&format!("{SECRETS}/okta"), secret("2"));
     settle().await;
-    assert_eq!(woken(&mut told), ["a", "b"]);
+    assert_eq!(woken(&mut reported), ["a", "b"]);
     scene.server.put(&format!("{CONFIG_MAPS}/ca"), bundle("2"));
     settle().await;
-    assert_eq!(woken(&mut told), ["a"]);
+    assert_eq!(woken(&mut reported), ["a"]);
     let mut other = secret("2");
     other["metadata"]["name"] = json!("other");
     scene.server.put(&format!("{SECRETS}/other"), other);
     settle().await;
-    assert_eq!(woken(&mut told), Vec::<String>::new(), "another Secret");
+    assert_eq!(woken(&mut reported), Vec::<String>::new(), "another Secret");
     // who is gone, or refers to something else, is left alone
     scene.references.forget(&org("b"));
     scene.follow("a", std::slice::from_ref(&token));
     scene.server.put(&format!("{SECRETS}/okta"), secret("3"));
     scene.server.put(&format!("{CONFIG_MAPS}/ca"), bundle("3"));
     settle().await;
-    assert_eq!(woken(&mut told), ["a"]);
+    assert_eq!(woken(&mut reported), ["a"]);
     scene.server.delete(&format!("{SECRETS}/okta"));
     settle().await;
-    assert_eq!(woken(&mut told), ["a"], "that it is gone is news, too");
+    assert_eq!(woken(&mut reported), ["a"], "that it is gone is news, too");
 }
 
 #[tokio::test(start_paused = true)]

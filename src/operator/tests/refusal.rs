@@ -251,8 +251,8 @@ async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_
         assert_eq!(active(&world), ["Acme a"]);
         let now = world.org.content(&world.org.hooks()[0].id).unwrap();
         assert_eq!((now.uri, now.secret.expose()), (content.uri, content.secret.expose()), "what was there is there");
-        let told = world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
-        assert_eq!(told, made.len());
+        let reported = world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
+        assert_eq!(reported, made.len());
     }
 }
 
@@ -342,8 +342,8 @@ async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refus
         world.org.fail(None);
         probed_reconciles(&mut world, 6).await;
         assert_eq!(changes(&world), expected, "Okta is away for {away:?} more");
-        let told = world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
-        assert_eq!(told, expected.len());
+        let reported = world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
+        assert_eq!(reported, expected.len());
     }
 }
 
@@ -362,12 +362,13 @@ async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_sam
     assert!(tokio::time::timeout(Duration::from_millis(750), pass).await.is_err());
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(changes(&world), ["replace"]);
-    let told = async |world: &World| world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
-    assert_eq!(told(&world).await, 1);
+    let reported =
+        async |world: &World| world.events().await.iter().filter(|reason| *reason == "SecretReapplied").count();
+    assert_eq!(reported(&world).await, 1);
     world.org.slow_down(Duration::ZERO);
     probed_reconciles(&mut world, 6).await;
     // the recorded plan, whose end no reconcile wrote down, is made sure of
-    assert_eq!((changes(&world), told(&world).await), (vec!["replace"], 0), "told once");
+    assert_eq!((changes(&world), reported(&world).await), (vec!["replace"], 0), "told once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,13 +416,18 @@ async fn in_mode_disabled_no_secret_is_written_and_in_mode_manual_it_is() {
 #[tokio::test(start_paused = true)]
 async fn a_switch_is_confirmed_by_the_first_call_once_whoever_leads() {
     let confirmed = |world: &World| condition(world, PATH, "TrafficConfirmed");
-    let told = async |world: &World| world.events().await.iter().filter(|reason| *reason == "TrafficConfirmed").count();
+    let reported =
+        async |world: &World| world.events().await.iter().filter(|reason| *reason == "TrafficConfirmed").count();
     let mut world = scene(|_| {});
     reconciles(&mut world, 6).await;
     assert_eq!(confirmed(&world), is("Unknown", "NoCallYet"));
     world.ctx.memory.reports.set_called("otp", "a", "a", 0);
     reconciles(&mut world, 2).await;
-    assert_eq!((confirmed(&world), told(&world).await), (is("True", "CallsArrive"), 1), "the first activation counts");
+    assert_eq!(
+        (confirmed(&world), reported(&world).await),
+        (is("True", "CallsArrive"), 1),
+        "the first activation counts"
+    );
 
     annotate(&world, "hookswitch.dev/promote", "b");
     reconciles(&mut world, 3).await;
@@ -432,15 +438,15 @@ async fn a_switch_is_confirmed_by_the_first_call_once_whoever_leads() {
     serve(&next, "a", true);
     serve(&next, "b", true);
     reconciles(&mut next, 2).await;
-    assert_eq!((confirmed(&next), told(&next).await), (is("Unknown", "NoCallYet"), 0));
+    assert_eq!((confirmed(&next), reported(&next).await), (is("Unknown", "NoCallYet"), 0));
     next.ctx.memory.reports.set_called("otp", "b", "b", 0);
     reconciles(&mut next, 2).await;
-    assert_eq!((confirmed(&next), told(&next).await), (is("True", "CallsArrive"), 1));
+    assert_eq!((confirmed(&next), reported(&next).await), (is("True", "CallsArrive"), 1));
     assert!(status(&next)["history"][0]["firstCallAfterMs"].is_u64());
     let mut third = World::between(server, org.clone(), Arc::new(org));
     serve(&third, "a", true);
     third.ctx.memory.reports.set_called("otp", "b", "b", 0);
     third.server.writes();
     reconciles(&mut third, 3).await;
-    assert_eq!((confirmed(&third), told(&third).await), (is("True", "CallsArrive"), 0));
+    assert_eq!((confirmed(&third), reported(&third).await), (is("True", "CallsArrive"), 0));
 }

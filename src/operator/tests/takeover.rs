@@ -77,14 +77,14 @@ impl Play {
             world.server.put(&format!("{SECRETS}/{own}"), secret(&own, "value", &value(name)));
         }
         let mut play = Self { world, takes: [true; 3], changes: 0 };
-        play.tell_reports();
+        play.set_reports();
         play.apply(0, None);
         play.passes(4).await;
         assert_eq!(play.owner(), "main");
         play
     }
 
-    fn tell_reports(&self) {
+    fn set_reports(&self) {
         let (ctx, pairs) = (&self.world.ctx, NAMES.into_iter().zip(self.takes));
         for (name, takes) in pairs {
             ctx.memory.reports.serve("otp", name, if takes { std::slice::from_ref(&name) } else { &[] });
@@ -130,7 +130,7 @@ impl Play {
                 self.world.org.fail((!answers).then_some(Failure::Server { status: 503, code: None }));
             }
         }
-        self.tell_reports();
+        self.set_reports();
     }
 
     /// Reconciles over everything, looked at after each of them.
@@ -201,9 +201,9 @@ impl Play {
                 assert!(status == "True" || held, "{name} has it, and is {status} {reason}: {}", self.shown());
                 continue;
             }
-            let told = if status == "True" { message.contains("handed over") } else { !reason.is_empty() };
+            let reported = if status == "True" { message.contains("handed over") } else { !reason.is_empty() };
             assert!(
-                told && !message.is_empty(),
+                reported && !message.is_empty(),
                 "{name} does not have it: {status} {reason} {message}: {}",
                 self.shown()
             );

@@ -81,7 +81,7 @@ fn start(server: Server) -> Operator {
 }
 
 fn start_with(server: Server, org: Org, dial: Arc<dyn OktaClientFactory>) -> Operator {
-    server.tell_watches();
+    server.notify_watches();
     let options = world::options("otp,other");
     let (caches, writers) = run::caches();
     let listing = Listing::new(&options.namespaces());
@@ -165,8 +165,8 @@ async fn what_reads_a_kind_that_cannot_be_listed_is_held_back_and_says_so_and_th
     for (resource, name) in [("oktaorgs", "acme"), ("telephonyhooks", "main")] {
         operator.until(resource, |o| o.ready("otp", resource, name) == "False NotListed").await;
         let object = operator.server.get(&format!("{}/{name}", path("otp", resource))).unwrap();
-        let told = object["status"]["conditions"].to_string();
-        assert!(told.contains("cannot list HookSwitch objects in namespace otp (403 "), "{told}");
+        let reported = object["status"]["conditions"].to_string();
+        assert!(reported.contains("cannot list HookSwitch objects in namespace otp (403 "), "{reported}");
     }
     assert_eq!(operator.org.calls(), Vec::<&str>::new(), "nothing is asked of Okta");
     operator.server.writes();
@@ -308,8 +308,8 @@ async fn an_older_org_whose_own_server_tells_our_id_takes_nothing_away() {
         (operator.claimed("otp"), operator.ready("otp", "oktaorgs", "acme")),
         ("True Claimed".into(), "True Ready".into())
     );
-    let told = |namespace: &str| operator.server.get(&format!("{}/acme", path(namespace, "oktaorgs"))).unwrap();
-    assert_eq!(told("otp")["status"]["orgID"], told("other")["status"]["orgID"], "the same id is told");
+    let reported = |namespace: &str| operator.server.get(&format!("{}/acme", path(namespace, "oktaorgs"))).unwrap();
+    assert_eq!(reported("otp")["status"]["orgID"], reported("other")["status"]["orgID"], "the same id is told");
 }
 
 #[tokio::test(start_paused = true)]
@@ -426,7 +426,8 @@ async fn an_org_whose_secret_may_not_be_read_is_not_taken_for_one_whose_token_is
 #[tokio::test(start_paused = true)]
 async fn who_was_told_of_another_takes_its_place_when_that_one_proves_nothing_for_ten_minutes() {
     let server = Server::default();
-    let (gone, told) = (Failure::Unreachable { detail: "gone".into() }, format!("{}/acme", path("otp", "oktaorgs")));
+    let (gone, reported) =
+        (Failure::Unreachable { detail: "gone".into() }, format!("{}/acme", path("otp", "oktaorgs")));
     let mut answers = None;
     let operator = after_a_change_of_leaders(&server, |theirs| {
         theirs.fail(Some(gone));
@@ -435,10 +436,10 @@ async fn who_was_told_of_another_takes_its_place_when_that_one_proves_nothing_fo
     .await;
     sleep(Duration::from_mins(9)).await;
     assert_eq!(operator.claimed("otp"), "False ClaimedByOther", "it may only be slow");
-    let said = server.get(&told).unwrap()["status"]["conditions"].to_string();
+    let said = server.get(&reported).unwrap()["status"]["conditions"].to_string();
     assert!(said.contains("OktaOrg other/acme managed this org, and has not proven itself"), "{said}");
     operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
-    assert_eq!(server.get(&told).unwrap()["status"]["claimedBy"], Value::Null);
+    assert_eq!(server.get(&reported).unwrap()["status"]["claimedBy"], Value::Null);
     sleep(LONG * 2).await;
     assert_eq!(operator.claimed("other"), "Unknown IdentityUnknown", "it does not say that it manages the org");
 

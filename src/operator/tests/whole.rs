@@ -79,7 +79,7 @@ impl Running {
             let (path, slice) = slice(gateway);
             world.server.put(&path, slice);
         }
-        world.server.tell_watches();
+        world.server.notify_watches();
         // as in a network: no answer is there at once
         world.org.slow_down(Duration::from_millis(80));
         world.server.slow_down(Duration::from_millis(10));

@@ -90,14 +90,14 @@ pub fn drift(stage: &Stage) {
             "hook deleted",
         ),
     ];
-    for (edit, told) in edits {
+    for (edit, reported) in edits {
         edit(stage);
         let took = stage.until("the change made behind our back is named", PATIENCE, || {
             let fields = stage.get("telephonyhook", "acme")["status"]["lastDrift"]["fields"].clone();
-            fields.as_array().is_some_and(|fields| fields.contains(&json!(told)))
+            fields.as_array().is_some_and(|fields| fields.contains(&json!(reported)))
         });
         stage.until("it is mended", PATIENCE, || active(stage) == [FIRST] && ready(stage, "acme"));
-        println!("     {told:<15} named after {:.1} s (poll 15 s)", took.as_secs_f64());
+        println!("     {reported:<15} named after {:.1} s (poll 15 s)", took.as_secs_f64());
         let uri = named(stage, FIRST)["channel"]["config"]["uri"].clone();
         assert_eq!(uri, "https://otp-gateway.telephony.svc/hooks/acme");
         // the secret that somebody else wrote is gone, too
@@ -278,8 +278,8 @@ pub fn conflict(stage: &Stage) {
     stage.until("the conflict is told", PATIENCE, || {
         stage.condition("telephonyhook", "acme", "Ready") == "False Conflict"
     });
-    let told = stage.get("telephonyhook", "acme").to_string();
-    assert!(told.contains("Inline Hooks"), "the way out is not said: {told}");
+    let reported = stage.get("telephonyhook", "acme").to_string();
+    assert!(reported.contains("Inline Hooks"), "the way out is not said: {reported}");
     assert_eq!(named(stage, "Somebody else's telephony")["lastUpdated"], foreign["lastUpdated"], "it was touched");
     stage.somebody_else("POST", &format!("{}/lifecycle/deactivate", path(&foreign)), &Value::Null);
     stage.until("ours takes over", PATIENCE, || active(stage) == [FIRST]);

@@ -75,15 +75,15 @@ impl SecretSource {
 /// Reports what is in the Secret whenever it changes, for ever.
 pub(super) async fn observe(source: SecretSource, reports: mpsc::Sender<Report>) {
     let mut backoff = BACKOFF.0;
-    let mut told = None;
+    let mut reported = None;
     loop {
         let ended = session(&source, &reports).await;
         if ended.worked {
-            (backoff, told) = (BACKOFF.0, None);
+            (backoff, reported) = (BACKOFF.0, None);
         }
-        if told.as_ref() != Some(&ended.cause) {
+        if reported.as_ref() != Some(&ended.cause) {
             tracing::warn!(cause = ended.cause, "the configuration Secret is not being watched; trying again");
-            told = Some(ended.cause);
+            reported = Some(ended.cause);
         }
         if reports.send(Report::Blind).await.is_err() {
             return;

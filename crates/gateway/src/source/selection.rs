@@ -127,9 +127,9 @@ impl Selection {
             Ok(config) => config,
             Err(reason) => {
                 let refused = RefusedConfig { hash, reason };
-                let told = self.watching || self.refused().is_some_and(|known| known.hash == refused.hash);
+                let reported = self.watching || self.refused().is_some_and(|known| known.hash == refused.hash);
                 self.refused_mount = Some(refused.clone());
-                return if told { Verdict::Kept } else { Verdict::Refused(refused) };
+                return if reported { Verdict::Kept } else { Verdict::Refused(refused) };
             }
         };
         self.refused_mount = None;
@@ -158,8 +158,9 @@ impl Selection {
             Ok(config) => config,
             Err(reason) => {
                 let refused = RefusedConfig { hash, reason };
-                let told = self.refused_secret.replace(refused.clone()).is_some_and(|known| known.hash == refused.hash);
-                return if told { Verdict::Kept } else { Verdict::Refused(refused) };
+                let reported =
+                    self.refused_secret.replace(refused.clone()).is_some_and(|known| known.hash == refused.hash);
+                return if reported { Verdict::Kept } else { Verdict::Refused(refused) };
             }
         };
         self.refused_secret = None;

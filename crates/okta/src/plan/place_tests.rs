@@ -220,9 +220,9 @@ fn every_move_has_room_for_its_worst_case_and_tells_what_it_may_change() {
         (Move::Delete { what: what(), active: false }, 1, [false, false, false]),
         (Move::Delete { what: what(), active: true }, 3, [false, true, true]),
     ];
-    for (step, most, tells) in rows {
+    for (step, most, expected) in rows {
         assert_eq!(step.most_calls(), most, "{step:?}");
-        assert_eq!([step.opens_gap(), step.changes_state(), step.changes_place()], tells, "{step:?}");
+        assert_eq!([step.opens_gap(), step.changes_state(), step.changes_place()], expected, "{step:?}");
     }
     let (a, b) = (inactive("a"), active("b"));
     let mut there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];

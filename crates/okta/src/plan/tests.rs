@@ -622,8 +622,8 @@ fn two_that_take_over_from_each_other_keep_what_they_have_and_both_are_told() {
         for object in ["a", "b"] {
             assert_eq!(blocked(&plan, object), "TakeoverRefused", "{object} of {}", there.len());
             let HookOutcome::Blocked(why) = outcome(&plan, object) else { unreachable!() };
-            let told = why.to_string();
-            assert!(told.contains("otp/a") && told.contains("otp/b"), "{told}");
+            let sentence = why.to_string();
+            assert!(sentence.contains("otp/a") && sentence.contains("otp/b"), "{sentence}");
         }
         let held: Vec<_> = plan.verdicts.iter().filter_map(|verdict| verdict.hook.clone()).collect();
         assert_eq!(held.len(), there.len(), "each has its own");

@@ -131,23 +131,23 @@ fn row(model: &Model, report: &RunReport) -> String {
         })
         .collect();
     let mut row = format!("{} -> {}", calls.join(" "), hooks.join(", "));
-    let mut tell = |what: &str, told: Vec<String>| {
-        if !told.is_empty() {
-            let _ = write!(row, "; {what} {}", told.join(", "));
+    let mut add = |what: &str, found: Vec<String>| {
+        if !found.is_empty() {
+            let _ = write!(row, "; {what} {}", found.join(", "));
         }
     };
-    tell(
+    add(
         "refused",
-        report.refused.iter().map(|told| format!("{} {}", told.verb, told.object.name.to_uppercase())).collect(),
+        report.refused.iter().map(|found| format!("{} {}", found.verb, found.object.name.to_uppercase())).collect(),
     );
-    tell("promised", report.promised.iter().map(|told| format!("{} {:?}", told.hook, told.effect)).collect());
+    add("promised", report.promised.iter().map(|found| format!("{} {:?}", found.hook, found.effect)).collect());
     let known = |id: &Option<HookId>| id.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-    tell(
+    add(
         "written",
         report
             .applied
             .iter()
-            .map(|told| format!("{}{}", known(&told.hook), if told.secret.is_some() { "" } else { " perhaps" }))
+            .map(|found| format!("{}{}", known(&found.hook), if found.secret.is_some() { "" } else { " perhaps" }))
             .collect(),
     );
     if !report.took.is_zero() {
@@ -200,7 +200,7 @@ async fn a_run_tells_the_bucket_and_when_each_call_was_made() {
     let faults = vec![Fault::None, Fault::RateLimited];
     let model = Model::new(scene.behaviour, installation(), there, BTreeSet::new(), faults);
     let rate = RateLimit { limit: 100, remaining: 7, resets_in: Duration::from_secs(30) };
-    model.tell(rate);
+    model.set_rate(rate);
     let mut keeper = Keeper::new(org(scene.hooks.clone()));
     let plan = keeper.plan(&model);
     let report = run(&plan, &keeper.desired, &model, Budget::default(), &|_| true).await;

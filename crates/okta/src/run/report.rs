@@ -105,11 +105,11 @@ impl AuditEntry {
         answer: &CallResult<T>,
         took: Duration,
     ) -> Self {
-        Self { object: Some(object.clone()), hook: hook.cloned(), why, ..Self::told(verb, answer, took) }
+        Self { object: Some(object.clone()), hook: hook.cloned(), why, ..Self::answered(verb, answer, took) }
     }
 
     pub(super) fn read_back<T>(answer: &CallResult<T>, took: Duration) -> Self {
-        Self::told(Verb::ReadBack, answer, took)
+        Self::answered(Verb::ReadBack, answer, took)
     }
 
     pub(super) fn not_sent(verb: Verb, object: &ObjectRef, hook: Option<&HookId>, why: Purpose) -> Self {
@@ -126,7 +126,7 @@ impl AuditEntry {
         }
     }
 
-    fn told<T>(verb: Verb, answer: &CallResult<T>, took: Duration) -> Self {
+    fn answered<T>(verb: Verb, answer: &CallResult<T>, took: Duration) -> Self {
         let (result, message, request_id) = match answer {
             Ok(answer) => (Result::Done, None, answer.request_id.clone()),
             Err(error) => {

@@ -133,8 +133,8 @@ impl Client {
             }
         }
         if !status.is_success() {
-            let told: Value = serde_json::from_slice(&answer).unwrap_or_default();
-            let why = told["error"].as_str().unwrap_or("no reason given");
+            let answered: Value = serde_json::from_slice(&answer).unwrap_or_default();
+            let why = answered["error"].as_str().unwrap_or("no reason given");
             bail!("the sandbox refused ({status}): {why}");
         }
         serde_json::from_slice(&answer).context("the sandbox's answer cannot be read")

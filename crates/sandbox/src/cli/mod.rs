@@ -289,9 +289,9 @@ impl Cli {
             Command::Admin(args) => {
                 let client = Client::new(&self.control)?;
                 let body = args.body.as_deref().map(serde_json::from_str).transpose().context("the body is no JSON")?;
-                let told = client.admin(args.org.as_deref(), &args.method, &args.path, body.as_ref()).await?;
-                show::json(out, &told["body"])?;
-                let status = told["status"].as_u64().unwrap_or_default();
+                let answered = client.admin(args.org.as_deref(), &args.method, &args.path, body.as_ref()).await?;
+                show::json(out, &answered["body"])?;
+                let status = answered["status"].as_u64().unwrap_or_default();
                 anyhow::ensure!((200..300).contains(&status), "Okta answered {status}");
                 Ok(())
             }

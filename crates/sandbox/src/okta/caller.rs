@@ -157,7 +157,7 @@ impl Caller {
 /// Sends, and reads the answer within the bound; `None` for a body that is too large.
 async fn exchange(request: reqwest::RequestBuilder) -> Result<(u16, Option<Vec<u8>>), String> {
     // The address may hold a path a user chose: the reason goes without it.
-    let told = |e: reqwest::Error| {
+    let answered = |e: reqwest::Error| {
         let stage = if e.is_connect() { "could not connect" } else { "the connection broke" };
         let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&e);
         let mut last = String::new();
@@ -167,10 +167,10 @@ async fn exchange(request: reqwest::RequestBuilder) -> Result<(u16, Option<Vec<u
         }
         format!("{stage}: {last}")
     };
-    let mut response = request.send().await.map_err(told)?;
+    let mut response = request.send().await.map_err(answered)?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(told)? {
+    while let Some(chunk) = response.chunk().await.map_err(answered)? {
         body.extend_from_slice(&chunk);
         if body.len() >= MAX_ANSWER {
             return Ok((status, None));

@@ -26,8 +26,8 @@ impl Scene {
 #[tokio::test]
 async fn a_person_sends_a_passcode_and_reads_it_in_the_inbox() {
     let scene = Scene::new().await;
-    let told = scene.run(&format!("send --to {HANDSET} --code 482913")).await.unwrap();
-    assert!(told.contains("no hook is active"), "{told}");
+    let answered = scene.run(&format!("send --to {HANDSET} --code 482913")).await.unwrap();
+    assert!(answered.contains("no hook is active"), "{answered}");
     let inbox = scene.run(&format!("inbox --to {HANDSET}")).await.unwrap();
     assert!(inbox.contains("482913") && inbox.contains("via okta"), "{inbox}");
     let json: Value = serde_json::from_str(&scene.run("inbox --json --clear").await.unwrap()).unwrap();
@@ -39,9 +39,9 @@ async fn a_person_sends_a_passcode_and_reads_it_in_the_inbox() {
 async fn a_send_says_what_the_hook_answered() {
     let scene = Scene::new().await;
     let _hook = scene.hooked(Says::successful()).await;
-    let told = scene.run(&format!("send --to {HANDSET}")).await.unwrap();
+    let answered = scene.run(&format!("send --to {HANDSET}")).await.unwrap();
     for word in ["delivered by the hook", "standing", "SUCCESSFUL", "TWILIO", "SM1", " ms"] {
-        assert!(told.contains(word), "{word} in {told}");
+        assert!(answered.contains(word), "{word} in {answered}");
     }
     let json: Value = serde_json::from_str(&scene.run(&format!("send --to {HANDSET} --json")).await.unwrap()).unwrap();
     assert_eq!(json["delivery"], "hook");
@@ -122,12 +122,12 @@ async fn each_change_of_the_active_hook_is_written_down_with_its_time_and_author
     scene.post(&format!("{lifecycle}/activate")).await;
     let turns = got(scene.http.get(scene.control("/v1/orgs/acme/turns"))).await.unwrap().body;
     let turns: Vec<hookswitch_sandbox::okta::Turn> = serde_json::from_value(turns).unwrap();
-    let told: Vec<Value> = turns.iter().map(|turn| json!([turn.by, turn.active])).collect();
+    let answered: Vec<Value> = turns.iter().map(|turn| json!([turn.by, turn.active])).collect();
     let expected = [json!(["client", ["ours"]]), json!(["admin", []]), json!(["client", ["ours"]])];
     let shown = scene.run("turns").await.unwrap();
     assert_eq!(shown.lines().count(), 3, "{shown}");
     assert!(shown.contains("by admin   none") && shown.contains("by client  ours"), "{shown}");
-    assert_eq!(told, expected, "an activation that changes nothing is none");
+    assert_eq!(answered, expected, "an activation that changes nothing is none");
     assert!(turns.is_sorted_by_key(|turn| turn.at) && turns[0].at >= begun, "{turns:?}");
 }
 

@@ -217,8 +217,8 @@ async fn a_malformed_answer_is_a_failure() {
     }
     let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>".to_vec();
     let report = falls_back(Says::Raw(html), Failure::Malformed).await;
-    let told = report.hook.unwrap().error_message.unwrap();
-    assert!(told.contains("Could not deserialize"), "{told}");
+    let answered = report.hook.unwrap().error_message.unwrap();
+    assert!(answered.contains("Could not deserialize"), "{answered}");
 }
 
 #[tokio::test]

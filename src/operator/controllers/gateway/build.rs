@@ -437,12 +437,12 @@ mod tests {
 
     #[test]
     fn a_pod_has_time_to_end_after_its_lame_duck() {
-        for (declared, told, grace) in [(None, "10s", 30), (Some("90s"), "90s", 110), (Some("0s"), "0s", 20)] {
+        for (declared, deadline, grace) in [(None, "10s", 30), (Some("90s"), "90s", 110), (Some("0s"), "0s", 20)] {
             let built = built(&declared.map_or_else(|| json!({}), |duck| json!({"lameDuck": duck})));
             let pod = &built["deployment"]["spec"]["template"]["spec"];
             assert_eq!(
                 (&pod["containers"][0]["args"][4], &pod["terminationGracePeriodSeconds"]),
-                (&json!(told), &json!(grace))
+                (&json!(deadline), &json!(grace))
             );
         }
     }

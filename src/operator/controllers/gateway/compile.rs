@@ -683,7 +683,7 @@ mod tests {
         assert_eq!(after.rules, before.rules, "a deny does not land behind an allow");
     }
 
-    fn told(compiled: &Compiled) -> Vec<(At, &str, bool)> {
+    fn problems_of(compiled: &Compiled) -> Vec<(At, &str, bool)> {
         compiled.problems.iter().map(|problem| (problem.at, problem.name.as_str(), problem.kept)).collect()
     }
 
@@ -724,7 +724,7 @@ mod tests {
         world.providers.insert("a".into(), Err("Secret is gone".into()));
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config, before);
-        assert_eq!(told(&compiled), [(At::Provider, "a", true)]);
+        assert_eq!(problems_of(&compiled), [(At::Provider, "a", true)]);
     }
 
     #[test]
@@ -734,7 +734,7 @@ mod tests {
         world.policies.insert("p".into(), Some(policy(100, &["nobody"])));
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config, before);
-        assert_eq!(told(&compiled), [(At::Policy, "p", true)]);
+        assert_eq!(problems_of(&compiled), [(At::Policy, "p", true)]);
         assert!(compiled.problems[0].message.contains("nobody"));
     }
 
@@ -744,7 +744,7 @@ mod tests {
         world.providers.remove("a");
         let compiled = world.compile(None);
         assert_eq!(compiled.config.rules[0].action, Action::Send(vec!["b".into()]));
-        assert_eq!(told(&compiled), [(At::Policy, "p", false)]);
+        assert_eq!(problems_of(&compiled), [(At::Policy, "p", false)]);
     }
 
     #[test]
@@ -761,7 +761,7 @@ mod tests {
         let by = |names: &[&str]| Action::Send(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(sends, [&by(&[ABSENT]), &by(&["a"]), &by(&["a", "b"])]);
         assert_eq!(compiled.config.providers[ABSENT], Provider::absent());
-        assert_eq!(told(&compiled), [(At::Policy, "other", false)]);
+        assert_eq!(problems_of(&compiled), [(At::Policy, "other", false)]);
         assert!(
             compiled.problems[0]
                 .message
@@ -796,7 +796,7 @@ mod tests {
         world.providers.insert("a".into(), Ok(provider("https://refused.example")));
         let compiled = world.compile(Some(&before));
         assert_eq!((compiled.config.providers == before.providers, faults(&compiled)), (true, vec![]));
-        assert_eq!(told(&compiled), [(At::Provider, "a", true)]);
+        assert_eq!(problems_of(&compiled), [(At::Provider, "a", true)]);
         let anew = world.compile(None);
         assert_eq!((anew.config.rules[0].action.clone(), faults(&anew)), (Action::Send(vec!["b".into()]), vec![]));
     }
@@ -833,7 +833,7 @@ mod tests {
             world.spec.attempts = serde_json::from_value(json!({"floor": floor})).ok();
             let compiled = world.compile(Some(&before));
             assert_eq!(compiled.config.timing, before.timing, "{deadline} {allowance} {floor}");
-            assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::Timing), "ns/gw", true)]);
+            assert_eq!(problems_of(&compiled), [(At::Gateway(ConfigSubject::Timing), "ns/gw", true)]);
             let anew = world.compile(None);
             assert_eq!((anew.config.timing, anew.problems[0].kept), (DEFAULT_TIMING, false));
         }
@@ -853,7 +853,7 @@ mod tests {
         let shown: Vec<_> =
             compiled.config.rules.iter().map(|rule| (rule.name.as_str(), &rule.matches.prefixes)).collect();
         assert_eq!(shown, [("half", &vec!["+47".to_owned()]), ("rest", &vec![])]);
-        assert_eq!(told(&compiled), [(At::Policy, "p", false)]);
+        assert_eq!(problems_of(&compiled), [(At::Policy, "p", false)]);
     }
 
     #[test]
@@ -864,7 +864,7 @@ mod tests {
             world.hooks.insert("h".into(), Ok(broken));
             let compiled = world.compile(Some(&before));
             assert_eq!(compiled.config.hooks, before.hooks);
-            assert_eq!(told(&compiled), [(At::Hook, "h", true)]);
+            assert_eq!(problems_of(&compiled), [(At::Hook, "h", true)]);
             assert!(world.compile(None).config.hooks.is_empty());
         }
     }
@@ -889,7 +889,7 @@ mod tests {
         world.policies.insert("p".into(), None);
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::NoPolicy), "ns/gw", true)]);
+        assert_eq!(problems_of(&compiled), [(At::Gateway(ConfigSubject::NoPolicy), "ns/gw", true)]);
     }
 
     #[test]
@@ -902,7 +902,7 @@ mod tests {
         world.hooks.insert("a".into(), Ok(hook()));
         let more = world.compile(Some(&full.config));
         assert_eq!(more.config.hooks, full.config.hooks, "nothing is lost for those that are served");
-        assert_eq!(told(&more), [(At::Gateway(ConfigSubject::TooManyHooks), "ns/gw", false)]);
+        assert_eq!(problems_of(&more), [(At::Gateway(ConfigSubject::TooManyHooks), "ns/gw", false)]);
         let message = &more.problems[0].message;
         assert!(message.starts_with("257 hooks") && message.contains("Not served: a. "), "{message}");
         world.hooks.remove("h001");
@@ -934,7 +934,7 @@ mod tests {
         assert_eq!(more.config.providers, full.config.providers, "nothing is lost for those that serve");
         assert_eq!(more.config.rules[0].action, Action::Send(vec!["c001".into()]));
         let expected = [(At::Gateway(ConfigSubject::TooManyProviders), "ns/gw", false), (At::Policy, "q", false)];
-        assert_eq!(told(&more), expected);
+        assert_eq!(problems_of(&more), expected);
         assert!(more.problems[0].message.starts_with("its rules use 257 providers"), "{:?}", more.problems[0]);
         assert_eq!(faults(&more), []);
         world.policies.insert("p".into(), Some(one_each(&names[..8])));
@@ -955,7 +955,7 @@ mod tests {
         world.hooks = (0..MAX_HOOKS + 7).map(|number| (format!("h{number:03}"), Ok(hook()))).collect();
         let compiled = world.compile(None);
         assert_eq!(compiled.config.hooks.len(), MAX_HOOKS);
-        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::TooManyHooks), "ns/gw", false)]);
+        assert_eq!(problems_of(&compiled), [(At::Gateway(ConfigSubject::TooManyHooks), "ns/gw", false)]);
         let message = &compiled.problems[0].message;
         assert!(message.contains("Not served: h256, h257, h258, h259, h260 and 2 more. "), "{message}");
     }
@@ -975,7 +975,7 @@ mod tests {
         let compiled = world.compile(Some(&before));
         assert_eq!(faults(&compiled), []);
         assert_eq!(compiled.config.rules[0].action, Action::Send(vec!["b".into()]));
-        assert_eq!(told(&compiled), [(At::Policy, "p", false)]);
+        assert_eq!(problems_of(&compiled), [(At::Policy, "p", false)]);
     }
 
     #[test]
@@ -1002,7 +1002,7 @@ mod tests {
         world.policies.insert("p".into(), Some(policy(100, &[])));
         let compiled = world.compile(None);
         assert_eq!(compiled.config.rules[0].action, Action::Send(vec![ABSENT.into()]));
-        assert_eq!((told(&compiled), faults(&compiled)), (vec![(At::Policy, "p", false)], vec![]));
+        assert_eq!((problems_of(&compiled), faults(&compiled)), (vec![(At::Policy, "p", false)], vec![]));
     }
 
     #[test]
@@ -1039,7 +1039,7 @@ mod tests {
         world.policies = (0..17).map(|n| (format!("p{n}"), Some(policy(1, &["a"])))).collect();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::TooManyPolicies), "ns/gw", true)]);
+        assert_eq!(problems_of(&compiled), [(At::Gateway(ConfigSubject::TooManyPolicies), "ns/gw", true)]);
     }
 
     #[test]
@@ -1049,7 +1049,7 @@ mod tests {
         world.policies.clear();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.rules, before.rules);
-        assert_eq!(told(&compiled), [(At::Gateway(ConfigSubject::NoPolicy), "ns/gw", true)]);
+        assert_eq!(problems_of(&compiled), [(At::Gateway(ConfigSubject::NoPolicy), "ns/gw", true)]);
     }
 
     #[test]
@@ -1060,7 +1060,7 @@ mod tests {
             [("h".to_owned(), Err("no Secret".to_owned())), ("new".to_owned(), Err("no Secret".to_owned()))].into();
         let compiled = world.compile(Some(&before));
         assert_eq!(compiled.config.hooks, before.hooks);
-        assert_eq!(told(&compiled), [(At::Hook, "h", true), (At::Hook, "new", false)]);
+        assert_eq!(problems_of(&compiled), [(At::Hook, "h", true), (At::Hook, "new", false)]);
     }
 
     proptest! {

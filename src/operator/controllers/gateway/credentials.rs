@@ -98,17 +98,17 @@ pub(super) async fn serving(
             Some(_) => ServingCertificate::Invalid,
         });
     }
-    let told = |secret: &Secret| match other_writer(secret) {
+    let state_of = |secret: &Secret| match other_writer(secret) {
         Some(by) => Some(ServingCertificate::Overwritten { by }),
         None => {
             chain(secret).is_some_and(|pem| fits(&pem, &hosts[0], RENEWAL)).then_some(ServingCertificate::Generated)
         }
     };
-    if let Some(told) = present.filter(|secret| controls(gateway, *secret)).and_then(told) {
-        return Ok(told);
+    if let Some(state) = present.filter(|secret| controls(gateway, *secret)).and_then(state_of) {
+        return Ok(state);
     }
-    if let Some(told) = own(gateway, kube, &names.tls).await?.as_ref().and_then(told) {
-        return Ok(told);
+    if let Some(state) = own(gateway, kube, &names.tls).await?.as_ref().and_then(state_of) {
+        return Ok(state);
     }
     let (certificate, key) = certificate(&hosts, SERVING)?;
     apply(kube, gateway, names.tls(&certificate, &key)?).await?;

@@ -215,7 +215,7 @@ async fn reconcile_parts(gateway: &TelephonyGateway, ctx: &Context) -> Result<st
         Box::pin(turn::take(gateway, &rollout, workload.deployment()?)).await?
     } else {
         let present = present::<Deployment>(kube, gateway, &names.workload).await?;
-        (present.ok_or_else(|| Problem::permanent(Ready::NotAllowed, tenancy::told(&refused)))?, None)
+        (present.ok_or_else(|| Problem::permanent(Ready::NotAllowed, tenancy::sentence(&refused)))?, None)
     };
     match workload.disruption_budget()? {
         Some(budget) => drop(apply(kube, gateway, budget).await?),

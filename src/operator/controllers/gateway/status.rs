@@ -98,19 +98,19 @@ fn progress(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Progress {
         None => {}
     }
     if !seen.refused.is_empty() {
-        return Progress::Stalled(Ready::NotAllowed, tenancy::told(&seen.refused));
+        return Progress::Stalled(Ready::NotAllowed, tenancy::sentence(&seen.refused));
     }
-    let of_gateway = seen.problems.iter().find_map(|told| match told.at {
-        At::Gateway(about) => Some((about, told)),
+    let of_gateway = seen.problems.iter().find_map(|problem| match problem.at {
+        At::Gateway(about) => Some((about, problem)),
         At::Policy | At::Provider | At::Hook => None,
     });
-    if let Some((about, told)) = of_gateway {
+    if let Some((about, problem)) = of_gateway {
         return match about {
-            ConfigSubject::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(told)),
-            ConfigSubject::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(told)),
-            ConfigSubject::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(told)),
-            ConfigSubject::TooManyProviders => Progress::Retrying(Ready::TooManyCarriers, sentence(told)),
-            ConfigSubject::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(told)),
+            ConfigSubject::NoPolicy => Progress::Retrying(Ready::PolicyNotFound, sentence(problem)),
+            ConfigSubject::TooManyPolicies => Progress::Retrying(Ready::TooManyPolicies, sentence(problem)),
+            ConfigSubject::TooManyHooks => Progress::Retrying(Ready::TooManyHooks, sentence(problem)),
+            ConfigSubject::TooManyProviders => Progress::Retrying(Ready::TooManyCarriers, sentence(problem)),
+            ConfigSubject::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(problem)),
         };
     }
     if seen.certificate == ServingCertificate::Missing {
@@ -156,8 +156,8 @@ fn progress(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Progress {
     let message = if seen.problems.is_empty() {
         format!("All {wanted} replicas serve the configuration.")
     } else {
-        let told = seen.problems.iter().take(3).map(sentence).collect::<Vec<_>>().join(" ");
-        format!("All {wanted} replicas serve the configuration, except: {told}")
+        let problems = seen.problems.iter().take(3).map(sentence).collect::<Vec<_>>().join(" ");
+        format!("All {wanted} replicas serve the configuration, except: {problems}")
     };
     Progress::Done(message)
 }
@@ -169,22 +169,22 @@ fn refusals(replicas: &Replicas) -> String {
     let reasons = &replicas.refused;
     let shown = reasons.iter().take(MOST_REFUSALS).map(String::as_str).collect::<Vec<_>>().join("; ");
     let left = u64::try_from(reasons.len().saturating_sub(MOST_REFUSALS)).unwrap_or(u64::MAX);
-    let more = match left.saturating_add(replicas.untold) {
+    let more = match left.saturating_add(replicas.unlisted) {
         0 => String::new(),
         more => format!("; and {more} more, see the logs of its pods"),
     };
     format!("A replica refused the configuration, or a part of it, and serves the last good one: {shown}{more}")
 }
 
-fn sentence(told: &ConfigProblem) -> String {
-    let about = match told.at {
+fn sentence(problem: &ConfigProblem) -> String {
+    let about = match problem.at {
         At::Gateway(_) => String::new(),
-        At::Policy => format!("RoutingPolicy {}: ", told.name),
-        At::Provider => format!("TelephonyProvider {}: ", told.name),
-        At::Hook => format!("TelephonyHook {}: ", told.name),
+        At::Policy => format!("RoutingPolicy {}: ", problem.name),
+        At::Provider => format!("TelephonyProvider {}: ", problem.name),
+        At::Hook => format!("TelephonyHook {}: ", problem.name),
     };
-    let kept = if told.kept { " (the last good one keeps serving)" } else { "" };
-    format!("{about}{}{kept}.", told.message.trim_end_matches('.'))
+    let kept = if problem.kept { " (the last good one keeps serving)" } else { "" };
+    format!("{about}{}{kept}.", problem.message.trim_end_matches('.'))
 }
 
 /// What the Deployment still lacks.
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
-        let told = |at, message: &str| ConfigProblem { at, name: "x".into(), message: message.into(), kept: true };
+        let problem = |at, message: &str| ConfigProblem { at, name: "x".into(), message: message.into(), kept: true };
         let rows: [(&str, Change); 11] = [
             ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
             ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
@@ -353,7 +353,7 @@ mod tests {
             (ConfigSubject::Timing, "Ready False InvalidSpec"),
         ] {
             let mut seen = seen();
-            seen.problems = vec![told(At::Gateway(about), "whatever the words are")];
+            seen.problems = vec![problem(At::Gateway(about), "whatever the words are")];
             assert!(shown(&seen).contains(&expected.to_owned()), "{expected}");
         }
     }
@@ -368,7 +368,7 @@ mod tests {
         seen.replicas.refused = ["hook a: no secret", "timing: too short"].map(str::to_owned).into();
         assert!(said(&seen).ends_with(": hook a: no secret; timing: too short"), "{}", said(&seen));
         seen.replicas.refused.extend((0..5).map(|number| format!("hook b{number}: no secret")));
-        seen.replicas.untold = 3;
+        seen.replicas.unlisted = 3;
         assert!(said(&seen).ends_with("hook b3: no secret; and 5 more, see the logs of its pods"), "{}", said(&seen));
     }
 

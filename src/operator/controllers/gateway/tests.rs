@@ -373,8 +373,8 @@ async fn what_the_installation_does_not_allow_is_not_made_and_the_gateway_says_s
         gateway_pass(&mut world).await.unwrap();
         let exposed: Vec<bool> = exposed(&world).iter().map(|object| !object.is_null()).collect();
         assert_eq!(exposed, made, "{tenancy}");
-        let told = ready(&world)["reason"] == "NotAllowed";
-        assert_eq!(told, made != [true; 3], "{tenancy}: {}", ready(&world));
+        let is_said = ready(&world)["reason"] == "NotAllowed";
+        assert_eq!(is_said, made != [true; 3], "{tenancy}: {}", ready(&world));
     }
 }
 
@@ -396,10 +396,10 @@ async fn a_gateway_that_asks_for_what_is_not_allowed_keeps_what_it_has_and_its_c
     assert_eq!(taken(&world, "main"), ["authorization: the secret of number 1"]);
     let ready = ready(&world);
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("NotAllowed")));
-    for told in
+    for is_said in
         ["the host otp.other.example", "the type NodePort", "the annotation more.example/x", "tenancy.default.hosts"]
     {
-        assert!(ready["message"].as_str().unwrap().contains(told), "{told}: {ready}");
+        assert!(ready["message"].as_str().unwrap().contains(is_said), "{is_said}: {ready}");
     }
     // an Ingress that is not asked for any more goes, whatever its host may be
     change(&world, |spec| spec["ingress"] = Value::Null);

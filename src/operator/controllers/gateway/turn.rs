@@ -311,8 +311,8 @@ mod tests {
         ] {
             let found = waits("a", true, &[standby]).unwrap();
             assert_eq!(found, Waits::For("b".into(), why));
-            let told = found.to_string();
-            assert!(told.contains("TelephonyGateway b") && told.contains(step), "{step}: {told}");
+            let message = found.to_string();
+            assert!(message.contains("TelephonyGateway b") && message.contains(step), "{step}: {message}");
         }
     }
 

@@ -76,14 +76,14 @@ pub async fn settle(
             if is_used(hook, memory) {
                 let text = "Okta still sends passcodes to this hook, and no gateway answers any more. Make another hook active \
                             in Okta (Workflow > Inline Hooks).";
-                tell(hook, &kube.events, "StillActiveInOkta", text.to_owned());
+                publish(hook, &kube.events, "StillActiveInOkta", text.to_owned());
             }
         }
         Owed::Nothing => {}
         Owed::Lost(why) => {
             let id = hook.status.as_ref().and_then(|status| status.okta_id.as_deref()).unwrap_or("of this object");
             let text = format!("Hook {id} was not deleted in Okta: {why}. If it exists, delete it there.");
-            tell(hook, &kube.events, "NotDeletedInOkta", text);
+            publish(hook, &kube.events, "NotDeletedInOkta", text);
         }
     }
     finalizer::free(kube, hook).await?;
@@ -91,11 +91,11 @@ pub async fn settle(
 }
 
 /// Tells what an object leaves behind that is let go.
-fn tell(hook: &TelephonyHook, events: &Events, reason: &str, text: String) {
+fn publish(hook: &TelephonyHook, events: &Events, reason: &str, text: String) {
     let object = format!("{}/{}", hook.namespace().unwrap_or_default(), hook.name_any());
     tracing::warn!(object, reason, text, "let go with something left to do");
     let note = Note { warning: true, reason: reason.to_owned(), action: "Delete", text };
-    events.tell(&hook.object_ref(&()), note);
+    events.publish(&hook.object_ref(&()), note);
 }
 
 /// Whether Okta calls a hook's place, as far as is known: its own hook is ACTIVE, or another that is points at it.

@@ -140,7 +140,7 @@ fn take_in(actor: &Actor, report: &RunReport, task: &Task, begun: Instant, state
     switch_progress::take_in(&mut state.pending.progress, &task.switches, done);
     let hashes = &desired.hashes;
     for entry in &report.audit {
-        tell(&actor.metrics, entry, host);
+        record(&actor.metrics, entry, host);
     }
     let before = state.plans.listed();
     let changes = audit::changes(&actor.installation.key, before, &desired.org, &report.audit);
@@ -199,7 +199,7 @@ fn secret_reapplied(actor: &Actor, host: &str, object: &ObjectRef, place: &str) 
         "Okta's calls seemed to lack the hook's secret, so it was written to Okta again. Find out who changed it."
             .to_owned();
     let note = Note { warning: true, reason: "SecretReapplied".to_owned(), action: "Update", text };
-    actor.events.tell(&hook.object_ref(&()), note);
+    actor.events.publish(&hook.object_ref(&()), note);
 }
 
 /// The record of a change: one line of the log, and an entry of the org's history.
@@ -234,7 +234,7 @@ fn recorded(change: &audit::AuditChange, begun: Timestamp, host: &str) -> OktaCh
 }
 
 /// A call of a run, reads and calls that were not sent included: how it ended and how long it took.
-fn tell(metrics: &OperatorMetrics, entry: &AuditEntry, host: &str) {
+fn record(metrics: &OperatorMetrics, entry: &AuditEntry, host: &str) {
     let outcome = match entry.result {
         AuditResult::Done => "ok",
         AuditResult::Failed(kind) | AuditResult::Unclear(kind) => kind.as_str(),

@@ -109,24 +109,24 @@ mod tests {
         }
     }
 
-    fn told(hook: &TelephonyHook, verdict: &HookVerdict) -> Vec<String> {
+    fn drift_of(hook: &TelephonyHook, verdict: &HookVerdict) -> Vec<String> {
         by_hand(hook, Some(URL), verdict, |_| true).into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
     fn an_edit_and_a_switched_state_are_named_and_a_secret_is_not() {
         let edited = verdict(HookStatus::Active, vec![Field::Uri, Field::Header("x-env".into()), Field::Secret]);
-        assert_eq!(told(&hook("Active", "ACTIVE"), &edited), ["uri different", "header x-env different"]);
-        assert_eq!(told(&hook("Active", "ACTIVE"), &verdict(HookStatus::Inactive, vec![])), ["state INACTIVE"]);
-        assert_eq!(told(&hook("Inactive", "INACTIVE"), &verdict(HookStatus::Active, vec![])), ["state ACTIVE"]);
+        assert_eq!(drift_of(&hook("Active", "ACTIVE"), &edited), ["uri different", "header x-env different"]);
+        assert_eq!(drift_of(&hook("Active", "ACTIVE"), &verdict(HookStatus::Inactive, vec![])), ["state INACTIVE"]);
+        assert_eq!(drift_of(&hook("Inactive", "INACTIVE"), &verdict(HookStatus::Active, vec![])), ["state ACTIVE"]);
     }
 
     #[test]
     fn a_deleted_hook_is_named() {
         let mut gone = verdict(HookStatus::Active, vec![]);
         (gone.hook, gone.status) = (None, None);
-        let told = by_hand(&hook("Active", "ACTIVE"), Some(URL), &gone, |_| false);
-        assert_eq!(told, [("hook", "hook deleted".to_owned())]);
+        let drift_of = by_hand(&hook("Active", "ACTIVE"), Some(URL), &gone, |_| false);
+        assert_eq!(drift_of, [("hook", "hook deleted".to_owned())]);
     }
 
     #[test]
@@ -134,11 +134,11 @@ mod tests {
         let edited = verdict(HookStatus::Inactive, vec![Field::Uri]);
         let mut changed = hook("Active", "INACTIVE");
         changed.metadata.generation = Some(3);
-        assert_eq!(told(&changed, &edited), Vec::<String>::new(), "another spec");
+        assert_eq!(drift_of(&changed, &edited), Vec::<String>::new(), "another spec");
         let hook = hook("Active", "ACTIVE");
         assert_eq!(by_hand(&hook, Some("https://new.acme.com/hooks/main"), &edited, |_| true), [], "another address");
         assert_eq!(
-            told(&self::hook("Active", "INACTIVE"), &verdict(HookStatus::Inactive, vec![])),
+            drift_of(&self::hook("Active", "INACTIVE"), &verdict(HookStatus::Inactive, vec![])),
             Vec::<String>::new()
         );
     }

@@ -74,7 +74,7 @@ pub async fn identify(
     {
         return Ok(document.clone());
     }
-    let document = tell(metrics, "identify", host, api.identity().await)?;
+    let document = counted(metrics, "identify", host, api.identity().await)?;
     state.connection.document = Some((document.value.clone(), now));
     Ok(document.value)
 }
@@ -100,7 +100,7 @@ pub async fn list(
     }
     let result = api.list_hooks().await;
     state.connection.took(&result, Instant::now());
-    let answer = tell(metrics, "list", host, result).map_err(Unlisted::Failed)?;
+    let answer = counted(metrics, "list", host, result).map_err(Unlisted::Failed)?;
     if let Some(rate) = answer.rate {
         metrics.okta_remaining(host, rate.remaining);
     }
@@ -110,7 +110,7 @@ pub async fn list(
 
 /// Counts a call that ended, and tells of one that failed.
 #[allow(clippy::result_large_err, reason = "the error of the client, passed on as it is")]
-fn tell<T>(metrics: &OperatorMetrics, verb: &'static str, host: &str, result: CallResult<T>) -> CallResult<T> {
+fn counted<T>(metrics: &OperatorMetrics, verb: &'static str, host: &str, result: CallResult<T>) -> CallResult<T> {
     metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));
     if let Err(error) = &result {
         tracing::warn!(org = host, reason = error.reason(), %error, "a call to Okta failed");

@@ -277,7 +277,7 @@ impl<'c> Reconciliation<'c> {
                 }
             };
         }
-        self.tell_drift(&plan, &declared)?;
+        self.publish_drift(&plan, &declared)?;
         let mut wait = next_listing(&plan, poll);
         match begins {
             _ if plan.moves.is_empty() => self.keep_record(&plan, true),
@@ -514,7 +514,7 @@ impl<'c> Reconciliation<'c> {
     }
 
     /// Tells of hooks that somebody changed in Okta: an Event, a count and the hook's status, once for each change.
-    fn tell_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), ReconcileError> {
+    fn publish_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), ReconcileError> {
         for verdict in &plan.verdicts {
             let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
             if matches!(one.ownership, Ownership::Switch { switching: true, .. }) {
@@ -536,7 +536,7 @@ impl<'c> Reconciliation<'c> {
             }
             let text = format!("Somebody changed the hook in Okta: {}. It is being corrected.", names.join(", "));
             let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
-            self.ctx.runtime.kube.events.tell(&one.hook.object_ref(&()), note);
+            self.ctx.runtime.kube.events.publish(&one.hook.object_ref(&()), note);
         }
         Ok(())
     }

@@ -140,9 +140,9 @@ impl Reconcile for HookSwitch {
         if begins && let Some(org) = ctx.memory.caches.org(&object) {
             ctx.runtime.triggers.hurry(Target::new(Kind::OktaOrg, &key.0, org));
         }
-        tell(&ctx.runtime.kube.events, &ctx.metrics.switches, &object, &transitions, observation.progress.as_ref());
+        publish(&ctx.runtime.kube.events, &ctx.metrics.switches, &object, &transitions, observation.progress.as_ref());
         if let Some(first_call) = first_call {
-            tell_first_call(&ctx.runtime.kube.events, &object, &first_call);
+            publish_first_call(&ctx.runtime.kube.events, &object, &first_call);
         }
         Ok(Requeue::After(wait))
     }
@@ -203,17 +203,17 @@ fn resync_secret(
 }
 
 /// Tells that Okta's calls arrive at the hook that a switch made active.
-fn tell_first_call(events: &Events, switch: &HookSwitch, first: &FirstCall) {
+fn publish_first_call(events: &Events, switch: &HookSwitch, first: &FirstCall) {
     let after =
         first.after.map(|after| format!(", {} ms after the switch to it", after.as_millis())).unwrap_or_default();
     let text = format!("Okta's calls arrive at {}{after}.", first.hook);
     tracing::info!(switch = shown(&key(switch)), text, "the first call came");
     let note = Note { warning: false, reason: "TrafficConfirmed".to_owned(), action: "Switch", text };
-    events.tell(&switch.object_ref(&()), note);
+    events.publish(&switch.object_ref(&()), note);
 }
 
 /// One Event and one line of the log for each thing that happened.
-fn tell(
+fn publish(
     events: &Events,
     metrics: &SwitchMetrics,
     switch: &HookSwitch,
@@ -233,6 +233,6 @@ fn tell(
             }
         }
         let note = Note { warning, reason: reason.to_owned(), action: "Switch", text };
-        events.tell(&about, note);
+        events.publish(&about, note);
     }
 }

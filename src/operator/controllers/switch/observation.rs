@@ -172,7 +172,7 @@ fn calls(hook: &TelephonyHook, memory: &Memory) -> Calls {
     match (last_call(hook, memory), memory.reports.auth_statistics_of(hook)) {
         (Some(age), _) => Calls::Last(age),
         (None, Some(_)) => Calls::None,
-        (None, None) => Calls::Untold,
+        (None, None) => Calls::Unreported,
     }
 }
 

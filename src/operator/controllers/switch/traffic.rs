@@ -18,7 +18,7 @@ use hookswitch_failover::machine::Transition;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calls {
     /// Nothing: no replica that has the hook reports.
-    Untold,
+    Unreported,
     /// None came since those replicas began.
     None,
     /// The last one came so long ago.
@@ -64,7 +64,7 @@ pub fn confirm(
     };
     let (is, reason, message) = if known || first.is_some() {
         (Is::True, TrafficConfirmed::CallsArrive, "Calls have come to the active hook since it became active.")
-    } else if calls == Calls::Untold {
+    } else if calls == Calls::Unreported {
         (Is::Unknown, TrafficConfirmed::NoReport, "Nobody reports the calls that come to the active hook.")
     } else {
         let message =
@@ -244,10 +244,10 @@ mod tests {
             shown(&status).1.to_owned()
         };
         assert_eq!(evaluate(None), "NoCallYet");
-        assert_eq!((evaluate(Some(Calls::Untold)), evaluate(None)), ("NoReport".to_owned(), "NoReport".to_owned()));
+        assert_eq!((evaluate(Some(Calls::Unreported)), evaluate(None)), ("NoReport".to_owned(), "NoReport".to_owned()));
         assert_eq!(evaluate(Some(Calls::Last(Duration::ZERO))), "CallsArrive");
         assert_eq!(
-            (evaluate(Some(Calls::Untold)), evaluate(None)),
+            (evaluate(Some(Calls::Unreported)), evaluate(None)),
             ("CallsArrive".to_owned(), "CallsArrive".to_owned())
         );
     }

@@ -148,13 +148,13 @@ impl OfGateway {
         }
         let uncovered = self.rules.iter().zip(rules).filter(|(_, rule)| rule.covered == Some(false));
         let providers: BTreeSet<&String> = uncovered.flat_map(|(rule, _)| &rule.providers).collect();
-        let told = self.replicas.values().filter(|(_, at)| now.saturating_duration_since(*at) <= FRESH);
-        let failing = told.flat_map(|(report, at)| {
+        let reported = self.replicas.values().filter(|(_, at)| now.saturating_duration_since(*at) <= FRESH);
+        let failing = reported.flat_map(|(report, at)| {
             let age = now.saturating_duration_since(*at);
             let of = move |provider: &&String| {
-                let told = Duration::from_millis(report.providers.get(*provider)?.failing_for_ms);
+                let reported = Duration::from_millis(report.providers.get(*provider)?.failing_for_ms);
                 // what nobody says does not grow old
-                Some(if told.is_zero() { told } else { told.saturating_add(age) })
+                Some(if reported.is_zero() { reported } else { reported.saturating_add(age) })
             };
             providers.iter().filter_map(of)
         });
@@ -361,7 +361,7 @@ impl Reports {
             seen.current += u32::from(report.config_hash == hash);
             seen.usable += u32::from(has_usable_provider(report));
             seen.refused.extend(refusals(report).cloned());
-            seen.untold = seen.untold.max(untold(report));
+            seen.unlisted = seen.unlisted.max(unlisted(report));
         }
         seen
     }
@@ -521,7 +521,7 @@ pub struct Replicas {
     /// Why they refused configurations or parts of them.
     pub refused: BTreeSet<String>,
     /// How many more parts one of them refused.
-    pub untold: u64,
+    pub unlisted: u64,
 }
 
 /// What shows in the status of objects.
@@ -551,7 +551,7 @@ impl Shown {
                         report.config_hash.clone(),
                         has_usable_provider(report),
                         refusals(report).cloned().collect(),
-                        untold(report),
+                        unlisted(report),
                     )
                 })
                 .collect(),
@@ -583,7 +583,7 @@ fn refusals(report: &ReplicaReport) -> impl Iterator<Item = &String> {
 }
 
 /// How many parts a replica refused beside those that it names.
-fn untold(report: &ReplicaReport) -> u64 {
+fn unlisted(report: &ReplicaReport) -> u64 {
     report.faults_in_all.saturating_sub(u64::try_from(report.faults.len()).unwrap_or(u64::MAX))
 }
 
@@ -797,10 +797,10 @@ mod tests {
             (BreakerState::HalfOpen, 3_000, Some(false)),
             (BreakerState::HalfOpen, 0, None),
         ] {
-            let mut told = report(true, ProbeState::Up);
-            let provider = told.providers.get_mut("c").unwrap();
+            let mut reported = report(true, ProbeState::Up);
+            let provider = reported.providers.get_mut("c").unwrap();
             (provider.breaker, provider.failing_for_ms) = (breaker, failing_for_ms);
-            assert_eq!(usable(&[&told], "c"), expected, "{breaker:?} and failing for {failing_for_ms} ms");
+            assert_eq!(usable(&[&reported], "c"), expected, "{breaker:?} and failing for {failing_for_ms} ms");
         }
     }
 

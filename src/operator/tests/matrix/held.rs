@@ -78,13 +78,13 @@ async fn play(scene: Scene) -> Result<(), String> {
     }
     let before = run.active();
     let stale = run.model.let_go().ok_or("nothing is held")?;
-    let told = |run: &Run, wrong| Err(format!("after a stale {stale}: {wrong}; {:?}", run.model.calls()));
+    let reported = |run: &Run, wrong| Err(format!("after a stale {stale}: {wrong}; {:?}", run.model.calls()));
     run.rounds(1, POLL).await;
     // Okta's own delay
     run.rounds(1, Duration::from_secs(4)).await;
     let active = run.active();
     if active.len() != before.len() {
-        return told(&run, format!("{before:?} were active, and a poll later {active:?} are"));
+        return reported(&run, format!("{before:?} were active, and a poll later {active:?} are"));
     }
     run.rounds(4, POLL).await;
     let wrong = match scene.meanwhile {
@@ -97,8 +97,8 @@ async fn play(scene: Scene) -> Result<(), String> {
     };
     let violations = run.model.violations();
     match wrong {
-        Some(wrong) => told(&run, wrong),
-        None if !violations.is_empty() => told(&run, format!("{violations:?}")),
+        Some(wrong) => reported(&run, wrong),
+        None if !violations.is_empty() => reported(&run, format!("{violations:?}")),
         None => Ok(()),
     }
 }

@@ -144,11 +144,11 @@ async fn play(scene: Scene) -> Result<(), String> {
         }
         sleep(if run.kills == 0 { Duration::from_secs(1) } else { Duration::ZERO }).await;
     }
-    let told = |run: &Run, wrong: String| Err(format!("{wrong}; {:?}", run.model.calls()));
+    let reported = |run: &Run, wrong: String| Err(format!("{wrong}; {:?}", run.model.calls()));
     // a change whose answer is lost and whose effect shows late is not known to have been made
     let is_known = scene.fault == Fault::None || behaviour.delay.is_zero();
     if task.keeps_one() && is_known && run.active().is_empty() {
-        return told(&run, "a swap was begun, and not ended while the lease lasted".into());
+        return reported(&run, "a swap was begun, and not ended while the lease lasted".into());
     }
     // the next one finds all well, but for what the one before it does besides
     *run.way.takes.lock().unwrap() = Duration::ZERO;
@@ -156,21 +156,21 @@ async fn play(scene: Scene) -> Result<(), String> {
     run.end().await;
     let late = run.way.late.load(Ordering::Relaxed);
     if late > 0 {
-        return told(&run, format!("{late} changes were made without the lease"));
+        return reported(&run, format!("{late} changes were made without the lease"));
     }
     if run.kills != 1 {
-        return told(&run, format!("{} leases ended", run.kills));
+        return reported(&run, format!("{} leases ended", run.kills));
     }
     let violations = violations(&run, &behaviour);
     if !violations.is_empty() {
-        return told(&run, format!("{violations:?}"));
+        return reported(&run, format!("{violations:?}"));
     }
     let (none, most) = (run.model.longest_without_active(), Budget::default().whole + Budget::default().call);
     if task.keeps_one() && is_known && none > most {
-        return told(&run, format!("none was active for {none:?}"));
+        return reported(&run, format!("none was active for {none:?}"));
     }
     match run.wrong() {
-        Some(wrong) => told(&run, wrong),
+        Some(wrong) => reported(&run, wrong),
         None => Ok(()),
     }
 }

@@ -71,8 +71,8 @@ pub fn senders_refused(stage: &Stage) {
     delivers(stage, "reserve");
     let (result, why) = signal(stage, "acme", "Coverage");
     assert_eq!(result, "Fail", "{why}");
-    let told = stage.get("telephonyprovider", "twilio")["status"].to_string();
-    assert!(told.contains("21660"), "whoever is on call learns why: {told}");
+    let reported = stage.get("telephonyprovider", "twilio")["status"].to_string();
+    assert!(reported.contains("21660"), "whoever is on call learns why: {reported}");
     stage.calm();
     // a sender that was refused is asked again by a pod that knows nothing of it, or in ten minutes
     stage.kubectl(&["delete", "pods", "-n", TELEPHONY, "-l", "hookswitch.dev/gateway=otp", "--wait=false"]);

@@ -91,8 +91,8 @@ pub fn wrong_secret(stage: &Stage) {
     let made: Vec<&Value> = made.iter().filter(|change| at(change) > changed).map(|change| &change["verb"]).collect();
     assert_eq!(made, ["Replace"], "one PUT");
     assert_eq!((active(stage).as_str(), &last_record(stage)["at"]), (FIRST, &last), "nothing was switched");
-    let told = ["get", "events", "-n", TELEPHONY, "--field-selector", "reason=SecretReapplied", "-o", "name"];
-    assert!(!stage.kubectl(&told).trim().is_empty(), "an Event says so");
+    let reported = ["get", "events", "-n", TELEPHONY, "--field-selector", "reason=SecretReapplied", "-o", "name"];
+    assert!(!stage.kubectl(&reported).trim().is_empty(), "an Event says so");
     delivers(stage, "twilio");
     at_rest(stage);
 }
