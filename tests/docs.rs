@@ -57,11 +57,11 @@ impl Page {
             (!fence && !code).then(|| line.to_owned())
         });
         let lines: Vec<String> = prose.collect();
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut slugs: BTreeMap<String, usize> = BTreeMap::new();
         let headings = lines.iter().filter(|line| line.starts_with('#')).filter_map(|line| line.split_once("# "));
         let anchors = headings.map(|(_, heading)| {
             let slug = slug(heading);
-            let count = seen.entry(slug.clone()).or_default();
+            let count = slugs.entry(slug.clone()).or_default();
             *count += 1;
             if *count > 1 { format!("{slug}-{}", *count - 1) } else { slug }
         });

@@ -171,9 +171,9 @@ impl World {
             }
         });
         let okta = self.machine.target().map_or(InOkta::Nobody, |target| InOkta::Ours(target.to_owned()));
-        let seen = Observation { hooks: hooks.into(), okta, paused: false, request: None, acknowledged: false };
+        let observation = Observation { hooks: hooks.into(), okta, paused: false, request: None, acknowledged: false };
         let at = Moment::at(i64::try_from(self.began.elapsed().as_millis()).expect("it is short"));
-        self.machine.step(&seen, &self.settings, at)
+        self.machine.step(&observation, &self.settings, at)
     }
 
     /// Lets every provider die after that time; how long after that a switch is decided.

@@ -160,8 +160,8 @@ mod tests {
     /// Whether the chart's schema takes a value: the bound on its length, and its pattern or one of several.
     fn chart_takes(value: &str, at: &str) -> bool {
         fn takes(whole: &Value, schema: &Value, value: &str) -> bool {
-            if let Some(place) = schema["$ref"].as_str() {
-                return takes(whole, whole.pointer(place.trim_start_matches('#')).unwrap(), value);
+            if let Some(pointer) = schema["$ref"].as_str() {
+                return takes(whole, whole.pointer(pointer.trim_start_matches('#')).unwrap(), value);
             }
             if let Some(all) = schema["anyOf"].as_array() {
                 return all.iter().any(|one| takes(whole, one, value));
@@ -286,8 +286,9 @@ mod tests {
             for text in texts {
                 let tenancy = serde_json::json!({"default": {field: [text]}}).to_string();
                 assert_eq!(read(&["--tenancy", &tenancy]).is_ok(), taken, "the operator: {field} {text}");
-                let place = if field == "hosts" { "/definitions/limits/properties/hosts" } else { "/definitions/keys" };
-                assert_eq!(chart_takes(text, &format!("{place}/items")), taken, "{field} {text}");
+                let pointer =
+                    if field == "hosts" { "/definitions/limits/properties/hosts" } else { "/definitions/keys" };
+                assert_eq!(chart_takes(text, &format!("{pointer}/items")), taken, "{field} {text}");
             }
         }
         assert_eq!(read(&[]).unwrap().tenancy, Tenancy::default());

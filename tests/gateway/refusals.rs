@@ -39,7 +39,7 @@ fn to(number: &str, channel: &str, event: &str) -> Value {
 }
 
 /// What a switch sees of the hook, and what is said of provider `one`, when a replica reports that.
-fn seen(report: ReplicaReport, providers: &[&str]) -> (CheckResult, String, ProviderHealth) {
+fn observed(report: ReplicaReport, providers: &[&str]) -> (CheckResult, String, ProviderHealth) {
     let reports = Reports::default();
     let providers = providers.iter().map(|name| (*name).to_owned()).collect();
     let rule = SendingRule { name: "p/all".into(), critical: false, providers };
@@ -83,7 +83,7 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
         assert!(part.in_a_row >= CONSECUTIVE, "{provider:?}");
         let codes: Vec<&str> = provider.codes.iter().map(|code| code.code.as_str()).collect();
         assert_eq!(codes, ["no"]);
-        let (result, why, health) = seen(report, &["one"]);
+        let (result, why, health) = observed(report, &["one"]);
         assert_eq!(
             (result, why.as_str()),
             (CheckResult::Fail, "Without a usable provider: p/all."),
@@ -95,7 +95,7 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
         for turn in 26..28 {
             assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")), "it is asked all the same");
         }
-        let (result, _, health) = seen(scene.report().await, &["one"]);
+        let (result, _, health) = observed(scene.report().await, &["one"]);
         assert_eq!((result, health), (CheckResult::Pass, ProviderHealth::Up));
     }
 }
@@ -114,7 +114,7 @@ async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_ho
         }
         let report = scene.report().await;
         assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (35, 0), "{class}");
-        let (result, _, health) = seen(report, &["one"]);
+        let (result, _, health) = observed(report, &["one"]);
         assert_eq!(result, CheckResult::Pass, "{class}");
         assert!(matches!(health, ProviderHealth::Degraded(_)), "and it is told: {health:?}");
     }
@@ -138,7 +138,7 @@ async fn one_person_whose_numbers_are_all_refused_is_no_reason_to_leave_the_hook
             body["data"]["userProfile"] = who.clone();
             assert_eq!(scene.call(&body).await.answer().0, "FAILED");
         }
-        let (result, ..) = seen(scene.report().await, &["one"]);
+        let (result, ..) = observed(scene.report().await, &["one"]);
         assert_eq!(result, expected, "{who}");
     }
 }
@@ -188,7 +188,7 @@ async fn a_country_that_is_refused_fails_a_rule_that_names_it_and_no_other() {
             );
             let probe = report.providers["one"].probe;
             assert_eq!((probe, report.providers["one"].breaker), (ProbeState::Up, BreakerState::Closed));
-            let (result, ..) = seen(report, &["one"]);
+            let (result, ..) = observed(report, &["one"]);
             assert_eq!(result, if named { CheckResult::Fail } else { CheckResult::Pass }, "{number}");
         }
     }
@@ -214,7 +214,7 @@ async fn a_sender_that_is_refused_takes_nothing_from_the_other_channel_and_costs
     let report = scene.report().await;
     let of_rule = report.rules["p/all"];
     assert_eq!((of_rule.recent, of_rule.refused), (28, 8));
-    let (result, why, _) = seen(report, &["one"]);
+    let (result, why, _) = observed(report, &["one"]);
     assert_eq!(
         (result, why.as_str()),
         (CheckResult::Pass, "Degraded. Without a usable provider for some of its messages: p/all.")
@@ -229,7 +229,7 @@ async fn a_provider_that_refuses_texts_again_and_again_is_asked_after_one_that_t
         assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("two")));
     }
     assert_eq!(scene.asked("one"), usize::try_from(CONSECUTIVE).unwrap());
-    let (result, _, health) = seen(scene.report().await, &["one", "two"]);
+    let (result, _, health) = observed(scene.report().await, &["one", "two"]);
     assert_eq!(result, CheckResult::Pass, "the other one takes all");
     assert!(matches!(health, ProviderHealth::Degraded(_)));
 }
@@ -359,7 +359,7 @@ async fn a_provider_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_wh
             let provider = &report.providers["one"];
             assert!((3_500..=3_600).contains(&provider.paused_for_s), "{provider:?}");
             assert_eq!((provider.codes[0].code.as_str(), provider.codes[0].outcome.as_str()), ("limit-1", class));
-            let (result, _, health) = seen(report, &["one", "two"]);
+            let (result, _, health) = observed(report, &["one", "two"]);
             let rests = "The provider asked for a pause (Retry-After).";
             assert_eq!((result, health), (CheckResult::Pass, ProviderHealth::Degraded(rests.into())));
 
@@ -386,7 +386,7 @@ async fn the_code_of_a_refusal_is_told_and_one_that_quotes_the_message_is_not() 
         let provider = &report.providers["one"];
         assert_eq!((provider.codes[0].code.as_str(), provider.because.as_str()), (shown, shown));
         assert_eq!((provider.codes[0].outcome.as_str(), provider.codes[0].count), ("permanent-config-account", 1));
-        let (.., health) = seen(report, &["one", "two"]);
+        let (.., health) = observed(report, &["one", "two"]);
         let why = format!("1 of 1 gateway replicas cannot send by it ({shown}).");
         assert_eq!(health, ProviderHealth::Down(why));
     }

@@ -196,12 +196,12 @@ impl Line {
             body.len()
         );
         self.0.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
-        let mut seen = Vec::new();
+        let mut observed = Vec::new();
         loop {
-            if self.0.read_buf(&mut seen).await.ok()? == 0 {
+            if self.0.read_buf(&mut observed).await.ok()? == 0 {
                 return None;
             }
-            let text = String::from_utf8(seen.clone()).unwrap();
+            let text = String::from_utf8(observed.clone()).unwrap();
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             if body.len() == length.parse::<usize>().unwrap() {

@@ -1,4 +1,4 @@
-//! Places at what many share, given out fairly: one tenant's slow things do not keep another's waiting.
+//! Permits at what many share, given out fairly: one tenant's slow things do not keep another's waiting.
 //!
 //! There are so many places in all, and each tenant has so many of them at most. When one is free, the tenants who wait have it
 //! in turn, and within a tenant those who wait have it in turn, whoever asks most often. What is urgent has room of its own in
@@ -36,12 +36,12 @@ pub struct Bounds {
     pub all_urgent: usize,
 }
 
-/// Places for all tenants. Clones share them.
+/// Permits for all tenants. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Fair(Arc<Mutex<Places>>);
+pub struct Fair(Arc<Mutex<Permits>>);
 
 #[derive(Debug)]
-struct Places {
+struct Permits {
     bounds: Bounds,
     taken: usize,
     taken_urgently: usize,
@@ -62,22 +62,22 @@ struct Tenant {
 /// Those of one tenant who wait, by who they are.
 #[derive(Debug, Default)]
 struct Line {
-    waiting: BTreeMap<String, VecDeque<oneshot::Sender<Place>>>,
+    waiting: BTreeMap<String, VecDeque<oneshot::Sender<Permit>>>,
     last: String,
 }
 
 /// A place, given back when it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     fair: Fair,
     tenant: String,
     of: Lane,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let tenant = std::mem::take(&mut self.tenant);
-        self.fair.change(|places| places.give_back(&tenant, self.of));
+        self.fair.change(|permits| permits.give_back(&tenant, self.of));
     }
 }
 
@@ -85,7 +85,7 @@ impl Fair {
     /// Nobody is there yet.
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Mutex::new(Places {
+        Self(Arc::new(Mutex::new(Permits {
             bounds,
             taken: 0,
             taken_urgently: 0,
@@ -96,44 +96,44 @@ impl Fair {
     }
 
     /// Lines up for a place of `tenant` in the turn of `who`, and waits for it. Whoever stops waiting gives the turn up.
-    pub fn enter(&self, tenant: &str, who: &str, lane: Lane) -> impl Future<Output = Place> + Send + use<> {
-        let (given, place) = oneshot::channel();
-        self.change(|places| places.line_up(tenant, who, lane, given));
+    pub fn enter(&self, tenant: &str, who: &str, lane: Lane) -> impl Future<Output = Permit> + Send + use<> {
+        let (given, permit) = oneshot::channel();
+        self.change(|permits| permits.line_up(tenant, who, lane, given));
         let fair = self.clone();
         async move {
-            let place = place.await;
+            let permit = permit.await;
             // who waits is kept for as long as somebody knows the places
             drop(fair);
-            match place {
-                Ok(place) => place,
+            match permit {
+                Ok(permit) => permit,
                 Err(_) => pending().await,
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Places> {
+    fn lock(&self) -> MutexGuard<'_, Permits> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes who is there, and gives out what is free then.
-    fn change(&self, change: impl FnOnce(&mut Places)) {
-        let mut places = self.lock();
-        change(&mut places);
+    fn change(&self, change: impl FnOnce(&mut Permits)) {
+        let mut permits = self.lock();
+        change(&mut permits);
         let mut given = Vec::new();
-        while let Some((tenant, of, waiter)) = places.next() {
-            given.push((waiter, Place { fair: self.clone(), tenant, of }));
+        while let Some((tenant, of, waiter)) = permits.next() {
+            given.push((waiter, Permit { fair: self.clone(), tenant, of }));
         }
-        places.tenants.retain(|_, tenant| !tenant.is_away());
+        permits.tenants.retain(|_, tenant| !tenant.is_away());
         // one that nobody waits for any more comes back, and is given out again
-        drop(places);
-        for (waiter, place) in given {
-            drop(waiter.send(place));
+        drop(permits);
+        for (waiter, permit) in given {
+            drop(waiter.send(permit));
         }
     }
 }
 
-impl Places {
-    fn line_up(&mut self, tenant: &str, who: &str, lane: Lane, waiter: oneshot::Sender<Place>) {
+impl Permits {
+    fn line_up(&mut self, tenant: &str, who: &str, lane: Lane, waiter: oneshot::Sender<Permit>) {
         let tenant = self.tenants.entry(tenant.to_owned()).or_default();
         let waits = if lane == Lane::Urgent { &mut tenant.urgent } else { &mut tenant.routine };
         let waiting = waits.waiting.entry(who.to_owned()).or_default();
@@ -156,7 +156,7 @@ impl Places {
     }
 
     /// Who has the next free place, and which one that is.
-    fn next(&mut self) -> Option<(String, Lane, oneshot::Sender<Place>)> {
+    fn next(&mut self) -> Option<(String, Lane, oneshot::Sender<Permit>)> {
         let bounds = self.bounds;
         let urgent = |tenant: &mut Tenant| {
             let waiter = if tenant.taken_urgently < bounds.urgent { tenant.urgent.next() } else { None }?;
@@ -195,7 +195,7 @@ impl Tenant {
 
 impl Line {
     /// Who is next, of those who still wait.
-    fn next(&mut self) -> Option<oneshot::Sender<Place>> {
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
         self.waiting.retain(|_, waiting| {
             waiting.retain(|waiter| !waiter.is_closed());
             !waiting.is_empty()
@@ -231,7 +231,7 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { all: 4, each: 2, urgent: 1, all_urgent: 8 };
 
-    fn now(fair: &Fair, tenant: &str, lane: Lane) -> Option<Place> {
+    fn now(fair: &Fair, tenant: &str, lane: Lane) -> Option<Permit> {
         fair.enter(tenant, "one", lane).now_or_never()
     }
 
@@ -257,9 +257,9 @@ mod tests {
         for (tenant, who) in [("a", "x"), ("a", "x"), ("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")] {
             let (fair, order) = (fair.clone(), Arc::clone(&order));
             waiting.push(tokio::spawn(async move {
-                let place = fair.enter(tenant, who, Lane::Routine).await;
+                let permit = fair.enter(tenant, who, Lane::Routine).await;
                 order.lock().unwrap().push(format!("{tenant}{who}"));
-                drop(place);
+                drop(permit);
             }));
             tokio::task::yield_now().await;
         }
@@ -285,7 +285,7 @@ mod tests {
         let mut routine = Box::pin(fair.enter("ours", "one", Lane::Routine));
         let mut urgent = Box::pin(fair.enter("ours", "two", Lane::Urgent));
         assert!(routine.as_mut().now_or_never().is_none() && urgent.as_mut().now_or_never().is_none());
-        let position = others.iter().position(|place| place.of == Lane::Routine).unwrap();
+        let position = others.iter().position(|permit| permit.of == Lane::Routine).unwrap();
         others.remove(position);
         assert!(routine.as_mut().now_or_never().is_none());
         assert!(urgent.as_mut().now_or_never().is_some(), "a place of all is as good");
@@ -310,13 +310,13 @@ mod tests {
     fn urgent_things_of_many_tenants_have_so_many_places_and_then_their_turns() {
         let fair = Fair::new(Bounds { all: 0, each: 0, urgent: 2, all_urgent: 3 });
         let enter = |tenant: &str| fair.enter(tenant, "x", Lane::Urgent);
-        let mut given: Vec<Place> =
+        let mut given: Vec<Permit> =
             ["a", "a", "b"].into_iter().filter_map(|tenant| enter(tenant).now_or_never()).collect();
         assert_eq!(given.len(), 3);
         let mut waiting = [enter("a"), enter("b"), enter("c")].map(Box::pin);
-        assert!(waiting.iter_mut().all(|place| place.now_or_never().is_none()), "three are taken");
+        assert!(waiting.iter_mut().all(|permit| permit.now_or_never().is_none()), "three are taken");
         given.remove(2);
-        let next: Vec<bool> = waiting.iter_mut().map(|place| place.now_or_never().is_some()).collect();
+        let next: Vec<bool> = waiting.iter_mut().map(|permit| permit.now_or_never().is_some()).collect();
         assert_eq!(next, [false, false, true], "after b comes c, and a has its two");
     }
 }

@@ -17,11 +17,11 @@ pub const MEMORY: Duration = Duration::from_hours(1);
 /// The latest codes of one provider, each with how often it came.
 #[derive(Debug, Clone, Default)]
 pub struct Codes {
-    seen: BTreeMap<(String, &'static str), Seen>,
+    counts: BTreeMap<(String, &'static str), CodeCount>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct CodeCount {
     count: u64,
     last: Instant,
 }
@@ -41,28 +41,28 @@ impl Codes {
     pub fn record(&mut self, outcome: &Outcome, now: Instant) {
         let Some(code) = word(outcome) else { return };
         let key = (code.to_owned(), outcome_label(outcome));
-        self.seen.retain(|_, seen| now.saturating_duration_since(seen.last) < MEMORY);
-        if self.seen.len() >= MAX_CODES && !self.seen.contains_key(&key) {
-            let oldest = self.seen.iter().min_by_key(|(_, seen)| seen.last).map(|(key, _)| key.clone());
+        self.counts.retain(|_, counts| now.saturating_duration_since(counts.last) < MEMORY);
+        if self.counts.len() >= MAX_CODES && !self.counts.contains_key(&key) {
+            let oldest = self.counts.iter().min_by_key(|(_, counts)| counts.last).map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
-                self.seen.remove(&oldest);
+                self.counts.remove(&oldest);
             }
         }
-        let seen = self.seen.entry(key).or_insert(Seen { count: 0, last: now });
-        seen.count = seen.count.saturating_add(1);
-        seen.last = now;
+        let counts = self.counts.entry(key).or_insert(CodeCount { count: 0, last: now });
+        counts.count = counts.count.saturating_add(1);
+        counts.last = now;
     }
 
     /// For the report.
     #[must_use]
     pub fn report(&self, now: Instant) -> Vec<CodeReport> {
-        let fresh = self.seen.iter().filter(|(_, seen)| now.saturating_duration_since(seen.last) < MEMORY);
+        let fresh = self.counts.iter().filter(|(_, counts)| now.saturating_duration_since(counts.last) < MEMORY);
         fresh
-            .map(|((code, outcome), seen)| CodeReport {
+            .map(|((code, outcome), counts)| CodeReport {
                 code: code.clone(),
                 outcome: (*outcome).to_owned(),
-                count: seen.count,
-                age_s: now.saturating_duration_since(seen.last).as_secs(),
+                count: counts.count,
+                age_s: now.saturating_duration_since(counts.last).as_secs(),
             })
             .collect()
     }
@@ -96,6 +96,6 @@ mod tests {
         let (almost, over) = (last + MEMORY.saturating_sub(Duration::from_secs(1)), last + MEMORY);
         assert_eq!((codes.report(almost).len(), codes.report(over)), (2, vec![]), "an hour after it came last");
         codes.record(&refused("new"), over);
-        assert_eq!(codes.seen.len(), 1);
+        assert_eq!(codes.counts.len(), 1);
     }
 }

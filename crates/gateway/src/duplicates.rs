@@ -32,16 +32,16 @@ type Key = (Arc<str>, EventId, Option<MessageDigest>);
 
 /// The calls of the last minutes.
 pub struct Duplicates {
-    seen: Cache<Key, Arc<Seen>>,
+    known_calls: Cache<Key, Arc<KnownCall>>,
     key: hmac::Key,
 }
 
-struct Seen {
+struct KnownCall {
     fingerprint: MessageDigest,
     answer: watch::Receiver<Option<HookAnswer>>,
 }
 
-impl Seen {
+impl KnownCall {
     /// Whether a call of the same id is worked on in its place.
     fn gives_way(&self, fingerprint: MessageDigest, is_preview: bool) -> bool {
         let left_nothing = self.answer.borrow().as_ref().is_some_and(HookAnswer::left_nothing);
@@ -53,7 +53,7 @@ impl Seen {
 pub enum DuplicateCheck {
     /// The first of its id: whoever gets this does the work and says the answer here.
     First(watch::Sender<Option<HookAnswer>>, watch::Receiver<Option<HookAnswer>>),
-    /// Seen before: its answer comes, or came, here.
+    /// KnownCall before: its answer comes, or came, here.
     Again(watch::Receiver<Option<HookAnswer>>),
     /// Another message of its id is being worked on; once its answer is here, this call is to be looked up again.
     Behind(watch::Receiver<Option<HookAnswer>>),
@@ -66,7 +66,7 @@ impl Default for Duplicates {
     fn default() -> Self {
         let key: [u8; 32] = rand::random();
         Self {
-            seen: Cache::builder()
+            known_calls: Cache::builder()
                 .max_capacity(CAPACITY)
                 .time_to_live(KEPT)
                 .eviction_policy(EvictionPolicy::lru())
@@ -81,11 +81,11 @@ impl Duplicates {
     pub async fn check(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> DuplicateCheck {
         let fingerprint = self.fingerprint(call);
         let (sender, receiver) = watch::channel(None);
-        let seen = Arc::new(Seen { fingerprint, answer: receiver.clone() });
+        let this_call = Arc::new(KnownCall { fingerprint, answer: receiver.clone() });
         let key = (Arc::clone(hook), id.clone(), call.is_preview.then_some(fingerprint));
-        let taken = self.seen.entry(key).and_compute_with(|known| {
+        let taken = self.known_calls.entry(key).and_compute_with(|known| {
             let stays = known.is_some_and(|known| !known.value().gives_way(fingerprint, call.is_preview));
-            std::future::ready(if stays { Op::Nop } else { Op::Put(seen) })
+            std::future::ready(if stays { Op::Nop } else { Op::Put(this_call) })
         });
         match taken.await {
             CompResult::Unchanged(known) if known.value().fingerprint == fingerprint => {
@@ -118,7 +118,7 @@ impl Duplicates {
 
 impl fmt::Debug for Duplicates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Duplicates({})", self.seen.entry_count())
+        write!(f, "Duplicates({})", self.known_calls.entry_count())
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
             }
         }
 
-        async fn seen(&self, call: &Call) -> &'static str {
+        async fn outcome(&self, call: &Call) -> &'static str {
             name(&self.check(call).await)
         }
     }
@@ -177,10 +177,14 @@ mod tests {
         ] {
             let calls = Calls(Duplicates::default());
             let sender = calls.first(&call(ONE, false)).await;
-            assert_eq!(calls.seen(&call(OTHER, false)).await, "behind", "nobody knows yet what becomes of the first");
+            assert_eq!(
+                calls.outcome(&call(OTHER, false)).await,
+                "behind",
+                "nobody knows yet what becomes of the first"
+            );
             sender.send_replace(Some(answer.clone()));
-            assert_eq!(calls.seen(&call(ONE, false)).await, "again", "{answer:?}");
-            assert_eq!(calls.seen(&call(OTHER, false)).await, other, "{answer:?}");
+            assert_eq!(calls.outcome(&call(ONE, false)).await, "again", "{answer:?}");
+            assert_eq!(calls.outcome(&call(OTHER, false)).await, other, "{answer:?}");
         }
     }
 
@@ -188,18 +192,18 @@ mod tests {
     async fn a_message_whose_work_ended_without_an_answer_may_have_left() {
         let calls = Calls(Duplicates::default());
         drop(calls.first(&call(ONE, false)).await);
-        assert_eq!(calls.seen(&call(OTHER, false)).await, "behind");
-        assert_eq!(calls.seen(&call(ONE, false)).await, "again");
+        assert_eq!(calls.outcome(&call(OTHER, false)).await, "behind");
+        assert_eq!(calls.outcome(&call(ONE, false)).await, "again");
     }
 
     #[tokio::test]
     async fn previews_of_one_id_are_told_apart_by_their_message_and_tried_again_when_they_failed() {
         let calls = Calls(Duplicates::default());
         calls.first(&call(ONE, true)).await.send_replace(Some(HookAnswer::pending()));
-        assert_eq!(calls.seen(&call(ONE, true)).await, "again", "one request, one message");
+        assert_eq!(calls.outcome(&call(ONE, true)).await, "again", "one request, one message");
         let sender = calls.first(&call(OTHER, true)).await;
-        assert_eq!(calls.seen(&call(OTHER, true)).await, "again", "it is under way");
+        assert_eq!(calls.outcome(&call(OTHER, true)).await, "again", "it is under way");
         sender.send_replace(Some(HookAnswer::failed()));
-        assert_eq!(calls.seen(&call(OTHER, true)).await, "first");
+        assert_eq!(calls.outcome(&call(OTHER, true)).await, "first");
     }
 }

@@ -26,7 +26,7 @@ use super::{
     request_clock::{ClockedConnection, RequestClock},
     service::Service,
 };
-use hookswitch_telemetry::room::{ConnectionPlace, Room};
+use hookswitch_telemetry::room::{ConnectionPermit, Room};
 
 /// Connections open at once. For one more, one is closed that has not shown a hook's secret, or one without a request.
 pub const CONNECTIONS: usize = 1_024;
@@ -100,16 +100,16 @@ pub async fn serve(
             },
         };
         let accepted = Instant::now();
-        let Some(place) = room.enter(from.ip()) else {
+        let Some(permit) = room.enter(from.ip()) else {
             handler.counters.closed("limit");
             continue;
         };
         let handler = Arc::clone(&handler);
         open.spawn(async move {
-            let place = Arc::new(place);
+            let permit = Arc::new(permit);
             tokio::select! {
-                () = handler.converse(stream, accepted, Arc::clone(&place)) => {}
-                () = place.evicted() => handler.counters.closed("limit"),
+                () = handler.converse(stream, accepted, Arc::clone(&permit)) => {}
+                () = permit.evicted() => handler.counters.closed("limit"),
             }
         });
     }
@@ -128,7 +128,7 @@ struct ConnectionHandler {
 }
 
 impl ConnectionHandler {
-    async fn converse(&self, stream: TcpStream, accepted: Instant, place: Arc<ConnectionPlace>) {
+    async fn converse(&self, stream: TcpStream, accepted: Instant, permit: Arc<ConnectionPermit>) {
         let _ = stream.set_nodelay(true);
         let secured = tokio::select! {
             () = self.stop.cancelled() => return,
@@ -145,10 +145,10 @@ impl ConnectionHandler {
             let service = Arc::clone(&self.service);
             service_fn(move |request| {
                 // Until it is known who asks, which takes no time, nobody else may have the place.
-                let is_in_time = place.keep();
+                let is_in_time = permit.keep();
                 asked.store(true, Ordering::Relaxed);
                 under_way.store(true, Ordering::Relaxed);
-                let (service, clock, place) = (Arc::clone(&service), clock.clone(), Arc::clone(&place));
+                let (service, clock, permit) = (Arc::clone(&service), clock.clone(), Arc::clone(&permit));
                 let under_way = Arc::clone(&under_way);
                 async move {
                     if !is_in_time {
@@ -159,9 +159,9 @@ impl ConnectionHandler {
                     clock.finish();
                     // Whoever shows a hook's secret is answered 200, and nobody else is.
                     if response.status() == StatusCode::OK {
-                        place.rest();
+                        permit.rest();
                     } else {
-                        place.expose();
+                        permit.expose();
                     }
                     under_way.store(false, Ordering::Relaxed);
                     Ok::<_, Infallible>(response)

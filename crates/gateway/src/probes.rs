@@ -54,7 +54,7 @@ pub struct Cadence {
     timeout: Duration,
     fall: u32,
     rise: u32,
-    place: u64,
+    offset: u64,
 }
 
 impl Cadence {
@@ -66,14 +66,14 @@ impl Cadence {
             timeout: Duration::from_millis(probe.timeout_ms).max(Duration::from_millis(1)),
             fall: probe.fall.clamp(1, MOST),
             rise: probe.rise.clamp(1, MOST),
-            place: hash(pod, provider),
+            offset: hash(pod, provider),
         }
     }
 
     /// Time from start-up to the first probe.
     #[must_use]
     pub fn first(&self) -> Duration {
-        remainder(self.place, FIRST_WITHIN.min(self.interval))
+        remainder(self.offset, FIRST_WITHIN.min(self.interval))
     }
 
     /// Time from one turn to the next. What is left of `fall` intervals when a failure has been confirmed is the most, and
@@ -90,9 +90,9 @@ impl Cadence {
     #[must_use]
     pub fn next(&self, now: Duration, replicas: u32) -> Duration {
         let period = self.period(replicas);
-        let place = remainder(self.place, period);
+        let offset = remainder(self.offset, period);
         let now = Duration::from_nanos_u128(now.as_nanos() % period.as_nanos());
-        place.checked_sub(now).filter(|left| !left.is_zero()).unwrap_or_else(|| (period + place).saturating_sub(now))
+        offset.checked_sub(now).filter(|left| !left.is_zero()).unwrap_or_else(|| (period + offset).saturating_sub(now))
     }
 }
 
@@ -176,8 +176,8 @@ fn hash(pod: &str, provider: &str) -> u64 {
     digest.as_ref().iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
-fn remainder(place: u64, period: Duration) -> Duration {
-    Duration::from_nanos_u128(u128::from(place) % period.as_nanos().max(1))
+fn remainder(offset: u64, period: Duration) -> Duration {
+    Duration::from_nanos_u128(u128::from(offset) % period.as_nanos().max(1))
 }
 
 #[cfg(test)]
@@ -452,8 +452,8 @@ mod tests {
             prop_assert!(period >= cadence.interval && period <= cadence.interval * (cadence.fall - 1).max(1));
             let delay = cadence.next(now, replicas);
             prop_assert!(delay > Duration::ZERO && delay <= period);
-            let place = Duration::from_nanos_u128((now + delay).as_nanos() % period.as_nanos());
-            prop_assert_eq!(place, remainder(cadence.place, period));
+            let offset = Duration::from_nanos_u128((now + delay).as_nanos() % period.as_nanos());
+            prop_assert_eq!(offset, remainder(cadence.offset, period));
             prop_assert!(cadence.first() < FIRST_WITHIN);
         }
 

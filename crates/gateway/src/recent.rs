@@ -44,7 +44,7 @@ impl Counts {
     fn advance(&mut self, part: u64) {
         let passed = part.saturating_sub(self.newest).min(PARTS as u64);
         for offset in 1..=passed {
-            self.parts[place(self.newest + offset)] = 0;
+            self.parts[index_of(self.newest + offset)] = 0;
         }
         self.newest = self.newest.max(part);
     }
@@ -55,7 +55,7 @@ impl Counts {
     }
 }
 
-fn place(part: u64) -> usize {
+fn index_of(part: u64) -> usize {
     usize::try_from(part % PARTS as u64).unwrap_or_default()
 }
 
@@ -69,7 +69,7 @@ impl Traffic {
         }
         let counts = self.routes.entry(key).or_insert(Counts { parts: [0; PARTS], newest: part });
         counts.advance(part);
-        let calls = &mut counts.parts[place(part)];
+        let calls = &mut counts.parts[index_of(part)];
         *calls = calls.saturating_add(1);
     }
 

@@ -93,11 +93,11 @@ impl Certificate {
 
     /// Reads the files until `stop`; what cannot be used is logged once per content, and the last good one serves on.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
-        let mut seen = None;
+        let mut content = None;
         loop {
             let this = Arc::clone(&self);
-            let before = seen.take();
-            seen = tokio::task::spawn_blocking(move || this.reload_if_changed(before)).await.ok().flatten();
+            let before = content.take();
+            content = tokio::task::spawn_blocking(move || this.reload_if_changed(before)).await.ok().flatten();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(POLL) => {}

@@ -29,7 +29,7 @@ use super::{
     guard::Guard,
     leave::Leave,
     policy::{NetError, Policy},
-    pool::{Connection, Line, Origin, Place, Pool, Way},
+    pool::{Connection, Line, Origin, Pool, Reservation, Way},
     resolver::Lookup,
     roots,
     shared::{Turn, UNTOLD},
@@ -162,8 +162,8 @@ impl Connector {
             let (connection, used_before) = match way {
                 Way::Kept(connection) => (connection, true),
                 Way::New => (self.connect(&request.url, &origin, None, deadline).await?, false),
-                Way::Full(place, freed) => {
-                    coming = coming.or_else(|| Some(self.one_more(&request.url, &origin, place?, deadline)));
+                Way::Full(reservation, freed) => {
+                    coming = coming.or_else(|| Some(self.one_more(&request.url, &origin, reservation?, deadline)));
                     match self.room(&mut coming, freed, &origin, deadline).await? {
                         Some(connection) => (connection, false),
                         None => continue,
@@ -196,9 +196,9 @@ impl Connector {
     }
 
     /// Begins one more connection of HTTP/2. It comes for others when this request has found room by then.
-    fn one_more(&self, url: &Url, origin: &Origin, place: Place, deadline: Instant) -> Coming {
+    fn one_more(&self, url: &Url, origin: &Origin, reservation: Reservation, deadline: Instant) -> Coming {
         let (connector, url, origin) = (self.clone(), url.clone(), origin.clone());
-        tokio::spawn(async move { connector.connect(&url, &origin, Some(place), deadline).await })
+        tokio::spawn(async move { connector.connect(&url, &origin, Some(reservation), deadline).await })
     }
 
     /// Waits for the connection that comes, or until there may be room on another one. One that does not come is no matter
@@ -238,7 +238,7 @@ impl Connector {
         &self,
         url: &Url,
         origin: &Origin,
-        place: Option<Place>,
+        reservation: Option<Reservation>,
         deadline: Instant,
     ) -> Result<Connection, SendError> {
         let not_sent = |_| SendError::NotSent { cause: Unsent::Connect };
@@ -260,7 +260,7 @@ impl Connector {
             // where nothing is kept it is shared with nobody
             let pool = self.pool.clone().unwrap_or_default();
             let turn = pool.share(origin.clone(), sender, driver);
-            drop(place);
+            drop(reservation);
             return Ok(Connection::Http2(turn));
         }
         let mut builder = http1::Builder::new();

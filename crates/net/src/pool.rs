@@ -80,7 +80,7 @@ pub(super) enum Way {
     New,
     /// Over one of those of HTTP/2, which are all full: one more may be made, where there is a place for it. The rest ends when
     /// there may be room.
-    Full(Option<Place>, OwnedNotified),
+    Full(Option<Reservation>, OwnedNotified),
 }
 
 /// Connections kept; clones share them.
@@ -162,12 +162,12 @@ impl Kept {
 }
 
 /// A place among the connections of HTTP/2 for one that is being made, until this is dropped.
-pub(super) struct Place {
+pub(super) struct Reservation {
     pool: Pool,
     origin: Origin,
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut kept = self.pool.lock();
         if let Some(at) = kept.coming.iter().position(|of| *of == self.origin) {
@@ -190,11 +190,11 @@ impl Pool {
             return Way::Kept(Connection::Http2(open.shared.turn()));
         }
         if kept.leads_to(origin) {
-            let place = (!has_one_coming && kept.may_have_more(origin)).then(|| {
+            let reservation = (!has_one_coming && kept.may_have_more(origin)).then(|| {
                 kept.coming.push(origin.clone());
-                Place { pool: self.clone(), origin: origin.clone() }
+                Reservation { pool: self.clone(), origin: origin.clone() }
             });
-            return Way::Full(place, freed);
+            return Way::Full(reservation, freed);
         }
         let Some(at) = kept.lines.iter().rposition(|idle| idle.origin == *origin) else { return Way::New };
         let Idle { since, mut line, .. } = kept.lines.remove(at);

@@ -54,7 +54,7 @@ pub struct Lookups {
 }
 
 struct Shared {
-    places: Fair,
+    permits: Fair,
     system: Arc<dyn Lookup>,
     names: Mutex<Names>,
 }
@@ -134,7 +134,7 @@ impl Lookups {
     }
 
     fn sharing(bounds: Bounds, lane: Lane, system: Arc<dyn Lookup>) -> Self {
-        let all = Shared { places: Fair::new(bounds), system, names: Mutex::default() };
+        let all = Shared { permits: Fair::new(bounds), system, names: Mutex::default() };
         Self { all: Arc::new(all), tenant: String::new(), lane }
     }
 
@@ -166,13 +166,13 @@ impl Shared {
 
     /// Looks a name up when it has a place and somebody still waits, and tells all who do.
     async fn look_up(self: Arc<Self>, key: Key, lane: Lane) {
-        let place = self.places.enter(&key.0, &key.1, lane).await;
+        let permit = self.permits.enter(&key.0, &key.1, lane).await;
         if !self.names().begin(&key) {
             return;
         }
         let mut made = Made { all: &self, key: &key, found: Found::new() };
         made.found = self.system.lookup(&key.1).await.unwrap_or_default();
-        drop(place);
+        drop(permit);
     }
 }
 
@@ -395,7 +395,7 @@ mod tests {
         }
 
         /// Lets all look-ups end, and checks that all who wait were told and nothing is left.
-        fn finish(mut self, seen: &str) {
+        fn finish(mut self, history: &str) {
             while self.waiting + self.made > 0 {
                 if self.waiting > 0 {
                     self.enter();
@@ -403,8 +403,8 @@ mod tests {
                     self.end();
                 }
             }
-            assert!(self.callers.iter().all(|answer| answer.borrow().is_some()), "somebody was not told: {seen}");
-            assert!(self.names.0.is_empty(), "{seen}");
+            assert!(self.callers.iter().all(|answer| answer.borrow().is_some()), "somebody was not told: {history}");
+            assert!(self.names.0.is_empty(), "{history}");
         }
     }
 
@@ -425,20 +425,20 @@ mod tests {
     #[test]
     fn everybody_who_waits_is_told_whatever_the_order_of_asking_giving_up_and_answering() {
         for seed in 0..2_000 {
-            let (mut random, mut steps, mut seen) = (StdRng::seed_from_u64(seed), Steps::new(), String::new());
+            let (mut random, mut steps, mut history) = (StdRng::seed_from_u64(seed), Steps::new(), String::new());
             for _ in 0..random.random_range(5..40) {
                 match random.random_range(0..4) {
-                    0 => (seen.push('a'), steps.ask()).1,
+                    0 => (history.push('a'), steps.ask()).1,
                     1 if !steps.callers.is_empty() => {
-                        seen.push('g');
+                        history.push('g');
                         steps.callers.remove(random.random_range(0..steps.callers.len()));
                     }
-                    2 if steps.waiting > 0 => (seen.push('e'), steps.enter()).1,
-                    3 if steps.made > 0 => (seen.push('d'), steps.end()).1,
+                    2 if steps.waiting > 0 => (history.push('e'), steps.enter()).1,
+                    3 if steps.made > 0 => (history.push('d'), steps.end()).1,
                     _ => {}
                 }
             }
-            steps.finish(&format!("seed {seed}: {seen}"));
+            steps.finish(&format!("seed {seed}: {history}"));
         }
     }
 }

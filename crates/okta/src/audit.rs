@@ -173,7 +173,7 @@ mod tests {
             hooks: vec![hook],
             quiet_for: Duration::ZERO,
             unfinished: None,
-            unseen: None,
+            not_shown: None,
             promised: None,
         }
     }
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    fn changes(secret: &str, entries: &[AuditEntry]) -> Vec<AuditChange> {
+    fn changes_of(secret: &str, entries: &[AuditEntry]) -> Vec<AuditChange> {
         changes(&FingerprintKey::new(&[7; 32]).unwrap(), &[], &org(secret), entries)
     }
 
@@ -200,7 +200,7 @@ mod tests {
     fn each_change_has_the_mark_of_the_hook_before_and_after_it() {
         let done =
             [Verb::Create, Verb::Deactivate, Verb::Activate, Verb::Delete].map(|verb| entry(verb, AuditResult::Done));
-        let changes = changes("a secret", &done);
+        let changes = changes_of("a secret", &done);
         assert_eq!(changes[0].before, None);
         assert!(changes.windows(2).all(|pair| pair[0].after == pair[1].before));
         assert_ne!(changes[0].after, changes[1].after, "the state counts");
@@ -210,15 +210,15 @@ mod tests {
 
     #[test]
     fn another_secret_is_another_mark_and_neither_shows_it() {
-        let one = changes("a secret", &[entry(Verb::Create, AuditResult::Done)]);
-        let two = changes("b secret", &[entry(Verb::Create, AuditResult::Done)]);
+        let one = changes_of("a secret", &[entry(Verb::Create, AuditResult::Done)]);
+        let two = changes_of("b secret", &[entry(Verb::Create, AuditResult::Done)]);
         assert_ne!(one[0].after, two[0].after);
         assert!(!format!("{one:?}").contains("a secret"));
     }
 
     #[test]
     fn a_refused_change_leaves_the_mark_and_an_unclear_one_leaves_none() {
-        let changes = changes(
+        let changes = changes_of(
             "a secret",
             &[
                 entry(Verb::Create, AuditResult::Done),

@@ -37,12 +37,12 @@ struct Body {
 #[derive(Default)]
 struct Memory {
     order: VecDeque<String>,
-    by_key: HashMap<String, (Seen, Answer)>,
+    by_key: HashMap<String, (MessageContent, Answer)>,
 }
 
 /// What must be the same when a key comes again.
 #[derive(Clone, PartialEq, Eq)]
-struct Seen {
+struct MessageContent {
     channel: Channel,
     to: String,
     text: String,
@@ -94,10 +94,10 @@ impl JsonAccount {
         if !is_e164(&body.to) {
             return Err(refused(StatusCode::BAD_REQUEST, "permanent-destination", None, "to-invalid"));
         }
-        let seen = Seen { channel: body.channel, to: body.to.clone(), text: body.text.clone() };
+        let content = MessageContent { channel: body.channel, to: body.to.clone(), text: body.text.clone() };
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, answer)) = memory.by_key.get(key) {
-            return if *before == seen {
+            return if *before == content {
                 Ok(Reading::Repeat(answer.clone()))
             } else {
                 Err(rejected(StatusCode::CONFLICT, "idempotency-key-reused"))
@@ -161,9 +161,9 @@ impl Vendor for JsonAccount {
         {
             memory.by_key.remove(&oldest);
         }
-        let seen = Seen { channel: asked.channel, to: asked.to.clone(), text: asked.text.clone() };
+        let content = MessageContent { channel: asked.channel, to: asked.to.clone(), text: asked.text.clone() };
         memory.order.push_back(key.clone());
-        memory.by_key.insert(key.clone(), (seen, answer.clone()));
+        memory.by_key.insert(key.clone(), (content, answer.clone()));
     }
 }
 

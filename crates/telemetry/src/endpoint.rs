@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::room::{ConnectionPlace, Room};
+use super::room::{ConnectionPermit, Room};
 
 /// What a caller may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub async fn serve<W, F, I, A>(
     let (wrap, answer) = (Arc::new(wrap), Arc::new(answer));
     let room = Room::of(bounds.connections);
     let mut connections = JoinSet::new();
-    while let Some((stream, place)) = accept(&listener, &room, &stop).await {
+    while let Some((stream, permit)) = accept(&listener, &room, &stop).await {
         let (wrap, answer, stop) = (Arc::clone(&wrap), Arc::clone(&answer), stop.clone());
         connections.spawn(async move {
             let exchange = async {
@@ -96,7 +96,7 @@ pub async fn serve<W, F, I, A>(
             };
             tokio::select! {
                 () = exchange => {}
-                () = place.evicted() => {}
+                () = permit.evicted() => {}
             }
         });
         while connections.try_join_next().is_some() {}
@@ -158,13 +158,17 @@ pub struct ListenError {
     pub source: std::io::Error,
 }
 
-async fn accept(listener: &TcpListener, room: &Room, stop: &CancellationToken) -> Option<(TcpStream, ConnectionPlace)> {
+async fn accept(
+    listener: &TcpListener,
+    room: &Room,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, ConnectionPermit)> {
     let accepting = async {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    if let Some(place) = room.enter(from.ip()) {
-                        return (stream, place);
+                    if let Some(permit) = room.enter(from.ip()) {
+                        return (stream, permit);
                     }
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,

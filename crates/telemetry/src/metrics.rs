@@ -165,10 +165,10 @@ mod tests {
         let listener = endpoint::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, is_ready) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-        let seen = Arc::clone(&is_ready);
+        let ready = Arc::clone(&is_ready);
         let ready: Readiness =
             Arc::new(
-                move || if seen.load(Ordering::SeqCst) { Ok("ok".into()) } else { Err("no configuration yet".into()) },
+                move || if ready.load(Ordering::SeqCst) { Ok("ok".into()) } else { Err("no configuration yet".into()) },
             );
         let serving = tokio::spawn(serve(listener, Metrics::new("gateway"), ready, stop.clone()));
 

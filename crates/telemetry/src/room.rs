@@ -20,7 +20,7 @@ pub struct Room(Arc<Mutex<Guests>>);
 
 #[derive(Debug)]
 struct Guests {
-    places: usize,
+    capacity: usize,
     arrivals: u64,
     strangers: BTreeMap<u64, Guest>,
     kept: BTreeMap<u64, Guest>,
@@ -39,7 +39,7 @@ struct Guest {
 
 /// One connection's place, given back when it is dropped.
 #[derive(Debug)]
-pub struct ConnectionPlace {
+pub struct ConnectionPermit {
     room: Room,
     arrival: u64,
     evicted: CancellationToken,
@@ -48,9 +48,9 @@ pub struct ConnectionPlace {
 impl Room {
     /// A room with this many places.
     #[must_use]
-    pub fn of(places: usize) -> Self {
+    pub fn of(capacity: usize) -> Self {
         Self(Arc::new(Mutex::new(Guests {
-            places,
+            capacity,
             arrivals: 0,
             strangers: BTreeMap::new(),
             kept: BTreeMap::new(),
@@ -61,15 +61,15 @@ impl Room {
 
     /// A place for a connection from an address; none when all are taken by those who are kept and at work.
     #[must_use]
-    pub fn enter(&self, from: IpAddr) -> Option<ConnectionPlace> {
+    pub fn enter(&self, from: IpAddr) -> Option<ConnectionPermit> {
         let mut guests = self.lock();
-        if guests.strangers.len() + guests.kept.len() >= guests.places {
+        if guests.strangers.len() + guests.kept.len() >= guests.capacity {
             guests.evict()?;
         }
         guests.arrivals += 1;
         let (arrival, evicted) = (guests.arrivals, CancellationToken::new());
         guests.add_stranger(arrival, Guest { source: source(from), evicted: evicted.clone(), resting: None });
-        Some(ConnectionPlace { room: self.clone(), arrival, evicted })
+        Some(ConnectionPermit { room: self.clone(), arrival, evicted })
     }
 
     fn lock(&self) -> MutexGuard<'_, Guests> {
@@ -80,7 +80,7 @@ impl Room {
 impl Guests {
     fn evict(&mut self) -> Option<()> {
         // a few strangers have time to say who they are, while others rest
-        let are_few = self.strangers.len() * 4 < self.places;
+        let are_few = self.strangers.len() * 4 < self.capacity;
         let evicted = match self.resting.first_key_value().map(|(since, arrival)| (*since, *arrival)) {
             Some((since, arrival)) if are_few => {
                 self.resting.remove(&since);
@@ -123,7 +123,7 @@ impl Guests {
     }
 }
 
-impl ConnectionPlace {
+impl ConnectionPermit {
     /// Ends when the place has been given to somebody else: the connection is to be closed.
     pub fn evicted(&self) -> WaitForCancellationFuture<'_> {
         self.evicted.cancelled()
@@ -161,7 +161,7 @@ impl ConnectionPlace {
     }
 }
 
-impl Drop for ConnectionPlace {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut guests = self.room.lock();
         guests.wake(self.arrival);
@@ -182,12 +182,12 @@ fn source(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn enter(room: &Room, from: &str) -> Option<ConnectionPlace> {
+    fn enter(room: &Room, from: &str) -> Option<ConnectionPermit> {
         room.enter(from.parse().unwrap())
     }
 
-    fn is_evicted(place: &ConnectionPlace) -> bool {
-        place.evicted.is_cancelled()
+    fn is_evicted(permit: &ConnectionPermit) -> bool {
+        permit.evicted.is_cancelled()
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
     fn where_all_are_known_nobody_gets_in_until_one_leaves() {
         let room = Room::of(2);
         let known = [enter(&room, "192.0.2.1").unwrap(), enter(&room, "192.0.2.2").unwrap()];
-        assert!(known.iter().all(ConnectionPlace::keep));
+        assert!(known.iter().all(ConnectionPermit::keep));
         assert!(enter(&room, "192.0.2.3").is_none());
         let [first, _second] = known;
         drop(first);
@@ -236,7 +236,7 @@ mod tests {
     fn where_all_are_known_the_one_that_rested_longest_makes_room_and_none_at_work() {
         let room = Room::of(3);
         let known = [(); 3].map(|()| enter(&room, "192.0.2.1").unwrap());
-        assert!(known.iter().all(ConnectionPlace::keep));
+        assert!(known.iter().all(ConnectionPermit::keep));
         known[2].rest();
         known[0].rest();
         let fresh = enter(&room, "192.0.2.2").unwrap();
@@ -253,8 +253,8 @@ mod tests {
     fn fresh_ones_do_not_fight_for_one_place_while_others_rest() {
         let room = Room::of(8);
         let known = [(); 8].map(|()| enter(&room, "192.0.2.1").unwrap());
-        assert!(known.iter().all(ConnectionPlace::keep));
-        known.iter().for_each(ConnectionPlace::rest);
+        assert!(known.iter().all(ConnectionPermit::keep));
+        known.iter().for_each(ConnectionPermit::rest);
         let fresh = [(); 2].map(|()| enter(&room, "192.0.2.1").unwrap());
         assert!(!fresh.iter().any(is_evicted));
         let flood: Vec<_> = (0..20).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();

@@ -142,7 +142,7 @@ pub struct Visibility<'s> {
     pub hidden: &'s dyn Fn(&str) -> bool,
 }
 
-/// Who manages the org at `place`, where the credential of `this` was taken.
+/// Who manages the org at `location`, where the credential of `this` was taken.
 ///
 /// An object that managed the org goes on without waiting for anybody's answer, and one that was told of another waits for that one's own answer, in a namespace
 /// that cannot be listed too: who manages an org does not change because somebody cannot be seen. One that is seen and called, and
@@ -152,7 +152,7 @@ pub struct Visibility<'s> {
 #[must_use]
 pub fn decide(
     this: &OktaOrg,
-    place: &OrgLocation,
+    location: &OrgLocation,
     others: &[(OrgStanding, Arc<OktaOrg>)],
     visibility: &Visibility<'_>,
 ) -> ClaimDecision {
@@ -165,7 +165,8 @@ pub fn decide(
         let found = older.iter().filter(|(standing, other)| found(standing, other));
         found.min_by_key(|(_, other)| age(other)).map(|(_, other)| object_ref(&**other))
     };
-    let proven = |standing: &OrgStanding, _: &OktaOrg| matches!(standing, OrgStanding::Proven(at) if place.is_also(at));
+    let proven =
+        |standing: &OrgStanding, _: &OktaOrg| matches!(standing, OrgStanding::Proven(at) if location.is_also(at));
     if let Some(other) = oldest(&proven) {
         return ClaimDecision::Theirs(other);
     }
@@ -182,10 +183,10 @@ pub fn decide(
     if visibility.settled || managed(this) {
         return ClaimDecision::Ours;
     }
-    let id = place.document.identity.as_str();
+    let id = location.document.identity.as_str();
     let hints = |standing: &OrgStanding, other: &OktaOrg| {
         *standing == OrgStanding::Unknown
-            && (known_id(other) == Some(id) || authority(other) == Some(place.authority.clone()))
+            && (known_id(other) == Some(id) || authority(other) == Some(location.authority.clone()))
     };
     match oldest(&hints) {
         Some(other) => ClaimDecision::Waits(Awaited::Answer(other)),
@@ -198,26 +199,27 @@ pub fn decide(
 /// at another address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenure {
-    place: OrgLocation,
+    location: OrgLocation,
     age: Age,
 }
 
 impl Tenure {
-    /// That of `this` at `place`.
+    /// That of `this` at `location`.
     #[must_use]
-    pub fn of(this: &OktaOrg, place: &OrgLocation) -> Self {
-        Self { place: place.clone(), age: age(this) }
+    pub fn of(this: &OktaOrg, location: &OrgLocation) -> Self {
+        Self { location: location.clone(), age: age(this) }
     }
 }
 
-/// Who acts on the org at `place` at the moment: what it does is to end before `this` does anything there.
+/// Who acts on the org at `location` at the moment: what it does is to end before `this` does anything there.
 ///
 /// One that this object does not know to be of its org is waited for where it is to yield: it looks after this one's proof with its
 /// next reconcile. Whoever does not yield would be waited for again and again.
 #[must_use]
-pub fn before(this: &OktaOrg, place: &OrgLocation, acting: &[(ObjectRef, Tenure)]) -> Option<ObjectRef> {
+pub fn before(this: &OktaOrg, location: &OrgLocation, acting: &[(ObjectRef, Tenure)]) -> Option<ObjectRef> {
     let yields = |other: &Tenure| this.metadata.deletion_timestamp.is_none() && age(this) < other.age;
-    let is_one = |other: &Tenure| place.is_also(&other.place) || other.place.is_also(place) && yields(other);
+    let is_one =
+        |other: &Tenure| location.is_also(&other.location) || other.location.is_also(location) && yields(other);
     acting.iter().find(|(_, other)| is_one(other)).map(|(object, _)| object.clone())
 }
 
@@ -288,21 +290,21 @@ mod tests {
         Access { namespace, url, credential, ca_bundle: ca_bundle.map(str::to_owned), ranges: Vec::new() }
     }
 
-    fn place(url: &str, id: &str, domains: &[&str]) -> OrgLocation {
+    fn location(url: &str, id: &str, domains: &[&str]) -> OrgLocation {
         let domains = domains.iter().map(|&domain| domain.to_owned()).collect();
         let document = OrgDocument { identity: OrgIdentity::Id(id.into()), domains };
         OrgLocation::of(&access(url, None), &document)
     }
 
-    fn trusting(place: &OrgLocation, ca_bundle: &str) -> OrgLocation {
-        OrgLocation { certificates: Certificates::of(&access(OURS, Some(ca_bundle))), ..place.clone() }
+    fn trusting(location: &OrgLocation, ca_bundle: &str) -> OrgLocation {
+        OrgLocation { certificates: Certificates::of(&access(OURS, Some(ca_bundle))), ..location.clone() }
     }
 
     fn proven(url: &str, id: &str, domains: &[&str]) -> OrgStanding {
-        OrgStanding::Proven(place(url, id, domains))
+        OrgStanding::Proven(location(url, id, domains))
     }
 
-    fn seen(settled: bool) -> Visibility<'static> {
+    fn visible(settled: bool) -> Visibility<'static> {
         Visibility { settled, any_hidden: false, hidden: &|_| false }
     }
 
@@ -314,12 +316,12 @@ mod tests {
     fn beside(here: &OrgLocation, standing: OrgStanding, url: &str) -> ClaimDecision {
         let mut older = org("other", 10, url);
         older.status = serde_json::from_value(json!({"orgID": "00oOURS"})).unwrap();
-        decide(&org("otp", 20, OURS), here, &[(standing, Arc::new(older))], &seen(true))
+        decide(&org("otp", 20, OURS), here, &[(standing, Arc::new(older))], &visible(true))
     }
 
     #[test]
     fn an_older_object_whose_own_server_tells_our_id_takes_nothing_away() {
-        let here = place(OURS, "00oOURS", &["id.acme.com"]);
+        let here = location(OURS, "00oOURS", &["id.acme.com"]);
         for (standing, url) in [
             (proven(ELSEWHERE, "00oOURS", &["acme.okta.com", "id.acme.com"]), ELSEWHERE),
             (proven("https://acme.okta.com:8443", "00oOURS", &["acme.okta.com"]), "https://acme.okta.com:8443"),
@@ -331,7 +333,7 @@ mod tests {
             assert_eq!(beside(&here, standing.clone(), url), ClaimDecision::Ours, "{standing:?}");
             // the same where ours is called by its custom domain, or by a name that Okta does not know
             for own in [CUSTOM, "https://okta-proxy.acme.internal"] {
-                let here = place(own, "00oOURS", &["id.acme.com"]);
+                let here = location(own, "00oOURS", &["id.acme.com"]);
                 assert_eq!(beside(&here, standing.clone(), url), ClaimDecision::Ours, "{own} {standing:?}");
             }
         }
@@ -340,8 +342,9 @@ mod tests {
     #[test]
     fn what_a_host_proved_by_an_objects_own_certificates_counts_for_those_who_trust_the_same() {
         let custom = ["id.acme.com"];
-        let (here, renamed) = (place(OURS, "00oOURS", &custom), place("https://acme-inc.okta.com", "00oOURS", &[]));
-        for other in [&here, &place(CUSTOM, "00oOURS", &custom), &renamed] {
+        let (here, renamed) =
+            (location(OURS, "00oOURS", &custom), location("https://acme-inc.okta.com", "00oOURS", &[]));
+        for other in [&here, &location(CUSTOM, "00oOURS", &custom), &renamed] {
             let with = |ca_bundle| OrgStanding::Proven(trusting(other, ca_bundle));
             assert_eq!(beside(&here, with("theirs"), OURS), ClaimDecision::Ours, "{other:?}");
             assert_eq!(beside(&trusting(&here, "ours"), with("theirs"), OURS), ClaimDecision::Ours, "{other:?}");
@@ -351,14 +354,14 @@ mod tests {
             assert_eq!(beside(&trusting(&here, "ours"), public, OURS), theirs("other"), "{other:?}");
         }
         // who is called at another host is not vouched for by what its own certificates make of Okta
-        let here = place(CUSTOM, "00oOURS", &[]);
-        let okta = OrgStanding::Proven(trusting(&place(OURS, "00oOURS", &custom), "theirs"));
+        let here = location(CUSTOM, "00oOURS", &[]);
+        let okta = OrgStanding::Proven(trusting(&location(OURS, "00oOURS", &custom), "theirs"));
         assert_eq!(beside(&here, okta, OURS), ClaimDecision::Ours);
     }
 
     #[test]
     fn a_place_is_another_one_by_another_address_or_by_other_certificates() {
-        let here = trusting(&place(OURS, "00oOURS", &[]), "ours");
+        let here = trusting(&location(OURS, "00oOURS", &[]), "ours");
         assert!(here.is_reached_by(&access("https://ACME.okta.com./", Some("ours"))));
         for (url, ca_bundle) in [(CUSTOM, Some("ours")), (OURS, Some("others")), (OURS, None)] {
             assert!(!here.is_reached_by(&access(url, ca_bundle)), "{url} {ca_bundle:?}");
@@ -367,7 +370,7 @@ mod tests {
 
     #[test]
     fn an_older_object_that_has_proven_nothing_takes_nothing_away() {
-        let here = place(OURS, "00oOURS", &[]);
+        let here = location(OURS, "00oOURS", &[]);
         for standing in [OrgStanding::Unknown, OrgStanding::Silent, OrgStanding::Refused] {
             assert_eq!(beside(&here, standing.clone(), OURS), ClaimDecision::Ours, "{standing:?}");
         }
@@ -375,16 +378,16 @@ mod tests {
 
     #[test]
     fn the_oldest_that_has_proven_itself_at_the_same_host_manages_the_org() {
-        let here = place(OURS, "00oOURS", &[]);
+        let here = location(OURS, "00oOURS", &[]);
         assert_eq!(beside(&here, proven("https://ACME.okta.com./", "00oOURS", &[]), OURS), theirs("other"));
         let internal = "https://okta-proxy.acme.internal:8443";
-        let here = place(internal, "00oOURS", &[]);
+        let here = location(internal, "00oOURS", &[]);
         assert_eq!(beside(&here, proven(internal, "00oOURS", &[]), internal), theirs("other"), "whoever's host it is");
         let all: Vec<_> = [("b", 20), ("a", 10), ("c", 10)]
             .map(|(namespace, created)| (proven(OURS, "00oOURS", &[]), Arc::new(org(namespace, created, OURS))))
             .into();
-        let here = place(OURS, "00oOURS", &[]);
-        let decided = all.iter().map(|(_, this)| decide(this, &here, &all, &seen(true))).collect::<Vec<_>>();
+        let here = location(OURS, "00oOURS", &[]);
+        let decided = all.iter().map(|(_, this)| decide(this, &here, &all, &visible(true))).collect::<Vec<_>>();
         assert_eq!(
             decided,
             [theirs("a"), ClaimDecision::Ours, theirs("a")],
@@ -395,11 +398,11 @@ mod tests {
     #[test]
     fn a_custom_domain_is_the_orgs_where_okta_says_so() {
         let (here, there) = (["id.acme.com"], ["id.other.com"]);
-        let at_okta = place(OURS, "00oOURS", &here);
+        let at_okta = location(OURS, "00oOURS", &here);
         assert_eq!(beside(&at_okta, proven(CUSTOM, "00oOURS", &here), CUSTOM), theirs("other"));
-        assert_eq!(beside(&place(CUSTOM, "00oOURS", &[]), proven(OURS, "00oOURS", &here), OURS), theirs("other"));
+        assert_eq!(beside(&location(CUSTOM, "00oOURS", &[]), proven(OURS, "00oOURS", &here), OURS), theirs("other"));
         assert_eq!(
-            beside(&place(CUSTOM, "00oOURS", &here), proven(OURS, "00oOURS", &there), OURS),
+            beside(&location(CUSTOM, "00oOURS", &here), proven(OURS, "00oOURS", &there), OURS),
             ClaimDecision::Ours
         );
         let renamed = "https://acme-inc.okta.com";
@@ -409,19 +412,19 @@ mod tests {
 
     #[test]
     fn who_was_told_of_another_waits_for_that_ones_answer_and_no_longer() {
-        let here = place(OURS, "00oOURS", &[]);
+        let here = location(OURS, "00oOURS", &[]);
         let mut this = org("otp", 20, OURS);
         this.status = serde_json::from_value(json!({"claimedBy": "other/acme"})).unwrap();
         let older = Arc::new(org("other", 10, OURS));
         let recorded = || ClaimDecision::Recorded(ObjectRef::new("other", "acme"));
         for settled in [false, true] {
-            let with = |standing| decide(&this, &here, &[(standing, Arc::clone(&older))], &seen(settled));
+            let with = |standing| decide(&this, &here, &[(standing, Arc::clone(&older))], &visible(settled));
             assert_eq!(with(OrgStanding::Unknown), recorded());
             assert_eq!(with(OrgStanding::Refused), ClaimDecision::Ours);
             assert_eq!(with(OrgStanding::Silent), ClaimDecision::Ours);
             assert_eq!(with(proven(OURS, "00oOURS", &[])), theirs("other"));
             assert_eq!(with(proven(ELSEWHERE, "00oOURS", &[])), ClaimDecision::Ours, "what an older release believed");
-            assert_eq!(decide(&this, &here, &[], &seen(settled)), ClaimDecision::Ours, "it is gone");
+            assert_eq!(decide(&this, &here, &[], &visible(settled)), ClaimDecision::Ours, "it is gone");
             let visibility = Visibility { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
             assert_eq!(decide(&this, &here, &[], &visibility), recorded(), "it is not gone because it is not listed");
         }
@@ -429,17 +432,17 @@ mod tests {
 
     #[test]
     fn a_new_object_waits_a_while_for_older_ones_and_for_lists_and_one_that_managed_its_org_does_not() {
-        let here = place(OURS, "00oOURS", &[]);
+        let here = location(OURS, "00oOURS", &[]);
         let this = org("otp", 20, OURS);
         let mut hinting = org("other", 10, ELSEWHERE);
         hinting.status = serde_json::from_value(json!({"orgID": "00oOURS"})).unwrap();
         let hidden = |settled| Visibility { settled, any_hidden: true, hidden: &|namespace| namespace == "other" };
         let older = [(OrgStanding::Unknown, Arc::new(hinting))];
         let waits = ClaimDecision::Waits(Awaited::Answer(ObjectRef::new("other", "acme")));
-        assert_eq!(decide(&this, &here, &older, &seen(false)), waits);
+        assert_eq!(decide(&this, &here, &older, &visible(false)), waits);
         assert_eq!(decide(&this, &here, &[], &hidden(false)), ClaimDecision::Waits(Awaited::Lists));
-        assert_eq!(decide(&this, &here, &[], &seen(false)), ClaimDecision::Ours, "there is nobody to wait for");
-        for visibility in [seen(true), hidden(true)] {
+        assert_eq!(decide(&this, &here, &[], &visible(false)), ClaimDecision::Ours, "there is nobody to wait for");
+        for visibility in [visible(true), hidden(true)] {
             assert_eq!(decide(&this, &here, &older, &visibility), ClaimDecision::Ours, "nobody waits for ever");
         }
         let mut managing = this;
@@ -451,13 +454,13 @@ mod tests {
 
     #[test]
     fn who_manages_an_org_lets_those_end_what_they_do_there_that_are_of_it_or_are_to_yield() {
-        let here = place(OURS, "00oOURS", &[]);
+        let here = location(OURS, "00oOURS", &[]);
         let mut this = org("otp", 20, OURS);
         let waits = |this: &OktaOrg, at: &OrgLocation, created| {
             let other = (ObjectRef::new("other", "acme"), Tenure::of(&org("other", created, OURS), at));
             before(this, &here, &[other]).is_some()
         };
-        let (elsewhere, theirs) = (place(ELSEWHERE, "00oOURS", &[]), trusting(&here, "theirs"));
+        let (elsewhere, theirs) = (location(ELSEWHERE, "00oOURS", &[]), trusting(&here, "theirs"));
         for managing in [false, true] {
             let claimed = json!({"conditions": [{"type": "Claimed", "status": "True", "reason": "Claimed", "message": "",
                 "lastTransitionTime": "2026-01-01T00:00:00Z"}]});

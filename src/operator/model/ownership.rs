@@ -47,11 +47,11 @@ impl Declarations {
         #[cfg(test)]
         tests::count_reads(switches.len());
         let mut naming: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (place, switch) in switches.iter().enumerate() {
+        for (at, switch) in switches.iter().enumerate() {
             for hook in &switch.spec.hooks {
-                let places = naming.entry(hook.name.clone()).or_default();
-                if places.last() != Some(&place) {
-                    places.push(place);
+                let known = naming.entry(hook.name.clone()).or_default();
+                if known.last() != Some(&at) {
+                    known.push(at);
                 }
             }
         }
@@ -76,7 +76,7 @@ impl Declarations {
 
     /// The switches that name a hook.
     pub fn naming(&self, hook: &str) -> impl ExactSizeIterator<Item = &Arc<HookSwitch>> {
-        self.naming.get(hook).map(Vec::as_slice).unwrap_or_default().iter().map(|place| &self.switches[*place])
+        self.naming.get(hook).map(Vec::as_slice).unwrap_or_default().iter().map(|at| &self.switches[*at])
     }
 
     /// The org of the hooks of a switch.

@@ -171,7 +171,7 @@ pub fn take_in(known: &mut ProgressBySwitch, switches: &[Arc<HookSwitch>], run: 
 }
 
 /// Takes in that a list of `at` shows a hook of ours active. That the one shows which is to be off may be of before.
-pub fn seen(known: &mut ProgressBySwitch, active: &ObjectRef, at: Instant) {
+pub fn observe_active(known: &mut ProgressBySwitch, active: &ObjectRef, at: Instant) {
     for progress in known.values_mut().filter(|progress| progress.decision.target == active.name) {
         progress.gap.ends(at);
     }
@@ -298,7 +298,7 @@ mod tests {
             let (mut known, begun) = (ProgressBySwitch::new(), Instant::now());
             run(&mut known, switch("b", "10:00", true), active, &audit, begun);
             if let Some(listed) = listed {
-                seen(&mut known, &ObjectRef::new("otp", listed), begun + Duration::from_secs(9));
+                observe_active(&mut known, &ObjectRef::new("otp", listed), begun + Duration::from_secs(9));
             }
             assert_eq!(known["acme"].without_active(), expected.map(Duration::from_millis), "{case}");
         }

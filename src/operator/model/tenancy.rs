@@ -162,10 +162,10 @@ impl Tenancy {
     /// Why a gateway's public host is not allowed; nothing when it is.
     #[must_use]
     pub fn refused_host(&self, namespace: &str, spec: &TelephonyGatewaySpec) -> Option<String> {
-        let (hosts, place) = self.rule(namespace, |limits| limits.hosts.as_deref())?;
+        let (hosts, path) = self.rule(namespace, |limits| limits.hosts.as_deref())?;
         let host = public_host(spec);
         let allowed = hosts.iter().any(|known| known.allows(&host));
-        (!allowed).then(|| message("spec.publicURL", "the host", &host, hosts, &format!("{place}.hosts")))
+        (!allowed).then(|| message("spec.publicURL", "the host", &host, hosts, &format!("{path}.hosts")))
     }
 
     /// What a gateway asks for that is not allowed in its namespace.
@@ -183,7 +183,7 @@ impl Tenancy {
             (WorkloadPart::Pods, spec.pod_annotations.as_ref()),
         ];
         for (part, given) in given {
-            let Some((keys, place)) = self.rule(namespace, |limits| limits.annotations(part)) else { continue };
+            let Some((keys, path)) = self.rule(namespace, |limits| limits.annotations(part)) else { continue };
             let mut given = given.into_iter().flat_map(BTreeMap::keys);
             if let Some(key) = given.find(|key| !keys.iter().any(|known| known.allows(key))) {
                 let (field, value) = match part {
@@ -191,16 +191,16 @@ impl Tenancy {
                     WorkloadPart::Service => ("spec.service.annotations", "serviceAnnotations"),
                     WorkloadPart::Pods => ("spec.podAnnotations", "podAnnotations"),
                 };
-                refuse(part, message(field, "the annotation", key, keys, &format!("{place}.{value}")));
+                refuse(part, message(field, "the annotation", key, keys, &format!("{path}.{value}")));
             }
         }
         let asked = service.and_then(|service| service.service_type).unwrap_or_default();
-        if let Some((types, place)) = self.rule(namespace, |limits| limits.service_types.as_deref())
+        if let Some((types, path)) = self.rule(namespace, |limits| limits.service_types.as_deref())
             && !types.contains(&asked)
         {
             let names: Vec<&str> = types.iter().map(|allowed| allowed.as_str()).collect();
-            let place = format!("{place}.serviceTypes");
-            refuse(WorkloadPart::Service, message("spec.service.type", "the type", asked.as_str(), &names, &place));
+            let path = format!("{path}.serviceTypes");
+            refuse(WorkloadPart::Service, message("spec.service.type", "the type", asked.as_str(), &names, &path));
         }
         refused
     }
@@ -221,7 +221,7 @@ pub fn sentence(refused: &[TenancyRefusal]) -> String {
     all.join(" ")
 }
 
-fn message(field: &str, what: &str, asked: &str, allowed: &[impl fmt::Display], place: &str) -> String {
+fn message(field: &str, what: &str, asked: &str, allowed: &[impl fmt::Display], path: &str) -> String {
     let names: Vec<String> = allowed.iter().take(MOST_NAMED).map(ToString::to_string).collect();
     let names = match allowed.len() {
         0 => "none is".to_owned(),
@@ -231,7 +231,7 @@ fn message(field: &str, what: &str, asked: &str, allowed: &[impl fmt::Display], 
     };
     format!(
         "{field} asks for {what} {asked}, which this installation does not allow here; {names} allowed. Whoever installs \
-         Hookswitch can change that: {place} in the chart's values."
+         Hookswitch can change that: {path} in the chart's values."
     )
 }
 

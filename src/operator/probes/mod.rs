@@ -162,7 +162,7 @@ fn of_hook(
 async fn ask(prober: Arc<Prober>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
     let late = |_| Finding::new(CheckResult::Unknown, "The probe took too long.");
     let asked = async {
-        let _place = prober.memory.probes.place(&hook).await;
+        let _permit = prober.memory.probes.permit(&hook).await;
         asked.await
     };
     let finding = tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(late);
@@ -214,9 +214,9 @@ fn record(prober: &Prober, hook: &ObjectRef, source: Source, begun: Instant, fin
             .triggers
             .wake_all(naming.iter().map(|switch| Target::new(Kind::HookSwitch, &hook.namespace, switch.name_any())));
         let elsewhere = |hook: &Arc<TelephonyHook>| source == Source::PublicUrl && hook.spec.target.gateway().is_none();
-        if let Some(seen) = prober.memory.caches.hooks.get(&hook.namespace, &hook.name).filter(elsewhere) {
-            // whether such a URL is reached is all that its place is known by
-            prober.triggers.wake_all(prober.memory.caches.org_of(&seen));
+        if let Some(external) = prober.memory.caches.hooks.get(&hook.namespace, &hook.name).filter(elsewhere) {
+            // whether such a URL is reached is all that is known of it
+            prober.triggers.wake_all(prober.memory.caches.org_of(&external));
             prober.triggers.wake(Target::new(Kind::TelephonyHook, &hook.namespace, &hook.name));
         }
     }

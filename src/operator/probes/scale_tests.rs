@@ -15,7 +15,7 @@ use tokio::{
 use crate::operator::{
     model::{org_access::Access, ownership::tests::READS},
     outbound::okta::{HookCaller, OktaClientFactory, OrgApi},
-    state::probes::PLACES,
+    state::probes::PERMITS,
     testing::world::{GATEWAYS, HOOKS, Org, REPORT_TOKEN, SECRETS, SWITCHES, World},
     tests::flow::{gateway, hook, secret, world},
 };
@@ -101,5 +101,5 @@ async fn the_hooks_of_one_tenant_are_called_so_many_at_once_and_no_more() {
     super::round(&world.ctx.prober, &mut asking).await;
     sleep(super::ROUND).await;
     assert_eq!(asking.len(), 300);
-    assert_eq!(silent.0.load(Ordering::Relaxed), PLACES.each + PLACES.urgent);
+    assert_eq!(silent.0.load(Ordering::Relaxed), PERMITS.each + PERMITS.urgent);
 }

@@ -161,7 +161,7 @@ impl<K: Kept> Writer<K> {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change<K> {
     /// An object appeared or changed; also told of every object when a watch begins anew.
-    Seen(Arc<K>),
+    Present(Arc<K>),
     /// An object went.
     Gone(Arc<K>),
 }
@@ -200,7 +200,7 @@ impl<K: Kept> Merge<K> {
             Event::Apply(object) => {
                 let key = key(&object);
                 self.known.entry(number).or_default().insert(key.clone());
-                vec![self.seen(key, object)]
+                vec![self.present(key, object)]
             }
             Event::Delete(object) => {
                 let key = key(&object);
@@ -211,10 +211,10 @@ impl<K: Kept> Merge<K> {
         }
     }
 
-    fn seen(&mut self, key: Key, object: K) -> Change<K> {
+    fn present(&mut self, key: Key, object: K) -> Change<K> {
         let object = Arc::new(object);
         self.writer.put(key, Arc::clone(&object));
-        Change::Seen(object)
+        Change::Present(object)
     }
 
     fn listed(&mut self, number: usize) -> Vec<Change<K>> {
@@ -223,7 +223,7 @@ impl<K: Kept> Merge<K> {
         let before = self.known.insert(number, keys.clone()).unwrap_or_default();
         let gone = before.difference(&keys).filter_map(|key| self.writer.take(key)).map(Change::Gone);
         let mut changes: Vec<Change<K>> = gone.collect();
-        changes.extend(listed.into_iter().map(|(key, object)| self.seen(key, object)).collect::<Vec<_>>());
+        changes.extend(listed.into_iter().map(|(key, object)| self.present(key, object)).collect::<Vec<_>>());
         changes
     }
 }

@@ -19,7 +19,7 @@ use super::{
     triggers::{Target, Woken},
     unlisted,
 };
-use hookswitch_fair::{Fair, Lane, Place};
+use hookswitch_fair::{Fair, Lane, Permit};
 
 /// Time between two objects when all are looked at, so that a start is no storm.
 const SPREAD: Duration = Duration::from_millis(20);
@@ -30,7 +30,7 @@ const SLOWEST: Duration = Duration::from_mins(10);
 /// Runs the reconciles of one kind until `stop`, then lets those under way end.
 pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
     let (runtime, index): (&Runtime, _) = ((*ctx).as_ref(), K::index(&ctx));
-    let (places, backoff) = (Fair::new(K::PLACES), Backoff::default());
+    let (permits, backoff) = (Fair::new(K::PERMITS), Backoff::default());
     let mut woken = std::pin::pin!(runtime.triggers.listen(K::KIND));
     let mut whole = std::pin::pin!(runtime.listing.whole(K::READS));
     let mut queue = Queue::default();
@@ -45,11 +45,11 @@ pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
             }
             () = sleep_until_due(queue.next_due()) => {}
             // one that has its place in the moment of the stop begins nothing
-            Some((target, place)) = waiting.next() => match get::<K>(&*ctx, &target).filter(|_| !stop.is_cancelled()) {
+            Some((target, permit)) = waiting.next() => match get::<K>(&*ctx, &target).filter(|_| !stop.is_cancelled()) {
                 // as it is now
                 Some(object) => {
                     queue.begun(&target);
-                    reconciles.push(one(object, place, Arc::clone(&ctx), &backoff));
+                    reconciles.push(one(object, permit, Arc::clone(&ctx), &backoff));
                 }
                 None => gone(&target, &mut queue, &backoff),
             },
@@ -59,7 +59,7 @@ pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
             match get::<K>(&*ctx, &taken.target) {
                 Some(object) => {
                     let urgent = taken.urgent || K::is_urgent(&object, &*ctx);
-                    waiting.push(place(Taken { urgent, ..taken }, &places));
+                    waiting.push(permit(Taken { urgent, ..taken }, &permits));
                 }
                 None => gone(&taken.target, &mut queue, &backoff),
             }
@@ -105,25 +105,25 @@ async fn sleep_until_due(due: Option<Instant>) {
 }
 
 /// Waits for a place of a reconcile over an object.
-async fn place(Taken { target, urgent, hurry }: Taken, places: &Fair) -> (Target, Place) {
-    let enter = |lane| places.enter(&target.namespace, &target.name, lane);
-    let place = async {
+async fn permit(Taken { target, urgent, hurry }: Taken, permits: &Fair) -> (Target, Permit) {
+    let enter = |lane| permits.enter(&target.namespace, &target.name, lane);
+    let permit = async {
         tokio::select! {
             biased;
             () = hurry.notified(), if !urgent => {}
-            place = enter(Lane::Routine), if !urgent => return place,
+            permit = enter(Lane::Routine), if !urgent => return permit,
             else => {}
         }
         enter(Lane::Urgent).await
     };
-    let place = place.await;
-    (target, place)
+    let permit = permit.await;
+    (target, permit)
 }
 
 /// One reconcile over an object, and how long to wait until the next one.
 async fn one<K: Reconcile>(
     object: Arc<K>,
-    _place: Place,
+    _permit: Permit,
     ctx: Arc<K::Context>,
     backoff: &Backoff,
 ) -> (Target, Duration) {

@@ -16,7 +16,7 @@ const LONGEST_NOTE: usize = 1_024;
 const WAITING: usize = 256;
 
 /// Events told at once; those of one namespace one after the other.
-const PLACES: Bounds = Bounds { all: 8, each: 1, urgent: 0, all_urgent: 0 };
+const PERMITS: Bounds = Bounds { all: 8, each: 1, urgent: 0, all_urgent: 0 };
 
 /// How long telling an event may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ pub struct Events(Arc<Telling>);
 
 struct Telling {
     recorder: Recorder,
-    places: Fair,
+    permits: Fair,
     /// How many of each namespace wait to be told.
     waiting: watch::Sender<BTreeMap<String, usize>>,
 }
@@ -64,8 +64,8 @@ impl Events {
     #[must_use]
     pub fn new(client: kube::Client, identity: &str) -> Self {
         let reporter = Reporter { controller: CONTROLLER.to_owned(), instance: Some(identity.to_owned()) };
-        let (recorder, places) = (Recorder::new(client, reporter), Fair::new(PLACES));
-        Self(Arc::new(Telling { recorder, places, waiting: watch::Sender::default() }))
+        let (recorder, permits) = (Recorder::new(client, reporter), Fair::new(PERMITS));
+        Self(Arc::new(Telling { recorder, permits, waiting: watch::Sender::default() }))
     }
 
     /// Has an event told about an object. One that cannot be told is logged and forgotten.
@@ -88,11 +88,11 @@ impl Events {
             return not_sent(about, &event, "too many others of its namespace wait to be told");
         }
         let (telling, about) = (Arc::clone(&self.0), about.clone());
-        let turn = telling.places.enter(&namespace, "", Lane::Routine);
+        let turn = telling.permits.enter(&namespace, "", Lane::Routine);
         tokio::spawn(async move {
-            let place = turn.await;
+            let permit = turn.await;
             telling.publish(&about, &event).await;
-            drop(place);
+            drop(permit);
             telling.waiting.send_modify(|waiting| {
                 if let Some(left) = waiting.get_mut(&namespace) {
                     *left -= 1;

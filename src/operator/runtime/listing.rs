@@ -147,15 +147,15 @@ impl Listing {
     /// Whether there is a namespace whose objects of a kind were never listed.
     #[must_use]
     pub fn is_any_unlisted(&self, kind: Kind) -> bool {
-        self.board.borrow().values().any(|seen| seen.get(&kind).is_some_and(|state| !state.listed))
+        self.board.borrow().values().any(|states| states.get(&kind).is_some_and(|state| !state.listed))
     }
 
     /// Those of these kinds whose objects in a namespace were never listed, with why that is.
     #[must_use]
     pub fn lacking(&self, namespace: &str, kinds: &[Kind]) -> BTreeMap<Kind, Option<ListError>> {
         let board = self.board.borrow();
-        let Some((_, seen)) = board.iter().find(|(scope, _)| scope.covers(namespace)) else { return BTreeMap::new() };
-        let unlisted = seen.iter().filter(|(kind, state)| kinds.contains(kind) && !state.listed);
+        let Some((_, states)) = board.iter().find(|(scope, _)| scope.covers(namespace)) else { return BTreeMap::new() };
+        let unlisted = states.iter().filter(|(kind, state)| kinds.contains(kind) && !state.listed);
         unlisted.map(|(kind, state)| (*kind, state.error.clone())).collect()
     }
 
@@ -164,7 +164,7 @@ impl Listing {
     pub fn recovers(&self, namespace: &str, kinds: &'static [Kind]) -> impl Future<Output = ()> + Send + use<> {
         let (mut board, namespace) = (self.board.subscribe(), namespace.to_owned());
         let is_seen = move |board: &Board| {
-            let states = board.iter().filter(|(scope, _)| scope.covers(&namespace)).flat_map(|(_, seen)| seen);
+            let states = board.iter().filter(|(scope, _)| scope.covers(&namespace)).flat_map(|(_, states)| states);
             states.filter(|(kind, _)| kinds.contains(kind)).all(|(_, state)| state.listed && state.error.is_none())
         };
         let was_seen = is_seen(&self.board.borrow());
@@ -181,8 +181,8 @@ impl Listing {
         stream::unfold(state, move |(mut board, mut known)| async move {
             let next = |board: &Board, known: &BTreeSet<WatchScope>| {
                 let is_whole =
-                    |seen: &BTreeMap<Kind, KindState>| seen.iter().all(|(k, s)| s.listed || !kinds.contains(k));
-                let mut whole = board.iter().filter(|(scope, seen)| !known.contains(*scope) && is_whole(seen));
+                    |states: &BTreeMap<Kind, KindState>| states.iter().all(|(k, s)| s.listed || !kinds.contains(k));
+                let mut whole = board.iter().filter(|(scope, states)| !known.contains(*scope) && is_whole(states));
                 whole.next().map(|(scope, _)| scope.clone())
             };
             // an error means that the board is gone, and with it the operator
@@ -204,8 +204,8 @@ impl Listing {
         let lasts = |state: &KindState| state.error.as_ref().is_some_and(ListError::lasts);
         let failing: Vec<(&WatchScope, Vec<Kind>)> = board
             .iter()
-            .map(|(scope, seen)| {
-                (scope, seen.iter().filter(|(_, state)| lasts(state)).map(|(kind, _)| *kind).collect())
+            .map(|(scope, states)| {
+                (scope, states.iter().filter(|(_, state)| lasts(state)).map(|(kind, _)| *kind).collect())
             })
             .filter(|(_, kinds): &(_, Vec<Kind>)| !kinds.is_empty())
             .collect();
@@ -219,7 +219,7 @@ impl Listing {
         }
         let named = named.join("; ");
         let all_blind = failing.len() == board.len()
-            && board.values().all(|seen| seen.values().any(|state| lasts(state) && !state.listed));
+            && board.values().all(|states| states.values().any(|state| lasts(state) && !state.listed));
         if all_blind {
             Err(format!("nothing can be looked after: {named}"))
         } else {
@@ -241,7 +241,7 @@ mod tests {
 
     const READ: &[Kind] = &[Kind::TelephonyHook, Kind::OktaOrg];
 
-    fn place(name: &str) -> WatchScope {
+    fn namespace(name: &str) -> WatchScope {
         WatchScope::Namespace(name.into())
     }
 
@@ -251,16 +251,16 @@ mod tests {
 
     fn list(listing: &Listing, name: &str) {
         for kind in Kind::ALL {
-            listing.listed(&place(name), kind);
+            listing.listed(&namespace(name), kind);
         }
     }
 
     #[test]
     fn a_namespace_waits_for_what_is_read_in_it_and_for_no_other() {
         let listing = of(&["a", "b"]);
-        listing.listed(&place("a"), Kind::OktaOrg);
+        listing.listed(&namespace("a"), Kind::OktaOrg);
         assert!(!listing.is_listed("a", READ));
-        listing.listed(&place("a"), Kind::TelephonyHook);
+        listing.listed(&namespace("a"), Kind::TelephonyHook);
         assert!(listing.is_listed("a", READ), "of other kinds nothing is read");
         assert!(!listing.is_listed("b", READ) && !listing.is_listed("a", &Kind::ALL));
         assert!(listing.covers("b") && !listing.covers("c"));
@@ -282,19 +282,19 @@ mod tests {
         let mut whole = std::pin::pin!(listing.whole(READ));
         assert!(whole.next().now_or_never().is_none());
         list(&listing, "b");
-        assert_eq!(whole.next().now_or_never(), Some(Some(place("b"))), "although a is not listed");
+        assert_eq!(whole.next().now_or_never(), Some(Some(namespace("b"))), "although a is not listed");
         assert!(whole.next().now_or_never().is_none());
         list(&listing, "b");
         assert!(whole.next().now_or_never().is_none(), "a list taken again is no news");
         list(&listing, "a");
-        assert_eq!(whole.next().now_or_never(), Some(Some(place("a"))));
+        assert_eq!(whole.next().now_or_never(), Some(Some(namespace("a"))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_listed_stays_so_when_it_cannot_be_listed_again() {
         let listing = of(&["a"]);
         list(&listing, "a");
-        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        listing.failed(&namespace("a"), Kind::OktaOrg, Some(403), "403".into());
         assert!(listing.is_listed("a", &Kind::ALL));
         tokio::time::advance(GRACE).await;
         assert_eq!(
@@ -310,17 +310,17 @@ mod tests {
         let mut recovers = Box::pin(listing.recovers("a", READ));
         let mut elsewhere = Box::pin(listing.recovers("c", READ));
         list(&listing, "b");
-        listing.listed(&place("a"), Kind::TelephonyHook);
-        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        listing.listed(&namespace("a"), Kind::TelephonyHook);
+        listing.failed(&namespace("a"), Kind::OktaOrg, Some(403), "403".into());
         assert!(recovers.as_mut().now_or_never().is_none());
-        listing.listed(&place("a"), Kind::OktaOrg);
+        listing.listed(&namespace("a"), Kind::OktaOrg);
         assert!(recovers.as_mut().now_or_never().is_some(), "although other kinds are not listed");
         let mut recovers = Box::pin(listing.recovers("a", READ));
         assert!(recovers.as_mut().now_or_never().is_none(), "nothing was wrong");
-        listing.failed(&place("a"), Kind::OktaOrg, Some(403), "403".into());
+        listing.failed(&namespace("a"), Kind::OktaOrg, Some(403), "403".into());
         let mut again = Box::pin(listing.recovers("a", READ));
         assert!(again.as_mut().now_or_never().is_none(), "what was listed once may be out of date");
-        listing.listed(&place("a"), Kind::OktaOrg);
+        listing.listed(&namespace("a"), Kind::OktaOrg);
         assert!(again.as_mut().now_or_never().is_some());
         assert!(recovers.as_mut().now_or_never().is_none() && elsewhere.as_mut().now_or_never().is_none());
     }
@@ -328,7 +328,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pod_is_ready_as_long_as_one_namespace_can_be_looked_after_and_names_the_others() {
         let listing = of(&["a", "b"]);
-        let fail = |name: &str| listing.failed(&place(name), Kind::HookSwitch, Some(403), "403".into());
+        let fail = |name: &str| listing.failed(&namespace(name), Kind::HookSwitch, Some(403), "403".into());
         fail("a");
         assert_eq!(listing.readiness(), Ok("ok".into()), "it may pass by itself");
         tokio::time::advance(GRACE / 2).await;
@@ -350,13 +350,13 @@ mod tests {
     async fn trouble_of_one_kind_is_told_in_its_first_words_and_since_it_began() {
         let listing = of(&["a"]);
         let lacking = || listing.lacking("a", READ).remove(&Kind::OktaOrg).flatten().unwrap();
-        listing.failed(&place("a"), Kind::OktaOrg, None, "no answer".into());
+        listing.failed(&namespace("a"), Kind::OktaOrg, None, "no answer".into());
         let since = lacking().since;
         for (code, why, known) in
             [(Some(500), "at 10:00", "at 10:00"), (Some(500), "at 10:01", "at 10:00"), (Some(403), "no", "no")]
         {
             tokio::time::advance(GRACE / 2).await;
-            listing.failed(&place("a"), Kind::OktaOrg, code, why.into());
+            listing.failed(&namespace("a"), Kind::OktaOrg, code, why.into());
             assert_eq!((lacking().since, lacking().why.as_str()), (since, known));
         }
         assert!(lacking().lasts());
@@ -367,7 +367,7 @@ mod tests {
         let names: Vec<String> = (0..30).map(|number| format!("n{number:02}")).collect();
         let listing = Listing::new(&names);
         for name in &names {
-            listing.failed(&place(name), Kind::OktaOrg, Some(403), "403".into());
+            listing.failed(&namespace(name), Kind::OktaOrg, Some(403), "403".into());
         }
         tokio::time::advance(GRACE).await;
         let text = listing.readiness().unwrap_err();

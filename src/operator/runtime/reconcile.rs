@@ -45,7 +45,7 @@ pub trait Reconcile:
     const KIND: Kind;
 
     /// Reconciles at once; the tenants are the namespaces.
-    const PLACES: Bounds = Bounds { all: 8, each: 4, urgent: 8, all_urgent: 128 };
+    const PERMITS: Bounds = Bounds { all: 8, each: 4, urgent: 8, all_urgent: 128 };
 
     /// The kinds of which a reconcile over one reads the objects of its namespace: it is run once they were all listed.
     const READS: &'static [Kind];
@@ -62,7 +62,7 @@ pub trait Reconcile:
     }
 
     /// What of its status nobody stands for as long as no reconcile is run over it, because objects that it reads cannot be listed.
-    fn unseen(object: &Self, _ctx: &Self::Context) -> Self::Status {
+    fn unobserved(object: &Self, _ctx: &Self::Context) -> Self::Status {
         let mut status = object.status().cloned().unwrap_or_default();
         let conditions = status.conditions_mut();
         if conditions::get(conditions, reason::Healthy::CONDITION).is_some() {

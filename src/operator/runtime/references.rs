@@ -64,7 +64,7 @@ enum Watched<K> {
     Present(Arc<K>),
 }
 
-type Seen<K> = Arc<Mutex<Watched<K>>>;
+type Observed<K> = Arc<Mutex<Watched<K>>>;
 
 impl<K> Watched<K> {
     fn present(&self) -> Option<Arc<K>> {
@@ -89,8 +89,8 @@ impl<K: Resource> Watched<K> {
 }
 
 enum Value {
-    Secret(Seen<Secret>),
-    ConfigMap(Seen<ConfigMap>),
+    Secret(Observed<Secret>),
+    ConfigMap(Observed<ConfigMap>),
 }
 
 struct Followed {
@@ -151,12 +151,12 @@ impl References {
     /// [`ReconcileError::Api`] when it is not followed (or its watch has not answered yet) and cannot be read.
     pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, ReconcileError> {
         let reference = Reference::secret(namespace, name);
-        let seen = match lock(&self.board).get(&reference).map(|followed| &followed.value) {
-            Some(Value::Secret(seen)) => lock(seen).present(),
+        let observed = match lock(&self.board).get(&reference).map(|followed| &followed.value) {
+            Some(Value::Secret(observed)) => lock(observed).present(),
             _ => None,
         };
-        match seen {
-            Some(seen) => Ok(Some(seen)),
+        match observed {
+            Some(observed) => Ok(Some(observed)),
             // an absence is checked: the watch may be behind what was made a moment ago
             None => self.read(namespace, name).await,
         }
@@ -168,12 +168,12 @@ impl References {
     /// As [`Self::secret`].
     pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Arc<ConfigMap>>, ReconcileError> {
         let reference = Reference::config_map(namespace, name);
-        let seen = match lock(&self.board).get(&reference).map(|followed| &followed.value) {
-            Some(Value::ConfigMap(seen)) => lock(seen).present(),
+        let observed = match lock(&self.board).get(&reference).map(|followed| &followed.value) {
+            Some(Value::ConfigMap(observed)) => lock(observed).present(),
             _ => None,
         };
-        match seen {
-            Some(seen) => Ok(Some(seen)),
+        match observed {
+            Some(observed) => Ok(Some(observed)),
             // an absence is checked: the watch may be behind what was made a moment ago
             None => self.read(namespace, name).await,
         }
@@ -192,18 +192,24 @@ impl References {
     fn watch(&self, reference: &Reference) -> Followed {
         let (value, watch) = match reference {
             Reference::Secret { namespace, name } => {
-                let seen = Seen::<Secret>::default();
-                (Value::Secret(Arc::clone(&seen)), self.start(reference, namespace, name, seen))
+                let observed = Observed::<Secret>::default();
+                (Value::Secret(Arc::clone(&observed)), self.start(reference, namespace, name, observed))
             }
             Reference::ConfigMap { namespace, name } => {
-                let seen = Seen::<ConfigMap>::default();
-                (Value::ConfigMap(Arc::clone(&seen)), self.start(reference, namespace, name, seen))
+                let observed = Observed::<ConfigMap>::default();
+                (Value::ConfigMap(Arc::clone(&observed)), self.start(reference, namespace, name, observed))
             }
         };
         Followed { users: BTreeSet::new(), value, _watch: watch }
     }
 
-    fn start<K>(&self, reference: &Reference, namespace: &str, name: &str, seen: Seen<K>) -> AbortOnDropHandle<()>
+    fn start<K>(
+        &self,
+        reference: &Reference,
+        namespace: &str,
+        name: &str,
+        observed: Observed<K>,
+    ) -> AbortOnDropHandle<()>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -225,8 +231,8 @@ impl References {
                     Ok(None) => Watched::Absent,
                     Err(_) => Watched::Unknown,
                 };
-                let news = now.is_news_after(&lock(&seen));
-                *lock(&seen) = now;
+                let news = now.is_news_after(&lock(&observed));
+                *lock(&observed) = now;
                 if news {
                     wake.wake_all(users(&board, &reference));
                 }

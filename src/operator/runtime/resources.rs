@@ -70,7 +70,7 @@ fn interrupted<K: Reconcile>(runtime: &Runtime, scope: &WatchScope, error: &watc
 }
 
 fn changed<K: Reconcile>(ctx: &K::Context, change: &Change<K>) {
-    let (Change::Seen(object) | Change::Gone(object)) = change;
+    let (Change::Present(object) | Change::Gone(object)) = change;
     let (runtime, target): (&Runtime, _) = (ctx.as_ref(), target(&**object));
     if matches!(change, Change::Gone(_)) {
         runtime.references.forget(&target);

@@ -24,7 +24,7 @@ pub async fn report<K: Reconcile>(
     lacking: &BTreeMap<Kind, Option<ListError>>,
 ) -> Result<Requeue, ReconcileError> {
     if let Some(problem) = problem(&object.namespace().unwrap_or_default(), lacking) {
-        let mut built = K::unseen(object, ctx);
+        let mut built = K::unobserved(object, ctx);
         conditions::set_progress(built.conditions_mut(), problem.progress(), object.meta().generation);
         status::write(&ctx.as_ref().kube, object, built).await?;
     }

@@ -46,8 +46,8 @@ where
 {
     let only = format!("metadata.name={name}");
     let events = forever(move || watcher(api.clone(), config().fields(&only)));
-    let seen = events.scan(false, |is_listed, event| {
-        let seen = match event {
+    let observed = events.scan(false, |is_listed, event| {
+        let observed = match event {
             Ok(Event::Init) => {
                 *is_listed = false;
                 None
@@ -61,9 +61,9 @@ where
             Ok(Event::Delete(_)) => Some(Ok(None)),
             Err(error) => Some(Err(error)),
         };
-        ready(Some(seen))
+        ready(Some(observed))
     });
-    seen.filter_map(ready)
+    observed.filter_map(ready)
 }
 
 /// One `Api` per namespace looked after, or one for all.
@@ -195,11 +195,11 @@ mod tests {
     /// A server whose watches begin and then say nothing for ever, as over a connection that died.
     fn silent() -> (Client, Asked) {
         let asked = Asked::default();
-        let seen = Arc::clone(&asked);
+        let observed = Arc::clone(&asked);
         let service = tower::service_fn(move |request: Request<Body>| {
             let asked = request.uri().to_string();
             let is_watch = asked.contains("watch=true");
-            seen.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), asked));
+            observed.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), asked));
             async move {
                 let list = r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":[]}"#;
                 let first: Option<Result<Frame<Bytes>, Infallible>> = (!is_watch).then(|| Ok(Frame::data(list.into())));
@@ -349,10 +349,12 @@ mod tests {
             serde_json::json!({"apiVersion": "v1", "kind": "Secret",
                 "metadata": {"name": "okta", "namespace": "otp", "annotations": {"value": value}}})
         };
-        let mut seen = object(Api::<Secret>::namespaced(server.client(), "otp"), "okta").boxed();
+        let mut observed = object(Api::<Secret>::namespaced(server.client(), "otp"), "okta").boxed();
         let mut next = async || {
-            let seen = seen.next().await.unwrap();
-            seen.map(|found| found.map(|secret| secret.annotations()["value"].clone())).map_err(|error| code(&error))
+            let observed = observed.next().await.unwrap();
+            observed
+                .map(|found| found.map(|secret| secret.annotations()["value"].clone()))
+                .map_err(|error| code(&error))
         };
         assert_eq!(next().await, Ok(None), "there is none");
         server.put(path, secret("one"));

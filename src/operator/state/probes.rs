@@ -12,7 +12,7 @@ use hookswitch_failover::{
     fallback::Log,
     signal::{CheckResult, Signal, Source},
 };
-use hookswitch_fair::{Bounds, Fair, Lane, Place};
+use hookswitch_fair::{Bounds, Fair, Lane, Permit};
 use hookswitch_okta::{ObjectRef, limits::RateState, log};
 
 /// Time between two rounds; in each, what is due is asked.
@@ -63,19 +63,19 @@ pub struct OrgLog {
 }
 
 /// Probes under way at once. The tenants are the namespaces, and a switch looks at every one.
-pub const PLACES: Bounds = Bounds { all: 256, each: 64, urgent: 64, all_urgent: 512 };
+pub const PERMITS: Bounds = Bounds { all: 256, each: 64, urgent: 64, all_urgent: 512 };
 
 /// What the last probes found.
 #[derive(Debug)]
 pub struct Probes {
-    places: Fair,
+    permits: Fair,
     hooks: Mutex<HashMap<ObjectRef, BTreeMap<Source, Probe>>>,
     logs: Mutex<HashMap<ObjectRef, Arc<tokio::sync::Mutex<OrgLog>>>>,
 }
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { places: Fair::new(PLACES), hooks: Mutex::default(), logs: Mutex::default() }
+        Self { permits: Fair::new(PERMITS), hooks: Mutex::default(), logs: Mutex::default() }
     }
 }
 
@@ -137,8 +137,8 @@ struct Found {
 
 impl Probes {
     /// Waits for a place to probe a hook in.
-    pub async fn place(&self, hook: &ObjectRef) -> Place {
-        self.places.enter(&hook.namespace, &hook.name, Lane::Urgent).await
+    pub async fn permit(&self, hook: &ObjectRef) -> Permit {
+        self.permits.enter(&hook.namespace, &hook.name, Lane::Urgent).await
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef, BTreeMap<Source, Probe>>> {

@@ -162,7 +162,7 @@ async fn a_wake_up_while_a_pass_waits_for_a_place_costs_no_second_pass() {
     let mut merge = Merge::new(writer);
     merge.take(0, Event::Init);
     // one more than a tenant has places
-    let names: Vec<String> = (0..=TelephonyProvider::PLACES.each).map(|number| format!("provider-{number}")).collect();
+    let names: Vec<String> = (0..=TelephonyProvider::PERMITS.each).map(|number| format!("provider-{number}")).collect();
     for name in &names {
         let provider = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyProvider",
             "metadata": {"generation": 1}, "spec": {"senders": []}});

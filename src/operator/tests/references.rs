@@ -107,24 +107,24 @@ async fn what_is_followed_is_read_from_its_watch_and_an_absence_is_never_believe
     let (token, ca) = (Reference::secret("otp", "okta"), Reference::config_map("otp", "ca"));
     scene.follow("a", &[token, ca]);
     settle().await;
-    let seen = async |scene: &Scene| {
+    let observed = async |scene: &Scene| {
         let secret = scene.references.secret("otp", "okta").await.unwrap();
         let map = scene.references.config_map("otp", "ca").await.unwrap();
         let data = map.and_then(|map| map.data.clone()).and_then(|data| data.get("ca.crt").cloned());
         (secret.is_some(), data)
     };
     scene.server.reads();
-    assert_eq!(seen(&scene).await, (false, None));
+    assert_eq!(observed(&scene).await, (false, None));
     assert_eq!(scene.server.reads(), 2, "both were asked for afresh");
     scene.server.put(&format!("{SECRETS}/okta"), secret("1"));
     scene.server.put(&format!("{CONFIG_MAPS}/ca"), bundle("1"));
-    assert_eq!(seen(&scene).await, (true, Some("1".to_owned())), "before a watch told of them");
+    assert_eq!(observed(&scene).await, (true, Some("1".to_owned())), "before a watch told of them");
     settle().await;
     scene.server.reads();
-    assert_eq!(seen(&scene).await, (true, Some("1".to_owned())));
+    assert_eq!(observed(&scene).await, (true, Some("1".to_owned())));
     assert_eq!(scene.server.reads(), 0, "the watches have them");
     // what nobody follows is read each time
     scene.references.forget(&org("a"));
-    assert_eq!(seen(&scene).await, (true, Some("1".to_owned())));
+    assert_eq!(observed(&scene).await, (true, Some("1".to_owned())));
     assert_eq!(scene.server.reads(), 2);
 }

@@ -473,8 +473,8 @@ async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
     let server = Server::default();
     apply(&server, "otp");
     let operator = start(server.clone());
-    let seen = |o: &Operator| o.ctx.memory.orgs.view("otp", "acme").hooks.len();
-    operator.until("its hook was looked at", |o| seen(o) == 1).await;
+    let hooks = |o: &Operator| o.ctx.memory.orgs.view("otp", "acme").hooks.len();
+    operator.until("its hook was looked at", |o| hooks(o) == 1).await;
     let at = format!("{}/acme", path("otp", "oktaorgs"));
     for (url, left) in [("https://acme.okta.com", 1), ("https://acme-emea.okta.com", 0)] {
         operator.org.fail(Some(Failure::Unreachable { detail: "gone".into() }));
@@ -484,7 +484,7 @@ async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
         let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
         operator.until("it is called in vain", is_told).await;
         sleep(LONG).await;
-        assert_eq!(seen(&operator), left, "{url}");
+        assert_eq!(hooks(&operator), left, "{url}");
     }
 }
 
@@ -571,8 +571,8 @@ async fn what_was_seen_at_another_address_is_forgotten_although_the_first_pass_t
     let server = Server::default();
     apply(&server, "otp");
     let operator = start(server.clone());
-    let seen = |o: &Operator| o.ctx.memory.orgs.view("otp", "acme").hooks.len();
-    operator.until("its hook was looked at", |o| seen(o) == 1).await;
+    let hooks = |o: &Operator| o.ctx.memory.orgs.view("otp", "acme").hooks.len();
+    operator.until("its hook was looked at", |o| hooks(o) == 1).await;
     let at = format!("{}/acme", path("otp", "oktaorgs"));
     let session = operator.ctx.memory.orgs.session("otp", "acme");
     let acts = session.state.lock().await;
@@ -585,7 +585,7 @@ async fn what_was_seen_at_another_address_is_forgotten_although_the_first_pass_t
     let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
     operator.until("it is called in vain", is_told).await;
     sleep(LONG).await;
-    assert_eq!(seen(&operator), 0);
+    assert_eq!(hooks(&operator), 0);
 }
 
 /// The kinds whose caches a reconcile over `object` asks.

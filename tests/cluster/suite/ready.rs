@@ -31,19 +31,19 @@ pub struct State {
 impl Watch {
     pub fn begin(stage: &Stage) -> Self {
         let watching = KINDS.map(|kind| {
-            let seen = stage.work.join(format!("watch-{kind}"));
+            let log = stage.work.join(format!("watch-{kind}"));
             let path = format!("/apis/hookswitch.dev/v1alpha1/namespaces/{TELEPHONY}/{kind}?watch=true");
-            let into = File::create(&seen).expect("the run's folder can be written to");
+            let into = File::create(&log).expect("the run's folder can be written to");
             let child =
                 Command::new("kubectl").args(["get", "--raw", &path]).stdout(into).stderr(Stdio::null()).spawn();
-            (child.expect("kubectl runs"), seen)
+            (child.expect("kubectl runs"), log)
         });
         Self { watching: watching.into() }
     }
 
     /// Every state so far, of each object in its order.
     pub fn states(&self) -> Vec<State> {
-        let texts = self.watching.iter().map(|(_, seen)| fs::read_to_string(seen).expect("what was seen can be read"));
+        let texts = self.watching.iter().map(|(_, log)| fs::read_to_string(log).expect("what was seen can be read"));
         let all: Vec<State> = texts.flat_map(|text| text.lines().filter_map(state).collect::<Vec<_>>()).collect();
         for object in ["HookSwitch/acme", "TelephonyHook/acme", "TelephonyHook/acme-standby"] {
             assert!(all.iter().any(|state| state.object == object), "{object} was not watched");

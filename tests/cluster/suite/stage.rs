@@ -81,8 +81,8 @@ pub struct Sent(pub Value);
 impl Sent {
     /// A word of what the hook answered, or of Okta's own about the delivery.
     pub fn text(&self, field: &str) -> &str {
-        let place = if field == "delivery" { &self.0 } else { &self.0["hook"] };
-        place[field].as_str().unwrap_or("")
+        let object = if field == "delivery" { &self.0 } else { &self.0["hook"] };
+        object[field].as_str().unwrap_or("")
     }
 
     pub fn millis(&self) -> u64 {

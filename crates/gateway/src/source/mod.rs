@@ -77,13 +77,13 @@ async fn decide(mut inbox: mpsc::Receiver<Report>, check: Check, selected: watch
             let verdict = selection.weigh(report, &check);
             (verdict, SelectedConfig { current: selection.current(), refused: selection.refused() })
         });
-        let Ok((verdict, seen)) = weighing.await else {
+        let Ok((verdict, weighed)) = weighing.await else {
             tracing::error!("a configuration could not be checked; the last good one is served");
             continue;
         };
         log(&verdict);
-        if !selected.borrow().same(&seen) {
-            selected.send_replace(seen);
+        if !selected.borrow().same(&weighed) {
+            selected.send_replace(weighed);
         }
     }
 }

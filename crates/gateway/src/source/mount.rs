@@ -40,12 +40,12 @@ pub(super) async fn poll(mount: Mount, reports: mpsc::Sender<Report>) {
     loop {
         let file = mount.file.clone();
         if let Ok(mounted) = tokio::task::spawn_blocking(move || read(&file)).await {
-            let seen = match &mounted {
+            let content = match &mounted {
                 Mounted::Envelope(sealed) => Ok(envelope::hash(sealed)),
                 Mounted::Nothing(reason) => Err(*reason),
             };
-            if last.as_ref() != Some(&seen) {
-                last = Some(seen);
+            if last.as_ref() != Some(&content) {
+                last = Some(content);
                 let report = match mounted {
                     Mounted::Envelope(sealed) => Report::Mounted(sealed),
                     Mounted::Nothing(reason) => Report::Empty(Origin::Mount, reason),

@@ -191,13 +191,13 @@ async fn a_mounted_file_may_come_late_and_is_followed_through_the_kubelets_swaps
     assert!(selected.borrow().current.is_none());
 
     folder.swap("..1", &sealed(1, "first"));
-    let seen = until(&mut selected, serves("first")).await;
-    let current = seen.current.unwrap();
+    let found = until(&mut selected, serves("first")).await;
+    let current = found.current.unwrap();
     assert_eq!((current.hash.clone(), current.origin), (hash(&sealed(1, "first")), Origin::Mount));
 
     folder.swap("..2", b"half a fi");
-    let seen = until(&mut selected, |selected| selected.refused.is_some()).await;
-    assert_eq!(seen.current.unwrap().hash, current.hash);
+    let found = until(&mut selected, |selected| selected.refused.is_some()).await;
+    assert_eq!(found.current.unwrap().hash, current.hash);
 
     folder.swap("..3", &sealed(1, "third"));
     assert_eq!(until(&mut selected, serves("third")).await.refused, None);
@@ -210,8 +210,8 @@ async fn a_file_that_is_too_large_is_refused_and_a_folder_is_not_read() {
     fs::write(folder.0.join(KEY), vec![b' '; 64 * 1024 * 1024]).unwrap();
     let stop = CancellationToken::new();
     let mut selected = follow(Some(folder.mount()), None, any(), stop.clone());
-    let seen = until(&mut selected, |selected| selected.refused.is_some()).await;
-    assert!(seen.refused.unwrap().reason.starts_with("the configuration is too large: 921601 bytes"));
+    let found = until(&mut selected, |selected| selected.refused.is_some()).await;
+    assert!(found.refused.unwrap().reason.starts_with("the configuration is too large: 921601 bytes"));
     fs::remove_file(folder.0.join(KEY)).unwrap();
     fs::create_dir(folder.0.join(KEY)).unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -156,9 +156,9 @@ async fn that_answers_with(frame: &'static [u8]) -> (u16, String) {
         let mut stream = acceptor.accept(stream).await.unwrap();
         // settings, and the acknowledgement of the other side's
         stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0]).await.unwrap();
-        let mut seen = Vec::new();
-        while !seen.ends_with(b"code=1234") {
-            assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+        let mut received = Vec::new();
+        while !received.ends_with(b"code=1234") {
+            assert_ne!(stream.read_buf(&mut received).await.unwrap(), 0);
         }
         stream.write_all(frame).await.unwrap();
         let _ = stream.shutdown().await;
@@ -365,8 +365,8 @@ async fn of_frames(script: Vec<(&'static [u8], Vec<&'static [u8]>)>) -> (u16, St
     let (mut config, ca) = certificate();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let (acceptor, listener) = (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let (port, seen) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new((0, 0))));
-    let counted = Arc::clone(&seen);
+    let (port, received) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new((0, 0))));
+    let counted = Arc::clone(&received);
     tokio::spawn(async move {
         for (opening, answer) in script {
             let (stream, _) = listener.accept().await.unwrap();
@@ -387,27 +387,27 @@ async fn of_frames(script: Vec<(&'static [u8], Vec<&'static [u8]>)>) -> (u16, St
             });
         }
     });
-    (port, ca, seen)
+    (port, ca, received)
 }
 
 #[tokio::test]
 async fn a_connection_that_took_a_message_and_went_silent_within_the_answer_is_not_used_again() {
-    let (port, ca, seen) = of_frames(vec![(SETTINGS, vec![HEAD]), (SETTINGS, vec![WHOLE])]).await;
+    let (port, ca, received) = of_frames(vec![(SETTINGS, vec![HEAD]), (SETTINGS, vec![WHOLE])]).await;
     let connector = trusting(&ca);
     let silent = connector.send(&post(port), within(300), 1024).await;
     assert_eq!(silent.map(|answer| answer.status), unclear(NoAnswer::Timeout));
     assert_eq!(connector.send(&post(port), within(2_000), 1024).await.map(|answer| answer.status), Ok(200));
-    assert_eq!(*seen.lock().unwrap(), (2, 2));
+    assert_eq!(*received.lock().unwrap(), (2, 2));
 }
 
 #[tokio::test]
 async fn a_connection_whose_provider_says_that_it_goes_away_is_replaced() {
-    let (port, ca, seen) = of_frames(vec![(SETTINGS, vec![WHOLE, GOING]), (SETTINGS, vec![WHOLE])]).await;
+    let (port, ca, received) = of_frames(vec![(SETTINGS, vec![WHOLE, GOING]), (SETTINGS, vec![WHOLE])]).await;
     let connector = trusting(&ca);
     for _ in 0..2 {
         assert_eq!(connector.send(&post(port), within(2_000), 1024).await.map(|answer| answer.status), Ok(200));
     }
-    assert_eq!(*seen.lock().unwrap(), (2, 2), "each message once");
+    assert_eq!(*received.lock().unwrap(), (2, 2), "each message once");
 }
 
 #[tokio::test]

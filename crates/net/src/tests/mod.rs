@@ -277,8 +277,8 @@ async fn plain_http_is_not_called() {
 async fn proxy(target: Option<SocketAddr>) -> (Url, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://ops:pa55@{}", listener.local_addr().unwrap())).unwrap();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&seen);
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&received);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let Some(request) = read_request(&mut stream).await else { continue };
@@ -292,18 +292,18 @@ async fn proxy(target: Option<SocketAddr>) -> (Url, Arc<Mutex<Vec<String>>>) {
             tokio::spawn(async move { copy_bidirectional(&mut stream, &mut onward).await });
         }
     });
-    (url, seen)
+    (url, received)
 }
 
 #[tokio::test]
 async fn a_proxy_is_exempt_from_the_guard_and_resolves_names_itself() {
     let server = Server::that(Then::Answer(OK.into())).await;
-    let (url, seen) = proxy(Some(server.address)).await;
+    let (url, received) = proxy(Some(server.address)).await;
     let policy = Policy { allowed_cidrs: Vec::new(), proxy: Some(url), ..server.policy() };
     assert!(!format!("{policy:?}").contains("pa55"), "{policy:?}");
     let connector = Connector::resolving_by(&policy, Fixed::to(&[])).unwrap();
     assert_eq!(outcome(&connector, &post(server.address.port())).await, Ok((200, b"hi".to_vec())));
-    let connect = seen.lock().unwrap()[0].clone();
+    let connect = received.lock().unwrap()[0].clone();
     assert!(connect.starts_with(&format!("CONNECT {NAME}:{} ", server.address.port())), "{connect}");
     assert!(connect.to_lowercase().contains("proxy-authorization: basic "), "{connect}");
     assert!(!connect.contains("1234"), "{connect}");
@@ -325,13 +325,13 @@ async fn a_named_proxy_is_resolved_although_its_address_is_private() {
 #[tokio::test]
 async fn what_is_excepted_from_the_proxy_is_called_directly_and_under_the_guard() {
     let server = Server::that(Then::Answer(OK.into())).await;
-    let (url, seen) = proxy(None).await;
+    let (url, received) = proxy(None).await;
     let policy = Policy { proxy: Some(url), proxy_exceptions: vec![NAME.parse().unwrap()], ..server.policy() };
     let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();
     let request = post(server.address.port());
     assert_eq!(outcome(&connector, &request).await, Ok((200, b"hi".to_vec())));
     assert_eq!(connector.reach(&request.url, within(5_000)).await, Ok(()), "nothing hides it from a bare connection");
-    assert!(seen.lock().unwrap().is_empty());
+    assert!(received.lock().unwrap().is_empty());
     let guarded = Policy { allowed_cidrs: Vec::new(), ..policy };
     let guarded = Connector::resolving_by(&guarded, Fixed::to(&["127.0.0.1"])).unwrap();
     assert_eq!(outcome(&guarded, &request).await, not_sent(Unsent::Guard));
@@ -340,13 +340,13 @@ async fn what_is_excepted_from_the_proxy_is_called_directly_and_under_the_guard(
 #[tokio::test]
 async fn a_proxys_password_arrives_as_it_is_whatever_is_in_it() {
     let server = Server::that(Then::Answer(OK.into())).await;
-    let (mut url, seen) = proxy(Some(server.address)).await;
+    let (mut url, received) = proxy(Some(server.address)).await;
     url.set_username("svc@corp").unwrap();
     url.set_password(Some("p:a/s s%w@rd?#")).unwrap();
     let policy = Policy { proxy: Some(url), ..server.policy() };
     let connector = Connector::resolving_by(&policy, Fixed::to(&[])).unwrap();
     assert_eq!(outcome(&connector, &post(server.address.port())).await, Ok((200, b"hi".to_vec())));
-    let connect = seen.lock().unwrap()[0].to_lowercase();
+    let connect = received.lock().unwrap()[0].to_lowercase();
     let expected = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "svc@corp:p:a/s s%w@rd?#");
     assert!(connect.contains(&format!("proxy-authorization: basic {}", expected.to_lowercase())), "{connect}");
 }
@@ -412,12 +412,12 @@ async fn a_client_for_okta_follows_no_redirect() {
 #[tokio::test]
 async fn what_is_called_directly_is_guarded_although_it_has_the_proxys_name() {
     let server = Server::that(Then::Answer(OK.into())).await;
-    let (mut url, seen) = proxy(Some(server.address)).await;
+    let (mut url, received) = proxy(Some(server.address)).await;
     url.set_host(Some(NAME)).unwrap();
     let policy = Policy { allowed_cidrs: Vec::new(), proxy: Some(url), ..server.policy() };
     let request = post(server.address.port());
     assert_eq!(client(&policy, &["127.0.0.1"]).send(&request).await.unwrap().status(), 200, "by the proxy");
-    assert_eq!((seen.lock().unwrap().len(), server.connections()), (1, 1));
+    assert_eq!((received.lock().unwrap().len(), server.connections()), (1, 1));
     let mut literal = request.clone();
     literal.url.set_host(Some("127.0.0.1")).unwrap();
     assert!(matches!(client(&policy, &[]).send(&literal).await, Err(Unanswered::NotSent(_))));
@@ -425,7 +425,7 @@ async fn what_is_called_directly_is_guarded_although_it_has_the_proxys_name() {
     assert!(matches!(client(&excepted, &["127.0.0.1"]).send(&request).await, Err(Unanswered::NotSent(_))));
     let connector = Connector::resolving_by(&excepted, Fixed::to(&["127.0.0.1"])).unwrap();
     assert_eq!(outcome(&connector, &request).await, not_sent(Unsent::Guard));
-    assert_eq!((seen.lock().unwrap().len(), server.connections()), (1, 1));
+    assert_eq!((received.lock().unwrap().len(), server.connections()), (1, 1));
 }
 
 #[tokio::test]

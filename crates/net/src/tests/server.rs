@@ -69,19 +69,19 @@ pub(super) fn certificate() -> (ServerConfig, String) {
 
 /// Reads one request with a body of known length.
 pub(super) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
-    let mut seen = Vec::new();
+    let mut received = Vec::new();
     loop {
-        let text = String::from_utf8_lossy(&seen).to_lowercase();
+        let text = String::from_utf8_lossy(&received).to_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
             if body.len() >= length.unwrap_or(0) {
-                return Some(String::from_utf8_lossy(&seen).into_owned());
+                return Some(String::from_utf8_lossy(&received).into_owned());
             }
         }
         let mut piece = [0; 4096];
         match stream.read(&mut piece).await {
             Ok(0) | Err(_) => return None,
-            Ok(read) => seen.extend_from_slice(&piece[..read]),
+            Ok(read) => received.extend_from_slice(&piece[..read]),
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct DesiredOrg {
     pub unfinished: Option<PlanRecord>,
     /// How long ago calls of such a plan may have been sent whose end was not seen: its process went, or an answer was lost.
     /// What Okta took shows late, so a list without a trace of it says little at first.
-    pub unseen: Option<Duration>,
+    pub not_shown: Option<Duration>,
     /// What the last run was promised by definite answers.
     pub promised: Option<Promised>,
 }

@@ -76,8 +76,8 @@ impl Plan {
 
     /// Whether it may change which hook is active.
     #[must_use]
-    pub fn changes_place(&self) -> bool {
-        self.moves.iter().any(Move::changes_place)
+    pub fn changes_active(&self) -> bool {
+        self.moves.iter().any(Move::changes_active)
     }
 
     /// The calls it makes when all goes well, the read-back last; empty when there is nothing to do.
@@ -201,10 +201,10 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     content::updates(&matches, &active_hook, &mut draft);
     active_hook.create_and_delete(&mut draft);
 
-    if let Some(unseen) = unseen_promise(observed, desired.promised.as_ref()) {
+    if let Some(not_shown) = pending_promise(observed, desired.promised.as_ref()) {
         // What Okta took and does not show yet must not be done twice.
         draft.moves.clear();
-        draft.again(unseen.min(LOOK_AGAIN));
+        draft.again(not_shown.min(LOOK_AGAIN));
         for outcome in draft.outcomes.values_mut().filter(|outcome| **outcome == HookOutcome::Changing) {
             *outcome = HookOutcome::Waiting(Waiting::Settling);
         }
@@ -216,7 +216,7 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
             draft.block(&entry.want.object, wrong);
         }
     }
-    let unsettled = desired.unseen.and_then(left_to_settle);
+    let unsettled = desired.not_shown.and_then(left_to_settle);
     if let Some(left) = unsettled {
         // Nothing is held up by what may still show; but it is looked for.
         draft.again(left.min(LOOK_AGAIN));
@@ -257,11 +257,11 @@ fn kept(observed: &[ObservedHook], moves: &[Move]) -> BTreeMap<HookId, Metadata>
 /// Whether Okta shows everything that it promised, as far as that is still waited for.
 #[must_use]
 pub fn is_settled(observed: &[ObservedHook], promised: Option<&Promised>) -> bool {
-    unseen_promise(observed, promised).is_none()
+    pending_promise(observed, promised).is_none()
 }
 
 /// How much longer a promise that is not visible is waited for.
-fn unseen_promise(observed: &[ObservedHook], promised: Option<&Promised>) -> Option<Duration> {
+fn pending_promise(observed: &[ObservedHook], promised: Option<&Promised>) -> Option<Duration> {
     let promised = promised?;
     let left = left_to_settle(promised.age)?;
     promised.made.iter().any(|promise| !promise.is_visible(observed)).then_some(left)
@@ -280,6 +280,6 @@ fn within_budget(moves: Vec<Move>) -> Vec<Move> {
 }
 
 #[cfg(test)]
-mod place_tests;
+mod active_hook_tests;
 #[cfg(test)]
 mod tests;

@@ -176,7 +176,7 @@ impl Move {
     }
 
     /// Whether another hook may be active afterwards.
-    pub(crate) const fn changes_place(&self) -> bool {
+    pub(crate) const fn changes_active(&self) -> bool {
         self.changes_state() && !matches!(self, Self::CreateInactive { .. })
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn inactive(name: &str) -> DesiredHook {
 
 pub(super) fn org(hooks: impl Into<Vec<DesiredHook>>) -> DesiredOrg {
     let installation = InstallationTag::new("prod").unwrap();
-    DesiredOrg { installation, hooks: hooks.into(), quiet_for: DAY, unfinished: None, unseen: None, promised: None }
+    DesiredOrg { installation, hooks: hooks.into(), quiet_for: DAY, unfinished: None, not_shown: None, promised: None }
 }
 
 /// The hook in Okta as `want` declares it, with the id `cal<name>`.
@@ -540,7 +540,7 @@ fn a_hook_that_is_handed_over_is_written_once_and_stays_as_active_as_it_was() {
         let declared = org(if still_there { vec![old.clone(), new.clone()] } else { vec![new.clone()] });
         let plan_of = plan(&there, &declared);
         assert_eq!(calls(&plan_of), ["Replace new"], "{status:?} {still_there}");
-        assert_eq!(plan_of.moves.iter().filter(|step| step.changes_place()).count(), 0);
+        assert_eq!(plan_of.moves.iter().filter(|step| step.changes_active()).count(), 0);
         if still_there {
             assert_eq!(blocked(&plan_of, "old"), "HandedOver");
         }

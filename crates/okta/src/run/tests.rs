@@ -48,7 +48,14 @@ pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
 }
 
 pub(super) fn org(hooks: Vec<DesiredHook>) -> DesiredOrg {
-    DesiredOrg { installation: installation(), hooks, quiet_for: DAY, unfinished: None, unseen: None, promised: None }
+    DesiredOrg {
+        installation: installation(),
+        hooks,
+        quiet_for: DAY,
+        unfinished: None,
+        not_shown: None,
+        promised: None,
+    }
 }
 
 /// `want`'s hook as Okta has it, as declared.
@@ -87,7 +94,7 @@ impl Keeper {
         if let Some(promised) = &mut self.desired.promised {
             promised.age = self.run_at.elapsed();
         }
-        self.desired.unseen = self.left_at.map(|at| at.elapsed());
+        self.desired.not_shown = self.left_at.map(|at| at.elapsed());
         plan(&model.observed(), &self.desired)
     }
 

@@ -75,13 +75,13 @@ pub async fn serve(script: Vec<Reply>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let requests = Arc::new(Mutex::new(Vec::new()));
-    let seen = requests.clone();
+    let received = requests.clone();
     let task = tokio::spawn(async move {
         for reply in script {
             let (socket, _) = listener.accept().await.unwrap();
             let Ok(mut stream) = acceptor.accept(socket).await else { continue };
             let request = read_request(&mut stream).await;
-            seen.lock().unwrap().push(request);
+            received.lock().unwrap().push(request);
             match reply {
                 Reply::Bytes(bytes) => {
                     let _ = stream.write_all(&bytes).await;

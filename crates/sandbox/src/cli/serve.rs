@@ -254,8 +254,8 @@ mod tests {
             "--twilio-account {SID}:a --twilio-account second={SID}:b --json-account acme:c --twilio-sender second=+15005550006 --twilio-api-key second=SK1:d"
         ));
         let providers = serve.providers().unwrap();
-        let seen: Vec<_> = providers.iter().map(|c| (c.name.as_str(), c.listen.port())).collect();
-        assert_eq!(seen, [("twilio", 8450), ("second", 8451), ("acme", 8452)]);
+        let ports: Vec<_> = providers.iter().map(|c| (c.name.as_str(), c.listen.port())).collect();
+        assert_eq!(ports, [("twilio", 8450), ("second", 8451), ("acme", 8452)]);
         let VendorOptions::Twilio { senders, api_keys, .. } = &providers[1].vendor else {
             panic!("not Twilio");
         };

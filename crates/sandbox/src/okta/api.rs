@@ -238,7 +238,7 @@ impl Org {
         let base = self.base();
         let hooks: Vec<Value> = self.locked(|hooks| {
             hooks
-                .seen()
+                .visible()
                 .iter()
                 .filter(|hook| kind.is_none_or(|kind| hook.kind == *kind))
                 .map(|hook| hook.shown(&base))

@@ -133,36 +133,36 @@ impl Hook {
 #[derive(Default)]
 pub(super) struct Hooks {
     truth: Vec<Hook>,
-    seen: Vec<Hook>,
+    visible: Vec<Hook>,
     coming: VecDeque<(Instant, Vec<Hook>)>,
     turns: Turns,
 }
 
 impl Hooks {
     /// The hooks as reads and sign-ins see them now.
-    pub(super) fn seen(&mut self) -> &[Hook] {
+    pub(super) fn visible(&mut self) -> &[Hook] {
         let now = Instant::now();
         while self.coming.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, hooks)) = self.coming.pop_front() {
-                self.seen = hooks;
+                self.visible = hooks;
             }
         }
-        &self.seen
+        &self.visible
     }
 
     /// The telephony hook Okta would call now.
     pub(super) fn active_telephony(&mut self) -> Option<Hook> {
-        self.seen().iter().find(|hook| hook.active && hook.kind == TELEPHONY).cloned()
+        self.visible().iter().find(|hook| hook.active && hook.kind == TELEPHONY).cloned()
     }
 
     pub(super) fn find(&mut self, id: &str) -> Result<Hook, OktaError> {
-        self.seen().iter().find(|hook| hook.id == id).cloned().ok_or_else(|| OktaError::no_hook(id))
+        self.visible().iter().find(|hook| hook.id == id).cloned().ok_or_else(|| OktaError::no_hook(id))
     }
 
     fn publish(&mut self, delay_ms: u64) {
         let due = Instant::now() + delay(delay_ms);
         self.coming.push_back((due, self.truth.clone()));
-        self.seen();
+        self.visible();
     }
 
     /// Writes down which telephony hooks are active by now, and by whom.

@@ -239,7 +239,7 @@ impl Org {
     pub fn hooks(&self) -> Vec<Value> {
         let base = self.base();
         let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        hooks.seen().iter().map(|hook| hook.shown(&base)).collect()
+        hooks.visible().iter().map(|hook| hook.shown(&base)).collect()
     }
 
     /// Every change of which telephony hooks are active that is kept, oldest first.

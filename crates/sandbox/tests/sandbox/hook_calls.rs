@@ -69,10 +69,10 @@ async fn the_hook_gets_the_documented_request() {
     let time = |at: &Value| at.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let life = time(&message["otpExpires"]).duration_since(time(&body["eventTime"]));
     assert_eq!(life.as_secs(), 300);
-    let seen = report.hook.unwrap();
-    assert_eq!(seen.provider.as_deref(), Some("TWILIO"));
-    assert_eq!(seen.transaction_id.as_deref(), Some("SM1"));
-    assert_eq!(seen.transaction_metadata.as_deref(), Some("one attempt"));
+    let answer = report.hook.unwrap();
+    assert_eq!(answer.provider.as_deref(), Some("TWILIO"));
+    assert_eq!(answer.transaction_id.as_deref(), Some("SM1"));
+    assert_eq!(answer.transaction_metadata.as_deref(), Some("one attempt"));
     assert!(scene.sandbox.inbox().messages(None).is_empty());
     let debug = &events(&scene, "system.sms.send")[0]["debugContext"]["debugData"];
     assert_eq!(debug["smsTelephonyProvider"], "TWILIO");
@@ -111,9 +111,9 @@ async fn a_hook_has_three_seconds_unless_told_otherwise() {
     let scene = Scene::new().await;
     let _hook = scene.hooked(Says::Silence).await;
     let report = sent(&scene).await;
-    let seen = report.hook.unwrap();
-    assert_eq!(seen.failure, Some(Failure::Timeout));
-    assert!((2_900..6_000).contains(&seen.duration_ms), "{}", seen.duration_ms);
+    let answer = report.hook.unwrap();
+    assert_eq!(answer.failure, Some(Failure::Timeout));
+    assert!((2_900..6_000).contains(&answer.duration_ms), "{}", answer.duration_ms);
 }
 
 #[tokio::test]

@@ -195,12 +195,12 @@ async fn an_event_can_show_late_and_after_one_that_was_published_later() {
     let scene = scene(json!({"logDisorderMs": 400})).await;
     let id = scene.create(&telephony("one", URI)).await.id();
     scene.post(&format!("{}/lifecycle/deactivate", path(&id))).await;
-    let mut seen: Vec<Value> = Vec::new();
+    let mut received: Vec<Value> = Vec::new();
     let mut next = "/api/v1/logs?sortOrder=ASCENDING".to_owned();
     tokio::time::timeout(Duration::from_secs(10), async {
-        while seen.len() < 2 {
+        while received.len() < 2 {
             let page = scene.okta(Method::GET, &next, None).await;
-            seen.extend(page.body.as_array().unwrap().clone());
+            received.extend(page.body.as_array().unwrap().clone());
             let links = page.headers.get_all("link").iter().map(|link| link.to_str().unwrap().to_owned());
             let link = links.into_iter().find(|link| link.contains("rel=\"next\"")).unwrap();
             next = link.split(['<', '>']).nth(1).unwrap().strip_prefix(&scene.org().base()).unwrap().to_owned();
@@ -209,9 +209,9 @@ async fn an_event_can_show_late_and_after_one_that_was_published_later() {
     })
     .await
     .unwrap();
-    let kinds: Vec<&str> = seen.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = received.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["inline_hook.deactivated", "inline_hook.created"], "each once, by a cursor that misses none");
-    assert!(seen[0]["published"].as_str() >= seen[1]["published"].as_str());
+    assert!(received[0]["published"].as_str() >= received[1]["published"].as_str());
 }
 
 #[tokio::test]

@@ -457,7 +457,7 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
     let refuse =
         |status| Fault::always(FaultKind::Refuse { code: "21408".to_owned(), status, class: None, scope: None });
     let provider = scene.sandbox.provider("twilio").unwrap();
-    for (fault, seen) in [
+    for (fault, received) in [
         (refuse(None), Some(200)),
         (refuse(Some(401)), Some(401)),
         (Fault::always(FaultKind::Hang { delivered: false }), None),
@@ -466,7 +466,7 @@ async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message()
     ] {
         provider.clear_faults(None);
         scene.fault("twilio", fault.clone());
-        assert_eq!(probe().await, seen, "{fault:?}");
+        assert_eq!(probe().await, received, "{fault:?}");
     }
 }
 

@@ -176,7 +176,7 @@ impl Says {
 /// An HTTPS server that keeps what it is sent.
 pub(crate) struct Hook {
     addr: SocketAddr,
-    pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    pub(crate) received: Arc<Mutex<Vec<String>>>,
 }
 
 impl Hook {
@@ -199,21 +199,21 @@ impl Hook {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::new(Mutex::new(Vec::new()));
         tokio::spawn({
-            let seen = Arc::clone(&seen);
+            let received = Arc::clone(&received);
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let (acceptor, seen, says) = (acceptor.clone(), Arc::clone(&seen), says.clone());
+                    let (acceptor, received, says) = (acceptor.clone(), Arc::clone(&received), says.clone());
                     tokio::spawn(async move {
                         if let Ok(stream) = acceptor.accept(stream).await {
-                            serve(stream, &seen, says).await;
+                            serve(stream, &received, says).await;
                         }
                     });
                 }
             }
         });
-        Self { addr, seen }
+        Self { addr, received }
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -226,18 +226,18 @@ impl Hook {
 
     /// The only request so far: its head, lower-cased, and its JSON.
     pub(crate) fn only_request(&self) -> (String, Value) {
-        let seen = self.seen.lock().unwrap();
-        assert_eq!(seen.len(), 1, "requests");
-        let (head, body) = seen[0].split_once("\r\n\r\n").unwrap();
+        let received = self.received.lock().unwrap();
+        assert_eq!(received.len(), 1, "requests");
+        let (head, body) = received[0].split_once("\r\n\r\n").unwrap();
         (head.to_lowercase(), serde_json::from_str(body).unwrap())
     }
 
     pub(crate) fn requests(&self) -> usize {
-        self.seen.lock().unwrap().len()
+        self.received.lock().unwrap().len()
     }
 }
 
-async fn serve<S>(mut stream: S, seen: &Mutex<Vec<String>>, says: Says)
+async fn serve<S>(mut stream: S, received: &Mutex<Vec<String>>, says: Says)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -253,7 +253,7 @@ where
                 .and_then(|n| n.parse().ok())
                 .unwrap_or(0);
             if body.len() >= length {
-                seen.lock().unwrap().push(text);
+                received.lock().unwrap().push(text);
                 break;
             }
         }

@@ -464,8 +464,8 @@ fn overlapping(before: Option<&Hook>, declared: &Hook, in_okta: Option<&KnownInO
     let (of_header, former): (Vec<_>, Vec<_>) = older.into_iter().partition(|one| one.header == first.header);
     let secrets = std::iter::once(first).chain(of_header).map(|one| one.secret).collect();
     let mut hook = Hook { secrets, former, retire_at, ..declared.clone() };
-    let place = hook.credentials().position(|one| Some(one) == pinned).unwrap_or_default();
-    hook.pinned = place;
+    let index = hook.credentials().position(|one| Some(one) == pinned).unwrap_or_default();
+    hook.pinned = index;
     hook
 }
 

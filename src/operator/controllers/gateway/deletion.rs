@@ -48,8 +48,8 @@ fn user(gateway: &TelephonyGateway, caches: &Caches) -> Option<String> {
     let pointing = caches.hooks.found(&gateway.namespace().unwrap_or_default(), &By::Gateway(gateway.name_any()));
     let uses = |hook: &&Arc<TelephonyHook>| {
         let live = hook.metadata.deletion_timestamp.is_none() || finalizer::is_held(&***hook);
-        let seen = hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta);
-        let used = seen || hook.spec.state == Some(HookState::Active) || caches.pointed_here(hook).is_some();
+        let is_active = hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta);
+        let used = is_active || hook.spec.state == Some(HookState::Active) || caches.pointed_here(hook).is_some();
         live && used
     };
     pointing.iter().find(uses).map(|hook| hook.name_any())
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::operator::testing::world::{GATEWAYS, HOOKS, World};
 
-    fn world(state: &str, seen: &str) -> World {
+    fn world(state: &str, okta_state: &str) -> World {
         let mut world = World::new();
         world.server.put(
             &format!("{GATEWAYS}/main"),
@@ -84,7 +84,7 @@ mod tests {
         world.server.put(
             &format!("{HOOKS}/main"),
             json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyHook",
-                "metadata": {"name": "main", "namespace": "otp"}, "status": {"oktaState": seen},
+                "metadata": {"name": "main", "namespace": "otp"}, "status": {"oktaState": okta_state},
                 "spec": {"target": {"gatewayRef": {"name": "main"}}, "state": state,
                     "okta": {"orgRef": {"name": "acme"}, "name": "Acme"}}}),
         );
@@ -104,12 +104,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_gateway_that_okta_calls_serves_on_until_it_is_not_called_any_more() {
-        for (state, seen) in [("Active", "INACTIVE"), ("Inactive", "ACTIVE")] {
-            let mut world = world(state, seen);
+        for (state, okta_state) in [("Active", "INACTIVE"), ("Inactive", "ACTIVE")] {
+            let mut world = world(state, okta_state);
             assert!(settled(&mut world).await.is_some_and(|settled| settled.held_by.is_none()));
             world.server.ask_to_delete(&format!("{GATEWAYS}/main"), Duration::ZERO);
             let held = settled(&mut world).await.unwrap();
-            assert_eq!(held.held_by.as_deref(), Some("main"), "{state} {seen}");
+            assert_eq!(held.held_by.as_deref(), Some("main"), "{state} {okta_state}");
             assert!(message("main").contains("TelephonyHook main"));
             world.server.delete(&format!("{HOOKS}/main"));
             assert!(settled(&mut world).await.is_none() && !is_there(&world));

@@ -111,16 +111,16 @@ impl Reconcile for TelephonyGateway {
             return Ok(Requeue::OnChange);
         };
         match Box::pin(reconcile_parts(&object, &ctx)).await {
-            Ok(seen) => {
-                let mut status = status::build(&object, &seen);
+            Ok(findings) => {
+                let mut status = status::build(&object, &findings);
                 if let Some(hook) = held_by {
                     let held = Progress::Working(Ready::InUse, deletion::message(&hook));
                     conditions::set_progress(&mut status.conditions, held, object.metadata.generation);
                 }
                 write(&ctx.runtime.kube, &*object, status).await?;
-                Ok(Requeue::After(match &seen.waits {
+                Ok(Requeue::After(match &findings.waits {
                     Some(_) => turn::LOOK,
-                    None if seen.arriving => FRESH,
+                    None if findings.arriving => FRESH,
                     None => CERTIFICATE_LOOK,
                 }))
             }

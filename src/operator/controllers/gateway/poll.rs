@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const SLICES: &str = "EndpointSlice";
 
 /// Pods asked at once; the tenants are the namespaces. What a switch looks at is urgent.
-const PLACES: Bounds = Bounds { all: 64, each: 16, urgent: 16, all_urgent: 256 };
+const PERMITS: Bounds = Bounds { all: 64, each: 16, urgent: 16, all_urgent: 256 };
 
 /// What pods are asked with, and where their reports go.
 pub struct Poller {
@@ -60,28 +60,28 @@ pub struct Poller {
 /// Polls for ever; the caller drops it when the lease is lost. Pods are found by `slices`.
 pub async fn run(poller: Poller, slices: Vec<(WatchScope, kube::Api<EndpointSlice>)>, metrics: RuntimeMetrics) {
     let mut watches = Vec::new();
-    let mut seen = Vec::new();
+    let mut watched = Vec::new();
     for (scope, api) in slices {
         let (reader, writer) = reflector::store();
         let selected = watch::config().labels(OWNED_LABEL);
         let slices = watch::forever(move || watcher(api.clone(), selected.clone()));
         let slices = slices.modify(|slice: &mut EndpointSlice| slice.managed_fields_mut().clear());
-        let (metrics, place) = (metrics.clone(), scope.clone());
+        let (metrics, namespace) = (metrics.clone(), scope.clone());
         watches.push(reflector::reflector(writer, slices).for_each(move |event| {
             match event {
-                Ok(watcher::Event::InitDone) => metrics.listed(place.as_str(), SLICES, true),
-                Err(watcher::Error::InitialListFailed(_)) => metrics.listed(place.as_str(), SLICES, false),
+                Ok(watcher::Event::InitDone) => metrics.listed(namespace.as_str(), SLICES, true),
+                Err(watcher::Error::InitialListFailed(_)) => metrics.listed(namespace.as_str(), SLICES, false),
                 _ => {}
             }
             futures::future::ready(())
         }));
-        seen.push((scope, reader));
+        watched.push((scope, reader));
     }
     let following = futures::future::join_all(watches);
     let polling = async {
         // a store that is not filled yet would show every gateway there without a replica
         let replicas = || {
-            let filled = seen.iter().filter(|(_, store)| store.wait_until_ready().now_or_never().is_some());
+            let filled = watched.iter().filter(|(_, store)| store.wait_until_ready().now_or_never().is_some());
             let (scopes, stores): (Vec<WatchScope>, Vec<_>) =
                 filled.map(|(scope, store)| (scope.clone(), store)).unzip();
             Replicas { scopes, pods: pods(stores.into_iter().flat_map(reflector::Store::state)) }
@@ -93,7 +93,7 @@ pub async fn run(poller: Poller, slices: Vec<(WatchScope, kube::Api<EndpointSlic
 
 /// Begins in each round what is due, so that what one gateway's silence costs is its own.
 async fn poll(poller: &Poller, mut replicas: impl FnMut() -> Replicas) {
-    let places = &Fair::new(PLACES);
+    let permits = &Fair::new(PERMITS);
     let (mut busy, mut polls) = (BTreeSet::new(), FuturesUnordered::new());
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -101,7 +101,7 @@ async fn poll(poller: &Poller, mut replicas: impl FnMut() -> Replicas) {
         tokio::select! {
             _ = rounds.tick() => for due in due(&poller.memory, replicas()) {
                 if busy.insert(due.key.clone()) {
-                    polls.push(async move { due.poll(poller, places).await });
+                    polls.push(async move { due.poll(poller, permits).await });
                 }
             },
             Some(key) = polls.next() => { busy.remove(&key); }
@@ -167,11 +167,11 @@ fn due(memory: &Memory, Replicas { scopes, mut pods }: Replicas) -> Vec<Due> {
 
 impl Due {
     /// Asks the pods and takes in what they report.
-    async fn poll(self, poller: &Poller, places: &Fair) -> GatewayKey {
+    async fn poll(self, poller: &Poller, permits: &Fair) -> GatewayKey {
         let Self { gateway, key, pods, lane } = self;
-        let enter = || places.enter(&key.0, &key.1, lane);
+        let enter = || permits.enter(&key.0, &key.1, lane);
         let read = async {
-            let _place = enter().await;
+            let _permit = enter().await;
             let secret = poller.references.secret(&key.0, &Names::of(&gateway).ok()?.report).await.ok()??;
             report::credentials(&secret).map(Arc::new)
         };
@@ -179,7 +179,7 @@ impl Due {
         let asked = pods.into_iter().map(|(pod, addresses)| {
             let report = Arc::clone(&report);
             async {
-                let _place = enter().await;
+                let _permit = enter().await;
                 (pod, timeout(PATIENCE, (poller.ask)(report, addresses)).await.ok().flatten())
             }
         });

@@ -48,21 +48,22 @@ pub(super) struct GatewayFindings {
 }
 
 /// The status of a gateway whose reconcile could be done.
-pub(super) fn build(gateway: &TelephonyGateway, seen: &GatewayFindings) -> TelephonyGatewayStatus {
+pub(super) fn build(gateway: &TelephonyGateway, findings: &GatewayFindings) -> TelephonyGatewayStatus {
     let mut status = gateway.status.clone().unwrap_or_default();
     let generation = gateway.metadata.generation;
-    conditions::set_progress(&mut status.conditions, progress(gateway, seen), generation);
+    conditions::set_progress(&mut status.conditions, progress(gateway, findings), generation);
     // A leader that has just begun knows less than the one before it did: what that one saw stays for the moment.
-    let waits =
-        seen.arriving && seen.replicas.reporting == 0 && conditions::get(&status.conditions, "Healthy").is_some();
+    let waits = findings.arriving
+        && findings.replicas.reporting == 0
+        && conditions::get(&status.conditions, "Healthy").is_some();
     if !waits {
-        let (is, reason, message) = health(&seen.replicas);
+        let (is, reason, message) = health(&findings.replicas);
         conditions::set(&mut status.conditions, is, reason, message, generation);
     }
-    let (is, reason, message) = trust(&seen.certificate);
+    let (is, reason, message) = trust(&findings.certificate);
     conditions::set(&mut status.conditions, is, reason, message, generation);
 
-    let deployment = seen.deployment.status.clone().unwrap_or_default();
+    let deployment = findings.deployment.status.clone().unwrap_or_default();
     let ready = deployment.ready_replicas.unwrap_or(0);
     status.observed_generation = generation;
     status.replicas = Some(deployment.replicas.unwrap_or(0));
@@ -72,7 +73,7 @@ pub(super) fn build(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Telep
         "app.kubernetes.io/component=gateway,app.kubernetes.io/name=hookswitch,{GATEWAY_LABEL}={}",
         gateway.metadata.name.as_deref().unwrap_or_default()
     ));
-    status.config_hash = Some(seen.hash.clone());
+    status.config_hash = Some(findings.hash.clone());
     status
 }
 
@@ -85,8 +86,8 @@ pub(super) fn refused(gateway: &TelephonyGateway, problem: Problem) -> Telephony
     status
 }
 
-fn progress(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Progress {
-    match &seen.held {
+fn progress(gateway: &TelephonyGateway, findings: &GatewayFindings) -> Progress {
+    match &findings.held {
         Some(Held::TooLarge(_)) => {
             let message = "The compiled configuration does not fit into a Secret; the last good one keeps serving. Use fewer or shorter rules.";
             return Progress::Stalled(Ready::ConfigTooLarge, message.into());
@@ -97,10 +98,10 @@ fn progress(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Progress {
         }
         None => {}
     }
-    if !seen.refused.is_empty() {
-        return Progress::Stalled(Ready::NotAllowed, tenancy::sentence(&seen.refused));
+    if !findings.refused.is_empty() {
+        return Progress::Stalled(Ready::NotAllowed, tenancy::sentence(&findings.refused));
     }
-    let of_gateway = seen.problems.iter().find_map(|problem| match problem.at {
+    let of_gateway = findings.problems.iter().find_map(|problem| match problem.at {
         At::Gateway(about) => Some((about, problem)),
         At::Policy | At::Provider | At::Hook => None,
     });
@@ -113,34 +114,34 @@ fn progress(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Progress {
             ConfigSubject::Timing => Progress::Stalled(Ready::InvalidSpec, sentence(problem)),
         };
     }
-    if seen.certificate == ServingCertificate::Missing {
+    if findings.certificate == ServingCertificate::Missing {
         let name = gateway.spec.tls.as_ref().map(|tls| tls.secret_ref.name.as_str()).unwrap_or_default();
         let message = format!("Secret {name} does not exist or has no tls.crt and tls.key; pods start once it does.");
         return Progress::Retrying(Ready::SecretNotFound, message);
     }
-    if let ServingCertificate::Denied { why } = &seen.certificate {
+    if let ServingCertificate::Denied { why } = &findings.certificate {
         return Progress::Retrying(Ready::SecretNotFound, why.clone());
     }
-    if let ServingCertificate::Overwritten { by } = &seen.certificate {
+    if let ServingCertificate::Overwritten { by } = &findings.certificate {
         return Progress::Retrying(Ready::NameTaken, overwritten(gateway, by));
     }
-    if seen.certificate == ServingCertificate::Leftover {
+    if findings.certificate == ServingCertificate::Leftover {
         let message = "spec.tls.secretRef names the Secret whose certificate was generated when none was named. Name another Secret, \
                        or delete this one and have it made by whoever provides your certificates.";
         return Progress::Stalled(Ready::InvalidSpec, message.into());
     }
-    if let Some(waits) = &seen.waits {
+    if let Some(waits) = &findings.waits {
         let message = format!(
             "The new pods wait for their turn: {waits}. To change them now, set the annotation \
              {OUT_OF_TURN}=true."
         );
         return Progress::Working(Ready::RolloutWaits, message);
     }
-    if let Some(problem) = rollout(gateway, &seen.deployment) {
+    if let Some(problem) = rollout(gateway, &findings.deployment) {
         return problem;
     }
-    if !seen.replicas.refused.is_empty() {
-        return Progress::Retrying(Ready::InvalidSpec, refusals(&seen.replicas));
+    if !findings.replicas.refused.is_empty() {
+        return Progress::Retrying(Ready::InvalidSpec, refusals(&findings.replicas));
     }
     let wanted = u32::try_from(gateway.spec.replicas()).unwrap_or(0);
     // What the gateway refers to changes without a change of the gateway: that is no reason to leave Ready for the seconds
@@ -148,15 +149,15 @@ fn progress(gateway: &TelephonyGateway, seen: &GatewayFindings) -> Progress {
     let was_ready = gateway.status.as_ref().is_some_and(|status| {
         status.observed_generation == gateway.metadata.generation && conditions::is_true(&status.conditions, "Ready")
     });
-    if seen.replicas.current < wanted && !(seen.arriving && was_ready) {
-        let message = format!("{} of {wanted} replicas report the current configuration.", seen.replicas.current);
+    if findings.replicas.current < wanted && !(findings.arriving && was_ready) {
+        let message = format!("{} of {wanted} replicas report the current configuration.", findings.replicas.current);
         return Progress::Working(Ready::Progressing, message);
     }
     // What others cannot have is told at them; here it is only said that something is served on as it was.
-    let message = if seen.problems.is_empty() {
+    let message = if findings.problems.is_empty() {
         format!("All {wanted} replicas serve the configuration.")
     } else {
-        let problems = seen.problems.iter().take(3).map(sentence).collect::<Vec<_>>().join(" ");
+        let problems = findings.problems.iter().take(3).map(sentence).collect::<Vec<_>>().join(" ");
         format!("All {wanted} replicas serve the configuration, except: {problems}")
     };
     Progress::Done(message)
@@ -274,7 +275,7 @@ mod tests {
         .unwrap()
     }
 
-    fn seen() -> GatewayFindings {
+    fn findings() -> GatewayFindings {
         let deployment = json!({
             "metadata": {"name": "otp-gateway", "generation": 1},
             "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2},
@@ -294,17 +295,21 @@ mod tests {
 
     type Change = fn(&mut GatewayFindings);
 
-    fn shown(seen: &GatewayFindings) -> Vec<String> {
-        build(&gateway(), seen).conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
+    fn shown(findings: &GatewayFindings) -> Vec<String> {
+        build(&gateway(), findings)
+            .conditions
+            .iter()
+            .map(|c| format!("{} {} {}", c.type_, c.status, c.reason))
+            .collect()
     }
 
     #[test]
     fn a_gateway_is_ready_when_all_pods_serve_the_configuration_in_force() {
         assert_eq!(
-            shown(&seen()),
+            shown(&findings()),
             ["Healthy True Usable", "PubliclyTrusted True CertificateGiven", "Ready True Ready"]
         );
-        let status = build(&gateway(), &seen());
+        let status = build(&gateway(), &findings());
         assert_eq!((status.ready.as_deref(), status.config_hash.as_deref()), (Some("2/2"), Some("abc")));
     }
 
@@ -312,38 +317,40 @@ mod tests {
     fn what_is_missing_is_said_in_the_order_in_which_a_person_would_put_it_right() {
         let problem = |at, message: &str| ConfigProblem { at, name: "x".into(), message: message.into(), kept: true };
         let rows: [(&str, Change); 11] = [
-            ("Ready False ConfigTooLarge", |seen| seen.held = Some(Held::TooLarge("1 byte".into()))),
-            ("Ready False InvalidSpec", |seen| seen.held = Some(Held::Refused("report".into()))),
-            ("Ready False NotAllowed", |seen| {
-                seen.refused = vec![TenancyRefusal { part: WorkloadPart::Service, message: "no".into() }];
-                seen.certificate = ServingCertificate::Missing;
+            ("Ready False ConfigTooLarge", |findings| findings.held = Some(Held::TooLarge("1 byte".into()))),
+            ("Ready False InvalidSpec", |findings| findings.held = Some(Held::Refused("report".into()))),
+            ("Ready False NotAllowed", |findings| {
+                findings.refused = vec![TenancyRefusal { part: WorkloadPart::Service, message: "no".into() }];
+                findings.certificate = ServingCertificate::Missing;
                 let message = "no policy".into();
-                seen.problems = vec![ConfigProblem {
+                findings.problems = vec![ConfigProblem {
                     at: At::Gateway(ConfigSubject::NoPolicy),
                     name: "x".into(),
                     message,
                     kept: true,
                 }];
             }),
-            ("Ready False SecretNotFound", |seen| seen.certificate = ServingCertificate::Missing),
-            ("Ready False SecretNotFound", |seen| seen.certificate = ServingCertificate::Denied { why: "no".into() }),
-            ("Ready False NameTaken", |seen| {
-                seen.certificate = ServingCertificate::Overwritten { by: "cert-manager".into() }
+            ("Ready False SecretNotFound", |findings| findings.certificate = ServingCertificate::Missing),
+            ("Ready False SecretNotFound", |findings| {
+                findings.certificate = ServingCertificate::Denied { why: "no".into() }
             }),
-            ("Ready False InvalidSpec", |seen| seen.certificate = ServingCertificate::Leftover),
-            ("Ready Unknown RolloutWaits", |seen| seen.waits = Some(Waits::Switching("main".into()))),
-            ("Ready Unknown PodsNotReady", |seen| {
-                if let Some(status) = &mut seen.deployment.status {
+            ("Ready False NameTaken", |findings| {
+                findings.certificate = ServingCertificate::Overwritten { by: "cert-manager".into() }
+            }),
+            ("Ready False InvalidSpec", |findings| findings.certificate = ServingCertificate::Leftover),
+            ("Ready Unknown RolloutWaits", |findings| findings.waits = Some(Waits::Switching("main".into()))),
+            ("Ready Unknown PodsNotReady", |findings| {
+                if let Some(status) = &mut findings.deployment.status {
                     status.ready_replicas = Some(1);
                 }
             }),
-            ("Ready Unknown Progressing", |seen| seen.replicas.current = 1),
-            ("Ready False InvalidSpec", |seen| _ = seen.replicas.refused.insert("no".into())),
+            ("Ready Unknown Progressing", |findings| findings.replicas.current = 1),
+            ("Ready False InvalidSpec", |findings| _ = findings.replicas.refused.insert("no".into())),
         ];
         for (expected, change) in rows {
-            let mut seen = seen();
-            change(&mut seen);
-            assert!(shown(&seen).iter().any(|line| line == expected), "{expected}: {:?}", shown(&seen));
+            let mut findings = findings();
+            change(&mut findings);
+            assert!(shown(&findings).iter().any(|line| line == expected), "{expected}: {:?}", shown(&findings));
         }
         for (about, expected) in [
             (ConfigSubject::NoPolicy, "Ready False PolicyNotFound"),
@@ -352,32 +359,36 @@ mod tests {
             (ConfigSubject::TooManyProviders, "Ready False TooManyCarriers"),
             (ConfigSubject::Timing, "Ready False InvalidSpec"),
         ] {
-            let mut seen = seen();
-            seen.problems = vec![problem(At::Gateway(about), "whatever the words are")];
-            assert!(shown(&seen).contains(&expected.to_owned()), "{expected}");
+            let mut findings = findings();
+            findings.problems = vec![problem(At::Gateway(about), "whatever the words are")];
+            assert!(shown(&findings).contains(&expected.to_owned()), "{expected}");
         }
     }
 
     #[test]
     fn all_that_replicas_refused_is_said_up_to_a_bound() {
-        let mut seen = seen();
-        let said = |seen: &GatewayFindings| {
-            let status = build(&gateway(), seen);
+        let mut findings = findings();
+        let said = |findings: &GatewayFindings| {
+            let status = build(&gateway(), findings);
             conditions::get(&status.conditions, "Ready").unwrap().message.clone()
         };
-        seen.replicas.refused = ["hook a: no secret", "timing: too short"].map(str::to_owned).into();
-        assert!(said(&seen).ends_with(": hook a: no secret; timing: too short"), "{}", said(&seen));
-        seen.replicas.refused.extend((0..5).map(|number| format!("hook b{number}: no secret")));
-        seen.replicas.unlisted = 3;
-        assert!(said(&seen).ends_with("hook b3: no secret; and 5 more, see the logs of its pods"), "{}", said(&seen));
+        findings.replicas.refused = ["hook a: no secret", "timing: too short"].map(str::to_owned).into();
+        assert!(said(&findings).ends_with(": hook a: no secret; timing: too short"), "{}", said(&findings));
+        findings.replicas.refused.extend((0..5).map(|number| format!("hook b{number}: no secret")));
+        findings.replicas.unlisted = 3;
+        assert!(
+            said(&findings).ends_with("hook b3: no secret; and 5 more, see the logs of its pods"),
+            "{}",
+            said(&findings)
+        );
     }
 
     #[test]
     fn a_problem_of_another_object_leaves_the_gateway_ready_and_is_mentioned() {
-        let mut seen = seen();
-        seen.problems =
+        let mut findings = findings();
+        findings.problems =
             vec![ConfigProblem { at: At::Provider, name: "twilio".into(), message: "no Secret".into(), kept: true }];
-        let status = build(&gateway(), &seen);
+        let status = build(&gateway(), &findings);
         let ready = conditions::get(&status.conditions, "Ready").unwrap();
         assert_eq!(ready.status, "True");
         assert!(
@@ -390,8 +401,8 @@ mod tests {
     #[test]
     fn a_gateway_stays_ready_while_a_new_configuration_or_a_new_leader_is_arriving() {
         let mut object = gateway();
-        object.status = Some(build(&object, &seen()));
-        let mut arriving = seen();
+        object.status = Some(build(&object, &findings()));
+        let mut arriving = findings();
         (arriving.arriving, arriving.replicas) = (true, Replicas::default());
         assert_eq!(build(&object, &arriving), object.status.clone().unwrap());
         arriving.arriving = false;
@@ -407,9 +418,9 @@ mod tests {
 
     #[test]
     fn a_gateway_without_a_usable_provider_is_unhealthy_and_ready() {
-        let mut seen = seen();
-        seen.replicas.usable = 0;
-        assert_eq!(shown(&seen)[0], "Healthy False Down");
-        assert_eq!(shown(&seen)[2], "Ready True Ready");
+        let mut findings = findings();
+        findings.replicas.usable = 0;
+        assert_eq!(shown(&findings)[0], "Healthy False Down");
+        assert_eq!(shown(&findings)[2], "Ready True Ready");
     }
 }

@@ -258,14 +258,14 @@ fn rivals(gateway: &TelephonyGateway, caches: &Caches) -> BTreeSet<String> {
 /// Whether Okta calls a gateway: a hook that is ACTIVE points at it, its own or one that a switch pointed there.
 fn is_used(gateway: &TelephonyGateway, caches: &Caches) -> bool {
     let hooks = caches.hooks.in_namespace(&gateway.namespace().unwrap_or_default());
-    let place = |hook: &TelephonyHook| {
+    let gateway_of = |hook: &TelephonyHook| {
         let to = hook.status.as_ref().and_then(|status| status.repointed.as_ref()).map(|repointed| &repointed.to);
         let other = to.and_then(|to| hooks.iter().find(|other| other.name_any() == *to));
         other.map_or(hook, |other| other).spec.target.gateway().map(str::to_owned)
     };
     hooks.iter().any(|hook| {
         let is_active = hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta);
-        is_active && place(hook).as_deref() == Some(&gateway.name_any())
+        is_active && gateway_of(hook).as_deref() == Some(&gateway.name_any())
     })
 }
 

@@ -109,7 +109,7 @@ fn is_active(hook: &TelephonyHook, memory: &Memory) -> bool {
     let Some(okta) = &hook.spec.okta else { return false };
     let view = memory.orgs.view(&object.namespace, &okta.org_ref.name);
     match view.hooks.get(&object) {
-        Some(seen) => seen.verdict.status == Some(HookStatus::Active),
+        Some(view) => view.verdict.status == Some(HookStatus::Active),
         None => hook.status.as_ref().is_some_and(TelephonyHookStatus::is_active_in_okta),
     }
 }
@@ -140,9 +140,9 @@ fn wanted_by(hook: &TelephonyHook, memory: &Memory) -> Option<Arc<HookSwitch>> {
 /// more.
 fn is_in_use(hook: &TelephonyHook, memory: &Memory) -> bool {
     let org = memory.caches.org_of(hook);
-    let seen = org.is_some_and(|org| memory.caches.orgs.get(&org.namespace, &org.name).is_some());
+    let org_exists = org.is_some_and(|org| memory.caches.orgs.get(&org.namespace, &org.name).is_some());
     let held = hook.metadata.deletion_timestamp.is_some() && finalizer::holds(hook, finalizer::IN_USE);
-    held && seen && is_used(hook, memory)
+    held && org_exists && is_used(hook, memory)
 }
 
 /// Why a hook that is being deleted is held, and what to do, when that is a person's to do.
@@ -177,7 +177,7 @@ fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Dur
         return Owed::Lost("its OktaOrg no longer exists".into());
     }
     let object = object_ref(hook);
-    let outcome = view.hooks.get(&object).map(|seen| &seen.verdict.outcome);
+    let outcome = view.hooks.get(&object).map(|view| &view.verdict.outcome);
     let spent = waited >= PATIENCE;
     match (&view.problem, outcome) {
         // Okta's own trouble passes; what is wrong with a credential, or in front of Okta, may not
@@ -220,8 +220,8 @@ mod tests {
         let (hook, drift, duplicates) = (None, Vec::new(), Vec::new());
         let verdict =
             HookVerdict { object: object.clone(), hook, status: None, drift, duplicates, outcome, hindrance: None };
-        let seen = HookView::of(verdict, None);
-        OrgView { problem, hooks: [(object, seen)].into(), ..OrgView::default() }
+        let view = HookView::of(verdict, None);
+        OrgView { problem, hooks: [(object, view)].into(), ..OrgView::default() }
     }
 
     #[test]
@@ -253,8 +253,8 @@ mod tests {
 
     #[test]
     fn without_an_org_or_with_retain_nothing_can_or_need_be_done() {
-        let seen = view(HookOutcome::Changing, None);
-        assert_eq!(owed(&hook("Retain"), Some(&org()), &seen, Duration::ZERO), Owed::Nothing);
-        assert!(matches!(owed(&hook("Delete"), None, &seen, Duration::ZERO), Owed::Lost(_)));
+        let view = view(HookOutcome::Changing, None);
+        assert_eq!(owed(&hook("Retain"), Some(&org()), &view, Duration::ZERO), Owed::Nothing);
+        assert!(matches!(owed(&hook("Delete"), None, &view, Duration::ZERO), Owed::Lost(_)));
     }
 }

@@ -100,7 +100,7 @@ pub enum Side<'v> {
 impl<'v> Side<'v> {
     fn of(view: &'v OrgView, object: &ObjectRef) -> Self {
         match (view.hooks.get(object), &view.problem) {
-            (Some(seen), _) => Self::Planned(seen),
+            (Some(view), _) => Self::Planned(view),
             (None, Some(problem)) => Self::OrgProblem(problem),
             (None, None) => Self::NotPlanned,
         }
@@ -118,14 +118,14 @@ pub fn build(
 ) -> TelephonyHookStatus {
     let mut status = hook.status.clone().unwrap_or_default();
     let generation = hook.metadata.generation;
-    if let Side::Planned(seen) = side {
-        status.okta_id = seen.verdict.hook.as_ref().map(|id| id.as_str().to_owned());
-        status.okta_state = seen.verdict.status.map(|state| shown_state(state).to_owned());
-        status.applied_secret_mark = seen.applied_fingerprint.as_ref().map(|mark| mark.as_str().to_owned());
+    if let Side::Planned(view) = side {
+        status.okta_id = view.verdict.hook.as_ref().map(|id| id.as_str().to_owned());
+        status.okta_state = view.verdict.status.map(|state| shown_state(state).to_owned());
+        status.applied_secret_mark = view.applied_fingerprint.as_ref().map(|mark| mark.as_str().to_owned());
         // both of one format, of which the later sorts behind
-        status.secret_applied_at = status.secret_applied_at.take().max(seen.rewritten.clone());
-        if seen.drift.is_some() {
-            status.last_drift.clone_from(&seen.drift);
+        status.secret_applied_at = status.secret_applied_at.take().max(view.rewritten.clone());
+        if view.drift.is_some() {
+            status.last_drift.clone_from(&view.drift);
         }
     }
     let (url, problem) = match endpoint {
@@ -156,9 +156,9 @@ pub fn build(
     let (is, reason, message) = active(side, status.okta_state.as_deref(), pointed);
     conditions::set(changes, is, reason, message, generation);
     match side {
-        Side::Planned(seen) if seen.verdict.hook.is_some() => {
+        Side::Planned(view) if view.verdict.hook.is_some() => {
             let (is, reason, message) =
-                drifted(seen, status.observed_generation == generation && seen.generation == generation);
+                drifted(view, status.observed_generation == generation && view.generation == generation);
             conditions::set(changes, is, reason, message, generation);
         }
         _ => {}
@@ -170,7 +170,7 @@ pub fn build(
 
 /// Whether the last plan was made for another spec.
 fn is_outdated(side: &Side<'_>, generation: Option<i64>) -> bool {
-    matches!(side, Side::Planned(seen) if seen.generation != generation)
+    matches!(side, Side::Planned(view) if view.generation != generation)
 }
 
 const fn shown_state(state: HookStatus) -> &'static str {
@@ -198,7 +198,7 @@ fn progress(side: &Side<'_>, destination: Destination, served_before: bool, stat
             Ready::OrgNotReady,
             format!("The OktaOrg is not ready ({}): {}", reason_of(problem), problem.message),
         ),
-        Side::Planned(seen) => planned(seen, state, destination, served_before || destination.is_ready()),
+        Side::Planned(view) => planned(view, state, destination, served_before || destination.is_ready()),
     }
 }
 
@@ -206,20 +206,20 @@ fn reason_of(problem: &Problem) -> &'static str {
     hookswitch_api::reason::Reason::as_str(problem.reason)
 }
 
-fn planned(seen: &HookView, state: Option<&str>, destination: Destination, served: bool) -> Progress {
-    if let Some(owner) = &seen.of_sibling {
+fn planned(view: &HookView, state: Option<&str>, destination: Destination, served: bool) -> Progress {
+    if let Some(owner) = &view.of_sibling {
         let message = format!(
             "TelephonyHook {owner} of another OktaOrg has the org's active hook. Name the same OktaOrg in all hooks of one org."
         );
         return Progress::Stalled(Ready::Conflict, message);
     }
     // a refusal that has another reason by now is not what stands in the way
-    if let (Some(refusal), HookOutcome::Blocked(blocked)) = (&seen.refusal, &seen.verdict.outcome)
+    if let (Some(refusal), HookOutcome::Blocked(blocked)) = (&view.refusal, &view.verdict.outcome)
         && blocked_reason(blocked) == Ready::OktaRefused
     {
-        return Progress::Stalled(Ready::OktaRefused, format!("{} ({refusal})", outcome_text(&seen.verdict.outcome)));
+        return Progress::Stalled(Ready::OktaRefused, format!("{} ({refusal})", outcome_text(&view.verdict.outcome)));
     }
-    match &seen.verdict.outcome {
+    match &view.verdict.outcome {
         HookOutcome::InSync if !served => {
             let (reason, why) = unserved(destination);
             Progress::Working(reason, format!("Okta has this hook as declared, and {why}"))
@@ -297,7 +297,7 @@ fn created(side: &Side<'_>, id: Option<&str>) -> (Is, Created, String) {
     match (side, id) {
         (Side::NotWanted, None) => (Is::False, Created::NotWanted, "The spec has no okta block.".into()),
         (_, Some(id)) => (Is::True, Created::Created, format!("Okta's id is {id}.")),
-        (Side::Planned(seen), None) => match &seen.verdict.outcome {
+        (Side::Planned(view), None) => match &view.verdict.outcome {
             HookOutcome::Blocked(Blocked::StandbyNotCreated) => {
                 (Is::False, Created::StandbyNotCreated, Blocked::StandbyNotCreated.to_string())
             }
@@ -321,11 +321,11 @@ fn active(side: &Side<'_>, state: Option<&str>, pointed: Option<String>) -> (Is,
     }
 }
 
-fn drifted(seen: &HookView, settled: bool) -> (Is, Drift, String) {
-    if seen.verdict.drift.is_empty() || !settled {
+fn drifted(view: &HookView, settled: bool) -> (Is, Drift, String) {
+    if view.verdict.drift.is_empty() || !settled {
         let message = "Okta has what was applied. The secret cannot be compared: see status.secretAppliedAt.";
         return (Is::False, Drift::InSync, message.to_owned());
     }
-    let fields: Vec<String> = seen.verdict.drift.iter().map(ToString::to_string).collect();
+    let fields: Vec<String> = view.verdict.drift.iter().map(ToString::to_string).collect();
     (Is::True, Drift::Changed, format!("Changed in Okta: {}.", fields.join(", ")))
 }

@@ -43,7 +43,7 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn seen(outcome: HookOutcome, status: Option<HookStatus>) -> HookView {
+fn view(outcome: HookOutcome, status: Option<HookStatus>) -> HookView {
     let verdict = HookVerdict {
         hindrance: None,
         object: ObjectRef::new("otp", "main"),
@@ -76,7 +76,7 @@ fn each_outcome_of_the_plan_shows_as_one_reason() {
     for (outcome, status, is, reason) in rows {
         let shown = format!("{outcome:?}");
         let built =
-            build(&hook(true), Ok(endpoint()), Serving::Yes { replicas: 1 }, &Side::Planned(&seen(outcome, status)));
+            build(&hook(true), Ok(endpoint()), Serving::Yes { replicas: 1 }, &Side::Planned(&view(outcome, status)));
         let ready = conditions::get(&built.conditions, "Ready").unwrap();
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), (is, reason), "{shown}");
         assert_eq!(conditions::is_true(&built.conditions, "Active"), status == Some(HookStatus::Active), "{shown}");
@@ -88,9 +88,9 @@ fn each_outcome_of_the_plan_shows_as_one_reason() {
 fn a_refusal_is_told_while_it_is_what_stands_in_the_way_and_no_longer() {
     let foreign = Blocked::ForeignActive { hook: HookId::new("cal9").unwrap(), name: "x".into() };
     for (blocked, reason, words) in [(Blocked::ActivationRefused, "OktaRefused", true), (foreign, "Conflict", false)] {
-        let mut seen = seen(HookOutcome::Blocked(blocked), Some(HookStatus::Inactive));
-        seen.refusal = Some("E0000001".into());
-        let built = build(&hook(true), Ok(endpoint()), Serving::Yes { replicas: 1 }, &Side::Planned(&seen));
+        let mut view = view(HookOutcome::Blocked(blocked), Some(HookStatus::Inactive));
+        view.refusal = Some("E0000001".into());
+        let built = build(&hook(true), Ok(endpoint()), Serving::Yes { replicas: 1 }, &Side::Planned(&view));
         let ready = conditions::get(&built.conditions, "Ready").unwrap();
         assert_eq!((ready.reason.as_str(), ready.message.contains("E0000001")), (reason, words), "{}", ready.message);
     }
@@ -98,8 +98,8 @@ fn a_refusal_is_told_while_it_is_what_stands_in_the_way_and_no_longer() {
 
 #[test]
 fn a_standby_that_okta_refuses_is_told_by_its_own_condition() {
-    let seen = seen(HookOutcome::Blocked(Blocked::StandbyNotCreated), None);
-    let built = build(&hook(true), Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen));
+    let view = view(HookOutcome::Blocked(Blocked::StandbyNotCreated), None);
+    let built = build(&hook(true), Ok(endpoint()), Serving::Unknown, &Side::Planned(&view));
     let created = conditions::get(&built.conditions, "Created").unwrap();
     assert_eq!((created.status.as_str(), created.reason.as_str()), ("False", "StandbyNotCreated"));
 }
@@ -117,11 +117,11 @@ fn a_target_without_an_org_is_ready_once_served_and_stays_so_through_a_gateways_
 
 #[test]
 fn a_problem_of_the_hook_outweighs_the_plan_and_keeps_what_is_known_of_okta() {
-    let seen = seen(HookOutcome::InSync, Some(HookStatus::Active));
+    let view = view(HookOutcome::InSync, Some(HookStatus::Active));
     let problem = Problem::transient(Ready::SecretNotFound, "gone");
     let mut hook = hook(true);
-    hook.status = Some(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen)));
-    let built = build(&hook, Err(problem), Serving::Unknown, &Side::Planned(&seen));
+    hook.status = Some(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&view)));
+    let built = build(&hook, Err(problem), Serving::Unknown, &Side::Planned(&view));
     assert_eq!(conditions::get(&built.conditions, "Ready").unwrap().reason, "SecretNotFound");
     assert_eq!(built.url.as_deref(), Some("https://otp.acme.com/hooks/main"), "the address that Okta has stays");
     assert_eq!(built.okta_state.as_deref(), Some("ACTIVE"));
@@ -129,17 +129,17 @@ fn a_problem_of_the_hook_outweighs_the_plan_and_keeps_what_is_known_of_okta() {
 
 #[test]
 fn building_the_same_status_again_changes_nothing() {
-    let seen = seen(HookOutcome::InSync, Some(HookStatus::Active));
+    let view = view(HookOutcome::InSync, Some(HookStatus::Active));
     let mut hook = hook(true);
-    let once = build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen));
+    let once = build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&view));
     hook.status = Some(once.clone());
-    assert_eq!(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&seen)), once);
+    assert_eq!(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::Planned(&view)), once);
 }
 
 #[test]
 fn what_the_leader_before_saw_stays_until_this_one_has_asked_okta() {
     let mut hook = hook(true);
-    let view = seen(HookOutcome::InSync, Some(HookStatus::Active));
+    let view = view(HookOutcome::InSync, Some(HookStatus::Active));
     let before = build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view));
     hook.status = Some(before.clone());
     assert_eq!(build(&hook, Ok(endpoint()), Serving::Unknown, &Side::NotPlanned), before);
@@ -151,7 +151,7 @@ fn what_the_leader_before_saw_stays_until_this_one_has_asked_okta() {
 #[test]
 fn a_changed_spec_is_not_ready_before_the_org_was_planned_with_it() {
     let mut hook = hook(true);
-    let view = seen(HookOutcome::InSync, Some(HookStatus::Active));
+    let view = view(HookOutcome::InSync, Some(HookStatus::Active));
     hook.status = Some(build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view)));
     hook.metadata.generation = Some(4);
     let changed = build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view));
@@ -163,7 +163,7 @@ fn a_changed_spec_is_not_ready_before_the_org_was_planned_with_it() {
 #[test]
 fn a_hook_that_okta_has_already_is_ready_only_once_its_gateway_serves_it() {
     let mut hook = hook(true);
-    let view = seen(HookOutcome::InSync, Some(HookStatus::Active));
+    let view = view(HookOutcome::InSync, Some(HookStatus::Active));
     for (serving, is) in [(Serving::No, "Unknown"), (Serving::Yes { replicas: 1 }, "True"), (Serving::No, "True")] {
         hook.status = Some(build(&hook, Ok(endpoint()), serving, &Side::Planned(&view)));
         let conditions = &hook.status.as_ref().unwrap().conditions;

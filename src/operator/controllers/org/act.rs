@@ -172,8 +172,8 @@ fn take_in(actor: &Actor, report: &RunReport, task: &Task, begun: Instant, state
 fn settle(actor: &Actor, report: &RunReport, task: &Task) {
     let resyncs = &task.session.resyncs;
     for written in report.applied.iter().filter(|written| written.secret.is_some()) {
-        if let Some(place) = resyncs.settle(&written.object, true, Instant::now()) {
-            secret_reapplied(actor, &task.host, &written.object, &place);
+        if let Some(destination) = resyncs.settle(&written.object, true, Instant::now()) {
+            secret_reapplied(actor, &task.host, &written.object, &destination);
         }
     }
     for refused in report.refused.iter().filter(|refused| refused.verb == Verb::Replace) {
@@ -183,14 +183,14 @@ fn settle(actor: &Actor, report: &RunReport, task: &Task) {
 
 /// The secret that calls were refused for was written anew: what was seen before says nothing any more, and Okta is asked at
 /// once whether it helped.
-fn secret_reapplied(actor: &Actor, host: &str, object: &ObjectRef, place: &str) {
+fn secret_reapplied(actor: &Actor, host: &str, object: &ObjectRef, destination: &str) {
     let hooks = &actor.memory.caches.hooks;
-    if let Some(place) = hooks.get(&object.namespace, place) {
-        if let Some(gateway) = place.spec.target.gateway() {
-            actor.memory.reports.reset_rejected_calls(&object.namespace, gateway, &place.name_any());
+    if let Some(destination) = hooks.get(&object.namespace, destination) {
+        if let Some(gateway) = destination.spec.target.gateway() {
+            actor.memory.reports.reset_rejected_calls(&object.namespace, gateway, &destination.name_any());
         }
         for source in [Source::Execute, Source::SystemLog] {
-            actor.memory.probes.ask_anew(&ObjectRef::new(&object.namespace, place.name_any()), source);
+            actor.memory.probes.ask_anew(&ObjectRef::new(&object.namespace, destination.name_any()), source);
         }
     }
     actor.metrics.secret_reapplied(host);

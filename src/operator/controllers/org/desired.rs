@@ -125,9 +125,9 @@ pub fn desired(
     state.keep(&objects);
     let promised = state.plans.promised(now);
     state.plans.met(unfinished.as_ref(), now);
-    let unseen = state.plans.unseen();
+    let not_shown = state.plans.not_shown();
     Desired {
-        org: DesiredOrg { installation: installation.clone(), hooks, quiet_for, unfinished, unseen, promised },
+        org: DesiredOrg { installation: installation.clone(), hooks, quiet_for, unfinished, not_shown, promised },
         hashes,
     }
 }

@@ -87,11 +87,11 @@ mod tests {
 
     const URL: &str = "https://otp.acme.com/hooks/main";
 
-    fn hook(state: &str, seen: &str) -> TelephonyHook {
+    fn hook(state: &str, okta_state: &str) -> TelephonyHook {
         serde_json::from_value(json!({"metadata": {"name": "main", "namespace": "otp", "generation": 2},
             "spec": {"target": {"gatewayRef": {"name": "main"}}, "state": state,
                 "okta": {"orgRef": {"name": "acme"}, "name": "Acme"}},
-            "status": {"observedGeneration": 2, "oktaID": "cal1", "oktaState": seen, "url": URL, "conditions": [
+            "status": {"observedGeneration": 2, "oktaID": "cal1", "oktaState": okta_state, "url": URL, "conditions": [
                 {"type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 2,
                     "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}))
         .unwrap()

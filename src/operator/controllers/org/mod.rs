@@ -41,7 +41,7 @@ impl Reconcile for OktaOrg {
 
     const KIND: Kind = Kind::OktaOrg;
     /// A reconcile waits for Okta, which may be slow: up to the deadline of a reconcile.
-    const PLACES: Bounds = Bounds { all: 64, each: 8, urgent: 8, all_urgent: 256 };
+    const PERMITS: Bounds = Bounds { all: 64, each: 8, urgent: 8, all_urgent: 256 };
     const READS: &'static [Kind] = &[Self::KIND, Kind::TelephonyHook, Kind::HookSwitch, Kind::TelephonyGateway];
 
     fn index(ctx: &Context) -> &Index<Self> {
@@ -59,8 +59,8 @@ impl Reconcile for OktaOrg {
         ctx.memory.orgs.begin(object);
     }
 
-    fn unseen(object: &Self, ctx: &Context) -> OktaOrgStatus {
-        status::unseen(object, reconciliation::is_unproven(object, &ctx.memory.orgs))
+    fn unobserved(object: &Self, ctx: &Context) -> OktaOrgStatus {
+        status::not_shown(object, reconciliation::is_unproven(object, &ctx.memory.orgs))
     }
 
     fn gone(object: &Self, ctx: &Context) {

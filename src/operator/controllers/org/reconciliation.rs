@@ -131,7 +131,7 @@ impl<'c> Reconciliation<'c> {
         let state = self.state_mut()?;
         found.problem = found.problem.or_else(|| state.plans.hindrance());
         if let (InUse::Ours(active), Some((_, at))) = (&in_use, &state.plans.observed) {
-            switch_progress::seen(&mut state.pending.progress, active, *at);
+            switch_progress::observe_active(&mut state.pending.progress, active, *at);
         }
         let progress = state.pending.progress.clone();
         let view = OrgView { problem: found.problem.clone(), hooks, in_use, progress };
@@ -244,9 +244,9 @@ impl<'c> Reconciliation<'c> {
             // who is not let in has no say in whose the org is
             observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
         }
-        let place = OrgLocation::of(&access, &document);
+        let location = OrgLocation::of(&access, &document);
         let identity = document.identity;
-        match self.claim(&place) {
+        match self.claim(&location) {
             ClaimDecision::Ours => {}
             ClaimDecision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
             ClaimDecision::Recorded(other) => return Err(Stop::Claimed(identity, Claim::Recorded(other))),
@@ -288,7 +288,7 @@ impl<'c> Reconciliation<'c> {
                 self.record(&plan).await?;
                 let (steps, session) = (std::mem::take(&mut self.steps), Arc::clone(&self.session));
                 self.act(api, act::Task { plan, desired, host, switches, steps, session }).await?;
-                let Some(replanned) = self.plan_if_seen(&declared)? else {
+                let Some(replanned) = self.plan_if_observed(&declared)? else {
                     return Ok(Planned { found: self.found(identity, false, &declared)?, hooks: None, wait: SOON });
                 };
                 if replanned.moves.is_empty() {
@@ -313,7 +313,7 @@ impl<'c> Reconciliation<'c> {
         if idle && hook_views::is_in_place(&plan, &declared) {
             self.state_mut()?.plans.rested = Some(true);
         }
-        let found = self.found(identity, !plan.changes_place(), &declared)?;
+        let found = self.found(identity, !plan.changes_active(), &declared)?;
         Ok(Planned { found, hooks: Some(views), wait })
     }
 
@@ -372,12 +372,12 @@ impl<'c> Reconciliation<'c> {
         }
     }
 
-    /// Who manages the org at `place`, where the object's credential was taken.
-    fn claim(&self, place: &OrgLocation) -> ClaimDecision {
+    /// Who manages the org at `location`, where the object's credential was taken.
+    fn claim(&self, location: &OrgLocation) -> ClaimDecision {
         let (ctx, listing) = (self.ctx, &self.ctx.runtime.listing);
         // of two that decide at once, one sees what the other has proven and the other that it acts
         let _alone = ctx.memory.orgs.decide();
-        self.stand(OrgStanding::Proven(place.clone()));
+        self.stand(OrgStanding::Proven(location.clone()));
         let others: Vec<_> =
             ctx.memory.caches.orgs.all().into_iter().map(|org| (ctx.memory.orgs.standing(&org), org)).collect();
         let hidden = |namespace: &str| listing.covers(namespace) && !listing.is_listed(namespace, &[Kind::OktaOrg]);
@@ -386,14 +386,14 @@ impl<'c> Reconciliation<'c> {
             any_hidden: listing.is_any_unlisted(Kind::OktaOrg),
             hidden: &hidden,
         };
-        let decided = claim::decide(&self.org, place, &others, &visibility);
+        let decided = claim::decide(&self.org, location, &others, &visibility);
         if decided != ClaimDecision::Ours {
             return decided;
         }
-        if let Some(other) = claim::before(&self.org, place, &ctx.memory.orgs.acting(&self.session)) {
+        if let Some(other) = claim::before(&self.org, location, &ctx.memory.orgs.acting(&self.session)) {
             return ClaimDecision::Waits(Awaited::End(other));
         }
-        self.session.acts(Some(Tenure::of(&self.org, place)));
+        self.session.acts(Some(Tenure::of(&self.org, location)));
         ClaimDecision::Ours
     }
 
@@ -450,7 +450,7 @@ impl<'c> Reconciliation<'c> {
     }
 
     /// Plans again after a run, when it could read back.
-    fn plan_if_seen(&mut self, declared: &[Declared]) -> Result<Option<Plan>, ReconcileError> {
+    fn plan_if_observed(&mut self, declared: &[Declared]) -> Result<Option<Plan>, ReconcileError> {
         if self.state_mut()?.plans.observed.is_none() {
             return Ok(None);
         }

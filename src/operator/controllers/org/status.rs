@@ -149,7 +149,7 @@ fn disclaim(conditions: &mut Vec<Condition>, generation: Option<i64>) {
 
 /// The status of an org that no reconcile is run over, because objects that it would read cannot be listed.
 #[must_use]
-pub fn unseen(org: &OktaOrg, unproven: bool) -> OktaOrgStatus {
+pub fn not_shown(org: &OktaOrg, unproven: bool) -> OktaOrgStatus {
     let (mut status, generation) = (org.status.clone().unwrap_or_default(), org.metadata.generation);
     conditions::set(&mut status.conditions, Is::Unknown, Reachable::NotListed, UNSEEN, generation);
     if unproven {
@@ -197,20 +197,23 @@ mod tests {
             (("False", "ClaimedByOther"), true, "False ClaimedByOther"),
         ] {
             let mut org = claimed(before.0, before.1);
-            let unseen = unseen(&org, unproven);
+            let not_shown = not_shown(&org, unproven);
             assert_eq!(
-                (said(&unseen, "Claimed"), said(&unseen, "Reachable")),
+                (said(&not_shown, "Claimed"), said(&not_shown, "Reachable")),
                 (after.into(), "Unknown NotListed".into())
             );
 
-            org.status = Some(unseen);
+            org.status = Some(not_shown);
             let problem = Some(Problem::transient(Ready::SecretNotFound, "no Secret".to_owned()));
             let (reachable, identity, claim, observed, plan) = (None, None, None, None, None);
             let declared = BTreeSet::new();
             let found =
                 OrgFindings { problem, reachable, identity, claim, unproven, declared, observed, plan, settled: true };
-            let seen = build(&org, &InstallationTag::new("hookswitch-cluster").unwrap(), &found, &[]);
-            assert_eq!((said(&seen, "Claimed"), said(&seen, "Reachable")), (after.into(), "Unknown NotAsked".into()));
+            let status = build(&org, &InstallationTag::new("hookswitch-cluster").unwrap(), &found, &[]);
+            assert_eq!(
+                (said(&status, "Claimed"), said(&status, "Reachable")),
+                (after.into(), "Unknown NotAsked".into())
+            );
         }
     }
 }

@@ -80,9 +80,9 @@ impl Reconcile for HookSwitch {
         ctx.memory.switches.keep(key, None);
     }
 
-    fn unseen(object: &Self, ctx: &Context) -> HookSwitchStatus {
+    fn unobserved(object: &Self, ctx: &Context) -> HookSwitchStatus {
         ctx.metrics.switches.unable(&shown(&key(object)));
-        status::unseen(object)
+        status::not_shown(object)
     }
 
     fn watches(ctx: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
@@ -117,8 +117,8 @@ impl Reconcile for HookSwitch {
         let asked = annotations::read(&object);
         let named = object.spec.hooks.iter();
         let hooks: Vec<_> = named.filter_map(|named| declared.hook(&named.name).cloned()).collect();
-        let placed = placed(&object, &hooks, &ctx.resolver).await?;
-        let observation = observation::see(&object, &hooks, &ctx.memory, &asked, &placed);
+        let ready_destinations = ready_destinations(&object, &hooks, &ctx.resolver).await?;
+        let observation = observation::see(&object, &hooks, &ctx.memory, &asked, &ready_destinations);
         let transitions = machine.step(&observation.for_machine, &settings, now);
 
         let before = object.status.as_ref().and_then(|status| status.target.clone());
@@ -150,20 +150,20 @@ impl Reconcile for HookSwitch {
 
 /// The hooks of a switch that repoints whose places can be written to Okta: what makes them up is whole, and the secret is taken
 /// there.
-async fn placed(
+async fn ready_destinations(
     switch: &HookSwitch,
     hooks: &[Arc<TelephonyHook>],
     resolver: &Resolver,
 ) -> Result<BTreeSet<String>, ReconcileError> {
-    let mut placed = BTreeSet::new();
+    let mut ready_destinations = BTreeSet::new();
     let named = |hook: &&Arc<TelephonyHook>| switch.spec.repoints() && ownership::names(switch, &hook.name_any());
     for hook in hooks.iter().filter(named) {
         let (facts, endpoint) = endpoint::endpoint(hook, resolver).await?;
         if endpoint.is_ok() && facts.accepted {
-            placed.insert(hook.name_any());
+            ready_destinations.insert(hook.name_any());
         }
     }
-    Ok(placed)
+    Ok(ready_destinations)
 }
 
 fn key(switch: &HookSwitch) -> (String, String) {

@@ -46,14 +46,14 @@ pub struct SwitchObservation {
     pub calls: Option<Calls>,
 }
 
-/// Looks at every hook of a switch. `placed`: those whose places a hook in Okta could be pointed at now.
+/// Looks at every hook of a switch. `ready_destinations`: those whose places a hook in Okta could be pointed at now.
 #[must_use]
 pub fn see(
     switch: &HookSwitch,
     hooks: &[Arc<TelephonyHook>],
     memory: &Memory,
     asked: &RequestedSwitch,
-    placed: &BTreeSet<String>,
+    ready_destinations: &BTreeSet<String>,
 ) -> SwitchObservation {
     let namespace = switch.namespace().unwrap_or_default();
     let threshold = switch_settings::coverage(&switch.spec);
@@ -91,7 +91,7 @@ pub fn see(
             health: Health { result: CheckResult::Unknown, percent, failing_for: Duration::ZERO },
             provable: target_of.gateway().is_some() || watched.test_of(target_of).is_some(),
             leaving,
-            usable_in_okta: !leaving && can_be_used(switch, &named.name, view, placed),
+            usable_in_okta: !leaving && can_be_used(switch, &named.name, view, ready_destinations),
             refused: matches!(outcome, Some(HookOutcome::Blocked(Blocked::ActivationRefused)))
                 || target == Some(named.name.as_str())
                     && switch.spec.repoints()
@@ -131,11 +131,16 @@ pub fn see(
 
 /// Whether Okta could be made to use a hook now: what the planner would say if it were asked. With one hook in Okta that is
 /// repointed, its state stays, and the place must be one that it can be given.
-fn can_be_used(switch: &HookSwitch, name: &str, view: Option<&HookView>, placed: &BTreeSet<String>) -> bool {
+fn can_be_used(
+    switch: &HookSwitch,
+    name: &str,
+    view: Option<&HookView>,
+    ready_destinations: &BTreeSet<String>,
+) -> bool {
     let Some(view) = view else { return false };
     let exists = view.verdict.hook.is_some();
     if switch.spec.repoints() {
-        return exists && placed.contains(name);
+        return exists && ready_destinations.contains(name);
     }
     let created_then = matches!(view.verdict.outcome, HookOutcome::Blocked(Blocked::StandbyNotCreated));
     (exists || created_then) && view.verdict.hindrance.is_none()
@@ -319,10 +324,10 @@ mod tests {
         assert!(!usable(false, created_then(), true));
         assert!(!can_be_used(&swaps, "a", None, &none), "nobody knows");
         let points = switch(&json!({"strategy": "Repoint"}));
-        let placed = BTreeSet::from(["a".to_owned()]);
+        let ready_destinations = BTreeSet::from(["a".to_owned()]);
         let shown = view(true, HookOutcome::InSync, true);
-        assert!(can_be_used(&points, "a", Some(&shown), &placed), "its state stays as it is");
-        assert!(!can_be_used(&points, "b", Some(&shown), &placed));
-        assert!(!can_be_used(&points, "a", Some(&view(false, HookOutcome::InSync, false)), &placed));
+        assert!(can_be_used(&points, "a", Some(&shown), &ready_destinations), "its state stays as it is");
+        assert!(!can_be_used(&points, "b", Some(&shown), &ready_destinations));
+        assert!(!can_be_used(&points, "a", Some(&view(false, HookOutcome::InSync, false)), &ready_destinations));
     }
 }

@@ -51,7 +51,7 @@ pub fn of(switch: &HookSwitch, hooks: &[Arc<TelephonyHook>], memory: &Memory) ->
 
 /// The first value that comes a second time.
 fn twice(values: impl Iterator<Item = String>) -> Option<String> {
-    let mut seen = BTreeSet::new();
+    let mut known = BTreeSet::new();
     let mut values = values;
-    values.find(|value| !seen.insert(value.clone()))
+    values.find(|value| !known.insert(value.clone()))
 }

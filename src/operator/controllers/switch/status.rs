@@ -41,7 +41,7 @@ pub fn invalid(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
 
 /// The status of a switch that nobody looks at, because objects that it reads cannot be listed.
 #[must_use]
-pub fn unseen(switch: &HookSwitch) -> HookSwitchStatus {
+pub fn not_shown(switch: &HookSwitch) -> HookSwitchStatus {
     let ready = (Is::Unknown, FailoverReady::NotListed, UNSEEN);
     blind(switch, (Healthy::NotListed, UNSEEN), ready)
 }

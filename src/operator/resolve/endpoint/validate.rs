@@ -83,13 +83,13 @@ fn unfit(address: &str) -> Option<String> {
 }
 
 fn header_given_twice<'n>(names: impl Iterator<Item = &'n str>, auth: &'n str) -> Option<String> {
-    let mut seen = vec![auth.to_ascii_lowercase()];
+    let mut known = vec![auth.to_ascii_lowercase()];
     for name in names {
         let lower = name.to_ascii_lowercase();
-        if seen.contains(&lower) {
+        if known.contains(&lower) {
             return Some(name.to_owned());
         }
-        seen.push(lower);
+        known.push(lower);
     }
     None
 }

@@ -44,14 +44,14 @@ struct Record {
 #[derive(Debug)]
 pub struct Election {
     identity: String,
-    seen: Option<(Record, BootInstant)>,
+    observed: Option<(Record, BootInstant)>,
 }
 
 impl Election {
     /// A contender by the name of `identity`, which no other may have.
     #[must_use]
     pub const fn new(identity: String) -> Self {
-        Self { identity, seen: None }
+        Self { identity, observed: None }
     }
 
     /// Whether that name is ours.
@@ -63,15 +63,15 @@ impl Election {
     /// Decides on what was read at `now`; `wall` is what the record says to people.
     pub fn decide(&mut self, lease: Option<&Lease>, now: BootInstant, wall: Timestamp) -> ElectionDecision {
         let Some(lease) = lease else {
-            self.seen = None;
+            self.observed = None;
             return ElectionDecision::Create(self.spec(wall, wall, 0));
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let record = record(lease, &spec);
-        let since = match &self.seen {
+        let since = match &self.observed {
             Some((known, since)) if *known == record => *since,
             _ => {
-                self.seen = Some((record.clone(), now));
+                self.observed = Some((record.clone(), now));
                 now
             }
         };

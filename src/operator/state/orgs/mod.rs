@@ -333,11 +333,11 @@ impl Orgs {
         kept.map(|kept| kept.session.view()).unwrap_or_default()
     }
 
-    /// Lets the secret of `hook` be written to Okta anew, because its calls are refused at the place of the hook `place`; at most
+    /// Lets the secret of `hook` be written to Okta anew, because its calls are refused at the place of the hook `destination`; at most
     /// once in ten minutes. Tells whether the org is to be looked at for it.
     #[must_use]
-    pub fn resync_secret(&self, org: &Target, hook: ObjectRef, place: &str) -> bool {
-        self.session(&org.namespace, &org.name).resyncs.raise(hook, place, Instant::now())
+    pub fn resync_secret(&self, org: &Target, hook: ObjectRef, destination: &str) -> bool {
+        self.session(&org.namespace, &org.name).resyncs.raise(hook, destination, Instant::now())
     }
 
     /// Lets nobody else decide who manages an org.

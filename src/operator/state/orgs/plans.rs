@@ -185,7 +185,7 @@ impl Plans {
 
     /// How long before the last list a plan was left whose end nobody saw.
     #[must_use]
-    pub fn unseen(&self) -> Option<Duration> {
+    pub fn not_shown(&self) -> Option<Duration> {
         let listed = self.observed.as_ref().map(|(_, at)| *at);
         self.left.map(|left| listed.map_or(Duration::ZERO, |at| at.saturating_duration_since(left)))
     }
@@ -194,7 +194,7 @@ impl Plans {
     /// a plan whose end nobody saw.
     #[must_use]
     pub fn awaits_okta(&self) -> bool {
-        self.promised.is_some() || self.unseen().is_some_and(|unseen| unseen < plan::SETTLES_WITHIN)
+        self.promised.is_some() || self.not_shown().is_some_and(|not_shown| not_shown < plan::SETTLES_WITHIN)
     }
 }
 

@@ -33,7 +33,7 @@ pub struct SecretResyncs {
 #[derive(Debug)]
 struct SecretResync {
     /// The hook whose place Okta was given, and whose gateway refuses its calls.
-    place: String,
+    destination: String,
     /// When it was last raised, then when it was settled.
     at: Instant,
     open: bool,
@@ -56,9 +56,9 @@ impl SecretResyncs {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in that the calls of `hook` in Okta are refused at `place`, and tells whether that is news: not when it is known,
+    /// Takes in that the calls of `hook` in Okta are refused at `destination`, and tells whether that is news: not when it is known,
     /// or was settled a short time ago.
-    pub fn raise(&self, hook: ObjectRef, place: &str, now: Instant) -> bool {
+    pub fn raise(&self, hook: ObjectRef, destination: &str, now: Instant) -> bool {
         let mut hooks = self.lock();
         hooks.retain(|_, resync| resync.is_open(now) || resync.is_settled(now));
         if let Some(known) = hooks.get_mut(&hook) {
@@ -67,7 +67,7 @@ impl SecretResyncs {
             }
             return false;
         }
-        hooks.insert(hook, SecretResync { place: place.to_owned(), at: now, open: true, written: None });
+        hooks.insert(hook, SecretResync { destination: destination.to_owned(), at: now, open: true, written: None });
         true
     }
 
@@ -94,7 +94,7 @@ impl SecretResyncs {
         let resync = hooks.get_mut(hook).filter(|resync| resync.is_open(now))?;
         (resync.open, resync.at) = (false, now);
         resync.written = taken.then(|| status::second(Timestamp::now()));
-        Some(resync.place.clone())
+        Some(resync.destination.clone())
     }
 
     /// When Okta last took a hook's secret for a resync, for as long as no other may be raised.

@@ -353,17 +353,17 @@ impl Reports {
     #[must_use]
     pub fn replicas(&self, namespace: &str, gateway: &str, hash: &str) -> Replicas {
         let (gateways, now) = (self.lock(), self.now());
-        let mut seen = Replicas::default();
+        let mut replicas = Replicas::default();
         for report in
             gateways.get(&(namespace.to_owned(), gateway.to_owned())).into_iter().flat_map(|known| known.fresh(now))
         {
-            seen.reporting += 1;
-            seen.current += u32::from(report.config_hash == hash);
-            seen.usable += u32::from(has_usable_provider(report));
-            seen.refused.extend(refusals(report).cloned());
-            seen.unlisted = seen.unlisted.max(unlisted(report));
+            replicas.reporting += 1;
+            replicas.current += u32::from(report.config_hash == hash);
+            replicas.usable += u32::from(has_usable_provider(report));
+            replicas.refused.extend(refusals(report).cloned());
+            replicas.unlisted = replicas.unlisted.max(unlisted(report));
         }
-        seen
+        replicas
     }
 
     /// Whether this operator has led for so short a time that no report says nothing yet: what the leader before it saw

@@ -53,7 +53,7 @@ const FAULTS: [Fault; 7] = [
 
 /// What is asked for, of what.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Case {
     task: Task,
     behaviour: Behaviour,
     stores: Duration,
@@ -61,7 +61,7 @@ struct Place {
 
 #[derive(Debug, Clone, Copy)]
 struct Scene {
-    place: Place,
+    case: Case,
     /// When the lease ends, after the task was asked for.
     ends: Duration,
     /// At which call what goes wrong.
@@ -69,68 +69,68 @@ struct Scene {
     fault: Fault,
 }
 
-fn places() -> Vec<Place> {
+fn cases() -> Vec<Case> {
     let in_org = |behaviour: Behaviour| {
         let tasks = TASKS.into_iter().filter(move |task| task.ends_in(&behaviour));
-        tasks.flat_map(move |task| STORES.map(|stores| Place { task, behaviour, stores }))
+        tasks.flat_map(move |task| STORES.map(|stores| Case { task, behaviour, stores }))
     };
     behaviours().into_iter().flat_map(in_org).collect()
 }
 
-impl Place {
+impl Case {
     const fn is_late_swap(&self) -> bool {
         matches!(self.task, Task::HandOver | Task::Failover | Task::Failback) && !self.stores.is_zero()
     }
 }
 
 /// The numbers of the places of which scenes are played by default.
-fn sampled(places: &[Place]) -> Vec<usize> {
-    let swaps: Vec<usize> = (0..places.len()).filter(|at| places[*at].is_late_swap()).collect();
+fn sampled(cases: &[Case]) -> Vec<usize> {
+    let swaps: Vec<usize> = (0..cases.len()).filter(|at| cases[*at].is_late_swap()).collect();
     let swaps = sample(swaps.len(), SWAPS, seed()).into_iter().map(|at| swaps[at]);
-    let chosen: BTreeSet<usize> = sample(places.len(), sample_size(SAMPLE), seed()).into_iter().chain(swaps).collect();
+    let chosen: BTreeSet<usize> = sample(cases.len(), sample_size(SAMPLE), seed()).into_iter().chain(swaps).collect();
     chosen.into_iter().collect()
 }
 
 /// The numbers of the scenes of a place that are played by default.
-fn sampled_of(place: Place, all: &[Scene]) -> BTreeSet<usize> {
-    let every_end = (0..all.len()).filter(|at| place.is_late_swap() && all[*at].fault == Fault::None);
+fn sampled_of(case: Case, all: &[Scene]) -> BTreeSet<usize> {
+    let every_end = (0..all.len()).filter(|at| case.is_late_swap() && all[*at].fault == Fault::None);
     sample(all.len(), EACH, seed()).into_iter().chain(every_end).collect()
 }
 
 /// An operator that is about to be asked for a task; calls are slow from now on.
-async fn prepared(place: Place) -> Run {
-    let mut run = Run::new(place.task, place.behaviour);
+async fn prepared(case: Case) -> Run {
+    let mut run = Run::new(case.task, case.behaviour);
     run.prepare().await;
-    *run.way.takes.lock().unwrap() = call(&place.behaviour);
+    *run.way.takes.lock().unwrap() = call(&case.behaviour);
     run.way.began.lock().unwrap().clear();
-    run.world.server.slow_down_plans(place.stores);
+    run.world.server.slow_down_plans(case.stores);
     run
 }
 
 /// When the calls of a task begin while the lease lasts, and whether each is to change something.
-async fn times(place: Place) -> Vec<(Duration, bool)> {
-    let mut run = prepared(place).await;
+async fn times(case: Case) -> Vec<(Duration, bool)> {
+    let mut run = prepared(case).await;
     let begun = Instant::now();
     run.ask();
     run.rounds(12, Duration::from_secs(4)).await;
-    assert_eq!(run.kills, 0, "{place:?}: the lease of who lives is renewed");
+    assert_eq!(run.kills, 0, "{case:?}: the lease of who lives is renewed");
     let calls = run.way.began.lock().unwrap();
     calls.iter().map(|(at, changes)| (at.duration_since(begun), *changes)).collect()
 }
 
-async fn scenes(place: Place) -> Vec<Scene> {
-    let calls = times(place).await.into_iter().enumerate().filter(|(_, (_, changes))| *changes);
+async fn scenes(case: Case) -> Vec<Scene> {
+    let calls = times(case).await.into_iter().enumerate().filter(|(_, (_, changes))| *changes);
     let near = |(call, (at, _)): (usize, (Duration, bool))| {
         let ends = ENDS.into_iter().map(move |after| at + Duration::from_millis(after));
-        ends.flat_map(move |ends| FAULTS.map(|fault| Scene { place, ends, call, fault }))
+        ends.flat_map(move |ends| FAULTS.map(|fault| Scene { case, ends, call, fault }))
     };
     calls.flat_map(near).collect()
 }
 
 /// Plays a scene, in which one lease ends.
 async fn play(scene: Scene) -> Result<(), String> {
-    let Place { task, behaviour, .. } = scene.place;
-    let mut run = prepared(scene.place).await;
+    let Case { task, behaviour, .. } = scene.case;
+    let mut run = prepared(scene.case).await;
     let mut faults = vec![Fault::None; scene.call];
     faults.push(scene.fault);
     run.model.fail(faults);
@@ -180,24 +180,25 @@ type Played = (usize, usize, Vec<(Scene, String)>);
 
 #[test]
 fn whenever_a_lease_ends_nothing_is_changed_without_it_and_who_begins_a_swap_ends_it() {
-    let places = places();
+    let cases = cases();
     let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
-    let chosen = if full { shard(places.len()) } else { sampled(&places) };
+    let chosen = if full { shard(cases.len()) } else { sampled(&cases) };
     let played = in_parallel(&chosen, |at| {
-        let all = block(scenes(places[at]).boxed());
-        let chosen = if full { (0..all.len()).collect() } else { sampled_of(places[at], &all) };
+        let all = block(scenes(cases[at]).boxed());
+        let chosen = if full { (0..all.len()).collect() } else { sampled_of(cases[at], &all) };
         let failed = chosen.iter().filter_map(|scene| Some((all[*scene], block(play(all[*scene]).boxed()).err()?)));
         (chosen.len(), all.len(), failed.collect::<Vec<_>>())
     });
-    let sum = |count: fn(&Played) -> usize| -> usize { played.iter().map(|(_, of_place)| count(of_place)).sum() };
+    let sum =
+        |count: fn(&Played) -> usize| -> usize { played.iter().map(|(_, of_active_hook)| count(of_active_hook)).sum() };
     let failed = played.iter().flat_map(|(_, (_, _, failed))| failed);
     let failed: Vec<String> = failed.map(|(scene, wrong)| format!("{scene:?}: {wrong}")).collect();
     println!(
         "ending leases: {} of {} scenes of {} of {} tasks, seed {}, {} failed",
-        sum(|of_place| of_place.0),
-        sum(|of_place| of_place.1),
+        sum(|of_active_hook| of_active_hook.0),
+        sum(|of_active_hook| of_active_hook.1),
         chosen.len(),
-        places.len(),
+        cases.len(),
         seed(),
         failed.len()
     );

@@ -532,9 +532,9 @@ impl Run {
             let [stored] = found[..] else { return Some(format!("{} hooks of {name}", found.len())) };
             let marked = stored.hook.headers.iter().any(|header| header.value == format!("test/otp/{name}"));
             let extra = stored.hook.headers.iter().any(|header| header.name == "X-Env");
-            let place = if self.task == Task::RepointFailover { "other" } else { name };
-            let there = stored.hook.uri.as_ref().is_some_and(|uri| uri.ends_with(&format!("/hooks/{place}")));
-            let secret = there && stored.secret == format!("a value of enough characters for {place}");
+            let destination = if self.task == Task::RepointFailover { "other" } else { name };
+            let there = stored.hook.uri.as_ref().is_some_and(|uri| uri.ends_with(&format!("/hooks/{destination}")));
+            let secret = there && stored.secret == format!("a value of enough characters for {destination}");
             if !(marked && secret && extra == (self.task == Task::Update)) {
                 return Some(format!("the content of {name}: {stored:?}"));
             }

@@ -17,7 +17,7 @@ fn record(there: &[ObservedHook], desired: &DesiredOrg) -> PlanRecord {
 }
 
 /// The calls that are about who is active: what the record leaves in doubt is written besides.
-fn of_place(plan: &Plan) -> Vec<String> {
+fn of_active_hook(plan: &Plan) -> Vec<String> {
     calls(plan).into_iter().filter(|call| !call.starts_with("Replace")).collect()
 }
 
@@ -34,7 +34,7 @@ fn usurped(change: impl Fn(&mut DesiredHook)) -> (Vec<ObservedHook>, DesiredOrg)
 fn who_was_active_comes_back_after_a_plan_that_died_where_nothing_declared_says_otherwise() {
     let (there, desired) = usurped(|_| {});
     let restoring = plan(&there, &desired);
-    assert_eq!(of_place(&restoring), ["Deactivate b", "Activate a"]);
+    assert_eq!(of_active_hook(&restoring), ["Deactivate b", "Activate a"]);
     assert_eq!((restoring.standing.as_ref(), restoring.keep_standing), (Some(&object("a")), true));
     // as soon as its declaration says something of it, that counts
     let rows: [(&str, Change); 3] = [
@@ -54,13 +54,13 @@ fn who_was_active_comes_back_after_a_plan_that_died_where_nothing_declared_says_
     desired.hooks[0].known_id = Some(id("cala"));
     let marking = plan(&there, &desired);
     assert!(
-        calls(&marking).contains(&"Replace a".to_owned()) && of_place(&marking).is_empty(),
+        calls(&marking).contains(&"Replace a".to_owned()) && of_active_hook(&marking).is_empty(),
         "{:?}",
         calls(&marking)
     );
     // and one that is gone is made anew beside the other, like any standby
     let (there, desired) = usurped(|_| {});
-    assert_eq!(of_place(&plan(&there[1..], &desired)), ["Create a", "Deactivate a", "Activate b"]);
+    assert_eq!(of_active_hook(&plan(&there[1..], &desired)), ["Create a", "Deactivate a", "Activate b"]);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn whoever_has_the_place_by_somebodys_wish_keeps_it_after_a_plan_that_died() {
     let unfinished = record(&[okta(&a, ACTIVE), okta(&b, INACTIVE)], &org([a.clone(), b.clone(), c.clone()]));
     let there = [okta(&a, INACTIVE), okta(&b, ACTIVE), okta(&c, INACTIVE)];
     let desired = DesiredOrg { unfinished: Some(unfinished.clone()), ..org([a.clone(), b.clone(), c.clone()]) };
-    assert_eq!(of_place(&plan(&there, &desired)), Vec::<String>::new());
+    assert_eq!(of_active_hook(&plan(&there, &desired)), Vec::<String>::new());
     // of one that leaves nobody says so
     let inactive: Change = |b| b.state = Some(DesiredState::Inactive);
     let leaving: Change = |b| b.deleting = Some(Deletion::Retain);
@@ -78,16 +78,16 @@ fn whoever_has_the_place_by_somebodys_wish_keeps_it_after_a_plan_that_died() {
         let mut b = b.clone();
         change(&mut b);
         let desired = DesiredOrg { unfinished: Some(unfinished.clone()), ..org([a.clone(), b, c.clone()]) };
-        assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate b", "Activate a"]);
+        assert_eq!(of_active_hook(&plan(&there, &desired)), ["Deactivate b", "Activate a"]);
     }
     // it has the place already
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE), okta(&c, INACTIVE)];
-    assert_eq!(of_place(&plan(&there, &desired)), Vec::<String>::new());
+    assert_eq!(of_active_hook(&plan(&there, &desired)), Vec::<String>::new());
     // the last of them was it: the others are not taken for it
     let unfinished = record(&[okta(&c, ACTIVE), okta(&b, INACTIVE)], &org([a.clone(), b.clone(), c.clone()]));
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE), okta(&c, INACTIVE)];
     let desired = DesiredOrg { unfinished: Some(unfinished), ..org([a, b, c]) };
-    assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate a", "Activate c"]);
+    assert_eq!(of_active_hook(&plan(&there, &desired)), ["Deactivate a", "Activate c"]);
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn who_is_declared_active_comes_before_who_was() {
     let unfinished = record(&[okta(&a, ACTIVE)], &org([a.clone(), b.clone()]));
     let there = [okta(&a, INACTIVE), okta(&b, INACTIVE)];
     let desired = DesiredOrg { unfinished: Some(unfinished.clone()), ..org([a.clone(), active("b")]) };
-    assert_eq!(of_place(&plan(&there, &desired)), ["Activate b"]);
+    assert_eq!(of_active_hook(&plan(&there, &desired)), ["Activate b"]);
     let conflicting = DesiredOrg { unfinished: Some(unfinished), ..org([a, active("b"), active("c")]) };
-    assert_eq!(of_place(&plan(&there, &conflicting)), Vec::<String>::new(), "two are, and nobody knows which");
+    assert_eq!(of_active_hook(&plan(&there, &conflicting)), Vec::<String>::new(), "two are, and nobody knows which");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn one_that_comes_back_is_not_held_up_by_its_place_or_its_secret() {
         a.applied_fingerprint = Some(Fingerprint::stored("another"));
     };
     let (there, desired) = usurped(unready);
-    assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate b", "Activate a"]);
+    assert_eq!(of_active_hook(&plan(&there, &desired)), ["Deactivate b", "Activate a"]);
     // anybody else waits, for the secret first
     let mut a = active("a");
     unready(&mut a);
@@ -222,13 +222,13 @@ fn every_move_has_room_for_its_worst_case_and_tells_what_it_may_change() {
     ];
     for (step, most, expected) in rows {
         assert_eq!(step.most_calls(), most, "{step:?}");
-        assert_eq!([step.opens_gap(), step.changes_state(), step.changes_place()], expected, "{step:?}");
+        assert_eq!([step.opens_gap(), step.changes_state(), step.changes_active()], expected, "{step:?}");
     }
     let (a, b) = (inactive("a"), active("b"));
     let mut there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
     there[1].uri = Some("https://old.example/".into());
     let plan = plan(&there, &org([a, b]));
-    assert_eq!((plan.most_calls(), plan.changes_place()), (5, true));
+    assert_eq!((plan.most_calls(), plan.changes_active()), (5, true));
 }
 
 #[test]
@@ -331,7 +331,11 @@ fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
     assert_eq!(calls_of(StateDecision::Switching), ["Deactivate a", "Activate b"]);
     let (there, mut desired) = usurped(|_| {});
     desired.quiet_for = Duration::ZERO;
-    assert_eq!(of_place(&plan(&there, &desired)), ["Deactivate b", "Activate a"], "who comes back waits for nobody");
+    assert_eq!(
+        of_active_hook(&plan(&there, &desired)),
+        ["Deactivate b", "Activate a"],
+        "who comes back waits for nobody"
+    );
 }
 
 #[test]
