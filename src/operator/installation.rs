@@ -28,10 +28,10 @@ pub const SECRET: &str = "hookswitch-installation";
 const KEY: &str = "key";
 
 /// The key of its data with who we were found to be.
-const MARK: &str = "installation";
+const TAG: &str = "installation";
 
 /// The key of its data with the UID that the Secret had then: a copy of it, in another cluster, tells nothing of that one.
-const MARKED: &str = "installationOf";
+const TAGGED: &str = "installationOf";
 
 /// Bytes of the key.
 const BYTES: usize = 32;
@@ -40,7 +40,7 @@ const BYTES: usize = 32;
 #[derive(Debug)]
 pub struct Installation {
     /// First part of the mark that our hooks carry in Okta.
-    pub mark: owner_tag::InstallationTag,
+    pub tag: owner_tag::InstallationTag,
     /// Key of the hashes by which changes of secrets are told.
     pub key: FingerprintKey,
 }
@@ -67,10 +67,10 @@ pub enum InstallationError {
     },
     /// Who we are was changed by hand.
     #[error(
-        "Secret {namespace}/{SECRET} key {MARK}: {source}. Give --installation, or remove that key to have it found out \
+        "Secret {namespace}/{SECRET} key {TAG}: {source}. Give --installation, or remove that key to have it found out \
              anew from the cluster"
     )]
-    Mark {
+    Tag {
         /// Namespace of the Secret.
         namespace: String,
         /// What is wrong with it.
@@ -94,23 +94,23 @@ pub async fn identify(client: &Client, options: &Options) -> Result<Installation
     let key = FingerprintKey::new(value(&secret, KEY).unwrap_or_default());
     let key = key.map_err(|source| InstallationError::Key { namespace: namespace(), source })?;
     let given = options.installation.as_deref().filter(|name| !name.is_empty());
-    let mark = if let Some(name) = given {
+    let tag = if let Some(name) = given {
         owner_tag::InstallationTag::new(name.to_owned())?
     } else if let Some(name) = recorded(&secret) {
-        let mark = owner_tag::InstallationTag::new(name);
-        mark.map_err(|source| InstallationError::Mark { namespace: namespace(), source })?
+        let tag = owner_tag::InstallationTag::new(name);
+        tag.map_err(|source| InstallationError::Tag { namespace: namespace(), source })?
     } else {
-        let mark = owner_tag::InstallationTag::new(found(client, options).await?)?;
-        record(client, &secret, &mark).await?;
-        mark
+        let tag = owner_tag::InstallationTag::new(found(client, options).await?)?;
+        record(client, &secret, &tag).await?;
+        tag
     };
-    Ok(Installation { mark, key })
+    Ok(Installation { tag, key })
 }
 
 /// Who we were found to be before.
 fn recorded(secret: &Secret) -> Option<String> {
-    let is_copied = value(secret, MARKED) != secret.metadata.uid.as_deref().map(str::as_bytes);
-    let name = value(secret, MARK).filter(|_| !is_copied)?;
+    let is_copied = value(secret, TAGGED) != secret.metadata.uid.as_deref().map(str::as_bytes);
+    let name = value(secret, TAG).filter(|_| !is_copied)?;
     Some(String::from_utf8_lossy(name).trim().to_owned())
 }
 
@@ -125,14 +125,14 @@ async fn found(client: &Client, options: &Options) -> Result<String, ReconcileEr
 }
 
 /// Records who we are. Where that is not allowed, it is found out again at each start.
-async fn record(client: &Client, secret: &Secret, mark: &owner_tag::InstallationTag) -> Result<(), ReconcileError> {
+async fn record(client: &Client, secret: &Secret, tag: &owner_tag::InstallationTag) -> Result<(), ReconcileError> {
     let namespace = secret.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     let patch = json!({
         // two that look at once end with the same
         "metadata": {"resourceVersion": secret.metadata.resource_version},
-        "data": {MARK: bytes(&mark.to_string()), MARKED: bytes(secret.metadata.uid.as_deref().unwrap_or_default())},
+        "data": {TAG: bytes(&tag.to_string()), TAGGED: bytes(secret.metadata.uid.as_deref().unwrap_or_default())},
     });
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let written = api.patch(SECRET, &params, &Patch::Merge(&patch)).await;
@@ -212,10 +212,10 @@ mod tests {
 
     async fn find(server: &Server) -> Result<String, InstallationError> {
         let found = identify(&server.client(), &options(&[])).await;
-        found.map(|installation| installation.mark.to_string())
+        found.map(|installation| installation.tag.to_string())
     }
 
-    async fn mark(server: &Server) -> String {
+    async fn tag(server: &Server) -> String {
         find(server).await.unwrap()
     }
 
@@ -233,7 +233,7 @@ mod tests {
             let failed = find(&server).await;
             assert!(matches!(failed, Err(InstallationError::Api(_))), "{status}: {failed:?}");
             server.refuse_to_read(SYSTEM, None);
-            assert_eq!(mark(&server).await, "system", "{status}");
+            assert_eq!(tag(&server).await, "system", "{status}");
         }
     }
 
@@ -245,7 +245,7 @@ mod tests {
             server.refuse_to_read(OWN, Some(StatusCode::INTERNAL_SERVER_ERROR));
             assert!(find(&server).await.is_err());
             server.refuse_to_read(OWN, None);
-            assert_eq!(mark(&server).await, "own");
+            assert_eq!(tag(&server).await, "own");
         }
     }
 
@@ -254,11 +254,11 @@ mod tests {
         for (before, after) in [(None, Some(StatusCode::FORBIDDEN)), (Some(StatusCode::FORBIDDEN), None)] {
             let server = cluster("system");
             server.refuse_to_read(SYSTEM, before);
-            let first = mark(&server).await;
+            let first = tag(&server).await;
             server.refuse_to_read(SYSTEM, after);
-            assert_eq!(mark(&server).await, first);
+            assert_eq!(tag(&server).await, first);
             server.writes();
-            assert_eq!(mark(&server).await, first);
+            assert_eq!(tag(&server).await, first);
             assert_eq!(server.writes(), Vec::<String>::new(), "it is recorded once");
         }
     }
@@ -268,32 +268,32 @@ mod tests {
         let server = cluster("system");
         let key = json!(ByteString(vec![7; BYTES]));
         server.put(STORED, json!({"metadata": {"name": SECRET, "namespace": "telephony"}, "data": {KEY: key}}));
-        assert_eq!(mark(&server).await, "system");
+        assert_eq!(tag(&server).await, "system");
         assert_eq!(server.get(STORED).unwrap()["data"][KEY], key);
         server.refuse_to_read(SYSTEM, Some(StatusCode::FORBIDDEN));
-        assert_eq!(mark(&server).await, "system");
+        assert_eq!(tag(&server).await, "system");
     }
 
     #[tokio::test]
     async fn a_copy_of_the_secret_in_another_cluster_is_another_installation() {
         let (one, other) = (cluster("one"), cluster("other"));
-        assert_eq!(mark(&one).await, "one");
+        assert_eq!(tag(&one).await, "one");
         other.put(STORED, one.get(STORED).unwrap());
         change(&other, |secret| secret["metadata"]["uid"] = json!("of-the-copy"));
-        assert_eq!(mark(&other).await, "other");
+        assert_eq!(tag(&other).await, "other");
         other.refuse_to_read(SYSTEM, Some(StatusCode::FORBIDDEN));
-        assert_eq!(mark(&other).await, "other", "and stays it");
+        assert_eq!(tag(&other).await, "other", "and stays it");
     }
 
     #[tokio::test]
     async fn a_name_that_was_given_counts_and_is_not_recorded() {
         let server = cluster("system");
         let named = identify(&server.client(), &options(&["--installation", "prod"])).await.unwrap();
-        assert_eq!(named.mark.to_string(), "prod");
-        assert_eq!(server.get(STORED).unwrap()["data"][MARK], Value::Null);
-        assert_eq!(mark(&server).await, "system");
+        assert_eq!(named.tag.to_string(), "prod");
+        assert_eq!(server.get(STORED).unwrap()["data"][TAG], Value::Null);
+        assert_eq!(tag(&server).await, "system");
         let named = identify(&server.client(), &options(&["--installation", "prod"])).await.unwrap();
-        assert_eq!(named.mark.to_string(), "prod", "whatever is recorded");
+        assert_eq!(named.tag.to_string(), "prod", "whatever is recorded");
     }
 
     #[tokio::test]
@@ -303,21 +303,21 @@ mod tests {
             server.trouble(Some((1, trouble)));
             let failed = find(&server).await;
             assert!(matches!(failed, Err(InstallationError::Api(_))), "{trouble:?}: {failed:?}");
-            assert_eq!(mark(&server).await, "system");
+            assert_eq!(tag(&server).await, "system");
         }
         let server = cluster("system");
         let _ = secret(&server.client(), "telephony").await.unwrap();
         server.fail_next_write(StatusCode::FORBIDDEN);
-        assert_eq!(mark(&server).await, "system");
+        assert_eq!(tag(&server).await, "system");
     }
 
     #[tokio::test]
     async fn a_record_that_was_spoilt_by_hand_says_what_to_do_and_makes_nobody_else_of_us() {
         let server = cluster("system");
-        mark(&server).await;
-        change(&server, |secret| secret["data"][MARK] = json!(ByteString(b"a/b".to_vec())));
+        tag(&server).await;
+        change(&server, |secret| secret["data"][TAG] = json!(ByteString(b"a/b".to_vec())));
         let error = find(&server).await.unwrap_err();
-        assert!(matches!(error, InstallationError::Mark { .. }));
+        assert!(matches!(error, InstallationError::Tag { .. }));
         assert!(error.to_string().contains("--installation"), "{error}");
         change(&server, |secret| secret["data"][KEY] = Value::Null);
         assert!(matches!(find(&server).await, Err(InstallationError::Key { .. })));

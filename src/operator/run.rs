@@ -105,7 +105,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let ended = match settle(&client, &options, &answered, &stop).await {
         Some(Err(error)) => Err(error.into()),
         Some(Ok(installation)) if holder.acquire(&stop).await => {
-            tracing::info!(identity = options.identity, installation = %installation.mark, "leading");
+            tracing::info!(identity = options.identity, installation = %installation.tag, "leading");
             metrics.runtime.leads(true);
             let (caches, writers) = caches();
             let parts = Parts {

@@ -59,9 +59,9 @@ const FINE: u64 = 1_000;
 /// `None` when it cannot be told: a rule that counts has providers that nobody knows of.
 #[must_use]
 pub fn coverage(rules: &[CoveredRule]) -> Option<Coverage> {
-    let marked = rules.iter().any(|rule| rule.critical);
+    let any_critical = rules.iter().any(|rule| rule.critical);
     let calls = rules.iter().fold(0_u64, |calls, rule| calls.saturating_add(rule.recent));
-    let weight = |rule: &CoveredRule| match (marked, calls >= ENOUGH_CALLS) {
+    let weight = |rule: &CoveredRule| match (any_critical, calls >= ENOUGH_CALLS) {
         (true, _) => u64::from(rule.critical) * FINE,
         (false, true) => rule.recent.saturating_mul(FINE),
         (false, false) => FINE,

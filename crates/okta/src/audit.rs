@@ -45,7 +45,7 @@ pub fn changes(
     let mut known = Known { key, desired, hooks: BTreeMap::new(), secrets: BTreeMap::new() };
     known.hooks.extend(before.iter().map(|hook| (hook.id.clone(), hook.clone())));
     for want in &desired.hooks {
-        known.secrets.extend(want.applied_fingerprint.clone().map(|mark| (want.object.clone(), mark)));
+        known.secrets.extend(want.applied_fingerprint.clone().map(|fingerprint| (want.object.clone(), fingerprint)));
     }
     audit.iter().filter_map(|entry| known.take(entry)).collect()
 }
@@ -68,11 +68,11 @@ impl Known<'_> {
         if matches!(entry.verb, Verb::Read | Verb::ReadBack) {
             return None;
         }
-        let before = self.mark(&object, entry.hook.as_ref());
+        let before = self.fingerprint(&object, entry.hook.as_ref());
         let after = match entry.result {
             AuditResult::Done => {
                 self.apply(&object, entry);
-                self.mark(&object, entry.hook.as_ref())
+                self.fingerprint(&object, entry.hook.as_ref())
             }
             AuditResult::Failed(_) => before.clone(),
             AuditResult::Unclear(_) | AuditResult::NotSent => {
@@ -87,7 +87,7 @@ impl Known<'_> {
         Some(AuditChange { at, object, verb, why, hook, outcome, request_id, before, after })
     }
 
-    fn mark(&self, object: &ObjectRef, id: Option<&HookId>) -> Option<Fingerprint> {
+    fn fingerprint(&self, object: &ObjectRef, id: Option<&HookId>) -> Option<Fingerprint> {
         Some(self.key.hook(object, self.hooks.get(id?)?, self.secrets.get(object)))
     }
 

@@ -98,15 +98,15 @@ mod tests {
     fn a_mark_depends_on_key_object_and_secret_and_on_their_borders() {
         let key = FingerprintKey::new(&[7; 32]).unwrap();
         let object = ObjectRef::new("ns", "a");
-        let mark = key.secret(&object, "x-auth", "s3cret");
-        assert_eq!(mark, key.secret(&object, "X-Auth", "s3cret"), "the name of a header has no case");
-        assert_eq!(mark.as_str().len(), 43);
-        assert_ne!(mark, key.secret(&object, "x-auth", "s3cret2"));
-        assert_ne!(mark, key.secret(&object, "x-other", "s3cret"));
-        assert_ne!(mark, key.secret(&ObjectRef::new("ns", "b"), "x-auth", "s3cret"));
+        let fingerprint = key.secret(&object, "x-auth", "s3cret");
+        assert_eq!(fingerprint, key.secret(&object, "X-Auth", "s3cret"), "the name of a header has no case");
+        assert_eq!(fingerprint.as_str().len(), 43);
+        assert_ne!(fingerprint, key.secret(&object, "x-auth", "s3cret2"));
+        assert_ne!(fingerprint, key.secret(&object, "x-other", "s3cret"));
+        assert_ne!(fingerprint, key.secret(&ObjectRef::new("ns", "b"), "x-auth", "s3cret"));
         assert_ne!(key.secret(&object, "a", "bc"), key.secret(&object, "ab", "c"));
-        assert_ne!(mark, FingerprintKey::new(&[8; 32]).unwrap().secret(&object, "x-auth", "s3cret"));
-        assert!(!mark.as_str().contains("s3cret"));
+        assert_ne!(fingerprint, FingerprintKey::new(&[8; 32]).unwrap().secret(&object, "x-auth", "s3cret"));
+        assert!(!fingerprint.as_str().contains("s3cret"));
     }
 
     #[test]

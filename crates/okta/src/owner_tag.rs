@@ -37,16 +37,16 @@ impl InstallationTag {
 
     /// The header that marks a hook as `object`'s.
     #[must_use]
-    pub fn mark(&self, object: &ObjectRef) -> Header {
+    pub fn tag(&self, object: &ObjectRef) -> Header {
         Header::new(OWNER_HEADER, format!("{}/{object}", self.0))
     }
 
     /// Whose hook this is, seen from this installation.
     #[must_use]
     pub fn whose(&self, hook: &ObservedHook) -> Whose {
-        let mut marks = hook.headers.iter().filter(|header| header.name.trim().eq_ignore_ascii_case(OWNER_HEADER));
-        let Some(first) = marks.next() else { return Whose::Unmarked };
-        if marks.any(|other| other.value != first.value) {
+        let mut tags = hook.headers.iter().filter(|header| header.name.trim().eq_ignore_ascii_case(OWNER_HEADER));
+        let Some(first) = tags.next() else { return Whose::Untagged };
+        if tags.any(|other| other.value != first.value) {
             return Whose::Unreadable;
         }
         match read(&first.value) {
@@ -78,7 +78,7 @@ pub enum Whose {
     /// Somebody's mark that cannot be read, or two that disagree: treated as another's.
     Unreadable,
     /// Nobody's mark: made by a person or another tool.
-    Unmarked,
+    Untagged,
 }
 
 fn read(value: &str) -> Option<(String, ObjectRef)> {
@@ -120,16 +120,16 @@ mod tests {
     fn a_mark_reads_back_as_its_object_whatever_the_case_of_the_header() {
         let ours = InstallationTag::new("prod-eu").unwrap();
         let object = ObjectRef::new("otp", "main");
-        let mark = ours.mark(&object);
-        assert_eq!(mark.value, "prod-eu/otp/main");
-        assert_eq!(ours.whose(&hook(&[("x-hookswitch-OWNER", &mark.value)])), Whose::Ours(object));
+        let tag = ours.tag(&object);
+        assert_eq!(tag.value, "prod-eu/otp/main");
+        assert_eq!(ours.whose(&hook(&[("x-hookswitch-OWNER", &tag.value)])), Whose::Ours(object));
     }
 
     #[test]
     fn only_an_exact_mark_is_ours() {
         let ours = InstallationTag::new("prod").unwrap();
         let cases = [
-            (hook(&[]), Whose::Unmarked),
+            (hook(&[]), Whose::Untagged),
             (
                 hook(&[(OWNER_HEADER, "prod2/otp/main")]),
                 Whose::Others { installation: "prod2".into(), object: ObjectRef::new("otp", "main") },

@@ -908,7 +908,7 @@ pub fn parts(server: &Server, okta: Arc<dyn OktaClientFactory>, options: Options
     Parts {
         client: server.client(),
         installation: Arc::new(Installation {
-            mark: owner_tag::InstallationTag::new("test").unwrap(),
+            tag: owner_tag::InstallationTag::new("test").unwrap(),
             key: FingerprintKey::new(&[7; 32]).unwrap(),
         }),
         lease,

@@ -155,8 +155,8 @@ async fn a_hook_of_nobody_is_adopted_only_when_it_may_be_and_matches() {
         let found = world.org.hooks();
         assert_eq!(found.len(), 1, "{policy} {uri}");
         assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready").1, reason, "{policy} {uri}");
-        let marked = found[0].headers.iter().any(|header| header.value == "test/otp/main");
-        assert_eq!(marked, reason == "Ready");
+        let tagged = found[0].headers.iter().any(|header| header.value == "test/otp/main");
+        assert_eq!(tagged, reason == "Ready");
         if reason != "Ready" {
             assert_eq!(found[0], foreign("Acme main", uri), "what is not ours is not touched");
         }
@@ -465,7 +465,7 @@ fn successor(name: &str, annotations: &Value) -> Value {
     object
 }
 
-fn mark_of(world: &World) -> String {
+fn tag_of(world: &World) -> String {
     let hooks = world.org.hooks();
     assert_eq!(hooks.len(), 1, "no other one is made");
     assert_eq!(hooks[0].status, HookStatus::Active, "it is never switched off");
@@ -491,16 +491,16 @@ async fn a_renamed_hook_takes_over_in_okta_when_the_old_object_is_gone_and_a_per
     world.server.put(&path, successor("renamed", &json!({})));
     world.ctx.memory.reports.serve("otp", "main", &["renamed"]);
     settle(&mut world, &["renamed"]).await;
-    assert_eq!((mark_of(&world), condition(&world, &path, "Ready").1), ("test/otp/main".into(), "NameTaken".into()));
+    assert_eq!((tag_of(&world), condition(&world, &path, "Ready").1), ("test/otp/main".into(), "NameTaken".into()));
 
     world.server.put(&path, successor("renamed", &json!({"hookswitch.dev/takes-over": "main"})));
     settle(&mut world, &["renamed"]).await;
-    assert_eq!(mark_of(&world), "test/otp/main", "not before its place takes the new secret");
+    assert_eq!(tag_of(&world), "test/otp/main", "not before its place takes the new secret");
     world.org.calls();
     accept(&world, "renamed");
     tokio::time::advance(POLL).await;
     settle(&mut world, &["renamed"]).await;
-    assert_eq!(mark_of(&world), "test/otp/renamed");
+    assert_eq!(tag_of(&world), "test/otp/renamed");
     let taken = &world.org.hooks()[0];
     assert_eq!((&taken.id, taken.uri.as_deref()), (&id, Some("https://otp.acme.com/hooks/renamed")));
     assert_eq!(condition(&world, &path, "Ready"), is("True", "Ready"));
@@ -518,14 +518,14 @@ async fn a_hook_whose_object_is_there_is_taken_over_only_when_that_object_says_s
     accept(&world, "next");
     tokio::time::advance(POLL).await;
     settle(&mut world, &["main", "next"]).await;
-    assert_eq!((mark_of(&world), condition(&world, &path, "Ready").1), ("test/otp/main".into(), "Conflict".into()));
+    assert_eq!((tag_of(&world), condition(&world, &path, "Ready").1), ("test/otp/main".into(), "Conflict".into()));
     assert_eq!(condition(&world, &format!("{HOOKS}/main"), "Ready"), is("True", "Ready"), "it is not disturbed");
 
     let mut old = world.server.get(&format!("{HOOKS}/main")).unwrap();
     old["metadata"]["annotations"] = json!({"hookswitch.dev/hands-over-to": "next"});
     world.server.put(&format!("{HOOKS}/main"), old);
     settle(&mut world, &["main", "next"]).await;
-    assert_eq!(mark_of(&world), "test/otp/next");
+    assert_eq!(tag_of(&world), "test/otp/next");
     for name in ["main", "next"] {
         assert_eq!(condition(&world, &format!("{HOOKS}/{name}"), "Ready"), is("True", "Ready"), "{name}");
     }
@@ -535,7 +535,7 @@ async fn a_hook_whose_object_is_there_is_taken_over_only_when_that_object_says_s
     settle_gone(&mut world, "main").await;
     settle(&mut world, &["next"]).await;
     assert!(!exists(&world, "main") && world.org.calls().iter().all(|call| *call == "list"));
-    assert_eq!(mark_of(&world), "test/otp/next");
+    assert_eq!(tag_of(&world), "test/otp/next");
 }
 
 #[tokio::test(start_paused = true)]
@@ -564,7 +564,7 @@ async fn a_hook_of_another_namespace_is_taken_over_only_by_that_namespaces_word(
         tokio::time::advance(POLL).await;
         settle(&mut world, &["next"]).await;
         let (mark, reason) = if moved { ("test/otp/next", "Ready") } else { ("test/elsewhere/main", "Conflict") };
-        assert_eq!(mark_of(&world), mark, "{object:?}");
+        assert_eq!(tag_of(&world), mark, "{object:?}");
         assert_eq!(condition(&world, &format!("{HOOKS}/next"), "Ready").1, reason, "{object:?}");
     }
 }

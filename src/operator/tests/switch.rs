@@ -64,8 +64,8 @@ fn accept(world: &World, name: &str) {
     let Some(secret) = world.server.get(&format!("{SECRETS}/{name}-hook-auth")) else { return };
     let value = base64::engine::general_purpose::STANDARD.decode(secret["data"]["value"].as_str().unwrap()).unwrap();
     let value = String::from_utf8(value).unwrap();
-    let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value);
-    world.ctx.memory.reports.set_accepted("otp", name, name, mark);
+    let fingerprint = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value);
+    world.ctx.memory.reports.set_accepted("otp", name, name, fingerprint);
 }
 
 pub async fn switch_pass(world: &mut World) {

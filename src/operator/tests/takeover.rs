@@ -88,8 +88,8 @@ impl Play {
         let (ctx, pairs) = (&self.world.ctx, NAMES.into_iter().zip(self.takes));
         for (name, takes) in pairs {
             ctx.memory.reports.serve("otp", name, if takes { std::slice::from_ref(&name) } else { &[] });
-            let mark = ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value(name));
-            ctx.memory.reports.set_accepted("otp", name, name, mark);
+            let fingerprint = ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value(name));
+            ctx.memory.reports.set_accepted("otp", name, name, fingerprint);
         }
     }
 
@@ -160,8 +160,8 @@ impl Play {
         let hooks = self.world.org.hooks();
         let [hook] = &hooks[..] else { panic!("{} hooks in Okta: {}", hooks.len(), self.shown()) };
         assert_eq!(hook.status, HookStatus::Active, "{}", self.shown());
-        let mark = hook.headers.iter().find(|header| header.name == "X-Hookswitch-Owner").unwrap();
-        mark.value.strip_prefix("test/otp/").unwrap().to_owned()
+        let tag = hook.headers.iter().find(|header| header.name == "X-Hookswitch-Owner").unwrap();
+        tag.value.strip_prefix("test/otp/").unwrap().to_owned()
     }
 
     fn says(&self, name: &str, annotation: &str) -> Option<String> {

@@ -44,12 +44,12 @@ pub fn rule_lost(stage: &Stage) {
     stage.until("the policy says what is missing", PATIENCE, || {
         stage.condition("routingpolicy", "default", "Ready").starts_with("False")
     });
-    let mark = || stage.get("telephonyhook", "acme")["status"]["appliedSecretMark"].clone();
-    let old = mark();
+    let fingerprint = || stage.get("telephonyhook", "acme")["status"]["appliedSecretMark"].clone();
+    let old = fingerprint();
     // the last good configuration knows the provider; a pod that starts now never did
     let secret = json!({"stringData": {"value": "a-value-that-was-set-afterwards"}}).to_string();
     stage.kubectl(&["patch", "-n", TELEPHONY, "secret", "acme-hook-auth", "--type=merge", "-p", &secret]);
-    stage.until("Okta has the new secret", PATIENCE, || mark() != old);
+    stage.until("Okta has the new secret", PATIENCE, || fingerprint() != old);
     let before = pods(stage);
     stage.kubectl(&["delete", "pod", "-n", TELEPHONY, &before[0], "--grace-period=0", "--force"]);
     stage.until("a pod that started meanwhile is ready", PATIENCE, || {

@@ -407,7 +407,7 @@ fn operator_gone(stage: &Stage) {
     let first = holder();
     assert!(!first.is_empty(), "nobody holds the lease");
     let pod = first.split_whitespace().next().and_then(|h| h.split('_').next()).unwrap_or("").to_owned();
-    let mark = stage.audit().lines().count();
+    let before = stage.audit().lines().count();
     stage.kubectl(&["delete", "pod", "-n", SYSTEM, &pod, "--grace-period=0", "--force"]);
     assert_eq!(stage.send("+12025550100", json!({})).text("status"), "SUCCESSFUL");
     let took = stage.until("another replica leads", Duration::from_secs(90), || {
@@ -418,7 +418,7 @@ fn operator_gone(stage: &Stage) {
     assert_eq!(stage.okta_hooks().iter().filter(|hook| hook["status"] == "ACTIVE").count(), 1);
     // The new leader finds everything as it should be: status must not flap because it knows less at first.
     thread::sleep(Duration::from_secs(8));
-    let written = stage.written_since(mark, &["leases", "events"]);
+    let written = stage.written_since(before, &["leases", "events"]);
     assert!(written.is_empty(), "written because the leader changed: {written:#?}");
     stage.until("the operator's pods are ready", PATIENCE, || {
         stage

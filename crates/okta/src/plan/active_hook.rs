@@ -26,7 +26,7 @@ pub(super) struct ActiveHook<'a> {
     /// An active hook that is not ours.
     other: Option<&'a ObservedHook>,
     /// A hook that has to be marked before the state is touched.
-    unmarked: bool,
+    untagged: bool,
     full: bool,
 }
 
@@ -44,7 +44,7 @@ impl<'a> ActiveHook<'a> {
             restore: None,
             ours: Vec::new(),
             other: matches.others.iter().copied().find(|hook| hook.status != HookStatus::Inactive),
-            unmarked: entries.iter().any(|entry| entry.hook.is_some() && !entry.marked),
+            untagged: entries.iter().any(|entry| entry.hook.is_some() && !entry.tagged),
             full: hooks >= MAX_HOOKS_PER_ORG,
         };
         active_hook.ours = active_hook.active_ones();
@@ -99,7 +99,7 @@ impl<'a> ActiveHook<'a> {
         let before = unfinished.standing()?;
         let index = self.matches.entries.iter().position(|entry| entry.want.object == before)?;
         let entry = self.entry(index);
-        let restorable = entry.marked && entry.want.state.is_none() && entry.want.deleting.is_none();
+        let restorable = entry.tagged && entry.want.state.is_none() && entry.want.deleting.is_none();
         let usurped = self.ours.iter().all(|(active, _)| {
             let active = self.entry(*active).want;
             let kept = active.state.is_none() && active.deleting.is_none();
@@ -119,7 +119,7 @@ impl<'a> ActiveHook<'a> {
         if !self.conflicting.is_empty() {
             return;
         }
-        if self.unmarked {
+        if self.untagged {
             // The moves follow once the mark is on; its update is planned with the contents.
             return;
         }
@@ -238,7 +238,7 @@ impl<'a> ActiveHook<'a> {
         let entry = self.matches.entries.iter().find(|entry| Some(&entry.want.object) == before.as_ref());
         let Some(entry) = entry.filter(|entry| entry.want.object != wanted.want.object) else { return };
         let kept = entry.want.deleting != Some(Deletion::Delete);
-        let usable = entry.marked && kept && !entry.want.refused.contains(&Verb::Activate);
+        let usable = entry.tagged && kept && !entry.want.refused.contains(&Verb::Activate);
         let empty = self.ours.is_empty() && self.other.is_none();
         if let Some(subject) = entry.subject().filter(|_| empty && usable) {
             draft.act(Move::Activate(subject));
@@ -247,7 +247,7 @@ impl<'a> ActiveHook<'a> {
 
     /// Adds creations of hooks that are not to be active now, then deletions.
     pub(super) fn create_and_delete(&self, draft: &mut Draft) {
-        let changing = draft.moves.iter().any(Move::changes_state) || self.unmarked;
+        let changing = draft.moves.iter().any(Move::changes_state) || self.untagged;
         for index in 0..self.matches.entries.len() {
             if self.is_missing(index) && Some(index) != self.wanted {
                 self.create(index, changing, draft);
@@ -331,7 +331,7 @@ impl<'a> ActiveHook<'a> {
     fn delete(&self, entry: &Entry<'_>, draft: &mut Draft) {
         let want = entry.want;
         let object = &want.object;
-        let Some(what) = entry.subject().filter(|_| entry.marked) else {
+        let Some(what) = entry.subject().filter(|_| entry.tagged) else {
             return draft.say(object, HookOutcome::Released);
         };
         if want.refused.contains(&Verb::Delete) {
@@ -375,7 +375,7 @@ impl<'a> ActiveHook<'a> {
                 Blocked::AnotherInstallation { hook, installation: Some(installation) }
             }
             Whose::Unreadable => Blocked::AnotherInstallation { hook, installation: None },
-            Whose::Unmarked => Blocked::ForeignActive { hook, name: other.shown_name() },
+            Whose::Untagged => Blocked::ForeignActive { hook, name: other.shown_name() },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Tables of the org's one active place: who keeps it, who comes back to it, and what is made beside it.
 
 use super::tests::{
-    ACTIVE, INACTIVE, active, blocked, calls, foreign, hook, id, inactive, marked_by, object, okta, org, outcome,
+    ACTIVE, INACTIVE, active, blocked, calls, foreign, hook, id, inactive, object, okta, org, outcome, tagged_by,
 };
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ fn who_was_active_comes_back_after_a_plan_that_died_where_nothing_declared_says_
     }
     // one that is not known to be ours is marked first
     let (mut there, mut desired) = usurped(|_| {});
-    there[0] = marked_by(there[0].clone(), None);
+    there[0] = tagged_by(there[0].clone(), None);
     desired.hooks[0].known_id = Some(id("cala"));
     let marking = plan(&there, &desired);
     assert!(
@@ -158,7 +158,7 @@ fn where_the_one_to_be_active_cannot_be_the_one_before_stands_in_if_it_can() {
     assert!(stands_in(|a| a.deleting = Some(Deletion::Retain), gap), "it is only kept by nobody");
     assert!(!stands_in(|a| a.deleting = Some(Deletion::Delete), gap));
     assert!(!stands_in(|a| a.refused = BTreeSet::from([Verb::Activate]), gap));
-    assert!(!stands_in(|_| {}, &|a, b| vec![marked_by(okta(a, INACTIVE), None), okta(b, INACTIVE)]), "not ours");
+    assert!(!stands_in(|_| {}, &|a, b| vec![tagged_by(okta(a, INACTIVE), None), okta(b, INACTIVE)]), "not ours");
     assert!(!stands_in(|_| {}, &|a, b| vec![okta(a, INACTIVE), okta(b, INACTIVE), foreign(ACTIVE)]), "it is taken");
     assert!(!stands_in(|_| {}, &|_, b| vec![okta(b, INACTIVE)]), "there is none");
 }
@@ -236,16 +236,16 @@ fn a_hook_is_adopted_by_its_name_among_others_and_by_nobody_elses() {
     // another hook stands before it in the list, and one that is remembered is no more there
     let mut want = active("a");
     (want.adoption, want.applied_fingerprint, want.known_id) = (Adoption::IfMatches, None, Some(id("calgone")));
-    let theirs = marked_by(okta(&want, INACTIVE), None);
+    let theirs = tagged_by(okta(&want, INACTIVE), None);
     assert_eq!(calls(&plan(&[foreign(INACTIVE), theirs.clone()], &org([want.clone()]))), ["Replace a"]);
     // one of that name that is another object's here is not taken from it
     let mut other = hook("b", None);
     other.name.clone_from(&want.name);
-    let marked = okta(&other, INACTIVE);
-    let taken = plan(&[marked], &org([want.clone(), other]));
+    let tagged = okta(&other, INACTIVE);
+    let taken = plan(&[tagged], &org([want.clone(), other]));
     assert!(calls(&taken).is_empty(), "{:?}", calls(&taken));
     // one that bears the mark of an object that is not declared any more may be taken over
-    let orphan = marked_by(theirs, Some("prod/otp/gone"));
+    let orphan = tagged_by(theirs, Some("prod/otp/gone"));
     assert_eq!(calls(&plan(&[orphan], &org([want]))), ["Replace a"]);
 }
 
@@ -342,7 +342,7 @@ fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
 fn nothing_is_created_while_a_hook_is_still_to_be_marked() {
     let (mut a, b) = (active("a"), inactive("b"));
     a.adoption = Adoption::IfMatches;
-    let marking = plan(&[marked_by(okta(&a, ACTIVE), None)], &org([a, b]));
+    let marking = plan(&[tagged_by(okta(&a, ACTIVE), None)], &org([a, b]));
     assert_eq!(calls(&marking), ["Replace a"]);
     assert_eq!(outcome(&marking, "b"), &HookOutcome::Waiting(Waiting::AfterOthers));
 }

@@ -87,7 +87,7 @@ pub struct DesiredHook {
 impl DesiredHook {
     pub(super) fn content(&self, installation: &InstallationTag) -> HookContent {
         let mut headers = self.headers.clone();
-        headers.push(installation.mark(&self.object));
+        headers.push(installation.tag(&self.object));
         HookContent {
             name: self.name.clone(),
             uri: self.uri.clone(),

@@ -13,7 +13,7 @@ pub(super) struct Entry<'a> {
     /// Its hook in Okta.
     pub(super) hook: Option<&'a ObservedHook>,
     /// The hook carries our mark. One that does not (to be adopted, or stripped of its mark) is marked before anything else.
-    pub(super) marked: bool,
+    pub(super) tagged: bool,
     /// What forbids to write its content or to create it.
     pub(super) block: Option<Blocked>,
     /// What a person is to put right, though the hook that it has goes on as it is.
@@ -39,7 +39,7 @@ impl Entry<'_> {
     }
 
     pub(super) fn is_active(&self) -> bool {
-        self.marked && self.status() == Some(HookStatus::Active)
+        self.tagged && self.status() == Some(HookStatus::Active)
     }
 
     pub(super) fn subject(&self) -> Option<Subject> {
@@ -69,11 +69,11 @@ pub(super) fn match_hooks<'a>(observed: &'a [ObservedHook], desired: &'a Desired
     }
     name_conflicts(&mut entries, observed, desired);
     for entry in &mut entries {
-        if !entry.marked && entry.hook.is_some() && entry.block.is_none() && entry.want.refused.contains(&Verb::Replace)
+        if !entry.tagged && entry.hook.is_some() && entry.block.is_none() && entry.want.refused.contains(&Verb::Replace)
         {
             entry.block = Some(Blocked::UpdateRefused);
         }
-        if !entry.marked && entry.block.is_some() {
+        if !entry.tagged && entry.block.is_some() {
             // It cannot be marked, so it stays another's.
             entry.hook = None;
         }
@@ -89,27 +89,27 @@ pub(super) fn match_hooks<'a>(observed: &'a [ObservedHook], desired: &'a Desired
 /// The hook with this object's mark. Of several: the remembered one, else the active one, else the lowest id.
 fn by_mark<'a>(want: &'a DesiredHook, observed: &'a [ObservedHook], desired: &DesiredOrg) -> Entry<'a> {
     let to = handed_over_to(want, observed, desired);
-    let mut marked: Vec<&ObservedHook> = marked(&want.object, observed, desired).filter(|_| to.is_none()).collect();
-    marked.sort_by_key(|hook| (want.known_id.as_ref() != Some(&hook.id), hook.status != HookStatus::Active, &hook.id));
-    let mut marked = marked.into_iter();
-    let hook = marked.next();
+    let mut tagged: Vec<&ObservedHook> = tagged(&want.object, observed, desired).filter(|_| to.is_none()).collect();
+    tagged.sort_by_key(|hook| (want.known_id.as_ref() != Some(&hook.id), hook.status != HookStatus::Active, &hook.id));
+    let mut tagged = tagged.into_iter();
+    let hook = tagged.next();
     let wrong = circle(want, desired).map(Blocked::TakeoverRefused);
     Entry {
         want,
         hook,
-        marked: hook.is_some(),
+        tagged: hook.is_some(),
         block: to
             .map(|to| Blocked::HandedOver { to: to.object.clone() })
             .or_else(|| wrong.clone().filter(|_| hook.is_none())),
         wrong,
         drift: Vec::new(),
         in_doubt: in_doubt(want, desired),
-        surplus: marked.collect(),
+        surplus: tagged.collect(),
     }
 }
 
 /// The hooks with an object's mark.
-fn marked<'a>(
+fn tagged<'a>(
     object: &ObjectRef,
     observed: &'a [ObservedHook],
     desired: &DesiredOrg,
@@ -123,7 +123,7 @@ fn handed_over_to<'a>(
     observed: &[ObservedHook],
     desired: &'a DesiredOrg,
 ) -> Option<&'a DesiredHook> {
-    let has_one = |taker: &DesiredHook| marked(&taker.object, observed, desired).next().is_some();
+    let has_one = |taker: &DesiredHook| tagged(&taker.object, observed, desired).next().is_some();
     let takes = |taker: &DesiredHook| taker.takes_over() == Some(&want.object) && circle(taker, desired).is_none();
     desired.hooks.iter().find(|taker| takes(taker) && (taker.can_be_written() || has_one(taker)))
 }
@@ -148,7 +148,7 @@ fn by_takeover<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a [Obser
         }
         _ => return,
     };
-    let Some(hook) = marked(from, observed, desired).min_by_key(|hook| (hook.status != HookStatus::Active, &hook.id))
+    let Some(hook) = tagged(from, observed, desired).min_by_key(|hook| (hook.status != HookStatus::Active, &hook.id))
     else {
         // there is none, or it is taken over already
         return;
@@ -170,7 +170,7 @@ fn by_memory_or_name<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a 
     let remembered = observed.iter().find(|hook| want.known_id.as_ref() == Some(&hook.id));
     if let Some(hook) = remembered {
         match desired.installation.whose(hook) {
-            Whose::Unmarked => entries[index].hook = Some(hook),
+            Whose::Untagged => entries[index].hook = Some(hook),
             Whose::Ours(_) => {}
             Whose::Others { installation, .. } => {
                 let installation = Some(installation);
@@ -188,7 +188,7 @@ fn by_memory_or_name<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a 
     let taken = |hook: &ObservedHook| entries.iter().any(|entry| entry.hook.is_some_and(|h| h.id == hook.id));
     let matches = hook.uri.as_deref().is_some_and(|uri| same_uri(uri, &want.uri));
     let free = match desired.installation.whose(hook) {
-        Whose::Unmarked => !taken(hook),
+        Whose::Untagged => !taken(hook),
         // another namespace's is another tenant's, whether its object is there or not
         Whose::Ours(object) => {
             object.namespace == want.object.namespace && !desired.hooks.iter().any(|hook| hook.object == object)

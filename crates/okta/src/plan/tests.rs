@@ -76,14 +76,14 @@ pub(super) fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
     }
 }
 
-pub(super) fn marked_by(mut hook: ObservedHook, mark: Option<&str>) -> ObservedHook {
+pub(super) fn tagged_by(mut hook: ObservedHook, tag: Option<&str>) -> ObservedHook {
     hook.headers.retain(|header| header.name != crate::owner_tag::OWNER_HEADER);
-    hook.headers.extend(mark.map(|mark| Header::new(crate::owner_tag::OWNER_HEADER, mark)));
+    hook.headers.extend(tag.map(|tag| Header::new(crate::owner_tag::OWNER_HEADER, tag)));
     hook
 }
 
 pub(super) fn foreign(status: HookStatus) -> ObservedHook {
-    marked_by(okta(&hook("foreign", None), status), None)
+    tagged_by(okta(&hook("foreign", None), status), None)
 }
 
 /// The calls as `Verb object`, without the read-back.
@@ -254,8 +254,8 @@ fn whatever_else_is_active_is_a_conflict_and_is_not_touched() {
     let gone = okta(&hook("gone", None), ACTIVE);
     let cases = [
         (foreign(ACTIVE), "ForeignHookActive"),
-        (marked_by(foreign(ACTIVE), Some("staging/otp/x")), "AnotherInstallation"),
-        (marked_by(foreign(ACTIVE), Some("unreadable")), "AnotherInstallation"),
+        (tagged_by(foreign(ACTIVE), Some("staging/otp/x")), "AnotherInstallation"),
+        (tagged_by(foreign(ACTIVE), Some("unreadable")), "AnotherInstallation"),
         (foreign(HookStatus::Unreadable), "ForeignHookActive"),
         (gone, "OrphanHookActive"),
     ];
@@ -279,7 +279,7 @@ fn content_is_kept_right_beside_a_foreign_active_hook() {
 fn a_hook_is_adopted_only_unmarked_with_name_and_uri_and_when_allowed() {
     let mut want = active("a");
     want.applied_fingerprint = None;
-    let theirs = marked_by(okta(&want, ACTIVE), None);
+    let theirs = tagged_by(okta(&want, ACTIVE), None);
     assert_eq!(blocked(&plan(std::slice::from_ref(&theirs), &org([want.clone()])), "a"), "AdoptionNotAllowed");
     want.adoption = Adoption::IfMatches;
     assert_eq!(calls(&plan(std::slice::from_ref(&theirs), &org([want.clone()]))), ["Replace a"]);
@@ -289,7 +289,7 @@ fn a_hook_is_adopted_only_unmarked_with_name_and_uri_and_when_allowed() {
     let mut idle = theirs.clone();
     (idle.uri, idle.status) = (Some("https://other.example/".into()), INACTIVE);
     assert_eq!(blocked(&plan(&[idle], &org([want.clone()])), "a"), "NameTaken");
-    let others = marked_by(theirs, Some("staging/otp/a"));
+    let others = tagged_by(theirs, Some("staging/otp/a"));
     assert_eq!(blocked(&plan(&[others], &org([want])), "a"), "AnotherInstallation");
 }
 
@@ -297,7 +297,7 @@ fn a_hook_is_adopted_only_unmarked_with_name_and_uri_and_when_allowed() {
 fn an_adopted_hook_is_marked_before_its_state_is_touched() {
     let mut want = inactive("a");
     want.adoption = Adoption::IfMatches;
-    let theirs = marked_by(okta(&want, ACTIVE), None);
+    let theirs = tagged_by(okta(&want, ACTIVE), None);
     assert_eq!(calls(&plan(&[theirs], &org([want]))), ["Replace a"]);
 }
 
@@ -305,9 +305,9 @@ fn an_adopted_hook_is_marked_before_its_state_is_touched() {
 fn a_remembered_hook_that_lost_its_mark_is_marked_again_unless_another_took_it() {
     let mut want = active("a");
     want.known_id = Some(id("cala"));
-    let stripped = marked_by(okta(&want, ACTIVE), None);
+    let stripped = tagged_by(okta(&want, ACTIVE), None);
     assert_eq!(calls(&plan(std::slice::from_ref(&stripped), &org([want.clone()]))), ["Replace a"]);
-    let taken = marked_by(stripped, Some("staging/otp/a"));
+    let taken = tagged_by(stripped, Some("staging/otp/a"));
     let plan = plan(&[taken], &org([want]));
     assert_eq!((plan.steps().len(), blocked(&plan, "a")), (0, "AnotherInstallation"));
 }
@@ -372,7 +372,7 @@ fn deletion_retains_deletes_or_waits_for_a_successor() {
     let b = active("b");
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
     assert_eq!(calls(&plan(&there, &org([a.clone(), b]))), ["Deactivate a", "Activate b"]);
-    let stripped = marked_by(okta(&a, ACTIVE), None);
+    let stripped = tagged_by(okta(&a, ACTIVE), None);
     let released = plan(&[stripped], &org([a.clone()]));
     assert_eq!(
         (released.steps().len(), outcome(&released, "a")),
@@ -661,9 +661,9 @@ fn takeovers_that_lead_in_a_circle_of_three_are_refused_to_all_three() {
 fn adoption_takes_nothing_that_another_namespace_owned() {
     let mut want = active("a");
     (want.applied_fingerprint, want.adoption) = (None, Adoption::IfMatches);
-    let theirs = marked_by(okta(&want, ACTIVE), Some("prod/elsewhere/b"));
+    let theirs = tagged_by(okta(&want, ACTIVE), Some("prod/elsewhere/b"));
     let plan_of = plan(std::slice::from_ref(&theirs), &org([want.clone()]));
     assert_eq!((calls(&plan_of).len(), blocked(&plan_of, "a")), (0, "NameTaken"));
-    let gone = marked_by(theirs, Some("prod/otp/b"));
+    let gone = tagged_by(theirs, Some("prod/otp/b"));
     assert_eq!(calls(&plan(&[gone], &org([want]))), ["Replace a"], "one of its own namespace whose object is gone");
 }

@@ -216,10 +216,10 @@ impl Runner<'_> {
         if self.left() == 0 || !self.read_back().await {
             return Found::Unknown;
         }
-        let mark = self.desired.installation.mark(object);
+        let tag = self.desired.installation.tag(object);
         let hooks = self.report.observed.as_deref().unwrap_or_default();
         let hook = hooks.iter().find(|hook| {
-            hook.headers.iter().any(|header| header.name.eq_ignore_ascii_case(&mark.name) && header.value == mark.value)
+            hook.headers.iter().any(|header| header.name.eq_ignore_ascii_case(&tag.name) && header.value == tag.value)
         });
         match hook.map(|hook| (hook.id.clone(), hook.status)) {
             Some((id, HookStatus::Active)) => {

@@ -70,7 +70,7 @@ fn opted_out() -> Option<Metadata> {
     Metadata::new(entries.as_object().unwrap().clone())
 }
 
-fn unmarked(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
+fn untagged(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {
     let mut stored = stored(want, id, status);
     stored.hook.headers.clear();
     stored
@@ -171,7 +171,7 @@ enum Start {
     /// Our mark was taken off in the console; status remembers the id.
     Stripped,
     /// A hook of that name and URI that is nobody's.
-    Unmarked,
+    Untagged,
 }
 
 #[derive(Debug, Clone)]
@@ -197,7 +197,7 @@ fn scene() -> impl Strategy<Value = Scene> {
     use DesiredState::{Active, Inactive};
     let start = prop_oneof![
         3 => Just(Start::Absent), 3 => Just(Start::AsDeclared), 1 => Just(Start::Drifted),
-        1 => Just(Start::Stripped), 1 => Just(Start::Unmarked)
+        1 => Just(Start::Stripped), 1 => Just(Start::Untagged)
     ];
     let state = prop_oneof![2 => Just(Some(Active)), 2 => Just(Some(Inactive)), 1 => Just(None)];
     let deleting = prop_oneof![6 => Just(None), 1 => Just(Some(Deletion::Retain)), 1 => Just(Some(Deletion::Delete))];
@@ -252,7 +252,7 @@ fn set(scene: &Scene) -> (DesiredOrg, Vec<Stored>, BTreeSet<HookId>) {
     for (number, active) in scene.foreign.iter().enumerate() {
         let status = if *active { HookStatus::Active } else { HookStatus::Inactive };
         taken |= *active;
-        there.push(unmarked(&declared(&format!("foreign{number}"), None), &format!("foreign{number}"), status));
+        there.push(untagged(&declared(&format!("foreign{number}"), None), &format!("foreign{number}"), status));
     }
     for (index, Declared { start, state, deleting, adopt, ready }) in scene.hooks.iter().enumerate() {
         let name = ["a", "b", "c", "d"][index];
@@ -274,7 +274,7 @@ fn set(scene: &Scene) -> (DesiredOrg, Vec<Stored>, BTreeSet<HookId>) {
                 want.known_id = Some(id.clone());
                 may_take.insert(id);
             }
-            Start::Unmarked => {
+            Start::Untagged => {
                 hook.hook.headers.clear();
                 if *adopt {
                     may_take.insert(id);

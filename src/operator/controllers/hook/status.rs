@@ -121,7 +121,8 @@ pub fn build(
     if let Side::Planned(view) = side {
         status.okta_id = view.verdict.hook.as_ref().map(|id| id.as_str().to_owned());
         status.okta_state = view.verdict.status.map(|state| shown_state(state).to_owned());
-        status.applied_secret_mark = view.applied_fingerprint.as_ref().map(|mark| mark.as_str().to_owned());
+        status.applied_secret_mark =
+            view.applied_fingerprint.as_ref().map(|fingerprint| fingerprint.as_str().to_owned());
         // both of one format, of which the later sorts behind
         status.secret_applied_at = status.secret_applied_at.take().max(view.rewritten.clone());
         if view.drift.is_some() {

@@ -135,7 +135,7 @@ fn take_in(actor: &Actor, report: &RunReport, task: &Task, begun: Instant, state
     state.plans.rested = Some(false);
     let now = Instant::now();
     let observed = state.plans.listed();
-    let active: BTreeSet<ObjectRef> = Active::of(observed, &actor.installation.mark).owners().cloned().collect();
+    let active: BTreeSet<ObjectRef> = Active::of(observed, &actor.installation.tag).owners().cloned().collect();
     let done = Done { begun, before: &task.steps, active: &active, audit: &report.audit };
     switch_progress::take_in(&mut state.pending.progress, &task.switches, done);
     let hashes = &desired.hashes;
@@ -205,7 +205,8 @@ fn secret_reapplied(actor: &Actor, host: &str, object: &ObjectRef, destination: 
 /// The record of a change: one line of the log, and an entry of the org's history.
 fn recorded(change: &audit::AuditChange, begun: Timestamp, host: &str) -> OktaChange {
     let at = begun.checked_add(change.at).unwrap_or(begun).round(Unit::Millisecond).unwrap_or(begun).to_string();
-    let text = |mark: &Option<Fingerprint>| mark.as_ref().map(|mark| mark.as_str().to_owned());
+    let text =
+        |fingerprint: &Option<Fingerprint>| fingerprint.as_ref().map(|fingerprint| fingerprint.as_str().to_owned());
     let record = OktaChange {
         at,
         object: change.object.to_string(),

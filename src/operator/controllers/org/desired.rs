@@ -61,12 +61,12 @@ impl Declared {
     }
 
     /// What Okta would be told, and whose hook is in the way, as a hash: a refusal holds as long as it is the same.
-    fn hash(&self, mark: &Fingerprint, in_the_way: Option<&HookId>) -> u64 {
+    fn hash(&self, fingerprint: &Fingerprint, in_the_way: Option<&HookId>) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hook.metadata.generation.hash(&mut hasher);
         self.endpoint.as_ref().map(|endpoint| &endpoint.url).ok().hash(&mut hasher);
         self.destination.is_ready().hash(&mut hasher);
-        mark.as_str().hash(&mut hasher);
+        fingerprint.as_str().hash(&mut hasher);
         in_the_way.map(HookId::as_str).hash(&mut hasher);
         hasher.finish()
     }
@@ -110,15 +110,15 @@ pub fn desired(
     let moved = if settled && rested { moved_by_hand(declared, &active) } else { BTreeSet::new() };
     for one in declared {
         let object = one.object();
-        let mark = match &one.endpoint {
+        let fingerprint = match &one.endpoint {
             Ok(endpoint) => key.secret(&object, &endpoint.auth_header, endpoint.secret.expose()),
             Err(_) => applied_fingerprint(&one.hook, &object, state).unwrap_or_else(|| Fingerprint::stored("")),
         };
-        let hash = one.hash(&mark, in_the_way.as_ref());
+        let hash = one.hash(&fingerprint, in_the_way.as_ref());
         hashes.insert(object.clone(), hash);
         let refused = state.plans.refused(&object, hash, now);
         let state_wanted = wanted(one, &moved);
-        hooks.push(hook(one, object, mark, refused, state_wanted, state));
+        hooks.push(hook(one, object, fingerprint, refused, state_wanted, state));
     }
     let quiet_for = state.plans.quiet_for(declarations(&hooks), now);
     let objects: BTreeSet<ObjectRef> = hooks.iter().map(|hook| hook.object.clone()).collect();
@@ -135,7 +135,7 @@ pub fn desired(
 fn hook(
     one: &Declared,
     object: ObjectRef,
-    mark: Fingerprint,
+    fingerprint: Fingerprint,
     mut refused: BTreeSet<Verb>,
     wanted: Option<HookState>,
     state: &OrgState,
@@ -164,8 +164,9 @@ fn hook(
         secret: endpoint.map_or_else(|| Secret::from(""), |endpoint| endpoint.secret.clone()),
         // only another secret than the one that Okta has can be one that replicas do not know yet; a hook that is taken over
         // has another
-        secret_accepted: one.accepted || applied.as_ref().map_or(one.takeover.is_none(), |applied| *applied == mark),
-        secret_fingerprint: mark,
+        secret_accepted: one.accepted
+            || applied.as_ref().map_or(one.takeover.is_none(), |applied| *applied == fingerprint),
+        secret_fingerprint: fingerprint,
         applied_fingerprint: applied.filter(|_| !resync_secret),
         resync_secret,
         decision: match one.ownership {

@@ -122,7 +122,7 @@ impl<'c> Reconciliation<'c> {
         // what is not known now is not forgotten: hooks keep what was last said of them there
         let before = self.session.view();
         let hooks = hooks.unwrap_or_else(|| before.hooks.clone());
-        let in_use = found.in_use(&self.ctx.installation.mark);
+        let in_use = found.in_use(&self.ctx.installation.tag);
         let switches = if before.in_use == in_use && before.hooks == hooks {
             Vec::new()
         } else {
@@ -147,7 +147,7 @@ impl<'c> Reconciliation<'c> {
     /// [`ReconcileError`].
     pub async fn write_status(&mut self, found: &OrgFindings) -> Result<(), ReconcileError> {
         let made = self.state_mut()?.pending.changes.clone();
-        let status = status::build(&self.org, &self.ctx.installation.mark, found, &made);
+        let status = status::build(&self.org, &self.ctx.installation.tag, found, &made);
         write(&self.ctx.runtime.kube, &self.org, status).await?;
         self.state_mut()?.pending.changes.clear();
         Ok(())
@@ -441,9 +441,9 @@ impl<'c> Reconciliation<'c> {
         let installation = &self.ctx.installation;
         let last_seen = self.org.status.as_ref().and_then(|status| status.active_hook.as_ref()?.owner.clone());
         let state = self.state.as_deref_mut().ok_or(ReconcileError::Panicked)?;
-        let (mark, key) = (&installation.mark, &installation.key);
+        let (tag, key) = (&installation.tag, &installation.key);
         let recorded = Recorded { unfinished, active: last_seen.as_deref() };
-        let desired = desired::desired(mark, key, declared, recorded, state, Instant::now());
+        let desired = desired::desired(tag, key, declared, recorded, state, Instant::now());
         let observed = state.plans.listed();
         let plan = plan::plan(observed, &desired.org);
         Ok((desired, plan))

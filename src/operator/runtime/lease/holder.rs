@@ -167,7 +167,7 @@ impl Holder {
             if state != LeaseState::Ours {
                 if let Some(lease) = lease.filter(|_| way == Way::Alone && state == LeaseState::Theirs) {
                     // somebody went back to a version that knows the shared one alone: from now on both are needed again
-                    self.own.unmark(&self.leases, lease).await?;
+                    self.own.remove_alone_annotation(&self.leases, lease).await?;
                 }
                 return Ok(state);
             }
@@ -249,7 +249,7 @@ impl Seat {
     }
 
     /// Takes off a Lease that it is the only one needed, whoever holds it.
-    async fn unmark(&self, leases: &Api<Lease>, mut lease: Lease) -> Result<(), kube::Error> {
+    async fn remove_alone_annotation(&self, leases: &Api<Lease>, mut lease: Lease) -> Result<(), kube::Error> {
         lease.metadata.annotations.as_mut().and_then(|annotations| annotations.remove(former::ALONE));
         leases.replace(&self.name, &PostParams::default(), &lease).await.map(|_| ())
     }
@@ -266,7 +266,7 @@ impl Seat {
     async fn create(&self, leases: &Api<Lease>, spec: LeaseSpec, alone: bool) -> Result<(), kube::Error> {
         let mut lease = Lease { spec: Some(spec), ..Lease::default() };
         lease.metadata.name = Some(self.name.clone());
-        mark(&mut lease, alone);
+        annotate_alone(&mut lease, alone);
         leases.create(&PostParams::default(), &lease).await.map(|_| ())
     }
 
@@ -278,12 +278,12 @@ impl Seat {
         alone: bool,
     ) -> Result<(), kube::Error> {
         lease.spec = Some(spec);
-        mark(&mut lease, alone);
+        annotate_alone(&mut lease, alone);
         leases.replace(&self.name, &PostParams::default(), &lease).await.map(|_| ())
     }
 }
 
-fn mark(lease: &mut Lease, alone: bool) {
+fn annotate_alone(lease: &mut Lease, alone: bool) {
     if alone {
         lease.metadata.annotations.get_or_insert_default().insert(former::ALONE.to_owned(), "true".to_owned());
     }

@@ -380,7 +380,7 @@ impl Reports {
         let Some(known) = gateways.get(&(namespace.to_owned(), gateway.to_owned())) else { return false };
         let Some((expected, _)) = &known.expected else { return false };
         let current: Vec<bool> = known.fresh(now).map(|report| report.config_hash == *expected).collect();
-        let configured = known.accepted.get(hook).is_some_and(|marks| marks.contains(secret));
+        let configured = known.accepted.get(hook).is_some_and(|fingerprints| fingerprints.contains(secret));
         configured && !current.is_empty() && current.into_iter().all(|current| current)
     }
 

@@ -530,12 +530,12 @@ impl Run {
                 continue;
             }
             let [stored] = found[..] else { return Some(format!("{} hooks of {name}", found.len())) };
-            let marked = stored.hook.headers.iter().any(|header| header.value == format!("test/otp/{name}"));
+            let tagged = stored.hook.headers.iter().any(|header| header.value == format!("test/otp/{name}"));
             let extra = stored.hook.headers.iter().any(|header| header.name == "X-Env");
             let destination = if self.task == Task::RepointFailover { "other" } else { name };
             let there = stored.hook.uri.as_ref().is_some_and(|uri| uri.ends_with(&format!("/hooks/{destination}")));
             let secret = there && stored.secret == format!("a value of enough characters for {destination}");
-            if !(marked && secret && extra == (self.task == Task::Update)) {
+            if !(tagged && secret && extra == (self.task == Task::Update)) {
                 return Some(format!("the content of {name}: {stored:?}"));
             }
             // a hook whose gateway is gone says so
@@ -565,8 +565,8 @@ fn begin(server: &Server, model: &Arc<Model>, way: &Arc<Way>, gateway_there: boo
     world.ctx.memory.reports.serve("otp", "next", &["next"]);
     for (gateway, name) in [("main", "main"), ("reserve", "other"), ("next", "next")] {
         let value = format!("a value of enough characters for {name}");
-        let mark = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value);
-        world.ctx.memory.reports.set_accepted("otp", gateway, name, mark);
+        let fingerprint = world.ctx.installation.key.secret(&ObjectRef::new("otp", name), "Authorization", &value);
+        world.ctx.memory.reports.set_accepted("otp", gateway, name, fingerprint);
     }
     (world, renew(lease, None))
 }
