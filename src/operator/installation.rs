@@ -192,7 +192,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::operator::testing::world::{Server, Trouble, arguments};
+    use crate::operator::testing::world::{Server, WriteFault, arguments};
 
     const OWN: &str = "/api/v1/namespaces/telephony";
     const SYSTEM: &str = "/api/v1/namespaces/kube-system";
@@ -298,11 +298,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_recorded_now_is_looked_at_again_and_what_may_not_be_is_let_be() {
-        for trouble in [Trouble::Conflict, Trouble::Fails, Trouble::LostAnswer] {
+        for write_fault in [WriteFault::Conflict, WriteFault::Fails, WriteFault::LostAnswer] {
             let server = cluster("system");
-            server.trouble(Some((1, trouble)));
+            server.write_fault(Some((1, write_fault)));
             let failed = find(&server).await;
-            assert!(matches!(failed, Err(InstallationError::Api(_))), "{trouble:?}: {failed:?}");
+            assert!(matches!(failed, Err(InstallationError::Api(_))), "{write_fault:?}: {failed:?}");
             assert_eq!(tag(&server).await, "system");
         }
         let server = cluster("system");

@@ -94,7 +94,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let listing = Listing::new(&options.namespaces());
     let served = serve(&options, &metrics, &answered, &listing, &stop).await?;
     let extra_roots = extra_roots(&options).await?;
-    let dial = dial(&options, extra_roots.clone())?;
+    let factory = okta_client_factory(&options, extra_roots.clone())?;
     let client = cluster::in_cluster().await?;
 
     let handle = lease::Handle::default();
@@ -116,7 +116,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
                 listing,
                 memory: Memory::new(caches),
                 metrics: metrics.clone(),
-                okta: Arc::new(dial),
+                okta: Arc::new(factory),
                 ask_pod: over_network(),
                 extra_roots,
             };
@@ -147,7 +147,7 @@ async fn extra_roots(options: &Options) -> Result<Option<String>, RunError> {
 
 /// How orgs are reached. Proxy and CA file are tried here: every gateway is given them too, and would refuse its
 /// configuration because of them.
-fn dial(options: &Options, extra_roots: Option<String>) -> Result<Network, RunError> {
+fn okta_client_factory(options: &Options, extra_roots: Option<String>) -> Result<Network, RunError> {
     let network = Network::new(options, extra_roots);
     network.caller(&options.operator_namespace, None, &[])?;
     Ok(network)

@@ -50,8 +50,8 @@ fn as_the_release_before(config: &GatewayConfig) -> Result<(), String> {
             return Err(format!("{}/{}: prefix", rule.policy, rule.name));
         }
     }
-    let unfit = config.hooks.iter().find(|(_, hook)| hook.secrets.iter().any(|secret| secret.expose().is_empty()));
-    unfit.map_or(Ok(()), |(name, _)| Err(name.clone()))
+    let invalid = config.hooks.iter().find(|(_, hook)| hook.secrets.iter().any(|secret| secret.expose().is_empty()));
+    invalid.map_or(Ok(()), |(name, _)| Err(name.clone()))
 }
 
 fn account() -> impl Strategy<Value = Account> {

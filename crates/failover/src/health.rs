@@ -32,10 +32,10 @@ impl Health {
         let is_ground = |source: Source| if reports { source.suffices() } else { source.is_operators() };
         let mut ground = signals.iter().filter(|signal| is_ground(signal.source)).peekable();
         let failed = signals.iter().any(|signal| signal.source.suffices() && signal.result == CheckResult::Fail);
-        let witnesses =
+        let corroborating =
             || signals.iter().filter(|signal| !signal.source.suffices() && signal.result == CheckResult::Fail);
-        let against = witnesses().count();
-        let only_refused = witnesses().all(|signal| signal.source == Source::Refusals);
+        let against = corroborating().count();
+        let only_refused = corroborating().all(|signal| signal.source == Source::Refusals);
         // Okta itself reached the gateway: what the others say has another reason
         let reached =
             signals.iter().any(|signal| signal.source == Source::Execute && signal.result == CheckResult::Pass);
@@ -80,8 +80,8 @@ mod tests {
     fn gateway_and_coverage_fail_alone_and_witnesses_together() {
         use CheckResult::{Fail, Pass, Unknown};
         let judge = |gateway: CheckResult, coverage: CheckResult, url: CheckResult, execute: CheckResult| {
-            let sights = [(Gateway, gateway), (Coverage, coverage), (PublicUrl, url), (Execute, execute)];
-            let health = Health::of(&sights.map(signal), Some(80));
+            let results = [(Gateway, gateway), (Coverage, coverage), (PublicUrl, url), (Execute, execute)];
+            let health = Health::of(&results.map(signal), Some(80));
             (health.result, health.percent)
         };
         assert_eq!(judge(Pass, Pass, Pass, Pass), (Pass, Some(80)));
@@ -98,19 +98,20 @@ mod tests {
         assert_eq!(judge(Pass, Pass, Fail, Fail), (Fail, Some(0)), "two agree, and nothing arrives");
         assert_eq!(judge(Unknown, Unknown, Fail, Fail), (Fail, Some(0)));
         assert_eq!(Health::of(&[], None).result, Unknown);
-        let witnesses = |execute: CheckResult| {
-            let sights = [(Gateway, Pass), (Coverage, Pass), (PublicUrl, Fail), (SystemLog, Fail), (Execute, execute)];
-            Health::of(&sights.map(signal), None).result
+        let corroborating = |execute: CheckResult| {
+            let results = [(Gateway, Pass), (Coverage, Pass), (PublicUrl, Fail), (SystemLog, Fail), (Execute, execute)];
+            Health::of(&results.map(signal), None).result
         };
-        assert_eq!((witnesses(Unknown), witnesses(Pass)), (Fail, Unknown), "Okta reaches it");
+        assert_eq!((corroborating(Unknown), corroborating(Pass)), (Fail, Unknown), "Okta reaches it");
     }
 
     #[test]
     fn what_anybody_can_make_fail_takes_no_pass_back_and_is_a_witness_beside_another() {
         use CheckResult::{Fail, Pass, Unknown};
         let judge = |gateway: CheckResult, url: CheckResult, execute: CheckResult| {
-            let sights = [(Gateway, gateway), (Coverage, Pass), (PublicUrl, url), (Execute, execute), (Refusals, Fail)];
-            Health::of(&sights.map(signal), None).result
+            let results =
+                [(Gateway, gateway), (Coverage, Pass), (PublicUrl, url), (Execute, execute), (Refusals, Fail)];
+            Health::of(&results.map(signal), None).result
         };
         assert_eq!(judge(Pass, Pass, Unknown), Pass);
         assert_eq!(judge(Pass, Unknown, Unknown), Pass);
@@ -122,8 +123,8 @@ mod tests {
     #[test]
     fn a_hook_without_a_gateway_passes_by_its_address_and_fails_by_two_witnesses() {
         use CheckResult::{Fail, Pass, Unknown};
-        let judge = |sights: &[(Source, CheckResult)]| {
-            Health::of(&sights.iter().copied().map(signal).collect::<Vec<_>>(), None).result
+        let judge = |results: &[(Source, CheckResult)]| {
+            Health::of(&results.iter().copied().map(signal).collect::<Vec<_>>(), None).result
         };
         for (url, execute, log, expected) in [
             (Pass, Unknown, Unknown, Pass),
@@ -137,8 +138,8 @@ mod tests {
             (Pass, Fail, Fail, Fail),
             (Fail, Pass, Fail, Unknown),
         ] {
-            let sights = [(PublicUrl, url), (Execute, execute), (SystemLog, log)];
-            assert_eq!(judge(&sights), expected, "{sights:?}");
+            let results = [(PublicUrl, url), (Execute, execute), (SystemLog, log)];
+            assert_eq!(judge(&results), expected, "{results:?}");
         }
         for (url, test, execute, expected) in [
             (Pass, Pass, Unknown, Pass),
@@ -149,8 +150,8 @@ mod tests {
             (Pass, Fail, Fail, Fail),
             (Fail, Fail, Pass, Unknown),
         ] {
-            let sights = [(PublicUrl, url), (Test, test), (Execute, execute)];
-            assert_eq!(judge(&sights), expected, "{sights:?}");
+            let results = [(PublicUrl, url), (Test, test), (Execute, execute)];
+            assert_eq!(judge(&results), expected, "{results:?}");
         }
         assert_eq!(
             judge(&[(Test, Pass)]),

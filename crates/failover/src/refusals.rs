@@ -121,14 +121,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_strangers_can_do_fails_no_hook_that_okta_reaches_or_of_which_okta_says_nothing_bad(
-            sights in prop::array::uniform4(result()), (execute, okta) in execute(), operator in any::<bool>(),
+            results in prop::array::uniform4(result()), (execute, okta) in execute(), operator in any::<bool>(),
             refused in 0..60_u64, admitted in prop::option::of(0..60_u64),
         ) {
             let sources = [Source::Gateway, Source::Coverage, Source::PublicUrl, Source::SystemLog];
             // it may also have failed a moment ago, or be in doubt itself
-            let operator = operator || sights[2] == CheckResult::Fail;
+            let operator = operator || results[2] == CheckResult::Fail;
             let judge_with = |refused: Option<u64>| {
-                let signals = sources.into_iter().zip(sights).chain([(Source::Execute, execute)]);
+                let signals = sources.into_iter().zip(results).chain([(Source::Execute, execute)]);
                 let signals = signals.map(|(source, result)| Signal { source, result, why: String::new(), failing_for: Duration::ZERO });
                 let mut signals: Vec<Signal> = signals.collect();
                 let auth_statistics = AuthStatistics { refused: refused.map(Duration::from_secs), admitted: admitted.map(Duration::from_secs) };
@@ -136,7 +136,7 @@ mod tests {
                 (Health::of(&signals, None), signals)
             };
             let ((quiet, unheard), (knocked, heard)) = (judge_with(None), judge_with(Some(refused)));
-            let [.., log] = sights;
+            let [.., log] = results;
             let okta_complains = execute == CheckResult::Fail || log == CheckResult::Fail;
             let calls_come = admitted.map(Duration::from_secs).is_some_and(|age| match okta {
                 Oktas::Likely(complaining) => age <= WINDOW && age + TO_THE_SECOND <= complaining,

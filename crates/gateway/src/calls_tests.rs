@@ -116,7 +116,7 @@ fn whole(request: &[u8]) -> Option<Value> {
 }
 
 /// One that has no sender for anybody, and so is never called.
-fn unfit() -> Value {
+fn invalid() -> Value {
     let twilio =
         json!({"accountSid": format!("AC{}", "0".repeat(32)), "authToken": "t", "baseUrl": "https://127.0.0.1:9"});
     json!({
@@ -134,7 +134,7 @@ fn full() -> Value {
 
 /// One that nobody listens for.
 fn unreachable() -> Value {
-    let mut settings = unfit();
+    let mut settings = invalid();
     settings["carrier"] = json!({"http": {"url": "https://127.0.0.1:9/", "token": "token"}});
     settings
 }
@@ -318,8 +318,8 @@ async fn what_okta_is_told_and_what_is_counted_follow_from_what_providers_do() {
         // not even called; one that cannot take the message at all comes last
         (Err(full()), ACCEPTS, taken("two", 1), 1, [0, 0]),
         (Err(full()), REFUSES, answered("FAILED", "two", "attempts=1;code=x-1"), 1, [0, 0]),
-        (Err(unfit()), ACCEPTS, taken("two", 1), 1, [0, 0]),
-        (Err(unfit()), REFUSES, answered("FAILED", "one", "attempts=1;code=no-sender"), 1, [0, 0]),
+        (Err(invalid()), ACCEPTS, taken("two", 1), 1, [0, 0]),
+        (Err(invalid()), REFUSES, answered("FAILED", "one", "attempts=1;code=no-sender"), 1, [0, 0]),
     ] {
         let shown = format!("{one:?}, then {two:?}");
         let (first, second) =
@@ -336,7 +336,7 @@ async fn what_okta_is_told_and_what_is_counted_follow_from_what_providers_do() {
 
 #[tokio::test]
 async fn a_provider_that_is_passed_over_is_counted_by_the_door_that_was_shut() {
-    let desk = Desk::new(&by(&[("full", full()), ("unfit", unfit())]));
+    let desk = Desk::new(&by(&[("full", full()), ("unfit", invalid())]));
     let answer = desk.answer(&sms("e-1")).await;
     let last = json!({"status": "FAILED", "provider": "unfit", "transactionMetadata": "attempts=0;code=no-sender"});
     assert_eq!(answer, last);
@@ -594,7 +594,7 @@ async fn what_is_not_sent_is_answered_with_its_reason_and_counted_by_it() {
 #[tokio::test]
 async fn what_an_administrator_tries_out_is_sent_and_is_no_traffic_of_the_rules() {
     let one = Provider::that(ACCEPTS).await;
-    let mut config = by(&[("one", one.settings()), ("none", unfit())]);
+    let mut config = by(&[("one", one.settings()), ("none", invalid())]);
     config.rules[0].matches.prefixes = vec!["+467".into()];
     let of = |name: &str, action, prefix: &str| {
         let mut rule = Rule { name: name.into(), action, ..config.rules[0].clone() };

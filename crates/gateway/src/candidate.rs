@@ -82,12 +82,12 @@ pub struct Entry {
     pub(super) passage: Passage,
     pub(super) begun: std::time::Instant,
     /// One of those that may be under way at once; given back when this is dropped.
-    _slot: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Entry {
-    pub(super) fn new(passage: Passage, begun: std::time::Instant, slot: OwnedSemaphorePermit) -> Self {
-        Self { passage, begun, _slot: slot }
+    pub(super) fn new(passage: Passage, begun: std::time::Instant, permit: OwnedSemaphorePermit) -> Self {
+        Self { passage, begun, _permit: permit }
     }
 }
 

@@ -247,7 +247,7 @@ impl Provider {
     ///
     /// Which door is shut.
     pub fn enter(&self, route: &Route, urgency: SendUrgency) -> Result<Entry, Shut> {
-        let Ok(slot) = Arc::clone(&self.in_flight).try_acquire_owned() else { return Err(Shut::Busy) };
+        let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else { return Err(Shut::Busy) };
         let (mut standing, now) = (lock(&self.standing), Instant::now());
         let rests = match urgency {
             SendUrgency::Ordinary => standing.pauses.wait(route, now),
@@ -262,7 +262,7 @@ impl Provider {
         };
         let passage = passage.map_err(|_| Shut::Failing)?;
         standing.pauses.try_one(route, now);
-        Ok(Entry::new(passage, now, slot))
+        Ok(Entry::new(passage, now, permit))
     }
 
     /// Sends a message before `deadline`, and remembers what became of it.
@@ -485,8 +485,8 @@ mod tests {
         assert_eq!(can_be_asked(provider()), ([true, true], true));
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 0)), ([false, false], true), "full");
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 1)), ([true, true], true));
-        let unfit = with(|settings| settings.account = document::Provider::absent().account);
-        assert_eq!(can_be_asked(unfit), ([false, false], false), "no sender");
+        let invalid = with(|settings| settings.account = document::Provider::absent().account);
+        assert_eq!(can_be_asked(invalid), ([false, false], false), "no sender");
         let dead = || after(provider(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
         assert_eq!(can_be_asked(dead()), ([false, true], false), "the last one may knock");
         let tried = dead();

@@ -128,7 +128,7 @@ impl Fault {
     }
 
     /// Whether it takes the whole account off the network.
-    fn shuts_the_door(&self) -> bool {
+    fn refuses_connections(&self) -> bool {
         self.fault == FaultKind::Down && self.country.is_none() && self.times.is_none()
     }
 
@@ -184,8 +184,8 @@ impl Faults {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn door_is_shut(&self) -> bool {
-        self.list().iter().any(Fault::shuts_the_door)
+    pub(crate) fn refuses_connections(&self) -> bool {
+        self.list().iter().any(Fault::refuses_connections)
     }
 
     /// The fault a message to `to` meets; one of its times is used up.
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(faults.for_message(SE), Some(FaultKind::Down));
         assert_eq!(faults.for_message(DK), None);
         assert_eq!(faults.for_probe(), None);
-        assert!(!faults.door_is_shut());
+        assert!(!faults.refuses_connections());
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
         faults.set(Fault::always(FaultKind::Down)).unwrap();
         faults.set(Fault::within(FaultKind::Down, sweden())).unwrap();
         faults.clear(Some(&sweden()));
-        assert!(faults.door_is_shut());
+        assert!(faults.refuses_connections());
         faults.clear(None);
         assert!(faults.list().is_empty());
     }

@@ -206,8 +206,8 @@ impl Sandbox {
         let (_, open) = watch::channel(false);
         // Okta speaks HTTP/2; providers are met as most of them are
         let (of_okta, of_providers) = (certificate.acceptor(true)?, certificate.acceptor(false)?);
-        let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, door, tls: &TlsAcceptor| {
-            let bound = listener::listen(addr, Some(tls.clone()), handler, door, stop.clone())
+        let listen = async |handler: Arc<dyn exchange::Handler>, what: String, addr, refusing, tls: &TlsAcceptor| {
+            let bound = listener::listen(addr, Some(tls.clone()), handler, refusing, stop.clone())
                 .await
                 .map_err(|source| StartError::Listen { what: what.clone(), addr, source })?;
             tracing::info!(%what, %bound, "listening");
@@ -228,7 +228,7 @@ impl Sandbox {
             let vendor = options.vendor.build();
             let provider = Arc::new(Provider::new(options.name, vendor, Arc::clone(&inbox)));
             let what = format!("provider {}", provider.name());
-            let bound = listen(Arc::clone(&provider) as _, what, addr, provider.door(), &of_providers).await?;
+            let bound = listen(Arc::clone(&provider) as _, what, addr, provider.refusing(), &of_providers).await?;
             provider.listens_at(bound);
             providers.push(provider);
         }

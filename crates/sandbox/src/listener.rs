@@ -47,7 +47,7 @@ struct Ended;
 
 /// Binds `addr` and serves `handler` there until `stop`. Answers the bound address.
 ///
-/// While `door` is true, new connections are reset before a byte is read, and open ones are reset too.
+/// While `refusing` is true, new connections are reset before a byte is read, and open ones are reset too.
 ///
 /// # Errors
 /// When the address cannot be bound.
@@ -55,12 +55,12 @@ pub(crate) async fn listen(
     addr: SocketAddr,
     tls: Option<TlsAcceptor>,
     handler: Arc<dyn Handler>,
-    door: watch::Receiver<bool>,
+    refusing: watch::Receiver<bool>,
     stop: CancellationToken,
 ) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(addr).await?;
     let bound = listener.local_addr()?;
-    tokio::spawn(accept(listener, tls, handler, door, stop));
+    tokio::spawn(accept(listener, tls, handler, refusing, stop));
     Ok(bound)
 }
 
@@ -68,7 +68,7 @@ async fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     handler: Arc<dyn Handler>,
-    door: watch::Receiver<bool>,
+    refusing: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -84,7 +84,7 @@ async fn accept(
         };
         let reset = Arc::new(AtomicBool::new(false));
         let stream = Resettable { stream, reset: Arc::clone(&reset) };
-        if *door.borrow() {
+        if *refusing.borrow() {
             reset.store(true, Ordering::Relaxed);
             continue;
         }
@@ -93,12 +93,12 @@ async fn accept(
             continue;
         };
         let (tls, handler, stop) = (tls.clone(), Arc::clone(&handler), stop.clone());
-        let mut door = door.clone();
+        let mut refusing = refusing.clone();
         tokio::spawn(async move {
             let _slot = slot;
             tokio::select! {
                 () = stop.cancelled() => {}
-                Ok(_) = door.wait_for(|shut| *shut) => reset.store(true, Ordering::Relaxed),
+                Ok(_) = refusing.wait_for(|shut| *shut) => reset.store(true, Ordering::Relaxed),
                 () = connection(stream, tls, handler, &reset, &stop) => {}
             }
         });

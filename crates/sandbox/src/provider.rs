@@ -105,7 +105,7 @@ pub struct Provider {
     vendor: Box<dyn Vendor>,
     inbox: Arc<Inbox>,
     faults: Faults,
-    door: watch::Sender<bool>,
+    refusing: watch::Sender<bool>,
     gate: Mutex<Option<(Moment, Gate)>>,
     calls: Mutex<VecDeque<ProviderCall>>,
     addr: OnceLock<SocketAddr>,
@@ -118,7 +118,7 @@ impl Provider {
             vendor,
             inbox,
             faults: Faults::default(),
-            door: watch::Sender::new(false),
+            refusing: watch::Sender::new(false),
             gate: Mutex::default(),
             calls: Mutex::default(),
             addr: OnceLock::new(),
@@ -141,8 +141,8 @@ impl Provider {
         let _ = self.addr.set(addr);
     }
 
-    pub(crate) fn door(&self) -> watch::Receiver<bool> {
-        self.door.subscribe()
+    pub(crate) fn refusing(&self) -> watch::Receiver<bool> {
+        self.refusing.subscribe()
     }
 
     /// Lets something go wrong from now on.
@@ -152,7 +152,7 @@ impl Provider {
     pub fn set_fault(&self, fault: Fault) -> Result<(), FaultError> {
         tracing::info!(carrier = %self.name, ?fault, "fault set");
         self.faults.set(fault)?;
-        self.door.send_replace(self.faults.door_is_shut());
+        self.refusing.send_replace(self.faults.refuses_connections());
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl Provider {
     pub fn clear_faults(&self, area: Option<&Area>) {
         tracing::info!(carrier = %self.name, ?area, "faults cleared");
         self.faults.clear(area);
-        self.door.send_replace(self.faults.door_is_shut());
+        self.refusing.send_replace(self.faults.refuses_connections());
     }
 
     /// The faults that stand.

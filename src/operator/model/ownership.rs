@@ -265,8 +265,8 @@ pub(crate) mod tests {
         let disabled = [switch("main", ["a", "b"], "Disabled", Some("a"))];
         assert_eq!(of(&hook("a", "acme", None), &disabled), by(None));
         // one hook's contradiction is the switch's, and so every hook's
-        let torn = [hook("a", "acme", None), hook("b", "acme", Some("Active"))];
-        assert!(matches!(super::of(&torn[0], &declared(&torn, &switches)), Ownership::Conflicting(_)));
+        let conflicting = [hook("a", "acme", None), hook("b", "acme", Some("Active"))];
+        assert!(matches!(super::of(&conflicting[0], &declared(&conflicting, &switches)), Ownership::Conflicting(_)));
     }
 
     #[test]

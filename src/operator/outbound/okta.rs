@@ -69,7 +69,7 @@ pub trait OktaClientFactory: Send + Sync {
     ///
     /// # Errors
     /// [`NetError`] when the CA bundle or the proxy cannot be used.
-    fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError>;
+    fn client(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError>;
     /// What calls the addresses of a namespace's hooks, trusting the certificates that the hooks' org is reached with, also in
     /// these private ranges.
     ///
@@ -113,7 +113,7 @@ const MOST_NAMESPACES: usize = 1_024;
 const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4, all_urgent: 256 };
 
 impl OktaClientFactory for Network {
-    fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+    fn client(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         let http = net::Client::new(&self.policy(&access.namespace, access.ca_bundle.as_deref(), &access.ranges))?;
         Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))
     }
@@ -206,7 +206,7 @@ mod tests {
                 let credential = Credential::ApiToken(ApiToken::new("token").unwrap());
                 let url = OrgUrl::parse(&text).unwrap();
                 let (namespace, ranges) = ("otp".to_owned(), ranges.to_vec());
-                network.dial(&Access { namespace, url, credential, ca_bundle: None, ranges }).unwrap()
+                network.client(&Access { namespace, url, credential, ca_bundle: None, ranges }).unwrap()
             };
             let url = Url::parse(&text).unwrap();
             let soon = || Instant::now() + Duration::from_millis(300);

@@ -63,7 +63,7 @@ async fn a_round_over_ten_times_as_many_switches_of_one_org_looks_at_ten_times_a
 struct Silent(Arc<AtomicUsize>);
 
 impl OktaClientFactory for Silent {
-    fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+    fn client(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(Org::default()))
     }
 

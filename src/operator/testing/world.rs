@@ -49,13 +49,13 @@ type Answered = UnsyncBoxBody<Bytes, Infallible>;
 #[derive(Clone, Default)]
 pub struct Server {
     inner: Arc<Mutex<Stored>>,
-    /// Told when a write met [`Trouble::DiesBefore`] or [`Trouble::DiesAfter`].
+    /// Told when a write met [`WriteFault::DiesBefore`] or [`WriteFault::DiesAfter`].
     pub died: Arc<tokio::sync::Notify>,
 }
 
 /// What a write meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum WriteFault {
     /// The writer dies before the server hears of it.
     DiesBefore,
     /// The writer dies once it is stored.
@@ -82,7 +82,7 @@ struct Stored {
     slow: Duration,
     /// How much longer it takes to store a plan.
     slow_plans: Duration,
-    trouble: Option<(usize, Trouble)>,
+    write_fault: Option<(usize, WriteFault)>,
     fail_next_write: Option<StatusCode>,
     /// Paths that cannot be read.
     unread: BTreeMap<String, StatusCode>,
@@ -198,19 +198,19 @@ impl Server {
     }
 
     /// Lets the write after `writes` others meet trouble.
-    pub fn trouble(&self, trouble: Option<(usize, Trouble)>) {
-        self.inner.lock().unwrap().trouble = trouble;
+    pub fn write_fault(&self, write_fault: Option<(usize, WriteFault)>) {
+        self.inner.lock().unwrap().write_fault = write_fault;
     }
 
     /// What this write meets, events left alone.
-    fn meets(&self, method: &str, path: &str) -> Option<Trouble> {
+    fn meets(&self, method: &str, path: &str) -> Option<WriteFault> {
         let mut stored = self.inner.lock().unwrap();
         if method == "GET" || path.contains("/events") {
             return None;
         }
-        let (left, trouble) = stored.trouble?;
-        stored.trouble = left.checked_sub(1).map(|left| (left, trouble));
-        (left == 0).then_some(trouble)
+        let (left, write_fault) = stored.write_fault?;
+        stored.write_fault = left.checked_sub(1).map(|left| (left, write_fault));
+        (left == 0).then_some(write_fault)
     }
 
     async fn die(&self) {
@@ -258,20 +258,20 @@ impl Server {
             tokio::time::sleep(slow).await;
         }
         let method = head.method.as_str();
-        let trouble = self.meets(method, &path);
-        if trouble == Some(Trouble::DiesBefore) {
+        let write_fault = self.meets(method, &path);
+        if write_fault == Some(WriteFault::DiesBefore) {
             self.die().await;
         }
-        let (status, answer) = match trouble {
-            Some(Trouble::Conflict) => failure(StatusCode::CONFLICT, "Conflict"),
-            Some(Trouble::Fails) => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        let (status, answer) = match write_fault {
+            Some(WriteFault::Conflict) => failure(StatusCode::CONFLICT, "Conflict"),
+            Some(WriteFault::Fails) => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
             _ => self.act(method, &path, &query, sent),
         };
-        if trouble == Some(Trouble::DiesAfter) {
+        if write_fault == Some(WriteFault::DiesAfter) {
             self.die().await;
         }
-        let (status, answer) = match trouble {
-            Some(Trouble::LostAnswer) => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
+        let (status, answer) = match write_fault {
+            Some(WriteFault::LostAnswer) => failure(StatusCode::GATEWAY_TIMEOUT, "Timeout"),
             _ => (status, answer),
         };
         let mut response = Response::new(Full::from(serde_json::to_vec(&answer).unwrap()).boxed_unsync());
@@ -814,7 +814,7 @@ impl HookCaller for Org {
 }
 
 impl OktaClientFactory for Org {
-    fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+    fn client(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.clone()))
     }
 
@@ -851,12 +851,12 @@ impl World {
         let (server, org) = (Server::default(), Org::default());
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "otp"}});
         server.put("/api/v1/namespaces/otp", namespace);
-        let dial = Arc::new(org.clone());
-        Self::between(server, org, dial)
+        let factory = Arc::new(org.clone());
+        Self::between(server, org, factory)
     }
 
     /// An operator that begins with nothing in memory, between this API server and the org that `dial` leads to.
-    pub fn between(server: Server, org: Org, dial: Arc<dyn OktaClientFactory>) -> Self {
+    pub fn between(server: Server, org: Org, factory: Arc<dyn OktaClientFactory>) -> Self {
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
         let switches = Writer::default();
         let caches = Caches {
@@ -867,7 +867,7 @@ impl World {
             policies: Writer::default().index(),
             switches: switches.index(),
         };
-        let parts = parts(&server, dial, options("otp"), caches);
+        let parts = parts(&server, factory, options("otp"), caches);
         let (orgs, hooks) = (Merge::new(orgs), Merge::new(hooks));
         let (gateways, switches) = (Merge::new(gateways), Merge::new(switches));
         Self { server, org, ctx: Arc::new(Context::new(parts.clone())), parts, orgs, hooks, gateways, switches }

@@ -28,7 +28,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 struct Hosts(BTreeMap<String, Org>);
 
 impl OktaClientFactory for Hosts {
-    fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+    fn client(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.0[access.url.host()].clone()))
     }
 

@@ -13,7 +13,7 @@ use crate::operator::{
         triggers::{Target, Woken},
     },
     state::reports::Serving,
-    testing::world::{GATEWAYS, HOOKS, ORGS, SECRETS, Trouble, World, leave_lease},
+    testing::world::{GATEWAYS, HOOKS, ORGS, SECRETS, World, WriteFault, leave_lease},
 };
 use hookswitch_api::{Kind, OktaOrg, TelephonyGateway, TelephonyHook};
 use hookswitch_okta::{
@@ -254,7 +254,7 @@ async fn a_deleted_hook_object_leaves_okta_as_it_is() {
 async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
     // the hook's own status, and the org's
     for write in [1, 2] {
-        for trouble in [Trouble::Fails, Trouble::LostAnswer] {
+        for write_fault in [WriteFault::Fails, WriteFault::LostAnswer] {
             let mut world = world(&[("main", "Active")]);
             world.ctx.memory.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
             settle(&mut world, &["main"]).await;
@@ -262,12 +262,12 @@ async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
             tokio::time::advance(Duration::from_secs(61)).await;
             world.sync();
             let mut woken = std::pin::pin!(world.ctx.runtime.triggers.listen(Kind::TelephonyHook));
-            world.server.trouble(Some((write, trouble)));
+            world.server.write_fault(Some((write, write_fault)));
             let org = world.ctx.memory.caches.orgs.get("otp", "acme").unwrap();
-            assert!(OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await.is_err(), "{write} {trouble:?}");
+            assert!(OktaOrg::reconcile(org, Arc::clone(&world.ctx)).await.is_err(), "{write} {write_fault:?}");
             let target = Target::new(Kind::TelephonyHook, "otp", "main");
             let main = Woken { target, urgent: false };
-            assert_eq!(woken.next().now_or_never(), Some(Some(main)), "{write} {trouble:?}");
+            assert_eq!(woken.next().now_or_never(), Some(Some(main)), "{write} {write_fault:?}");
         }
     }
 }

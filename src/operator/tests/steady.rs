@@ -54,7 +54,7 @@ struct Lines {
 }
 
 impl OktaClientFactory for Lines {
-    fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+    fn client(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.orgs[access.url.host()].clone()))
     }
 

@@ -302,9 +302,9 @@ async fn when_every_hook_fails_nothing_is_switched() {
 #[tokio::test(start_paused = true)]
 async fn who_decides_must_be_told_without_contradiction_or_no_call_is_made() {
     let mut world = scene(|_| {});
-    let mut torn = world.server.get(&format!("{HOOKS}/b")).unwrap();
-    torn["spec"]["state"] = json!("Active");
-    world.server.put(&format!("{HOOKS}/b"), torn);
+    let mut conflicting = world.server.get(&format!("{HOOKS}/b")).unwrap();
+    conflicting["spec"]["state"] = json!("Active");
+    world.server.put(&format!("{HOOKS}/b"), conflicting);
     reconciles(&mut world, 6).await;
     assert!(world.org.calls().iter().all(|call| *call == "list" || *call == "identify"));
     assert_eq!(condition(&world, PATH, "Ready"), is("False", "SwitchConflict"));
@@ -726,12 +726,12 @@ async fn an_annotation_that_came_with_a_restored_switch_switches_nothing() {
     annotate(&world, "hookswitch.dev/promote", "a/back");
     reconciles(&mut world, 2).await;
     // a backup of the time before, by a tool that leaves status out; and one that was found unfit first
-    for unfit in [false, true] {
+    for invalid in [false, true] {
         let mut restored = world.server.get(PATH).unwrap();
         restored["metadata"]["annotations"] = json!({"hookswitch.dev/promote": "b", "hookswitch.dev/failback": "1"});
         restored.as_object_mut().unwrap().remove("status");
         let hooks = restored["spec"]["hooks"].clone();
-        if unfit {
+        if invalid {
             restored["spec"]["hooks"] = json!([{"name": "a"}, {"name": "misspelt"}]);
         }
         world.server.delete(PATH);
@@ -745,7 +745,7 @@ async fn an_annotation_that_came_with_a_restored_switch_switches_nothing() {
         object["spec"]["hooks"] = hooks;
         next.server.put(PATH, object);
         reconciles(&mut next, 6).await;
-        assert_eq!(active(&next), ["Acme a"], "unfit: {unfit}");
+        assert_eq!(active(&next), ["Acme a"], "unfit: {invalid}");
         assert_eq!(status(&next)["handled"], json!({"promote": "b", "failback": "1"}));
         annotate(&next, "hookswitch.dev/promote", "b/now");
         reconciles(&mut next, 2).await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::flow::{condition, gateway, hook, org, secret};
 use crate::operator::{
     runtime::reconcile::Reconcile as _,
-    testing::world::{GATEWAYS, HOOKS, ORGS, SECRETS, Trouble, World},
+    testing::world::{GATEWAYS, HOOKS, ORGS, SECRETS, World, WriteFault},
 };
 use hookswitch_api::{HANDS_OVER_TO, OktaOrg, TAKES_OVER, TelephonyHook};
 use hookswitch_okta::{Failure, ObjectRef, types::HookStatus};
@@ -32,21 +32,21 @@ enum Event {
     /// Another operator leads.
     Restart,
     /// One of the next writes fails.
-    Write(usize, Trouble),
+    Write(usize, WriteFault),
     /// Okta answers from now on, or fails.
     Okta(bool),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let other = || prop_oneof![1 => Just(None), 3 => (0..3_usize).prop_map(Some)];
-    let trouble = prop_oneof![Just(Trouble::Conflict), Just(Trouble::Fails), Just(Trouble::LostAnswer)];
+    let write_fault = prop_oneof![Just(WriteFault::Conflict), Just(WriteFault::Fails), Just(WriteFault::LostAnswer)];
     let event = prop_oneof![
         4 => (0..3_usize, other()).prop_map(|(name, from)| Event::Applied(name, from)),
         3 => (0..3_usize, other()).prop_map(|(name, to)| Event::HandsOver(name, to)),
         3 => (0..3_usize, any::<bool>()).prop_map(|(name, at_once)| Event::Deleted(name, at_once)),
         2 => (0..3_usize, prop::bool::weighted(0.7)).prop_map(|(name, takes)| Event::Takes(name, takes)),
         2 => Just(Event::Restart),
-        2 => (0..4_usize, trouble).prop_map(|(write, trouble)| Event::Write(write, trouble)),
+        2 => (0..4_usize, write_fault).prop_map(|(write, write_fault)| Event::Write(write, write_fault)),
         1 => any::<bool>().prop_map(Event::Okta),
     ];
     prop::collection::vec(event, 1..16)
@@ -122,10 +122,10 @@ impl Play {
             Event::Takes(number, takes) => self.takes[number] = takes,
             Event::Restart => {
                 let (server, org) = (server.clone(), self.world.org.clone());
-                let dial = Arc::new(org.clone());
-                self.world = World::between(server, org, dial);
+                let factory = Arc::new(org.clone());
+                self.world = World::between(server, org, factory);
             }
-            Event::Write(write, trouble) => server.trouble(Some((write, trouble))),
+            Event::Write(write, write_fault) => server.write_fault(Some((write, write_fault))),
             Event::Okta(answers) => {
                 self.world.org.fail((!answers).then_some(Failure::Server { status: 503, code: None }));
             }
@@ -270,7 +270,7 @@ proptest! {
                 tokio::time::advance(Duration::from_secs(20)).await;
             }
             play.happen(&Event::Okta(true));
-            play.world.server.trouble(None);
+            play.world.server.write_fault(None);
             for _ in 0..8 {
                 play.passes(2).await;
                 tokio::time::advance(POLL).await;

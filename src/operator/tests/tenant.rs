@@ -76,16 +76,16 @@ fn deny(server: &Server, namespace: &str, resources: &[&str], denied: bool) {
 
 fn start(server: Server) -> Operator {
     let org = Org::default();
-    let dial = Arc::new(org.clone());
-    start_with(server, org, dial)
+    let factory = Arc::new(org.clone());
+    start_with(server, org, factory)
 }
 
-fn start_with(server: Server, org: Org, dial: Arc<dyn OktaClientFactory>) -> Operator {
+fn start_with(server: Server, org: Org, factory: Arc<dyn OktaClientFactory>) -> Operator {
     server.notify_watches();
     let options = world::options("otp,other");
     let (caches, writers) = run::caches();
     let listing = Listing::new(&options.namespaces());
-    let parts = world::parts(&server, dial, options, caches);
+    let parts = world::parts(&server, factory, options, caches);
     let ctx = Arc::new(Context::new(Parts { listing, ..parts }));
     let (mut watching, mut reconciling) = (JoinSet::new(), JoinSet::new());
     run::start_all(&ctx, writers, &mut watching, &mut reconciling, &CancellationToken::new());
@@ -113,12 +113,12 @@ impl Operator {
     async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !condition(self) {
-            assert!(begun.elapsed() < LONG, "not so: {what}\n{}", self.figures());
+            assert!(begun.elapsed() < LONG, "not so: {what}\n{}", self.metrics());
             sleep(Duration::from_millis(100)).await;
         }
     }
 
-    fn figures(&self) -> String {
+    fn metrics(&self) -> String {
         let metrics = Metrics::new("operator");
         metrics.register(|registry| self.ctx.metrics.register_own(registry));
         metrics.render()
@@ -137,12 +137,12 @@ async fn one_namespace_that_cannot_be_listed_stops_nobody_else() {
     operator.until("the hook is", |o| o.ready("otp", "telephonyhooks", "main").len() > 1).await;
     sleep(LONG).await;
     assert_eq!(operator.ready("other", "oktaorgs", "acme"), " ", "nothing is known of it, and nothing done");
-    let figures = operator.figures();
+    let metrics = operator.metrics();
     for line in [
         r#"hookswitch_unlisted{watched="other",kind="TelephonyHook"} 1"#,
         r#"hookswitch_unlisted{watched="otp",kind="TelephonyHook"} 0"#,
     ] {
-        assert!(figures.lines().any(|found| found == line), "{line} is not in\n{figures}");
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
     let said = operator.ctx.runtime.listing.readiness().unwrap();
     assert!(said.starts_with("ok, but for ") && said.contains(" in namespace other,"), "{said}");
@@ -151,7 +151,7 @@ async fn one_namespace_that_cannot_be_listed_stops_nobody_else() {
     operator.until("it is looked after", |o| o.ready("other", "routingpolicies", "default") == "True Ready").await;
     operator.until("its org, too", |o| o.ready("other", "oktaorgs", "acme").len() > 1).await;
     operator.until("nothing is missing", |o| o.ctx.runtime.listing.readiness() == Ok("ok".to_owned())).await;
-    assert!(!operator.figures().lines().any(|line| line.starts_with("hookswitch_unlisted") && line.ends_with(" 1")));
+    assert!(!operator.metrics().lines().any(|line| line.starts_with("hookswitch_unlisted") && line.ends_with(" 1")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,7 +201,7 @@ async fn what_a_switch_said_before_its_gateways_could_not_be_listed_any_more_is_
     }
     let status = operator.server.get(&format!("{}/acme", path("otp", "hookswitches"))).unwrap()["status"].take();
     assert_eq!((&status["standby"], &status["target"]), (&Value::Null, &json!("a")), "what was decided stays");
-    assert!(operator.figures().contains(r#"hookswitch_switch_able{switch="otp/acme"} 0"#), "{}", operator.figures());
+    assert!(operator.metrics().contains(r#"hookswitch_switch_able{switch="otp/acme"} 0"#), "{}", operator.metrics());
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +210,7 @@ async fn a_list_that_fails_once_is_told_to_nobody() {
     apply(&server, "otp");
     deny(&server, "otp", &["hookswitches"], true);
     let operator = start(server);
-    operator.until("it is tried", |o| o.figures().contains("hookswitch_watch_errors_total")).await;
+    operator.until("it is tried", |o| o.metrics().contains("hookswitch_watch_errors_total")).await;
     deny(&operator.server, "otp", &["hookswitches"], false);
     operator.until("the org is looked at", |o| o.ready("otp", "oktaorgs", "acme") == "True Ready").await;
     operator.ctx.runtime.kube.events.flush().await;
@@ -234,7 +234,7 @@ async fn pods_of_a_namespace_are_asked_though_those_of_another_cannot_be_found()
     sleep(LONG).await;
     assert!(is_due(&operator, "other"), "a gateway whose pods are not known is not taken for one without any");
     let line = r#"hookswitch_unlisted{watched="other",kind="EndpointSlice"} 1"#;
-    assert!(operator.figures().contains(line));
+    assert!(operator.metrics().contains(line));
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,7 +244,7 @@ async fn a_denied_list_is_tried_less_and_less_often_and_soon_enough_once_it_is_a
     deny(&server, "otp", &["hookswitches"], true);
     let operator = start(server);
     sleep(Duration::from_mins(10)).await;
-    let tried = operator.figures();
+    let tried = operator.metrics();
     let tried =
         tried.lines().find_map(|line| line.strip_prefix(r#"hookswitch_watch_errors_total{controller="HookSwitch"} "#));
     let tried: u32 = tried.unwrap().parse().unwrap();
@@ -262,7 +262,7 @@ struct TwoOrgs {
 }
 
 impl OktaClientFactory for TwoOrgs {
-    fn dial(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+    fn client(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         let theirs = access.credential.secret() == THEIRS;
         Ok(Arc::new(if theirs { self.theirs.clone() } else { self.ours.clone() }))
     }

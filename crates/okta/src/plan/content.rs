@@ -39,7 +39,7 @@ pub(super) fn updates(matches: &Matches<'_>, active_hook: &ActiveHook<'_>, draft
             first.push(Move::Update(subject));
         } else {
             let inactive = entry.status() != Some(HookStatus::Active);
-            later.push(((!entry.in_doubt, inactive), Move::Update(subject)));
+            later.push(((!entry.uncertain, inactive), Move::Update(subject)));
         }
         draft.say(object, HookOutcome::Changing);
     }

@@ -20,7 +20,7 @@ pub(super) struct Entry<'a> {
     pub(super) wrong: Option<Blocked>,
     pub(super) drift: Vec<Difference>,
     /// An unfinished plan was to write its content: which secret Okta has is not known.
-    pub(super) in_doubt: bool,
+    pub(super) uncertain: bool,
     /// Further hooks with this object's mark.
     pub(super) surplus: Vec<&'a ObservedHook>,
 }
@@ -103,7 +103,7 @@ fn by_mark<'a>(want: &'a DesiredHook, observed: &'a [ObservedHook], desired: &De
             .or_else(|| wrong.clone().filter(|_| hook.is_none())),
         wrong,
         drift: Vec::new(),
-        in_doubt: in_doubt(want, desired),
+        uncertain: uncertain(want, desired),
         surplus: tagged.collect(),
     }
 }
@@ -232,7 +232,7 @@ fn name_conflicts(entries: &mut [Entry<'_>], observed: &[ObservedHook], desired:
     }
 }
 
-fn in_doubt(want: &DesiredHook, desired: &DesiredOrg) -> bool {
+fn uncertain(want: &DesiredHook, desired: &DesiredOrg) -> bool {
     desired.unfinished.as_ref().is_some_and(|plan| plan.writes_content(&want.object))
 }
 
@@ -241,7 +241,7 @@ fn drift(entry: &Entry<'_>, desired: &DesiredOrg) -> Vec<Difference> {
     let want = entry.want;
     let mut found = differences(hook, &want.content(&desired.installation));
     match &want.applied_fingerprint {
-        Some(applied) if *applied == want.secret_fingerprint && !entry.in_doubt => {}
+        Some(applied) if *applied == want.secret_fingerprint && !entry.uncertain => {}
         Some(_) => found.push(Difference { field: Field::Secret, how: How::Different }),
         None => found.push(Difference { field: Field::Secret, how: How::Missing }),
     }

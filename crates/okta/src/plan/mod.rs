@@ -226,8 +226,8 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     let keep_standing = active_hook.is_restoring() || moves.len() < planned || unsettled.is_some();
     let written =
         |object: &ObjectRef| moves.iter().any(|step| matches!(step, Move::Update(what) if what.object == *object));
-    let in_doubt = matches.entries.iter().filter(|entry| entry.in_doubt && entry.hook.is_some());
-    let doubtful = in_doubt.map(|entry| entry.want.object.clone()).filter(|object| !written(object)).collect();
+    let uncertain = matches.entries.iter().filter(|entry| entry.uncertain && entry.hook.is_some());
+    let doubtful = uncertain.map(|entry| entry.want.object.clone()).filter(|object| !written(object)).collect();
     let standing = active_hook.standing();
     let mut outcomes = draft.outcomes;
     let mut hindrances: Vec<Option<HookOutcome>> =

@@ -475,7 +475,7 @@ mod tests {
     }
 
     /// The controls of Kubernetes' Pod Security Standard *restricted* (and *baseline* in it) that a pod does not fit.
-    fn unfit(pod: &Value) -> Vec<String> {
+    fn invalid(pod: &Value) -> Vec<String> {
         let mut found = Vec::new();
         let mut must = |holds: bool, control: &str| found.extend((!holds).then(|| control.to_owned()));
         let absent = |value: &Value| value.is_null() || *value == json!(false);
@@ -532,7 +532,7 @@ mod tests {
             "tolerations": [{"operator": "Exists"}], "nodeSelector": {"disk": "ssd"}});
         for spec in [json!({}), certificate, pods, json!({"replicas": 5})] {
             let pod = built(&spec)["deployment"]["spec"]["template"]["spec"].clone();
-            assert_eq!(unfit(&pod), Vec::<String>::new(), "{spec}");
+            assert_eq!(invalid(&pod), Vec::<String>::new(), "{spec}");
             assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
             // the check sees what it is there for
             for (at, value, control) in [
@@ -546,7 +546,7 @@ mod tests {
                 let mut worse = pod.clone();
                 let (parent, field) = at.rsplit_once('/').unwrap();
                 worse.pointer_mut(parent).unwrap()[field] = value;
-                assert_eq!(unfit(&worse), [control], "{at}");
+                assert_eq!(invalid(&worse), [control], "{at}");
             }
         }
     }

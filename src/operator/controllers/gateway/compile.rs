@@ -289,13 +289,13 @@ fn wrong_with(rules: &[Rule], is_there: impl Fn(&str) -> bool) -> Option<String>
         let names = missing.into_iter().collect::<Vec<_>>().join(", ");
         return Some(format!("rules name providers that cannot be used: {names}"));
     }
-    let unfit = |rule: &&Rule| match &rule.action {
+    let invalid = |rule: &&Rule| match &rule.action {
         Action::Send(providers) if providers.is_empty() => true,
         Action::Send(_) | Action::Deny => !rule.matches.prefixes.iter().all(|prefix| check::is_prefix(prefix)),
     };
-    let unfit: Vec<&str> = rules.iter().filter(unfit).map(|rule| rule.name.as_str()).collect();
-    (!unfit.is_empty())
-        .then(|| format!("rules name no provider or a prefix that no number begins with: {}", unfit.join(", ")))
+    let invalid: Vec<&str> = rules.iter().filter(invalid).map(|rule| rule.name.as_str()).collect();
+    (!invalid.is_empty())
+        .then(|| format!("rules name no provider or a prefix that no number begins with: {}", invalid.join(", ")))
 }
 
 /// With nothing to fall back to, rules keep the providers that are there. One that is left with none still matches: its

@@ -21,7 +21,7 @@ use crate::operator::{
         error::ReconcileError,
         reconcile::{Reconcile as _, Requeue},
     },
-    testing::world::{GATEWAYS, HOOKS, SECRETS, Trouble, World},
+    testing::world::{GATEWAYS, HOOKS, SECRETS, World, WriteFault},
     tests::flow,
 };
 use hookswitch_api::{TelephonyGateway, reason::Ready};
@@ -274,7 +274,7 @@ async fn a_configuration_that_is_written_counts_although_what_follows_it_fails()
     flow::hook_pass(&mut world, "main").await;
     // the configuration is the first write of the reconcile, and this the second
     world.server.delete("/apis/apps/v1/namespaces/otp/deployments/main-gateway");
-    world.server.trouble(Some((1, Trouble::Fails)));
+    world.server.write_fault(Some((1, WriteFault::Fails)));
     assert!(gateway_pass(&mut world).await.is_err());
     let stored = world.server.get(&format!("{SECRETS}/main-gateway-config")).unwrap();
     let sealed = STANDARD.decode(stored["data"][envelope::KEY].as_str().unwrap()).unwrap();

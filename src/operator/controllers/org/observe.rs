@@ -50,7 +50,7 @@ pub fn connect(
         return Ok(Arc::clone(api));
     }
     let api = okta
-        .dial(access)
+        .client(access)
         .map_err(|error| Problem::permanent(Ready::InvalidSpec, format!("The org cannot be called: {error}")))?;
     state.connection.api = Some(Arc::clone(&api));
     Ok(api)

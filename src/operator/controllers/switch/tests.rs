@@ -42,7 +42,7 @@ async fn the_hooks_their_org_and_rivals_over_one_of_them_are_told_of_a_switch() 
     assert_eq!(<HookSwitch as Reconcile>::watches(&world.ctx).len(), 1);
 }
 
-fn figures(ctx: &Context) -> String {
+fn metrics(ctx: &Context) -> String {
     let metrics = Metrics::new("operator");
     metrics.register(|registry| ctx.metrics.register_own(registry));
     metrics.render()
@@ -54,10 +54,10 @@ async fn of_a_switch_that_is_gone_no_figure_is_left_and_one_of_its_name_begins_a
     reconciles(&mut world, 4).await;
     let switch = read(&world, PATH);
     let key = super::key(&switch);
-    assert!(figures(&world.ctx).contains("\"otp/acme\""), "{}", figures(&world.ctx));
+    assert!(metrics(&world.ctx).contains("\"otp/acme\""), "{}", metrics(&world.ctx));
     assert!(world.ctx.memory.switches.machine(&key).is_some());
     HookSwitch::gone(&switch, &world.ctx);
-    let left = figures(&world.ctx);
+    let left = metrics(&world.ctx);
     let of_phase = left.lines().filter(|line| line.contains("\"otp/acme\"") && line.contains("phase"));
     assert_eq!(of_phase.count(), 0, "{left}");
     assert!(world.ctx.memory.switches.machine(&key).is_none());

@@ -57,7 +57,7 @@ pub fn validate(hook: &TelephonyHook, facts: &EndpointFacts) -> Result<Endpoint,
         let message = format!("Header {twice} appears twice (case does not matter). Remove one.");
         return Err(Problem::permanent(Ready::InvalidSpec, message));
     }
-    if let Some(why) = unfit(&url) {
+    if let Some(why) = invalid(&url) {
         return Err(Problem::permanent(Ready::InvalidSpec, format!("The hook's address {why}.")));
     }
     if matches!(spec.target, HookTarget::Url(_)) && spec.auth_secret().is_none() {
@@ -72,7 +72,7 @@ pub fn validate(hook: &TelephonyHook, facts: &EndpointFacts) -> Result<Endpoint,
 }
 
 /// What keeps Okta from calling an address.
-fn unfit(address: &str) -> Option<String> {
+fn invalid(address: &str) -> Option<String> {
     if address.len() > LONGEST_URL {
         return Some(format!("has {} characters; Okta accepts at most {LONGEST_URL}", address.len()));
     }

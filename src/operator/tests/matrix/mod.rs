@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use futures::future::{BoxFuture, FutureExt as _};
 
 use self::run::{Run, TASKS, Task};
-use crate::operator::testing::world::Trouble;
+use crate::operator::testing::world::WriteFault;
 use hookswitch_okta::{
     plan::Verb,
     testing::{Behaviour, Fault, SecondActivation, SecondCreation, Violation},
@@ -34,7 +34,7 @@ enum Wrong {
     /// At a call to Okta, by number.
     Okta(usize, Fault),
     /// At a write to the API server, by number.
-    Write(usize, Trouble),
+    Write(usize, WriteFault),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +106,7 @@ async fn play(script: Script) -> Result<usize, String> {
                 faults.resize(faults.len().max(at + 1), Fault::None);
                 faults[at] = fault;
             }
-            Wrong::Write(at, trouble) => run.world.server.trouble(Some((at, trouble))),
+            Wrong::Write(at, write_fault) => run.world.server.write_fault(Some((at, write_fault))),
         }
     }
     run.model.fail(faults);
@@ -146,7 +146,7 @@ async fn combinations() -> Vec<Script> {
         Fault::RateLimited,
         Fault::Unauthorized,
     ];
-    const TROUBLES: [Trouble; 3] = [Trouble::Conflict, Trouble::Fails, Trouble::LostAnswer];
+    const WRITE_FAULTS: [WriteFault; 3] = [WriteFault::Conflict, WriteFault::Fails, WriteFault::LostAnswer];
     let mut scripts = Vec::new();
     for (number, behaviour) in behaviours().into_iter().enumerate() {
         for task in TASKS.into_iter().filter(|task| task.ends_in(&behaviour)) {
@@ -158,14 +158,16 @@ async fn combinations() -> Vec<Script> {
                 kills.extend([Fault::CrashBefore, Fault::CrashAfter].map(|fault| Wrong::Okta(at, fault)));
             }
             for at in 0..writes + 2 {
-                kills.extend([Trouble::DiesBefore, Trouble::DiesAfter].map(|trouble| Wrong::Write(at, trouble)));
+                kills.extend(
+                    [WriteFault::DiesBefore, WriteFault::DiesAfter].map(|write_fault| Wrong::Write(at, write_fault)),
+                );
             }
             let mut faults = vec![Wrong::Nothing];
             for at in 0..calls + 2 {
                 faults.extend(FAULTS.map(|fault| Wrong::Okta(at, fault)));
             }
             for at in 0..writes {
-                faults.extend(TROUBLES.map(|trouble| Wrong::Write(at, trouble)));
+                faults.extend(WRITE_FAULTS.map(|write_fault| Wrong::Write(at, write_fault)));
             }
             for kill in &kills {
                 let possible = faults.iter().filter(|fault| !excludes(*kill, **fault));

@@ -120,7 +120,7 @@ impl OrgApi for Line {
 }
 
 impl OktaClientFactory for Line {
-    fn dial(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
+    fn client(&self, _: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         Ok(Arc::new(self.clone()))
     }
 
@@ -551,7 +551,7 @@ impl Run {
 
 /// Another operator, which holds the lease from now on.
 fn begin(server: &Server, model: &Arc<Model>, way: &Arc<Way>, gateway_there: bool) -> (World, AbortOnDropHandle<()>) {
-    server.trouble(None);
+    server.write_fault(None);
     let lease = lease::Handle::by(BootInstant::simulated);
     let line = Line { model: Arc::clone(model), way: Arc::clone(way), lease: lease.clone() };
     let mut world = World::between(server.clone(), Org::default(), Arc::new(line));
