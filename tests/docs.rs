@@ -15,7 +15,7 @@ const NAMING: [&str; 9] = ["benches", "charts", "crates", "crds", "demo", "examp
 /// Pages that begin as they like: a log of dated entries.
 const FREE: [&str; 1] = ["docs/decisions.md"];
 
-/// Reasons that say that all is well, that nothing is to be done, or that another condition tells more.
+/// Reasons that say that all is well, that nothing is to be done, or that another condition says more.
 const CALM: [&str; 22] = [
     "Active",
     "CallsArrive",

@@ -1,5 +1,5 @@
 //! From the moment at which every provider of a hook dies to the decision to switch, in simulated time: the gateway's probes and
-//! what it makes of them, its report, the operator's polls, the switch's looks. What stands in for them is the network, the
+//! what it makes of them, its report, the operator's polls, the switch's evaluations. What stands in for them is the network, the
 //! providers, and Okta, whose four calls come on top.
 
 #![allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves")]
@@ -129,7 +129,7 @@ impl World {
         Self { replicas, dead, reports, machine, settings, began: Instant::now(), stop }
     }
 
-    /// What the operator does once a second. Tells whether the switch is woken by it.
+    /// What the operator does once a second. Returns whether the switch is woken by it.
     fn poll(&self) -> bool {
         let mut woken = false;
         let every = self.settings.interval.clamp(ROUND, POLL);

@@ -1,4 +1,4 @@
-//! Who this installation is: the mark of its hooks in Okta, and the key of its hashes.
+//! Who this installation is: the tag of its hooks in Okta, and the key of its hashes.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ const KEY: &str = "key";
 /// The key of its data with who we were found to be.
 const TAG: &str = "installation";
 
-/// The key of its data with the UID that the Secret had then: a copy of it, in another cluster, tells nothing of that one.
+/// The key of its data with the UID that the Secret had then: a copy of it, in another cluster, says nothing of that one.
 const TAGGED: &str = "installationOf";
 
 /// Bytes of the key.
@@ -39,9 +39,9 @@ const BYTES: usize = 32;
 /// Who this installation is.
 #[derive(Debug)]
 pub struct Installation {
-    /// First part of the mark that our hooks carry in Okta.
+    /// First part of the tag that our hooks carry in Okta.
     pub tag: owner_tag::InstallationTag,
-    /// Key of the hashes by which changes of secrets are told.
+    /// Key of the hashes by which changes of secrets are found.
     pub key: FingerprintKey,
 }
 
@@ -83,11 +83,11 @@ pub enum InstallationError {
 
 /// Finds out who this installation is.
 ///
-/// Without a name the mark is the UID of the cluster's `kube-system` namespace, or that of the operator's own namespace
+/// Without a name the tag is the UID of the cluster's `kube-system` namespace, or that of the operator's own namespace
 /// where `kube-system` may not be read. It is found out once and recorded, so that other rights do not make another of us.
 ///
 /// # Errors
-/// [`InstallationError`]. One of the API server's is no reason to be somebody else: the look is to be taken again.
+/// [`InstallationError`]. One of the API server's is no reason to be somebody else: it is to be tried again.
 pub async fn identify(client: &Client, options: &Options) -> Result<Installation, InstallationError> {
     let secret = secret(client, &options.operator_namespace).await?;
     let namespace = || options.operator_namespace.clone();
@@ -114,7 +114,7 @@ fn recorded(secret: &Secret) -> Option<String> {
     Some(String::from_utf8_lossy(name).trim().to_owned())
 }
 
-/// Who we are, as the cluster tells.
+/// Who we are, as the cluster says.
 async fn found(client: &Client, options: &Options) -> Result<String, ReconcileError> {
     match namespace_uid(client, "kube-system").await {
         Err(error) if error.is_forbidden() || error.is_not_found() => {
@@ -130,7 +130,7 @@ async fn record(client: &Client, secret: &Secret, tag: &owner_tag::InstallationT
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     let patch = json!({
-        // two that look at once end with the same
+        // two that start at once end with the same
         "metadata": {"resourceVersion": secret.metadata.resource_version},
         "data": {TAG: bytes(&tag.to_string()), TAGGED: bytes(secret.metadata.uid.as_deref().unwrap_or_default())},
     });
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_in_trouble_makes_nobody_else_of_us() {
+    async fn an_api_server_that_fails_makes_nobody_else_of_us() {
         for status in [500, 503, 429, 401, 504] {
             let server = cluster("system");
             server.refuse_to_read(SYSTEM, StatusCode::from_u16(status).ok());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_kube_system_may_not_be_read_the_own_namespace_tells_who_we_are() {
+    async fn where_kube_system_may_not_be_read_the_own_namespace_says_who_we_are() {
         for status in [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND] {
             let server = cluster("system");
             server.refuse_to_read(SYSTEM, Some(status));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_installation_of_before_keeps_its_mark_and_its_key() {
+    async fn an_installation_of_before_keeps_its_tag_and_its_key() {
         let server = cluster("system");
         let key = json!(ByteString(vec![7; BYTES]));
         server.put(STORED, json!({"metadata": {"name": SECRET, "namespace": "telephony"}, "data": {KEY: key}}));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_recorded_now_is_looked_at_again_and_what_may_not_be_is_let_be() {
+    async fn what_cannot_be_recorded_now_is_tried_again_and_what_may_not_be_is_let_be() {
         for write_fault in [WriteFault::Conflict, WriteFault::Fails, WriteFault::LostAnswer] {
             let server = cluster("system");
             server.write_fault(Some((1, write_fault)));

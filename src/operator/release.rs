@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_namespace_that_may_not_be_looked_into_holds_up_no_uninstall() {
+    async fn a_namespace_that_may_not_be_read_holds_up_no_uninstall() {
         let server = Server::default();
         held(&server, &["a", "gone", "z"]);
         server.refuse_to_read(&hooks("gone"), Some(StatusCode::FORBIDDEN));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_in_trouble_is_tried_again_and_a_kind_that_is_gone_holds_nothing() {
+    async fn an_api_server_that_fails_is_tried_again_and_a_kind_that_is_gone_holds_nothing() {
         let server = Server::default();
         held(&server, &["a", "z"]);
         server.refuse_to_read(&hooks("a"), Some(StatusCode::INTERNAL_SERVER_ERROR));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_operator_that_is_gone_is_not_waited_for_and_one_that_may_not_be_stopped_is_told() {
+    async fn an_operator_that_is_gone_is_not_waited_for_and_one_that_may_not_be_stopped_is_reported() {
         let server = led(&[("mine", "mine-7d4f9c6b5d-x2x9k")]);
         server.fail_next_write(StatusCode::NOT_FOUND);
         assert_eq!(stops(&server).await.unwrap(), Duration::ZERO);

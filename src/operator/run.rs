@@ -1,4 +1,4 @@
-//! The operator's life: wait for the Lease, lead until told to stop or until it is lost, give the Lease up.
+//! The operator's life: wait for the Lease, lead until asked to stop or until it is lost, give the Lease up.
 
 use std::{
     io,
@@ -47,7 +47,7 @@ use hookswitch_telemetry::{
 /// How long reconciles under way may go on after the stop: a reconcile's deadline.
 const DRAIN: Duration = DEADLINE;
 
-/// How long events that wait may still be told after the stop.
+/// How long Events that wait may still be published after the stop.
 const FLUSH: Duration = Duration::from_secs(3);
 
 /// The most bytes of the CA file; gateways are given it within their configuration.
@@ -73,7 +73,7 @@ pub enum RunError {
     /// The proxy or the certificates of the CA file cannot be used.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// It cannot be told who this installation is.
+    /// It is not known who this installation is.
     #[error(transparent)]
     Installation(#[from] InstallationError),
     /// The lease was lost.
@@ -125,7 +125,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
             holder.release().await;
             ended
         }
-        // told to stop before there was anything to lead
+        // asked to stop before there was anything to lead
         Some(Ok(_)) | None => Ok(()),
     };
     stop.cancel();
@@ -176,7 +176,7 @@ async fn serve(
     Ok(tokio::spawn(metrics::serve(listener, registry, ready, stop.child_token())))
 }
 
-/// Finds out who we are, as often as it takes. `None`: told to stop.
+/// Finds out who we are, as often as it takes. `None`: asked to stop.
 async fn settle(
     client: &Client,
     options: &Options,

@@ -54,7 +54,7 @@ async fn a_refusal_goes_to_the_next_provider_or_ends_the_call_as_the_outcome_tab
 }
 
 #[tokio::test]
-async fn a_provider_in_trouble_costs_no_message_and_never_the_deadline() {
+async fn a_provider_that_fails_costs_no_message_and_never_the_deadline() {
     let second = |messages| ("SUCCESSFUL", Some("two"), messages, 1);
     let unknown = ("PENDING", Some("one"), 0, 1);
     let row = |one, two, (status, provider, messages, asked)| (one, two, status, provider, messages, asked);
@@ -66,10 +66,10 @@ async fn a_provider_in_trouble_costs_no_message_and_never_the_deadline() {
         row(FaultKind::Garbage { delivered: false }, None, second(1)),
         row(FaultKind::Unknown { delivered: false }, None, second(1)),
         row(FaultKind::Trickle { ms: 200, delivered: false }, None, second(1)),
-        // Sent twice, knowingly: nobody can tell, and the configuration says to go on.
+        // Sent twice, knowingly: it is unknown, and the configuration says to go on.
         row(FaultKind::Reset { delivered: true }, None, second(2)),
         row(FaultKind::Slow { ms: 5_000 }, None, second(2)),
-        // Slow but in time is no trouble.
+        // Slow but in time is no failure.
         row(FaultKind::Slow { ms: 300 }, None, ("SUCCESSFUL", Some("one"), 1, 0)),
         // What may have been sent is not called FAILED, whatever comes after.
         row(FaultKind::Unknown { delivered: false }, Some(REFUSED()), unknown),
@@ -227,7 +227,7 @@ async fn a_broken_configuration_changes_nothing_and_a_good_one_after_it_is_serve
 }
 
 #[tokio::test]
-async fn a_gateway_told_to_stop_answers_the_call_it_holds_and_ends_well() {
+async fn a_gateway_asked_to_stop_answers_the_call_it_holds_and_ends_well() {
     let mut scene = Scene::new().await;
     scene.fault("one", FaultKind::Slow { ms: 1_000 });
     let holding = tokio::spawn(got(scene.post(sms("e-1").to_string()).header("authorization", SECRET)));

@@ -1,4 +1,4 @@
-//! What the operator compiles, a gateway serves: this one whole, and one of the release before as far as it can tell.
+//! What the operator compiles, a gateway serves: this one whole, and one of the release before as far as it can know.
 
 use std::collections::BTreeMap;
 
@@ -247,7 +247,7 @@ async fn a_configuration_with_faults_serves_all_the_rest_of_it() {
 }
 
 #[test]
-fn what_was_there_before_serves_on_in_the_place_of_a_part_at_fault() {
+fn what_was_there_before_serves_on_instead_of_a_part_at_fault() {
     let provider = Provider {
         account: Account::Http { url: "https://a.example/".into(), token: "token".into() },
         ..Provider::absent()

@@ -26,7 +26,7 @@ async fn counted(scene: &Scene, series: &str) -> u64 {
     line.map_or(0, |value| value.trim().parse().unwrap())
 }
 
-/// Silence at the door: connected, and nothing said.
+/// Silence: connected, and nothing said.
 async fn silent(scene: &Scene) -> TcpStream {
     TcpStream::connect(scene.at.hooks).await.unwrap()
 }

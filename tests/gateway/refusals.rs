@@ -322,7 +322,7 @@ async fn providers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
 }
 
 #[tokio::test]
-async fn a_shut_door_uses_up_no_attempt_and_is_knocked_at_when_nobody_else_takes_the_message() {
+async fn an_open_breaker_uses_up_no_attempt_and_is_tried_when_nobody_else_takes_the_message() {
     let scene = Scene::with(|config| config.timing.max_attempts = 2).await;
     scene.fault("one", refuse("transient", None));
     for turn in 0..5 {
@@ -371,7 +371,7 @@ async fn a_provider_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_wh
 }
 
 #[tokio::test]
-async fn the_code_of_a_refusal_is_told_and_one_that_quotes_the_message_is_not() {
+async fn the_code_of_a_refusal_is_reported_and_one_that_quotes_the_message_is_not() {
     for (code, shown) in [("21660", "21660"), ("bad-493817", "withheld"), ("070-174-06-05", "withheld")] {
         let scene = Scene::new().await;
         let kind = FaultKind::Refuse {

@@ -316,7 +316,7 @@ fn an_ingress_is_for_a_name() {
 }
 
 #[test]
-fn what_a_load_balancer_is_told_needs_one() {
+fn load_balancer_settings_need_one() {
     let service = |service: Value| with(&gateway(), json!({"service": service}));
     for field in [json!({"loadBalancerClass": "x/nlb"}), json!({"loadBalancerSourceRanges": ["192.0.2.0/24"]})] {
         accepted!(TelephonyGateway, service(with(&json!({"type": "LoadBalancer"}), field.clone())));

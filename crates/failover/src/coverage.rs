@@ -5,11 +5,11 @@
 pub struct CoveredRule {
     /// `<policy>/<rule>`.
     pub name: String,
-    /// Whether it is marked as one that counts.
+    /// Whether it is critical.
     pub critical: bool,
     /// Calls that it decided lately.
     pub recent: u64,
-    /// Whether any of its providers can be used; `None` when no replica can tell.
+    /// Whether any of its providers can be used; `None` when no replica knows.
     pub covered: Option<bool>,
     /// What its providers refuse of what it is used for, although they could be used otherwise.
     pub refused: Refused,
@@ -55,8 +55,8 @@ pub struct Coverage {
 /// What a rule counts for, in as many parts as make the share of what is refused exact enough.
 const FINE: u64 = 1_000;
 
-/// The covered part of what counts: the critical rules when any is marked, else recent traffic, else every rule the same.
-/// `None` when it cannot be told: a rule that counts has providers that nobody knows of.
+/// The covered part of what counts: the critical rules when there is any, else recent traffic, else every rule the same.
+/// `None` when it is unknown: a rule that counts has providers that nobody knows of.
 #[must_use]
 pub fn coverage(rules: &[CoveredRule]) -> Option<Coverage> {
     let any_critical = rules.iter().any(|rule| rule.critical);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_counts_and_cannot_be_told_leaves_the_whole_unknown_and_one_that_does_not_count_does_not() {
+    fn a_rule_that_counts_and_is_unknown_leaves_the_whole_unknown_and_one_that_does_not_count_does_not() {
         assert_eq!(coverage(&[rule("a", false, 0, None), rule("b", false, 0, true)]), None);
         let known = coverage(&[rule("a", true, 0, true), rule("b", false, 0, None), rule("c", false, 0, false)]);
         assert_eq!(known, Some(Coverage { percent: 100, uncovered: vec!["c".into()], partly: vec![] }));

@@ -33,7 +33,7 @@ pub struct Ours {
 pub struct Threshold {
     /// Part of the passcodes, in percent.
     pub percent: u8,
-    /// Passcodes below which nobody can tell.
+    /// Passcodes below which there is no verdict.
     pub minimum: usize,
 }
 
@@ -45,7 +45,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Takes in an event with Okta's id of it and the time at which it was published, in milliseconds since 1970. Tells whether
+    /// Takes in an event with Okta's id of it and the time at which it was published, in milliseconds since 1970. Returns whether
     /// it is new.
     pub fn take(&mut self, id: &str, at: i64, event: PasscodeEvent) -> bool {
         if !self.known.insert(id.to_owned()) {

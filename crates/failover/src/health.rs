@@ -17,8 +17,8 @@ pub struct Health {
 
 impl Health {
     /// The judgement. It fails when its gateway has no ready replica, when too little has a usable provider, or when
-    /// two witnesses say so and `Execute` does not contradict them. It passes when gateway and providers do and no
-    /// witness speaks against it; a witness that knows nothing is not asked. Else nobody can tell. `percent` is what
+    /// two corroborating signals say so and `Execute` does not contradict them. It passes when gateway and providers do and no
+    /// corroborating signal speaks against it; a corroborating signal that knows nothing is not asked. Otherwise the result is unknown. `percent` is what
     /// the providers cover; a hook that nobody serves, or that calls do not reach, delivers none of it.
     ///
     /// `Refusals` takes no pass back alone: anybody can make it fail, and a hook that is kept from passing can neither be
@@ -39,7 +39,7 @@ impl Health {
         // Okta itself reached the gateway: what the others say has another reason
         let reached =
             signals.iter().any(|signal| signal.source == Source::Execute && signal.result == CheckResult::Pass);
-        let unreached = against >= WITNESSES && !reached;
+        let unreached = against >= CORROBORATING && !reached;
         let well = ground.peek().is_some() && ground.all(|signal| signal.result == CheckResult::Pass);
         let result = if failed || unreached {
             CheckResult::Fail
@@ -56,8 +56,8 @@ impl Health {
     }
 }
 
-/// Witnesses that must agree.
-const WITNESSES: usize = 2;
+/// Corroborating signals that must agree.
+const CORROBORATING: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn gateway_and_coverage_fail_alone_and_witnesses_together() {
+    fn gateway_and_coverage_fail_alone_and_corroborating_signals_together() {
         use CheckResult::{Fail, Pass, Unknown};
         let judge = |gateway: CheckResult, coverage: CheckResult, url: CheckResult, execute: CheckResult| {
             let results = [(Gateway, gateway), (Coverage, coverage), (PublicUrl, url), (Execute, execute)];
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_can_make_fail_takes_no_pass_back_and_is_a_witness_beside_another() {
+    fn what_anybody_can_make_fail_takes_no_verdict_back_and_is_a_corroborating_signal_beside_another() {
         use CheckResult::{Fail, Pass, Unknown};
         let judge = |gateway: CheckResult, url: CheckResult, execute: CheckResult| {
             let results =
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_without_a_gateway_passes_by_its_address_and_fails_by_two_witnesses() {
+    fn a_hook_without_a_gateway_passes_by_its_address_and_fails_by_two_corroborating_signals() {
         use CheckResult::{Fail, Pass, Unknown};
         let judge = |results: &[(Source, CheckResult)]| {
             Health::of(&results.iter().copied().map(signal).collect::<Vec<_>>(), None).result

@@ -15,12 +15,12 @@ use super::signal::CheckResult;
 const HOOKS: [&str; 3] = ["a", "b", "c"];
 const INTERVAL: i64 = 5_000;
 
-/// What happens between two looks.
+/// What happens between two evaluations.
 #[derive(Debug, Clone)]
 enum PasscodeEvent {
     /// A hook's health from now on, and for how many seconds it had failed already when that was found out.
     Health(usize, CheckResult, u8),
-    /// Okta takes this many looks to do what is decided; none: it does not say anything.
+    /// Okta takes this many evaluations to do what is decided; none: it does not say anything.
     Okta(Option<u8>),
     Admin(usize),
     /// Another one's hook is active from now on, or is not any more.
@@ -70,14 +70,14 @@ struct World {
     results: [CheckResult; 3],
     /// When each of those that fail began to, as far as that is known.
     failing: [Option<i64>; 3],
-    /// Failed looks at each since the last one that passed.
+    /// Failed evaluations of each since the last one that passed.
     failed: [u32; 3],
-    /// Looks in a row at each that did not fail.
+    /// Evaluations in a row of each that did not fail.
     unfailed: [u32; 3],
-    /// How many looks each was seen to fail for, or told to have failed for, since so many did not that it was forgotten.
+    /// How many evaluations each was seen to fail for, or reported to have failed for, since so many did not that it was forgotten.
     worth: [u32; 3],
     active: Option<String>,
-    /// Another one's hook has the place.
+    /// Another one's hook is active.
     foreign: bool,
     refused: [bool; 3],
     provable: [bool; 3],
@@ -220,7 +220,7 @@ impl World {
             budget_spent: self.machine.is_spent(),
         };
         self.machine = Machine::restore(restored, now);
-        // nobody knows how many looks passed without a failure
+        // nobody knows how many evaluations passed without a failure
         self.unfailed = [0; 3];
     }
 

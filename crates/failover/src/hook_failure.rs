@@ -9,7 +9,7 @@ use super::signal::CheckResult;
 pub struct Streak {
     fails: u32,
     passes: u32,
-    /// Checks that did not fail, whether they passed or could not tell.
+    /// Checks that did not fail, whether they passed or had no result.
     unfailed: u32,
 }
 

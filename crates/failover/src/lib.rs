@@ -3,7 +3,7 @@
 //! [`signal`] is what was seen, with three values: pass, fail, unknown. [`health`] makes one judgement per hook of it, and
 //! `hook_failure` says after how many of them a hook has failed.
 //! [`settings`] are the thresholds with their defaults. [`machine`] is the state machine: observations in, the hook that is
-//! to be active and what is to be told out. Nothing here calls anybody; the org's planner brings Okta to the decision.
+//! to be active and what is to be published. Nothing here calls anybody; the org's planner brings Okta to the decision.
 
 pub mod coverage;
 pub mod fallback;

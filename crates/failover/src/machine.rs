@@ -228,13 +228,13 @@ pub struct Observation {
     pub okta: InOkta,
     /// Paused, or in a maintenance window.
     pub paused: bool,
-    /// What a person asked for since the last look.
+    /// What a person asked for since the last evaluation.
     pub request: Option<SwitchRequest>,
     /// A person has seen that the budget is spent.
     pub acknowledged: bool,
 }
 
-/// Something that happened, to be told once.
+/// Something that happened, to be published once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transition {
     /// The active hook failed often enough.
@@ -287,14 +287,14 @@ pub enum Transition {
     RequestRefused(&'static str),
 }
 
-/// What the machine knows from one look to the next.
+/// What the machine knows from one evaluation to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     target: Option<String>,
     phase: Phase,
     since: Moment,
     streaks: BTreeMap<String, Streak>,
-    /// When the last look counted.
+    /// When the last evaluation counted.
     counted: Option<Moment>,
     /// Automatic switches, the oldest first.
     switches: Vec<Moment>,
@@ -342,7 +342,7 @@ impl Machine {
         }
     }
 
-    /// Goes on from what was known. A suspicion must be confirmed by one look, and keeps its clock.
+    /// Goes on from what was known. A suspicion must be confirmed by one evaluation, and keeps its clock.
     #[must_use]
     pub fn restore(restored: Restored, now: Moment) -> Self {
         let mut machine = Self::new(now);
@@ -402,7 +402,7 @@ impl Machine {
         }
     }
 
-    /// One look.
+    /// One evaluation.
     pub fn step(&mut self, observation: &Observation, settings: &Settings, now: Moment) -> Vec<Transition> {
         let mut transitions = Vec::new();
         if self.counts_in(settings, now).is_zero() {
@@ -438,7 +438,7 @@ impl Machine {
         transitions
     }
 
-    /// Time until the next look is wanted: until one counts again, or the delay is over.
+    /// Time until the next evaluation is wanted: until one counts again, or the delay is over.
     #[must_use]
     pub fn next_evaluation(&self, settings: &Settings, now: Moment) -> Duration {
         let left = settings.delay.saturating_sub(self.since.age(now));
@@ -447,7 +447,7 @@ impl Machine {
         delay.map_or(counts, |left| left.min(counts))
     }
 
-    /// Time until a look counts again. One in between sees changes of Okta and requests at once, and makes no streak longer.
+    /// Time until an evaluation counts again. One in between sees changes of Okta and requests at once, and makes no streak longer.
     fn counts_in(&self, settings: &Settings, now: Moment) -> Duration {
         let least = settings.interval.mul_f64(0.9);
         let since = self.counted.map(|at| at.age(now)).filter(|since| *since < least);
@@ -600,7 +600,7 @@ impl Machine {
         if active.is_none() && self.since.age(now) < settings.interval * settings.rise {
             let well = |hook: &HookObservation| hook.health.result == CheckResult::Pass;
             if !observation.hooks.first().is_some_and(well) {
-                // there is nothing to lose by looking twice
+                // there is nothing to lose by checking twice
                 return;
             }
         }
@@ -769,7 +769,7 @@ impl Machine {
                 }
             }
             (Phase::Recovering, false) => {
-                // one look that cannot tell is no relapse
+                // one evaluation without a result is no relapse
                 if first.health.result == CheckResult::Fail {
                     self.enter(Phase::OnStandby, now);
                 }

@@ -14,7 +14,7 @@ fn left_again(after: i64, change: impl FnOnce(&mut Settings)) -> Play {
     play.evaluations(6, Fail, Pass);
     assert_eq!(play.target(), "b");
     let switched = play.now - 5_000;
-    // three looks that fail, and the delay of ten seconds
+    // three evaluations that fail, and the delay of ten seconds
     while play.now + 25_000 < switched + after {
         play.evaluations(1, Pass, Pass);
     }
@@ -24,14 +24,14 @@ fn left_again(after: i64, change: impl FnOnce(&mut Settings)) -> Play {
 }
 
 #[test]
-fn a_cooldown_is_over_when_its_time_is_and_not_a_look_before() {
+fn a_cooldown_is_over_when_its_time_is_and_not_an_evaluation_before() {
     let cooldown = |settings: &mut Settings| settings.cooldown = Duration::from_secs(100);
     assert_eq!(left_again(95_000, cooldown).machine.phase(), &Phase::Held(Hold::Cooldown));
     assert_eq!(left_again(100_000, cooldown).target(), "a");
 }
 
 #[test]
-fn a_switch_leaves_the_budget_when_the_window_is_over_and_not_a_look_before() {
+fn a_switch_leaves_the_budget_when_the_window_is_over_and_not_an_evaluation_before() {
     let budget = |settings: &mut Settings| {
         (settings.budget, settings.window, settings.cooldown) = (1, Duration::from_secs(100), Duration::from_mins(2));
     };
@@ -57,7 +57,7 @@ fn a_return_that_nobody_asked_for_leaves_one_switch_of_the_budget() {
 }
 
 #[test]
-fn a_look_that_cannot_tell_is_no_relapse_of_a_hook_that_recovers_and_one_that_fails_is() {
+fn an_evaluation_without_a_result_is_no_relapse_of_a_hook_that_recovers_and_one_that_fails_is() {
     for (result, phase) in [(Unknown, Phase::Recovering), (Fail, Phase::OnStandby)] {
         let mut play = Play::new(|_| {});
         play.evaluations(6, Fail, Pass);
@@ -81,7 +81,7 @@ fn observation(names: &[&str], result: CheckResult, okta: InOkta) -> Observation
 }
 
 #[test]
-fn where_nothing_is_active_and_nobody_is_well_the_first_decision_waits_for_rise_looks_exactly() {
+fn where_nothing_is_active_and_nobody_is_well_the_first_decision_waits_for_rise_evaluations_exactly() {
     let settings = Settings::default();
     let mut machine = Machine::new(Moment::at(0));
     for at in [5_000, 10_000, 14_999] {
@@ -107,7 +107,7 @@ fn a_switch_of_one_hook_judges_it_like_any_other() {
 }
 
 #[test]
-fn a_hook_that_is_not_named_any_more_is_no_target_and_its_looks_do_not_count_for_one_of_that_name() {
+fn a_hook_that_is_not_named_any_more_is_no_target_and_its_evaluations_do_not_count_for_one_of_that_name() {
     let (settings, mut machine) = (Settings::default(), Machine::new(Moment::at(0)));
     let mut at = 0;
     let mut evaluate = |machine: &mut Machine, names: &[&str], result, okta: &str| {
@@ -126,7 +126,7 @@ fn a_hook_that_is_not_named_any_more_is_no_target_and_its_looks_do_not_count_for
 }
 
 #[test]
-fn a_look_counts_from_nine_tenths_of_the_interval_on() {
+fn an_evaluation_counts_from_nine_tenths_of_the_interval_on() {
     for (step, phase) in [(4_499, Phase::Healthy), (4_500, Phase::Suspect)] {
         let mut play = Play::new(|_| {});
         for _ in 0..3 {

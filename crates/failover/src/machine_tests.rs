@@ -7,7 +7,7 @@ use super::machine::{
 use super::settings::{Failback, Mode, Settings, Unproven};
 use super::signal::CheckResult::{self, Fail, Pass, Unknown};
 
-/// A switch over `a` and `b`, looked at every five seconds, in an Okta that does at once what is decided.
+/// A switch over `a` and `b`, evaluated every five seconds, in an Okta that does at once what is decided.
 pub(super) struct Play {
     pub(super) machine: Machine,
     pub(super) settings: Settings,
@@ -85,7 +85,7 @@ pub(super) fn started(transitions: &[Transition]) -> usize {
 }
 
 #[test]
-fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
+fn the_active_hook_is_left_after_fall_evaluations_and_the_delay_and_not_before() {
     let mut play = Play::new(|_| {});
     assert_eq!((play.target(), play.machine.phase()), ("a", &Phase::Healthy));
     play.evaluations(2, Fail, Pass);
@@ -103,7 +103,7 @@ fn the_active_hook_is_left_after_fall_looks_and_the_delay_and_not_before() {
 }
 
 #[test]
-fn what_failed_long_before_it_was_seen_is_suspect_at_once_and_the_delay_runs_from_there() {
+fn what_failed_long_before_it_was_observed_is_suspect_at_once_and_the_delay_runs_from_there() {
     for (failing_for, evaluations) in [(0, 3), (4_999, 3), (5_000, 2), (9_999, 2), (10_000, 1), (3_600_000, 1)] {
         let mut play = Play::new(|_| {});
         for evaluation in 1..=evaluations {
@@ -123,7 +123,7 @@ fn what_failed_long_before_it_was_seen_is_suspect_at_once_and_the_delay_runs_fro
 }
 
 #[test]
-fn a_look_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
+fn an_evaluation_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
     let mut play = Play::new(|settings| settings.delay = Duration::from_secs(2));
     play.evaluations(3, Fail, Pass);
     assert_eq!(play.machine.next_evaluation(&play.settings, Moment::at(play.now)), Duration::from_secs(2));
@@ -141,7 +141,7 @@ fn a_look_is_wanted_when_the_delay_is_over_also_between_two_that_count() {
 }
 
 #[test]
-fn what_nobody_can_tell_is_no_failure_however_long_it_lasts() {
+fn what_is_unknown_is_no_failure_however_long_it_lasts() {
     let mut play = Play::new(|_| {});
     assert_eq!(started(&play.evaluations(200, Unknown, Pass)), 0);
     play.evaluations(3, Fail, Pass);
@@ -150,7 +150,7 @@ fn what_nobody_can_tell_is_no_failure_however_long_it_lasts() {
 }
 
 #[test]
-fn a_suspicion_lapses_after_rise_looks_that_do_not_fail_and_the_next_one_waits_for_fall_and_delay_anew() {
+fn a_suspicion_lapses_after_rise_evaluations_that_do_not_fail_and_the_next_one_waits_for_fall_and_delay_anew() {
     for (between, lapses) in
         [(&[Unknown, Unknown, Unknown][..], true), (&[Pass, Unknown, Pass], true), (&[Unknown, Pass], false)]
     {
@@ -181,7 +181,7 @@ fn what_is_held_lapses_the_same_way_but_for_a_budget_that_is_spent() {
 }
 
 #[test]
-fn a_short_failure_is_forgotten_after_rise_good_looks() {
+fn a_short_failure_is_forgotten_after_rise_good_evaluations() {
     let mut play = Play::new(|_| {});
     play.evaluations(3, Fail, Pass);
     play.evaluations(2, Pass, Pass);
@@ -366,7 +366,7 @@ fn a_cooldown_longer_than_the_budgets_window_lasts_its_whole_time() {
 }
 
 #[test]
-fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_told() {
+fn a_person_promotes_whatever_the_mode_but_disabled_and_what_cannot_be_is_reported() {
     for mode in [Mode::Automatic, Mode::Observe, Mode::Manual] {
         let mut play = Play::new(|settings| settings.mode = mode);
         let transitions = play.ask(Pass, Unknown, Some(SwitchRequest::Promote("b".into())), false);
@@ -401,7 +401,7 @@ fn whoever_switches_between_our_hooks_in_okta_is_not_fought() {
 }
 
 #[test]
-fn looks_between_two_intervals_count_once() {
+fn evaluations_between_two_intervals_count_once() {
     let mut play = Play::new(|_| {});
     for _ in 0..20 {
         play.now -= 4_900;
@@ -473,7 +473,7 @@ fn after_a_restart_a_switch_under_way_goes_on_and_a_suspicion_keeps_its_clock() 
 }
 
 #[test]
-fn after_a_restart_another_active_hook_is_somebodys_word_when_the_one_to_be_active_was_seen_so_before() {
+fn after_a_restart_another_active_hook_is_somebodys_word_when_the_one_to_be_active_was_observed_so_before() {
     for (confirmed, target) in [(true, "b"), (false, "a")] {
         let mut play = Play::new(|_| {});
         let restored = Restored {

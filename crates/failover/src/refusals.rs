@@ -43,7 +43,7 @@ impl AuthStatistics {
     }
 }
 
-/// How much longer ago a call may have come than reports tell.
+/// How much longer ago a call may have come than reports say.
 const TO_THE_SECOND: Duration = Duration::from_secs(1);
 
 fn lately(age: Option<Duration>) -> bool {
@@ -55,7 +55,7 @@ fn lately(age: Option<Duration>) -> bool {
 pub enum Oktas {
     /// No: it gets in, or does not get as far as the gateway.
     No,
-    /// Nobody can tell.
+    /// Unknown.
     Perhaps,
     /// Likely: it gets there and has had no good answer for so long.
     Likely(Duration),
@@ -125,7 +125,7 @@ mod tests {
             refused in 0..60_u64, admitted in prop::option::of(0..60_u64),
         ) {
             let sources = [Source::Gateway, Source::Coverage, Source::PublicUrl, Source::SystemLog];
-            // it may also have failed a moment ago, or be in doubt itself
+            // it may also have failed a moment ago, or be uncertain itself
             let operator = operator || results[2] == CheckResult::Fail;
             let judge_with = |refused: Option<u64>| {
                 let signals = sources.into_iter().zip(results).chain([(Source::Execute, execute)]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_refused_last_when_nothing_was_admitted_after_it() {
+    fn a_breaker_refused_last_when_nothing_was_admitted_after_it() {
         let auth_statistics = |refused: Option<u64>, admitted: Option<u64>| AuthStatistics {
             refused: refused.map(Duration::from_secs),
             admitted: admitted.map(Duration::from_secs),

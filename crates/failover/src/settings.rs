@@ -38,9 +38,9 @@ pub enum Unproven {
 pub struct Settings {
     /// What it may do by itself.
     pub mode: Mode,
-    /// Consecutive failed looks that make the active hook suspect.
+    /// Consecutive failed evaluations that make the active hook suspect.
     pub fall: u32,
-    /// Consecutive passed looks that make a hook well again, and prove a standby.
+    /// Consecutive passed evaluations that make a hook well again, and prove a standby.
     pub rise: u32,
     /// Time between two looks.
     pub interval: Duration,

@@ -26,7 +26,7 @@ impl Source {
     pub const ALL: [Self; 7] =
         [Self::Gateway, Self::Coverage, Self::PublicUrl, Self::Test, Self::Execute, Self::SystemLog, Self::Refusals];
 
-    /// Whether it fails a hook by itself. The others are witnesses that may err: two of them must agree.
+    /// Whether it fails a hook by itself. The others are corroborating signals that may err: two of them must agree.
     #[must_use]
     pub const fn suffices(self) -> bool {
         matches!(self, Self::Gateway | Self::Coverage)
@@ -66,7 +66,7 @@ pub enum CheckResult {
     Pass,
     /// It does not.
     Fail,
-    /// Nobody can tell: no report, or too old.
+    /// Unknown: no report, or too old.
     Unknown,
 }
 

@@ -1,6 +1,6 @@
 //! Permits at what many share, given out fairly: one tenant's slow things do not keep another's waiting.
 //!
-//! There are so many places in all, and each tenant has so many of them at most. When one is free, the tenants who wait have it
+//! There are so many permits in all, and each tenant has so many of them at most. When one is free, the tenants who wait have it
 //! in turn, and within a tenant those who wait have it in turn, whoever asks most often. What is urgent has room of its own in
 //! each tenant, which nobody else can fill: it waits for none but the same tenant's urgent things, until so many are urgent in
 //! all that they, too, are taken in turn.
@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// How soon a place is needed.
+/// How soon a permit is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     /// In its turn.
@@ -23,7 +23,7 @@ pub enum Lane {
     Urgent,
 }
 
-/// How many places there are.
+/// How many permits there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Of all tenants together, urgent ones left out.
@@ -66,7 +66,7 @@ struct Line {
     last: String,
 }
 
-/// A place, given back when it is dropped.
+/// A permit, given back when it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     fair: Fair,
@@ -95,14 +95,14 @@ impl Fair {
         })))
     }
 
-    /// Lines up for a place of `tenant` in the turn of `who`, and waits for it. Whoever stops waiting gives the turn up.
+    /// Lines up for a permit of `tenant` in the turn of `who`, and waits for it. Whoever stops waiting gives the turn up.
     pub fn enter(&self, tenant: &str, who: &str, lane: Lane) -> impl Future<Output = Permit> + Send + use<> {
         let (given, permit) = oneshot::channel();
         self.change(|permits| permits.line_up(tenant, who, lane, given));
         let fair = self.clone();
         async move {
             let permit = permit.await;
-            // who waits is kept for as long as somebody knows the places
+            // who waits is kept for as long as somebody knows the permits
             drop(fair);
             match permit {
                 Ok(permit) => permit,
@@ -155,7 +155,7 @@ impl Permits {
         }
     }
 
-    /// Who has the next free place, and which one that is.
+    /// Who has the next free permit, and which one that is.
     fn next(&mut self) -> Option<(String, Lane, oneshot::Sender<Permit>)> {
         let bounds = self.bounds;
         let urgent = |tenant: &mut Tenant| {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_waiting_takes_no_place_and_leaves_nothing_behind() {
+    fn who_stops_waiting_takes_no_permit_and_leaves_nothing_behind() {
         let fair = Fair::new(Bounds { all: 1, each: 1, urgent: 1, all_urgent: 8 });
         let held = now(&fair, "a", Lane::Routine);
         for _ in 0..100 {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn urgent_things_of_many_tenants_have_so_many_places_and_then_their_turns() {
+    fn urgent_things_of_many_tenants_have_so_many_permits_and_then_their_turns() {
         let fair = Fair::new(Bounds { all: 0, each: 0, urgent: 2, all_urgent: 3 });
         let enter = |tenant: &str| fair.enter(tenant, "x", Lane::Urgent);
         let mut given: Vec<Permit> =

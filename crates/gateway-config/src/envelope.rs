@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_by_its_kind() {
+    fn damage_is_reported_by_its_kind() {
         let cases = [
             (r"not json".to_owned(), EnvelopeError::NotAnEnvelope { line: 1, column: 2 }),
             (r"[1]".to_owned(), EnvelopeError::NotAnEnvelope { line: 1, column: 0 }),

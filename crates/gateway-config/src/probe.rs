@@ -1,6 +1,6 @@
 //! The contract of probes: calls that look like Okta's and only ask whether a hook's calls arrive.
 //!
-//! A probe is a hook call whose `eventId` is a marker, `hsw1.<unix seconds>.<nonce>.<HMAC>`. The gateway looks at it after the
+//! A probe is a hook call whose `eventId` is a marker, `hsw1.<unix seconds>.<nonce>.<HMAC>`. The gateway checks it after the
 //! hook's secret was right, answers with a proof that it is this gateway, and does nothing else: no provider, limit,
 //! deduplication or figure sees a probe. A marker that is too old or was used before gets no proof. What was not made with the
 //! right key is an ordinary call; its number is under the unassigned country code 999, so that no provider could be called for it.

@@ -18,13 +18,13 @@ pub const PATH: &str = "/v1/report";
 /// The most bytes a report may have; a reader stops there.
 pub const MAX_REPORT: usize = 4 * 1024 * 1024;
 
-/// The most hooks a report may tell about.
+/// The most hooks a report may contain.
 pub const MAX_HOOKS: usize = 256;
 
-/// The most providers a report may tell about.
+/// The most providers a report may contain.
 pub const MAX_PROVIDERS: usize = 256;
 
-/// The most rules a report may tell about: 16 policies of 256 rules.
+/// The most rules a report may contain: 16 policies of 256 rules.
 pub const MAX_RULES: usize = 16 * 256;
 
 /// The most classes, or statuses, that are counted apart.
@@ -33,13 +33,13 @@ pub const MAX_LABELS: usize = 32;
 /// The most failing countries of one provider.
 pub const MAX_COUNTRIES: usize = 64;
 
-/// The most parts of one provider that are told as refused.
+/// The most parts of one provider that are reported as refused.
 pub const MAX_REFUSED: usize = 8;
 
-/// The most codes of one provider that are told.
+/// The most codes of one provider that are reported.
 pub const MAX_CODES: usize = 8;
 
-/// The most faults of a configuration that are told.
+/// The most faults of a configuration that are reported.
 pub const MAX_FAULTS: usize = 16;
 
 /// The most bytes of a name or a label: two Kubernetes names and the slash between them.
@@ -63,7 +63,7 @@ pub struct ReplicaReport {
     /// was.
     pub refused: Option<RefusedConfig>,
     /// What of the configuration that is being served is left out, or is served as it was before: the first
-    /// [`MAX_FAULTS`], each for people and without anything secret. A replica of the release before tells the first one alone,
+    /// [`MAX_FAULTS`], each for people and without anything secret. A replica of the release before reports the first one alone,
     /// as `refused`.
     #[serde(deserialize_with = "list::<_, MAX_FAULTS>")]
     pub faults: Vec<String>,
@@ -127,7 +127,7 @@ pub struct ProviderReport {
     /// While it cannot be used: the code of the failure that showed it first, fit to be shown; empty else, or when nobody says.
     #[serde(deserialize_with = "name")]
     pub because: String,
-    /// Parts of it that were refused again and again, and took nothing between: it is unwell for what needs them.
+    /// Parts of it that were refused again and again, and took nothing between: it is unhealthy for what needs them.
     #[serde(deserialize_with = "entries::<_, _, MAX_REFUSED>")]
     pub refused: Vec<RefusedPart>,
     /// Seconds that are left of the pause that it asked for; 0 when it asked for none, or for less than a minute.
@@ -170,7 +170,7 @@ pub enum RefusedScope {
     Sender,
     /// A country by a channel.
     Country,
-    /// Not told.
+    /// Not reported.
     #[default]
     #[serde(other)]
     Unknown,
@@ -180,7 +180,7 @@ pub enum RefusedScope {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CodeReport {
-    /// The provider's own code, or why nobody can tell.
+    /// The provider's own code, or why the outcome is unknown.
     #[serde(deserialize_with = "name")]
     pub code: String,
     /// What it was taken for: `ambiguous`, or the label of the refusal's class.
@@ -203,7 +203,7 @@ pub struct RuleReport {
     /// Calls of the last ten minutes.
     pub recent: u64,
     /// Those of them whose like has no provider now: all refuse the sender or the texts of that channel, or the country where
-    /// the rule names countries, or are down besides. A rule all of whose providers are down is not told here.
+    /// the rule names countries, or are down besides. A rule all of whose providers are down is not reported here.
     pub refused: u64,
 }
 
@@ -215,7 +215,7 @@ pub enum ProbeState {
     Up,
     /// It definitely does not work.
     Down,
-    /// Nobody can tell.
+    /// Unknown.
     #[default]
     #[serde(other)]
     Unknown,
@@ -231,7 +231,7 @@ pub enum BreakerState {
     Open,
     /// One attempt is let through to see.
     HalfOpen,
-    /// Not told.
+    /// Not reported.
     #[default]
     #[serde(other)]
     Unknown,
@@ -259,7 +259,7 @@ impl ReplicaReport {
     /// # Errors
     ///
     /// [`UnreadableReport`]; the reader then knows nothing of that replica, which is not the same as knowing that it
-    /// is unwell.
+    /// is unhealthy.
     pub fn read(body: &[u8]) -> Result<Self, UnreadableReport> {
         if body.len() > MAX_REPORT {
             return Err(UnreadableReport::TooLarge);

@@ -1,4 +1,4 @@
-//! What follows an attempt, and what Okta is told in the end. Pure: this is the outcome table.
+//! What follows an attempt, and what Okta is answered in the end. Pure: this is the outcome table.
 
 use super::protocol::{HookAnswer, Status};
 use hookswitch_gateway_config::document::OnAmbiguous;
@@ -92,7 +92,7 @@ impl Attempts {
         self.accepted.is_some() || self.ambiguous.is_some()
     }
 
-    /// What Okta is told: the truth, and never FAILED while a provider may have the message.
+    /// What Okta is answered: the truth, and never FAILED while a provider may have the message.
     #[must_use]
     pub fn answer(&self) -> HookAnswer {
         let metadata = Some(format!("attempts={}", self.made));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_tells_how_many_attempts_there_were_and_a_failed_one_its_last_code() {
+    fn every_answer_says_how_many_attempts_there_were_and_a_failed_one_its_last_code() {
         for (outcomes, metadata) in [
             (vec![ACCEPTED()], "attempts=1"),
             (vec![refused(Class::Transient), ACCEPTED()], "attempts=2"),

@@ -1,7 +1,7 @@
 //! Circuit breakers: a provider that keeps failing is left alone for a while, so that calls do not spend their time on it.
 //!
 //! Pure; the clock is an argument. [`Breakers`] are those of one provider: one for the whole of it, and one per part
-//! that it refused ([`super::parts`]). `dispatch` asks before each attempt and tells what became of it; `health` judges more
+//! that it refused ([`super::parts`]). `dispatch` asks before each attempt and reports what became of it; `health` judges more
 //! slowly, by probes, and is what people see.
 
 use std::{
@@ -287,7 +287,7 @@ impl Breakers {
     ///
     /// The time left, when the breaker of the whole or of a part that the message needs is open.
     pub fn admit(&mut self, route: &Route, now: Instant) -> Result<Passage, Duration> {
-        // All are looked at before one is asked: a trial must not be spent on an attempt that will not be made.
+        // All are checked before one is asked: a trial must not be spent on an attempt that will not be made.
         if let Some(wait) = self.wait(route, now) {
             return Err(wait);
         }
@@ -553,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_that_is_never_told_of_makes_way_for_another() {
+    fn a_trial_that_is_never_recorded_makes_way_for_another() {
         let now = Instant::now();
         let mut breaker = opened(now);
         let lost = breaker.admit(now + OPEN).unwrap();
@@ -596,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn a_passed_probe_does_not_take_the_place_of_a_trial_that_is_under_way() {
+    fn a_passed_probe_does_not_replace_a_trial_that_is_under_way() {
         let now = Instant::now();
         let mut breaker = opened(now);
         let trial = breaker.force(now).unwrap();

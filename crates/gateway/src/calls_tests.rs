@@ -267,7 +267,7 @@ impl Body for Coming {
 }
 
 #[tokio::test]
-async fn who_is_not_known_to_be_okta_is_told_no_and_why_and_the_connection_ends() {
+async fn who_is_not_known_to_be_okta_is_answered_no_and_why_and_the_connection_ends() {
     let desk = Desk::empty();
     let known = Desk::new(&by(&[("one", unreachable())]));
     let request = |method: Method, path: &str, secret: Option<&str>| {
@@ -295,7 +295,7 @@ async fn who_is_not_known_to_be_okta_is_told_no_and_why_and_the_connection_ends(
 }
 
 #[tokio::test]
-async fn what_okta_is_told_and_what_is_counted_follow_from_what_providers_do() {
+async fn what_okta_is_answered_and_what_is_counted_follow_from_what_providers_do() {
     let destination = Says::That(400, r#"{"status":"refused","class":"permanent-destination","code":"no-number"}"#);
     let fraud = Says::That(400, r#"{"status":"refused","class":"fraud-blocked","code":"x-2"}"#);
     let taken = |provider: &str, attempts: u32| {
@@ -335,7 +335,7 @@ async fn what_okta_is_told_and_what_is_counted_follow_from_what_providers_do() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_passed_over_is_counted_by_the_door_that_was_shut() {
+async fn a_provider_that_is_passed_over_is_counted_by_what_kept_it_from_being_asked() {
     let desk = Desk::new(&by(&[("full", full()), ("unfit", invalid())]));
     let answer = desk.answer(&sms("e-1")).await;
     let last = json!({"status": "FAILED", "provider": "unfit", "transactionMetadata": "attempts=0;code=no-sender"});
@@ -653,7 +653,7 @@ async fn a_body_that_does_not_come_is_waited_for_two_seconds_and_never_beyond_th
 }
 
 #[tokio::test]
-async fn a_probe_is_answered_with_a_proof_once_and_no_figure_sees_it() {
+async fn a_probe_is_answered_with_a_proof_once_and_no_metric_counts_it() {
     let one = Provider::that(ACCEPTS).await;
     let config = by(&[("one", one.settings())]);
     let (desk, key) = (Desk::new(&config), probe::Key::of(&config.report));
@@ -674,7 +674,7 @@ async fn a_probe_is_answered_with_a_proof_once_and_no_figure_sees_it() {
 }
 
 #[tokio::test]
-async fn the_log_tells_of_each_call_which_event_it_was_who_was_asked_and_what_came_of_it() {
+async fn the_log_has_of_each_call_which_event_it_was_who_was_asked_and_what_came_of_it() {
     let lines = Lines::default();
     let writer = lines.clone();
     // with one subscriber alone, a line that another thread meets first is taken for one that nobody wants

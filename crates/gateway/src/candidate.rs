@@ -1,6 +1,6 @@
-//! A provider that one message may go to: the request is made, and it can be told whether the provider may be asked now.
+//! A provider that one message may go to: the request is made, and it is known whether the provider may be asked now.
 //!
-//! Whoever cannot be asked costs the call nothing: no attempt, no time. So a door that is shut is found before anything is
+//! Whoever cannot be asked costs the call nothing: no attempt, no time. So a provider that cannot be asked is found before anything is
 //! given to the provider, and [`Candidate::enter`] is the one way to [`Candidate::send`].
 
 use std::{sync::Arc, time::Duration};

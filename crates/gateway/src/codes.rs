@@ -26,7 +26,7 @@ struct CodeCount {
     last: Instant,
 }
 
-/// The word for what an attempt failed by: the provider's code, or why nobody can tell.
+/// The word for what an attempt failed by: the provider's code, or why the outcome is unknown.
 #[must_use]
 pub fn word(outcome: &Outcome) -> Option<&str> {
     match outcome {

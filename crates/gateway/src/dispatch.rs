@@ -1,4 +1,4 @@
-//! From a call to an answer: place the number, route, send with failover inside the deadline, say what became of it.
+//! From a call to an answer: normalize the number, route, send with failover inside the deadline, say what became of it.
 
 use std::{
     fmt::Write as _,
@@ -113,7 +113,7 @@ impl Dispatch {
     }
 
     /// Tries candidates until one takes the message or the table says stop; with the answer, a line about each of them. Whose
-    /// door is shut for a while is knocked at again when nobody else is left.
+    /// provider is closed for a while is tried again when nobody else is left.
     async fn send(&self, channel: Channel, candidates: &[Candidate], private: &Private<'_>) -> (HookAnswer, String) {
         let mut sending =
             Sending { dispatch: self, channel, private, attempts: Attempts::default(), tried: 0, line: String::new() };

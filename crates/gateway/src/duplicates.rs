@@ -4,8 +4,8 @@
 //! connection that breaks neither stops nor repeats it; others wait for its answer.
 //!
 //! An id is bound to its message once that message may have left. While nothing has, another message of the same id is new:
-//! an administrator who corrects the number of a preview keeps its id. The very same message is not tried again: Okta was told
-//! FAILED and sends it itself. A preview is told from others of its id by its message, and tried as often as it fails: nobody
+//! an administrator who corrects the number of a preview keeps its id. The very same message is not tried again: Okta was answered
+//! FAILED and sends it itself. A preview is distinguished from others of its id by its message, and tried as often as it fails: nobody
 //! sends it otherwise.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -27,7 +27,7 @@ pub const KEPT: Duration = Duration::from_mins(10);
 pub const CAPACITY: u64 = 100_000;
 
 type MessageDigest = [u8; 16];
-/// Hook, id, and the message where it tells calls of one id apart.
+/// Hook, id, and the message where it distinguishes calls of one id.
 type Key = (Arc<str>, EventId, Option<MessageDigest>);
 
 /// The calls of the last minutes.
@@ -55,7 +55,7 @@ pub enum DuplicateCheck {
     First(watch::Sender<Option<HookAnswer>>, watch::Receiver<Option<HookAnswer>>),
     /// KnownCall before: its answer comes, or came, here.
     Again(watch::Receiver<Option<HookAnswer>>),
-    /// Another message of its id is being worked on; once its answer is here, this call is to be looked up again.
+    /// Another message of its id is being worked on; once its answer is here, this call is to be checked again.
     Behind(watch::Receiver<Option<HookAnswer>>),
     /// The same id with another number, passcode or channel, and the first message may have left: nothing Okta does, so
     /// nothing is sent.
@@ -77,7 +77,7 @@ impl Default for Duplicates {
 }
 
 impl Duplicates {
-    /// Looks a call up and remembers it.
+    /// Checks a call against the known ones and remembers it.
     pub async fn check(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> DuplicateCheck {
         let fingerprint = self.fingerprint(call);
         let (sender, receiver) = watch::channel(None);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn previews_of_one_id_are_told_apart_by_their_message_and_tried_again_when_they_failed() {
+    async fn previews_of_one_id_are_distinguished_by_their_message_and_tried_again_when_they_failed() {
         let calls = Calls(Duplicates::default());
         calls.first(&call(ONE, true)).await.send_replace(Some(HookAnswer::pending()));
         assert_eq!(calls.outcome(&call(ONE, true)).await, "again", "one request, one message");

@@ -1,7 +1,7 @@
 //! Whether a provider works, as this replica sees it: from probes and from what becomes of messages.
 //!
 //! Pure; the clock is an argument. Three answers, because not knowing is not failing. It orders the candidates of a
-//! call and is what the report tells; `breaker` reacts faster and forgets faster.
+//! call and is what is reported; `breaker` reacts faster and forgets faster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,7 +53,7 @@ pub struct Refused {
     pub since: Instant,
     /// The last of them.
     pub last: Instant,
-    /// Whom they were to, as many as tell many from one.
+    /// Whom they were to, as many as show many from one.
     numbers: BTreeSet<u64>,
     people: BTreeSet<u64>,
     /// The code of the first, so that it stays the same for as long as the refusals go on.
@@ -61,13 +61,13 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// So many in a row are no accident of single messages: the part is unwell.
+    /// So many in a row are no accident of single messages: the part is unhealthy.
     const fn is_unwell(&self) -> bool {
         self.in_a_row >= CONSECUTIVE
     }
 
     /// So many people in a row are not one who tries again and again: whoever chooses a number can have that refused, and one
-    /// person can choose many. Where so many were refused, the part is unwell.
+    /// person can choose many. Where so many were refused, the part is unhealthy.
     fn is_widespread(&self) -> bool {
         self.numbers.len() >= RECIPIENTS && self.people.len() >= RECIPIENTS
     }
@@ -136,7 +136,7 @@ impl ProviderHealth {
         self.fresh = Duration::from_millis(probe.interval_ms);
     }
 
-    /// Records the result of a probe, and tells when the next one is wanted.
+    /// Records the result of a probe, and returns when the next one is wanted.
     ///
     /// Down after `fall` failures in a row, or at once when the account itself is refused; up again after `rise`
     /// passes in a row, or at once when nothing was known; unknown after `fall` probes in a row that show nothing. A
@@ -236,7 +236,7 @@ impl ProviderHealth {
         self.state != ProbeState::Down && route.parts().iter().all(keeps)
     }
 
-    /// Whether a part was refused so often in a row, and lately, that it is unwell.
+    /// Whether a part was refused so often in a row, and lately, that it is unhealthy.
     #[must_use]
     pub fn is_unwell(&self, part: &Part, now: Instant) -> bool {
         self.refused.get(part).is_some_and(|refused| refused.is_unwell() && refused.is_remembered(now))
@@ -248,7 +248,7 @@ impl ProviderHealth {
         self.refused.get(part).is_some_and(|refused| refused.is_widespread() && refused.is_remembered(now))
     }
 
-    /// The parts that are unwell, sorted.
+    /// The parts that are unhealthy, sorted.
     pub fn unwell(&self, now: Instant) -> impl Iterator<Item = (&Part, &Refused)> {
         self.refused.iter().filter(move |(_, refused)| refused.is_unwell() && refused.is_remembered(now))
     }
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_of_one_part_in_a_row_make_that_part_unwell_and_no_other() {
+    fn refusals_of_one_part_in_a_row_make_that_part_unhealthy_and_no_other() {
         let now = Instant::now();
         let route = to(Some(country("SE")));
         let voice = Route { channel: Channel::Voice, ..route.clone() };
@@ -507,7 +507,7 @@ mod tests {
                 health.attempted(&refused(class), &route, now);
                 assert!(!health.is_unwell(&part, now), "{class:?}: {n} in a row");
             }
-            // a number that nobody reaches, and a provider in trouble, say nothing of the part
+            // a number that nobody reaches, and a provider that fails, say nothing of the part
             health.attempted(&refused(Class::PermanentDestination), &route, now);
             health.attempted(&refused(Class::Transient), &route, now);
             health.attempted(&refused(class), &route, now);

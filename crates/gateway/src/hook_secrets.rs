@@ -26,7 +26,7 @@ impl HookSecrets {
 
     /// Whether a call shows one of the secrets that are valid at `now`, in seconds since 1970, once and by its own header. The
     /// gateway keeps the time itself, because the operator may not be there to take an older secret out. Takes as long for a
-    /// wrong value as for a right one of the same length, and looks at all secrets.
+    /// wrong value as for a right one of the same length, and compares all secrets.
     #[must_use]
     pub fn admit(&self, headers: &HeaderMap, now: u64) -> bool {
         let older = Choice::from(u8::from(self.retire_at.is_none_or(|at| now < at)));

@@ -76,7 +76,7 @@ struct RuleLabels {
 pub enum Asked {
     /// A passcode for somebody.
     Call(Channel),
-    /// Nobody can tell.
+    /// Unknown.
     Unreadable,
     /// An administrator tried the hook out: nobody waits for that passcode, and nobody else sends it.
     Preview,
@@ -241,7 +241,7 @@ impl GatewayMetrics {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An authenticated call was answered. A preview is told apart: it is no traffic, and a switch must not take it for some.
+    /// An authenticated call was answered. A preview is distinguished: it is no traffic, and a switch must not take it for some.
     pub fn answered(&self, hook: &str, asked: Asked, status: Status, took: Duration) {
         let channel = match asked {
             Asked::Call(channel) => channel.label(),

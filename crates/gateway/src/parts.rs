@@ -1,7 +1,7 @@
 //! The parts of a provider that can fail apart from the rest, and which of them a message needs.
 //!
 //! A provider that refuses a sender, a country or a text works for what needs none of them. So refusals are counted by part:
-//! `breaker` leaves a part alone, `health` remembers it, and the report tells it.
+//! `breaker` leaves a part alone, `health` remembers it, and the report contains it.
 
 use std::sync::Arc;
 

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_rests_its_sender_and_trouble_rests_the_whole_provider_for_as_long_as_was_asked_up_to_a_day() {
+    fn a_limit_rests_its_sender_and_a_failure_rests_the_whole_provider_for_as_long_as_was_asked_up_to_a_day() {
         let now = Instant::now();
         let (sms, other, voice) = (route(Channel::Sms, "A"), route(Channel::Sms, "B"), route(Channel::Voice, "A"));
         for (class, asked, waits, others_wait) in [

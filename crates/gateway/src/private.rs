@@ -11,7 +11,7 @@ pub const WITHHELD: &str = "withheld";
 /// As many digits in a row are taken for a number: vendors' codes have five or six.
 const NUMBER: usize = 7;
 
-/// As many of its last digits tell a number.
+/// How many of its last digits identify a number.
 const TELLING: usize = 6;
 
 /// A code that is a text, when a part of that length is in the message.

@@ -15,7 +15,7 @@ const MOST: usize = 10_000;
 pub struct ProbeNonces(Mutex<BTreeSet<(u64, Nonce)>>);
 
 impl ProbeNonces {
-    /// Takes note of a good marker; false when it was there before, or when so many came that nobody can tell.
+    /// Takes note of a good marker; false when it was there before, or when so many came that it cannot be known.
     pub fn is_new(&self, marker: (u64, Nonce), now: u64) -> bool {
         let mut nonces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *nonces = nonces.split_off(&(now.saturating_sub(SKEW), Nonce::default()));

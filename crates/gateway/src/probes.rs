@@ -1,6 +1,6 @@
 //! Probing one provider again and again, sharing the work with the other replicas.
 //!
-//! Each replica probes at the interval times the number of replicas, at its own place in that period, found by a hash
+//! Each replica probes at the interval times the number of replicas, at its own offset in that period, found by a hash
 //! of its name: together they probe about once per interval without talking to each other. That is how often it is
 //! asked whether anything has changed; whether it has, each replica finds out by itself and quickly: a probe that
 //! contradicts what is known, or hangs, is followed by others, one a second, until they make sure. So a replica's
@@ -40,7 +40,7 @@ pub trait ProbeSubject: Send + Sync {
     /// `timeout`, and when it is not wanted any more.
     fn ask(&self) -> impl Future<Output = Probed> + Send;
 
-    /// Takes in a result, when it is there, and tells when the next one is wanted.
+    /// Takes in a result, when it is there, and returns when the next one is wanted.
     fn record(&self, probed: &Probed) -> Again;
 
     /// Whether it is known to be down, so that a probe that hangs is nothing new.
@@ -146,7 +146,7 @@ async fn turn<S: ProbeSubject>(cadence: &Cadence, subject: &S) -> Option<Duratio
     }
 }
 
-/// Waits for the next turn. Other replicas may move it forward and never back: nobody relies on a place that is not taken yet.
+/// Waits for the next turn. Other replicas may move it forward and never back: nobody relies on an offset that is not taken yet.
 async fn wait(
     cadence: &Cadence,
     started: Duration,
@@ -208,7 +208,7 @@ mod tests {
         Hang,
     }
 
-    /// A provider that is judged as a real one is, with what was asked and told of it.
+    /// A provider that is judged as a real one is, with what was asked and recorded of it.
     struct Simulated {
         does: Mutex<Does>,
         takes: Duration,
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_asked_or_told_after_the_stop() {
+    async fn nothing_is_asked_or_answered_after_the_stop() {
         let (_replicas, count) = watch::channel(1);
         let subject = Simulated::new(&PROBE, Does::Hang, Duration::ZERO);
         let stop = start(&PROBE, &subject, count);
@@ -442,7 +442,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_next_turn_is_at_the_replicas_place_and_never_further_than_a_period(
+        fn the_next_turn_is_at_the_replicas_offset_and_never_further_than_a_period(
             pod in "[a-z0-9-]{1,40}", interval_ms in 0_u64..200_000, replicas in 0_u32..5_000, now_ms in 0_u64..1 << 42,
             fall in 0_u32..30,
         ) {

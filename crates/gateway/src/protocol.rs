@@ -16,7 +16,7 @@ const MAX_CODE: usize = 64;
 const MAX_NUMBER: usize = 64;
 /// The longest locale.
 const MAX_LOCALE: usize = 35;
-/// The provider that Okta is told when our own rules sent nothing.
+/// The provider that Okta is given when our own rules sent nothing.
 pub const BLOCKED: &str = "HOOKSWITCH-BLOCKED";
 
 /// What one call asks for.
@@ -231,13 +231,13 @@ fn hook_id(source: &str) -> Option<String> {
     fits.then(|| id.to_owned())
 }
 
-/// What Okta is told became of the message.
+/// What Okta is answered about what became of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
     /// A provider took it, or nothing was to be sent.
     Successful,
-    /// Nobody can tell; Okta does not send it again.
+    /// Unknown; Okta does not send it again.
     Pending,
     /// Nobody took it; Okta sends it itself when it can.
     Failed,
@@ -275,7 +275,7 @@ impl HookAnswer {
         Self { status: Status::Failed, provider: None, transaction_id: None, metadata: None }
     }
 
-    /// A message of which nobody can tell.
+    /// A message whose outcome is unknown.
     #[must_use]
     pub fn pending() -> Self {
         Self { status: Status::Pending, ..Self::failed() }
@@ -287,7 +287,7 @@ impl HookAnswer {
         self.status == Status::Failed || self.provider.as_deref() == Some(BLOCKED)
     }
 
-    /// A message that our rules do not let out: Okta must not send it either, so it is told that it was sent.
+    /// A message that our rules do not let out: Okta must not send it either, so Okta is answered that it was sent.
     #[must_use]
     pub fn blocked() -> Self {
         Self { status: Status::Successful, provider: Some(BLOCKED.to_owned()), ..Self::failed() }
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_told_by_the_id_or_the_login_that_okta_gives() {
+    fn a_person_is_named_by_the_id_or_the_login_that_okta_gives() {
         for (profile, person) in [
             (json!({"userId": "00u1", "login": "a@example.com"}), Some("00u1")),
             (json!({"userId": 4711, "login": "a@example.com"}), Some("4711")),

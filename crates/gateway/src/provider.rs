@@ -245,7 +245,7 @@ impl Provider {
     ///
     /// # Errors
     ///
-    /// Which door is shut.
+    /// Why it is not asked.
     pub fn enter(&self, route: &Route, urgency: SendUrgency) -> Result<Entry, Shut> {
         let Ok(permit) = Arc::clone(&self.in_flight).try_acquire_owned() else { return Err(Shut::Busy) };
         let (mut standing, now) = (lock(&self.standing), Instant::now());
@@ -281,7 +281,7 @@ impl Provider {
         self.learn(entry, sent, private)
     }
 
-    /// What became of an attempt. One that waited for room all the time is none: what the provider does is told by those that
+    /// What became of an attempt. One that waited for room all the time is none: what the provider does is shown by those that
     /// filled the connections.
     fn learn(&self, entry: Entry, sent: Result<net::Answer, SendError>, private: &Private<'_>) -> Result<Tried, Shut> {
         let (outcome, left) = match sent {
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_let_in_while_there_is_room_and_no_door_is_shut_and_else_nothing_is_kept_for_it() {
+    fn a_message_is_let_in_while_there_is_room_and_no_breaker_is_open_and_else_nothing_is_kept_for_it() {
         let can_be_asked = |provider: Provider| {
             let (provider, message) = (Arc::new(provider), message());
             let candidate = Candidate::new(&provider, &message, None);

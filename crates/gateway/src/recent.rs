@@ -28,11 +28,11 @@ pub type Used = (Channel, Option<CountryCode>);
 pub struct Traffic {
     routes: BTreeMap<(String, Used), Counts>,
     begun: Option<Instant>,
-    /// The part in which room was last looked for: within it nothing more comes to an end.
+    /// The part in which parts were last pruned: within it nothing more comes to an end.
     pruned: Option<u64>,
 }
 
-/// Calls in each of the last parts; the place of a part is its number modulo [`PARTS`].
+/// Calls in each of the last parts; the index of a part is its number modulo [`PARTS`].
 #[derive(Debug, Clone, Copy)]
 struct Counts {
     parts: [u32; PARTS],

@@ -1,6 +1,6 @@
 //! A connection that knows when the present request began.
 //!
-//! Okta counts its three seconds from connecting, or on a kept-alive connection from sending. HTTP libraries tell of a
+//! Okta counts its three seconds from connecting, or on a kept-alive connection from sending. HTTP libraries report a
 //! request only once its head is complete, which a slow sender can delay at will; so the bytes are watched.
 
 use std::{

@@ -43,7 +43,7 @@ pub const JUDGES: Judges = Judges {
 /// Why a configuration cannot be served at all. Holds nothing secret.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
-    /// The report's credentials: nobody could be told what becomes of the rest.
+    /// The report's credentials: nobody could learn what becomes of the rest.
     #[error("report: {0}")]
     Report(#[from] InvalidCredentials),
 }

@@ -305,7 +305,7 @@ fn snapshot(
     if let (None, Some(reason)) = (&report.refused, report.faults.first().cloned()) {
         report.refused = Some(RefusedConfig { hash: runtime.hash.clone(), reason });
     }
-    // a report of more than its reader takes would tell nothing of any
+    // a report of more than its reader takes would be refused whole
     report.hooks = runtime.hooks().take(MAX_HOOKS).map(|hook| (hook.to_owned(), counters.hook(hook))).collect();
     report.rules = runtime.rule_reports(counters);
     report.providers = runtime

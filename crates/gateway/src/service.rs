@@ -159,7 +159,7 @@ impl Service {
                     DuplicateCheck::First(sender, receiver) => break (sender, receiver),
                     DuplicateCheck::Again(mut receiver) => {
                         self.counters.repeated();
-                        // The first one is at work: whether a provider has the message by then, nobody here can tell.
+                        // The first one is at work: whether a provider has the message by then, is unknown here.
                         return self.wait(&mut receiver, deadline, true, HookAnswer::pending).await;
                     }
                     DuplicateCheck::Behind(mut receiver) => {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_channel_is_told_in_metrics_and_to_providers_by_the_word_of_the_docs() {
+    fn a_channel_has_in_metrics_and_for_providers_the_word_of_the_docs() {
         assert_eq!([Channel::Sms, Channel::Voice].map(Channel::label), ["sms", "voice"]);
     }
 

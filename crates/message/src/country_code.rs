@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_says_what_a_country_is_in_its_place_because_kubernetes_follows_no_reference() {
+    fn a_schema_says_what_a_country_is_inline_because_kubernetes_follows_no_reference() {
         let schema = schemars::schema_for!(Vec<CountryCode>);
         assert_eq!(schema.get("items").unwrap()["pattern"], "^[A-Z]{2}$");
     }

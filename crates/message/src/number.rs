@@ -31,7 +31,7 @@ impl E164 {
         &self.0[1..]
     }
 
-    /// Enough to tell two people apart while reading a log, too little to call either: the first three characters and
+    /// Enough to distinguish two people while reading a log, too little to call either: the first three characters and
     /// the last two.
     #[must_use]
     pub fn masked(&self) -> String {

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_national_number_is_found_and_one_of_three_digits_is_not_looked_for() {
+    fn a_short_national_number_is_found_and_one_of_three_digits_is_ignored() {
         let number = "+24762889".parse().unwrap();
         assert!(quotes("x62889", "11111", &number, "62889"));
         assert!(!quotes("x889", "11111", &number, "889"));

@@ -15,7 +15,7 @@ use super::{
     roots,
 };
 
-/// How long an idle connection is kept. Okta is called over HTTP/2, whose close names what was not looked at.
+/// How long an idle connection is kept. Okta is called over HTTP/2, whose close names what was not processed.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(90);
 /// Idle connections kept per host.
 const MAX_IDLE: usize = 32;
@@ -70,7 +70,7 @@ impl Client {
     /// Sends a request and reads the head of its answer. Its time is the caller's to bound.
     ///
     /// # Errors
-    /// [`Unanswered`], which tells whether the request may have been received.
+    /// [`Unanswered`], which says whether the request may have been received.
     pub async fn send(&self, request: &Request) -> Result<Response, Unanswered> {
         self.guard.permits(&request.url).map_err(|forbidden| Unanswered::NotSent(forbidden.to_string()))?;
         let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());

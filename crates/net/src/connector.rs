@@ -43,7 +43,7 @@ pub(super) const PING: (Duration, Duration) = (Duration::from_secs(10), Duration
 pub(super) const MAX_HEADERS: (usize, u32) = (64, 16 * 1024);
 /// The most of an answer that is read ahead.
 const READ_AHEAD: usize = 64 * 1024;
-/// How long a connection may take to be ready again after an answer; it needs no more than to be looked at.
+/// How long a connection may take to be ready again after an answer; it needs no more than to be checked.
 const SETTLE: Duration = Duration::from_millis(100);
 /// How long a request may wait for its turn on a kept connection of HTTP/2 that has room for it, before it is given to another
 /// one; and how long it waits for room before it looks again by itself.
@@ -114,7 +114,7 @@ type Coming = JoinHandle<Result<Connection, SendError>>;
 /// Why a request got no answer over one connection.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It was not looked at, and another connection may do better.
+    /// It was not processed, and another connection may do better.
     Unsent,
     /// That is the last word.
     Final(SendError),
@@ -140,7 +140,7 @@ impl Connector {
     /// it, before `deadline`.
     ///
     /// # Errors
-    /// [`SendError::NotSent`], always. Its cause is `proxy` when calls there leave by one: what lies behind it cannot be told
+    /// [`SendError::NotSent`], always. Its cause is `proxy` when calls there leave by one: what lies behind it cannot be known
     /// without a request.
     pub async fn reach(&self, url: &Url, deadline: Instant) -> Result<(), SendError> {
         self.may_be_called(url, deadline)?;
@@ -151,7 +151,7 @@ impl Connector {
     /// been received is repeated and no redirect is followed.
     ///
     /// # Errors
-    /// [`SendError`], which tells whether the request may have been received. A request without a body counts as
+    /// [`SendError`], which says whether the request may have been received. A request without a body counts as
     /// received over HTTP/2 as soon as there was a connection.
     pub async fn send(&self, request: &Request, deadline: Instant, max_body: usize) -> Result<Answer, SendError> {
         self.may_be_called(&request.url, deadline)?;
@@ -233,7 +233,7 @@ impl Connector {
         if deadline <= Instant::now() { Err(SendError::Full) } else { Ok(None) }
     }
 
-    /// A new connection. Its place, where it was given one, is kept free until it is there to be shared.
+    /// A new connection. Its reservation, where it was given one, is kept free until it is there to be shared.
     async fn connect(
         &self,
         url: &Url,

@@ -5,7 +5,7 @@ use std::{error::Error, io};
 /// Why no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The request definitely did not leave, or was definitely not looked at: another provider may have the message without
+    /// The request definitely did not leave, or was definitely not processed: another provider may have the message without
     /// a duplicate.
     #[error("not sent: {cause}")]
     NotSent {
@@ -38,7 +38,7 @@ pub enum Unsent {
     Tls,
     /// The address guard does not allow the address.
     Guard,
-    /// The proxy alone could tell.
+    /// The proxy alone knows.
     Proxy,
 }
 
@@ -84,7 +84,7 @@ impl NoAnswer {
     }
 }
 
-/// Whether the server says that it did not look at a request: a stream refused, or one beyond the last that a closing
+/// Whether the server says that it did not process a request: a stream refused, or one beyond the last that a closing
 /// connection takes (RFC 9113, sections 6.8 and 8.7).
 pub(super) fn is_refused(error: &hyper::Error) -> bool {
     let found = chain(error).find_map(|cause| cause.downcast_ref::<h2::Error>());
@@ -111,7 +111,7 @@ pub(super) fn after_sending(error: &hyper::Error) -> SendError {
     }
 }
 
-/// An error and its causes. An [`io::Error`] hides the error it wraps from `source`, so that one is looked for by hand.
+/// An error and its causes. An [`io::Error`] hides the error it wraps from `source`, so that one is found by hand.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_the_system_gave_up_waiting_for_is_told_from_one_that_was_reset() {
+    async fn a_connection_that_the_system_gave_up_waiting_for_is_distinguished_from_one_that_was_reset() {
         for (kind, cause) in [
             (io::ErrorKind::TimedOut, NoAnswer::Timeout),
             (io::ErrorKind::ConnectionReset, NoAnswer::Reset),

@@ -94,7 +94,7 @@ impl Guard {
         }
     }
 
-    /// Whether a URL may be called as far as the URL alone tells. Odd spellings of an address (`0x7f.1`, `2130706433`)
+    /// Whether a URL may be called as far as the URL alone shows. Odd spellings of an address (`0x7f.1`, `2130706433`)
     /// are addresses by the time a URL is parsed. Names are judged when they are resolved.
     pub(super) fn permits(&self, url: &Url) -> Result<(), Forbidden> {
         if url.scheme() != "https" {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_spellings_of_an_address_in_a_url_are_seen_through() {
+    fn odd_spellings_of_an_address_in_a_url_are_recognised() {
         let guard = Guard::default();
         for text in [
             "https://127.0.0.1/",

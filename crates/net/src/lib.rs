@@ -1,7 +1,7 @@
 //! The one way out: every call to a provider or to Okta leaves through here.
 //!
-//! Knows nobody but `message`'s secrets and the places that `fair` gives out: it takes a plain request and gives a plain answer. What it adds is an address guard on every connection,
-//! a deadline over the whole exchange, a cap on what is read, and a verdict on failures that tells "definitely not sent"
+//! Knows nobody but `message`'s secrets and the permits that `fair` gives out: it takes a plain request and gives a plain answer. What it adds is an address guard on every connection,
+//! a deadline over the whole exchange, a cap on what is read, and a verdict on failures that distinguishes "definitely not sent"
 //! from "unclear".
 //!
 //! Two ways lead out: [`Connector`] and [`Client`]. Both ask the guard for every request, and connections are made to addresses

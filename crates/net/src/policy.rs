@@ -24,7 +24,7 @@ pub struct Policy {
     pub extra_roots_pem: Option<String>,
     /// Every request makes a connection of its own: name, TCP and TLS are asked anew each time.
     pub keep_no_connection: bool,
-    /// Who looks names up, where that is shared with others.
+    /// Who resolves names, where that is shared with others.
     pub lookups: Option<Lookups>,
 }
 

@@ -1,9 +1,9 @@
 //! Connections that are kept for the next request, and for how long.
 //!
 //! A connection of HTTP/1.1 carries one request at a time and says nothing before it is closed, so a request may meet the
-//! close half way: nobody can tell then whether it was received. It is therefore given up well before servers close it.
+//! close half way: it is then unknown whether it was received. It is therefore given up well before servers close it.
 //! A server that closes earlier all the same is remembered ([`super::wary`]), so that this happens to few requests.
-//! One of HTTP/2 carries many, and its close names the requests that were not looked at, so it is kept longer. It carries no
+//! One of HTTP/2 carries many, and its close names the requests that were not processed, so it is kept longer. It carries no
 //! more than the server takes at once; what is beyond gets another one, up to a bound, and waits for room then.
 
 use std::{
@@ -33,17 +33,17 @@ const IDLE: Duration = Duration::from_secs(4);
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long any idle connection is kept: three provider probes at their default interval, which keep it in use.
 const LONGEST: Duration = Duration::from_secs(90);
-/// How long one of HTTP/2 is kept idle beside another one that leads to the same place.
+/// How long one of HTTP/2 is kept idle beside another one that leads to the same origin.
 const SURPLUS: Duration = Duration::from_secs(10);
 /// Connections kept of each kind; as many may be needed again at once.
 const MOST: usize = 128;
-/// Connections of HTTP/2 to one place.
+/// Connections of HTTP/2 to one origin.
 pub(super) const MOST_SHARED: usize = 32;
 /// How long no more of them are tried after one did not come although others are there: some servers take few of each client.
 const CROWDED: Duration = Duration::from_secs(5);
 /// The shortest time that is worth keeping a connection for.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// Time between two looks for connections to close.
+/// Time between two searches for connections to close.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// Where a connection leads.
@@ -78,7 +78,7 @@ pub(super) enum Way {
     Kept(Connection),
     /// Over a new one: there is none.
     New,
-    /// Over one of those of HTTP/2, which are all full: one more may be made, where there is a place for it. The rest ends when
+    /// Over one of those of HTTP/2, which are all full: one more may be made, where there is room for it. The rest ends when
     /// there may be room.
     Full(Option<Reservation>, OwnedNotified),
 }
@@ -94,7 +94,7 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct Kept {
     lines: Vec<Idle>,
-    /// The first of those to one place with room is used, so that the others become idle when they are not needed.
+    /// The first of those to one origin with room is used, so that the others become idle when they are not needed.
     shared: Vec<Open>,
     /// Where connections are being made for want of room.
     coming: Vec<Origin>,
@@ -161,7 +161,7 @@ impl Kept {
     }
 }
 
-/// A place among the connections of HTTP/2 for one that is being made, until this is dropped.
+/// A reservation among the connections of HTTP/2 for one that is being made, until this is dropped.
 pub(super) struct Reservation {
     pool: Pool,
     origin: Origin,
@@ -179,9 +179,9 @@ impl Drop for Reservation {
 
 impl Pool {
     /// The way of a request to an origin: of the connections kept, one of HTTP/2 that has room, or the one used last. Whoever
-    /// has one coming already needs no place for another.
+    /// has one coming already needs no reservation for another.
     pub(super) fn way(&self, origin: &Origin, has_one_coming: bool) -> Way {
-        // from here on it is told of room, also of what comes while it looks
+        // from here on it is notified of room, also of what comes while it looks
         let freed = Arc::clone(&self.freed).notified_owned();
         let (mut kept, now) = (self.lock(), Instant::now());
         kept.sweep(now);

@@ -23,7 +23,7 @@ pub(super) trait Lookup: Send + Sync + 'static {
     fn lookup(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
 }
 
-/// The system's resolver, so that `/etc/hosts` and the cluster's search domains apply. Each look-up occupies a thread until it
+/// The system's resolver, so that `/etc/hosts` and the cluster's search domains apply. Each lookup occupies a thread until it
 /// gives up, also when nobody waits any more.
 struct System;
 
@@ -39,13 +39,13 @@ impl Lookup for System {
     }
 }
 
-/// Look-ups under way at once where they are shared by nobody.
+/// Lookups under way at once where they are shared by nobody.
 const OWN: Bounds = Bounds { all: 8, each: 8, urgent: 0, all_urgent: 0 };
 
-/// Look-ups of one name under way at once for one tenant: another one may be answered where the first was lost on its way.
+/// Lookups of one name under way at once for one tenant: another one may be answered where the first was lost on its way.
 const OF_A_NAME: usize = 3;
 
-/// Who looks names up: all who share it have a share each, and a name that is slow takes few of a share, however many ask.
+/// Who resolves names: all who share it have a share each, and a name that is slow takes few of a share, however many ask.
 #[derive(Clone)]
 pub struct Lookups {
     all: Arc<Shared>,
@@ -59,14 +59,14 @@ struct Shared {
     names: Mutex<Names>,
 }
 
-/// A tenant, and a name that is looked up for it.
+/// A tenant, and a name that is resolved for it.
 type Key = (String, String);
 
-/// The names that are looked up.
+/// The names that are resolved.
 #[derive(Debug, Default)]
 struct Names(HashMap<Key, Asked>);
 
-/// A name that is looked up.
+/// A name that is resolved.
 #[derive(Debug, Default)]
 struct Asked {
     /// The first answer is everybody's who waits then.
@@ -74,11 +74,11 @@ struct Asked {
     under_way: usize,
 }
 
-/// The addresses that a name has; none when it cannot be told.
+/// The addresses that a name has; none when that is unknown.
 type Found = Vec<SocketAddr>;
 
 impl Names {
-    /// Somebody asks: where the answer will be told, and whether one more look-up is to begin.
+    /// Somebody asks: where the answer will be sent, and whether one more lookup is to begin.
     fn ask(&mut self, key: &Key) -> (watch::Receiver<Option<Found>>, bool) {
         let asked = self.0.entry(key.clone()).or_default();
         let answer = asked.answer.subscribe();
@@ -87,7 +87,7 @@ impl Names {
         (answer, begins)
     }
 
-    /// A look-up may be made now: whether it is, as somebody still waits. One that nobody waits for is over in the same moment, so that
+    /// A lookup may be made now: whether it is, as somebody still waits. One that nobody waits for is over in the same moment, so that
     /// whoever asks next does not count on it.
     fn begin(&mut self, key: &Key) -> bool {
         let is_wanted = self.0.get(key).is_some_and(|asked| !asked.answer.is_closed());
@@ -97,7 +97,7 @@ impl Names {
         is_wanted
     }
 
-    /// A look-up that was wanted ends: all who wait by then are told, those too who asked while it was made.
+    /// A lookup that was wanted ends: all who wait by then get the answer, those too who asked while it was made.
     fn found(&mut self, key: &Key, found: Found) {
         if let Some(asked) = self.0.get_mut(key) {
             std::mem::take(&mut asked.answer).send_replace(Some(found));
@@ -127,7 +127,7 @@ impl fmt::Debug for Lookups {
 }
 
 impl Lookups {
-    /// For tenants who share so many places, all of whose look-ups are urgent: a failover may wait for any.
+    /// For tenants who share so many permits, all of whose lookups are urgent: a failover may wait for any.
     #[must_use]
     pub fn shared(bounds: Bounds) -> Self {
         Self::sharing(bounds, Lane::Urgent, Arc::new(System))
@@ -164,7 +164,7 @@ impl Shared {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks a name up when it has a place and somebody still waits, and tells all who do.
+    /// Resolves a name when it has a permit and somebody still waits, and answers all who do.
     async fn look_up(self: Arc<Self>, key: Key, lane: Lane) {
         let permit = self.permits.enter(&key.0, &key.1, lane).await;
         if !self.names().begin(&key) {
@@ -176,7 +176,7 @@ impl Shared {
     }
 }
 
-/// A look-up that is made. However it ends, who waits is told.
+/// A lookup that is made. However it ends, who waits gets an answer.
 struct Made<'l> {
     all: &'l Shared,
     key: &'l Key,
@@ -212,7 +212,7 @@ impl Unresolved {
     }
 }
 
-/// A resolver that gives out only what the guard allows. Clones share the look-ups.
+/// A resolver that gives out only what the guard allows. Clones share the lookups.
 #[derive(Clone)]
 pub(super) struct Guarded {
     lookup: Arc<dyn Lookup>,
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_slow_names_of_others_delay_no_look_up_of_ours() {
+    async fn the_slow_names_of_others_delay_no_lookup_of_ours() {
         let (lookups, _) = shared();
         for tenant in 0..10 {
             for number in 0..20 {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_name_takes_few_of_a_share_however_often_it_is_asked_and_all_who_wait_are_told() {
+    async fn a_slow_name_takes_few_of_a_share_however_often_it_is_asked_and_all_who_wait_are_answered() {
         let (lookups, under_way) = shared();
         for _ in 0..30 {
             assert_eq!(ask(&lookups, "otp", "slow.test").await, None);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_look_up_that_was_lost_on_its_way_does_not_hold_up_the_next_one_of_that_name() {
+    async fn a_lookup_that_was_lost_on_its_way_does_not_hold_up_the_next_one_of_that_name() {
         let (lookups, _) = shared();
         let lost = lookups.of("otp").lookup("slow-once.test");
         sleep(Duration::from_millis(10)).await;
@@ -362,12 +362,12 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_millis(100));
     }
 
-    /// Callers and look-ups of one name, step by step.
+    /// Callers and lookups of one name, step by step.
     struct Steps {
         names: Names,
         key: Key,
         callers: Vec<watch::Receiver<Option<Found>>>,
-        /// Look-ups that wait for a place, and those that are made.
+        /// Lookups that wait for a permit, and those that are made.
         waiting: usize,
         made: usize,
     }
@@ -394,7 +394,7 @@ mod tests {
             self.names.found(&self.key, vec![([192, 0, 2, 1], 0).into()]);
         }
 
-        /// Lets all look-ups end, and checks that all who wait were told and nothing is left.
+        /// Lets all lookups end, and checks that all who wait got an answer and nothing is left.
         fn finish(mut self, history: &str) {
             while self.waiting + self.made > 0 {
                 if self.waiting > 0 {
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_while_look_ups_that_nobody_wanted_end_has_one_that_ends_later() {
+    fn who_asks_while_lookups_that_nobody_wanted_end_has_one_that_ends_later() {
         let mut steps = Steps::new();
         for _ in 0..OF_A_NAME {
             steps.ask();
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_who_waits_is_told_whatever_the_order_of_asking_giving_up_and_answering() {
+    fn everybody_who_waits_is_answered_whatever_the_order_of_asking_giving_up_and_answering() {
         for seed in 0..2_000 {
             let (mut random, mut steps, mut history) = (StdRng::seed_from_u64(seed), Steps::new(), String::new());
             for _ in 0..random.random_range(5..40) {

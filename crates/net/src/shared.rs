@@ -38,7 +38,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Opens a connection for business. `freed` is told when there may be room, on it or for another one.
+    /// Opens a connection for business. `freed` is notified when there may be room, on it or for another one.
     pub(super) fn open(sender: http2::SendRequest<Watched>, driver: Driver, freed: Arc<Notify>) -> Self {
         let driver = Arc::new(Mutex::new(driver));
         let shared = Self { sender, driver: Arc::downgrade(&driver), under_way: Arc::default(), freed };

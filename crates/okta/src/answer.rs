@@ -106,7 +106,7 @@ pub(crate) fn next_page(headers: &HeaderMap, here: &Url) -> Option<Url> {
     })
 }
 
-/// A failure whose status came but whose body did not come whole: whose word it is nobody can tell.
+/// A failure whose status came but whose body did not come whole: who sent it is unknown.
 pub(crate) fn unfinished(status: StatusCode, headers: &HeaderMap, detail: &str) -> Failure {
     if status.is_success() {
         Failure::Unclear { detail: detail.to_owned() }

@@ -1,5 +1,5 @@
 //! What a run changed in Okta: one record for each call that was to change something, with keyed fingerprints of the hook before
-//! and after. Pure; [`crate::run`] tells what was called, the operator logs the records and keeps the last ones.
+//! and after. Pure; [`crate::run`] reports what was called, the operator logs the records and keeps the last ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_has_the_mark_of_the_hook_before_and_after_it() {
+    fn each_change_has_the_fingerprint_of_the_hook_before_and_after_it() {
         let done =
             [Verb::Create, Verb::Deactivate, Verb::Activate, Verb::Delete].map(|verb| entry(verb, AuditResult::Done));
         let changes = changes_of("a secret", &done);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn another_secret_is_another_mark_and_neither_shows_it() {
+    fn another_secret_is_another_fingerprint_and_neither_shows_it() {
         let one = changes_of("a secret", &[entry(Verb::Create, AuditResult::Done)]);
         let two = changes_of("b secret", &[entry(Verb::Create, AuditResult::Done)]);
         assert_ne!(one[0].after, two[0].after);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_change_leaves_the_mark_and_an_unclear_one_leaves_none() {
+    fn a_refused_change_leaves_the_fingerprint_and_an_unclear_one_leaves_none() {
         let changes = changes_of(
             "a secret",
             &[

@@ -1,6 +1,6 @@
 //! One call to the management API at a time: bounded, timed, never repeated, never redirected.
 //!
-//! What a failure means is told by [`crate::error`]; when to call is decided by [`crate::limits`]; what to
+//! What a failure means is decided by [`crate::error`]; when to call is decided by [`crate::limits`]; what to
 //! call by [`crate::plan`]. A retry is the caller's decision, made from Okta's state.
 
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Client {
         let url = self.org.at("/.well-known/okta-organization");
         let request = Call { doing, method: Method::GET, url, body: None, secret: None, public: true };
         let received = match self.call(request, self.deadline).await {
-            // a document that an org does not have is no call of the API's, and its absence may be told by a page
+            // a document that an org does not have is no call of the API's, and its absence may be answered by a page
             Err(CallError {
                 failure: Failure::NotFound | Failure::NotOkta { status: 404 }, request_id, rate, ..
             }) => {
@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// A lifecycle call. Okta documents that it answers the hook; an answer that is empty says yes as well, and the hook is
-    /// looked at then.
+    /// read then.
     async fn lifecycle(&self, doing: &'static str, id: &HookId, act: &str) -> CallResult<ObservedHook> {
         let url = self.org.at(&format!("/api/v1/inlineHooks/{id}/lifecycle/{act}"));
         let call = Call { doing, method: Method::POST, url, body: None, secret: None, public: false };
@@ -204,7 +204,7 @@ impl Client {
             return received.read(doing, |body| wire::read_hook(body)?.ok_or("the answer is a hook of another type"));
         }
         let read = self.get(id).await;
-        // the call was taken, so nothing that the look meets is its refusal
+        // the call was taken, so nothing that the read meets is its refusal
         read.map_err(|error| CallError {
             doing,
             failure: Failure::Unclear { detail: format!("it is empty, and then: {}", error.reason()) },

@@ -1,4 +1,4 @@
-//! What went wrong with a call to the management API, told so that the caller knows whether it may have taken effect and
+//! What went wrong with a call to the management API, described so that the caller knows whether it may have taken effect and
 //! a person knows what to do.
 
 use std::time::Duration;
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_okta_refuses_with_a_person_is_told_what_to_do() {
+    fn whatever_okta_refuses_with_a_person_reads_what_to_do() {
         for status in 300..500 {
             let oktas = ["E0000001", "E0000226", "E0000135", FEATURE_NOT_ENABLED].map(|code| advice(status, code));
             for said in oktas.into_iter().chain([before_okta(status)]) {

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_depends_on_key_object_and_secret_and_on_their_borders() {
+    fn a_fingerprint_depends_on_key_object_and_secret_and_on_their_borders() {
         let key = FingerprintKey::new(&[7; 32]).unwrap();
         let object = ObjectRef::new("ns", "a");
         let fingerprint = key.secret(&object, "x-auth", "s3cret");

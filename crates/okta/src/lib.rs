@@ -1,7 +1,7 @@
 //! Okta's management API for telephony inline hooks, and what an org's hooks should become.
 //!
 //! Two halves. The pure one decides: [`plan`] compares what Okta has ([`types::ObservedHook`]) with what the resources
-//! declare and answers ordered steps or the reason why there are none; [`drift`] names differences, [`owner_tag`] tells whose
+//! declare and answers ordered steps or the reason why there are none; [`drift`] names differences, [`owner_tag`] says whose
 //! hook it is, [`limits`] when a call may be made, [`plan_record`] what is written down before the first call. The thin one
 //! acts: [`client`] makes one call, [`run`] performs a plan's steps and reads back.
 //!

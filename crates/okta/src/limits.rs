@@ -1,4 +1,4 @@
-//! When a call to an org may be made: the rate limit as Okta's own headers tell it, and who asks. Pure; the clock is given.
+//! When a call to an org may be made: the rate limit as Okta's own headers say, and who asks. Pure; the clock is given.
 //!
 //! The bucket is shared with everything else that uses the org's `/api/v1`, so what is left counts for more than what we
 //! used. A reserve is kept for failover: routine calls stop before the bucket is empty.
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_tells_the_bucket_as_an_answer_does_and_one_without_it_tells_nothing() {
+    fn a_failure_says_the_bucket_as_an_answer_does_and_one_without_it_says_nothing() {
         let now = Instant::now();
         let failed = |rate| CallError { doing: "test", failure: Failure::Unauthorized, request_id: None, rate };
         let mut limits = state(50, 10);

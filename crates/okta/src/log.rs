@@ -1,4 +1,4 @@
-//! Okta's System Log, as far as it tells what became of passcodes. Nothing else of an event is kept: it holds numbers and
+//! Okta's System Log, as far as it says what became of passcodes. Nothing else of an event is kept: it holds numbers and
 //! names.
 
 use jiff::Timestamp;
@@ -41,11 +41,11 @@ pub struct LogEvent {
     pub id: String,
     /// When it was published.
     pub at: Timestamp,
-    /// What it tells.
+    /// What it says.
     pub kind: LogEventKind,
 }
 
-/// What an event tells.
+/// What an event says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogEventKind {
     /// A passcode was sent or refused.
@@ -85,7 +85,7 @@ fn event_of(raw: &Value) -> Option<LogEvent> {
     let debug = raw.pointer("/debugContext/debugData")?.as_object()?;
     let event_type = raw.get("eventType")?.as_str()?;
     let kind = if event_type == "inline_hook.executed" {
-        // what is not told, or was not tried, is no failure
+        // what is not reported, or was not tried, is no failure
         let failed = matches!(raw.pointer("/outcome/result").and_then(Value::as_str), Some("FAILURE" | "UNANSWERED"));
         let kind = field(debug, "inlinehooktype").and_then(Value::as_str);
         (failed && kind == Some(TELEPHONY)).then_some(LogEventKind::HookFailed)?

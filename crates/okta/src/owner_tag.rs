@@ -1,7 +1,7 @@
 //! Whose hook it is: the custom header `X-Hookswitch-Owner: <installation>/<namespace>/<name>`.
 //!
-//! Okta has no field for labels, and returns custom headers in clear. A mark in the hook itself outlives a lost status
-//! and a lost answer to a create. Only an exact mark of this installation makes a hook ours.
+//! Okta has no field for labels, and returns custom headers in clear. An owner tag in the hook itself outlives a lost status
+//! and a lost answer to a create. Only an exact tag of this installation makes a hook ours.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub const OWNER_HEADER: &str = "X-Hookswitch-Owner";
 #[error("an installation's name must be 1 to 63 letters, digits, '-', '_' or '.'")]
 pub struct InvalidInstallation;
 
-/// The name by which this installation tells its hooks from another's.
+/// The name by which this installation distinguishes its hooks from another's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InstallationTag(String);
 
@@ -23,7 +23,7 @@ impl InstallationTag {
     /// Takes a name.
     ///
     /// # Errors
-    /// [`InvalidInstallation`] when it could not be told apart from the rest of the mark.
+    /// [`InvalidInstallation`] when it could not be distinguished from the rest of the tag.
     pub fn new(name: impl Into<String>) -> Result<Self, InvalidInstallation> {
         let name = name.into();
         if part_is_sound(&name, 63) { Ok(Self(name)) } else { Err(InvalidInstallation) }
@@ -35,7 +35,7 @@ impl InstallationTag {
         &self.0
     }
 
-    /// The header that marks a hook as `object`'s.
+    /// The header that tags a hook as `object`'s.
     #[must_use]
     pub fn tag(&self, object: &ObjectRef) -> Header {
         Header::new(OWNER_HEADER, format!("{}/{object}", self.0))
@@ -75,9 +75,9 @@ pub enum Whose {
         /// Its object.
         object: ObjectRef,
     },
-    /// Somebody's mark that cannot be read, or two that disagree: treated as another's.
+    /// Somebody's tag that cannot be read, or two that disagree: treated as another's.
     Unreadable,
-    /// Nobody's mark: made by a person or another tool.
+    /// No tag: made by a person or another tool.
     Untagged,
 }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_reads_back_as_its_object_whatever_the_case_of_the_header() {
+    fn a_tag_reads_back_as_its_object_whatever_the_case_of_the_header() {
         let ours = InstallationTag::new("prod-eu").unwrap();
         let object = ObjectRef::new("otp", "main");
         let tag = ours.tag(&object);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_exact_mark_is_ours() {
+    fn only_an_exact_tag_is_ours() {
         let ours = InstallationTag::new("prod").unwrap();
         let cases = [
             (hook(&[]), Whose::Untagged),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_installation_cannot_be_named_so_that_marks_mix() {
+    fn an_installation_cannot_be_named_so_that_tags_mix() {
         assert!(InstallationTag::new("a/b").is_err());
         assert!(InstallationTag::new("").is_err());
         assert!(InstallationTag::new("x".repeat(64)).is_err());

@@ -1,6 +1,6 @@
 //! The record of a plan, written once before its first call and removed when its end was seen.
 //!
-//! Progress is read from Okta, not from here. The record adds what Okta cannot tell: which hook was active before, and
+//! Progress is read from Okta, not from here. The record adds what Okta does not know: which hook was active before, and
 //! which contents (their secrets cannot be read back) may or may not have arrived.
 
 use schemars::JsonSchema;

@@ -206,7 +206,7 @@ impl Model {
         self.state().faults = faults.into();
     }
 
-    /// What answers tell of the bucket from now on.
+    /// What answers say of the bucket from now on.
     pub fn set_rate(&self, rate: RateLimit) {
         self.state().rate = Some(rate);
     }

@@ -127,7 +127,7 @@ impl OrgUrl {
         Ok(url)
     }
 
-    /// Host and port, as one org's addresses are told apart.
+    /// Host and port, as one org's addresses are distinguished.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = self.host();
@@ -140,7 +140,7 @@ impl OrgUrl {
         self.0.port().is_none() && is_oktas(self.host())
     }
 
-    /// The host, lower case: the org's canonical name where Okta tells no id.
+    /// The host, lower case: the org's canonical name where Okta gives no id.
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default().trim_end_matches('.')
@@ -341,7 +341,7 @@ pub struct RateLimit {
     pub limit: u32,
     /// Calls left in this window.
     pub remaining: u32,
-    /// Time from the answer to the next window, by Okta's own clock where the answer told it; at most an hour.
+    /// Time from the answer to the next window, by Okta's own clock where the answer said it; at most an hour.
     pub resets_in: Duration,
 }
 
@@ -359,7 +359,7 @@ pub struct ApiAnswer<T> {
 /// Which org answers at an address. Two addresses (a custom domain) of one org have the same identity.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OrgIdentity {
-    /// The org's id, as `/.well-known/okta-organization` tells it.
+    /// The org's id, as `/.well-known/okta-organization` gives it.
     Id(String),
     /// The host name, where that document does not exist.
     HostName(String),

@@ -162,7 +162,7 @@ pub(crate) fn read_error(body: &[u8]) -> ErrorBody {
     }
 }
 
-/// Most custom domains of an org that are looked at.
+/// Most custom domains of an org that are read.
 const MOST_DOMAINS: usize = 100;
 
 /// The hosts of the custom domains that the org document names; one that cannot be read is left out.

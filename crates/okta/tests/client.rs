@@ -154,7 +154,7 @@ async fn who_limits_the_rate_before_okta_is_heeded_for_a_minute_at_most() {
 }
 
 #[tokio::test]
-async fn a_refusal_tells_code_summary_and_causes_bounded_and_without_what_was_secret() {
+async fn a_refusal_has_code_summary_and_causes_bounded_and_without_what_was_secret() {
     let summary = format!("Api validation failed:\\n {HOOK_SECRET} {}", "x".repeat(5000));
     let causes = format!(r#"[{{"errorSummary":"SSWS {TOKEN} bad"}},{{"errorSummary":"aG9vazpzZWNyZXQ"}}]"#);
     let body = format!(r#"{{"errorCode":"E0000001","errorSummary":"{summary}","errorCauses":{causes}}}"#);
@@ -167,7 +167,7 @@ async fn a_refusal_tells_code_summary_and_causes_bounded_and_without_what_was_se
 }
 
 #[tokio::test]
-async fn a_rate_limit_tells_its_wait_and_whether_it_was_for_concurrency() {
+async fn a_rate_limit_says_its_wait_and_whether_it_was_for_concurrency() {
     let window = "X-Rate-Limit-Limit: 600\r\nX-Rate-Limit-Remaining: 0\r\nX-Rate-Limit-Reset: 1000000017\r\n\
                   Date: Sun, 09 Sep 2001 01:46:40 GMT\r\n";
     let error = failed_create(answer(429, window, "{}")).await;

@@ -97,7 +97,7 @@ async fn every_refusal_is_sorted_by_its_cause_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_429_tells_how_long_to_wait_whatever_its_headers_lack() {
+async fn a_429_says_how_long_to_wait_whatever_its_headers_lack() {
     let cases = cases(include_str!("data/okta_rate_limits.json"));
     let reply = |case: &Value| {
         let mut headers = String::new();
@@ -162,7 +162,7 @@ async fn a_page_that_goes_on_at_another_host_is_asked_for_at_the_org_itself() {
 }
 
 #[tokio::test]
-async fn a_lifecycle_call_may_answer_nothing_and_the_hook_is_looked_at_then() {
+async fn a_lifecycle_call_may_answer_nothing_and_the_hook_is_read_then() {
     let hook = |status: &str| {
         format!(r#"{{"id":"cal1","status":"{status}","name":"a","type":"com.okta.telephony.provider"}}"#)
     };
@@ -175,7 +175,7 @@ async fn a_lifecycle_call_may_answer_nothing_and_the_hook_is_looked_at_then() {
         assert!(requests[0].starts_with("POST /api/v1/inlineHooks/cal1/lifecycle/activate "), "{empty}");
         assert!(requests[1].starts_with("GET /api/v1/inlineHooks/cal1 "), "{empty}");
     }
-    // whatever becomes of the look, nobody says that the call itself was refused
+    // whatever becomes of the read, nobody says that the call itself was refused
     for status in [429, 404, 403, 500] {
         let server = serve(vec![answer(204, "", ""), answer(status, "", "")]).await;
         let error = server.client.deactivate(&id).await.unwrap_err();

@@ -59,7 +59,7 @@ impl ProviderAnswer {
         serde_json::from_slice(body).ok().map(Fields)
     }
 
-    /// What became of the message when the status alone tells.
+    /// What became of the message when the status alone says it.
     pub(super) fn by_status(&self) -> Outcome {
         class_by_status(self.status).map_or(Outcome::Ambiguous { cause: "garbage" }, |class| {
             Outcome::Refused(self.refusal(class, self.status_code()))

@@ -44,7 +44,7 @@ pub trait Adapter: Send + Sync {
         true
     }
 
-    /// The kind of provider as a metric label. What Okta is told as `provider` is the `TelephonyProvider`'s name.
+    /// The kind of provider as a metric label. What Okta is given as `provider` is the `TelephonyProvider`'s name.
     fn label(&self) -> &'static str;
 }
 

@@ -12,7 +12,7 @@ pub enum Outcome {
     },
     /// The provider definitely did not take the message.
     Refused(Refusal),
-    /// Nobody can tell: the request may have left and no usable answer came.
+    /// Unknown: the request may have left and no usable answer came.
     Ambiguous {
         /// Why, as a metric label: `timeout`, `reset`, `garbage`, `unknown`.
         cause: &'static str,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::numbering_plan::{self, Fit, Region};
 use hookswitch_message::{CountryCode, E164};
 
-/// The longest text that is looked at; 15 digits with every kind of separator fit well.
+/// The longest text that is read; 15 digits with every kind of separator fit well.
 const MAX_RAW: usize = 64;
 
 /// A number and where it belongs.
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_calling_code_is_told_apart_by_the_digits_after_it() {
+    fn a_shared_calling_code_is_distinguished_by_the_digits_after_it() {
         for (number, expected) in [
             ("+14155552671", "US"),
             ("+16135550123", "CA"),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_calling_code_that_nobody_has_is_told_from_what_is_no_number() {
+    fn a_calling_code_that_nobody_has_is_distinguished_from_what_is_no_number() {
         for number in ["+999123456789", "+2101234567890", "+9995550100"] {
             assert_eq!(normalized(number, Some("SE")), Err(UnreadableNumber::UnassignedCode), "{number}");
         }
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_with_an_extension_is_told_from_what_is_no_number() {
+    fn a_number_with_an_extension_is_distinguished_from_what_is_no_number() {
         for extension in
             [" ext. 12", ";ext=12", " x12", "x 12", " extn:12", ",,12#", " #12", " extension 12", "EXT12", ";12"]
         {
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn as_much_text_is_looked_at_as_a_number_with_every_separator_needs() {
+    fn as_much_text_is_read_as_a_number_with_every_separator_needs() {
         let padded = |length: usize| format!("{:>length$}", "+46701740605");
         assert!(normalized(&padded(MAX_RAW), None).is_ok());
         assert_eq!(normalized(&padded(MAX_RAW + 1), None), Err(UnreadableNumber::NotANumber));
@@ -456,14 +456,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         #[test]
-        fn any_text_is_placed_or_refused_and_never_panics(raw in ".{0,80}", region in "[A-Z]{2}") {
+        fn any_text_is_normalized_or_refused_and_never_panics(raw in ".{0,80}", region in "[A-Z]{2}") {
             if let Ok(normalized) = normalize(&raw, Some(country(&region))) {
                 prop_assert_eq!(normalize(normalized.number.as_str(), None), Ok(normalized));
             }
         }
 
         #[test]
-        fn what_looks_like_a_number_is_placed_or_refused_and_never_panics(raw in r"[+]?[0-9 ()./-]{0,24}", region in "[A-Z]{2}") {
+        fn what_resembles_a_number_is_normalized_or_refused_and_never_panics(raw in r"[+]?[0-9 ()./-]{0,24}", region in "[A-Z]{2}") {
             if let Ok(normalized) = normalize(&raw, Some(country(&region))) {
                 prop_assert_eq!(normalize(normalized.number.as_str(), None), Ok(normalized));
             }

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_rule_matches_is_told_from_one_that_is_denied() {
+    fn a_number_that_no_rule_matches_is_distinguished_from_one_that_is_denied() {
         let pagers = Match { prefixes: vec!["+4674".into()], ..Match::default() };
         let table = Table::new(vec![rule("pagers", pagers, document::Action::Deny)]);
         for (number, action) in [("+46741234567", RouteAction::Deny), ("+46701234567", RouteAction::NoRule)] {

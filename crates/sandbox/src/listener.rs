@@ -1,6 +1,6 @@
 //! The accept loop shared by every simulated party: bounded in connections, header, body and time.
 //! It also carries out the misbehaviours of a connection ([`Reply::Hang`], [`Reply::Reset`],
-//! [`Reply::Trickle`]) and a door that, when shut, refuses connections as a dead host does.
+//! [`Reply::Trickle`]) and a switch that, when set, refuses connections as a dead host does.
 
 use std::convert::Infallible;
 use std::io;

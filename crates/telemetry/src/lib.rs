@@ -1,4 +1,4 @@
-//! What the operator and the gateway tell about themselves: log lines, metrics, and whether they live and are ready.
+//! What the operator and the gateway report about themselves: log lines, metrics, and whether they live and are ready.
 //!
 //! Knows nobody; `gateway` and `operator` bring their own metric families and their own notion of readiness. [`room`] bounds
 //! the connections at all doors, the one for Okta's calls too.

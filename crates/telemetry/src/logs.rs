@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_logged_by_its_place_and_not_by_its_message() {
+    fn a_panic_is_logged_by_its_location_and_not_by_its_message() {
         const INNER: &str = "HOOKSWITCH_TEST_PANICS";
         if std::env::var_os(INNER).is_some() {
             init("trace").unwrap();
@@ -173,7 +173,7 @@ mod tests {
             let _ = panic::catch_unwind(|| panic!("passcode 123456"));
             return;
         }
-        let name = "logs::tests::a_panic_is_logged_by_its_place_and_not_by_its_message";
+        let name = "logs::tests::a_panic_is_logged_by_its_location_and_not_by_its_message";
         let ran = std::process::Command::new(std::env::current_exe().unwrap())
             .args([name, "--exact", "--nocapture"])
             .env(INNER, "1")

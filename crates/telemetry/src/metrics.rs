@@ -1,4 +1,4 @@
-//! The metric registry and the endpoints that tell of it: `/metrics`, `/livez`, `/readyz`.
+//! The metric registry and the endpoints that show it: `/metrics`, `/livez`, `/readyz`.
 //!
 //! One registry per process. Families of the product bear the prefix `hookswitch_`; those of the process have the names
 //! that Prometheus client libraries agree on. `docs/reference/metrics.md` lists them and the rules for labels.
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_life_and_readiness_are_told_over_http() {
+    async fn metrics_life_and_readiness_are_served_over_http() {
         let listener = endpoint::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, is_ready) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));

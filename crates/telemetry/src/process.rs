@@ -10,7 +10,7 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-/// Memory and files as the kernel counts them. What cannot be read is left out rather than told as zero.
+/// Memory and files as the kernel counts them. What cannot be read is left out rather than reported as zero.
 #[derive(Debug)]
 pub(super) struct Collector {
     started_at: f64,

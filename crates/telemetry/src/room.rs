@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn fresh_ones_do_not_fight_for_one_place_while_others_rest() {
+    fn fresh_ones_do_not_fight_for_one_permit_while_others_rest() {
         let room = Room::of(8);
         let known = [(); 8].map(|()| enter(&room, "192.0.2.1").unwrap());
         assert!(known.iter().all(ConnectionPermit::keep));

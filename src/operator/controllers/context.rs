@@ -29,13 +29,13 @@ pub struct Context {
     pub okta: Arc<dyn OktaClientFactory>,
     /// How gateways' pods are asked for their reports.
     pub ask_pod: Arc<Ask>,
-    /// What the operator was told at start.
+    /// What the operator was given at start.
     pub options: Arc<Options>,
     /// Who we are in Okta.
     pub installation: Arc<Installation>,
     /// PEM certificates that the installation trusts besides the public ones.
     pub extra_roots: Option<String>,
-    /// Figures.
+    /// Metrics.
     pub metrics: OperatorMetrics,
 }
 
@@ -44,7 +44,7 @@ pub struct Context {
 pub struct Parts {
     /// Client of the API server.
     pub client: kube::Client,
-    /// What the operator was told at start.
+    /// What the operator was given at start.
     pub options: Options,
     /// Who we are in Okta.
     pub installation: Arc<Installation>,
@@ -54,7 +54,7 @@ pub struct Parts {
     pub listing: Listing,
     /// What is kept between reconciles.
     pub memory: Memory,
-    /// Figures.
+    /// Metrics.
     pub metrics: OperatorMetrics,
     /// How orgs and hooks are reached.
     pub okta: Arc<dyn OktaClientFactory>,

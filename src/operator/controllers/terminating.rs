@@ -1,7 +1,7 @@
 //! Letting objects go that nobody will be left to do anything for: of namespaces that go, and of an operator that is uninstalled.
 //!
 //! An object in a namespace that goes is let go whatever it owes. With a namespace go the operator's rights in it, and with the operator's own
-//! its pod, so such namespaces are looked at as long as objects in them are held. The API server waits some seconds between
+//! its pod, so such namespaces are checked as long as objects in them are held. The API server waits some seconds between
 //! marking a namespace and deleting what is in it; that is the time there is.
 
 use std::time::Duration;
@@ -25,10 +25,10 @@ use hookswitch_api::{Kind, OktaOrg, TelephonyGateway, TelephonyHook};
 /// The kinds of which objects may be held.
 pub const HELD: &[Kind] = &[Kind::TelephonyHook, Kind::TelephonyGateway, Kind::OktaOrg];
 
-/// How often a namespace is looked at while objects in it are held.
+/// How often a namespace is checked while objects in it are held.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How often it is looked at once that was in vain many times in a row.
+/// How often it is checked once that was in vain many times in a row.
 const SLOWEST: Duration = Duration::from_secs(30);
 
 /// Takes every finalizer of ours off every object of a namespace (of all, when none is named).
@@ -43,7 +43,7 @@ pub async fn let_go(client: &Client, namespace: Option<&str>) -> Result<LetGo, R
 }
 
 /// Lets objects go once their namespace is being deleted, where the operator's rights go with it: in the namespaces that it
-/// is told to look after, and in its own.
+/// is configured to manage, and in its own.
 pub fn watch(runtime: &Runtime, caches: &Caches, own_namespace: &str) -> BoxFuture<'static, ()> {
     let mut namespaces = runtime.namespaces.clone();
     if !namespaces.iter().any(|namespace| namespace == own_namespace) {
@@ -62,7 +62,7 @@ pub fn watch(runtime: &Runtime, caches: &Caches, own_namespace: &str) -> BoxFutu
     })
 }
 
-/// The time until the next look, after so many in a row that were in vain.
+/// The time until the next check, after so many in a row that were in vain.
 fn pause(in_vain: u32, fraction: f64) -> Duration {
     match in_vain {
         0 => LOOK,
@@ -70,16 +70,16 @@ fn pause(in_vain: u32, fraction: f64) -> Duration {
     }
 }
 
-/// What a look at a namespace came to.
+/// What a check of a namespace came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// It stays, or its objects were let go, or there is nothing to look for.
+    /// It stays, or its objects were let go, or there is nothing to do.
     Answered,
     /// It did not say, or there was nothing to do, or nobody knows what it would be for.
     InVain,
 }
 
-/// The looks at one namespace.
+/// The checks of one namespace.
 struct NamespaceChecks {
     client: Client,
     listing: Listing,
@@ -152,7 +152,7 @@ mod tests {
 
     const NAMESPACE: &str = "/api/v1/namespaces/otp";
 
-    /// An operator that has not listed its namespace, in which a hook is held, and its looks at namespaces.
+    /// An operator that has not listed its namespace, in which a hook is held, and its checks of namespaces.
     fn unlisted() -> (World, tokio::task::JoinHandle<()>) {
         let mut world = World::new();
         world.server.put(
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_namespace_that_cannot_be_listed_is_looked_at_less_and_less_often_until_it_can_be() {
+    async fn a_namespace_that_cannot_be_listed_is_checked_less_and_less_often_until_it_can_be() {
         let (world, checks) = unlisted();
         tokio::time::sleep(Duration::from_mins(10)).await;
         let reads = world.server.reads();
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_namespace_that_is_gone_though_its_objects_were_seen_is_not_asked_for_every_time() {
+    async fn a_namespace_that_is_gone_though_its_objects_were_observed_is_not_asked_for_every_time() {
         let (world, checks) = unlisted();
         list(&world);
         world.server.delete(&format!("{HOOKS}/main"));
         world.server.delete(NAMESPACE);
         tokio::time::sleep(Duration::from_mins(10)).await;
-        // each look is four reads: the namespace, and what may be held there
+        // each check is four reads: the namespace, and what may be held there
         let reads = world.server.reads();
         assert!((4 * 15..=4 * 30).contains(&reads), "{reads} in ten minutes");
         checks.abort();

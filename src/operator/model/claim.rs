@@ -53,14 +53,14 @@ impl OrgLocation {
         self.authority == access.url.authority() && self.certificates == Certificates::of(access)
     }
 
-    /// Whether `other` has certainly proven to be of this org. That a host which is not Okta's tells the id is no reason, and what a
+    /// Whether `other` has certainly proven to be of this org. That a host which is not Okta's gives the id is no reason, and what a
     /// host proved by certificates that this one does not trust is none either.
     fn is_also(&self, other: &Self) -> bool {
         let is_trusted = other.certificates.is_none() || other.certificates == self.certificates;
         is_trusted && (self.authority == other.authority || self.vouches_for(other) || other.vouches_for(self))
     }
 
-    /// Whether Okta says here that the other host is this org's, and it tells the same id.
+    /// Whether Okta says here that the other host is this org's, and it gives the same id.
     fn vouches_for(&self, other: &Self) -> bool {
         let (id, its_own) = (&self.document.identity, &self.document.domains);
         let is_known = other.is_oktas || its_own.contains(&other.authority);
@@ -93,7 +93,7 @@ pub enum Claim {
     Ours,
     /// Another one, which has proven it.
     Theirs(ObjectRef),
-    /// Another one, by what this object was told last; it has not proven itself since.
+    /// Another one, by what this object recorded last; it has not proven itself since.
     Recorded(ObjectRef),
 }
 
@@ -115,13 +115,13 @@ pub enum ClaimDecision {
     Ours,
     /// Another one, which has proven it.
     Theirs(ObjectRef),
-    /// The one that this object was told of: it is to prove itself first.
+    /// The one that this object recorded: it is to prove itself first.
     Recorded(ObjectRef),
-    /// It cannot be told yet.
+    /// It is not known yet.
     Waits(Awaited),
 }
 
-/// What has to come before it can be told who manages an org.
+/// What has to come before it is known who manages an org.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Awaited {
     /// The answer of an older object that may be of the same org.
@@ -138,13 +138,13 @@ pub struct Visibility<'s> {
     pub settled: bool,
     /// There is a namespace whose objects are not listed.
     pub any_hidden: bool,
-    /// Whether a namespace is looked after and its objects are not listed.
+    /// Whether a namespace is managed and its objects are not listed.
     pub hidden: &'s dyn Fn(&str) -> bool,
 }
 
 /// Who manages the org at `location`, where the credential of `this` was taken.
 ///
-/// An object that managed the org goes on without waiting for anybody's answer, and one that was told of another waits for that one's own answer, in a namespace
+/// An object that managed the org goes on without waiting for anybody's answer, and one that recorded another waits for that one's own answer, in a namespace
 /// that cannot be listed too: who manages an org does not change because somebody cannot be seen. One that is seen and called, and
 /// proves nothing for [`PROVES_WITHIN`], changes nothing in Okta either: another may take its place until it does. One that is new
 /// waits for older ones that say they are of the same org, and for namespaces to be listed, but no longer than until everybody had time to answer:
@@ -213,7 +213,7 @@ impl Tenure {
 
 /// Who acts on the org at `location` at the moment: what it does is to end before `this` does anything there.
 ///
-/// One that this object does not know to be of its org is waited for where it is to yield: it looks after this one's proof with its
+/// One that this object does not know to be of its org is waited for where it is to yield: it reconciles after this one's proof with its
 /// next reconcile. Whoever does not yield would be waited for again and again.
 #[must_use]
 pub fn before(this: &OktaOrg, location: &OrgLocation, acting: &[(ObjectRef, Tenure)]) -> Option<ObjectRef> {
@@ -223,7 +223,7 @@ pub fn before(this: &OktaOrg, location: &OrgLocation, acting: &[(ObjectRef, Tenu
     acting.iter().find(|(_, other)| is_one(other)).map(|(object, _)| object.clone())
 }
 
-/// Objects that may be of the same org as `this`, or were told that it is the one that manages theirs.
+/// Objects that may be of the same org as `this`, or recorded that it is the one that manages theirs.
 #[must_use]
 pub fn concerned(this: &OktaOrg, all: &[Arc<OktaOrg>]) -> Vec<Target> {
     let (id, at, own) = (known_id(this), authority(this), object_ref(this));
@@ -234,7 +234,7 @@ pub fn concerned(this: &OktaOrg, all: &[Arc<OktaOrg>]) -> Vec<Target> {
     all.iter().filter(is_one).map(|other| target(&**other)).collect()
 }
 
-/// The id that an object was told last: a hint, since whoever may write its status may say so.
+/// The id that an object recorded last: a hint, since whoever may write its status may say so.
 fn known_id(org: &OktaOrg) -> Option<&str> {
     org.status.as_ref()?.org_id.as_deref()
 }
@@ -245,7 +245,7 @@ fn recorded(org: &OktaOrg) -> Option<ObjectRef> {
     Some(ObjectRef::new(namespace, name))
 }
 
-/// Whether an object managed its org when it was looked at last.
+/// Whether an object managed its org when it was reconciled last.
 fn managed(org: &OktaOrg) -> bool {
     let Some(status) = &org.status else { return false };
     status.claimed_by.is_none() && conditions::is_true(&status.conditions, "Claimed")
@@ -320,14 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn an_older_object_whose_own_server_tells_our_id_takes_nothing_away() {
+    fn an_older_object_whose_own_server_gives_our_id_takes_nothing_away() {
         let here = location(OURS, "00oOURS", &["id.acme.com"]);
         for (standing, url) in [
             (proven(ELSEWHERE, "00oOURS", &["acme.okta.com", "id.acme.com"]), ELSEWHERE),
             (proven("https://acme.okta.com:8443", "00oOURS", &["acme.okta.com"]), "https://acme.okta.com:8443"),
             (proven("https://acme.okta.com.evil.example", "00oOURS", &[]), ELSEWHERE),
             (proven("https://notokta.com", "00oOURS", &[]), ELSEWHERE),
-            // an org of the attacker's at Okta that names our custom domain, and tells its own id
+            // an org of the attacker's at Okta that names our custom domain, and gives its own id
             (proven("https://evil.okta.com", "00oEVIL", &["id.acme.com", "acme.okta.com"]), "https://evil.okta.com"),
         ] {
             assert_eq!(beside(&here, standing.clone(), url), ClaimDecision::Ours, "{standing:?}");
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_another_one_by_another_address_or_by_other_certificates() {
+    fn an_org_is_elsewhere_by_another_address_or_by_other_certificates() {
         let here = trusting(&location(OURS, "00oOURS", &[]), "ours");
         assert!(here.is_reached_by(&access("https://ACME.okta.com./", Some("ours"))));
         for (url, ca_bundle) in [(CUSTOM, Some("ours")), (OURS, Some("others")), (OURS, None)] {
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_told_of_another_waits_for_that_ones_answer_and_no_longer() {
+    fn who_recorded_another_waits_for_that_ones_answer_and_no_longer() {
         let here = location(OURS, "00oOURS", &[]);
         let mut this = org("otp", 20, OURS);
         this.status = serde_json::from_value(json!({"claimedBy": "other/acme"})).unwrap();
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_be_of_the_same_org_looks_again() {
+    fn who_may_be_of_the_same_org_is_reconciled_again() {
         let mut recorded = org("told", 1, CUSTOM);
         recorded.status = serde_json::from_value(json!({"claimedBy": "otp/acme"})).unwrap();
         let all = [org("same", 1, OURS), recorded, org("else", 1, ELSEWHERE), org("otp", 20, OURS)].map(Arc::new);

@@ -23,7 +23,7 @@ pub enum Ownership {
         /// A switch from one hook to another is under way.
         switching: bool,
     },
-    /// It cannot be told, and no call is made: why.
+    /// It is undecided, and no call is made: why.
     Conflicting(String),
 }
 
@@ -32,7 +32,7 @@ pub enum Ownership {
 pub struct Declarations {
     switches: Vec<Arc<HookSwitch>>,
     hooks: BTreeMap<String, Arc<TelephonyHook>>,
-    /// By hook, the places of the switches that name it.
+    /// By hook, the indices of the switches that name it.
     naming: BTreeMap<String, Vec<usize>>,
 }
 
@@ -108,7 +108,7 @@ pub fn of(hook: &TelephonyHook, declared: &Declarations) -> Ownership {
     Ownership::Switch { name: switch.name_any(), state, switching }
 }
 
-/// The other hook whose place Okta is given for this one, by a switch that repoints it. When the switch goes, what it did
+/// The other hook whose destination Okta is given for this one, by a switch that repoints it. When the switch goes, what it did
 /// stays until somebody changes the hook.
 #[must_use]
 pub fn repointed(hook: &TelephonyHook, declared: &Declarations) -> Option<Repointed> {
@@ -220,7 +220,7 @@ pub(crate) mod tests {
     use super::*;
 
     thread_local! {
-        /// How many declarations this thread has looked at.
+        /// How many declarations this thread has read.
         pub(crate) static READS: Cell<usize> = const { Cell::new(0) };
     }
 
@@ -270,7 +270,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_switch_over_hooks_that_are_missing_torn_or_of_two_orgs_decides_nothing() {
+    fn a_switch_over_hooks_that_are_missing_conflicting_or_of_two_orgs_decides_nothing() {
         let main = switch("main", ["a", "b"], "Manual", None);
         let all = [main.clone()];
         let judge = |hooks: &[Arc<TelephonyHook>]| problem(&main, &declared(hooks, &all));
@@ -283,7 +283,7 @@ pub(crate) mod tests {
         ));
     }
     #[test]
-    fn a_switch_that_repoints_gives_its_one_hook_another_place_and_what_it_did_outlives_it() {
+    fn a_switch_that_repoints_gives_its_one_hook_another_destination_and_what_it_did_outlives_it() {
         let target = |name: &str| {
             let hook = json!({"metadata": {"name": name, "namespace": "otp"}, "spec": {
                 "target": {"gatewayRef": {"name": name}}}});

@@ -1,4 +1,4 @@
-//! What was done to carry out a switch's decision, call by call: the switch's history tells it.
+//! What was done to carry out a switch's decision, call by call: the switch's history shows it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_switch_is_told_its_own_steps_and_how_long_no_hook_can_have_been_active() {
+    async fn a_switch_gets_its_own_steps_and_how_long_no_hook_can_have_been_active() {
         use AuditResult::{Done as Ok, Failed, NotSent};
         let (mut known, now) = (ProgressBySwitch::new(), Instant::now());
         let before = [ProgressStep::ended("List", now), ProgressStep::ended("Record", now)];

@@ -70,7 +70,7 @@ pub fn of(spec: &HookSwitchSpec) -> Settings {
 /// Which hooks' addresses are called, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbeSettings {
-    /// Time between two looks, and so between two calls of this operator.
+    /// Time between two evaluations, and so between two calls of this operator.
     pub interval: Duration,
     /// How long an address may take to answer this operator; `None`: it is not called.
     pub address: Option<Duration>,
@@ -83,8 +83,8 @@ pub struct ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// The witnesses that are heard of a hook.
-    pub fn witnesses(self, target: &HookTarget) -> impl Iterator<Item = Source> + use<> {
+    /// The corroborating signals that are heard of a hook.
+    pub fn corroborating_sources(self, target: &HookTarget) -> impl Iterator<Item = Source> + use<> {
         let address = self.address.map(|_| Source::PublicUrl);
         let test = self.test_of(target).map(|_| Source::Test);
         let execute = self.execute_of(target).map(|_| Source::Execute);

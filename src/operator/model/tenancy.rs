@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_told_its_own_limits_field_by_field_and_the_default_ones_for_the_rest() {
+    fn a_namespace_gets_its_own_limits_field_by_field_and_the_default_ones_for_the_rest() {
         let tenancy = tenancy(&json!({
             "default": {"hosts": [], "serviceTypes": ["ClusterIP"], "allowedCIDRs": ["10.0.0.0/8"]},
             "namespaces": {"a": {"hosts": ["otp.acme.com"], "allowedCIDRs": ["192.168.1.0/24"]}, "b": {"allowedCIDRs": []}},

@@ -29,7 +29,7 @@ impl Urgency {
         if self == Self::AtRest { Priority::Routine } else { Priority::Failover }
     }
 
-    /// What Okta is asked about the active hook for, by a switch that is so in an org that is so; `failing`: some witness
+    /// What Okta is asked about the active hook for, by a switch that is so in an org that is so; `failing`: some corroborating signal
     /// speaks against the hook. `None`: it steps back for what is more urgent.
     #[must_use]
     pub fn probes(self, of_org: Self, failing: bool) -> Option<Priority> {

@@ -92,7 +92,7 @@ pub struct Network {
     pub proxy_exceptions: Vec<Exception>,
     /// PEM certificates trusted for all orgs besides the public ones.
     pub extra_roots: Option<String>,
-    /// Who looks names up for all namespaces.
+    /// Who resolves names for all namespaces.
     lookups: Lookups,
     /// What calls hooks' addresses, by namespace and by whom it trusts: to read certificates takes longer than a call.
     callers: Arc<Mutex<BTreeMap<String, Callers>>>,
@@ -109,7 +109,7 @@ const MOST_CALLERS: usize = 8;
 /// Most namespaces that callers are kept ready for.
 const MOST_NAMESPACES: usize = 1_024;
 
-/// Names looked up at once, each by a thread: well below what there may be of these.
+/// Names resolved at once, each by a thread: well below what there may be of these.
 const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4, all_urgent: 256 };
 
 impl OktaClientFactory for Network {

@@ -98,7 +98,7 @@ impl Asking {
     }
 }
 
-/// Trusts one certificate and looks at nothing else of it: it was made for this and never leaves the cluster.
+/// Trusts one certificate and checks nothing else of it: it was made for this and never leaves the cluster.
 #[derive(Debug)]
 struct Pinned {
     certificate: CertificateDer<'static>,

@@ -123,7 +123,7 @@ fn judge(result: CallResult<Value>, of_answer: impl Fn(&Value) -> Finding) -> Fi
         return finding;
     }
     let why = match failure {
-        // how long changes with every look
+        // how long changes with every evaluation
         Failure::RateLimited { .. } => super::prober::HELD_BACK.to_owned(),
         failure => format!("Okta could not be asked: {failure}."),
     };
@@ -138,7 +138,7 @@ mod tests {
     use hookswitch_okta::ApiAnswer;
 
     #[test]
-    fn an_okta_that_cannot_be_asked_is_told_with_what_to_do() {
+    fn an_okta_that_cannot_be_asked_is_reported_with_what_to_do() {
         let forbidden = |code: &str| Failure::Forbidden { code: code.into(), summary: "no".into() };
         let refused = |status, code: &str| Failure::Refused {
             status,

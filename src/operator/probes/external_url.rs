@@ -100,7 +100,7 @@ fn judge_test(answer: &Result<Answer, SendError>) -> Finding {
         Ok(answer) => {
             Finding::new(CheckResult::Fail, format!("A passcode for the test number is answered {}.", answer.status))
         }
-        // `PublicURL` sees the same network, and one cause is not two witnesses
+        // `PublicURL` sees the same network, and one cause is not two corroborating signals
         Err(SendError::NotSent { .. } | SendError::Full) => Finding::new(
             CheckResult::Unknown,
             "No passcode could be sent: the operator gets no connection to its host.",

@@ -46,7 +46,7 @@ pub use self::{execute::whose_refusals, prober::Prober};
 struct HurriedInterval {
     /// Again, while something of it fails.
     again: Duration,
-    /// The least after the last time, when another witness has begun to speak against it.
+    /// The least after the last time, when another corroborating signal has begun to speak against it.
     least: Duration,
 }
 
@@ -57,7 +57,7 @@ const EXECUTE: HurriedInterval = HurriedInterval { again: AGAIN, least: ROUND };
 const EXECUTE_ELSEWHERE: HurriedInterval =
     HurriedInterval { again: Duration::from_mins(1), least: Duration::from_mins(1) };
 
-/// Of looks at the System Log, whose rate limit is low.
+/// Of reads of the System Log, whose rate limit is low.
 const LOOK: HurriedInterval = HurriedInterval { again: AGAIN, least: Duration::from_secs(10) };
 
 /// Asks for ever; the caller drops it when the lease is lost.
@@ -144,7 +144,7 @@ fn of_hook(
     };
     if let Some(every) = watched.execute_of(target) {
         let hurried_interval = if target.gateway().is_some() { EXECUTE } else { EXECUTE_ELSEWHERE };
-        // that tells strangers' calls from Okta's; for theirs alone nothing more is asked, and nothing out of turn
+        // that distinguishes strangers' calls from Okta's; for theirs alone nothing more is asked, and nothing out of turn
         let hurried = fails || prober.memory.reports.auth_statistics_of(hook).is_some_and(AuthStatistics::refused_last);
         ask(Source::Execute, poll_interval(Source::Execute, every, hurried, hurried_interval), &|| {
             execute::ask(about(), stands(), priority).boxed()
@@ -158,7 +158,7 @@ fn of_hook(
     }
 }
 
-/// Waits for a place and a finding, within bounds, and tells of it.
+/// Waits for a permit and a finding, within bounds, and records it.
 async fn ask(prober: Arc<Prober>, hook: ObjectRef, source: Source, begun: Instant, asked: BoxFuture<'static, Finding>) {
     let late = |_| Finding::new(CheckResult::Unknown, "The probe took too long.");
     let asked = async {
@@ -175,19 +175,19 @@ fn active_since(switch: &HookSwitch, hook: &str) -> Option<Timestamp> {
     last.at.parse().ok().filter(|_| last.to == hook)
 }
 
-/// Whether a witness speaks against a hook, or did a short time ago and says nothing now: what it said was forgotten, because it
+/// Whether a corroborating signal speaks against a hook, or did a short time ago and says nothing now: what it said was forgotten, because it
 /// is to be asked anew.
 fn is_failing(prober: &Prober, hook: &TelephonyHook) -> bool {
     let object = object_ref(hook);
-    let mut witnesses = Source::ALL.into_iter().filter(|source| !source.suffices());
-    witnesses.any(|source| match prober.memory.probes.fresh(&object, source) {
+    let mut corroborating_sources = Source::ALL.into_iter().filter(|source| !source.suffices());
+    corroborating_sources.any(|source| match prober.memory.probes.fresh(&object, source) {
         Some(found) => found.result == CheckResult::Fail,
         None => prober.memory.probes.failed_within(&object, source, WINDOW),
     })
 }
 
 /// How often Okta is asked: soon and often while something of the hook seems to fail or the switch is not at rest
-/// (`hurried`), or what Okta said last is too old. When another witness has begun to fail, then at the switch's next look, and
+/// (`hurried`), or what Okta said last is too old. When another corroborating signal has begun to fail, then at the switch's next evaluation, and
 /// again each time that it has failed twice as long, so that it does not stay alone for longer than it was: of several replicas
 /// one may have failed first, and Okta may have come to another.
 fn poll_interval(

@@ -91,7 +91,7 @@ pub fn said_in(body: &[u8]) -> Said {
     said(&serde_json::from_slice(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)).unwrap_or_default())
 }
 
-/// Reads an answer in the shape that Okta documents. What is null is absent, and what Okta does not look at does not count.
+/// Reads an answer in the shape that Okta documents. What is null is absent, and what Okta does not read does not count.
 #[must_use]
 pub fn said(answer: &Value) -> Said {
     let failed = answer.get("error").is_some_and(|error| !error.is_null());

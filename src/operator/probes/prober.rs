@@ -29,7 +29,7 @@ pub struct Prober {
     pub okta: Arc<dyn OktaClientFactory>,
     /// Asks for reconciles over objects of which something else was found.
     pub triggers: Wake,
-    /// Figures.
+    /// Metrics.
     pub metrics: OperatorMetrics,
 }
 

@@ -42,18 +42,18 @@ pub(in crate::operator) fn many(switches: usize) -> World {
     world
 }
 
-/// How many declarations a round looks at; what is asked is not waited for.
+/// How many declarations a round reads; what is asked is not waited for.
 async fn reads_of_a_round(switches: usize) -> usize {
     let world = many(switches);
     let (before, mut asking) = (READS.get(), JoinSet::new());
     super::round(&world.ctx.prober, &mut asking).await;
-    // the first round begins every probe, so all of it was looked at
+    // the first round begins every probe, so all of it was read
     assert_eq!(asking.len(), switches * 2);
     READS.get() - before
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_round_over_ten_times_as_many_switches_of_one_org_looks_at_ten_times_as_many_declarations() {
+async fn a_round_over_ten_times_as_many_switches_of_one_org_reads_ten_times_as_many_declarations() {
     let (few, many) = (reads_of_a_round(50).await, reads_of_a_round(500).await);
     assert!(few >= 50 && many <= few * 10, "{few} for 50 switches, {many} for 500");
 }

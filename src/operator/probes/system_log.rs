@@ -27,7 +27,7 @@ use hookswitch_okta::{
     log,
 };
 
-/// Pages read at once; more come with the next look.
+/// Pages read at once; more come with the next read.
 const MOST_PAGES: usize = 5;
 
 /// Reads what is new, and judges the hook, which is the one named `stands` in Okta and has been active since then.
@@ -76,7 +76,7 @@ pub async fn ask(
 fn secret_since(prober: &Prober, org: &ObjectRef, hook: &ObjectRef) -> Option<Timestamp> {
     let declared = prober.memory.caches.hooks.get(&hook.namespace, &hook.name);
     let applied = declared.and_then(|declared| declared.status.as_ref()?.secret_applied_at.clone());
-    // which the status may be about to tell
+    // which the status may be about to say
     let written = prober.memory.orgs.session(&org.namespace, &org.name).resyncs.written(hook);
     [applied, written].into_iter().flatten().filter_map(|at| at.parse().ok()).max()
 }
@@ -93,7 +93,7 @@ async fn read_on(api: &dyn OrgApi, known: &mut OrgLog, begin: Timestamp) -> Resu
             }
             Err(error) => {
                 known.rate.failed(Instant::now().into_std(), &error);
-                // a place that Okta does not know any more is given up; what is read again counts once
+                // a cursor that Okta does not know any more is given up; what is read again counts once
                 known.from =
                     Some(from).filter(|_| !matches!(error.failure, Failure::Refused { .. } | Failure::NotFound));
                 return Err(error);
@@ -140,7 +140,7 @@ fn failed(failure: &Failure) -> Finding {
             "The API token's admin may not read the System Log: give it the Super Admin role, or a custom role with okta.logs.read."
                 .to_owned()
         }
-        // how long changes with every look
+        // how long changes with every evaluation
         Failure::RateLimited { .. } => super::prober::HELD_BACK.to_owned(),
         failure => format!("The System Log could not be read: {failure}."),
     };
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_that_cannot_be_read_is_told_with_what_to_do() {
+    fn a_log_that_cannot_be_read_is_reported_with_what_to_do() {
         let forbidden = |code: &str| Failure::Forbidden { code: code.into(), summary: "no".into() };
         for (failure, says) in [
             (forbidden("E0000006"), "okta.logs.read"),

@@ -40,7 +40,7 @@ pub fn in_use(switch: &HookSwitch, memory: &Memory) -> InOkta {
     }
 }
 
-/// The hook whose place the one hook in Okta has. One that a switch is still writing says nothing yet: its secret may not
+/// The hook whose destination the one hook in Okta has. One that a switch is still writing says nothing yet: its secret may not
 /// have arrived.
 fn pointed_at(view: &HookView, switch: &HookSwitch, memory: &Memory) -> InOkta {
     let namespace = switch.namespace().unwrap_or_default();

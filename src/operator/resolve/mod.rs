@@ -17,7 +17,7 @@ pub struct Resolver {
     pub references: References,
     /// What is kept between reconciles.
     pub memory: Memory,
-    /// What the operator was told at start.
+    /// What the operator was given at start.
     pub options: Arc<Options>,
     /// Who we are in Okta.
     pub installation: Arc<Installation>,

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_key_takes_the_place_of_the_account_and_its_token() {
+    fn an_api_key_replaces_the_account_and_its_token() {
         let account = format!("AC{}", "0".repeat(32));
         let key = format!("SK{}", "1".repeat(32));
         let secret_ref = json!({"name": "s", "key": "secret"});
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_twilio_voice_sender_that_is_no_number_is_told_to_its_author() {
+    fn a_twilio_voice_sender_that_is_no_number_is_reported_to_its_author() {
         let twilio = json!({"twilio": {"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "s", "key": "k"}}});
         let problem =
             build(&spec(&twilio, &json!([{"channel": "Voice", "from": "ACME"}])), "token".into(), None).unwrap_err();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_bundle_that_tls_does_not_take_is_told_at_the_provider() {
+    fn a_ca_bundle_that_tls_does_not_take_is_reported_at_the_provider() {
         let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
         let spec = spec(&http, &json!([{"channel": "SMS", "from": "ACME"}]));
         let made = rcgen::generate_simple_self_signed(vec!["c.example".into()]).unwrap();

@@ -1,7 +1,7 @@
 //! Writing the objects that a resource of ours asks for: server-side apply, and nothing at all when nothing would change.
 //!
 //! Before each write the object is read. What somebody else controls is never touched. Whether anything would change is
-//! told from three things: each declared field has the value it should have; no field that we once declared is left over
+//! decided by three things: each declared field has the value it should have; no field that we once declared is left over
 //! (the server remembers ours in `managedFields`); and where the server spells a value in another way than we do, the
 //! object is still as it was after our last apply.
 
@@ -164,7 +164,7 @@ pub async fn present<K: Applicable>(
     }
 }
 
-/// Deletes the object `name` when it exists and `owner` controls it. Tells whether there was one.
+/// Deletes the object `name` when it exists and `owner` controls it. Returns whether there was one.
 ///
 /// # Errors
 /// [`ReconcileError::Api`].
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_of_the_part_that_it_is_in() {
+    fn a_change_is_reported_for_the_part_that_it_is_in() {
         use k8s_openapi::api::apps::v1::Deployment;
 
         use hookswitch_api::TelephonyGateway;

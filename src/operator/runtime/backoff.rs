@@ -21,7 +21,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Counts a failure and tells how long to wait, without jitter.
+    /// Counts a failure and returns how long to wait, without jitter.
     pub fn failed(&self, target: &Target) -> Duration {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry(target.clone()).or_insert(0);

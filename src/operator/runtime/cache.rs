@@ -110,7 +110,7 @@ thread_local! {
     pub static READS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// Counts what is looked at, in tests.
+/// Counts what is read, in tests.
 #[cfg(test)]
 fn count_reads(at: usize) {
     READS.set(READS.get() + at);
@@ -160,7 +160,7 @@ impl<K: Kept> Writer<K> {
 /// What a watch event changed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change<K> {
-    /// An object appeared or changed; also told of every object when a watch begins anew.
+    /// An object appeared or changed; also reported for every object when a watch begins anew.
     Present(Arc<K>),
     /// An object went.
     Gone(Arc<K>),
@@ -185,7 +185,7 @@ impl<K: Kept> Merge<K> {
         Self { writer, listed: BTreeMap::new(), known: BTreeMap::new() }
     }
 
-    /// Takes in one event of watch `number` and tells what changed. With [`Event::InitDone`] the store has all that it lists.
+    /// Takes in one event of watch `number` and returns what changed. With [`Event::InitDone`] the store has all that it lists.
     pub fn take(&mut self, number: usize, event: Event<K>) -> Vec<Change<K>> {
         match event {
             Event::Init => {

@@ -69,10 +69,10 @@ mod tests {
     /// How long the machine of the child slept, by what its time namespace says.
     const SLEPT: Duration = Duration::from_secs(1_000_000);
 
-    /// Set for the child, which tells its clock.
+    /// Set for the child, which prints its clock.
     const ASLEEP: &str = "HOOKSWITCH_TEST_TELLS_CLOCK";
 
-    /// What the child tells its clock after.
+    /// What the child prints its clock after.
     const CLOCK: &str = "the boot clock of the child: ";
 
     fn up(now: BootInstant) -> Duration {

@@ -52,7 +52,7 @@ const SHORTER: u32 = 5;
 /// watch have no other bound.
 const SILENCE: Duration = Duration::from_secs(75);
 
-/// How long a watch over HTTP/2 may be silent; longer than it lasts. Pings tell sooner that its connection died.
+/// How long a watch over HTTP/2 may be silent; longer than it lasts. Pings show sooner that its connection died.
 const LONG_SILENCE: Duration = Duration::from_secs(315);
 
 /// How long it is left to each connection what is spoken, once one did not agree to HTTP/2, before the server is asked again.
@@ -147,7 +147,7 @@ impl Known {
         self.0.is_some_and(|(known, _)| known == spoken)
     }
 
-    /// For one more request. Who is told to ask is the only one for a while.
+    /// For one more request. Whoever gets that answer is the only one for a while.
     fn next(&mut self, now: Instant) -> Next {
         match &mut self.0 {
             None => Next::Ask,

@@ -39,7 +39,7 @@ impl From<bool> for Is {
     }
 }
 
-/// Sets the condition that `reason` belongs to and tells whether anything changed. The transition time moves only with
+/// Sets the condition that `reason` belongs to and returns whether anything changed. The transition time moves only with
 /// the status; the list stays sorted by type.
 pub fn set<R: Reason>(
     conditions: &mut Vec<Condition>,
@@ -83,7 +83,7 @@ pub fn begin<R: Reason>(conditions: &mut [Condition], at: Timestamp) {
     }
 }
 
-/// Takes a condition away and tells whether it was there.
+/// Takes a condition away and returns whether it was there.
 pub fn clear<R: Reason>(conditions: &mut Vec<Condition>) -> bool {
     let before = conditions.len();
     conditions.retain(|known| known.type_ != R::CONDITION);
@@ -114,7 +114,7 @@ pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
     get(conditions, kind).is_some_and(says_true)
 }
 
-/// How far an object is, as `Ready` and the two conditions of kstatus tell it together.
+/// How far an object is, as `Ready` and the two conditions of kstatus express it together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// All is as declared.

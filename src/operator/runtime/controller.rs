@@ -21,7 +21,7 @@ use super::{
 };
 use hookswitch_fair::{Fair, Lane, Permit};
 
-/// Time between two objects when all are looked at, so that a start is no storm.
+/// Time between two objects when all are reconciled, so that a start is no storm.
 const SPREAD: Duration = Duration::from_millis(20);
 
 /// The longest time between two reconciles over an object, whatever the watches say.
@@ -44,7 +44,7 @@ pub async fn run<K: Reconcile>(ctx: Arc<K::Context>, stop: CancellationToken) {
                 queue.wake(target.clone(), urgent, is_urgent, Instant::now());
             }
             () = sleep_until_due(queue.next_due()) => {}
-            // one that has its place in the moment of the stop begins nothing
+            // one that gets its permit in the moment of the stop begins nothing
             Some((target, permit)) = waiting.next() => match get::<K>(&*ctx, &target).filter(|_| !stop.is_cancelled()) {
                 // as it is now
                 Some(object) => {
@@ -79,7 +79,7 @@ fn get<K: Reconcile>(ctx: &K::Context, target: &Target) -> Option<Arc<K>> {
     K::index(ctx).get(&target.namespace, &target.name)
 }
 
-/// The objects to look at once what they read was listed: the urgent ones first, then those of all namespaces in turn.
+/// The objects to reconcile once what they read was listed: the urgent ones first, then those of all namespaces in turn.
 fn all_within<K: Reconcile>(scope: &WatchScope, ctx: &K::Context, index: &Index<K>) -> Vec<Target> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut all: Vec<_> = index
@@ -104,7 +104,7 @@ async fn sleep_until_due(due: Option<Instant>) {
     }
 }
 
-/// Waits for a place of a reconcile over an object.
+/// Waits for a permit of a reconcile over an object.
 async fn permit(Taken { target, urgent, hurry }: Taken, permits: &Fair) -> (Target, Permit) {
     let enter = |lane| permits.enter(&target.namespace, &target.name, lane);
     let permit = async {

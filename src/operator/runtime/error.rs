@@ -1,4 +1,4 @@
-//! Why a reconcile failed, and what a person has to be told of it.
+//! Why a reconcile failed, and what a person has to know.
 
 use std::time::Duration;
 
@@ -67,13 +67,13 @@ impl ReconcileError {
         Self::NameTaken { kind: K::kind(&()).into_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Whether somebody else wrote the same object meanwhile: no failure, only a reason to look again.
+    /// Whether somebody else wrote the same object meanwhile: no failure, only a reason to read again.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_conflict()))
     }
 
-    /// What a person has to be told when the API server understood a call and refused it: a field is at fault, or the
+    /// What a person has to know when the API server understood a call and refused it: a field is at fault, or the
     /// cluster's own rules are.
     #[must_use]
     pub fn refusal(&self) -> Option<Problem> {
@@ -114,7 +114,7 @@ impl ReconcileError {
     }
 }
 
-/// What was read and looked at: it can be used, or what is wrong with it.
+/// What was read and checked: it can be used, or what is wrong with it.
 pub type Checked<T> = Result<T, Problem>;
 
 /// What was read of something that an object names. That it may not be read is that object's matter, said in its condition, and
@@ -164,8 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_answers_is_told_apart_by_its_status() {
-        // conflict, forbidden, not found, invalid, and what a person is told
+    fn what_the_api_server_answers_is_distinguished_by_its_status() {
+        // conflict, forbidden, not found, invalid, and what a person reads
         let cases = [
             (400, [false, false, false, false], Some((Ready::Refused, false))),
             (401, [false, false, false, false], None),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_is_denied_is_a_matter_of_who_asked_for_it_and_every_other_failure_ends_the_pass() {
+    fn a_read_that_is_denied_is_a_matter_of_who_asked_for_it_and_every_other_failure_ends_the_reconcile() {
         let denied = or_denied::<()>(Err(answered(403)), Ready::InvalidSpec).unwrap().unwrap_err();
         assert!(denied.reason == Ready::InvalidSpec && !denied.stalled, "a Role that is given later helps");
         assert!(denied.message.contains("could not change Service otp/acme: 403") && denied.message.contains("Role"));

@@ -12,23 +12,23 @@ use hookswitch_fair::{Bounds, Fair, Lane};
 /// The most bytes of a note; the API server refuses longer ones.
 const LONGEST_NOTE: usize = 1_024;
 
-/// The most events of one namespace that wait to be told.
+/// The most events of one namespace that wait to be published.
 const WAITING: usize = 256;
 
-/// Events told at once; those of one namespace one after the other.
+/// Events published at once; those of one namespace one after the other.
 const PERMITS: Bounds = Bounds { all: 8, each: 1, urgent: 0, all_urgent: 0 };
 
-/// How long telling an event may take.
+/// How long publishing an Event may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The name events are told under.
+/// The name that Events are published under.
 const CONTROLLER: &str = "hookswitch.dev/operator";
 
-/// Conditions whose transitions are told. `Reconciling` and `Stalled` say the same as `Ready`.
+/// Conditions whose transitions are published. `Reconciling` and `Stalled` say the same as `Ready`.
 const PUBLISHED: [&str; 8] =
     ["Ready", "Reachable", "Claimed", "Created", "Active", "Drifted", "Healthy", "FailoverReady"];
 
-/// Something to tell about an object.
+/// Something to publish about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Whether it needs somebody's attention.
@@ -41,7 +41,7 @@ pub struct Note {
     pub text: String,
 }
 
-/// Tells events, those of a namespace one after the other and all beside the reconciles: whoever has something to tell does not wait
+/// Publishes Events, those of a namespace one after the other and all beside the reconciles: whoever has something to publish does not wait
 /// for the API server.
 #[derive(Clone)]
 pub struct Events(Arc<Telling>);
@@ -68,7 +68,7 @@ impl Events {
         Self(Arc::new(Telling { recorder, permits, waiting: watch::Sender::default() }))
     }
 
-    /// Has an event told about an object. One that cannot be told is logged and forgotten.
+    /// Publishes an Event about an object. One that cannot be published is logged and forgotten.
     pub fn publish(&self, about: &ObjectReference, note: Note) {
         let event = Event {
             type_: if note.warning { EventType::Warning } else { EventType::Normal },
@@ -102,9 +102,9 @@ impl Events {
         });
     }
 
-    /// Waits until every event was told or given up.
+    /// Waits until every Event was published or given up.
     pub async fn flush(&self) {
-        // an error means that nobody is left who could tell one
+        // an error means that nobody is left who could publish one
         let _ = self.0.waiting.subscribe().wait_for(BTreeMap::is_empty).await;
     }
 }
@@ -138,7 +138,7 @@ pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Note> {
         .filter_map(|condition| {
             let known = conditions::get(before, &condition.type_);
             let same = known.is_some_and(|known| known.status == condition.status && known.reason == condition.reason);
-            // a first Unknown tells nobody anything
+            // a first Unknown is no news
             let silent = same || (known.is_none() && condition.status == "Unknown");
             (!silent).then(|| note(condition))
         })
@@ -173,7 +173,7 @@ mod tests {
     use hookswitch_api::reason;
 
     #[tokio::test(start_paused = true)]
-    async fn events_that_nobody_takes_do_not_keep_those_of_another_namespace_from_being_told_in_their_order() {
+    async fn events_that_nobody_takes_do_not_keep_those_of_another_namespace_from_being_published_in_their_order() {
         let published = Arc::new(Mutex::new(Vec::new()));
         let server = Arc::clone(&published);
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_is_told_and_another_message_is_not() {
+    fn another_reason_is_published_and_another_message_is_not() {
         let missing = ready(Is::False, reason::Ready::SecretNotFound, "a");
         assert_eq!(transitions(&missing, &ready(Is::False, reason::Ready::SecretNotFound, "b")), []);
         let published = transitions(&missing, &ready(Is::False, reason::Ready::SecretInvalid, "empty"));

@@ -117,7 +117,7 @@ where
 pub struct LetGo {
     /// How many objects.
     pub count: usize,
-    /// The first call that the API server denied: what else there is was not looked at, or is held still.
+    /// The first call that the API server denied: what else there is was not read, or is held still.
     pub denied: Option<ReconcileError>,
 }
 

@@ -11,7 +11,7 @@ use super::{applied::Settled, events::Events};
 pub struct Kube {
     /// Client of the API server: no retries of its own, bounded times.
     pub client: Client,
-    /// Where events are told.
+    /// Where Events are published.
     pub events: Events,
     /// What was applied, and what came of it.
     pub applied: Arc<Settled>,
@@ -24,7 +24,7 @@ impl std::fmt::Debug for Kube {
 }
 
 impl Kube {
-    /// Nothing was written yet. Events are told in the name of the operator's pod `identity`.
+    /// Nothing was written yet. Events are published in the name of the operator's pod `identity`.
     #[must_use]
     pub fn new(client: Client, identity: &str) -> Self {
         Self { events: Events::new(client.clone(), identity), applied: Arc::default(), client }

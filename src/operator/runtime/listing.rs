@@ -1,5 +1,5 @@
-//! What was listed of the namespaces looked after. A reconcile runs once everything that it reads was: no namespace waits for another,
-//! and nothing is taken for missing that was not looked for yet.
+//! What was listed of the namespaces that are managed. A reconcile runs once everything that it reads was: no namespace waits for another,
+//! and nothing is taken for missing that was not listed yet.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,13 +14,13 @@ use tokio::{sync::watch, time::Instant};
 
 use hookswitch_api::Kind;
 
-/// How long a list fails before it is told of: what passes by itself is nobody's concern.
+/// How long a list fails before it is reported: what passes by itself is nobody's concern.
 pub const GRACE: Duration = Duration::from_secs(30);
 
 /// The most namespaces that are named in one text.
 const MOST_NAMED: usize = 10;
 
-/// Where a watch looks.
+/// What a watch covers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WatchScope {
     /// In every namespace.
@@ -30,13 +30,13 @@ pub enum WatchScope {
 }
 
 impl WatchScope {
-    /// Those of the namespaces looked after; none named means all.
+    /// Those of the namespaces that are managed; none named means all.
     #[must_use]
     pub fn of(namespaces: &[String]) -> Vec<Self> {
         if namespaces.is_empty() { vec![Self::All] } else { namespaces.iter().cloned().map(Self::Namespace).collect() }
     }
 
-    /// Whether objects of a namespace are looked for here.
+    /// Whether objects of a namespace are watched here.
     #[must_use]
     pub fn covers(&self, namespace: &str) -> bool {
         match self {
@@ -45,7 +45,7 @@ impl WatchScope {
         }
     }
 
-    /// The namespace, or `*` for all: the label of figures.
+    /// The namespace, or `*` for all: the label of metrics.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -64,7 +64,7 @@ impl fmt::Display for WatchScope {
     }
 }
 
-/// What is known of the objects of one kind in one place.
+/// What is known of the objects of one kind in one scope.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct KindState {
     /// They were listed once.
@@ -84,7 +84,7 @@ pub struct ListError {
 }
 
 impl ListError {
-    /// Whether it has lasted long enough to be told of.
+    /// Whether it has lasted long enough to be reported.
     #[must_use]
     pub fn lasts(&self) -> bool {
         self.since.elapsed() >= GRACE
@@ -138,7 +138,7 @@ impl Listing {
         self.lacking(namespace, kinds).is_empty()
     }
 
-    /// Whether a namespace is looked after.
+    /// Whether a namespace is managed.
     #[must_use]
     pub fn covers(&self, namespace: &str) -> bool {
         self.board.borrow().keys().any(|scope| scope.covers(namespace))
@@ -175,7 +175,7 @@ impl Listing {
         }
     }
 
-    /// The places where all objects of these kinds were listed, each as soon as that is so.
+    /// The scopes where all objects of these kinds were listed, each as soon as that is so.
     pub fn whole(&self, kinds: &'static [Kind]) -> impl Stream<Item = WatchScope> + Send + use<> {
         let state = (self.board.subscribe(), BTreeSet::<WatchScope>::new());
         stream::unfold(state, move |(mut board, mut known)| async move {
@@ -194,11 +194,11 @@ impl Listing {
         })
     }
 
-    /// What is said of readiness. One place that cannot be listed is no reason to be replaced or to hold up a rollout: the others
-    /// are looked after. It is one when there are no others.
+    /// What is said of readiness. One namespace that cannot be listed is no reason to be replaced or to hold up a rollout: the others
+    /// are managed. It is one when there are no others.
     ///
     /// # Errors
-    /// What to say when nothing can be looked after.
+    /// What to say when nothing can be managed.
     pub fn readiness(&self) -> Result<String, String> {
         let board = self.board.borrow();
         let lasts = |state: &KindState| state.error.as_ref().is_some_and(ListError::lasts);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_namespace_is_told_once_as_soon_as_it_is_whole() {
+    async fn each_namespace_is_reported_once_as_soon_as_it_is_whole() {
         let listing = of(&["a", "b"]);
         let mut whole = std::pin::pin!(listing.whole(READ));
         assert!(whole.next().now_or_never().is_none());
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pod_is_ready_as_long_as_one_namespace_can_be_looked_after_and_names_the_others() {
+    async fn a_pod_is_ready_as_long_as_one_namespace_can_be_managed_and_names_the_others() {
         let listing = of(&["a", "b"]);
         let fail = |name: &str| listing.failed(&namespace(name), Kind::HookSwitch, Some(403), "403".into());
         fail("a");
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn trouble_of_one_kind_is_told_in_its_first_words_and_since_it_began() {
+    async fn failures_of_one_kind_are_reported_in_its_first_words_and_since_it_began() {
         let listing = of(&["a"]);
         let lacking = || listing.lacking("a", READ).remove(&Kind::OktaOrg).flatten().unwrap();
         listing.failed(&namespace("a"), Kind::OktaOrg, None, "no answer".into());

@@ -43,12 +43,12 @@ pub struct Runtime {
     pub triggers: Wake,
     /// Secrets and `ConfigMaps` that objects refer to.
     pub references: References,
-    /// What was listed of the namespaces looked after.
+    /// What was listed of the namespaces that are managed.
     pub listing: Listing,
     /// Objects that exist and cannot be read.
     pub unreadable: UnreadableObjects,
     /// What is counted of all kinds.
     pub metrics: RuntimeMetrics,
-    /// The namespaces looked after; none means all.
+    /// The namespaces that are managed; none means all.
     pub namespaces: Vec<String>,
 }

@@ -16,7 +16,7 @@ use super::triggers::Target;
 enum Stage {
     /// Its reconcile is due then; whether it is urgent.
     Due(Instant, bool),
-    /// Its reconcile waits for a place. It will see what it is woken for meanwhile.
+    /// Its reconcile waits for a permit. It will see what it is woken for meanwhile.
     Waits { hurry: Arc<Notify> },
     /// Its reconcile runs. Woken meanwhile it has another one; whether that is urgent.
     Runs { again: Option<bool> },
@@ -68,7 +68,7 @@ impl Queue {
         self.stages.insert(target, Stage::Due(at, urgent));
     }
 
-    /// Something asks for a reconcile now, which is urgent when that says so, or else the object, which is asked where a place is
+    /// Something asks for a reconcile now, which is urgent when that says so, or else the object, which is asked where a permit is
     /// waited for.
     pub fn wake(&mut self, target: Target, urgent: bool, is_urgent: impl FnOnce() -> bool, now: Instant) {
         match self.stages.get_mut(&target) {
@@ -93,7 +93,7 @@ impl Queue {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// An object whose reconcile is due, which waits for a place from now on.
+    /// An object whose reconcile is due, which waits for a permit from now on.
     pub fn take(&mut self, now: Instant) -> Option<Taken> {
         let (at, _) = self.due.first()?;
         if *at > now {
@@ -106,7 +106,7 @@ impl Queue {
         Some(Taken { target, urgent, hurry })
     }
 
-    /// The reconcile over an object that has waited for a place begins.
+    /// The reconcile over an object that has waited for a permit begins.
     pub fn begun(&mut self, target: &Target) {
         self.stages.insert(target.clone(), Stage::Runs { again: None });
     }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_is_due_at_the_earlier_of_its_time_and_a_wake_up() {
+    fn a_reconcile_is_due_at_the_earlier_of_its_time_and_a_wake_up() {
         let now = Instant::now();
         let mut queue = Queue::default();
         queue.wake(target("a"), false, || false, now);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_has_one_pass_at_a_time_and_another_at_once_when_it_was_woken_meanwhile() {
+    fn an_object_has_one_reconcile_at_a_time_and_another_at_once_when_it_was_woken_meanwhile() {
         let now = Instant::now();
         let mut queue = Queue::default();
         queue.wake(target("a"), false, || false, now);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_object_is_woken_for_while_it_waits_for_a_place_is_seen_by_that_pass() {
+    fn what_an_object_is_woken_for_while_it_waits_for_a_permit_is_seen_by_that_reconcile() {
         let now = Instant::now();
         let mut queue = Queue::default();
         queue.wake(target("a"), false, || false, now);

@@ -22,7 +22,7 @@ use hookswitch_api::{GROUP, Kind};
 
 /// Keeps the cache of a kind of ours filled and wakes what depends on a changed object, as long as it is polled.
 ///
-/// An object that cannot be read (its CRD is of another version) is told of by an Event and leaves the others alone; what
+/// An object that cannot be read (its CRD is of another version) is reported by an Event and leaves the others alone; what
 /// was last known of it stays.
 pub fn resources<K: Reconcile>(ctx: Arc<K::Context>, writer: Writer<K>) -> BoxFuture<'static, ()> {
     let runtime: &Runtime = (*ctx).as_ref();

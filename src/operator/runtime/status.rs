@@ -16,7 +16,7 @@ use super::{conditions::to_the_second, error::ReconcileError, events, kube::Kube
 /// Field manager of what we write into `/status`.
 pub const MANAGER: &str = "hookswitch-status";
 
-/// The second in which it was (RFC 3339), so that what is told of it is never in the future.
+/// The second in which it was (RFC 3339), so that what is said of it is never in the future.
 #[must_use]
 pub fn second(at: Timestamp) -> String {
     to_the_second(at).to_string()
@@ -31,7 +31,7 @@ pub trait Conditions {
     fn conditions_mut(&mut self) -> &mut Vec<Condition>;
 }
 
-/// Writes `status` when it differs from what `object` has, and tells an event for each transition.
+/// Writes `status` when it differs from what `object` has, and publishes an Event for each transition.
 ///
 /// Returns the object as the API server has it then, or nothing when nothing was written. The write carries the
 /// resource version that was read, so that a reconcile over an old copy fails with a conflict instead of undoing a newer one.

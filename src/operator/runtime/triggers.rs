@@ -36,10 +36,10 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// What a listener is told.
+/// What a listener gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Woken {
-    /// The object to look at.
+    /// The object to reconcile.
     pub target: Target,
     /// Whether a failover waits for it.
     pub urgent: bool,
@@ -84,7 +84,7 @@ impl Waiting {
 }
 
 impl Wake {
-    /// Asks for a reconcile over an object. Without a listener nothing happens: a controller that starts looks at everything.
+    /// Asks for a reconcile over an object. Without a listener nothing happens: a controller that starts reconciles everything.
     pub fn wake(&self, target: Target) {
         self.wake_each([target], false);
     }

@@ -17,7 +17,7 @@ use hookswitch_api::{Kind, reason::Ready};
 /// Says at `object` what is not listed of what its reconcile reads, once that has lasted. It has its reconcile as soon as it is listed.
 ///
 /// # Errors
-/// [`ReconcileError`] when it cannot be said either: the figures and the alert made of them say it then.
+/// [`ReconcileError`] when it cannot be said either: the metrics and the alert made of them say it then.
 pub async fn report<K: Reconcile>(
     object: &K,
     ctx: &K::Context,

@@ -85,7 +85,7 @@ where
 /// Watches for ever what a watcher made by `begin` watches: after a failure again, later each time.
 ///
 /// One that the API server refuses begins anew, with a list. What went meanwhile is noticed then, and that the place can be seen
-/// again is told by [`Event::InitDone`]; a watch that goes on where it ended would say nothing until something changes.
+/// again is reported by [`Event::InitDone`]; a watch that goes on where it ended would say nothing until something changes.
 pub fn forever<T, S>(
     begin: impl Fn() -> S + Send + 'static,
 ) -> impl Stream<Item = Result<Event<T>, watcher::Error>> + Send
@@ -124,7 +124,7 @@ struct Failures {
 
 impl Failures {
     fn failed(&mut self) {
-        // a watch that nothing happens on says nothing: that it went well for a while is all that tells it
+        // a watch that nothing happens on says nothing: that it went well for a while is all that shows it
         if self.last.is_some_and(|last| last.elapsed() > FORGOTTEN) {
             self.count = 0;
         }
@@ -264,7 +264,7 @@ mod tests {
         (Client::new(service, "otp"), counts)
     }
 
-    /// Watches and other requests a minute of an operator that looks after so many namespaces in which nothing happens.
+    /// Watches and other requests a minute of an operator that manages so many namespaces in which nothing happens.
     async fn requests_a_minute(namespaces: usize, http2: bool) -> [f64; 2] {
         let names: Vec<String> = (0..namespaces).map(|number| format!("tenant-{number}")).collect();
         let (client, counts) = idle(http2);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_watch_that_fails_is_tried_again_later_each_time_until_it_went_well_for_two_minutes() {
+    async fn a_watch_that_fails_is_tried_again_later_each_time_until_it_worked_for_two_minutes() {
         let mut failures = Failures::default();
         let mut wait = |quiet: Duration| {
             failures.failed();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_object_is_told_of_as_it_is_as_gone_and_after_an_error() {
+    async fn one_object_is_reported_as_it_is_as_gone_and_after_an_error() {
         let server = Server::default();
         server.notify_watches();
         let path = "/api/v1/namespaces/otp/secrets/okta";

@@ -37,7 +37,7 @@ pub enum By {
     Org(String),
     /// The gateway that a hook points at.
     Gateway(String),
-    /// The hook whose place a switch gave this one in Okta.
+    /// The hook whose destination a switch gave this one in Okta.
     PointedAt(String),
     /// A hook that a switch names.
     Hook(String),
@@ -188,7 +188,7 @@ impl Caches {
         self.gateways.get(&hook.namespace().unwrap_or_default(), hook.spec.target.gateway()?)
     }
 
-    /// The hook in Okta that was pointed at the place of this one.
+    /// The hook in Okta that was pointed at the destination of this one.
     #[must_use]
     pub fn pointed_here(&self, hook: &TelephonyHook) -> Option<Arc<TelephonyHook>> {
         let pointed = By::PointedAt(hook.name_any());
@@ -202,8 +202,8 @@ impl Caches {
         hooks.filter_map(|hook| Some((namespace.clone(), hook.spec.target.gateway()?.to_owned()))).collect()
     }
 
-    /// How often the switches over the hooks of each gateway look at what it reports: the shortest of their intervals. One that
-    /// decides nothing looks at nothing.
+    /// How often the switches over the hooks of each gateway read what it reports: the shortest of their intervals. One that
+    /// decides nothing reads nothing.
     #[must_use]
     pub fn intervals(&self) -> BTreeMap<(String, String), Duration> {
         let mut intervals = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The operator's figures.
+//! The operator's metrics.
 
 mod switch;
 
@@ -34,7 +34,7 @@ struct Drift {
     field: &'static str,
 }
 
-/// The operator's figures. Clones share them.
+/// The operator's metrics. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorMetrics {
     /// Those of the controllers of all kinds.

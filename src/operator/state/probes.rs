@@ -62,7 +62,7 @@ pub struct OrgLog {
     pub rate: RateState,
 }
 
-/// Probes under way at once. The tenants are the namespaces, and a switch looks at every one.
+/// Probes under way at once. The tenants are the namespaces, and a switch reads every one.
 pub const PERMITS: Bounds = Bounds { all: 256, each: 64, urgent: 64, all_urgent: 512 };
 
 /// What the last probes found.
@@ -136,7 +136,7 @@ struct Found {
 }
 
 impl Probes {
-    /// Waits for a place to probe a hook in.
+    /// Waits for a permit to probe a hook.
     pub async fn permit(&self, hook: &ObjectRef) -> Permit {
         self.permits.enter(&hook.namespace, &hook.name, Lane::Urgent).await
     }
@@ -188,7 +188,7 @@ impl Probes {
         probe.begun.filter(|_| due)
     }
 
-    /// Takes in what a probe found that began then, and tells whether it says something else than the one before.
+    /// Takes in what a probe found that began then, and returns whether it says something else than the one before.
     pub fn found(&self, hook: &ObjectRef, source: Source, begun: Instant, finding: Finding) -> bool {
         let mut hooks = self.lock();
         // a hook that was let go meanwhile is not taken up again, and what is asked anew is not answered by what was asked before
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_is_told_how_long_the_others_have_failed_since_the_last_of_them_began_to() {
+    async fn a_source_knows_how_long_the_others_have_failed_since_the_last_of_them_began_to() {
         let (probes, hook) = (Probes::default(), ObjectRef::new("otp", "a"));
         let rounds = |source| probes.others_fail_for(&hook, source).map(|failing| failing.as_secs() / ROUND.as_secs());
         let find = |source, result| {

@@ -62,7 +62,7 @@ pub enum WriteFault {
     DiesAfter,
     /// Somebody else was first.
     Conflict,
-    /// The server is in trouble, and nothing is stored.
+    /// The server fails, and nothing is stored.
     Fails,
     /// It is stored, and the answer says otherwise.
     LostAnswer,
@@ -86,7 +86,7 @@ struct Stored {
     fail_next_write: Option<StatusCode>,
     /// Paths that cannot be read.
     unread: BTreeMap<String, StatusCode>,
-    /// What watches tell, in its order, with the path of each object; nothing is told unless there is a board.
+    /// What watches deliver, in its order, with the path of each object; nothing is delivered unless there is a board.
     notified: Option<tokio::sync::watch::Sender<Vec<(String, Value)>>>,
     /// Done once a plan is stored: what happens while the answer is under way.
     on_plan: Option<Box<dyn FnOnce() + Send>>,
@@ -175,7 +175,7 @@ impl Server {
         notified.iter().filter_map(|event| event["reason"].as_str().map(str::to_owned)).collect()
     }
 
-    /// Everything that is stored or was told, but for Secrets.
+    /// Everything that is stored or was published, but for Secrets.
     pub fn everything_but_secrets(&self) -> Vec<Value> {
         let stored = self.inner.lock().unwrap();
         let objects = stored.objects.iter().filter(|(path, _)| !path.contains("/secrets/")).map(|(_, object)| object);
@@ -197,7 +197,7 @@ impl Server {
         self.inner.lock().unwrap().slow_plans = slow;
     }
 
-    /// Lets the write after `writes` others meet trouble.
+    /// Lets the write after `writes` others fail.
     pub fn write_fault(&self, write_fault: Option<(usize, WriteFault)>) {
         self.inner.lock().unwrap().write_fault = write_fault;
     }
@@ -279,12 +279,12 @@ impl Server {
         response
     }
 
-    /// Lets watches tell of what happens from now on.
+    /// Lets watches deliver what happens from now on.
     pub fn notify_watches(&self) {
         self.inner.lock().unwrap().notified = Some(tokio::sync::watch::Sender::default());
     }
 
-    /// A watch: of all that was told of its objects, and what comes.
+    /// A watch: of all that was delivered of its objects, and what comes.
     async fn watch(&self, path: String, query: &str) -> Response<Answered> {
         let notified = self.inner.lock().unwrap().notified.clone();
         let Some(notified) = notified else {
@@ -446,7 +446,7 @@ struct OrgStored {
     broken: Vec<String>,
     spoilt: Option<Spoilt>,
     log: Vec<log::LogEvent>,
-    /// Somebody else's hook, which takes the place when it is empty next.
+    /// Somebody else's hook, which becomes active when none is next.
     usurper: Option<ObservedHook>,
     bucket: Option<Bucket>,
     sent: Vec<Sent>,
@@ -558,7 +558,7 @@ impl Org {
         self.inner.lock().unwrap().bucket = Some(Bucket { left, resets_at });
     }
 
-    /// Lets somebody else's hook take the place when it is empty next; the org then refuses to activate another.
+    /// Lets somebody else's hook become active when none is next; the org then refuses to activate another.
     pub fn usurp(&self, name: &str) {
         let mut org = self.inner.lock().unwrap();
         let (id, status) = (HookId::new("calTheirs").unwrap(), HookStatus::Active);
@@ -855,7 +855,7 @@ impl World {
         Self::between(server, org, factory)
     }
 
-    /// An operator that begins with nothing in memory, between this API server and the org that `dial` leads to.
+    /// An operator that begins with nothing in memory, between this API server and the org that `factory` leads to.
     pub fn between(server: Server, org: Org, factory: Arc<dyn OktaClientFactory>) -> Self {
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
         let switches = Writer::default();
@@ -884,7 +884,7 @@ impl World {
         leave_lease(&self.ctx.runtime.lease, left);
     }
 
-    /// Reasons of the events told since the last call.
+    /// Reasons of the Events published since the last call.
     pub async fn events(&self) -> Vec<String> {
         self.ctx.runtime.kube.events.flush().await;
         self.server.events()
@@ -964,7 +964,7 @@ pub fn arguments<'a, A: clap::Args>(line: impl IntoIterator<Item = &'a str>) -> 
     Ok(line.options)
 }
 
-/// Options of an operator that looks after these namespaces.
+/// Options of an operator that manages these namespaces.
 pub fn options(namespaces: &str) -> Options {
     let line = "--image hookswitch/hookswitch:test --installation test --operator-namespace hookswitch \
                 --identity test --metrics-address 127.0.0.1:0";

@@ -126,7 +126,7 @@ async fn a_failover_waits_for_no_slow_org_of_another_namespace_and_for_no_routin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_wake_ups_delays_no_pass_of_another_tenant() {
+async fn a_flood_of_wake_ups_delays_no_reconcile_of_another_tenant() {
     let mut world = World::new();
     let switch = |namespace: &str, name: &str| {
         let switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",
@@ -154,14 +154,14 @@ async fn a_flood_of_wake_ups_delays_no_pass_of_another_tenant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wake_up_while_a_pass_waits_for_a_place_costs_no_second_pass() {
+async fn a_wake_up_while_a_reconcile_waits_for_a_permit_costs_no_second_one() {
     const PROVIDERS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonyproviders";
     let mut world = World::new();
     let writer = Writer::<TelephonyProvider>::default();
     let index = writer.index();
     let mut merge = Merge::new(writer);
     merge.take(0, Event::Init);
-    // one more than a tenant has places
+    // one more than a tenant has permits
     let names: Vec<String> = (0..=TelephonyProvider::PERMITS.each).map(|number| format!("provider-{number}")).collect();
     for name in &names {
         let provider = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "TelephonyProvider",

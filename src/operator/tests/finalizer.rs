@@ -73,7 +73,7 @@ async fn nothing_is_put_on_what_is_being_deleted_or_in_a_namespace_that_is() {
 }
 
 #[tokio::test]
-async fn an_object_that_is_gone_needs_none_and_a_write_that_fails_is_told() {
+async fn an_object_that_is_gone_needs_none_and_a_write_that_fails_is_reported() {
     let world = World::new();
     for (status, ok) in [(StatusCode::NOT_FOUND, true), (StatusCode::CONFLICT, false), (StatusCode::FORBIDDEN, false)] {
         let path = put(&world, "main", &[]);
@@ -100,7 +100,7 @@ async fn a_release_that_goes_lets_every_object_go_and_counts_them_whoever_writes
     put(&world, "a", &[OKTA]);
     world.server.fail_next_write(StatusCode::NOT_FOUND);
     assert_eq!(let_go(&client, Some("otp")).await.unwrap().count, 1);
-    // one that cannot be written is told, after all others were tried
+    // one that cannot be written is reported, after all others were tried
     let (a, b) = (put(&world, "a", &[OKTA]), put(&world, "b", &[OKTA]));
     world.server.fail_next_write(StatusCode::INTERNAL_SERVER_ERROR);
     assert!(let_go(&client, Some("otp")).await.is_err());

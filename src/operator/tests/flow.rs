@@ -70,7 +70,7 @@ pub async fn hook_pass(world: &mut World, name: &str) {
     TelephonyHook::reconcile(hook, Arc::clone(&world.ctx)).await.unwrap();
 }
 
-/// Passes as wake-ups would run them, until all is still.
+/// Reconciles as wake-ups would run them, until all is still.
 pub async fn settle(world: &mut World, hooks: &[&str]) {
     for _ in 0..4 {
         for name in hooks {
@@ -97,7 +97,7 @@ pub fn is(status: &str, reason: &str) -> (String, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_is_created_active_with_our_mark_once_its_gateway_serves_it() {
+async fn a_hook_is_created_active_with_our_tag_once_its_gateway_serves_it() {
     let mut world = world(&[("main", "Active")]);
     let path = format!("{HOOKS}/main");
     settle(&mut world, &["main"]).await;
@@ -131,7 +131,7 @@ async fn a_hook_is_created_active_with_our_mark_once_its_gateway_serves_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_look_at_an_unchanged_world_writes_nothing_and_asks_okta_nothing() {
+async fn a_second_reconcile_of_an_unchanged_world_writes_nothing_and_asks_okta_nothing() {
     let mut world = world(&[("main", "Active")]);
     world.ctx.memory.reports.set_serving("otp", "main", "main", Serving::Yes { replicas: 1 });
     settle(&mut world, &["main"]).await;
@@ -158,7 +158,7 @@ async fn what_somebody_changed_in_okta_is_put_right_at_the_next_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hooks_declared_active_are_both_told_and_okta_is_left_alone() {
+async fn two_hooks_declared_active_are_both_reported_and_okta_is_left_alone() {
     let mut world = world(&[("one", "Active"), ("two", "Active")]);
     for name in ["one", "two"] {
         world.ctx.memory.reports.set_serving("otp", "main", name, Serving::Yes { replicas: 1 });
@@ -251,7 +251,7 @@ async fn a_deleted_hook_object_leaves_okta_as_it_is() {
 
 /// What a reconcile showed differs from what is shown only once, so nobody would wake the hooks again.
 #[tokio::test(start_paused = true)]
-async fn hooks_hear_of_what_a_pass_saw_although_its_writes_fail() {
+async fn hooks_hear_of_what_a_reconcile_saw_although_its_writes_fail() {
     // the hook's own status, and the org's
     for write in [1, 2] {
         for write_fault in [WriteFault::Fails, WriteFault::LostAnswer] {
@@ -286,7 +286,7 @@ async fn without_enough_of_the_lease_left_nothing_is_written_to_okta() {
     }
 }
 
-/// The plan is recorded between the look at the lease and the first call, and that write may be slow.
+/// The plan is recorded between the check of the lease and the first call, and that write may be slow.
 #[tokio::test(start_paused = true)]
 async fn a_swap_whose_record_took_the_lease_begins_only_once_there_is_lease_for_its_worst_case() {
     let mut world = world(&[("one", "Active"), ("two", "Inactive")]);

@@ -162,7 +162,7 @@ async fn okta_is_asked_once_a_minute_about_a_url_of_which_something_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_witnesses_fail_the_active_url_and_one_does_not() {
+async fn two_corroborating_signals_fail_the_active_url_and_one_does_not() {
     let mut world = with_standby(&plain(), |_| {});
     probed_reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");
@@ -233,7 +233,7 @@ async fn a_standby_at_a_url_is_created_only_once_that_is_reached() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_that_reaches_no_address_takes_no_test_for_a_second_witness() {
+async fn an_operator_that_reaches_no_address_takes_no_test_for_a_second_corroborating_signal() {
     let mut world = with_standby(&tested(), |_| {});
     probed_reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");

@@ -121,7 +121,7 @@ async fn each_change_made_in_okta_is_in_a_bounded_history_with_keyed_hashes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handing_over_waits_for_stillness_and_ends_with_the_other_one_active() {
+async fn handing_over_waits_for_quiet_and_ends_with_the_other_one_active() {
     let mut world = settled(&[("one", "Active"), ("two", "Inactive")]).await;
     assert_eq!(active(&world), ["Acme one"]);
     assert_eq!(world.org.hooks().len(), 2, "a standby is created and put to rest");
@@ -196,7 +196,7 @@ async fn a_hook_that_is_to_be_deleted_with_its_object_is_deactivated_and_deleted
     assert!(!exists(&world, "main"));
 }
 
-/// Passes until the object is gone.
+/// Reconciles until the object is gone.
 async fn settle_gone(world: &mut World, name: &str) {
     for _ in 0..4 {
         if exists(world, name) {
@@ -257,7 +257,7 @@ async fn a_hook_that_okta_does_not_call_is_not_held() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_person_may_let_a_hook_go_although_okta_calls_it_and_that_is_told() {
+async fn a_person_may_let_a_hook_go_although_okta_calls_it_and_that_is_reported() {
     for (mut world, reported) in [
         (settled(&[("main", "Active")]).await, "StillActiveInOkta"),
         (owed(&[("main", "Active")]).await, "NotDeletedInOkta"),
@@ -351,7 +351,7 @@ async fn with_the_token_gone_a_deletion_gives_up_after_some_minutes_and_says_so(
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_that_a_firewall_refuses_are_told_at_the_org_tried_seldom_and_hold_no_deletion_for_ever() {
+async fn changes_that_a_firewall_refuses_are_reported_at_the_org_tried_seldom_and_hold_no_deletion_for_ever() {
     let mut world = owed(&[("main", "Active")]).await;
     let ready = |world: &World| condition(world, &format!("{ORGS}/acme"), "Ready");
     world.org.intercept(&["replace", "deactivate", "delete"]);

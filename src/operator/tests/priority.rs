@@ -43,7 +43,7 @@ async fn with_few_calls_left_a_failover_happens_at_once_and_drift_waits_for_the_
         tokio::time::advance(Duration::from_secs(50)).await;
         world.org.calls();
         serve(&world, "a", false);
-        // somebody else uses the limit up, and the poll that is due tells
+        // somebody else uses the limit up, and the poll that is due shows it
         world.org.leave(left + 1);
         reconciles(&mut world, 6).await;
         assert_eq!(active(&world), ["Acme b"], "{left} left");

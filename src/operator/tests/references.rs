@@ -1,4 +1,4 @@
-//! Secrets and `ConfigMaps` that are referred to, against an API server in memory whose watches tell.
+//! Secrets and `ConfigMaps` that are referred to, against an API server in memory whose watches deliver.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -31,7 +31,7 @@ fn org(name: &str) -> Target {
     Target::new(Kind::OktaOrg, "otp", name)
 }
 
-/// Lets the watches take in what was told.
+/// Lets the watches take in what was delivered.
 async fn settle() {
     sleep(Duration::from_secs(1)).await;
 }

@@ -92,7 +92,7 @@ async fn a_secret_that_somebody_set_in_okta_is_mended_by_one_put_and_nothing_is_
 
 #[tokio::test(start_paused = true)]
 async fn the_put_comes_before_the_switch_however_soon_that_may_come_and_the_standby_takes_over_when_it_does_not_help() {
-    // where many people log in, Okta's log tells of it at once, and calls had the right secret a moment ago
+    // where many people log in, Okta's log shows it at once, and calls had the right secret a moment ago
     for (heals, busy) in [(true, false), (false, false), (true, true), (false, true)] {
         let mut world = scene(|switch| {
             switch["spec"]["detection"] = json!({"interval": "1s", "fall": 1});
@@ -130,7 +130,7 @@ async fn with_few_calls_left_the_put_still_comes_before_the_switch_and_leaves_wh
         let mut world = scene(|_| {});
         let mut counted = Counted::of("a");
         probed_reconciles(&mut world, 8).await;
-        // the poll that is due tells of it
+        // the poll that is due shows it
         tokio::time::advance(Duration::from_secs(50)).await;
         world.org.leave(left + 1);
         probed_reconciles(&mut world, 1).await;
@@ -230,7 +230,7 @@ fn serve_other(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strangers_that_nobody_can_tell_from_okta_cause_one_harmless_put_in_ten_minutes_and_never_a_switch() {
+async fn strangers_that_nobody_can_distinguish_from_okta_cause_one_harmless_put_in_ten_minutes_and_never_a_switch() {
     for broken in [&[][..], &["https://a."][..], &["https://"][..]] {
         let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
         let mut counted = Counted::of("a");
@@ -279,7 +279,7 @@ async fn a_call_of_the_operators_that_was_refused_a_moment_ago_is_not_taken_for_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_is_no_second_witness_when_okta_does_not_get_as_far_as_the_gateway() {
+async fn a_stranger_is_no_second_corroborating_signal_when_okta_does_not_get_as_far_as_the_gateway() {
     for code in ["E0000134", "E0000137"] {
         let mut world = scene(|_| {});
         let mut counted = Counted::of("a");
@@ -327,7 +327,7 @@ async fn a_hook_that_no_switch_names_is_mended_too_and_not_while_valid_calls_com
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refused_calls_end() {
+async fn a_secret_resync_that_okta_could_not_be_given_in_time_is_let_go_when_the_refused_calls_end() {
     for (away, expected) in [(Duration::from_secs(20), &["replace"][..]), (Duration::from_mins(10), &[])] {
         let mut world = scene(|_| {});
         let mut counted = Counted::of("a");
@@ -348,7 +348,7 @@ async fn a_doubt_that_okta_could_not_be_told_of_in_time_is_let_go_when_the_refus
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_same() {
+async fn a_put_that_goes_on_after_its_reconcile_was_cut_settles_the_resync_all_the_same() {
     let mut world = scene(|_| {});
     probed_reconciles(&mut world, 8).await;
     changes(&world);
@@ -372,7 +372,7 @@ async fn a_put_that_goes_on_after_its_pass_was_cut_settles_the_doubt_all_the_sam
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repointed_hook_is_given_the_secret_of_the_place_that_it_points_at() {
+async fn a_repointed_hook_is_given_the_secret_of_the_destination_that_it_points_at() {
     let mut world = repointing();
     probed_reconciles(&mut world, 6).await;
     annotate(&world, "hookswitch.dev/promote", "b");

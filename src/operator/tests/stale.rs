@@ -20,7 +20,7 @@ fn change(world: &World, name: &str, change: impl FnOnce(&mut Value)) {
     world.server.put(&path, object);
 }
 
-/// A reconcile over the org as the caches have it; tells what it changed in Okta.
+/// A reconcile over the org as the caches have it; returns what it changed in Okta.
 async fn stale_pass(world: &World) -> Vec<&'static str> {
     world.org.calls();
     let org = world.ctx.memory.caches.orgs.get("otp", "acme").unwrap();

@@ -82,7 +82,7 @@ impl HookCaller for Addresses {
     }
 }
 
-/// What is due at some time; of what is due at once, what is seen comes before who looks at it.
+/// What is due at some time; of what is due at once, what is seen comes before who reads it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Reports,
@@ -325,7 +325,7 @@ async fn measures_memory_where_it_is_asked_to() {
     drop((one, all));
 }
 
-/// An operator that has looked twice at everything of so many orgs, with what it calls them by.
+/// An operator that has reconciled twice everything of so many orgs, with what it calls them by.
 async fn two_rounds(orgs_count: usize) -> (World, Vec<net::Client>) {
     let policy = Policy { extra_roots_pem: std::fs::read_to_string(PUBLIC_ROOTS).ok(), ..Policy::default() };
     let server = Server::default();

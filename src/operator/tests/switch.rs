@@ -74,7 +74,7 @@ pub async fn switch_pass(world: &mut World) {
     HookSwitch::reconcile(switch, Arc::clone(&world.ctx)).await.unwrap();
 }
 
-/// One look, and what it wakes.
+/// One reconcile over everything, and what it wakes.
 async fn reconcile_all(world: &mut World) {
     for name in ["a", "b"] {
         if world.server.get(&format!("{HOOKS}/{name}")).is_some() {
@@ -92,7 +92,7 @@ async fn reconcile_all(world: &mut World) {
     }
 }
 
-/// Looks as they follow each other, five seconds apart.
+/// Reconciles over everything as they follow each other, five seconds apart.
 pub async fn reconciles(world: &mut World, count: usize) {
     for _ in 0..count {
         reconcile_all(world).await;
@@ -100,7 +100,7 @@ pub async fn reconciles(world: &mut World, count: usize) {
     }
 }
 
-/// One look after the probes that are due.
+/// One reconcile over everything after the probes that are due.
 pub async fn probed_reconcile(world: &mut World) {
     let mut asking = tokio::task::JoinSet::new();
     probes::round(&world.ctx.prober, &mut asking).await;
@@ -110,7 +110,7 @@ pub async fn probed_reconcile(world: &mut World) {
     reconcile_all(world).await;
 }
 
-/// Looks five seconds apart, with the probes that are due before each of them.
+/// Reconciles five seconds apart, with the probes that are due before each of them.
 pub async fn probed_reconciles(world: &mut World, count: usize) {
     for _ in 0..count {
         probed_reconcile(world).await;
@@ -300,7 +300,7 @@ async fn when_every_hook_fails_nothing_is_switched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_decides_must_be_told_without_contradiction_or_no_call_is_made() {
+async fn who_decides_must_be_declared_without_contradiction_or_no_call_is_made() {
     let mut world = scene(|_| {});
     let mut conflicting = world.server.get(&format!("{HOOKS}/b")).unwrap();
     conflicting["spec"]["state"] = json!("Active");
@@ -385,7 +385,7 @@ async fn whoever_switches_in_okta_while_nobody_leads_is_not_fought_by_the_next_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_takes_the_place_inside_a_switch_is_told_of_and_not_fought_and_ours_follows_when_he_goes() {
+async fn whoever_becomes_active_inside_a_switch_is_reported_and_not_fought_and_ours_follows_when_he_goes() {
     let mut world = scene(|_| {});
     reconciles(&mut world, 6).await;
     world.org.usurp("Theirs");
@@ -502,7 +502,7 @@ async fn okta_is_asked_at_once_about_a_hook_whose_address_begins_to_fail_and_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_witness_that_is_not_asked_any_more_hurries_nobody_for_long() {
+async fn a_corroborating_signal_that_is_not_asked_any_more_hurries_nobody_for_long() {
     let mut world = scene(|switch| switch["spec"]["detection"] = json!({"interval": "1s"}));
     probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a.", "https://b."]);
@@ -521,7 +521,7 @@ async fn a_witness_that_is_not_asked_any_more_hurries_nobody_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gateways_are_asked_as_often_as_their_hurried_switch_looks_and_know_whom_to_wake() {
+async fn gateways_are_asked_as_often_as_their_hurried_switch_evaluates_and_know_whom_to_wake() {
     let interval = |change: fn(&mut Value)| {
         let world = scene(change);
         let woken = world.ctx.memory.caches.over("otp", "a");
@@ -536,7 +536,7 @@ async fn gateways_are_asked_as_often_as_their_hurried_switch_looks_and_know_whom
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_witness_alone_switches_nothing() {
+async fn one_corroborating_signal_alone_switches_nothing() {
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
     probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a."]);
@@ -561,7 +561,7 @@ async fn an_operator_that_reaches_no_hook_is_blind_and_a_standby_out_of_reach_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_okta_itself_reaches_is_not_left_for_what_witnesses_say() {
+async fn what_okta_itself_reaches_is_not_left_for_what_other_signals_say() {
     let mut world = scene(|_| {});
     probed_reconciles(&mut world, 6).await;
     world.org.break_addresses(&["https://a."]);
@@ -573,7 +573,7 @@ async fn what_okta_itself_reaches_is_not_left_for_what_witnesses_say() {
     assert_eq!(signal(&world, "a", "Execute"), "Fail", "what Okta says of itself is not doubted");
 }
 
-/// One hook in Okta, and a standby that is only a place.
+/// One hook in Okta, and a standby that is only a destination.
 pub fn repointing() -> World {
     let mut world = scene(|switch| switch["spec"]["strategy"] = json!("Repoint"));
     let path = format!("{HOOKS}/b");
@@ -650,7 +650,7 @@ async fn drift_of_a_repointed_hook_is_measured_against_what_the_switch_wants_and
 }
 
 #[tokio::test(start_paused = true)]
-async fn passcodes_that_okta_sends_itself_speak_against_the_hook_and_two_witnesses_suffice() {
+async fn passcodes_that_okta_sends_itself_speak_against_the_hook_and_two_corroborating_signals_suffice() {
     let mut world = scene(|switch| switch["spec"]["detection"]["execute"]["enabled"] = json!(false));
     probed_reconciles(&mut world, 6).await;
     assert_eq!(signal(&world, "a", "SystemLog"), "Unknown", "no passcodes");
@@ -725,7 +725,7 @@ async fn an_annotation_that_came_with_a_restored_switch_switches_nothing() {
     assert_eq!(active(&world), ["Acme b"]);
     annotate(&world, "hookswitch.dev/promote", "a/back");
     reconciles(&mut world, 2).await;
-    // a backup of the time before, by a tool that leaves status out; and one that was found unfit first
+    // a backup of the time before, by a tool that leaves status out; and one that was found invalid first
     for invalid in [false, true] {
         let mut restored = world.server.get(PATH).unwrap();
         restored["metadata"]["annotations"] = json!({"hookswitch.dev/promote": "b", "hookswitch.dev/failback": "1"});
@@ -803,7 +803,7 @@ async fn standby_deleted(policy: &str, mode: &str, first_is_well: bool) -> World
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_object_of_the_active_standby_is_deleted_the_first_hook_takes_its_place_before_that() {
+async fn when_the_object_of_the_active_standby_is_deleted_the_first_hook_replaces_it_before_that() {
     for (policy, mode) in [("Retain", "Automatic"), ("Delete", "Automatic"), ("Delete", "Manual")] {
         let world = standby_deleted(policy, mode, true).await;
         assert_eq!(active(&world), ["Acme a"], "{policy} {mode}");
@@ -816,7 +816,7 @@ async fn when_the_object_of_the_active_standby_is_deleted_the_first_hook_takes_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_active_hook_of_a_switch_is_held_and_says_why_as_long_as_no_other_is_ready_to_take_its_place() {
+async fn the_active_hook_of_a_switch_is_held_and_says_why_as_long_as_no_other_is_ready_to_replace_it() {
     for policy in ["Retain", "Delete"] {
         let mut world = standby_deleted(policy, "Automatic", false).await;
         assert_eq!(active(&world), ["Acme b"], "{policy}");
@@ -914,7 +914,7 @@ fn report(world: &World, name: &str, current: bool) {
     world.ctx.memory.reports.take(&("otp".to_owned(), name.to_owned()), round);
 }
 
-/// A reconcile over each gateway; tells those that wait for their turn.
+/// A reconcile over each gateway; returns those that wait for their turn.
 async fn gateway_passes(world: &mut World) -> Vec<&'static str> {
     let mut waiting = Vec::new();
     for name in ["a", "b"] {

@@ -27,7 +27,7 @@ enum Event {
     HandsOver(usize, Option<usize>),
     /// Somebody deletes an object; or it goes whatever holds it.
     Deleted(usize, bool),
-    /// An object's place takes Okta's calls with its secret from now on, or does not.
+    /// An object's destination takes Okta's calls with its secret from now on, or does not.
     Takes(usize, bool),
     /// Another operator leads.
     Restart,
@@ -133,7 +133,7 @@ impl Play {
         self.set_reports();
     }
 
-    /// Reconciles over everything, looked at after each of them.
+    /// Reconciles over everything, checked after each of them.
     async fn passes(&mut self, rounds: usize) {
         for _ in 0..rounds {
             for name in NAMES {
@@ -155,7 +155,7 @@ impl Play {
         }
     }
 
-    /// The object whose mark Okta's hook carries. There is one hook, and it is active.
+    /// The object whose tag Okta's hook carries. There is one hook, and it is active.
     fn owner(&self) -> String {
         let hooks = self.world.org.hooks();
         let [hook] = &hooks[..] else { panic!("{} hooks in Okta: {}", hooks.len(), self.shown()) };
@@ -196,7 +196,7 @@ impl Play {
             let (status, reason) = condition(&self.world, &path(name), "Ready");
             let message = self.message(name);
             if name == owner {
-                // beside another that is declared Active and has no word for it, both are told
+                // beside another that is declared Active and has no word for it, both are reported
                 let held = self.leaves(name) || !takes || reason == "TwoActive";
                 assert!(status == "True" || held, "{name} has it, and is {status} {reason}: {}", self.shown());
                 continue;

@@ -205,7 +205,7 @@ async fn what_a_switch_said_before_its_gateways_could_not_be_listed_any_more_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_fails_once_is_told_to_nobody() {
+async fn a_list_that_fails_once_is_not_reported() {
     let server = Server::default();
     apply(&server, "otp");
     deny(&server, "otp", &["hookswitches"], true);
@@ -297,7 +297,7 @@ fn between(server: &Server, ours: &Org, theirs: &Org) -> Operator {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_older_org_whose_own_server_tells_our_id_takes_nothing_away() {
+async fn an_older_org_whose_own_server_gives_our_id_takes_nothing_away() {
     let server = Server::default();
     tenants(&server, "https://okta.evil.example");
     let operator = between(&server, &Org::default(), &Org::default());
@@ -397,7 +397,7 @@ async fn an_older_org_that_moves_to_our_host_is_to_prove_itself_there_again() {
     assert_eq!(operator.claimed("otp"), "True Claimed", "a token taken elsewhere opens nothing here");
 }
 
-/// Lets the older object, which managed the org of both tenants, be looked at by a new leader that `theirs` does not answer.
+/// Lets the older object, which managed the org of both tenants, be reconciled by a new leader that `theirs` does not answer.
 async fn after_a_change_of_leaders(server: &Server, between_them: impl FnOnce(&Org)) -> Operator {
     tenants(server, "https://acme.okta.com");
     let (ours, theirs) = (Org::default(), Org::default());
@@ -424,7 +424,7 @@ async fn an_org_whose_secret_may_not_be_read_is_not_taken_for_one_whose_token_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_told_of_another_takes_its_place_when_that_one_proves_nothing_for_ten_minutes() {
+async fn who_recorded_another_replaces_it_when_that_one_proves_nothing_for_ten_minutes() {
     let server = Server::default();
     let (gone, reported) =
         (Failure::Unreachable { detail: "gone".into() }, format!("{}/acme", path("otp", "oktaorgs")));
@@ -469,7 +469,7 @@ async fn who_begins_to_manage_an_org_lets_the_one_before_end_what_it_does_there(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
+async fn what_was_observed_at_another_address_is_not_said_of_an_org() {
     let server = Server::default();
     apply(&server, "otp");
     let operator = start(server.clone());
@@ -489,7 +489,7 @@ async fn what_was_seen_at_another_address_is_not_said_of_an_org() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_managed_an_org_and_is_back_lets_who_took_its_place_end_what_it_does_there() {
+async fn who_managed_an_org_and_is_back_lets_who_replaced_it_end_what_it_does_there() {
     let server = Server::default();
     let mut answers = None;
     let refused = |theirs: &Org| {
@@ -510,7 +510,7 @@ async fn who_managed_an_org_and_is_back_lets_who_took_its_place_end_what_it_does
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_the_place_of_a_deleted_org_lets_that_one_end_what_it_does_there() {
+async fn who_replaces_a_deleted_org_lets_that_one_end_what_it_does_there() {
     let server = Server::default();
     tenants(&server, "https://acme.okta.com");
     let operator = between(&server, &Org::default(), &Org::default());
@@ -537,7 +537,7 @@ async fn who_takes_the_place_of_a_deleted_org_lets_that_one_end_what_it_does_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_org_that_no_pass_can_be_run_over_holds_another_one_off_for_ten_minutes_and_no_longer() {
+async fn an_org_that_no_reconcile_can_be_run_over_holds_another_one_off_for_ten_minutes_and_no_longer() {
     let server = Server::default();
     let operator = after_a_change_of_leaders(&server, |_| deny(&server, "other", &["hookswitches"], true)).await;
     sleep(Duration::from_mins(9)).await;
@@ -567,7 +567,7 @@ async fn an_org_that_moves_from_one_dead_address_to_another_holds_nobody_off_for
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_seen_at_another_address_is_forgotten_although_the_first_pass_there_does_not_end() {
+async fn what_was_observed_at_another_address_is_forgotten_although_the_first_reconcile_there_does_not_end() {
     let server = Server::default();
     apply(&server, "otp");
     let operator = start(server.clone());
@@ -617,7 +617,7 @@ async fn waits_for_what_it_asks<K: Reconcile<Context = Context>>(world: &mut Wor
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_asks_nothing_that_it_does_not_wait_for() {
+async fn a_reconcile_asks_nothing_that_it_does_not_wait_for() {
     let mut world = switch::scene(|_| {});
     for _ in 0..3 {
         waits_for_what_it_asks::<TelephonyGateway>(&mut world, "a").await;

@@ -1,4 +1,4 @@
-//! A whole operator, from what gateways' pods report to what Okta is told: watches, queues, wake-ups and backoff as they are in a
+//! A whole operator, from what gateways' pods report to what Okta is given: watches, queues, wake-ups and backoff as they are in a
 //! cluster, in simulated time.
 
 use std::{
@@ -39,7 +39,7 @@ const PROMISED: Duration = Duration::from_secs(10);
 /// Longer than anything here may take.
 const LONG: Duration = Duration::from_mins(5);
 
-/// How often the same is played: passes come a fifth early or late.
+/// How often the same is played: reconciles come a fifth early or late.
 const TIMES: usize = 3;
 
 /// An operator that runs over the scene of a switch, whose hooks have a pod each.
@@ -105,7 +105,7 @@ impl Running {
         for gateway in ["a", "b"] {
             let path = format!("{SECRETS}/{gateway}-gateway-report");
             running.until("the report's credentials are made", |world| world.server.get(&path).is_some()).await;
-            // those that the hooks' places in this test answer probes with
+            // those that the hooks' destinations in this test answer probes with
             let mut report = running.world.server.get(&path).unwrap();
             report["data"]["token"] = secret("", "token", REPORT_TOKEN)["data"]["token"].clone();
             running.world.server.put(&path, report);
@@ -120,7 +120,7 @@ impl Running {
         running
     }
 
-    /// Waits until it is so, and tells how long that took.
+    /// Waits until it is so, and returns how long that took.
     async fn until(&self, what: &str, is_so: impl Fn(&World) -> bool) -> Duration {
         let begun = Instant::now();
         while !is_so(&self.world) {
@@ -167,7 +167,7 @@ async fn from_a_report_that_the_first_hook_is_not_served_to_the_standby_in_okta_
         running.serves.store(false, Ordering::Relaxed);
         let took = running.until_switched().await;
         assert!(took <= PROMISED, "{took:?}");
-        // not before what it is told to wait for
+        // not before what it has to wait for
         assert!(took >= Duration::from_secs(3), "{took:?}");
     }
 }
@@ -186,14 +186,14 @@ async fn a_failover_follows_within_ten_seconds_of_okta_answering_again_whatever_
     }
 }
 
-/// Whoever declares nothing has what the page about the switch tells: three looks 5 s apart, and a delay of 10 s.
+/// Whoever declares nothing has what the page about the switch says: three evaluations 5 s apart, and a delay of 10 s.
 #[tokio::test(start_paused = true)]
-async fn by_default_a_failover_takes_three_looks_and_the_delay_and_what_is_between_them() {
+async fn by_default_a_failover_takes_three_evaluations_and_the_delay_and_what_is_between_them() {
     for _ in 0..TIMES {
         let running = Running::at_rest(|_| {}).await;
         running.serves.store(false, Ordering::Relaxed);
         let took = running.until_switched().await;
-        // the first look comes within one interval
+        // the first evaluation comes within one interval
         let (least, most) = (Duration::from_secs(10 + 10), Duration::from_secs(3 * 6 + 10 + 6));
         assert!((least..=most).contains(&took), "{took:?}");
         assert!(running.ctx.runtime.lease.is_leader());

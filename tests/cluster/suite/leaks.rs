@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 /// The forms in which a secret text could hide in an output.
 ///
-/// Base64 of a text inside a longer one depends on where it begins, so that form is looked for at three offsets, without
+/// Base64 of a text inside a longer one depends on where it begins, so that form is searched for at three offsets, without
 /// the characters that the neighbours decide about.
 pub fn forms(secret: &str) -> Vec<(&'static str, String)> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();

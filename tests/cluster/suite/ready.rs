@@ -1,4 +1,4 @@
-//! Whether objects stay Ready: every state of them that the API server tells of, none between two looks missed.
+//! Whether objects stay Ready: every state of them that the API server reports, none between two reads missed.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,4 @@
-//! Which hook was active when, by the org's own record: what no look from outside can miss.
+//! Which hook was active when, by the org's own record: what no check from outside can miss.
 
 use hookswitch_sandbox::okta::{By, Turn};
 use jiff::{SignedDuration, Timestamp};

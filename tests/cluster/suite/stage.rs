@@ -217,7 +217,7 @@ impl Stage {
         }
     }
 
-    /// Waits until a look at the stage says yes, at most so long; panics with the sentence otherwise.
+    /// Waits until the condition holds, at most so long; panics with the sentence otherwise.
     pub fn until(&self, what: &str, patience: Duration, mut condition: impl FnMut() -> bool) -> Duration {
         let begun = Instant::now();
         while !condition() {

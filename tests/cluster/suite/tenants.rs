@@ -14,7 +14,7 @@ const TENANT: &str = "tenant-b";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A policy without providers: the least that can be declared and is looked at.
+/// A policy without providers: the least that can be declared and is reconciled.
 const POLICY: &str = r#"
 apiVersion: hookswitch.dev/v1alpha1
 kind: RoutingPolicy
@@ -46,7 +46,7 @@ fn condition(stage: &Stage, kind: &str, name: &str, condition: &str) -> String {
     })
 }
 
-/// Whether the policy is looked at as it is declared now.
+/// Whether the policy is reconciled as it is declared now.
 fn is_managed(stage: &Stage) -> bool {
     let policy = object(stage, "routingpolicy", "nobody");
     policy["status"]["observedGeneration"] == policy["metadata"]["generation"]
@@ -80,7 +80,7 @@ fn leader_dies(stage: &Stage) {
     });
 }
 
-/// What the leader answers at a path of its port for figures; nothing while it does not.
+/// What the leader answers at a path of its port for metrics; nothing while it does not.
 fn leader_says(stage: &Stage, path: &str) -> String {
     let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{}:9090/proxy/{path}", hooks::leader(stage));
     stage.try_kubectl(&["get", "--raw", &path], None).unwrap_or_default()
@@ -129,7 +129,7 @@ pub fn not_listed(stage: &Stage) {
     end(stage);
 }
 
-/// Leaves a namespace named that the operator may not look into: the uninstallation that comes then has to cope with it.
+/// Leaves a namespace named that the operator may not read: the uninstallation that comes then has to cope with it.
 pub fn left_locked(stage: &Stage) {
     begin(stage);
     apply(stage, POLICY);
@@ -137,7 +137,7 @@ pub fn left_locked(stage: &Stage) {
     lock_out(stage);
 }
 
-/// Another tenant's server that tells the org's id and takes whatever credential it is given: the org itself, by another name.
+/// Another tenant's server that gives the org's id and takes whatever credential it is given: the org itself, by another name.
 const ELSEWHERE: &str = r#"
 apiVersion: v1
 kind: Service
@@ -187,7 +187,7 @@ pub fn claims(stage: &Stage) {
     assert_eq!(id(&object(stage, "oktaorg", "pretends")), id(&stage.get("oktaorg", "acme")), "it told another id");
     assert_ne!(condition(stage, "oktaorg", "guesses", "Claimed"), "True Claimed", "claimed without a proof");
 
-    // who has a credential that the org itself takes is told who manages it
+    // who has a credential that the org itself takes learns who manages it
     apply(stage, &org("second", "okta", "taken"));
     stage.until("a second one at the same host is told of the first", PATIENCE * 2, || {
         condition(stage, "oktaorg", "second", "Claimed") == "False ClaimedByOther"

@@ -2,7 +2,7 @@
 //!
 //! The file makes the gateway start and restart without the API server; the Secret is seconds faster than the kubelet
 //! that updates the file. Both lead to [`selection`], which keeps the newest that is valid; the last good one serves on
-//! whatever follows. Nothing here is on the path of a call: readers look at a watch channel.
+//! whatever follows. Nothing here is on the path of a call: readers read a watch channel.
 
 mod mount;
 mod secret;
@@ -25,7 +25,7 @@ pub use self::{
 };
 use hookswitch_gateway_config::{document::GatewayConfig, report::RefusedConfig};
 
-/// Looks at a configuration that could be read and says why it cannot be served, if so; the text must hold nothing of
+/// Checks a configuration that could be read and says why it cannot be served, if so; the text must hold nothing of
 /// its secrets. It is called away from the threads that serve.
 pub type Check = Arc<dyn Fn(&GatewayConfig) -> Result<(), String> + Send + Sync>;
 

@@ -36,7 +36,7 @@ pub struct ConfigCandidate {
     pub origin: Origin,
 }
 
-/// What a source tells, whenever it changes.
+/// What a source reports, whenever it changes.
 #[derive(Debug)]
 pub(super) enum Report {
     /// The envelope as it is in the mounted file.

@@ -56,7 +56,7 @@ fn served(reports: impl IntoIterator<Item = Report>) -> Vec<String> {
 }
 
 #[test]
-fn the_newest_generation_wins_wherever_it_is_seen() {
+fn the_newest_generation_wins_wherever_it_is_found() {
     assert_eq!(served([mounted(1, "a"), list(2, "b"), mounted(3, "c"), event(4, "d")]), ["a1", "b2", "c3", "d4"]);
     assert_eq!(served([list(2, "b"), mounted(1, "a")]), ["b2", "b2"]);
     assert_eq!(served([mounted(3, "c"), event(2, "b")]), ["c3", "c3"]);
@@ -82,7 +82,7 @@ fn without_a_watch_every_change_of_the_file_counts() {
 }
 
 #[test]
-fn a_list_tells_the_truth_even_with_a_lower_generation() {
+fn a_list_is_believed_even_with_a_lower_generation() {
     assert_eq!(served([mounted(9, "old"), list(1, "new")]), ["old9", "new1"]);
     assert_eq!(
         served([list(9, "old"), Report::Blind, list(1, "new"), mounted(1, "x")]),
@@ -102,7 +102,7 @@ fn what_is_missing_or_lost_leaves_the_last_good_one() {
 }
 
 #[test]
-fn a_refused_configuration_is_told_once_and_until_a_good_one_follows() {
+fn a_refused_configuration_is_reported_once_and_until_a_good_one_follows() {
     let check: Check =
         Arc::new(|config| if config.gateway.ends_with("bad") { Err("no such provider".into()) } else { Ok(()) });
     let mut selection = Selection::default();

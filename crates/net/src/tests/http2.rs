@@ -252,7 +252,7 @@ async fn of_many_requests_that_wait_for_one_stream_none_that_is_judged_not_sent_
 }
 
 #[tokio::test]
-async fn what_the_provider_says_it_did_not_look_at_was_not_sent() {
+async fn what_the_provider_says_it_did_not_process_was_not_sent() {
     const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
     const FAILED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
     const GONE_BEFORE_IT: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -506,7 +506,7 @@ async fn a_bare_connection_is_guarded_like_any_other_and_tries_every_address() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_a_bare_connection_tells_nothing() {
+async fn behind_a_proxy_a_bare_connection_says_nothing() {
     let server = Server::that(Then::Hang).await;
     let policy = Policy { proxy: Some(Url::parse("http://127.0.0.1:9").unwrap()), ..server.policy() };
     let connector = Connector::resolving_by(&policy, Fixed::to(&["127.0.0.1"])).unwrap();

@@ -201,7 +201,7 @@ impl Server {
     }
 }
 
-/// A resolver whose answers are written down beforehand: one list per look-up, the last one for ever.
+/// A resolver whose answers are written down beforehand: one list per lookup, the last one for ever.
 pub(super) struct Fixed(Mutex<VecDeque<Vec<SocketAddr>>>);
 
 impl Fixed {

@@ -1,4 +1,4 @@
-//! Who has the org's one active place, who is to have it, and what may be created or deleted meanwhile.
+//! Who has the org's one active hook, who is to have it, and what may be created or deleted meanwhile.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::plan::{Draft, STILL_TO_HAND_OVER, STILL_TO_NONE, content};
 use crate::plan_record::PlanRecord;
 use crate::types::{HookStatus, MAX_HOOKS_PER_ORG, ObjectRef, ObservedHook};
 
-/// The active place as it is seen.
+/// The active hook as it is observed.
 pub(super) struct ActiveHook<'a> {
     matches: &'a Matches<'a>,
     desired: &'a DesiredOrg,
@@ -25,7 +25,7 @@ pub(super) struct ActiveHook<'a> {
     ours: Vec<(usize, Subject)>,
     /// An active hook that is not ours.
     other: Option<&'a ObservedHook>,
-    /// A hook that has to be marked before the state is touched.
+    /// A hook that has to be tagged before the state is touched.
     untagged: bool,
     full: bool,
 }
@@ -71,7 +71,7 @@ impl<'a> ActiveHook<'a> {
         }
     }
 
-    /// The place is not yet with whom it belongs to, so the record of who had it before is still needed.
+    /// The right hook is not active yet, so the record of who had it before is still needed.
     pub(super) fn is_restoring(&self) -> bool {
         self.restore.is_some() || self.wanted.is_some_and(|index| !self.entry(index).is_active())
     }
@@ -120,7 +120,7 @@ impl<'a> ActiveHook<'a> {
             return;
         }
         if self.untagged {
-            // The moves follow once the mark is on; its update is planned with the contents.
+            // The moves follow once the tag is on; its update is planned with the contents.
             return;
         }
         match self.restore.or(self.wanted) {

@@ -1,4 +1,4 @@
-//! Tables of the org's one active place: who keeps it, who comes back to it, and what is made beside it.
+//! Tables of the org's one active hook: who keeps it, who comes back to it, and what is made beside it.
 
 use super::tests::{
     ACTIVE, INACTIVE, active, blocked, calls, foreign, hook, id, inactive, object, okta, org, outcome, tagged_by,
@@ -16,12 +16,12 @@ fn record(there: &[ObservedHook], desired: &DesiredOrg) -> PlanRecord {
     PlanRecord::of(&plan(there, desired), "2026-01-01T00:00:00Z".into())
 }
 
-/// The calls that are about who is active: what the record leaves in doubt is written besides.
+/// The calls that are about who is active: what the record leaves uncertain is written besides.
 fn of_active_hook(plan: &Plan) -> Vec<String> {
     calls(plan).into_iter().filter(|call| !call.starts_with("Replace")).collect()
 }
 
-/// `a` was active when `b` was to be created beside it; then the operator died, and `b` has the place.
+/// `a` was active when `b` was to be created beside it; then the operator died, and `b` is active.
 fn usurped(change: impl Fn(&mut DesiredHook)) -> (Vec<ObservedHook>, DesiredOrg) {
     let (mut a, b) = (hook("a", None), hook("b", None));
     let unfinished = record(&[okta(&a, ACTIVE)], &org([a.clone(), b.clone()]));
@@ -48,7 +48,7 @@ fn who_was_active_comes_back_after_a_plan_that_died_where_nothing_declared_says_
         assert!(!calls(&kept).contains(&"Activate a".to_owned()), "{case}: {:?}", calls(&kept));
         assert!(!calls(&kept).contains(&"Deactivate b".to_owned()), "{case}: {:?}", calls(&kept));
     }
-    // one that is not known to be ours is marked first
+    // one that is not known to be ours is tagged first
     let (mut there, mut desired) = usurped(|_| {});
     there[0] = tagged_by(there[0].clone(), None);
     desired.hooks[0].known_id = Some(id("cala"));
@@ -64,7 +64,7 @@ fn who_was_active_comes_back_after_a_plan_that_died_where_nothing_declared_says_
 }
 
 #[test]
-fn whoever_has_the_place_by_somebodys_wish_keeps_it_after_a_plan_that_died() {
+fn whoever_is_active_by_somebodys_wish_keeps_it_after_a_plan_that_died() {
     // the plan was about `c`; a person made `b` active
     let (a, b, c) = (hook("a", None), hook("b", None), hook("c", None));
     let unfinished = record(&[okta(&a, ACTIVE), okta(&b, INACTIVE)], &org([a.clone(), b.clone(), c.clone()]));
@@ -80,7 +80,7 @@ fn whoever_has_the_place_by_somebodys_wish_keeps_it_after_a_plan_that_died() {
         let desired = DesiredOrg { unfinished: Some(unfinished.clone()), ..org([a.clone(), b, c.clone()]) };
         assert_eq!(of_active_hook(&plan(&there, &desired)), ["Deactivate b", "Activate a"]);
     }
-    // it has the place already
+    // it is active already
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE), okta(&c, INACTIVE)];
     assert_eq!(of_active_hook(&plan(&there, &desired)), Vec::<String>::new());
     // the last of them was it: the others are not taken for it
@@ -102,7 +102,7 @@ fn who_is_declared_active_comes_before_who_was() {
 }
 
 #[test]
-fn the_record_is_kept_until_the_place_is_with_whom_it_belongs_to() {
+fn the_record_is_kept_until_the_right_hook_is_active() {
     let (a, b) = (inactive("a"), active("b"));
     let swap = plan(&[okta(&a, ACTIVE), okta(&b, INACTIVE)], &org([a.clone(), b.clone()]));
     assert!(swap.keep_standing);
@@ -115,7 +115,7 @@ fn the_record_is_kept_until_the_place_is_with_whom_it_belongs_to() {
 }
 
 #[test]
-fn each_of_two_that_are_declared_active_is_told_the_other() {
+fn each_of_two_that_are_declared_active_names_the_other() {
     let plan = plan(&[], &org([active("a"), active("b")]));
     let other = |name: &str| match outcome(&plan, name) {
         HookOutcome::Blocked(Blocked::TwoDeclaredActive { other }) => other.name.clone(),
@@ -125,7 +125,7 @@ fn each_of_two_that_are_declared_active_is_told_the_other() {
 }
 
 #[test]
-fn one_that_comes_back_is_not_held_up_by_its_place_or_its_secret() {
+fn one_that_comes_back_is_not_held_up_by_its_destination_or_its_secret() {
     let unready = |a: &mut DesiredHook| {
         (a.endpoint_ready, a.secret_accepted) = (false, false);
         a.applied_fingerprint = Some(Fingerprint::stored("another"));
@@ -205,7 +205,7 @@ fn a_block_outweighs_a_wait_and_the_first_of_two_blocks_stays() {
 }
 
 #[test]
-fn every_move_has_room_for_its_worst_case_and_tells_what_it_may_change() {
+fn every_move_has_room_for_its_worst_case_and_knows_what_it_may_change() {
     let what = || Subject { object: object("a"), hook: id("cala") };
     let to = || object("b");
     // most calls, opens a gap, changes a state, changes who is active
@@ -244,7 +244,7 @@ fn a_hook_is_adopted_by_its_name_among_others_and_by_nobody_elses() {
     let tagged = okta(&other, INACTIVE);
     let taken = plan(&[tagged], &org([want.clone(), other]));
     assert!(calls(&taken).is_empty(), "{:?}", calls(&taken));
-    // one that bears the mark of an object that is not declared any more may be taken over
+    // one that bears the tag of an object that is not declared any more may be taken over
     let orphan = tagged_by(theirs, Some("prod/otp/gone"));
     assert_eq!(calls(&plan(&[orphan], &org([want]))), ["Replace a"]);
 }
@@ -270,7 +270,7 @@ fn what_is_about_to_be_active_has_its_content_first_and_the_rest_after_it() {
 }
 
 #[test]
-fn of_several_hooks_with_our_mark_the_remembered_the_active_the_lowest_is_kept_in_this_order() {
+fn of_several_hooks_with_our_tag_the_remembered_the_active_the_lowest_is_kept_in_this_order() {
     let want = hook("a", None);
     let copy = |name: &str, status| {
         let mut copy = okta(&want, status);
@@ -289,7 +289,7 @@ fn of_several_hooks_with_our_mark_the_remembered_the_active_the_lowest_is_kept_i
 }
 
 #[test]
-fn the_record_of_a_plan_tells_what_it_was_to_do_and_what_is_left_of_it() {
+fn the_record_of_a_plan_says_what_it_was_to_do_and_what_is_left_of_it() {
     let (a, b) = (hook("a", None), hook("b", None));
     let desired = org([a.clone(), b]);
     let plan_of = plan(&[okta(&a, ACTIVE)], &desired);
@@ -308,7 +308,7 @@ fn the_record_of_a_plan_tells_what_it_was_to_do_and_what_is_left_of_it() {
     assert_eq!(unfinished.after(&waiting, true), Some(unfinished.clone()));
     let rest = Plan { moves: Vec::new(), again_in: None, ..plan_of };
     assert_eq!(unfinished.after(&rest, true), None);
-    // whose secret is in doubt, or who is to come back, is remembered without the calls
+    // whose secret is uncertain, or who is to come back, is remembered without the calls
     let doubtful = Plan { doubtful: vec![object("b")], keep_standing: false, ..rest.clone() };
     let left = unfinished.after(&doubtful, true).unwrap();
     assert_eq!((left.is_under_way(), left.standing(), left.writes_content(&object("b"))), (false, None, true));
@@ -318,7 +318,7 @@ fn the_record_of_a_plan_tells_what_it_was_to_do_and_what_is_left_of_it() {
 }
 
 #[test]
-fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
+fn quiet_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
     let calls_of = |decision: StateDecision| {
         let (mut a, mut b) = (inactive("a"), active("b"));
         (a.decision, b.decision) = (decision, decision);
@@ -339,7 +339,7 @@ fn stillness_is_waited_for_where_a_person_hands_over_and_by_nobody_else() {
 }
 
 #[test]
-fn nothing_is_created_while_a_hook_is_still_to_be_marked() {
+fn nothing_is_created_while_a_hook_is_still_to_be_tagged() {
     let (mut a, b) = (active("a"), inactive("b"));
     a.adoption = Adoption::IfMatches;
     let marking = plan(&[tagged_by(okta(&a, ACTIVE), None)], &org([a, b]));

@@ -13,7 +13,7 @@ use hookswitch_message::Secret;
 /// Everything declared for one org.
 #[derive(Debug, Clone)]
 pub struct DesiredOrg {
-    /// Whose marks are ours.
+    /// Whose tags are ours.
     pub installation: InstallationTag,
     /// All hooks declared for the org, those being deleted included: a hook left out here looks like an orphan.
     pub hooks: Vec<DesiredHook>,
@@ -74,9 +74,9 @@ pub struct DesiredHook {
     /// Whether its declaration is whole. Without that it is neither created nor written; what Okta has of it serves on, and is
     /// made active as long as it is what was written last.
     pub complete: bool,
-    /// Whether the place it points at can take calls now.
+    /// Whether the destination it points at can take calls now.
     pub endpoint_ready: bool,
-    /// Whether every replica of that place accepts `secret`; Okta is not given one that would be refused.
+    /// Whether every replica of that destination accepts `secret`; Okta is not given one that would be refused.
     pub secret_accepted: bool,
     /// Calls that Okta definitely refused for this hook and that are not to be repeated yet. [`Verb::Create`]: refused beside
     /// an active hook; [`Verb::Activate`]: refused, by activation or creation, with none beside it. The caller forgets
@@ -168,7 +168,7 @@ pub enum NotTaken {
         /// That one.
         from: ObjectRef,
     },
-    /// The other object takes over from this one, itself or by way of others: nobody can tell whose the hooks are to be.
+    /// The other object takes over from this one, itself or by way of others: it is unknown whose the hooks are to be.
     Circle {
         /// This object.
         to: ObjectRef,

@@ -12,7 +12,7 @@ pub(super) struct Entry<'a> {
     pub(super) want: &'a DesiredHook,
     /// Its hook in Okta.
     pub(super) hook: Option<&'a ObservedHook>,
-    /// The hook carries our mark. One that does not (to be adopted, or stripped of its mark) is marked before anything else.
+    /// The hook carries our tag. One that does not (to be adopted, or stripped of its tag) is tagged before anything else.
     pub(super) tagged: bool,
     /// What forbids to write its content or to create it.
     pub(super) block: Option<Blocked>,
@@ -21,7 +21,7 @@ pub(super) struct Entry<'a> {
     pub(super) drift: Vec<Difference>,
     /// An unfinished plan was to write its content: which secret Okta has is not known.
     pub(super) uncertain: bool,
-    /// Further hooks with this object's mark.
+    /// Further hooks with this object's tag.
     pub(super) surplus: Vec<&'a ObservedHook>,
 }
 
@@ -47,7 +47,7 @@ impl Entry<'_> {
     }
 }
 
-/// An org's hooks, told apart.
+/// An org's hooks, matched.
 pub(super) struct Matches<'a> {
     /// One for each declared hook, by object.
     pub(super) entries: Vec<Entry<'a>>,
@@ -74,7 +74,7 @@ pub(super) fn match_hooks<'a>(observed: &'a [ObservedHook], desired: &'a Desired
             entry.block = Some(Blocked::UpdateRefused);
         }
         if !entry.tagged && entry.block.is_some() {
-            // It cannot be marked, so it stays another's.
+            // It cannot be tagged, so it stays another's.
             entry.hook = None;
         }
         entry.drift = drift(entry, desired);
@@ -86,7 +86,7 @@ pub(super) fn match_hooks<'a>(observed: &'a [ObservedHook], desired: &'a Desired
     Matches { entries, others }
 }
 
-/// The hook with this object's mark. Of several: the remembered one, else the active one, else the lowest id.
+/// The hook with this object's tag. Of several: the remembered one, else the active one, else the lowest id.
 fn by_mark<'a>(want: &'a DesiredHook, observed: &'a [ObservedHook], desired: &DesiredOrg) -> Entry<'a> {
     let to = handed_over_to(want, observed, desired);
     let mut tagged: Vec<&ObservedHook> = tagged(&want.object, observed, desired).filter(|_| to.is_none()).collect();
@@ -108,7 +108,7 @@ fn by_mark<'a>(want: &'a DesiredHook, observed: &'a [ObservedHook], desired: &De
     }
 }
 
-/// The hooks with an object's mark.
+/// The hooks with an object's tag.
 fn tagged<'a>(
     object: &ObjectRef,
     observed: &'a [ObservedHook],
@@ -136,7 +136,7 @@ fn circle(want: &DesiredHook, desired: &DesiredOrg) -> Option<NotTaken> {
     chain.any(|object| *object == want.object).then(|| NotTaken::Circle { to: want.object.clone(), from: from.clone() })
 }
 
-/// Without a marked hook: that of the object which it takes over. It is written in one call, mark, address and secret, and stays
+/// Without a tagged hook: that of the object which it takes over. It is written in one call, tag, address and secret, and stays
 /// as active as it was.
 fn by_takeover<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a [ObservedHook], desired: &DesiredOrg) {
     let want = entries[index].want;
@@ -160,11 +160,11 @@ fn by_takeover<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a [Obser
     }
 }
 
-/// Without a marked hook: the remembered one that lost its mark, or one to adopt.
+/// Without a tagged hook: the remembered one that lost its tag, or one to adopt.
 fn by_memory_or_name<'a>(index: usize, entries: &mut [Entry<'a>], observed: &'a [ObservedHook], desired: &DesiredOrg) {
     let want = entries[index].want;
     if want.deleting.is_some() {
-        // Without our mark it is not ours to delete.
+        // Without our tag it is not ours to delete.
         return;
     }
     let remembered = observed.iter().find(|hook| want.known_id.as_ref() == Some(&hook.id));

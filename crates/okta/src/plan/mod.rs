@@ -4,7 +4,7 @@
 //! end, because every decision is read off Okta's own state. [`crate::run`] performs the moves.
 //!
 //! What it holds to:
-//! - A hook without this installation's mark is not touched, unless adoption allows it; then it is marked first.
+//! - A hook without this installation's mark is not touched, unless adoption allows it; then it is tagged first.
 //! - A hook with the mark of one object of ours becomes another's only by a person's word about both, in one write.
 //! - At most one of ours is active; none is only between the two calls of a swap.
 //! - Okta creates hooks active. One that is not to be active is created while none is (and deactivated), or beside an active
@@ -42,7 +42,7 @@ pub const STILL_TO_NONE: Duration = Duration::from_secs(30);
 /// How long Okta is given to show what it promised.
 pub const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 
-/// Pause before looking again at what Okta promised.
+/// Pause before listing again what Okta promised.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What is to be done, and what is to be said.
@@ -57,10 +57,10 @@ pub struct Plan {
     /// Objects whose content may or may not have arrived under an unfinished plan, and that this plan does not write: the
     /// doubt has to be recorded on.
     pub doubtful: Vec<ObjectRef>,
-    /// The record of who was active before is still needed when this plan is done: the active place is not yet with whom it
+    /// The record of who was active before is still needed when this plan is done: the active hook is not yet the one it
     /// belongs to, moves were left out for want of calls, or an unfinished plan may still have effects that do not show.
     pub keep_standing: bool,
-    /// When to look and plan again although nobody changed anything; `None` leaves it to the poll. After a run, always plan
+    /// When to list and plan again although nobody changed anything; `None` leaves it to the poll. After a run, always plan
     /// again from what it read back: more may follow.
     pub again_in: Option<Duration>,
     /// What the hooks that it updates carry in Okta beside our fields: it is sent back with them.
@@ -218,7 +218,7 @@ fn plan_of(observed: &[ObservedHook], desired: &DesiredOrg, part: impl FnOnce(Ve
     }
     let unsettled = desired.not_shown.and_then(left_to_settle);
     if let Some(left) = unsettled {
-        // Nothing is held up by what may still show; but it is looked for.
+        // Nothing is held up by what may still show; but it is listed again for.
         draft.again(left.min(LOOK_AGAIN));
     }
     let planned = draft.moves.len();

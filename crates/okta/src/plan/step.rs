@@ -116,7 +116,7 @@ impl Move {
             Self::CreateInactive { standing, .. } => 2 + standing.is_some() as usize,
             // Deactivate, read when that was unclear, activate, and back.
             Self::Swap { .. } => 4,
-            // Deactivate, delete, and a look when that was refused.
+            // Deactivate, delete, and a check when that was refused.
             Self::Delete { active, .. } => 1 + 2 * *active as usize,
         }
     }

@@ -173,7 +173,7 @@ fn a_changed_secret_is_written_and_named_without_being_compared() {
 }
 
 #[test]
-fn handing_over_waits_for_five_seconds_of_stillness_and_going_to_none_for_thirty() {
+fn handing_over_waits_for_five_seconds_of_quiet_and_going_to_none_for_thirty() {
     let (a, b) = (inactive("a"), active("b"));
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
     let mut both = org([a.clone(), b.clone()]);
@@ -192,7 +192,7 @@ fn handing_over_waits_for_five_seconds_of_stillness_and_going_to_none_for_thirty
 }
 
 #[test]
-fn a_hook_declared_active_takes_the_place_of_one_without_a_declared_state() {
+fn a_hook_declared_active_is_active_instead_of_one_without_a_declared_state() {
     let (a, b) = (hook("a", None), active("b"));
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
     assert_eq!(calls(&plan(&there, &org([a, b]))), ["Deactivate a", "Activate b"]);
@@ -209,7 +209,7 @@ fn the_active_one_stays_while_its_successor_cannot_take_calls() {
 }
 
 #[test]
-fn two_declared_active_are_both_told_and_no_call_is_made() {
+fn two_declared_active_are_both_reported_and_no_call_is_made() {
     let (a, b) = (active("a"), active("b"));
     let mut there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
     there[0].uri = Some("https://drifted.example/".into());
@@ -294,7 +294,7 @@ fn a_hook_is_adopted_only_unmarked_with_name_and_uri_and_when_allowed() {
 }
 
 #[test]
-fn an_adopted_hook_is_marked_before_its_state_is_touched() {
+fn an_adopted_hook_is_tagged_before_its_state_is_touched() {
     let mut want = inactive("a");
     want.adoption = Adoption::IfMatches;
     let theirs = tagged_by(okta(&want, ACTIVE), None);
@@ -302,7 +302,7 @@ fn an_adopted_hook_is_marked_before_its_state_is_touched() {
 }
 
 #[test]
-fn a_remembered_hook_that_lost_its_mark_is_marked_again_unless_another_took_it() {
+fn a_remembered_hook_that_lost_its_tag_is_tagged_again_unless_another_took_it() {
     let mut want = active("a");
     want.known_id = Some(id("cala"));
     let stripped = tagged_by(okta(&want, ACTIVE), None);
@@ -313,7 +313,7 @@ fn a_remembered_hook_that_lost_its_mark_is_marked_again_unless_another_took_it()
 }
 
 #[test]
-fn a_hook_is_found_by_its_mark_when_status_was_lost() {
+fn a_hook_is_found_by_its_tag_when_status_was_lost() {
     let mut want = active("a");
     want.applied_fingerprint = None;
     let mut ours = okta(&want, ACTIVE);
@@ -328,7 +328,7 @@ fn a_hook_is_found_by_its_mark_when_status_was_lost() {
 }
 
 #[test]
-fn of_two_hooks_with_one_mark_the_remembered_is_kept_and_the_other_reported() {
+fn of_two_hooks_with_one_tag_the_remembered_is_kept_and_the_other_reported() {
     let mut want = active("a");
     want.known_id = Some(id("cala"));
     let (ours, mut copy) = (okta(&want, ACTIVE), okta(&want, INACTIVE));
@@ -339,7 +339,7 @@ fn of_two_hooks_with_one_mark_the_remembered_is_kept_and_the_other_reported() {
 }
 
 #[test]
-fn one_name_declared_twice_is_told_to_both() {
+fn one_name_declared_twice_is_reported_at_both() {
     let (a, mut b) = (active("a"), inactive("b"));
     b.name.clone_from(&a.name);
     let plan = plan(&[], &org([a, b]));
@@ -555,7 +555,7 @@ fn a_hook_that_is_handed_over_is_written_once_and_stays_as_active_as_it_was() {
 }
 
 #[test]
-fn a_hook_is_not_handed_over_before_the_new_place_takes_calls_and_until_then_stays_the_old_ones() {
+fn a_hook_is_not_handed_over_before_the_new_destination_takes_calls_and_until_then_stays_the_old_ones() {
     let old = active("old");
     let changes: [fn(&mut DesiredHook); 4] = [
         |new| new.endpoint_ready = false,
@@ -612,7 +612,7 @@ fn each_others(active_one: &DesiredHook, other: &DesiredHook) -> [DesiredHook; 2
 }
 
 #[test]
-fn two_that_take_over_from_each_other_keep_what_they_have_and_both_are_told() {
+fn two_that_take_over_from_each_other_keep_what_they_have_and_both_are_reported() {
     let (a, b) = (active("a"), inactive("b"));
     let there = [okta(&a, ACTIVE), okta(&b, INACTIVE)];
     for there in [&there[..], &there[..1], &[]] {

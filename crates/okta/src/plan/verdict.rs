@@ -34,7 +34,7 @@ pub enum HookOutcome {
     InSync,
     /// The plan has calls for it.
     Changing,
-    /// Nothing can be done yet; it is looked at again without anybody's help.
+    /// Nothing can be done yet; it is planned again without anybody's help.
     Waiting(Waiting),
     /// Nothing can be done until somebody acts.
     Blocked(Blocked),

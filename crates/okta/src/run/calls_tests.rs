@@ -1,5 +1,5 @@
 //! The calls of every move under every single fault, as a table to read: what is asked in which order, what is left behind,
-//! and what the next plan is told.
+//! and what the next plan is given.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -168,7 +168,7 @@ fn add(rows: &mut Vec<(Vec<String>, String)>, when: String, row: String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_move_under_every_fault_asks_leaves_and_tells_what_this_table_says() {
+async fn every_move_under_every_fault_asks_leaves_and_reports_what_this_table_says() {
     let mut table = String::new();
     for scene in scenes() {
         let (model, report) = ran(&scene, Vec::new()).await;
@@ -194,7 +194,7 @@ async fn every_move_under_every_fault_asks_leaves_and_tells_what_this_table_says
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_tells_the_bucket_and_when_each_call_was_made() {
+async fn a_run_says_the_bucket_and_when_each_call_was_made() {
     let scene = &scenes()[0];
     let there = scene.there.clone();
     let faults = vec![Fault::None, Fault::RateLimited];

@@ -21,7 +21,7 @@ pub struct RunReport {
     pub applied: Vec<AppliedContent>,
     /// What definite answers promised; the next plan waits until it shows.
     pub promised: Vec<Promise>,
-    /// The bucket after the last call that told it.
+    /// The bucket after the last call that said it.
     pub rate: Option<RateLimit>,
     /// How long the run took.
     pub took: Duration,

@@ -63,7 +63,7 @@ impl Runner<'_> {
             Up::Yes => {}
             Up::Refused => {
                 if !can_tell {
-                    // no call was left that tells a late effect from a refusal, or it was lost; the next plan has one
+                    // no call was left that distinguishes a late effect from a refusal, or it was lost; the next plan has one
                     self.report.refused.retain(|refused| refused.object != *to);
                 }
                 self.failed.insert(to.clone());
@@ -73,7 +73,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Whether calls are left for a look at what was to be off, for one more try, and for going back.
+    /// Whether calls are left to check what was to be off, for one more try, and for going back.
     fn has_time_to_check(&self) -> bool {
         self.left() >= 3
     }
@@ -116,7 +116,7 @@ impl Runner<'_> {
             self.report.promised.iter().rev().find(|made| made.effect == Effect::Active && made.hook != from.hook);
         let made = to_hook.cloned().or_else(|| made.map(|made| made.hook.clone()));
         if let (Went::Refused, Some(hook)) = (went, made) {
-            // both stay on: the one that was is kept, and what Okta refused is told
+            // both stay on: the one that was is kept, and what Okta refused is reported
             let undone = self.write(Verb::Deactivate, to, Some(&hook), Purpose::PutBack).await;
             self.settle(&undone, Verb::Deactivate, to);
             self.report.refused.push(RefusedChange { object: to.clone(), verb: Verb::Activate });
@@ -125,7 +125,7 @@ impl Runner<'_> {
     }
 
     /// Whether Okta still shows as active what it said is off: its answers can be ahead of their effect. Waits then, once.
-    /// Nothing where nobody could look.
+    /// Nothing where nobody could check.
     async fn is_late(&mut self, from: &Subject) -> Option<bool> {
         if !self.has_time_to_check() {
             return None;
@@ -211,7 +211,7 @@ impl Runner<'_> {
         answer.ok().map(|answer| answer.value.status)
     }
 
-    /// Looks for a hook whose creation had no clear answer.
+    /// Searches for a hook whose creation had no clear answer.
     async fn find_created(&mut self, object: &ObjectRef) -> Found {
         if self.left() == 0 || !self.read_back().await {
             return Found::Unknown;

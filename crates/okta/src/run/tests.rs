@@ -476,7 +476,7 @@ async fn a_rate_limit_inside_the_gap_is_waited_out_and_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_refuses_a_call_in_oktas_place_refuses_neither_hook() {
+async fn what_refuses_a_call_instead_of_okta_refuses_neither_hook() {
     // at the first call: the other one is not switched on beside the active one, and nothing is held against either
     let (mut keeper, model) = handing_over(behaviour(), true, vec![Fault::NotOkta]);
     let (_, report) = keeper.pass(&model).await;
@@ -520,10 +520,10 @@ async fn a_deactivation_that_okta_shows_late_is_no_refusal_of_the_other_hook() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_no_call_was_left_to_look_behind_is_not_believed() {
+async fn a_refusal_that_no_call_was_left_to_check_is_not_believed() {
     let late = Behaviour { delay: Duration::from_secs(3), ..behaviour() };
     let (mut keeper, model) = handing_over(late, true, Vec::new());
-    // its content is written in the same run, which takes the call for the look
+    // its content is written in the same run, which takes the call for the check
     keeper.desired.hooks[1].applied_fingerprint = None;
     let (_, report) = keeper.pass(&model).await;
     assert_eq!(model.calls()[..2], [Verb::Replace, Verb::Deactivate]);
@@ -533,7 +533,7 @@ async fn a_refusal_that_no_call_was_left_to_look_behind_is_not_believed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unclear_deactivation_is_looked_at_before_the_other_is_switched_on() {
+async fn an_unclear_deactivation_is_checked_before_the_other_is_switched_on() {
     let (mut keeper, model) = handing_over(behaviour(), true, vec![Fault::LostCall]);
     keeper.pass(&model).await;
     assert_eq!(model.calls(), [Verb::Deactivate, Verb::Read, Verb::ReadBack], "it had no effect, so nothing is gone");

@@ -1,4 +1,4 @@
-//! A management API that answers as it is told, byte by byte, and a client of it.
+//! A management API that answers as it is scripted, byte by byte, and a client of it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy knows test functions, not the functions they share")]
 #![allow(dead_code, reason = "each test binary uses a part")]
 

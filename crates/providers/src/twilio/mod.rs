@@ -65,9 +65,9 @@ pub(super) struct Twilio {
 
 /// What shows whether the account works.
 enum Probe {
-    /// The account itself, which tells its state.
+    /// The account itself, which has its state.
     Account(Url),
-    /// The account's own numbers: most API keys may not look at the account.
+    /// The account's own numbers: most API keys may not read the account.
     Numbers(Url),
 }
 
@@ -215,7 +215,7 @@ impl Adapter for Twilio {
                 _ => Probed::Unknown,
             },
             (200, Probe::Numbers(_), _) if fields.has_list("incoming_phone_numbers") => Probed::Up,
-            // It may send all the same: these credentials are not for looking.
+            // It may send all the same: these credentials are not for reading.
             (403, _, Some(TEST_CREDENTIALS)) | (401 | 403, Probe::Numbers(_), Some(NOT_AUTHORIZED)) => Probed::Unknown,
             (401 | 403, _, _) => Probed::Down(answer.refusal(account, shown_code(answer, &fields))),
             (500..=599, _, _) => Probed::Down(answer.refusal(Class::Transient, shown_code(answer, &fields))),

@@ -188,7 +188,7 @@ fn a_configuration_that_could_never_send_is_refused() {
 }
 
 #[test]
-fn an_api_key_signs_for_the_account_and_looks_at_its_numbers() {
+fn an_api_key_signs_for_the_account_and_reads_its_numbers() {
     let twilio = with_api_key();
     let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US"))).unwrap();
     assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json"));

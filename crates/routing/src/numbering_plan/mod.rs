@@ -5,7 +5,7 @@
 //! tables are read-only pages of the binary and need none.
 //!
 //! A number is not checked to exist: new ranges are opened all the time, and the carrier knows them before a table does. The
-//! tables only tell which of several readings of a text is the number that its writer meant.
+//! tables only decide which of several readings of a text is the number that its writer meant.
 
 #[rustfmt::skip]
 mod data;

@@ -1,4 +1,4 @@
-//! `serve`: options from flags and environment, a sandbox until it is told to stop.
+//! `serve`: options from flags and environment, a sandbox until it is asked to stop.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn who_follows_the_log_is_told_what_came_late_and_who_asks_for_a_span_is_not() {
+    fn who_follows_the_log_gets_what_came_late_and_who_asks_for_a_span_is_not() {
         let log = SystemLog::default();
         log.write(entry("late"), &Behaviour { log_delay_ms: 20, ..Behaviour::default() });
         let since = Timestamp::now().to_string();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_data_is_spelled_as_the_org_is_told() {
+    fn debug_data_is_spelled_as_the_org_is_given_it() {
         let log = SystemLog::default();
         log.write(entry("a"), &Behaviour::default());
         log.write(entry("b"), &Behaviour { spelling: Spelling::Snake, ..Behaviour::default() });

@@ -107,7 +107,7 @@ async fn a_silent_hook_is_given_up_after_its_time() {
 }
 
 #[tokio::test]
-async fn a_hook_has_three_seconds_unless_told_otherwise() {
+async fn a_hook_has_three_seconds_unless_configured_otherwise() {
     let scene = Scene::new().await;
     let _hook = scene.hooked(Says::Silence).await;
     let report = sent(&scene).await;
@@ -185,7 +185,7 @@ async fn a_certificate_of_another_authority_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn an_org_can_be_told_whom_to_trust() {
+async fn an_org_can_be_configured_whom_to_trust() {
     let stranger = Authority::create().unwrap();
     let scene = Scene::with(|org| org.trusts = Some(stranger.cert_pem().to_owned())).await;
     let hook = Hook::trusted_by(&stranger, Says::successful()).await;
@@ -288,7 +288,7 @@ async fn debug_data_can_be_spelled_as_in_the_catalogue() {
 }
 
 #[tokio::test]
-async fn successes_are_logged_as_executed_only_when_told() {
+async fn successes_are_logged_as_executed_only_when_configured() {
     for logged in [false, true] {
         let scene = Scene::with(|org| org.behaviour.log_successful_executions = logged).await;
         let _hook = scene.hooked(Says::successful()).await;

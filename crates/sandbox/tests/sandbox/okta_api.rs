@@ -134,7 +134,7 @@ async fn the_orgs_identity_needs_no_token_and_can_be_absent() {
 }
 
 #[tokio::test]
-async fn a_missing_wrong_or_powerless_token_is_told_apart() {
+async fn a_missing_wrong_or_powerless_token_is_distinguished() {
     let scene = Scene::new().await;
     let list = |header: Option<String>| {
         let mut request = scene.http.get(scene.url("/api/v1/inlineHooks"));
@@ -202,7 +202,7 @@ async fn a_body_of_another_type_or_no_json_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unknown_field_is_refused_wherever_it_stands() {
+async fn an_unknown_field_is_refused_wherever_it_is() {
     refused(&with(|b| b["label"] = json!("x")), "label").await;
     refused(&with(|b| b["channel"]["name"] = json!("x")), "channel.name").await;
     refused(&with(|b| b["channel"]["config"]["timeout"] = json!(3)), "channel.config.timeout").await;

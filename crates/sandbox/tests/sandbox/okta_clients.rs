@@ -87,7 +87,7 @@ async fn the_hook_just_read_can_be_put_back_and_what_is_read_only_is_ignored() {
 }
 
 #[tokio::test]
-async fn metadata_is_stored_and_a_put_without_it_clears_it_unless_told_otherwise() {
+async fn metadata_is_stored_and_a_put_without_it_clears_it_unless_configured_otherwise() {
     for (missing, left) in [("cleared", Value::Null), ("kept", json!({"optOutServiceProtectionRateLimit": "true"}))] {
         let scene = scene(json!({"missingMetadata": missing})).await;
         let mut body = telephony("one", URI);
@@ -262,7 +262,7 @@ async fn what_the_org_does_not_allow_can_be_403_as_well() {
 }
 
 #[tokio::test]
-async fn a_method_that_a_path_does_not_have_is_told_the_ones_that_it_has() {
+async fn a_method_that_a_path_does_not_have_is_answered_with_the_ones_that_it_has() {
     let scene = Scene::new().await;
     for (path, allowed) in [
         ("/api/v1/inlineHooks", "GET, POST"),

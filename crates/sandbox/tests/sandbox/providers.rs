@@ -112,7 +112,7 @@ async fn twilio_accepts_a_messaging_service_and_every_documented_parameter_type(
 }
 
 #[tokio::test]
-async fn twilio_takes_an_api_key_for_everything_but_a_look_at_the_account() {
+async fn twilio_takes_an_api_key_for_everything_but_a_read_of_the_account() {
     let scene = Scene::new().await;
     let signed = |request: reqwest::RequestBuilder, secret| got(request.basic_auth(API_KEY.0, Some(secret)));
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(GOOD).finish();
@@ -130,7 +130,7 @@ async fn twilio_takes_an_api_key_for_everything_but_a_look_at_the_account() {
 }
 
 #[tokio::test]
-async fn twilio_calls_and_says_the_code_as_often_as_told() {
+async fn twilio_calls_and_says_the_code_as_often_as_configured() {
     let scene = Scene::new().await;
     let pairs = [("To", HANDSET), ("From", SENDER), ("Twiml", TWIML), ("Timeout", "30")];
     let sent = scene.call(&pairs).await;
@@ -444,7 +444,7 @@ async fn an_unknown_outcome_with_the_same_key_again_is_not_a_second_delivery() {
 }
 
 #[tokio::test]
-async fn probes_meet_what_troubles_the_account_and_not_what_troubles_a_message() {
+async fn probes_meet_what_fails_the_account_and_not_what_fails_a_message() {
     let scene = Scene::new().await;
     let probe = || {
         let request = scene

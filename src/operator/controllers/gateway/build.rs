@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_says_what_its_load_balancer_and_its_network_are_told() {
+    fn a_service_says_what_its_load_balancer_and_its_network_need() {
         let service = built(&json!({"service": {
             "type": "LoadBalancer", "loadBalancerClass": "service.k8s.aws/nlb", "loadBalancerSourceRanges": ["192.0.2.0/24"],
             "externalTrafficPolicy": "Local", "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"],

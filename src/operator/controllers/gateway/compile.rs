@@ -1,6 +1,6 @@
 //! From resources to the gateway's configuration. Pure.
 //!
-//! Good configuration survives bad: what an object asks for and cannot have is told as a [`ConfigProblem`] of that object, and
+//! Good configuration survives bad: what an object asks for and cannot have is reported as a [`ConfigProblem`] of that object, and
 //! what the previous configuration had in its place serves on. The parts that are kept or replaced whole are a provider, a
 //! hook, the times, and the rules of one policy; a rule is never taken apart, because half a rule routes where nobody wanted
 //! it. What comes out is free of [`check::faults`] but for those of the report and the proxy, which no object declares.
@@ -64,7 +64,7 @@ pub struct Input<'a> {
 /// What Okta calls a hook with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KnownInOkta {
-    /// Nothing: the hook is not in Okta, and whoever else calls it is told by its declaration.
+    /// Nothing: the hook is not in Okta, and whoever else calls it is known by its declaration.
     Nothing,
     /// This, by Okta's last definite answer.
     Has(Credential),
@@ -671,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_of_a_policy_that_is_gone_keep_their_place() {
+    fn the_rules_of_a_policy_that_is_gone_keep_their_order() {
         let mut world = World::good();
         let deny: RoutingPolicySpec =
             serde_json::from_value(json!({"priority": 1, "rules": [{"name": "none", "deny": {}}]})).unwrap();
@@ -857,7 +857,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_nobody_could_call_is_not_served_and_is_told() {
+    fn a_hook_that_nobody_could_call_is_not_served_and_is_reported() {
         let mut world = World::good();
         let before = world.compile(None).config;
         for broken in [Hook { header: "with space".into(), ..hook() }, Hook { secrets: vec![], ..hook() }] {
@@ -883,7 +883,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_is_gone_serves_on_and_the_gateway_is_told() {
+    fn a_policy_that_is_gone_serves_on_and_the_gateway_reports_it() {
         let mut world = World::good();
         let before = world.compile(None).config;
         world.policies.insert("p".into(), None);
@@ -961,7 +961,7 @@ mod tests {
     }
 
     #[test]
-    fn five_names_are_told_and_of_more_how_many_they_are() {
+    fn five_names_are_listed_and_of_more_how_many_they_are() {
         let of = |count: u32| listed(&(1..=count).map(|name| name.to_string()).collect());
         assert_eq!([of(1), of(4), of(5), of(6)], ["1", "1, 2, 3, 4", "1, 2, 3, 4, 5", "1, 2, 3, 4, 5 and 1 more"]);
     }

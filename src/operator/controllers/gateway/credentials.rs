@@ -79,7 +79,7 @@ pub(super) async fn report(
     Ok(report)
 }
 
-/// Sees to the serving certificate: looks at the user's, or makes one and renews it.
+/// Sees to the serving certificate: checks the user's, or makes one and renews it.
 ///
 /// # Errors
 /// [`ReconcileError`], [`ReconcileError::NameTaken`] when the Secret is not this gateway's.

@@ -188,7 +188,7 @@ async fn hook_entry(
     }))
 }
 
-/// What Okta has of a hook, as far as is known. One in Okta that is pointed at another's place has that one's secret.
+/// What Okta has of a hook, as far as is known. One in Okta that is pointed at another's destination has that one's secret.
 fn in_okta(
     hook: &hookswitch_api::TelephonyHook,
     resolver: &Resolver,

@@ -63,7 +63,7 @@ use hookswitch_okta::{
     fingerprint::{Fingerprint, FingerprintKey},
 };
 
-/// How often an unchanged gateway is looked at because of its certificate.
+/// How often an unchanged gateway is reconciled because of its certificate.
 const CERTIFICATE_LOOK: Duration = Duration::from_mins(10);
 
 impl Reconcile for TelephonyGateway {

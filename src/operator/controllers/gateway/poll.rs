@@ -39,10 +39,10 @@ use hookswitch_fair::{Bounds, Fair, Lane};
 
 /// How long one pod may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The kind that is watched, in figures.
+/// The kind that is watched, in metrics.
 const SLICES: &str = "EndpointSlice";
 
-/// Pods asked at once; the tenants are the namespaces. What a switch looks at is urgent.
+/// Pods asked at once; the tenants are the namespaces. What a switch observes is urgent.
 const PERMITS: Bounds = Bounds { all: 64, each: 16, urgent: 16, all_urgent: 256 };
 
 /// What pods are asked with, and where their reports go.
@@ -204,7 +204,7 @@ impl Poller {
         }
         self.triggers.wake_all(orgs);
         if !changed.is_empty() {
-            // what shows in status may fail a hook, and its switch need not wait for its next look to begin the delay
+            // what shows in status may fail a hook, and its switch need not wait for its next evaluation to begin the delay
             self.triggers.wake_all(self.memory.caches.over(&key.0, &key.1));
         }
         self.triggers.wake_all(changed);

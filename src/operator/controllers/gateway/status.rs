@@ -153,7 +153,7 @@ fn progress(gateway: &TelephonyGateway, findings: &GatewayFindings) -> Progress 
         let message = format!("{} of {wanted} replicas report the current configuration.", findings.replicas.current);
         return Progress::Working(Ready::Progressing, message);
     }
-    // What others cannot have is told at them; here it is only said that something is served on as it was.
+    // What others cannot have is reported at them; here it only says that something is served as before.
     let message = if findings.problems.is_empty() {
         format!("All {wanted} replicas serve the configuration.")
     } else {
@@ -163,7 +163,7 @@ fn progress(gateway: &TelephonyGateway, findings: &GatewayFindings) -> Progress 
     Progress::Done(message)
 }
 
-/// The most refusals of replicas that are told.
+/// The most refusals of replicas that are listed.
 const MOST_REFUSALS: usize = 5;
 
 fn refusals(replicas: &Replicas) -> String {

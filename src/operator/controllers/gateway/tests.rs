@@ -79,7 +79,7 @@ fn put_tls(world: &World, secret: Value) {
 }
 
 #[tokio::test]
-async fn a_pass_reads_its_deployment_once_whether_it_changes_it_or_not() {
+async fn a_reconcile_reads_its_deployment_once_whether_it_changes_it_or_not() {
     let mut world = world(&json!({}));
     for pass in ["the first", "the next"] {
         world.sync();
@@ -139,7 +139,7 @@ async fn a_generated_certificate_is_not_taken_for_the_users() {
 }
 
 #[tokio::test]
-async fn what_the_api_server_refuses_is_told_at_the_gateway() {
+async fn what_the_api_server_refuses_is_reported_at_the_gateway() {
     let rows = [
         (StatusCode::UNPROCESSABLE_ENTITY, Some("InvalidSpec")),
         (StatusCode::FORBIDDEN, Some("Refused")),
@@ -241,7 +241,7 @@ fn declare(world: &World, number: u32, header: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_okta_has_is_accepted_however_often_the_hook_changes_while_okta_cannot_be_told() {
+async fn what_okta_has_is_accepted_however_often_the_hook_changes_while_okta_cannot_be_given_it() {
     let mut world = flow::world(&[]);
     declare(&world, 1, "Authorization");
     world.ctx.memory.reports.serve("otp", "main", &["main"]);
@@ -285,7 +285,7 @@ async fn a_configuration_that_is_written_counts_although_what_follows_it_fails()
     assert!(world.ctx.memory.reports.accepts("otp", "main", "main", &fingerprint));
 }
 
-/// Okta calls it until it is told otherwise, whatever becomes of its object.
+/// Okta calls it until it is configured otherwise, whatever becomes of its object.
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_is_being_deleted_is_served_for_as_long_as_okta_calls_it() {
     for policy in ["Retain", "Delete"] {

@@ -32,10 +32,10 @@ use crate::operator::{
 };
 use hookswitch_api::{HookSwitch, Kind, TelephonyGateway, TelephonyHook, TelephonyHookStatus};
 
-/// How long a gateway's changed pods are looked on before the next gateway's are changed.
+/// How long a gateway's changed pods are watched before the next gateway's are changed.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// How often a gateway that waits for its turn is looked at.
+/// How often a gateway that waits for its turn is reconciled.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// The annotation by which a person has a gateway's pods changed without waiting for their turn, for as long as it is `true`.
@@ -123,7 +123,7 @@ pub(super) struct Rollout<'c> {
     pub memory: &'c Memory,
     /// What was listed.
     pub listing: &'c Listing,
-    /// What the operator was told at start.
+    /// What the operator was given at start.
     pub options: &'c Options,
 }
 
@@ -142,7 +142,7 @@ pub(super) async fn take(
     let Some(held) = live.as_ref().filter(is_held) else {
         return Ok((apply_over(rollout.kube, gateway, wanted, live).await?.into_inner(), None));
     };
-    // no other gateway of the namespace looks at this one between its look at the others and its change
+    // no other gateway of the namespace reads this one between its read of the others and its change
     let namespace = gateway.namespace().unwrap_or_default();
     let _turn = rollout.memory.turns.of(&namespace).await;
     let waits = match switching(gateway, &rollout.memory.caches) {
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_okta_calls_waits_until_the_other_is_changed_proven_and_looked_on() {
+    fn the_one_that_okta_calls_waits_until_the_other_is_changed_proven_and_watched() {
         let standby = peer("b", false);
         for (why, step, standby) in [
             (Why::First, "changed first", Peer { due: true, ..standby.clone() }),
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_tells_where_the_change_of_its_pods_is() {
+    fn a_deployment_says_where_the_change_of_its_pods_is() {
         let now: Timestamp = "2026-11-30T12:00:30Z".parse().unwrap();
         let with = |change: fn(&mut Value)| {
             let condition = json!({"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable",

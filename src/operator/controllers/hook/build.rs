@@ -25,7 +25,7 @@ const BYTES: usize = 32;
 /// Secret is deleted.
 ///
 /// A Secret of that name that is not ours is left alone; what it holds is then found by validation. Tells what keeps it from
-/// being made or looked at, when that is the cluster's rules.
+/// being made or read, when that is the cluster's rules.
 ///
 /// # Errors
 /// [`ReconcileError`].
@@ -34,7 +34,7 @@ pub async fn ensure_secret(
     kube: &Kube,
     references: &References,
 ) -> Result<Option<Problem>, ReconcileError> {
-    // nobody could tell a generated value to whoever serves a URL
+    // nobody could give a generated value to whoever serves a URL
     let is_ours = hook.spec.target.gateway().is_some();
     if !is_ours || hook.spec.auth_secret().is_some() || hook.metadata.deletion_timestamp.is_some() {
         return Ok(None);

@@ -98,7 +98,7 @@ fn publish(hook: &TelephonyHook, events: &Events, reason: &str, text: String) {
     events.publish(&hook.object_ref(&()), note);
 }
 
-/// Whether Okta calls a hook's place, as far as is known: its own hook is ACTIVE, or another that is points at it.
+/// Whether Okta calls a hook's destination, as far as is known: its own hook is ACTIVE, or another that is points at it.
 fn is_used(hook: &TelephonyHook, memory: &Memory) -> bool {
     is_active(hook, memory) || memory.caches.pointed_here(hook).is_some_and(|pointed| is_active(&pointed, memory))
 }
@@ -114,7 +114,7 @@ fn is_active(hook: &TelephonyHook, memory: &Memory) -> bool {
     }
 }
 
-/// Whether Okta is to call a hook's place: its object is held before that is so.
+/// Whether Okta is to call a hook's destination: its object is held before that is so.
 fn is_to_be_used(hook: &TelephonyHook, memory: &Memory) -> bool {
     if wanted_by(hook, memory).is_some() {
         return true;
@@ -180,7 +180,7 @@ fn owed(hook: &TelephonyHook, org: Option<&OktaOrg>, view: &OrgView, waited: Dur
     let outcome = view.hooks.get(&object).map(|view| &view.verdict.outcome);
     let spent = waited >= PATIENCE;
     match (&view.problem, outcome) {
-        // Okta's own trouble passes; what is wrong with a credential, or in front of Okta, may not
+        // Okta's own failures pass; what is wrong with a credential, or in front of Okta, may not
         (Some(problem), _)
             if spent && (problem.stalled || matches!(problem.reason, Ready::SecretNotFound | Ready::NotOkta)) =>
         {

@@ -33,7 +33,7 @@ use hookswitch_api::{Kind, TelephonyHook, TelephonyHookStatus};
 use hookswitch_failover::refusals::AuthStatistics;
 use hookswitch_okta::ObjectRef;
 
-/// How often a hook whose deletion waits is looked at.
+/// How often a hook whose deletion waits is reconciled.
 const LEAVING_LOOK: Duration = Duration::from_secs(15);
 
 impl Reconcile for TelephonyHook {
@@ -68,7 +68,7 @@ impl Reconcile for TelephonyHook {
         let denied = build::ensure_secret(&object, &ctx.runtime.kube, &ctx.runtime.references).await?;
         let declared = ctx.memory.caches.about(&object.namespace().unwrap_or_default(), [object.name_any().as_str()]);
         let (facts, endpoint) = endpoint::destination(&object, &declared, &ctx.resolver).await?;
-        // no watch tells when what is denied is allowed
+        // no watch shows when what is denied is allowed
         let again = denied.is_some().then_some(Requeue::Retry);
         status::write(&object, &declared, &ctx.runtime.kube, &ctx.memory, &facts, denied.map_or(endpoint, Err)).await?;
         resync_secret(&object, &declared, &ctx.memory, &ctx.runtime.triggers);

@@ -1,4 +1,4 @@
-//! What a reconcile over one hook costs where many are in its namespace: what it looks at, not how long it takes.
+//! What a reconcile over one hook costs where many are in its namespace: what it reads, not how long it takes.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::operator::{
 };
 use hookswitch_api::{HookSwitch, TelephonyHook};
 
-/// How many objects and declarations this thread has looked at.
+/// How many objects and declarations this thread has read.
 fn reads() -> usize {
     cache::READS.get() + READS.get()
 }
 
-/// What a reconcile over an object looks at, and what is looked at to tell whom its change concerns.
+/// What a reconcile over an object reads, and what is read to find whom its change concerns.
 async fn reads_of<K: Reconcile<Context = Context>>(world: &mut World, name: &str) -> (usize, usize) {
     for _ in 0..2 {
         let object = K::index(&world.ctx).get("otp", name).unwrap();
@@ -33,7 +33,7 @@ async fn reads_of<K: Reconcile<Context = Context>>(world: &mut World, name: &str
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_over_one_of_a_thousand_hooks_looks_at_no_more_than_over_one_of_ten() {
+async fn a_reconcile_over_one_of_a_thousand_hooks_reads_no_more_than_over_one_of_ten() {
     let (mut few, mut many) = (many(5), many(500));
     let (of_few, of_many) =
         (reads_of::<TelephonyHook>(&mut few, "a-0003").await, reads_of::<TelephonyHook>(&mut many, "a-0003").await);
@@ -41,7 +41,7 @@ async fn a_pass_over_one_of_a_thousand_hooks_looks_at_no_more_than_over_one_of_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_over_one_of_many_switches_looks_at_no_more_than_over_one_of_few() {
+async fn a_reconcile_over_one_of_many_switches_reads_no_more_than_over_one_of_few() {
     let (mut few, mut many) = (many(5), many(500));
     let (of_few, of_many) =
         (reads_of::<HookSwitch>(&mut few, "switch-0003").await, reads_of::<HookSwitch>(&mut many, "switch-0003").await);

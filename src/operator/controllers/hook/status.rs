@@ -184,7 +184,7 @@ const fn shown_state(state: HookStatus) -> &'static str {
 
 fn progress(side: &Side<'_>, destination: Destination, served_before: bool, state: Option<&str>) -> Progress {
     match side {
-        // a gateway's bad minute later on is the gateway's to tell, and a URL's the switch's that looks at it
+        // a gateway's bad minute later on is the gateway's to report, and a URL's is its switch's
         Side::NotWanted if served_before || destination.is_ready() => {
             let by_us = matches!(destination, Destination::Gateway(_));
             let whose = if by_us { "The gateway serves this hook." } else { "Somebody else serves this hook's URL." };
@@ -243,7 +243,7 @@ fn planned(view: &HookView, state: Option<&str>, destination: Destination, serve
     }
 }
 
-/// What a hook waits for whose place takes no calls yet.
+/// What a hook waits for whose destination takes no calls yet.
 const fn unserved(destination: Destination) -> (Ready, &'static str) {
     match destination {
         Destination::Url { .. } => {

@@ -85,7 +85,7 @@ fn each_outcome_of_the_plan_shows_as_one_reason() {
 }
 
 #[test]
-fn a_refusal_is_told_while_it_is_what_stands_in_the_way_and_no_longer() {
+fn a_refusal_is_reported_while_it_is_the_reason_and_no_longer() {
     let foreign = Blocked::ForeignActive { hook: HookId::new("cal9").unwrap(), name: "x".into() };
     for (blocked, reason, words) in [(Blocked::ActivationRefused, "OktaRefused", true), (foreign, "Conflict", false)] {
         let mut view = view(HookOutcome::Blocked(blocked), Some(HookStatus::Inactive));
@@ -97,7 +97,7 @@ fn a_refusal_is_told_while_it_is_what_stands_in_the_way_and_no_longer() {
 }
 
 #[test]
-fn a_standby_that_okta_refuses_is_told_by_its_own_condition() {
+fn a_standby_that_okta_refuses_is_reported_by_its_own_condition() {
     let view = view(HookOutcome::Blocked(Blocked::StandbyNotCreated), None);
     let built = build(&hook(true), Ok(endpoint()), Serving::Unknown, &Side::Planned(&view));
     let created = conditions::get(&built.conditions, "Created").unwrap();
@@ -137,7 +137,7 @@ fn building_the_same_status_again_changes_nothing() {
 }
 
 #[test]
-fn what_the_leader_before_saw_stays_until_this_one_has_asked_okta() {
+fn what_the_leader_before_observed_stays_until_this_one_has_asked_okta() {
     let mut hook = hook(true);
     let view = view(HookOutcome::InSync, Some(HookStatus::Active));
     let before = build(&hook, Ok(endpoint()), Serving::Yes { replicas: 2 }, &Side::Planned(&view));

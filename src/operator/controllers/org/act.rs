@@ -86,13 +86,13 @@ pub struct Task {
 pub struct Actor {
     /// Whether we may act, and for how long.
     pub lease: lease::Handle,
-    /// Where events are told.
+    /// Where Events are published.
     pub events: Events,
     /// What is kept between reconciles.
     pub memory: Memory,
     /// Who we are in Okta.
     pub installation: Arc<Installation>,
-    /// Figures.
+    /// Metrics.
     pub metrics: OperatorMetrics,
 }
 

@@ -31,7 +31,7 @@ pub fn problem(error: &CallError, org: &OktaOrg) -> Problem {
 }
 
 /// The rate limit leaves no room for what is to be asked. How long is no part of the message: it would change with every
-/// look.
+/// evaluation.
 #[must_use]
 pub fn rate_limited() -> Problem {
     Problem::transient(
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_403_about_permissions_is_told_as_one() {
+    fn only_a_403_about_permissions_is_reported_as_one() {
         let spec = json!({"url": "https://acme.okta.com", "auth": {"apiToken": {"secretRef": {"name": "okta", "key": "token"}}}});
         let org = OktaOrg::new("acme", serde_json::from_value(spec).unwrap());
         for (code, reason) in [

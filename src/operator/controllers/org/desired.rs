@@ -35,7 +35,7 @@ pub struct Declared {
     pub endpoint: Result<Endpoint, Problem>,
     /// Where its calls go, and whether they are taken there.
     pub destination: Destination,
-    /// Whether its place takes the secret as it is now, as far as can be known.
+    /// Whether its destination takes the secret as it is now, as far as can be known.
     pub accepted: bool,
     /// Whether Okta may have another secret than the one that was last applied.
     pub resync_secret: bool,
@@ -60,7 +60,7 @@ impl Declared {
         ObjectRef::new(self.hook.namespace().unwrap_or_default(), self.hook.name_any())
     }
 
-    /// What Okta would be told, and whose hook is in the way, as a hash: a refusal holds as long as it is the same.
+    /// What Okta would be given, and whose hook is in the way, as a hash: a refusal holds as long as it is the same.
     fn hash(&self, fingerprint: &Fingerprint, in_the_way: Option<&HookId>) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hook.metadata.generation.hash(&mut hasher);
@@ -151,7 +151,7 @@ fn hook(
         // without a whole declaration nothing is written; what Okta has serves on, also when it is made active again
         refused.insert(Verb::Replace);
     }
-    // a doubt waits for when the secret can be written
+    // a resync waits for when the secret can be written
     let resync_secret = one.resync_secret && !refused.contains(&Verb::Replace);
     let endpoint = one.endpoint.as_ref().ok();
     let stored_url = || status.and_then(|status| status.url.clone()).unwrap_or_default();
@@ -239,7 +239,7 @@ pub fn applied_fingerprint(hook: &TelephonyHook, object: &ObjectRef, state: &Org
     }
 }
 
-/// What people declared, without what gateways do: its stillness is what counts.
+/// What people declared, without what gateways do: that it stays the same is what counts.
 fn declarations(hooks: &[DesiredHook]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for hook in hooks {

@@ -12,13 +12,13 @@ use hookswitch_okta::{
     types::HookStatus,
 };
 
-/// Most fields told of one hook.
+/// Most fields named of one hook.
 const MOST: usize = 32;
 
-/// What differs in Okta by somebody's hand: a word of a small set for figures, and what a person reads.
+/// What differs in Okta by somebody's hand: a word of a small set for metrics, and what a person reads.
 ///
 /// What changed because the declaration did is none of it: the hook was not Ready yet with this generation of its spec, or
-/// its address has another value. Nor is a secret: one that is to be written anew is a rotation. `exists` tells whether Okta lists
+/// its address has another value. Nor is a secret: one that is to be written anew is a rotation. `exists` says whether Okta lists
 /// a hook of that id.
 pub fn by_hand(
     hook: &TelephonyHook,

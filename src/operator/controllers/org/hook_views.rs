@@ -31,7 +31,7 @@ pub fn views(
         let refusal = state.plans.refusal(&verdict.object);
         let mut verdict = verdict.clone();
         if let HookOutcome::Waiting(plan::Waiting::QuietPeriod(left)) = &mut verdict.outcome {
-            // how long is left changes with every look, and is shown to nobody
+            // how long is left changes with every evaluation, and is shown to nobody
             *left = Duration::ZERO;
         }
         let of_sibling = match &verdict.outcome {

@@ -1,4 +1,4 @@
-//! `OktaOrg`: looks at an org's hooks, plans for all hooks declared for it together, and brings Okta to the plan.
+//! `OktaOrg`: lists an org's hooks, plans for all hooks declared for it together, and brings Okta to the plan.
 //!
 //! `dereference → validate → connect → identify → claim → list → plan → record → act → plan again → status`.
 
@@ -86,7 +86,7 @@ impl Reconcile for OktaOrg {
         // reads, plans and changes Okta
         let mut org = Reconciliation::begin(&ctx, &object).await;
         let Planned { found, hooks, wait } = org.bring_okta_to_plan(access).await?;
-        // tells what was found to hooks and switches; the hooks hear of it however the writes before their reconciles end
+        // publishes what was found to hooks and switches; the hooks hear of it however the writes before their reconciles end
         let (found, changed) = org.publish(found, hooks)?;
         let _woken = ctx.runtime.triggers.at_the_end(changed.iter().map(hook_target));
         // writes what must not be forgotten, then the status

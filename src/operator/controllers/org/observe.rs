@@ -108,7 +108,7 @@ pub async fn list(
     Ok(())
 }
 
-/// Counts a call that ended, and tells of one that failed.
+/// Counts a call that ended, and logs one that failed.
 #[allow(clippy::result_large_err, reason = "the error of the client, passed on as it is")]
 fn counted<T>(metrics: &OperatorMetrics, verb: &'static str, host: &str, result: CallResult<T>) -> CallResult<T> {
     metrics.okta_call(verb, result.as_ref().err().map_or("ok", CallError::reason));

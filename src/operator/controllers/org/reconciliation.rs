@@ -86,7 +86,7 @@ pub struct Planned {
     pub found: OrgFindings,
     /// What is to be said of its hooks; nothing where that is not known.
     pub hooks: Option<HookViews>,
-    /// When to look again.
+    /// When to list again.
     pub wait: Duration,
 }
 
@@ -141,7 +141,7 @@ impl<'c> Reconciliation<'c> {
         Ok((found, changed))
     }
 
-    /// Writes the org's status. What is kept to be told is told then.
+    /// Writes the org's status. What waits for status is written then.
     ///
     /// # Errors
     /// [`ReconcileError`].
@@ -238,7 +238,7 @@ impl<'c> Reconciliation<'c> {
             return Err(Stop::Call(error));
         }
         let document = observe::identify(&ctx.metrics, &api, state, &host, priority).await?;
-        // what Okta may show yet is looked for before the poll is due
+        // what Okta may show yet is listed before the poll is due
         let oldest = if self.state_mut()?.plans.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
         if !matches!(ctx.memory.orgs.standing(&self.org), OrgStanding::Proven(at) if at.is_reached_by(&access)) {
             // who is not let in has no say in whose the org is
@@ -365,7 +365,7 @@ impl<'c> Reconciliation<'c> {
         self.org.namespace().unwrap_or_default()
     }
 
-    /// Takes note of what the object has proven; others that may be of the same org look again when it is news.
+    /// Takes note of what the object has proven; others that may be of the same org reconcile again when it is news.
     fn stand(&self, standing: OrgStanding) {
         if self.session.stand(&self.org, standing) {
             self.ctx.runtime.triggers.wake_all(claim::concerned(&self.org, &self.ctx.memory.caches.orgs.all()));
@@ -567,7 +567,7 @@ impl<'c> Reconciliation<'c> {
     }
 }
 
-/// When to look again: soon when something is left to do, when the planner says so, else at the next poll.
+/// When to list again: soon when something is left to do, when the planner says so, else at the next poll.
 fn next_listing(plan: &Plan, poll: Duration) -> Duration {
     if plan.moves.is_empty() { plan.again_in.map_or(poll, |again| again.min(poll)) } else { SOON }
 }

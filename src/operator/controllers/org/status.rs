@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_what_an_org_said_before_it_was_not_looked_at() {
+    fn nothing_is_left_of_what_an_org_said_before_it_was_not_reconciled() {
         let claimed = |status: &str, reason: &str| {
             let since = "2026-01-01T00:00:00Z";
             let condition = |kind: &str, status: &str, reason: &str| json!({"type": kind, "status": status, "reason": reason, "message": "", "lastTransitionTime": since});

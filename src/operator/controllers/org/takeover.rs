@@ -1,6 +1,6 @@
 //! Whether a hook takes over another one's in Okta: its object was renamed or moved, and a person says so.
 //!
-//! The mark in Okta says whose the hook is, by namespace and name. Within a namespace the annotation of the new object is enough once
+//! The tag in Okta says whose the hook is, by namespace and name. Within a namespace the annotation of the new object is enough once
 //! the old one is gone: whoever may create hooks there could as well create the old one again. As long as the old object
 //! is there, and across namespaces always, it has to say the same: nobody takes a hook from another tenant by naming it.
 
@@ -30,7 +30,7 @@ pub async fn of(
         Some(_) => return Ok(Some(Takeover::Refused(NotTaken::Unreadable))),
     };
     if from.namespace != to.namespace {
-        // it has one already, whose mark is what counts
+        // it has one already, whose tag is what counts
         if hook.status.as_ref().is_some_and(|status| status.okta_id.is_some()) {
             return Ok(None);
         }

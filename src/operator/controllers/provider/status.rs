@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_leader_before_saw_stays_until_this_one_can_know() {
+    fn what_the_leader_before_observed_stays_until_this_one_can_know() {
         let mut object = provider();
         object.status = Some(build(&object, Ok(settings()), Some(&ProviderHealth::Up)));
         assert_eq!(object.status, Some(build(&object, Ok(settings()), None)));

@@ -1,4 +1,4 @@
-//! What people ask for by annotation: acted on once per value, and echoed in status. What stands there before the first look is
+//! What people ask for by annotation: acted on once per value, and echoed in status. What stands there before the first evaluation is
 //! not acted on: it came with a backup or a manifest.
 
 use kube::ResourceExt as _;
@@ -16,7 +16,7 @@ pub struct RequestedSwitch {
     pub request: Option<SwitchRequest>,
     /// The spent budget was seen.
     pub acknowledged: bool,
-    /// What counts as acted on with this look.
+    /// What counts as acted on with this evaluation.
     pub handled: HandledRequests,
 }
 
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_there_before_the_first_look_is_not_asked_for() {
+    fn what_is_there_before_the_first_reconcile_is_not_asked_for() {
         let annotations = json!({(PROMOTE): "b", (FAILBACK): "1", (ACKNOWLEDGE): "ann"});
         for status in [json!(null), json!({}), json!({"conditions": []})] {
             let switch = json!({"metadata": {"name": "main", "annotations": annotations},

@@ -1,4 +1,4 @@
-//! `HookSwitch`: looks at its hooks, lets the state machine decide which one is to be active, and records the decision.
+//! `HookSwitch`: observes its hooks, lets the state machine decide which one is to be active, and records the decision.
 //!
 //! `validate → see → step → status`. Okta is not called here: the org's reconcile reads the decision from status and brings Okta
 //! to it, so that one planner changes an org.
@@ -47,7 +47,7 @@ use hookswitch_failover::{
 };
 use hookswitch_okta::ObjectRef;
 
-/// How often a switch that cannot decide anything is looked at.
+/// How often a switch that cannot decide anything is evaluated.
 const INVALID_RECHECK: Duration = Duration::from_mins(1);
 
 impl Reconcile for HookSwitch {
@@ -66,7 +66,7 @@ impl Reconcile for HookSwitch {
         let mut targets: Vec<Target> =
             hooks.map(|hook| Target::new(Kind::TelephonyHook, &namespace, &hook.name)).collect();
         targets.extend(ctx.memory.caches.org(self).map(|org| Target::new(Kind::OktaOrg, &namespace, org)));
-        // two switches over one hook are told both
+        // both of two switches over one hook get the condition
         let rivals = self.spec.hooks.iter().flat_map(|hook| ctx.memory.caches.naming(&namespace, &hook.name));
         let rivals: BTreeSet<String> = rivals.map(|rival| rival.name_any()).collect();
         let rivals = rivals.into_iter().filter(|rival| *rival != self.name_any());
@@ -134,7 +134,7 @@ impl Reconcile for HookSwitch {
         ctx.metrics.switches.show(&shown(&key), &machine, &observation.signals, ready, confirmed);
         resync_secret(&ctx.memory, &ctx.runtime.triggers, &object, &machine, &observation, &settings);
         ctx.memory.switches.keep(key.clone(), Some(machine));
-        // the org goes to work before anybody is told: an outage waits for it
+        // the org goes to work before any Event is published: an outage waits for it
         let begins =
             decided || written.is_some() && transitions.iter().any(|one| matches!(one, Transition::Started { .. }));
         if begins && let Some(org) = ctx.memory.caches.org(&object) {
@@ -148,7 +148,7 @@ impl Reconcile for HookSwitch {
     }
 }
 
-/// The hooks of a switch that repoints whose places can be written to Okta: what makes them up is whole, and the secret is taken
+/// The hooks of a switch that repoints whose destinations can be written to Okta: what makes them up is whole, and the secret is taken
 /// there.
 async fn ready_destinations(
     switch: &HookSwitch,

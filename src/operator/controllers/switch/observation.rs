@@ -46,7 +46,7 @@ pub struct SwitchObservation {
     pub calls: Option<Calls>,
 }
 
-/// Looks at every hook of a switch. `ready_destinations`: those whose places a hook in Okta could be pointed at now.
+/// Observes every hook of a switch. `ready_destinations`: those whose destinations a hook in Okta could be pointed at now.
 #[must_use]
 pub fn see(
     switch: &HookSwitch,
@@ -75,7 +75,7 @@ pub fn see(
         let (mut of_hook, percent) = target_of.gateway().map(reported).unwrap_or_default();
         let object = ObjectRef::new(&namespace, &named.name);
         let called = last_call(hook, memory).is_some_and(|age| age <= watched.interval);
-        for source in watched.witnesses(target_of) {
+        for source in watched.corroborating_sources(target_of) {
             of_hook.push(if source.is_oktas() && !is_used(&named.name) {
                 unknown(source, UNUSED)
             } else {
@@ -130,7 +130,7 @@ pub fn see(
 }
 
 /// Whether Okta could be made to use a hook now: what the planner would say if it were asked. With one hook in Okta that is
-/// repointed, its state stays, and the place must be one that it can be given.
+/// repointed, its state stays, and the destination must be one that it can be given.
 fn can_be_used(
     switch: &HookSwitch,
     name: &str,
@@ -245,7 +245,7 @@ mod tests {
             signals["a"].iter().chain(&signals["b"]).map(|signal: &Signal| signal.result).collect::<Vec<_>>()
         };
         let (url, test, gateway, execute) = (Source::PublicUrl, Source::Test, Source::Gateway, Source::Execute);
-        // its own two witnesses are taken back, the gateway's word is not
+        // its own two corroborating signals are taken back, the gateway's word is not
         assert_eq!(
             after(&[(url, Fail), (gateway, Fail)], &[(url, Fail), (test, Fail)]),
             [Unknown, Fail, Unknown, Unknown]
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_can_be_used_when_the_planner_would_use_it_or_its_place_can_be_given() {
+    fn a_hook_can_be_used_when_the_planner_would_use_it_or_its_destination_can_be_given() {
         let view = |exists: bool, outcome: HookOutcome, hindered: bool| {
             let hook = exists.then(|| HookId::new("cal1").unwrap());
             let hindrance = hindered.then_some(HookOutcome::Waiting(Waiting::EndpointNotReady));

@@ -39,14 +39,14 @@ pub fn invalid(switch: &HookSwitch, problem: Problem) -> HookSwitchStatus {
     status
 }
 
-/// The status of a switch that nobody looks at, because objects that it reads cannot be listed.
+/// The status of a switch that nobody evaluates, because objects that it reads cannot be listed.
 #[must_use]
 pub fn not_shown(switch: &HookSwitch) -> HookSwitchStatus {
     let ready = (Is::Unknown, FailoverReady::NotListed, UNSEEN);
     blind(switch, (Healthy::NotListed, UNSEEN), ready)
 }
 
-/// The status of a switch whose hooks are not looked at: what was seen of them before is not said on.
+/// The status of a switch whose hooks are not observed: what was observed of them before is not said on.
 fn blind(
     switch: &HookSwitch,
     (healthy, why): (Healthy, &str),
@@ -60,7 +60,7 @@ fn blind(
     status
 }
 
-/// The status after a look, and the first call since a switch when it came.
+/// The status after an evaluation, and the first call since a switch when it came.
 #[must_use]
 pub fn build(
     switch: &HookSwitch,
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_happens_is_told_with_its_reason_and_what_is_bad_as_a_warning() {
+    fn each_thing_that_happens_is_published_with_its_reason_and_what_is_bad_as_a_warning() {
         let (from, to, took) = (Some("a".to_owned()), "b".to_owned(), Duration::from_millis(1_500));
         let started = |cause| Transition::Started { from: from.clone(), to: to.clone(), cause };
         let rows = [

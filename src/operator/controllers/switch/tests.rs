@@ -1,4 +1,4 @@
-//! Who is told of a switch, and what is left of one that is gone.
+//! Who is woken for a switch, and what is left of one that is gone.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn transitions(world: &World, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_hooks_their_org_and_rivals_over_one_of_them_are_told_of_a_switch() {
+async fn the_hooks_their_org_and_rivals_over_one_of_them_are_woken_for_a_switch() {
     let mut world = scene(|_| {});
     let other = |name: &str, hooks: [&str; 2]| {
         let switch = json!({"apiVersion": "hookswitch.dev/v1alpha1", "kind": "HookSwitch",

@@ -1,7 +1,7 @@
 //! Whether Okta's calls arrive at the hook that it uses, since that one became active. Pure.
 //!
 //! What was confirmed stays so until another hook becomes active, since a pause in the traffic says nothing. Everything is
-//! derived from the last status and the reports, so that another leader neither tells it again nor misses it.
+//! derived from the last status and the reports, so that another leader neither publishes it again nor misses it.
 
 use std::time::Duration;
 
@@ -25,18 +25,18 @@ pub enum Calls {
     Last(Duration),
 }
 
-/// What is told once for each activation: the hook that is called, and how long after the switch. Without a switch on record
+/// What is published once for each activation: the hook that is called, and how long after the switch. Without a switch on record
 /// the time is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstCall {
     /// The hook.
     pub hook: String,
-    /// From the end of the switch to the call, as reports tell it.
+    /// From the end of the switch to the call, as reports say.
     pub after: Option<Duration>,
 }
 
-/// Sets the condition, in a status that has the switches of this look in its history already, and tells of the first call.
-/// `before` is the hook that Okta used at the last look, `calls` are those of the one that it uses now: nothing when Okta does
+/// Sets the condition, in a status that has the switches of this evaluation in its history already, and returns the first call.
+/// `before` is the hook that Okta used at the last evaluation, `calls` are those of the one that it uses now: nothing when Okta does
 /// not say which one that is, and then what was said stays.
 pub fn confirm(
     status: &mut HookSwitchStatus,
@@ -112,7 +112,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    /// A look at that second, at a hook that was last called at the other one.
+    /// An evaluation at that second, of a hook that was last called at the other one.
     fn evaluate(
         status: &mut HookSwitchStatus,
         transitions: &[Transition],

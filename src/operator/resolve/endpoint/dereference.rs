@@ -51,7 +51,7 @@ pub struct EndpointFacts {
     pub secret: Result<Option<Arc<Secret>>, Problem>,
     /// Where its calls go, and whether they are taken there.
     pub destination: Destination,
-    /// Whether its place takes the secret as it is now: every replica of the gateway. Of a URL that somebody else serves
+    /// Whether its destination takes the secret as it is now: every replica of the gateway. Of a URL that somebody else serves
     /// that cannot be known, and it is taken for so.
     pub accepted: bool,
 }
@@ -83,7 +83,7 @@ pub async fn dereference(hook: &TelephonyHook, resolver: &Resolver) -> Result<En
     Ok(EndpointFacts { gateway, refused_host, org, secret, destination, accepted })
 }
 
-/// Whether a URL that somebody else serves takes calls: by its owner's word, and where a switch has it looked at, only as
+/// Whether a URL that somebody else serves takes calls: by its owner's word, and where a switch has it observed, only as
 /// long as that finds nothing against it.
 fn is_reached(hook: &ObjectRef, resolver: &Resolver) -> bool {
     let naming = resolver.memory.caches.naming(&hook.namespace, &hook.name);

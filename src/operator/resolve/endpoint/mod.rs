@@ -30,7 +30,7 @@ pub async fn endpoint(
     Ok((facts, endpoint))
 }
 
-/// The place that Okta is to know for a hook: its own, or that of another which a switch points it at.
+/// The destination that Okta is to know for a hook: its own, or that of another which a switch points it at.
 ///
 /// # Errors
 /// [`ReconcileError`] when the API server does not answer.

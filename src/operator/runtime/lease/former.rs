@@ -2,7 +2,7 @@
 //!
 //! An operator of before knows that Lease alone. So one that has another leads only with both, until no pod of before can be
 //! there: its Deployment has been wholly of the new version for longer than a pod takes to end. That is then written on
-//! its own Lease, and the shared one is left to whom it belongs. From then on it is only looked at: when a pod of the same
+//! its own Lease, and the shared one is left to whom it belongs. From then on it is only read: when a pod of the same
 //! Deployment holds it, somebody went back to the version of before. Then that pod leads, and the word on the Lease is taken back:
 //! the next upgrade begins as the first one did.
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pod_is_told_from_one_of_a_release_with_a_longer_name() {
+    fn a_pod_is_distinguished_from_one_of_a_release_with_a_longer_name() {
         for (holder, expected) in [
             ("prod-hookswitch-6d4cf56db6-x2x9z", true),
             ("prod-hookswitch-6d4cf5x2x9z", true),

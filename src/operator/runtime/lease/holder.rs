@@ -51,7 +51,7 @@ struct Former {
     rollout: Rollout,
 }
 
-/// How one look at the Lease went.
+/// Who holds the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum LeaseState {
     /// We hold it, since before this instant.
@@ -76,7 +76,7 @@ impl Holder {
         Self { leases: Api::namespaced(client, namespace), own: seat(leases.own), former, handle }
     }
 
-    /// Waits until the Lease is ours. `false`: told to stop before that.
+    /// Waits until the Lease is ours. `false`: asked to stop before that.
     pub async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         loop {
             let Some(state) = stop.run_until_cancelled(self.contend()).await else { return false };
@@ -238,7 +238,7 @@ impl Seat {
         };
         match written {
             Ok(()) => Ok(LeaseState::Ours),
-            // somebody wrote meanwhile: whose it is now is read, and renewing is left to the next look
+            // somebody wrote meanwhile: whose it is now is read, and renewing is left to the next attempt
             Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
                 let holder = leases.get_opt(&self.name).await?.and_then(|lease| lease.spec?.holder_identity);
                 let ours = holder.is_some_and(|holder| self.election.is(&holder));

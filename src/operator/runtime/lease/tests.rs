@@ -50,7 +50,7 @@ async fn of_two_contenders_one_leads_and_the_other_follows_when_it_stops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_finds_another_in_its_place_leads_no_more() {
+async fn a_leader_that_finds_another_instead_leads_no_more() {
     let server = Server::default();
     let (mut a, handle) = contender(&server, "a");
     assert!(acquires(&mut a, Duration::from_secs(1)).await);
@@ -90,7 +90,7 @@ async fn an_api_server_that_hangs_costs_the_lease_by_our_own_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_contender_that_is_told_to_stop_leaves_without_the_lease() {
+async fn a_contender_that_is_asked_to_stop_leaves_without_the_lease() {
     let server = Server::default();
     let (mut a, _) = contender(&server, "a");
     assert!(acquires(&mut a, Duration::from_secs(1)).await);
@@ -102,7 +102,7 @@ async fn a_contender_that_is_told_to_stop_leaves_without_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_contender_that_waits_looks_every_four_to_six_seconds() {
+async fn a_contender_that_waits_tries_every_four_to_six_seconds() {
     let server = Server::default();
     let ((mut a, _), (mut b, _)) = (contender(&server, "a"), contender(&server, "b"));
     assert!(acquires(&mut a, Duration::from_secs(1)).await);

@@ -1,4 +1,4 @@
-//! Figures of switches.
+//! Metrics of switches.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,7 +65,7 @@ const STEP_TIMES: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0
 /// Borders of the times of switches, in seconds.
 const TIMES: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 60.0, 300.0];
 
-/// Figures of switches. Clones share them.
+/// Metrics of switches. Clones share them.
 #[derive(Debug, Clone)]
 pub struct SwitchMetrics {
     phase: Family<InPhase, Gauge>,
@@ -77,7 +77,7 @@ pub struct SwitchMetrics {
     switches: Family<Ended, Counter>,
     took: Family<OfCause, Histogram, fn() -> Histogram>,
     steps: Family<OfStep, Histogram, fn() -> Histogram>,
-    /// The hooks that each switch names in figures.
+    /// The hooks that each switch names in metrics.
     named: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
 }
 

@@ -59,7 +59,7 @@ impl Connection {
     /// After a failed call: how long to stay away.
     pub fn stay_away(&mut self, error: CallError, priority: Priority, now: Instant) -> Duration {
         let failed_call = match self.failed_call.take() {
-            // the same trouble, met again without a call
+            // the same failure, met again without a call
             Some(known) if known.ends(priority) > now => known,
             before => {
                 let failures = before.map_or(0, |before| before.failures).saturating_add(1);

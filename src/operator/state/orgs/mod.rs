@@ -33,7 +33,7 @@ pub use self::{connection::Connection, pending_status::PendingStatus, plans::Pla
 /// What the last reconcile found; hooks' reconciles read it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OrgView {
-    /// What keeps the org from being looked at.
+    /// What keeps the org from being listed.
     pub problem: Option<Problem>,
     /// What the last plan said, by hook. Empty until the first one.
     pub hooks: BTreeMap<ObjectRef, HookView>,
@@ -68,7 +68,7 @@ pub struct HookView {
     pub verdict: HookVerdict,
     /// Fingerprint of the secret that Okta definitely has.
     pub applied_fingerprint: Option<Fingerprint>,
-    /// When that secret was written anew because it was in doubt (RFC 3339); lately only.
+    /// When that secret was written anew because it was uncertain (RFC 3339); lately only.
     pub rewritten: Option<String>,
     /// Okta's words when it last refused a call for this hook.
     pub refusal: Option<String>,
@@ -95,7 +95,7 @@ pub struct OrgState {
     pub connection: Connection,
     /// What plans are made and carried out from.
     pub plans: Plans,
-    /// What status is to be told.
+    /// What waits to be written to status.
     pub pending: PendingStatus,
 }
 
@@ -157,7 +157,7 @@ struct Known {
 }
 
 impl Known {
-    /// Begins anew with another one. Tells whether that is at another address, or another object's. An object that has proven nothing
+    /// Begins anew with another one. Returns whether that is at another address, or another object's. An object that has proven nothing
     /// gains no time by calling another address.
     fn begin(&mut self, object: &OktaOrg) -> bool {
         let (subject, now) = (Subject::of(object), Instant::now());
@@ -231,7 +231,7 @@ impl Session {
         self.state.try_lock().is_err()
     }
 
-    /// Takes note of what an object has proven. Tells whether it is news. A proof holds as long as the object is there and calls the
+    /// Takes note of what an object has proven. Returns whether it is news. A proof holds as long as the object is there and calls the
     /// same address: a token that is refused later, because somebody revoked it too early, moves no org from one object to another.
     pub fn stand(&self, object: &OktaOrg, now: OrgStanding) -> bool {
         let mut known = self.known();
@@ -254,7 +254,7 @@ impl Session {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what a reconcile found and tells which hooks' views changed.
+    /// Shows what a reconcile found and returns which hooks' views changed.
     pub fn show(&self, view: OrgView) -> BTreeSet<ObjectRef> {
         let mut shown = self.shown();
         let mut changed = std::mem::take(&mut shown.outdated);
@@ -333,8 +333,8 @@ impl Orgs {
         kept.map(|kept| kept.session.view()).unwrap_or_default()
     }
 
-    /// Lets the secret of `hook` be written to Okta anew, because its calls are refused at the place of the hook `destination`; at most
-    /// once in ten minutes. Tells whether the org is to be looked at for it.
+    /// Lets the secret of `hook` be written to Okta anew, because its calls are refused at the destination of the hook `destination`; at most
+    /// once in ten minutes. Returns whether the org is to be reconciled for it.
     #[must_use]
     pub fn resync_secret(&self, org: &Target, hook: ObjectRef, destination: &str) -> bool {
         self.session(&org.namespace, &org.name).resyncs.raise(hook, destination, Instant::now())

@@ -1,4 +1,4 @@
-//! What was done and found that status does not tell yet.
+//! What was done and found that status does not show yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::operator::{model::switch_progress::ProgressBySwitch, runtime::status}
 use hookswitch_api::{HookDrift, OktaChange, OktaOrgStatus};
 use hookswitch_okta::ObjectRef;
 
-/// What status is to be told.
+/// What waits to be written to status.
 #[derive(Debug, Default)]
 pub struct PendingStatus {
     /// Changes made in Okta that status does not have yet.
@@ -32,8 +32,8 @@ impl PendingStatus {
         self.changes.drain(..surplus);
     }
 
-    /// Takes note of what differs in Okta by somebody's hand (nothing: no field differs). Tells whether it is news: the same
-    /// drift that could not be mended yet is found again by every look.
+    /// Takes note of what differs in Okta by somebody's hand (nothing: no field differs). Returns whether it is news: the same
+    /// drift that could not be mended yet is found again by every reconcile.
     pub fn drifted(&mut self, object: &ObjectRef, fields: &[String], now: Timestamp) -> bool {
         let known = self.drifts.get_mut(object);
         if fields.is_empty() {

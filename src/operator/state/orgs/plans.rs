@@ -145,7 +145,7 @@ impl Plans {
         }
     }
 
-    /// Takes note of a run's end. Until it is told, the run counts as left without an end.
+    /// Takes note of a run's end. Until it is noted, the run counts as left without an end.
     pub fn run(&mut self, now: Instant) -> Option<Instant> {
         self.left.replace(now)
     }

@@ -20,7 +20,7 @@ use hookswitch_okta::ObjectRef;
 /// The least time between two writes of one hook's secret for a resync.
 pub const AT_MOST_EVERY: Duration = Duration::from_mins(10);
 
-/// How long a resync is believed that is not raised again: longer than the longest pause between two looks of a switch, and than a
+/// How long a resync is believed that is not raised again: longer than the longest pause between two evaluations of a switch, and than a
 /// window of Okta's rate limit.
 const BELIEVED: Duration = Duration::from_mins(2);
 
@@ -32,7 +32,7 @@ pub struct SecretResyncs {
 
 #[derive(Debug)]
 struct SecretResync {
-    /// The hook whose place Okta was given, and whose gateway refuses its calls.
+    /// The hook whose destination Okta was given, and whose gateway refuses its calls.
     destination: String,
     /// When it was last raised, then when it was settled.
     at: Instant,
@@ -56,7 +56,7 @@ impl SecretResyncs {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in that the calls of `hook` in Okta are refused at `destination`, and tells whether that is news: not when it is known,
+    /// Takes in that the calls of `hook` in Okta are refused at `destination`, and returns whether that is news: not when it is known,
     /// or was settled a short time ago.
     pub fn raise(&self, hook: ObjectRef, destination: &str, now: Instant) -> bool {
         let mut hooks = self.lock();
@@ -88,7 +88,7 @@ impl SecretResyncs {
         self.lock().retain(|hook, _| declared.contains(hook));
     }
 
-    /// Takes in that Okta took the secret, or refused it. Answers the place where calls were refused, when one was open.
+    /// Takes in that Okta took the secret, or refused it. Returns the destination where calls were refused, when one was open.
     pub fn settle(&self, hook: &ObjectRef, taken: bool, now: Instant) -> Option<String> {
         let mut hooks = self.lock();
         let resync = hooks.get_mut(hook).filter(|resync| resync.is_open(now))?;
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_stays_while_it_is_raised_until_okta_took_the_secret_or_refused_it() {
+    fn a_secret_resync_stays_while_it_is_raised_until_okta_took_the_secret_or_refused_it() {
         let (resyncs, now) = (SecretResyncs::default(), Instant::now());
         let hook = ObjectRef::new("otp", "a");
         assert_eq!(resyncs.settle(&hook, true, now), None, "a secret that is written for another reason");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_that_nobody_raises_any_more_or_of_a_hook_that_is_gone_is_let_go() {
+    fn a_secret_resync_that_nobody_raises_any_more_or_of_a_hook_that_is_gone_is_let_go() {
         let (resyncs, now) = (SecretResyncs::default(), Instant::now());
         let (hook, gone) = (ObjectRef::new("otp", "a"), ObjectRef::new("otp", "b"));
         assert!(resyncs.raise(hook.clone(), "a", now) && resyncs.raise(gone.clone(), "b", now));

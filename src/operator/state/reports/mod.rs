@@ -40,7 +40,7 @@ pub const FRESH: Duration = Duration::from_secs(20);
 pub enum Serving {
     /// No ready replica has the hook in its configuration.
     No,
-    /// No report is fresh enough to tell.
+    /// No report is fresh enough to say.
     Unknown,
     /// Ready replicas have it.
     Yes {
@@ -188,7 +188,7 @@ fn lacking(what: &str, rules: &[String]) -> String {
     format!("{what}: {}{more}.", shown.join(", "))
 }
 
-/// Whether any replica can send by a provider; nothing when none can tell.
+/// Whether any replica can send by a provider; nothing when none knows.
 fn usable(reports: &[&ReplicaReport], provider: &str) -> Option<bool> {
     any_usable(reports.iter().map(|report| {
         let provider = report.providers.get(provider)?;
@@ -196,7 +196,7 @@ fn usable(reports: &[&ReplicaReport], provider: &str) -> Option<bool> {
             (ProbeState::Down, _) | (_, BreakerState::Open) => Some(false),
             // it is tried again and again, and nothing has worked since it began to fail
             (_, BreakerState::HalfOpen) if provider.failing_for_ms > 0 => Some(false),
-            // it is being tried: neither well nor unwell
+            // it is being tried: neither healthy nor unhealthy
             (_, BreakerState::HalfOpen | BreakerState::Unknown) | (ProbeState::Unknown, _) => None,
             (ProbeState::Up, BreakerState::Closed) => Some(true),
         }
@@ -230,7 +230,7 @@ fn any_usable(all: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 pub struct SendingRule {
     /// `<policy>/<rule>`.
     pub name: String,
-    /// Whether it is marked as one that counts.
+    /// Whether it is critical.
     pub critical: bool,
     /// Its providers; none when nothing that it names is there.
     pub providers: Vec<String>,
@@ -312,7 +312,7 @@ impl Default for Reports {
 }
 
 impl Reports {
-    /// No reports, whose ages will be told by that clock.
+    /// No reports, whose ages will be counted by that clock.
     #[must_use]
     pub fn by(clock: fn() -> Instant) -> Self {
         Self { gateways: Mutex::default(), clock, began: clock() }
@@ -384,7 +384,7 @@ impl Reports {
         configured && !current.is_empty() && current.into_iter().all(|current| current)
     }
 
-    /// Says which configuration a gateway should serve, with the fingerprints of the secrets that its hooks take by it, and tells whether it has been so for so short a time that replicas
+    /// Says which configuration a gateway should serve, with the fingerprints of the secrets that its hooks take by it, and returns whether it has been so for so short a time that replicas
     /// and their reports may still be on the way.
     #[must_use]
     pub fn expect(
@@ -702,7 +702,7 @@ fn called(part: &RefusedPart) -> String {
     }
 }
 
-/// Codes in a row, without those that nobody told.
+/// Codes in a row, without those that nobody reported.
 fn listed<'c>(codes: impl Iterator<Item = &'c str>) -> String {
     codes.filter(|code| !code.is_empty()).take(3).collect::<Vec<_>>().join(", ")
 }
@@ -718,7 +718,7 @@ impl Reports {
         self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
     }
 
-    /// Lets a gateway with one replica tell that Okta called a hook so many seconds ago.
+    /// Lets a gateway with one replica report that Okta called a hook so many seconds ago.
     pub fn set_called(&self, namespace: &str, gateway: &str, hook: &str, age: u64) {
         let mut report = ReplicaReport::default();
         let called = hookswitch_gateway_config::report::HookReport { last_call_age_s: Some(age), ..Default::default() };
@@ -727,7 +727,7 @@ impl Reports {
         self.take(&(namespace.to_owned(), gateway.to_owned()), round);
     }
 
-    /// Lets a gateway with one replica tell how many calls of a hook it answered FAILED since it started.
+    /// Lets a gateway with one replica report how many calls of a hook it answered FAILED since it started.
     pub fn set_failed(&self, namespace: &str, gateway: &str, hook: &str, failed: u64) {
         let mut report = ReplicaReport::default();
         let answers = [("FAILED".to_owned(), failed)].into();
@@ -737,7 +737,7 @@ impl Reports {
         self.take(&(namespace.to_owned(), gateway.to_owned()), [("pod-0".to_owned(), Some(report))].into());
     }
 
-    /// Lets a gateway with one replica tell how many calls of a hook it refused and answered since it started.
+    /// Lets a gateway with one replica report how many calls of a hook it refused and answered since it started.
     pub fn set_counted(&self, namespace: &str, gateway: &str, hook: &str, unauthorised: u64, answered: u64) {
         let mut report = ReplicaReport::default();
         let answers = [("SUCCESSFUL".to_owned(), answered)].into();
@@ -1007,7 +1007,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_shows_in_status_wakes_a_pass() {
+    fn only_what_shows_in_status_wakes_a_reconcile() {
         let reports = Reports::default();
         let mut first = report(true, ProbeState::Up);
         let woken = reports.take(&key(), [("a".to_owned(), Some(first.clone()))].into());

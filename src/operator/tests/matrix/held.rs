@@ -89,7 +89,7 @@ async fn play(scene: Scene) -> Result<(), String> {
     run.rounds(4, POLL).await;
     let wrong = match scene.meanwhile {
         Meanwhile::Nothing => run.wrong(),
-        // by then nothing tells whose call it was: whichever of the two it is, the switch knows it
+        // by then nothing shows whose call it was: whichever of the two it is, the switch knows it
         Meanwhile::ChangesTheirMind => {
             let says = run.says();
             (says["active"] != run.in_use() || !says["switching"].is_null()).then(|| format!("the switch says {says}"))

@@ -28,7 +28,7 @@ const EACH: usize = 2;
 const SWAPS: usize = 5;
 
 /// How long a call to Okta takes here: a run gives it 2 s. Where effects show late it takes less: one that shows just between a
-/// refusal that is due to it and the look at it is taken for no reason of the refusal.
+/// refusal that is due to it and the check of it is taken for no reason of the refusal.
 fn call(org: &Behaviour) -> Duration {
     Duration::from_millis(if org.delay.is_zero() { 1_900 } else { 1_200 })
 }
@@ -83,7 +83,7 @@ impl Case {
     }
 }
 
-/// The numbers of the places of which scenes are played by default.
+/// The numbers of the cases of which scenes are played by default.
 fn sampled(cases: &[Case]) -> Vec<usize> {
     let swaps: Vec<usize> = (0..cases.len()).filter(|at| cases[*at].is_late_swap()).collect();
     let swaps = sample(swaps.len(), SWAPS, seed()).into_iter().map(|at| swaps[at]);
@@ -91,7 +91,7 @@ fn sampled(cases: &[Case]) -> Vec<usize> {
     chosen.into_iter().collect()
 }
 
-/// The numbers of the scenes of a place that are played by default.
+/// The numbers of the scenes of a case that are played by default.
 fn sampled_of(case: Case, all: &[Scene]) -> BTreeSet<usize> {
     let every_end = (0..all.len()).filter(|at| case.is_late_swap() && all[*at].fault == Fault::None);
     sample(all.len(), EACH, seed()).into_iter().chain(every_end).collect()
@@ -175,7 +175,7 @@ async fn play(scene: Scene) -> Result<(), String> {
     }
 }
 
-/// How many scenes of a place were played, of how many, and those that failed.
+/// How many scenes of a case were played, of how many, and those that failed.
 type Played = (usize, usize, Vec<(Scene, String)>);
 
 #[test]

@@ -186,7 +186,7 @@ fn violations(run: &Run, org: &Behaviour) -> Vec<Violation> {
     violations.filter(|what| !(both && *what == Violation::TwoOfOurs)).collect()
 }
 
-/// Two things cannot go wrong at one call, nor can the API server be in trouble twice.
+/// Two things cannot go wrong at one call, nor can the API server fail twice.
 fn excludes(kill: Wrong, fault: Wrong) -> bool {
     match (kill, fault) {
         (Wrong::Okta(one, _), Wrong::Okta(two, _)) => one == two,
@@ -200,7 +200,7 @@ fn seed() -> u64 {
     std::env::var("HOOKSWITCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED)
 }
 
-/// The number of the one combination that `HOOKSWITCH_COMBINATION` names, as a failure tells it.
+/// The number of the one combination that `HOOKSWITCH_COMBINATION` names, as a failure prints it.
 fn one() -> Option<usize> {
     Some(std::env::var("HOOKSWITCH_COMBINATION").ok()?.parse().expect("HOOKSWITCH_COMBINATION is a number"))
 }
@@ -295,8 +295,8 @@ async fn two_of_a_switch_that_are_active_at_once_are_no_persons_doing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_could_not_be_looked_behind_is_not_believed() {
-    // Okta shows a deactivation 3 s late and takes no second active hook; the look that would tell is lost
+async fn a_refusal_that_could_not_be_checked_is_not_believed() {
+    // Okta shows a deactivation 3 s late and takes no second active hook; the check that would show it is lost
     let org = |org: &Behaviour| org.second_activation == SecondActivation::Refused && !org.delay.is_zero();
     let behaviour = behaviours().iter().position(org).unwrap();
     for fault in [Fault::Unreachable, Fault::LostAnswer, Fault::ServerError] {

@@ -455,7 +455,7 @@ impl Run {
         self.world.server.get(&format!("{SWITCHES}/acme")).unwrap()["status"].clone()
     }
 
-    /// The hook whose place Okta sends to.
+    /// The hook whose destination Okta sends to.
     pub(super) fn in_use(&self) -> String {
         let hooks = self.model.observed();
         let active = hooks.into_iter().find(|hook| hook.status == HookStatus::Active);

@@ -18,7 +18,7 @@ use crate::{
 
 /// Providers are probed by gateways, as examples/sandbox has it,
 const BY_PROVIDERS: Aim = Aim { interval: 2, timeout: 1 };
-/// pods are looked at by the switch, as examples/sandbox-standby has it, and need no probe,
+/// pods are observed by the switch, as examples/sandbox-standby has it, and need no probe,
 const BY_PODS: Aim = Aim { interval: 1, timeout: 0 };
 /// and so is the public address, which has as long as Okta gives it.
 const BY_ADDRESS: Aim = Aim { interval: 1, timeout: 3 };
@@ -94,16 +94,16 @@ pub fn gateway_gone(stage: &Stage) {
     watch.all_ready();
 }
 
-/// Both witnesses of a hook's address have been heard.
+/// Both corroborating signals of a hook's address have been heard.
 fn address_is_well(stage: &Stage) {
-    for witness in ["PublicURL", "Execute"] {
-        stage.until(&format!("{witness} speaks for the first hook"), PATIENCE, || {
-            signal_is(stage, "acme", witness, "Pass")
+    for signal in ["PublicURL", "Execute"] {
+        stage.until(&format!("{signal} speaks for the first hook"), PATIENCE, || {
+            signal_is(stage, "acme", signal, "Pass")
         });
     }
 }
 
-/// Gives the first gateway another public host; Okta is told by one PUT.
+/// Gives the first gateway another public host; Okta gets it by one PUT.
 fn public_host(stage: &Stage, host: &str) {
     patch_object(stage, "telephonygateway", "otp", &json!({"publicURL": format!("https://{host}")}));
     stage.until("Okta has the new address", PATIENCE, || {
@@ -156,7 +156,7 @@ fn serve_with(stage: &Stage, certificate: &Value, is_it: impl Fn(&str) -> bool) 
     let addresses = [&["get", "pods", "-o", "jsonpath={.items[*].status.podIP}"][..], &of_gateway].concat();
     let addresses = stage.kubectl(&addresses);
     stage.until("each pod serves the certificate", PATIENCE * 2, || {
-        // a node that is told before it knows the Secret's change mounts what was there
+        // a node that hears of it before it knows the Secret's change mounts what was there
         let touched = format!("hookswitch.dev/touched={}", Timestamp::now().as_millisecond());
         stage.kubectl(&[&["annotate", "--overwrite", "pods", &touched][..], &of_gateway].concat());
         std::thread::sleep(Duration::from_secs(1));

@@ -66,7 +66,7 @@ pub fn console_meanwhile(stage: &Stage) {
     }
 }
 
-/// Somebody sets another secret in Okta's console. It cannot be read back there: what tells of it are calls without the right one.
+/// Somebody sets another secret in Okta's console. It cannot be read back there: what shows it are calls without the right one.
 pub fn wrong_secret(stage: &Stage) {
     delivers(stage, "twilio");
     stage.until("calls are known to come with the secret", PATIENCE, || {

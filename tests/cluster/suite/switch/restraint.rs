@@ -11,7 +11,7 @@ use crate::{
     stage::{SANDBOX, Stage, TELEPHONY, process},
 };
 
-/// Lets some looks pass with the fault on, and says that nothing was switched.
+/// Lets some evaluations pass with the fault on, and says that nothing was switched.
 fn stays(stage: &Stage, reason: &str) {
     stage.until(&format!("it is held: {reason}"), PATIENCE, || held(stage, reason));
     thread::sleep(Duration::from_secs(5));

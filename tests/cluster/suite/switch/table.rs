@@ -17,14 +17,14 @@ const SLACK: Duration = Duration::from_secs(10);
 /// How soon after an outage the standby is to be active: `fall × interval + timeout + delay + 2 s`, in seconds.
 #[derive(Clone, Copy)]
 pub struct Aim {
-    /// Between two looks of whoever sees the outage.
+    /// Between two checks of whoever sees the outage.
     pub interval: u64,
-    /// What one look may take.
+    /// What one check may take.
     pub timeout: u64,
 }
 
 impl Aim {
-    /// Of everybody who looks, and of the switch in examples/sandbox-standby.
+    /// Of everybody who checks, and of the switch in examples/sandbox-standby.
     const FALL: u64 = 3;
     const DELAY: u64 = 2;
     const REST: u64 = 2;
@@ -43,7 +43,7 @@ impl fmt::Display for Aim {
     }
 }
 
-/// Waits until the standby is active, and tells how long after the outage it was, by Okta's own record.
+/// Waits until the standby is active, and returns how long after the outage it was, by Okta's own record.
 pub fn taken_over(stage: &Stage, outage: Timestamp) -> Duration {
     taken_over_by(stage, STANDBY, outage)
 }
