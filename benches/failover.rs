@@ -16,7 +16,9 @@ use hookswitch_gateway::{
     serve::{Gateway, GatewaySettings},
 };
 use hookswitch_gateway_config::{
-    document::{Account, Action, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing},
+    document::{
+        Account, Action, GatewayConfig, HookConfig, Match, OnAmbiguous, Probe, ProviderConfig, Report, Rule, Timing,
+    },
     envelope,
 };
 use hookswitch_sandbox::{
@@ -125,7 +127,7 @@ fn row(name: &str, [half, most, all]: [f64; 3]) {
 }
 
 fn configuration(sandbox: &Sandbox) -> GatewayConfig {
-    let provider = |name: &str| Provider {
+    let provider = |name: &str| ProviderConfig {
         account: Account::Http {
             url: format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr()),
             token: format!("token-of-{name}").as_str().into(),
@@ -153,7 +155,7 @@ fn configuration(sandbox: &Sandbox) -> GatewayConfig {
             certificate: report.cert.pem(),
             key: report.signing_key.serialize_pem().as_str().into(),
         },
-        hooks: BTreeMap::from([("h".to_owned(), Hook::new("authorization".into(), vec![SECRET.into()]))]),
+        hooks: BTreeMap::from([("h".to_owned(), HookConfig::new("authorization".into(), vec![SECRET.into()]))]),
         providers: ["one", "two"].map(|name| (name.to_owned(), provider(name))).into(),
         rules: vec![Rule {
             policy: "p".into(),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use hookswitch_gateway_config::document::{Account, Probe, Provider, Sender};
+use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig, Sender};
 use hookswitch_message::Channel;
 use hookswitch_providers::{self as providers, Outcome, Probed, ProviderAnswer, ProviderRequest, adapter};
 use hookswitch_sandbox::{Options, ProviderOptions, Sandbox, VendorOptions, secret::Secret};
@@ -43,7 +43,7 @@ async fn twilio_understands_its_adapter_with_a_token_and_with_an_api_key() {
     for (api_key_sid, secret) in [(None, TOKEN), (Some(API_KEY.0.to_owned()), API_KEY.1)] {
         let base_url = format!("https://{}", sandbox.provider("twilio").unwrap().addr());
         let sender = |channel| Sender { channel, countries: Vec::new(), from: SENDER.to_owned() };
-        let twilio = adapter(&Provider {
+        let twilio = adapter(&ProviderConfig {
             account: Account::Twilio {
                 account_sid: ACCOUNT.to_owned(),
                 api_key_sid,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hookswitch_gateway_config::document::{Account, Probe, Provider};
+use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig};
 use hookswitch_sandbox::Sandbox;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -66,7 +66,7 @@ impl Canned {
         self.asked.load(Ordering::Relaxed)
     }
 
-    pub fn provider(&self) -> Provider {
+    pub fn provider(&self) -> ProviderConfig {
         provider(&self.url, &self.ca)
     }
 }
@@ -82,8 +82,8 @@ fn acceptor(sandbox: &Sandbox, protocol: &[u8]) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(tls))
 }
 
-fn provider(url: &str, ca: &str) -> Provider {
-    Provider {
+fn provider(url: &str, ca: &str) -> ProviderConfig {
+    ProviderConfig {
         account: Account::Http { url: url.to_owned(), token: "token".into() },
         senders: Vec::new(),
         probe: Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
@@ -93,7 +93,7 @@ fn provider(url: &str, ca: &str) -> Provider {
 }
 
 /// A provider that speaks HTTP/2, takes one message at a time over each connection, and needs a while for it.
-pub async fn of_one_stream(sandbox: &Sandbox, takes: Duration) -> Provider {
+pub async fn of_one_stream(sandbox: &Sandbox, takes: Duration) -> ProviderConfig {
     let tls = acceptor(sandbox, b"h2");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/v1/messages", listener.local_addr().unwrap());

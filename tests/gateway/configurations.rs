@@ -7,7 +7,9 @@ use hookswitch_api::{RoutingPolicySpec, TelephonyGatewaySpec};
 use hookswitch_gateway::runtime::{JUDGES, RunningConfig};
 use hookswitch_gateway_config::{
     check,
-    document::{ABSENT, Account, Action, Credential, GatewayConfig, Hook, Probe, Provider, Report, Sender},
+    document::{
+        ABSENT, Account, Action, GatewayConfig, HookConfig, HookCredential, Probe, ProviderConfig, Report, Sender,
+    },
 };
 use hookswitch_message::{Channel, Secret};
 use hookswitch_net as net;
@@ -79,7 +81,7 @@ fn account() -> impl Strategy<Value = Account> {
     ]
 }
 
-fn provider() -> impl Strategy<Value = Result<Provider, String>> {
+fn provider() -> impl Strategy<Value = Result<ProviderConfig, String>> {
     let good = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
     let broken = good.replacen('M', "!", 1);
     let bundle = prop::sample::select(vec![None, Some(good), Some(broken), Some(String::new()), Some("x".to_owned())]);
@@ -89,7 +91,7 @@ fn provider() -> impl Strategy<Value = Result<Provider, String>> {
         1 => Just(Err("Secret otp/x does not exist.".to_owned())),
         4 => (account(), bundle, from, voice).prop_map(|(account, ca_bundle, from, voice)| {
             let channel = if voice { Channel::Voice } else { Channel::Sms };
-            Ok(Provider {
+            Ok(ProviderConfig {
                 account,
                 senders: vec![Sender { channel, countries: vec![], from: from.to_owned() }],
                 probe: Probe { interval_ms: 1, timeout_ms: 0, fall: 0, rise: 0 },
@@ -100,12 +102,12 @@ fn provider() -> impl Strategy<Value = Result<Provider, String>> {
     ]
 }
 
-fn hook() -> impl Strategy<Value = Result<Hook, String>> {
+fn hook() -> impl Strategy<Value = Result<HookConfig, String>> {
     let header = prop::sample::select(vec!["authorization", "auth_secret", "", "with space", "x:y", "grün"]);
     let secret = prop::sample::select(vec!["a-good-secret-of-24-chars", "another", "", " padded", "two\nlines"]);
     (header, prop::collection::vec(secret, 0..3)).prop_map(|(header, secrets)| {
         let secrets = secrets.into_iter().map(Secret::from).collect();
-        Ok(Hook::new(header.to_owned(), secrets))
+        Ok(HookConfig::new(header.to_owned(), secrets))
     })
 }
 
@@ -148,8 +150,8 @@ fn gateway() -> impl Strategy<Value = TelephonyGatewaySpec> {
 struct World {
     spec: TelephonyGatewaySpec,
     policies: BTreeMap<String, Option<RoutingPolicySpec>>,
-    providers: BTreeMap<String, Result<Provider, String>>,
-    hooks: BTreeMap<String, Result<Hook, String>>,
+    providers: BTreeMap<String, Result<ProviderConfig, String>>,
+    hooks: BTreeMap<String, Result<HookConfig, String>>,
     now: i64,
 }
 
@@ -207,11 +209,11 @@ proptest! {
 #[tokio::test]
 async fn a_configuration_with_faults_serves_all_the_rest_of_it() {
     let scene = Scene::with(|config| {
-        let lost = Provider { ca_bundle: Some("no PEM".into()), ..config.providers["one"].clone() };
+        let lost = ProviderConfig { ca_bundle: Some("no PEM".into()), ..config.providers["one"].clone() };
         config.providers.insert("lost".into(), lost);
-        config.providers.insert(ABSENT.into(), Provider::absent());
+        config.providers.insert(ABSENT.into(), ProviderConfig::absent());
         config.timing.proxy_allowance_ms = 2_450;
-        let open = Hook { secrets: vec![], ..config.hooks["h"].clone() };
+        let open = HookConfig { secrets: vec![], ..config.hooks["h"].clone() };
         config.hooks.insert("open".into(), open);
         let to = |prefix: &str, providers: &[&str]| {
             let mut rule = rule(Action::Send(providers.iter().map(|name| (*name).to_owned()).collect()));
@@ -248,9 +250,9 @@ async fn a_configuration_with_faults_serves_all_the_rest_of_it() {
 
 #[test]
 fn what_was_there_before_serves_on_instead_of_a_part_at_fault() {
-    let provider = Provider {
+    let provider = ProviderConfig {
         account: Account::Http { url: "https://a.example/".into(), token: "token".into() },
-        ..Provider::absent()
+        ..ProviderConfig::absent()
     };
     let spec: TelephonyGatewaySpec = serde_json::from_value(
         json!({"publicURL": "https://otp.acme.com", "policies": {"names": ["p"]}, "deadline": "2s"}),
@@ -258,7 +260,7 @@ fn what_was_there_before_serves_on_instead_of_a_part_at_fault() {
     .unwrap();
     let policy: RoutingPolicySpec =
         serde_json::from_value(json!({"rules": [{"name": "all", "send": {"providers": [{"name": "a"}]}}]})).unwrap();
-    let hook = Hook::new("authorization".into(), vec![SECRET.into()]);
+    let hook = HookConfig::new("authorization".into(), vec![SECRET.into()]);
     let world = World {
         spec,
         policies: [("p".to_owned(), Some(policy))].into(),
@@ -312,10 +314,13 @@ fn what_was_there_before_serves_on_instead_of_a_part_at_fault() {
 async fn an_older_secret_ends_at_its_time_although_nobody_takes_it_out() {
     let now =
         i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
-    let former = vec![Credential { header: "x-former".into(), secret: SECRET.into() }];
+    let former = vec![HookCredential { header: "x-former".into(), secret: SECRET.into() }];
     let secrets = vec!["the-newer-secret-of-24".into(), SECRET.into()];
-    let hook =
-        |retire_at| Hook { former: former.clone(), retire_at, ..Hook::new("authorization".into(), secrets.clone()) };
+    let hook = |retire_at| HookConfig {
+        former: former.clone(),
+        retire_at,
+        ..HookConfig::new("authorization".into(), secrets.clone())
+    };
     let scene = Scene::with(|config| {
         for (name, retire_at) in [("over", Some(now - 1)), ("soon", Some(now + 3_600)), ("open", None)] {
             config.hooks.insert(name.into(), hook(retire_at));

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
-use hookswitch::operator::state::reports::{ProviderHealth, Reports, SendingRule};
+use hookswitch::operator::state::reports::{ReportedHealth, Reports, SendingRule};
 use hookswitch_failover::signal::{CheckResult, Source};
 use hookswitch_gateway::breaker::CONSECUTIVE;
-use hookswitch_gateway_config::document::{Account, Action, GatewayConfig, Provider, Sender};
+use hookswitch_gateway_config::document::{Account, Action, GatewayConfig, ProviderConfig, Sender};
 use hookswitch_gateway_config::report::{BreakerState, ProbeState, RefusedScope, ReplicaReport};
 use hookswitch_message::Channel;
 use hookswitch_sandbox::faults::FaultKind;
@@ -39,7 +39,7 @@ fn to(number: &str, channel: &str, event: &str) -> Value {
 }
 
 /// What a switch sees of the hook, and what is said of provider `one`, when a replica reports that.
-fn observed(report: ReplicaReport, providers: &[&str]) -> (CheckResult, String, ProviderHealth) {
+fn observed(report: ReplicaReport, providers: &[&str]) -> (CheckResult, String, ReportedHealth) {
     let reports = Reports::default();
     let providers = providers.iter().map(|name| (*name).to_owned()).collect();
     let rule = SendingRule { name: "p/all".into(), critical: false, providers };
@@ -52,7 +52,7 @@ fn observed(report: ReplicaReport, providers: &[&str]) -> (CheckResult, String, 
 
 #[tokio::test]
 async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_switch_see() {
-    let degraded = |why: &str| ProviderHealth::Degraded(why.to_owned());
+    let degraded = |why: &str| ReportedHealth::Degraded(why.to_owned());
     for (class, scope, reported, said) in [
         (
             "permanent-config",
@@ -65,7 +65,7 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
             "permanent-config",
             Some("account"),
             RefusedScope::Account,
-            ProviderHealth::Down(
+            ReportedHealth::Down(
                 "1 of 1 gateway replicas cannot send by it (no). The provider keeps refusing: the account (no).".into(),
             ),
         ),
@@ -96,7 +96,7 @@ async fn refusals_of_one_kind_in_a_row_are_ill_health_that_the_report_and_the_sw
             assert_eq!(call(&scene, turn).await.answer(), ("SUCCESSFUL", Some("one")), "it is asked all the same");
         }
         let (result, _, health) = observed(scene.report().await, &["one"]);
-        assert_eq!((result, health), (CheckResult::Pass, ProviderHealth::Up));
+        assert_eq!((result, health), (CheckResult::Pass, ReportedHealth::Up));
     }
 }
 
@@ -116,7 +116,7 @@ async fn one_number_that_is_refused_again_and_again_is_no_reason_to_leave_the_ho
         assert_eq!((report.rules["p/all"].recent, report.rules["p/all"].refused), (35, 0), "{class}");
         let (result, _, health) = observed(report, &["one"]);
         assert_eq!(result, CheckResult::Pass, "{class}");
-        assert!(matches!(health, ProviderHealth::Degraded(_)), "and it is told: {health:?}");
+        assert!(matches!(health, ReportedHealth::Degraded(_)), "and it is told: {health:?}");
     }
 }
 
@@ -231,7 +231,7 @@ async fn a_provider_that_refuses_texts_again_and_again_is_asked_after_one_that_t
     assert_eq!(scene.asked("one"), usize::try_from(CONSECUTIVE).unwrap());
     let (result, _, health) = observed(scene.report().await, &["one", "two"]);
     assert_eq!(result, CheckResult::Pass, "the other one takes all");
-    assert!(matches!(health, ProviderHealth::Degraded(_)));
+    assert!(matches!(health, ReportedHealth::Degraded(_)));
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn of_a_provider_that_probes_found_dead_one_call_at_a_time_is_pending_from
 
 #[tokio::test]
 async fn providers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
-    let twilio = |max_in_flight| Provider {
+    let twilio = |max_in_flight| ProviderConfig {
         account: Account::Twilio {
             account_sid: format!("AC{}", "0".repeat(32)),
             api_key_sid: None,
@@ -361,7 +361,7 @@ async fn a_provider_that_asks_for_a_pause_is_left_alone_in_either_form_and_by_wh
             assert_eq!((provider.codes[0].code.as_str(), provider.codes[0].outcome.as_str()), ("limit-1", class));
             let (result, _, health) = observed(report, &["one", "two"]);
             let rests = "The provider asked for a pause (Retry-After).";
-            assert_eq!((result, health), (CheckResult::Pass, ProviderHealth::Degraded(rests.into())));
+            assert_eq!((result, health), (CheckResult::Pass, ReportedHealth::Degraded(rests.into())));
 
             scene.fault("two", refuse("transient", None));
             let got = call(&scene, 10).await;
@@ -388,6 +388,6 @@ async fn the_code_of_a_refusal_is_reported_and_one_that_quotes_the_message_is_no
         assert_eq!((provider.codes[0].outcome.as_str(), provider.codes[0].count), ("permanent-config-account", 1));
         let (.., health) = observed(report, &["one", "two"]);
         let why = format!("1 of 1 gateway replicas cannot send by it ({shown}).");
-        assert_eq!(health, ProviderHealth::Down(why));
+        assert_eq!(health, ReportedHealth::Down(why));
     }
 }

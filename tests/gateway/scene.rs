@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hookswitch_gateway::listener::{KEEP_ALIVE, ListenerBounds};
 use hookswitch_gateway::serve::{Addresses, Gateway, GatewaySettings, ServeError};
 use hookswitch_gateway_config::document::{
-    Account, Action, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
+    Account, Action, GatewayConfig, HookConfig, Match, OnAmbiguous, Probe, ProviderConfig, Report, Rule, Timing,
 };
 use hookswitch_gateway_config::envelope;
 use hookswitch_gateway_config::report::{self, ReplicaReport};
@@ -230,7 +230,7 @@ pub fn sealed(config: &GatewayConfig) -> Vec<u8> {
 }
 
 pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
-    let provider = |name: &str| Provider {
+    let provider = |name: &str| ProviderConfig {
         account: Account::Http {
             url: format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr()),
             token: format!("token-of-{name}").as_str().into(),
@@ -241,7 +241,7 @@ pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
         ca_bundle: Some(sandbox.authority().cert_pem().to_owned()),
     };
     let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    let hook = Hook::new("authorization".into(), vec![SECRET.into()]);
+    let hook = HookConfig::new("authorization".into(), vec![SECRET.into()]);
     GatewayConfig {
         gateway: "ns/gateway".into(),
         generation: 1,

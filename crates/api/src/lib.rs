@@ -29,7 +29,7 @@ pub use hook::{
     Repointed, TAKES_OVER, TelephonyHook, TelephonyHookSpec, TelephonyHookStatus,
 };
 pub use kind::Kind;
-pub use org::{ActiveHook, ApiToken, OktaChange, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
+pub use org::{ActiveHook, ApiTokenAuth, OktaChange, OktaOrg, OktaOrgSpec, OktaOrgStatus, OrgAuth};
 pub use policy::{
     Deny, ProviderRef, RoutingPolicy, RoutingPolicySpec, RoutingPolicyStatus, RoutingRule, RuleMatch, Send,
 };

@@ -84,14 +84,14 @@ pub struct OrgRateLimit {
 #[serde(rename_all = "camelCase")]
 pub struct OrgAuth {
     /// An API token of an administrator that may manage inline hooks.
-    pub api_token: ApiToken,
+    pub api_token: ApiTokenAuth,
 }
 
 /// An API token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
-pub struct ApiToken {
+pub struct ApiTokenAuth {
     /// The Secret's key that holds the token.
     pub secret_ref: KeyRef,
 }

@@ -12,20 +12,20 @@ pub struct CoveredRule {
     /// Whether any of its providers can be used; `None` when no replica knows.
     pub covered: Option<bool>,
     /// What its providers refuse of what it is used for, although they could be used otherwise.
-    pub refused: Refused,
+    pub refused: RefusedCalls,
 }
 
 /// Calls that a rule decided lately, and those of them whose like all its providers refuse now: their sender, their texts, or a
 /// country that the rule names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedCalls {
     /// Calls.
     pub of: u64,
     /// Those whose like is refused.
     pub calls: u64,
 }
 
-impl Refused {
+impl RefusedCalls {
     /// The part of `whole` that is not refused, with rules that were not used lately refused nothing.
     fn rest(self, whole: u64) -> u64 {
         let taken = u128::from(self.of.saturating_sub(self.calls)) * u128::from(whole);
@@ -88,11 +88,17 @@ mod tests {
     use super::*;
 
     fn rule(name: &str, critical: bool, recent: u64, covered: impl Into<Option<bool>>) -> CoveredRule {
-        CoveredRule { name: name.to_owned(), critical, recent, covered: covered.into(), refused: Refused::default() }
+        CoveredRule {
+            name: name.to_owned(),
+            critical,
+            recent,
+            covered: covered.into(),
+            refused: RefusedCalls::default(),
+        }
     }
 
     fn refusing(rule: CoveredRule, calls: u64, of: u64) -> CoveredRule {
-        CoveredRule { refused: Refused { of, calls }, ..rule }
+        CoveredRule { refused: RefusedCalls { of, calls }, ..rule }
     }
 
     #[test]

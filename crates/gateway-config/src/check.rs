@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fmt};
 use http::HeaderName;
 use url::Url;
 
-use super::document::{Action, Credential, GatewayConfig, Hook, Provider, Report, Rule, Timing};
+use super::document::{Action, GatewayConfig, HookConfig, HookCredential, ProviderConfig, Report, Rule, Timing};
 use hookswitch_message::Secret;
 
 /// The longest deadline that leaves Okta's three seconds room for the way back.
@@ -30,14 +30,14 @@ pub const DEFAULT_TIMING: Timing =
 #[derive(Debug, Clone, Copy)]
 pub struct Judges {
     /// Of a provider.
-    pub provider: fn(&Provider) -> Result<(), String>,
+    pub provider: fn(&ProviderConfig) -> Result<(), String>,
     /// Of the certificate and the key of the report.
     pub report: fn(&Report) -> Result<(), String>,
 }
 
 /// A part of a configuration that can be at fault by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum ConfigPart {
     /// `timing`
     Timing,
     /// `proxy`
@@ -52,7 +52,7 @@ pub enum Part {
     Rule(String),
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for ConfigPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timing => f.write_str("timing"),
@@ -70,7 +70,7 @@ impl fmt::Display for Part {
 #[error("{part}: {what}")]
 pub struct Fault {
     /// The part.
-    pub part: Part,
+    pub part: ConfigPart,
     /// What is wrong with it.
     pub what: String,
 }
@@ -79,22 +79,22 @@ pub struct Fault {
 #[must_use]
 pub fn faults(config: &GatewayConfig, judges: &Judges) -> Vec<Fault> {
     let mut found = Vec::new();
-    let mut note = |part: Part, judged: Result<(), String>| {
+    let mut note = |part: ConfigPart, judged: Result<(), String>| {
         if let Err(what) = judged {
             found.push(Fault { part, what });
         }
     };
-    note(Part::Timing, timing(&config.timing));
-    note(Part::Proxy, config.proxy.as_ref().map_or(Ok(()), proxy));
-    note(Part::Report, report(&config.report, judges));
+    note(ConfigPart::Timing, timing(&config.timing));
+    note(ConfigPart::Proxy, config.proxy.as_ref().map_or(Ok(()), proxy));
+    note(ConfigPart::Report, report(&config.report, judges));
     for (name, settings) in &config.hooks {
-        note(Part::Hook(name.clone()), hook(settings));
+        note(ConfigPart::Hook(name.clone()), hook(settings));
     }
     for (name, settings) in &config.providers {
-        note(Part::Provider(name.clone()), (judges.provider)(settings));
+        note(ConfigPart::Provider(name.clone()), (judges.provider)(settings));
     }
     for settings in &config.rules {
-        note(Part::Rule(format!("{}/{}", settings.policy, settings.name)), rule(settings, &config.providers));
+        note(ConfigPart::Rule(format!("{}/{}", settings.policy, settings.name)), rule(settings, &config.providers));
     }
     found
 }
@@ -130,12 +130,12 @@ pub fn timing(timing: &Timing) -> Result<(), String> {
 ///
 /// # Errors
 /// What is wrong; never the secret.
-pub fn hook(hook: &Hook) -> Result<(), String> {
-    let can_be_sent = |credential: Credential| {
+pub fn hook(hook: &HookConfig) -> Result<(), String> {
+    let can_be_sent = |credential: HookCredential| {
         let text = credential.secret.expose();
         !text.is_empty() && text.trim() == text && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
     };
-    let is_name = |credential: Credential| HeaderName::from_bytes(credential.header.as_bytes()).is_ok();
+    let is_name = |credential: HookCredential| HeaderName::from_bytes(credential.header.as_bytes()).is_ok();
     if HeaderName::from_bytes(hook.header.as_bytes()).is_err() || !hook.credentials().all(is_name) {
         return Err("the name of the secret's header is not one that HTTP allows".to_owned());
     }
@@ -149,7 +149,7 @@ pub fn hook(hook: &Hook) -> Result<(), String> {
 ///
 /// # Errors
 /// What is wrong.
-pub fn rule(rule: &Rule, providers: &BTreeMap<String, Provider>) -> Result<(), String> {
+pub fn rule(rule: &Rule, providers: &BTreeMap<String, ProviderConfig>) -> Result<(), String> {
     if !rule.matches.prefixes.iter().all(|prefix| is_prefix(prefix)) {
         return Err("a prefix is a plus sign and 1 to 15 digits, the first not zero".to_owned());
     }
@@ -208,11 +208,11 @@ mod tests {
     fn a_hook_that_nobody_or_anybody_could_call_is_at_fault() {
         let of = |header: &str, secrets: &[&str]| {
             let secrets = secrets.iter().map(|secret| Secret::from(*secret)).collect();
-            hook(&Hook::new(header.to_owned(), secrets)).is_ok()
+            hook(&HookConfig::new(header.to_owned(), secrets)).is_ok()
         };
         let formerly = |header: &str, secret: &str| {
-            let former = vec![Credential { header: header.to_owned(), secret: secret.into() }];
-            hook(&Hook { former, ..Hook::new("authorization".to_owned(), vec!["a secret".into()]) }).is_ok()
+            let former = vec![HookCredential { header: header.to_owned(), secret: secret.into() }];
+            hook(&HookConfig { former, ..HookConfig::new("authorization".to_owned(), vec!["a secret".into()]) }).is_ok()
         };
         assert!(formerly("x-secret", "before") && !formerly("x-secret", "") && !formerly("x secret", "before"));
         assert!(of("authorization", &["Bearer secret"]) && of("auth_secret", &["a", "b"]));
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_rule_sends_by_providers_that_there_are_or_is_at_fault() {
-        let providers = BTreeMap::from([("a".to_owned(), Provider::absent())]);
+        let providers = BTreeMap::from([("a".to_owned(), ProviderConfig::absent())]);
         let judged = |action: Action, prefixes: &[&str]| {
             let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
             let matches = Match { prefixes, ..Match::default() };

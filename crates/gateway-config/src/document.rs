@@ -15,7 +15,7 @@ use hookswitch_message::{Channel, CountryCode, RequestType, Secret};
 pub const VERSION: u32 = 1;
 
 /// The provider of rules that no provider is left for, which no `TelephonyProvider` can be called: they fail alone by
-/// it. Its settings are [`Provider::absent`], so that a release that does not know this name calls nobody for it either.
+/// it. Its settings are [`ProviderConfig::absent`], so that a release that does not know this name calls nobody for it either.
 pub const ABSENT: &str = "(none)";
 
 /// The whole configuration of one gateway.
@@ -49,9 +49,9 @@ pub struct GatewayConfig {
     /// Credentials of the report endpoint.
     pub report: Report,
     /// Hooks by name, which is the last part of their path `/hooks/<name>`.
-    pub hooks: BTreeMap<String, Hook>,
+    pub hooks: BTreeMap<String, HookConfig>,
     /// Providers by the name of their `TelephonyProvider`.
-    pub providers: BTreeMap<String, Provider>,
+    pub providers: BTreeMap<String, ProviderConfig>,
     /// All rules of all policies in the order in which they are tried; the first match wins.
     pub rules: Vec<Rule>,
 }
@@ -98,7 +98,7 @@ pub struct Report {
 /// One hook that Okta may call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Hook {
+pub struct HookConfig {
     /// Header that carries the secret, in lower case.
     pub header: String,
     /// Values of that header that are valid now; several during a rotation, never none.
@@ -106,8 +106,8 @@ pub struct Hook {
     /// What was declared before with another header, and is valid like the older ones of `secrets`. A gateway of the release
     /// before takes none of it: its calls are refused until Okta has what is declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub former: Vec<Credential>,
-    /// Which of [`Hook::credentials`] Okta was last known to have, however long ago; for the operator alone.
+    pub former: Vec<HookCredential>,
+    /// Which of [`HookConfig::credentials`] Okta was last known to have, however long ago; for the operator alone.
     #[serde(default, skip_serializing_if = "is_declared")]
     pub pinned: usize,
     /// When all but the first of them end, in seconds since 1970, which gateways see to by their own clock; `None` while Okta
@@ -118,7 +118,7 @@ pub struct Hook {
     pub okta_id: Option<String>,
 }
 
-impl Hook {
+impl HookConfig {
     /// A hook that takes these values of a header, the declared one first.
     #[must_use]
     pub const fn new(header: String, secrets: Vec<Secret<String>>) -> Self {
@@ -126,8 +126,9 @@ impl Hook {
     }
 
     /// All that the hook takes: what is declared, then what was before.
-    pub fn credentials(&self) -> impl Iterator<Item = Credential> {
-        let of_header = |secret: &Secret<String>| Credential { header: self.header.clone(), secret: secret.clone() };
+    pub fn credentials(&self) -> impl Iterator<Item = HookCredential> {
+        let of_header =
+            |secret: &Secret<String>| HookCredential { header: self.header.clone(), secret: secret.clone() };
         self.secrets.iter().map(of_header).chain(self.former.iter().cloned())
     }
 }
@@ -141,7 +142,7 @@ const fn is_declared(at: &usize) -> bool {
 /// A header and the value by which Okta shows that it is Okta.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Credential {
+pub struct HookCredential {
     /// The header, in lower case.
     pub header: String,
     /// Its whole value.
@@ -151,7 +152,7 @@ pub struct Credential {
 /// One provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Provider {
+pub struct ProviderConfig {
     /// The account, and how to reach it.
     #[serde(rename = "carrier")]
     pub account: Account,
@@ -165,7 +166,7 @@ pub struct Provider {
     pub ca_bundle: Option<String>,
 }
 
-impl Provider {
+impl ProviderConfig {
     /// What stands for a provider that is not there: it has no sender, so nothing is ever sent by it, and its address
     /// is one that no name server knows.
     #[must_use]

@@ -3,13 +3,13 @@
 use http::{HeaderMap, HeaderValue};
 use subtle::{Choice, ConstantTimeEq};
 
-use hookswitch_gateway_config::document::{Credential, Hook};
+use hookswitch_gateway_config::document::{HookConfig, HookCredential};
 
 /// The secrets that show that it is Okta who calls a hook.
 #[derive(Debug, Clone)]
 pub struct HookSecrets {
     /// The declared one first.
-    credentials: Vec<Credential>,
+    credentials: Vec<HookCredential>,
     /// When all but the first of them end, in seconds since 1970.
     retire_at: Option<u64>,
 }
@@ -17,7 +17,7 @@ pub struct HookSecrets {
 impl HookSecrets {
     /// Those of a hook.
     #[must_use]
-    pub fn of(hook: &Hook) -> Self {
+    pub fn of(hook: &HookConfig) -> Self {
         Self {
             credentials: hook.credentials().collect(),
             retire_at: hook.retire_at.map(|at| u64::try_from(at).unwrap_or(0)),
@@ -50,11 +50,11 @@ mod tests {
     #[test]
     fn an_older_secret_is_valid_until_its_time_by_the_gateways_clock() {
         let secrets = vec!["newest".into(), "older".into(), "oldest".into()];
-        let former = vec![Credential { header: "x-former".into(), secret: "newest".into() }];
-        let hook = Hook { former, retire_at: Some(1_000), ..Hook::new("authorization".into(), secrets) };
+        let former = vec![HookCredential { header: "x-former".into(), secret: "newest".into() }];
+        let hook = HookConfig { former, retire_at: Some(1_000), ..HookConfig::new("authorization".into(), secrets) };
         let dated = HookSecrets::of(&hook);
-        let open = HookSecrets::of(&Hook { retire_at: None, ..hook.clone() });
-        let past = HookSecrets::of(&Hook { retire_at: Some(-1), ..hook });
+        let open = HookSecrets::of(&HookConfig { retire_at: None, ..hook.clone() });
+        let past = HookSecrets::of(&HookConfig { retire_at: Some(-1), ..hook });
         let by = |pairs: &[(&'static str, &'static str)]| {
             let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
             pairs.fold(HeaderMap::new(), |mut all, (name, value): (_, HeaderValue)| {

@@ -49,7 +49,7 @@ pub struct Call {
 /// A body that cannot be acted on. Never holds any of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Refused {
+pub struct UnusableCall {
     /// Why.
     pub reason: UnreadableCall,
     /// See [`Call::is_preview`].
@@ -160,9 +160,9 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Refused`]; Okta is answered FAILED then.
-    pub fn read(body: &[u8]) -> Result<Self, Refused> {
-        let refused = |is_preview| move |reason| Refused { reason, is_preview };
+    /// [`UnusableCall`]; Okta is answered FAILED then.
+    pub fn read(body: &[u8]) -> Result<Self, UnusableCall> {
+        let refused = |is_preview| move |reason| UnusableCall { reason, is_preview };
         let body: Body = serde_json::from_slice(body).map_err(|_| refused(false)(UnreadableCall::Shape))?;
         let source = body.source.as_ref().map(|source| source.expose().as_str());
         let is_preview = [source, body.data.context.as_deref()].into_iter().flatten().any(is_preview);
@@ -344,7 +344,7 @@ mod tests {
         })
     }
 
-    fn with(pointer: &str, value: serde_json::Value) -> Result<Call, Refused> {
+    fn with(pointer: &str, value: serde_json::Value) -> Result<Call, UnusableCall> {
         let mut body = sample();
         let (parent, field) = pointer.rsplit_once('/').unwrap();
         body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(field.into(), value);

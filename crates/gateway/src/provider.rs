@@ -14,7 +14,7 @@ use super::{
     breaker::Breakers,
     candidate::{Entry, SendUrgency, Shut},
     codes::{self, Codes},
-    health::{Again, ProviderHealth, Refused},
+    health::{Again, ProviderHealth, RefusedInARow},
     parts::{Part, Recipient, Route},
     pause::Pauses,
     private::{self, Private},
@@ -65,7 +65,7 @@ pub struct Provider {
     /// Name of the `TelephonyProvider`.
     pub name: String,
     /// What it was made from.
-    settings: document::Provider,
+    settings: document::ProviderConfig,
     way: Way,
     adapter: Box<dyn Adapter>,
     connector: Connector,
@@ -144,7 +144,7 @@ impl Provider {
     pub fn new(
         name: &str,
         config: &GatewayConfig,
-        settings: &document::Provider,
+        settings: &document::ProviderConfig,
         before: Option<&Self>,
     ) -> Result<Self, UnusableProvider> {
         let adapter = providers::adapter(settings)
@@ -329,7 +329,7 @@ impl Provider {
 }
 
 /// A part that refuses, for the report. A sender is not named: it may be a number.
-fn refused_part((part, refused): (&Part, &Refused), now: Instant) -> RefusedPart {
+fn refused_part((part, refused): (&Part, &RefusedInARow), now: Instant) -> RefusedPart {
     let (scope, channel, country) = match part {
         Part::Account => (RefusedScope::Account, None, None),
         Part::Channel(channel) => (RefusedScope::Channel, Some(*channel), None),
@@ -436,7 +436,7 @@ mod tests {
         with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut document::Provider)) -> Provider {
+    fn with(change: impl FnOnce(&mut document::ProviderConfig)) -> Provider {
         made(|config| change(config.providers.get_mut("one").unwrap()))
     }
 
@@ -485,7 +485,7 @@ mod tests {
         assert_eq!(can_be_asked(provider()), ([true, true], true));
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 0)), ([false, false], true), "full");
         assert_eq!(can_be_asked(with(|settings| settings.max_in_flight = 1)), ([true, true], true));
-        let invalid = with(|settings| settings.account = document::Provider::absent().account);
+        let invalid = with(|settings| settings.account = document::ProviderConfig::absent().account);
         assert_eq!(can_be_asked(invalid), ([false, false], false), "no sender");
         let dead = || after(provider(), || Err(SendError::Unclear { cause: NoAnswer::Timeout }));
         assert_eq!(can_be_asked(dead()), ([false, true], false), "the last one may knock");
@@ -512,7 +512,7 @@ mod tests {
         assert!(before.probes_like(&provider()));
         assert!(before.probes_like(&with(|settings| settings.max_in_flight = 7)));
         assert!(!before.probes_like(&with(|settings| settings.probe.fall = 7)));
-        assert!(!before.probes_like(&with(|settings| settings.account = document::Provider::absent().account)));
+        assert!(!before.probes_like(&with(|settings| settings.account = document::ProviderConfig::absent().account)));
         assert!(!before.probes_like(&made(|config| config.allowed_cidrs = vec!["10.0.0.0/8".parse().unwrap()])));
     }
 
@@ -531,7 +531,7 @@ mod tests {
         assert_eq!((report.probe, report.because.as_str()), (ProbeState::Unknown, "timeout"), "it is told why");
         let twilio = |countries: &[&str]| {
             with(|settings| {
-                settings.account = document::Provider::absent().account;
+                settings.account = document::ProviderConfig::absent().account;
                 let countries = countries.iter().map(|country| country.parse().unwrap()).collect();
                 settings.senders = vec![document::Sender { channel: Channel::Sms, countries, from: "ACME".into() }];
             })

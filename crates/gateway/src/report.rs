@@ -20,7 +20,7 @@ use hookswitch_gateway_config::{
 };
 use hookswitch_message::Secret;
 use hookswitch_net as net;
-use hookswitch_telemetry::endpoint::{self, Answer, EndpointBounds};
+use hookswitch_telemetry::endpoint::{self, EndpointBounds, HttpResponse};
 
 const BOUNDS: EndpointBounds = EndpointBounds {
     connections: 16,
@@ -89,7 +89,7 @@ async fn handshake(stream: TcpStream, credentials: Option<Arc<Credentials>>) -> 
     TlsAcceptor::from(Arc::clone(&credentials?.tls)).accept(stream).await.ok()
 }
 
-fn route(request: &request::Parts, credentials: Option<&Credentials>, snapshot: &Snapshot) -> Answer {
+fn route(request: &request::Parts, credentials: Option<&Credentials>, snapshot: &Snapshot) -> HttpResponse {
     if !credentials.is_some_and(|credentials| credentials.admit(&request.headers)) {
         let mut answer = endpoint::text(StatusCode::UNAUTHORIZED, PLAIN, "bearer token expected\n");
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

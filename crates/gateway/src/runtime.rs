@@ -16,7 +16,7 @@ use super::{
     report::{Credentials, InvalidCredentials},
 };
 use hookswitch_gateway_config::{
-    check::{self, DEFAULT_TIMING, Fault, Judges, MAX_DEADLINE_MS, Part},
+    check::{self, ConfigPart, DEFAULT_TIMING, Fault, Judges, MAX_DEADLINE_MS},
     document::{self, ABSENT, GatewayConfig, OnAmbiguous},
     probe,
 };
@@ -75,13 +75,13 @@ pub struct RunningConfig {
     /// Parts that are not served as they are written: what was there before serves on in their place, if anything was.
     pub faults: Vec<Fault>,
     timing: document::Timing,
-    hooks: BTreeMap<String, Hook>,
+    hooks: BTreeMap<String, ServedHook>,
     providers: BTreeMap<String, Arc<Provider>>,
 }
 
 /// One hook that may be called.
 #[derive(Debug, Clone)]
-pub struct Hook {
+pub struct ServedHook {
     /// Its name.
     pub name: Arc<str>,
     /// Okta's id of it, when known.
@@ -89,8 +89,8 @@ pub struct Hook {
     secrets: HookSecrets,
 }
 
-impl Hook {
-    fn of(name: &str, hook: &document::Hook) -> Self {
+impl ServedHook {
+    fn of(name: &str, hook: &document::HookConfig) -> Self {
         Self { name: name.into(), okta_id: hook.okta_id.clone(), secrets: HookSecrets::of(hook) }
     }
 
@@ -113,29 +113,29 @@ impl RunningConfig {
         let report = Arc::new(Credentials::new(&config.report)?);
         let mut faults = check::faults(config, &JUDGES);
         // A provider's part is judged once more where it is made ready: what this process lacks counts there too.
-        faults.retain(|fault| !matches!(fault.part, Part::Provider(_)));
-        let wrong: BTreeSet<Part> = faults.iter().map(|fault| fault.part.clone()).collect();
+        faults.retain(|fault| !matches!(fault.part, ConfigPart::Provider(_)));
+        let wrong: BTreeSet<ConfigPart> = faults.iter().map(|fault| fault.part.clone()).collect();
         let mut providers = BTreeMap::new();
         for (name, settings) in config.providers.iter().filter(|(name, _)| *name != ABSENT) {
             let known = before.and_then(|before| before.providers.get(name));
             match Provider::new(name, config, settings, known.map(Arc::as_ref)) {
                 Ok(provider) => drop(providers.insert(name.clone(), Arc::new(provider))),
                 Err(error) => {
-                    faults.push(Fault { part: Part::Provider(name.clone()), what: error.to_string() });
+                    faults.push(Fault { part: ConfigPart::Provider(name.clone()), what: error.to_string() });
                     providers.extend(known.map(|known| (name.clone(), Arc::clone(known))));
                 }
             }
         }
         let mut hooks = BTreeMap::new();
         for (name, hook) in &config.hooks {
-            if wrong.contains(&Part::Hook(name.clone())) {
+            if wrong.contains(&ConfigPart::Hook(name.clone())) {
                 let known = before.and_then(|before| before.hooks.get(name));
                 hooks.extend(known.map(|known| (name.clone(), known.clone())));
             } else {
-                hooks.insert(name.clone(), Hook::of(name, hook));
+                hooks.insert(name.clone(), ServedHook::of(name, hook));
             }
         }
-        let known_rules = before.filter(|_| wrong.iter().any(|part| matches!(part, Part::Rule(_))));
+        let known_rules = before.filter(|_| wrong.iter().any(|part| matches!(part, ConfigPart::Rule(_))));
         let table = match known_rules {
             // Rules serve on all together, with the providers that they send by: half of them route where nobody wants it.
             Some(before) => {
@@ -146,7 +146,7 @@ impl RunningConfig {
             }
             None => Table::new(config.rules.clone()),
         };
-        let timing = if wrong.contains(&Part::Timing) {
+        let timing = if wrong.contains(&ConfigPart::Timing) {
             before.map_or(DEFAULT_TIMING, |before| before.timing)
         } else {
             config.timing
@@ -173,7 +173,7 @@ impl RunningConfig {
 
     /// A hook by the last part of its path.
     #[must_use]
-    pub fn hook(&self, name: &str) -> Option<&Hook> {
+    pub fn hook(&self, name: &str) -> Option<&ServedHook> {
         self.hooks.get(name)
     }
 

@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use hookswitch_gateway_config::{
         check,
-        document::{Account, Credential, GatewayConfig, Hook, Provider},
+        document::{Account, GatewayConfig, HookConfig, HookCredential, ProviderConfig},
     };
 
     fn config() -> GatewayConfig {
@@ -362,7 +362,7 @@ mod tests {
         let mut config = config();
         config.hooks.get_mut("main").unwrap().header = "with space".into();
         config.hooks.get_mut("spare").unwrap().former =
-            vec![Credential { header: "x-before".into(), secret: "two\nlines".into() }];
+            vec![HookCredential { header: "x-before".into(), secret: "two\nlines".into() }];
         config.timing.deadline_ms = 100;
         let report = reported(&config);
         assert_eq!(report.faults_in_all, 3);
@@ -371,7 +371,7 @@ mod tests {
         }
         assert_eq!(report.refused.unwrap().reason, report.faults[0], "for an operator of the release before");
         for number in 0..40 {
-            config.hooks.insert(format!("hook-{number}"), Hook::new(String::new(), vec!["secret".into()]));
+            config.hooks.insert(format!("hook-{number}"), HookConfig::new(String::new(), vec!["secret".into()]));
         }
         let report = reported(&config);
         assert_eq!((report.faults.len(), report.faults_in_all), (MAX_FAULTS, 43));
@@ -382,11 +382,11 @@ mod tests {
     fn a_report_of_more_hooks_and_providers_than_it_has_room_for_can_be_read() {
         let mut config = config();
         for number in 0..=MAX_HOOKS {
-            config.hooks.insert(format!("h{number}"), Hook::new("authorization".into(), vec!["a secret".into()]));
+            config.hooks.insert(format!("h{number}"), HookConfig::new("authorization".into(), vec!["a secret".into()]));
         }
         for number in 0..=MAX_PROVIDERS {
             let account = Account::Http { url: "https://a.example/".into(), token: "token".into() };
-            config.providers.insert(format!("p{number}"), Provider { account, ..Provider::absent() });
+            config.providers.insert(format!("p{number}"), ProviderConfig { account, ..ProviderConfig::absent() });
         }
         let report = reported(&config);
         assert_eq!((report.hooks.len(), report.providers.len()), (MAX_HOOKS, MAX_PROVIDERS));

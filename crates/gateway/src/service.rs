@@ -32,7 +32,7 @@ use super::{
     probe_nonces::ProbeNonces,
     protocol::{Call, HookAnswer},
     request_body,
-    runtime::{Hook, RunningConfig},
+    runtime::{RunningConfig, ServedHook},
 };
 
 /// What all calls share.
@@ -120,7 +120,7 @@ impl Service {
     }
 
     /// The answer to a probe; `None` for an ordinary call.
-    fn probed(&self, runtime: &RunningConfig, hook: &Hook, call: &Call) -> Option<HookAnswer> {
+    fn probed(&self, runtime: &RunningConfig, hook: &ServedHook, call: &Call) -> Option<HookAnswer> {
         let marker = call.event_id.as_ref()?.as_str();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let proof = match runtime.probe.verify(&hook.name, marker, now)? {
@@ -132,19 +132,25 @@ impl Service {
         Some(HookAnswer::probed(proof))
     }
 
-    fn unreadable(&self, hook: &Hook, reason: &'static str, message: &str) -> HookAnswer {
+    fn unreadable(&self, hook: &ServedHook, reason: &'static str, message: &str) -> HookAnswer {
         self.counters.unreadable(reason);
         tracing::warn!(hook = %hook.name, reason, "call not acted on");
         HookAnswer { metadata: Some(message.to_owned()), ..HookAnswer::failed() }
     }
 
-    fn contradicted(&self, hook: &Hook, id: &EventId) -> HookAnswer {
+    fn contradicted(&self, hook: &ServedHook, id: &EventId) -> HookAnswer {
         self.counters.contradicted();
         tracing::warn!(hook = %hook.name, event = %id, "a known event id with another message: not sent");
         HookAnswer { metadata: Some("event id was used for another message".to_owned()), ..HookAnswer::failed() }
     }
 
-    async fn handle(&self, runtime: &Arc<RunningConfig>, hook: &Hook, call: Call, deadline: Instant) -> HookAnswer {
+    async fn handle(
+        &self,
+        runtime: &Arc<RunningConfig>,
+        hook: &ServedHook,
+        call: Call,
+        deadline: Instant,
+    ) -> HookAnswer {
         if hook.okta_id.is_some() && call.okta_id.is_some() && hook.okta_id != call.okta_id {
             self.counters.other_source(&hook.name);
         }

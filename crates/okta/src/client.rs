@@ -15,7 +15,7 @@ use crate::error::{CallError, Failure};
 use crate::log;
 use crate::text::without_secrets;
 use crate::types::{
-    ApiAnswer, Credential, HookContent, HookId, ObservedHook, OrgDocument, OrgIdentity, OrgUrl, TELEPHONY,
+    ApiAnswer, HookContent, HookId, ObservedHook, OktaCredential, OrgDocument, OrgIdentity, OrgUrl, TELEPHONY,
 };
 use crate::wire;
 use hookswitch_message::Secret;
@@ -54,17 +54,17 @@ pub trait Api: Send + Sync {
 
 /// The management API of one org over HTTPS.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct OktaClient {
     org: OrgUrl,
-    credential: Credential,
+    credential: OktaCredential,
     http: net::Client,
     deadline: Duration,
 }
 
-impl Client {
+impl OktaClient {
     /// A client of `org`. `http` decides trust, proxy and address guard.
     #[must_use]
-    pub fn new(org: OrgUrl, credential: Credential, http: net::Client) -> Self {
+    pub fn new(org: OrgUrl, credential: OktaCredential, http: net::Client) -> Self {
         Self { org, credential, http, deadline: CALL_DEADLINE }
     }
 
@@ -265,7 +265,7 @@ struct Call<'a> {
     public: bool,
 }
 
-impl Api for Client {
+impl Api for OktaClient {
     fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
         self.list().boxed()
     }

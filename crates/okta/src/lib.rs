@@ -27,7 +27,7 @@ mod text;
 pub mod types;
 mod wire;
 
-pub use client::{Api, Client};
+pub use client::{Api, OktaClient};
 pub use error::{CallError, Failure, FailureKind, TookEffect};
 pub use plan::{DesiredHook, DesiredOrg, Plan, plan};
-pub use types::{ApiAnswer, ApiToken, Credential, HookId, ObjectRef, ObservedHook, OrgUrl};
+pub use types::{ApiAnswer, ApiToken, HookId, ObjectRef, ObservedHook, OktaCredential, OrgUrl};

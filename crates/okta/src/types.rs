@@ -194,12 +194,12 @@ impl fmt::Debug for ApiToken {
 
 /// How a client proves who it is to the management API.
 #[derive(Debug, Clone)]
-pub enum Credential {
+pub enum OktaCredential {
     /// An API token with the rights of the admin who made it.
     ApiToken(ApiToken),
 }
 
-impl Credential {
+impl OktaCredential {
     /// The value of the `Authorization` header.
     pub(crate) fn authorization(&self) -> Secret<String> {
         let Self::ApiToken(token) = self;
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn a_token_never_shows_and_must_fit_a_header() {
         let token = ApiToken::new("00tokenvalue\n").unwrap();
-        let credential = Credential::ApiToken(token);
+        let credential = OktaCredential::ApiToken(token);
         assert!(!format!("{credential:?}").contains("00token"));
         assert!(!format!("{:?}", credential.authorization()).contains("00token"));
         assert!(ApiToken::new("a b").is_err());

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use hookswitch_message::Secret;
-use hookswitch_okta::client::{Api, Client};
+use hookswitch_okta::client::{Api, OktaClient};
 use hookswitch_okta::error::{CallError, Failure, TookEffect};
 use hookswitch_okta::log;
 use hookswitch_okta::types::{Header, HookContent, HookId, HookStatus, OrgIdentity, OrgUrl, RateLimit, RequestId};
@@ -232,11 +232,11 @@ async fn what_was_never_sent_is_unreachable() {
     drop(listener);
     let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let org = OrgUrl::parse(&format!("https://localhost:{port}")).unwrap();
-    let error = Client::new(org, credential(), http(&pair.cert.pem())).list_hooks().await.unwrap_err();
+    let error = OktaClient::new(org, credential(), http(&pair.cert.pem())).list_hooks().await.unwrap_err();
     assert_eq!((error.reason(), error.took_effect()), ("OktaUnreachable", TookEffect::No));
 
     let server = serve(vec![answer(200, "", "[]")]).await;
-    let stranger = Client::new(server.client.org().clone(), credential(), http(&pair.cert.pem()));
+    let stranger = OktaClient::new(server.client.org().clone(), credential(), http(&pair.cert.pem()));
     let error = stranger.list_hooks().await.unwrap_err();
     assert_eq!(error.reason(), "OktaUnreachable", "an untrusted certificate: {error}");
     assert!(server.requests().is_empty());

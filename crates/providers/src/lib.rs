@@ -19,7 +19,7 @@ pub use outcome::{Class, Outcome, Refusal, Scope};
 pub use request::{Message, ProviderRequest};
 pub use sender::sender_for;
 
-use hookswitch_gateway_config::document::{Account, Provider};
+use hookswitch_gateway_config::document::{Account, ProviderConfig};
 
 /// One provider account: builds its requests and reads its answers.
 pub trait Adapter: Send + Sync {
@@ -77,7 +77,7 @@ pub enum InvalidProvider {
 ///
 /// # Errors
 /// [`InvalidProvider`] when no request could ever be built from the configuration.
-pub fn adapter(provider: &Provider) -> Result<Box<dyn Adapter>, InvalidProvider> {
+pub fn adapter(provider: &ProviderConfig) -> Result<Box<dyn Adapter>, InvalidProvider> {
     match &provider.account {
         Account::Twilio { account_sid, api_key_sid, auth_token, base_url } => {
             let credential =

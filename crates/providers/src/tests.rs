@@ -13,7 +13,7 @@ fn adapters() -> Vec<Box<dyn Adapter>> {
         base_url: "https://api.twilio.com".into(),
     };
     let http = Account::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
-    let provider = |account| Provider {
+    let provider = |account| ProviderConfig {
         account,
         senders: Vec::new(),
         probe: Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 },

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hookswitch_gateway_config::document::{Account, Probe, Provider};
+use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig};
 use hookswitch_providers::{Adapter, Outcome, Probed, ProviderAnswer, adapter};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn adapters() -> BTreeMap<&'static str, Box<dyn Adapter>> {
     let http = Account::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
     let made = |account| {
         let probe = Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 };
-        let provider = Provider { account, senders: Vec::new(), probe, max_in_flight: 1, ca_bundle: None };
+        let provider = ProviderConfig { account, senders: Vec::new(), probe, max_in_flight: 1, ca_bundle: None };
         adapter(&provider).unwrap()
     };
     BTreeMap::from([("twilio", made(twilio)), ("http", made(http))])

@@ -54,11 +54,11 @@ const GRACE: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer, whole.
-pub type Answer = Response<Full<Bytes>>;
+pub type HttpResponse = Response<Full<Bytes>>;
 
 /// A text answer that no cache keeps.
 #[must_use]
-pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> HttpResponse {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -81,7 +81,7 @@ pub async fn serve<W, F, I, A>(
     W: Fn(TcpStream) -> F + Send + Sync + 'static,
     F: Future<Output = Option<I>> + Send,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Fn(&request::Parts) -> Answer + Send + Sync + 'static,
+    A: Fn(&request::Parts) -> HttpResponse + Send + Sync + 'static,
 {
     let (wrap, answer) = (Arc::new(wrap), Arc::new(answer));
     let room = Room::of(bounds.connections);
@@ -181,7 +181,7 @@ async fn accept(
 async fn converse<I, A>(stream: I, head: Duration, answer: Arc<A>, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Fn(&request::Parts) -> Answer + Send + Sync + 'static,
+    A: Fn(&request::Parts) -> HttpResponse + Send + Sync + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
         let (parts, _) = request.into_parts();

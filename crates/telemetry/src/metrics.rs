@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    endpoint::{self, Answer, EndpointBounds},
+    endpoint::{self, EndpointBounds, HttpResponse},
     process,
 };
 
@@ -96,7 +96,7 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, ready: Readiness, st
     endpoint::serve(listener, BOUNDS, endpoint::plain, answer, stop).await;
 }
 
-fn route(request: &request::Parts, metrics: &Metrics, ready: &Readiness) -> Answer {
+fn route(request: &request::Parts, metrics: &Metrics, ready: &Readiness) -> HttpResponse {
     if request.method != Method::GET && request.method != Method::HEAD {
         return endpoint::text(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET\n");
     }

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use hookswitch_api::OktaOrg;
-use hookswitch_okta::{Credential, OrgUrl, limits::Allowance};
+use hookswitch_okta::{OktaCredential, OrgUrl, limits::Allowance};
 
 /// Where an org is, and how to prove who we are.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct Access {
     /// The org's address.
     pub url: OrgUrl,
     /// The credential.
-    pub credential: Credential,
+    pub credential: OktaCredential,
     /// PEM certificates trusted for this org besides the public ones.
     pub ca_bundle: Option<String>,
     /// Private ranges that it may live in.

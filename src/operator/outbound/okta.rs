@@ -16,7 +16,7 @@ use crate::operator::{model::org_access::Access, options::Options};
 use hookswitch_fair::Bounds;
 use hookswitch_net as net;
 use hookswitch_net::{Answer, Connector, Exception, Lookups, NetError, Policy, Request, SendError};
-use hookswitch_okta::{Api, Client, HookId, client::CallResult, log, types::OrgDocument};
+use hookswitch_okta::{Api, HookId, OktaClient, client::CallResult, log, types::OrgDocument};
 
 /// One org's management API.
 pub trait OrgApi: Api {
@@ -28,7 +28,7 @@ pub trait OrgApi: Api {
     fn log<'a>(&'a self, from: &'a log::From) -> BoxFuture<'a, CallResult<log::Page>>;
 }
 
-impl OrgApi for Client {
+impl OrgApi for OktaClient {
     fn identity(&self) -> BoxFuture<'_, CallResult<OrgDocument>> {
         self.organization().boxed()
     }
@@ -115,7 +115,7 @@ const LOOKUPS: Bounds = Bounds { all: 128, each: 8, urgent: 4, all_urgent: 256 }
 impl OktaClientFactory for Network {
     fn client(&self, access: &Access) -> Result<Arc<dyn OrgApi>, NetError> {
         let http = net::Client::new(&self.policy(&access.namespace, access.ca_bundle.as_deref(), &access.ranges))?;
-        Ok(Arc::new(Client::new(access.url.clone(), access.credential.clone(), http)))
+        Ok(Arc::new(OktaClient::new(access.url.clone(), access.credential.clone(), http)))
     }
 
     fn caller(
@@ -174,7 +174,7 @@ impl Network {
 mod tests {
     use std::net::TcpListener;
 
-    use hookswitch_okta::{Credential, OrgUrl};
+    use hookswitch_okta::{OktaCredential, OrgUrl};
 
     use super::*;
     use hookswitch_net::Unsent;
@@ -203,7 +203,7 @@ mod tests {
             let text = format!("https://{host}:{port}");
             let (network, local) = (network(), ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap()));
             let access = |ranges: &[IpNet]| {
-                let credential = Credential::ApiToken(ApiToken::new("token").unwrap());
+                let credential = OktaCredential::ApiToken(ApiToken::new("token").unwrap());
                 let url = OrgUrl::parse(&text).unwrap();
                 let (namespace, ranges) = ("otp".to_owned(), ranges.to_vec());
                 network.client(&Access { namespace, url, credential, ca_bundle: None, ranges }).unwrap()

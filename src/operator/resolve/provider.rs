@@ -13,7 +13,7 @@ use crate::operator::runtime::{
 use hookswitch_api::{
     CaBundleRef, ProbeSpec, ProviderAccount, TelephonyProvider, TelephonyProviderSpec, reason::Ready,
 };
-use hookswitch_gateway_config::document::{Account, Probe, Provider, Sender};
+use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig, Sender};
 use hookswitch_message::Secret;
 use hookswitch_net as net;
 use hookswitch_providers as providers;
@@ -43,7 +43,7 @@ fn bundle_reference(namespace: &str, bundle: &CaBundleRef) -> Option<Reference> 
 pub async fn settings(
     provider: &TelephonyProvider,
     references: &References,
-) -> Result<Checked<Provider>, ReconcileError> {
+) -> Result<Checked<ProviderConfig>, ReconcileError> {
     let (namespace, spec) = (provider.namespace().unwrap_or_default(), &provider.spec);
     let Some(key) = spec.account().and_then(ProviderAccount::secret_ref) else {
         return Ok(Err(Problem::permanent(
@@ -72,7 +72,7 @@ fn build(
     spec: &TelephonyProviderSpec,
     credential: Secret<String>,
     ca_bundle: Option<String>,
-) -> Result<Provider, Problem> {
+) -> Result<ProviderConfig, Problem> {
     let account = match spec.account() {
         Some(ProviderAccount::Twilio(twilio)) => Account::Twilio {
             account_sid: twilio.account_sid.clone(),
@@ -98,7 +98,7 @@ fn build(
         })
         .collect();
     let probe = probe(&spec.probe.clone().unwrap_or_default());
-    let provider = Provider { account, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
+    let provider = ProviderConfig { account, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
     match judge(&provider) {
         Ok(()) => Ok(provider),
         Err(error) => Err(Problem::permanent(Ready::InvalidSpec, format!("The provider cannot be used: {error}."))),
@@ -109,7 +109,7 @@ fn build(
 ///
 /// # Errors
 /// Why not; nothing of its credential.
-pub fn judge(provider: &Provider) -> Result<(), String> {
+pub fn judge(provider: &ProviderConfig) -> Result<(), String> {
     providers::adapter(provider).map_err(|error| error.to_string())?;
     let Some(pem) = &provider.ca_bundle else { return Ok(()) };
     net::ca_bundle(pem).map(drop).map_err(|error| error.to_string())

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hookswitch_net as net;
 use hookswitch_net::Policy;
-use hookswitch_okta::client::Client;
-use hookswitch_okta::types::{ApiToken, Credential, OrgUrl};
+use hookswitch_okta::client::OktaClient;
+use hookswitch_okta::types::{ApiToken, OktaCredential, OrgUrl};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -36,7 +36,7 @@ pub fn answer(status: u16, headers: &str, body: &str) -> Reply {
 }
 
 pub struct Server {
-    pub client: Client,
+    pub client: OktaClient,
     requests: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
@@ -60,8 +60,8 @@ pub fn http(certificate: &str) -> net::Client {
     net::Client::new(&policy).unwrap()
 }
 
-pub fn credential() -> Credential {
-    Credential::ApiToken(ApiToken::new(TOKEN).unwrap())
+pub fn credential() -> OktaCredential {
+    OktaCredential::ApiToken(ApiToken::new(TOKEN).unwrap())
 }
 
 /// Answers one connection after another with the script, then accepts none.
@@ -99,7 +99,7 @@ pub async fn serve(script: Vec<Reply>) -> Server {
         }
     });
     let org = OrgUrl::parse(&format!("https://localhost:{port}")).unwrap();
-    let client = Client::new(org, credential(), http(&pair.cert.pem())).with_deadline(Duration::from_millis(800));
+    let client = OktaClient::new(org, credential(), http(&pair.cert.pem())).with_deadline(Duration::from_millis(800));
     Server { client, requests, task }
 }
 

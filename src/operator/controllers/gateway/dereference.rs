@@ -29,7 +29,7 @@ use crate::operator::{
 };
 use hookswitch_api::{Kind, RoutingPolicy, TelephonyGateway, reason::Ready};
 use hookswitch_gateway_config::{
-    document::{self, Credential, GatewayConfig, Provider},
+    document::{self, GatewayConfig, HookCredential, ProviderConfig},
     envelope,
 };
 use hookswitch_okta::{
@@ -47,9 +47,9 @@ pub struct GatewayFacts {
     /// Policies that it names or selects.
     pub policies: BTreeMap<String, Option<Arc<RoutingPolicy>>>,
     /// Providers of the namespace.
-    pub providers: BTreeMap<String, Result<Provider, String>>,
+    pub providers: BTreeMap<String, Result<ProviderConfig, String>>,
     /// Hooks that target it.
-    pub hooks: BTreeMap<String, Result<document::Hook, String>>,
+    pub hooks: BTreeMap<String, Result<document::HookConfig, String>>,
     /// What Okta has of them, as far as is known.
     pub in_okta: BTreeMap<String, KnownInOkta>,
     /// Its configuration's envelope as it is now.
@@ -178,13 +178,13 @@ async fn hook_entry(
     hook: &hookswitch_api::TelephonyHook,
     references: &References,
     namespace: &str,
-) -> Result<Checked<document::Hook>, ReconcileError> {
+) -> Result<Checked<document::HookConfig>, ReconcileError> {
     let key = endpoint::secret_key(hook);
     let secret = or_denied(references.secret(namespace, &key.name).await, Ready::SecretNotFound)?;
     let value = secret.and_then(|secret| secret_value::hook_secret(secret.as_deref(), namespace, &key));
-    Ok(value.map(|value| document::Hook {
+    Ok(value.map(|value| document::HookConfig {
         okta_id: hook.status.as_ref().and_then(|status| status.okta_id.clone()),
-        ..document::Hook::new(hook.spec.auth_header().to_ascii_lowercase(), vec![value])
+        ..document::HookConfig::new(hook.spec.auth_header().to_ascii_lowercase(), vec![value])
     }))
 }
 
@@ -192,8 +192,8 @@ async fn hook_entry(
 fn in_okta(
     hook: &hookswitch_api::TelephonyHook,
     resolver: &Resolver,
-    declared: &document::Hook,
-    before: Option<&document::Hook>,
+    declared: &document::HookConfig,
+    before: Option<&document::HookConfig>,
 ) -> Option<KnownInOkta> {
     let namespace = hook.namespace().unwrap_or_default();
     let is_elsewhere = hook.status.as_ref().is_some_and(|status| status.repointed.is_some());
@@ -205,7 +205,7 @@ fn in_okta(
     };
     let object = ObjectRef::new(namespace, holder.name_any());
     let applied = holder.status.as_ref()?.applied_secret_mark.as_deref()?;
-    let known = declared.credentials().chain(before.into_iter().flat_map(document::Hook::credentials));
+    let known = declared.credentials().chain(before.into_iter().flat_map(document::HookConfig::credentials));
     known
         .into_iter()
         .find(|one| fingerprint(&resolver.installation.key, &object, one).as_str() == applied)
@@ -213,7 +213,7 @@ fn in_okta(
 }
 
 /// The fingerprint of what a hook is called with.
-pub(super) fn fingerprint(key: &FingerprintKey, object: &ObjectRef, credential: &Credential) -> Fingerprint {
+pub(super) fn fingerprint(key: &FingerprintKey, object: &ObjectRef, credential: &HookCredential) -> Fingerprint {
     key.secret(object, &credential.header, credential.secret.expose())
 }
 

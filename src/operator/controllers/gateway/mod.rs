@@ -249,7 +249,7 @@ fn sending(config: &GatewayConfig) -> Vec<SendingRule> {
 
 /// Fingerprints of the secrets that each hook takes by a configuration.
 fn fingerprints(config: &GatewayConfig, key: &FingerprintKey, namespace: &str) -> BTreeMap<String, Vec<Fingerprint>> {
-    let of = |(name, hook): (&String, &document::Hook)| {
+    let of = |(name, hook): (&String, &document::HookConfig)| {
         let object = ObjectRef::new(namespace, name);
         let fingerprints = hook.credentials().map(|one| dereference::fingerprint(key, &object, &one));
         (name.clone(), fingerprints.collect())

@@ -18,7 +18,7 @@ use crate::operator::{
     },
 };
 use hookswitch_api::{OktaOrg, reason::Ready};
-use hookswitch_okta::{ApiToken, Credential, OrgUrl};
+use hookswitch_okta::{ApiToken, OktaCredential, OrgUrl};
 
 /// What an org refers to.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub fn validate(org: &OktaOrg, facts: OrgFacts) -> Result<Access, Unusable> {
     Ok(Access {
         namespace: namespace.clone(),
         url,
-        credential: Credential::ApiToken(token),
+        credential: OktaCredential::ApiToken(token),
         ca_bundle,
         ranges: facts.ranges,
     })

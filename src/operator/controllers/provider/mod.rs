@@ -19,7 +19,7 @@ use crate::operator::{
         status::write,
         triggers::Target,
     },
-    state::reports::{FRESH, ProviderHealth},
+    state::reports::{FRESH, ReportedHealth},
 };
 use hookswitch_api::{Kind, TelephonyProvider};
 
@@ -49,7 +49,7 @@ impl Reconcile for TelephonyProvider {
         let settings = provider::settings(&object, &ctx.runtime.references).await?;
         let namespace = object.namespace().unwrap_or_default();
         let health = ctx.memory.reports.provider(&namespace, &object.name_any());
-        let waits = health == ProviderHealth::Unknown
+        let waits = health == ReportedHealth::Unknown
             && ctx.memory.reports.is_settling()
             && object.status.as_ref().is_some_and(|status| conditions::get(&status.conditions, "Healthy").is_some());
         let built = status::build(&object, settings, (!waits).then_some(&health));

@@ -5,16 +5,16 @@ use crate::operator::{
         conditions::{self, Is, Progress},
         problem::Problem,
     },
-    state::reports::ProviderHealth,
+    state::reports::ReportedHealth,
 };
 use hookswitch_api::{TelephonyProvider, TelephonyProviderStatus, reason::Healthy};
-use hookswitch_gateway_config::document::Provider;
+use hookswitch_gateway_config::document::ProviderConfig;
 
 /// The status of a provider; without `health` what was said of it stays.
 pub(super) fn build(
     provider: &TelephonyProvider,
-    settings: Result<Provider, Problem>,
-    health: Option<&ProviderHealth>,
+    settings: Result<ProviderConfig, Problem>,
+    health: Option<&ReportedHealth>,
 ) -> TelephonyProviderStatus {
     let mut status = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
@@ -32,12 +32,12 @@ pub(super) fn build(
     status
 }
 
-fn said(health: &ProviderHealth) -> (Is, Healthy, String) {
+fn said(health: &ReportedHealth) -> (Is, Healthy, String) {
     match health {
-        ProviderHealth::Up => (Is::True, Healthy::Usable, "Gateways can send through this provider.".to_owned()),
-        ProviderHealth::Degraded(why) => (Is::True, Healthy::Degraded, why.clone()),
-        ProviderHealth::Down(why) => (Is::False, Healthy::Down, why.clone()),
-        ProviderHealth::Unknown => {
+        ReportedHealth::Up => (Is::True, Healthy::Usable, "Gateways can send through this provider.".to_owned()),
+        ReportedHealth::Degraded(why) => (Is::True, Healthy::Degraded, why.clone()),
+        ReportedHealth::Down(why) => (Is::False, Healthy::Down, why.clone()),
+        ReportedHealth::Unknown => {
             (Is::Unknown, Healthy::NoReport, "No gateway that uses this provider has reported recently.".to_owned())
         }
     }
@@ -63,15 +63,15 @@ mod tests {
         status.conditions.iter().map(|c| format!("{} {} {}", c.type_, c.status, c.reason)).collect()
     }
 
-    fn settings() -> Provider {
+    fn settings() -> ProviderConfig {
         let probe = hookswitch_gateway_config::document::Probe { interval_ms: 1, timeout_ms: 1, fall: 1, rise: 1 };
         let account = hookswitch_gateway_config::document::Account::Http { url: String::new(), token: "t".into() };
-        Provider { account, senders: vec![], probe, max_in_flight: 1, ca_bundle: None }
+        ProviderConfig { account, senders: vec![], probe, max_in_flight: 1, ca_bundle: None }
     }
 
     #[test]
     fn a_provider_that_is_down_is_ready_all_the_same() {
-        let status = build(&provider(), Ok(settings()), Some(&ProviderHealth::Down("it does not answer".into())));
+        let status = build(&provider(), Ok(settings()), Some(&ReportedHealth::Down("it does not answer".into())));
         assert_eq!(shown(&status), ["Healthy False Down", "Ready True Ready"]);
         assert_eq!((status.observed_generation, status.carrier.as_deref()), (Some(4), Some("http")));
     }
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_provider_without_its_secret_is_not_ready() {
         let problem = Problem::transient(Ready::SecretNotFound, "Secret ns/s does not exist.");
-        let status = build(&provider(), Err(problem), Some(&ProviderHealth::Unknown));
+        let status = build(&provider(), Err(problem), Some(&ReportedHealth::Unknown));
         assert_eq!(
             shown(&status),
             ["Healthy Unknown NoReport", "Ready False SecretNotFound", "Reconciling True Retrying"]
@@ -89,14 +89,14 @@ mod tests {
     #[test]
     fn what_the_leader_before_observed_stays_until_this_one_can_know() {
         let mut object = provider();
-        object.status = Some(build(&object, Ok(settings()), Some(&ProviderHealth::Up)));
+        object.status = Some(build(&object, Ok(settings()), Some(&ReportedHealth::Up)));
         assert_eq!(object.status, Some(build(&object, Ok(settings()), None)));
     }
 
     #[test]
     fn the_same_again_changes_nothing() {
         let mut object = provider();
-        object.status = Some(build(&object, Ok(settings()), Some(&ProviderHealth::Up)));
-        assert_eq!(object.status, Some(build(&object, Ok(settings()), Some(&ProviderHealth::Up))));
+        object.status = Some(build(&object, Ok(settings()), Some(&ReportedHealth::Up)));
+        assert_eq!(object.status, Some(build(&object, Ok(settings()), Some(&ReportedHealth::Up))));
     }
 }
