@@ -24,6 +24,16 @@ enum Up {
     Open,
 }
 
+/// What Okta shows of a deactivation that it took, after it refused to activate another hook.
+enum Deactivation {
+    /// It did not show yet, so the refusal may be due to it. It was waited for.
+    Late,
+    /// It shows: the refusal has another reason.
+    Settled,
+    /// Nobody knows: no call or no time was left to check or to wait, or the answer was lost.
+    NotSeen,
+}
+
 impl Runner<'_> {
     pub(super) async fn swap(&mut self, from: &Subject, to: &ObjectRef, to_hook: Option<&HookId>) {
         match self.write(Verb::Deactivate, &from.object, Some(&from.hook), Purpose::Planned).await {
@@ -47,25 +57,21 @@ impl Runner<'_> {
             }
         }
         let mut up = self.bring_up(to, to_hook).await;
-        let mut can_tell = true;
         if matches!(up, Up::Refused) {
-            match self.is_late(from).await {
-                Some(true) => {
+            match self.deactivation(from).await {
+                Deactivation::Late => {
                     // refused because of the one that was to be off by then
-                    self.report.refused.retain(|refused| refused.object != *to);
+                    self.forget_refusal(to);
                     up = self.bring_up(to, to_hook).await;
                 }
-                Some(false) => {}
-                None => can_tell = false,
+                // nobody knows why it was refused; the next plan has calls and time to find out
+                Deactivation::NotSeen => self.forget_refusal(to),
+                Deactivation::Settled => {}
             }
         }
         match up {
             Up::Yes => {}
             Up::Refused => {
-                if !can_tell {
-                    // no call was left that distinguishes a late effect from a refusal, or it was lost; the next plan has one
-                    self.report.refused.retain(|refused| refused.object != *to);
-                }
                 self.failed.insert(to.clone());
                 self.put_back(from).await;
             }
@@ -74,8 +80,13 @@ impl Runner<'_> {
     }
 
     /// Whether calls are left to check what was to be off, for one more try, and for going back.
-    fn has_time_to_check(&self) -> bool {
+    fn has_calls_to_check(&self) -> bool {
         self.left() >= 3
+    }
+
+    /// Whether time is left to check what was to be off, and to go back.
+    fn has_time_to_check(&self) -> bool {
+        Instant::now() + self.budget.call * 2 <= self.ends
     }
 
     /// Whether time is left to wait for a late effect and to make two calls after it.
@@ -125,19 +136,23 @@ impl Runner<'_> {
     }
 
     /// Whether Okta still shows as active what it said is off: its answers can be ahead of their effect. Waits then, once.
-    /// Nothing where nobody could check.
-    async fn is_late(&mut self, from: &Subject) -> Option<bool> {
-        if !self.has_time_to_check() {
-            return None;
+    async fn deactivation(&mut self, from: &Subject) -> Deactivation {
+        if !self.has_calls_to_check() || !self.has_time_to_check() {
+            return Deactivation::NotSeen;
         }
-        if !self.has_time_to_wait() {
-            return Some(false);
+        match self.status_of(from).await {
+            Some(HookStatus::Active) if self.has_time_to_wait() => {
+                sleep(LATE).await;
+                Deactivation::Late
+            }
+            Some(HookStatus::Inactive | HookStatus::Unreadable) => Deactivation::Settled,
+            // it may be late, and nothing is active meanwhile: going back comes first
+            Some(HookStatus::Active) | None => Deactivation::NotSeen,
         }
-        let is_late = self.status_of(from).await? == HookStatus::Active;
-        if is_late {
-            sleep(LATE).await;
-        }
-        Some(is_late)
+    }
+
+    fn forget_refusal(&mut self, of: &ObjectRef) {
+        self.report.refused.retain(|refused| refused.object != *of);
     }
 
     /// Activates (or creates) `to`, trying again after a 429, an unclear answer, or nobody there, while calls and time are left. Two calls stay

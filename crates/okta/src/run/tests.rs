@@ -532,6 +532,33 @@ async fn a_refusal_that_no_call_was_left_to_check_is_not_believed() {
     assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Inactive), Some(HookStatus::Active)));
 }
 
+/// A run that hands over with less time than waiting for a late effect takes.
+async fn hurried(behaviour: Behaviour) -> (Keeper, Model, RunReport) {
+    let (mut keeper, model) = handing_over(behaviour, true, Vec::new());
+    let plan = keeper.plan(&model);
+    let budget = Budget { whole: Duration::from_secs(8), ..Budget::default() };
+    let report = run(&plan, &keeper.desired, &model, budget, &|_| true).await;
+    (keeper, model, report)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_not_believed_where_no_time_is_left_to_wait_for_a_late_deactivation() {
+    let late = Behaviour { delay: Duration::from_secs(3), ..behaviour() };
+    let (mut keeper, model, report) = hurried(late).await;
+    assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Read, Verb::Activate, Verb::ReadBack]);
+    assert_eq!(report.refused, []);
+    keeper.until_rest(&model).await;
+    assert_eq!((status(&model, "a"), status(&model, "b")), (Some(HookStatus::Inactive), Some(HookStatus::Active)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_believed_once_the_deactivation_shows_although_no_time_is_left_to_wait() {
+    let (_, model, report) = hurried(Behaviour { never_active: Some("calb"), ..behaviour() }).await;
+    assert_eq!(model.calls(), [Verb::Deactivate, Verb::Activate, Verb::Read, Verb::Activate, Verb::ReadBack]);
+    assert_eq!(report.refused.iter().map(|refused| refused.verb).collect::<Vec<_>>(), [Verb::Activate]);
+    assert_eq!(status(&model, "a"), Some(HookStatus::Active));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unclear_deactivation_is_checked_before_the_other_is_switched_on() {
     let (mut keeper, model) = handing_over(behaviour(), true, vec![Fault::LostCall]);
