@@ -40,10 +40,11 @@ fn may_have_everything(module: &Module) -> bool {
 /// A module of the operator, by its path below `operator`.
 type Module = Vec<String>;
 
-/// What a module names, each by its whole path below `operator`; and every last name of a path.
+/// What a module names, each by its whole path below `operator`; every path as it is written; and every last name of a path.
 #[derive(Default)]
 struct Named {
     within: BTreeSet<Vec<String>>,
+    paths: BTreeSet<Vec<String>>,
     words: BTreeSet<String>,
 }
 
@@ -83,6 +84,7 @@ impl Reader<'_> {
         if let Some(last) = path.last() {
             self.named.words.insert(last.clone());
         }
+        self.named.paths.insert(path.to_vec());
         let (mut base, mut rest) = (self.module.clone(), path);
         match rest.first().map(String::as_str) {
             Some("crate") if rest.get(1).is_some_and(|name| name == "operator") => {
@@ -216,4 +218,18 @@ fn only_the_top_of_a_controller_is_given_everything() {
             module.join("::")
         );
     }
+}
+
+/// `runtime/watch.rs` alone says how a watch is configured; `watch_object` of kube's would configure one by itself.
+#[test]
+fn everything_of_the_operator_is_watched_one_way() {
+    let configures = |named: &Named| {
+        let is_config = |path: &Vec<String>| path.windows(2).any(|pair| pair == ["watcher", "Config"]);
+        named.paths.iter().any(is_config)
+            || named.words.contains("watch_object")
+            || named.words.contains("watch_metadata")
+    };
+    let found: Vec<String> =
+        operator().iter().filter(|(_, (named, _))| configures(named)).map(|(module, _)| module.join("::")).collect();
+    assert_eq!(found, ["runtime::watch"], "take `runtime::watch::config`, and begin watches by `runtime::watch`");
 }

@@ -364,15 +364,4 @@ mod tests {
         server.delete(path);
         assert_eq!(next().await, Ok(None));
     }
-
-    #[test]
-    fn everything_of_the_operator_is_watched_that_way() {
-        for (file, text) in [
-            ("references.rs", include_str!("references.rs")),
-            ("gateway/mod.rs", include_str!("../controllers/gateway/mod.rs")),
-            ("gateway/poll.rs", include_str!("../controllers/gateway/poll.rs")),
-        ] {
-            assert!(!text.contains("watcher::Config::default") && !text.contains("watch_object"), "{file}");
-        }
-    }
 }
