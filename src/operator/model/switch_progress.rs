@@ -34,10 +34,10 @@ pub struct ProgressStep {
 }
 
 impl ProgressStep {
-    /// A step that went well and ends now.
+    /// A step that went well, from `begun` to `now`.
     #[must_use]
-    pub fn ended(step: &'static str, begun: Instant) -> Self {
-        Self { step, outcome: "ok", begun, took: begun.elapsed() }
+    pub fn ended(step: &'static str, begun: Instant, now: Instant) -> Self {
+        Self { step, outcome: "ok", begun, took: now.duration_since(begun) }
     }
 
     fn of_call(entry: &AuditEntry, run_begun: Instant) -> Option<Self> {
@@ -227,7 +227,7 @@ mod tests {
     async fn a_switch_gets_its_own_steps_and_how_long_no_hook_can_have_been_active() {
         use AuditResult::{Done as Ok, Failed, NotSent};
         let (mut known, now) = (ProgressBySwitch::new(), Instant::now());
-        let before = [ProgressStep::ended("List", now), ProgressStep::ended("Record", now)];
+        let before = [ProgressStep::ended("List", now, now), ProgressStep::ended("Record", now, now)];
         let audit = [
             call(Verb::Deactivate, Some("a"), Purpose::Planned, Ok, 0),
             call(Verb::Activate, Some("b"), Purpose::Planned, Failed(FailureKind::Refused), 80),

@@ -330,7 +330,7 @@ impl<'c> Reconciliation<'c> {
         };
         let (ctx, begun) = (self.ctx, Instant::now());
         observe::list(&ctx.metrics, api, self.state_mut()?, host, Duration::ZERO, priority).await?;
-        self.steps.push(ProgressStep::ended("List", begun));
+        self.steps.push(ProgressStep::ended("List", begun, Instant::now()));
         Ok(match self.admit(declared, 0)? {
             Admission::Granted((desired, plan, _)) => Admission::Granted((desired, plan)),
             Admission::Refused(not_now) => Admission::Refused(not_now),
@@ -468,7 +468,7 @@ impl<'c> Reconciliation<'c> {
         if let Some(written) = write(&self.ctx.runtime.kube, &self.org, status).await? {
             self.org = written;
         }
-        self.steps.push(ProgressStep::ended("Record", begun));
+        self.steps.push(ProgressStep::ended("Record", begun, Instant::now()));
         Ok(())
     }
 
