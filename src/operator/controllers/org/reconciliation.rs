@@ -3,44 +3,46 @@
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Resource as _, ResourceExt as _, api::ListParams, core::NamespaceResourceScope};
+use kube::{Api, ResourceExt as _, api::ListParams, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::{
     act::{self, NotNow},
-    api_error,
     dereference::Unusable,
     desired::{self, Declared, Desired, Recorded},
-    drift,
-    hook_views::{self, HookViews},
+    hook_views::HookViews,
     observe,
-    status::{self, OrgFindings},
-    stop::{Stop, is_denied},
+    status::OrgFindings,
+    stop::Stop,
     takeover,
 };
 use crate::operator::{
-    controllers::{context::Context, hook},
+    controllers::context::Context,
     model::{
         claim::{self, Awaited, Claim, ClaimDecision, OrgLocation, OrgStanding, Tenure},
         object_ref::object_ref,
         org_access::{Access, allowance},
         ownership::{self, Declarations, Ownership},
-        switch_progress::{self, ProgressStep},
+        switch_progress::ProgressStep,
     },
     outbound::okta::OrgApi,
     resolve::endpoint,
-    runtime::{conditions::Is, error::ReconcileError, events::Note, problem::Problem, status::write, triggers::Target},
+    runtime::{conditions::Is, error::ReconcileError, problem::Problem, status::write, triggers::Target},
     state::{
         caches::Caches,
-        orgs::{InUse, OrgState, OrgView, Orgs, Session},
+        orgs::{OrgState, Orgs, Session},
     },
 };
 use hookswitch_api::{
     HookSwitch, Kind, OktaOrg, TelephonyHook,
     reason::{Reachable, Ready},
 };
-use hookswitch_okta::{ObjectRef, Plan, limits::Priority, plan, plan_record::PlanRecord, types::OrgIdentity};
+use hookswitch_okta::{Plan, limits::Priority, plan, plan_record::PlanRecord, types::OrgDocument};
+
+mod admission;
+mod publish;
+mod stopped;
 
 /// Part of the poll interval after which a list is due: reconciles come a fifth early or late.
 const DUE: f64 = 0.75;
@@ -96,6 +98,20 @@ enum Admission<T> {
     Refused(NotNow),
 }
 
+/// The org that answers.
+struct Reached {
+    api: Arc<dyn OrgApi>,
+    host: String,
+    document: OrgDocument,
+}
+
+/// A plan, and what it was made of.
+struct Draft {
+    switches: Vec<Arc<HookSwitch>>,
+    declared: Vec<Declared>,
+    plan: Plan,
+}
+
 impl<'c> Reconciliation<'c> {
     /// Waits for the org's state, and begins.
     pub async fn begin(ctx: &'c Arc<Context>, org: &OktaOrg) -> Self {
@@ -110,255 +126,124 @@ impl<'c> Reconciliation<'c> {
         Self { ctx, org: org.clone(), session, state: Some(state), record, priority, steps: Vec::new() }
     }
 
-    /// Shows hooks and switches what was found. Tells which hooks' views changed, with what is to be said of the org.
-    ///
-    /// # Errors
-    /// [`ReconcileError::Panicked`] when a run that had the state came to grief.
-    pub fn publish(
-        &mut self,
-        mut found: OrgFindings,
-        hooks: Option<HookViews>,
-    ) -> Result<(OrgFindings, BTreeSet<ObjectRef>), ReconcileError> {
-        // what is not known now is not forgotten: hooks keep what was last said of them there
-        let before = self.session.view();
-        let hooks = hooks.unwrap_or_else(|| before.hooks.clone());
-        let in_use = found.in_use(&self.ctx.installation.tag);
-        let switches = if before.in_use == in_use && before.hooks == hooks {
-            Vec::new()
-        } else {
-            switches_of(&self.ctx.memory.caches, &self.org, &hooks)
-        };
-        let state = self.state_mut()?;
-        found.problem = found.problem.or_else(|| state.plans.hindrance());
-        if let (InUse::Ours(active), Some((_, at))) = (&in_use, &state.plans.observed) {
-            switch_progress::observe_active(&mut state.pending.progress, active, *at);
-        }
-        let progress = state.pending.progress.clone();
-        let view = OrgView { problem: found.problem.clone(), hooks, in_use, progress };
-        let changed = self.session.show(view);
-        // a switch sees the view at once; what is written of it meanwhile is for the next leader
-        self.ctx.runtime.triggers.wake_all(switches);
-        Ok((found, changed))
-    }
-
-    /// Writes the org's status. What waits for status is written then.
-    ///
-    /// # Errors
-    /// [`ReconcileError`].
-    pub async fn write_status(&mut self, found: &OrgFindings) -> Result<(), ReconcileError> {
-        let made = self.state_mut()?.pending.changes.clone();
-        let status = status::build(&self.org, &self.ctx.installation.tag, found, &made);
-        write(&self.ctx.runtime.kube, &self.org, status).await?;
-        self.state_mut()?.pending.changes.clear();
-        Ok(())
-    }
-
     /// Everything up to status: reads Okta, plans, and changes Okta where the plan says so.
     ///
     /// # Errors
     /// [`ReconcileError`]; what is wrong with Okta is in the outcome.
     pub async fn bring_okta_to_plan(&mut self, access: Result<Access, Unusable>) -> Result<Planned, ReconcileError> {
         let poll = self.org.spec.poll_interval();
-        let stopped = match self.plan_and_act(access).await {
-            Ok(outcome) => {
+        match self.plan_and_act(access).await {
+            Ok(planned) => {
                 self.state_mut()?.connection.failed_call = None;
-                return Ok(outcome);
+                Ok(planned)
             }
-            Err(Stop::Kubernetes(error)) => return Err(error),
-            Err(stopped) => stopped,
-        };
-        let plan = self.record.clone();
-        let mut found = OrgFindings {
-            problem: None,
-            reachable: None,
-            identity: None,
-            claim: None,
-            unproven: false,
-            observed: None,
-            plan,
-            settled: true,
-            declared: BTreeSet::new(),
-        };
-        if is_denied(&stopped) {
-            self.stand(OrgStanding::Refused);
+            Err(stop) => self.stopped(stop, poll),
         }
-        found.unproven = is_unproven(&self.org, &self.ctx.memory.orgs);
-        let wait = match stopped {
-            Stop::Kubernetes(error) => return Err(error),
-            Stop::Problem(problem) | Stop::Unread(problem) => {
-                found.problem = Some(problem);
-                poll
-            }
-            Stop::Claimed(identity, claim) => {
-                found.problem =
-                    status::manages(&claim).map(|message| Problem::permanent(Ready::ClaimedByOther, message));
-                found.reachable = Some(answers());
-                (found.identity, found.claim) = (Some(identity), Some(claim));
-                poll
-            }
-            Stop::Waits(awaited) => {
-                let message = match awaited {
-                    Awaited::Answer(older) => {
-                        format!("OktaOrg {older} is older and may be of the same org. This one waits until that one has been checked.")
-                    }
-                    Awaited::Lists => {
-                        "A namespace that is not listed yet may hold an older OktaOrg of this org; this one waits for a minute at most.".to_owned()
-                    }
-                    Awaited::End(before) => {
-                        format!("OktaOrg {before} managed this org until now. This one waits until that one's calls have ended.")
-                    }
-                };
-                found.problem = Some(Problem::transient(Ready::Waiting, message));
-                found.reachable = Some(answers());
-                SOON
-            }
-            Stop::HeldBack(wait) => {
-                found.problem = Some(api_error::rate_limited());
-                wait.clamp(SOON, poll)
-            }
-            Stop::Call(error) => {
-                found.problem = Some(api_error::problem(&error, &self.org));
-                found.reachable = Some(api_error::reachable(&error));
-                let priority = self.priority;
-                self.state_mut()?.connection.stay_away(error, priority, Instant::now())
-            }
-        };
-        let permanent = found.problem.as_ref().is_some_and(|problem| problem.stalled);
-        Ok(Planned { found, hooks: permanent.then(HookViews::new), wait })
     }
 
     async fn plan_and_act(&mut self, access: Result<Access, Unusable>) -> Result<Planned, Stop> {
         let access = access?;
-        let (ctx, host, poll) = (self.ctx, access.url.host().to_owned(), self.org.spec.poll_interval());
+        let reached = self.reach(&access).await?;
+        self.manage(&access, &reached).await?;
+        self.list(&reached).await?;
+        self.state_mut()?.plans.settle(Instant::now());
+        let mut draft = self.draft().await?;
+        let begins =
+            if draft.plan.moves.is_empty() { None } else { Some(self.admit_fresh(&reached, &mut draft).await?) };
+        self.publish_drift(&draft.plan, &draft.declared)?;
+        let poll = self.org.spec.poll_interval();
+        let mut wait = next_listing(&draft.plan, poll);
+        match begins {
+            _ if draft.plan.moves.is_empty() => self.keep_record(&draft.plan, true),
+            None => {}
+            Some(Admission::Refused(NotNow::Lease)) => wait = SOON,
+            Some(Admission::Refused(NotNow::Later(until))) => wait = until.clamp(SOON, poll),
+            Some(Admission::Granted(desired)) => {
+                let Some(replanned) = self.carry_out(&reached, &mut draft, desired).await? else {
+                    let found = self.found(reached.document.identity, false, &draft.declared)?;
+                    return Ok(Planned { found, hooks: None, wait: SOON });
+                };
+                draft.plan = replanned;
+                wait = next_listing(&draft.plan, poll);
+            }
+        }
+        let views = self.views(&draft)?;
+        let found = self.found(reached.document.identity, !draft.plan.changes_active(), &draft.declared)?;
+        Ok(Planned { found, hooks: Some(views), wait })
+    }
+
+    /// Connects to the org and asks which one answers.
+    async fn reach(&mut self, access: &Access) -> Result<Reached, Stop> {
+        let (ctx, host) = (self.ctx, access.url.host().to_owned());
         let (allowance, priority) = (allowance(&self.org), self.priority);
         let state = self.state_mut()?;
-        let api = observe::connect(&*ctx.okta, &access, state)?;
+        let api = observe::connect(&*ctx.okta, access, state)?;
         state.connection.rate.allow(allowance);
         if let Some(error) = state.connection.still_failing(priority, Instant::now()) {
             return Err(Stop::Call(error));
         }
         let document = observe::identify(&ctx.metrics, &api, state, &host, priority).await?;
-        // what Okta may show yet is listed before the poll is due
-        let oldest = if self.state_mut()?.plans.awaits_okta() { SOON } else { poll.mul_f64(DUE) };
-        if !matches!(ctx.memory.orgs.standing(&self.org), OrgStanding::Proven(at) if at.is_reached_by(&access)) {
+        Ok(Reached { api, host, document })
+    }
+
+    /// Goes on only when this object manages the org that answers.
+    async fn manage(&mut self, access: &Access, reached: &Reached) -> Result<(), Stop> {
+        let standing = self.ctx.memory.orgs.standing(&self.org);
+        if !matches!(standing, OrgStanding::Proven(at) if at.is_reached_by(access)) {
             // who is not let in has no say in whose the org is
-            observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
+            self.list(reached).await?;
         }
-        let location = OrgLocation::of(&access, &document);
-        let identity = document.identity;
-        match self.claim(&location) {
-            ClaimDecision::Ours => {}
-            ClaimDecision::Theirs(other) => return Err(Stop::Claimed(identity, Claim::Theirs(other))),
-            ClaimDecision::Recorded(other) => return Err(Stop::Claimed(identity, Claim::Recorded(other))),
-            ClaimDecision::Waits(awaited) => return Err(Stop::Waits(awaited)),
+        let identity = || reached.document.identity.clone();
+        match self.claim(&OrgLocation::of(access, &reached.document)) {
+            ClaimDecision::Ours => Ok(()),
+            ClaimDecision::Theirs(other) => Err(Stop::Claimed(identity(), Claim::Theirs(other))),
+            ClaimDecision::Recorded(other) => Err(Stop::Claimed(identity(), Claim::Recorded(other))),
+            ClaimDecision::Waits(awaited) => Err(Stop::Waits(awaited)),
         }
-        observe::list(&ctx.metrics, &api, self.state_mut()?, &host, oldest, priority).await?;
-        self.state_mut()?.plans.settle(Instant::now());
+    }
 
-        let hooks =
-            ctx.memory.caches.hooks.in_namespace(&self.namespace()).iter().map(|hook| (**hook).clone()).collect();
-        let mut switches = ctx.memory.caches.switches.in_namespace(&self.namespace());
-        let mut declared = self.declare(hooks, &switches).await?;
+    /// Lists the hooks in Okta, unless a list is fresh enough.
+    async fn list(&mut self, reached: &Reached) -> Result<(), Stop> {
+        // what Okta may show yet is listed before the poll is due
+        let awaits = self.state_mut()?.plans.awaits_okta();
+        let oldest = if awaits { SOON } else { self.org.spec.poll_interval().mul_f64(DUE) };
+        let (ctx, priority) = (self.ctx, self.priority);
+        Ok(observe::list(&ctx.metrics, &reached.api, self.state_mut()?, &reached.host, oldest, priority).await?)
+    }
+
+    /// A plan from what caches have.
+    async fn draft(&mut self) -> Result<Draft, ReconcileError> {
+        let (caches, namespace) = (&self.ctx.memory.caches, self.namespace());
+        let hooks = caches.hooks.in_namespace(&namespace).iter().map(|hook| (**hook).clone()).collect();
+        let switches = caches.switches.in_namespace(&namespace);
+        let declared = self.declare(hooks, &switches).await?;
         self.session.resyncs.keep(&declared.iter().map(|one| object_ref(&one.hook)).collect());
-        let (_, mut plan) = self.plan(&declared)?;
-        let mut begins = None;
-        if !plan.moves.is_empty() {
-            // nothing is changed in Okta because of what a cache says
-            switches = self.read_all::<HookSwitch>().await?.into_iter().map(Arc::new).collect();
-            declared = self.declare(self.read_all().await?, &switches).await?;
-            begins = match self.admit_fresh(&api, &host, &declared).await? {
-                Admission::Granted((desired, admitted)) => {
-                    plan = admitted;
-                    Some(Admission::Granted(desired))
-                }
-                Admission::Refused(not_now) => {
-                    plan = self.plan(&declared)?.1;
-                    Some(Admission::Refused(not_now))
-                }
-            };
-        }
-        self.publish_drift(&plan, &declared)?;
-        let mut wait = next_listing(&plan, poll);
-        match begins {
-            _ if plan.moves.is_empty() => self.keep_record(&plan, true),
-            None => {}
-            Some(Admission::Refused(NotNow::Lease)) => wait = SOON,
-            Some(Admission::Refused(NotNow::Later(until))) => wait = until.clamp(SOON, poll),
-            Some(Admission::Granted(desired)) => {
-                self.record(&plan).await?;
-                let (steps, session) = (std::mem::take(&mut self.steps), Arc::clone(&self.session));
-                self.act(api, act::Task { plan, desired, host, switches, steps, session }).await?;
-                let Some(replanned) = self.plan_if_observed(&declared)? else {
-                    return Ok(Planned { found: self.found(identity, false, &declared)?, hooks: None, wait: SOON });
-                };
-                if replanned.moves.is_empty() {
-                    self.keep_record(&replanned, true);
-                }
-                plan = replanned;
-                wait = next_listing(&plan, poll);
-            }
-        }
-        let (all, listing) = (self.ctx.memory.caches.hooks.clone(), self.ctx.runtime.listing.clone());
-        // one in a namespace that cannot be listed is not taken for missing
-        let is_sibling = |owner: &ObjectRef| {
-            all.get(&owner.namespace, &owner.name).is_some()
-                || !listing.is_listed(&owner.namespace, &[Kind::TelephonyHook])
-        };
-        let session = Arc::clone(&self.session);
-        let views = hook_views::views(&plan, &declared, self.state_mut()?, &session.resyncs, is_sibling);
-        let idle = plan.moves.is_empty();
-        if idle {
-            self.state_mut()?.plans.idle();
-        }
-        if idle && hook_views::is_in_place(&plan, &declared) {
-            self.state_mut()?.plans.rested = Some(true);
-        }
-        let found = self.found(identity, !plan.changes_active(), &declared)?;
-        Ok(Planned { found, hooks: Some(views), wait })
+        let (_, plan) = self.plan(&declared)?;
+        Ok(Draft { switches, declared, plan })
     }
 
-    /// The plan to carry out now, from what Okta has at this moment. Nothing is asked for one that could not begin.
-    async fn admit_fresh(
+    /// Records the plan, carries it out, and plans again. Nothing when the run could not read back.
+    async fn carry_out(
         &mut self,
-        api: &Arc<dyn OrgApi>,
-        host: &str,
-        declared: &[Declared],
-    ) -> Result<Admission<(Desired, Plan)>, Stop> {
-        let priority = match self.admit(declared, 1)? {
-            Admission::Granted((_, _, priority)) => priority.max(self.priority),
-            Admission::Refused(not_now) => return Ok(Admission::Refused(not_now)),
+        reached: &Reached,
+        draft: &mut Draft,
+        desired: Desired,
+    ) -> Result<Option<Plan>, ReconcileError> {
+        self.record(&draft.plan).await?;
+        let task = act::Task {
+            plan: draft.plan.clone(),
+            desired,
+            host: reached.host.clone(),
+            switches: std::mem::take(&mut draft.switches),
+            steps: std::mem::take(&mut self.steps),
+            session: Arc::clone(&self.session),
         };
-        let (ctx, begun) = (self.ctx, Instant::now());
-        observe::list(&ctx.metrics, api, self.state_mut()?, host, Duration::ZERO, priority).await?;
-        self.steps.push(ProgressStep::ended("List", begun, Instant::now()));
-        Ok(match self.admit(declared, 0)? {
-            Admission::Granted((desired, plan, _)) => Admission::Granted((desired, plan)),
-            Admission::Refused(not_now) => Admission::Refused(not_now),
-        })
-    }
-
-    /// The whole plan, when it and `more` calls may be made as routine; else what of it a failover needs, or what may spare one.
-    fn admit(
-        &mut self,
-        declared: &[Declared],
-        more: u32,
-    ) -> Result<Admission<(Desired, Plan, Priority)>, ReconcileError> {
-        let (desired, whole) = self.plan(declared)?;
-        let (ctx, state) = (self.ctx, self.state_mut()?);
-        let Err(not_now) = act::may_begin(&ctx.runtime.lease, state, &whole, more, Priority::Routine) else {
-            return Ok(Admission::Granted((desired, whole, Priority::Routine)));
-        };
-        let observed = state.plans.listed();
-        let parts = [
-            (plan::urgent(observed, &desired.org), Priority::Failover),
-            (plan::remedy(observed, &desired.org), Priority::Suspicion),
-        ];
-        let part = parts.into_iter().find(|(part, _)| !part.moves.is_empty());
-        let Some((part, priority)) = part else { return Ok(Admission::Refused(not_now)) };
-        Ok(match act::may_begin(&ctx.runtime.lease, state, &part, more, priority) {
-            Ok(()) => Admission::Granted((desired, part, priority)),
-            Err(not_now) => Admission::Refused(not_now),
-        })
+        self.act(Arc::clone(&reached.api), task).await?;
+        let replanned = self.plan_if_observed(&draft.declared)?;
+        if let Some(plan) = replanned.as_ref().filter(|plan| plan.moves.is_empty()) {
+            self.keep_record(plan, true);
+        }
+        Ok(replanned)
     }
 
     fn namespace(&self) -> String {
@@ -492,78 +377,6 @@ impl<'c> Reconciliation<'c> {
     /// Keeps of the record what is needed after `plan`.
     fn keep_record(&mut self, plan: &Plan, finished: bool) {
         self.record = self.record.take().and_then(|record| record.after(plan, finished));
-    }
-
-    /// What was found; `still`: nothing that is planned changes which hook is active.
-    fn found(
-        &mut self,
-        identity: OrgIdentity,
-        still: bool,
-        declared: &[Declared],
-    ) -> Result<OrgFindings, ReconcileError> {
-        let plan = self.record.clone();
-        let state = self.state_mut()?;
-        let observed = state.plans.observed.as_ref().map(|(hooks, _)| hooks.clone());
-        let promised = state.plans.promised(Instant::now());
-        let settled = still && plan::is_settled(observed.as_deref().unwrap_or_default(), promised.as_ref());
-        let reachable = Some(answers());
-        let claim = Some(Claim::Ours);
-        let declared = declared.iter().filter(|one| one.is_to_be_active()).map(|one| object_ref(&one.hook)).collect();
-        let (identity, unproven) = (Some(identity), false);
-        Ok(OrgFindings { problem: None, reachable, identity, claim, unproven, declared, observed, plan, settled })
-    }
-
-    /// Tells of hooks that somebody changed in Okta: an Event, a count and the hook's status, once for each change.
-    fn publish_drift(&mut self, plan: &Plan, declared: &[Declared]) -> Result<(), ReconcileError> {
-        for verdict in &plan.verdicts {
-            let Some(one) = declared.iter().find(|one| object_ref(&one.hook) == verdict.object) else { continue };
-            if matches!(one.ownership, Ownership::Switch { switching: true, .. }) {
-                // what differs now is what the switch is about
-                continue;
-            }
-            let state = self.state_mut()?;
-            let exists = |id: &str| {
-                let listed = state.plans.listed();
-                listed.iter().any(|hook| hook.id.as_str() == id)
-            };
-            let fields = drift::by_hand(&one.hook, one.endpoint.as_ref().ok().map(|e| e.url.as_str()), verdict, exists);
-            let names: Vec<String> = fields.iter().map(|(_, text)| text.clone()).collect();
-            if !state.pending.drifted(&verdict.object, &names, Timestamp::now()) {
-                continue;
-            }
-            for (field, _) in &fields {
-                self.ctx.metrics.drift(self.org.spec.host(), field);
-            }
-            let text = format!("Somebody changed the hook in Okta: {}. It is being corrected.", names.join(", "));
-            let note = Note { warning: true, reason: "Drifted".to_owned(), action: "Update", text };
-            self.ctx.runtime.kube.events.publish(&one.hook.object_ref(&()), note);
-        }
-        Ok(())
-    }
-
-    /// Writes the status of hooks whose content a run applied: which secret Okta has must be known before the recorded
-    /// plan is forgotten.
-    pub async fn write_applied(&mut self, changed: &BTreeSet<ObjectRef>) -> Result<(), ReconcileError> {
-        let applied: Vec<ObjectRef> = self.state_mut()?.plans.applied.keys().cloned().collect();
-        for object in applied.iter().filter(|object| changed.contains(object)) {
-            let api: Api<TelephonyHook> = Api::namespaced(self.ctx.runtime.kube.client.clone(), &object.namespace);
-            let doing = format!("read TelephonyHook {object}");
-            for last in [false, true] {
-                let Some(hook) = api.get_opt(&object.name).await.map_err(ReconcileError::api(&doing))? else { break };
-                let declared = self.ctx.memory.caches.about(&object.namespace, [object.name.as_str()]);
-                let (facts, endpoint) = endpoint::destination(&hook, &declared, &self.ctx.resolver).await?;
-                match hook::status::write(&hook, &declared, &self.ctx.runtime.kube, &self.ctx.memory, &facts, endpoint)
-                    .await
-                {
-                    Err(error) if error.is_conflict() && !last => {}
-                    other => {
-                        other?;
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -42,7 +42,7 @@ pub fn manages(claim: &Claim) -> Option<String> {
 }
 
 /// What a reconcile found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct OrgFindings {
     /// What is wrong, when something is.
     pub problem: Option<Problem>,
