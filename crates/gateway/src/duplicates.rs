@@ -53,7 +53,7 @@ impl KnownCall {
 pub enum DuplicateCheck {
     /// The first of its id: whoever gets this does the work and says the answer here.
     First(watch::Sender<Option<HookAnswer>>, watch::Receiver<Option<HookAnswer>>),
-    /// KnownCall before: its answer comes, or came, here.
+    /// Known before: its answer comes, or came, here.
     Again(watch::Receiver<Option<HookAnswer>>),
     /// Another message of its id is being worked on; once its answer is here, this call is to be checked again.
     Behind(watch::Receiver<Option<HookAnswer>>),

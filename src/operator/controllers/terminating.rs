@@ -88,7 +88,7 @@ struct NamespaceChecks {
 }
 
 impl NamespaceChecks {
-    /// NamespaceChecks at a namespace for ever: more and more seldom while that is in vain, and at once when its objects can be listed again.
+    /// Checks a namespace for ever: more and more seldom while that is in vain, and at once when its objects can be listed again.
     async fn run(self) {
         let mut in_vain: u32 = 0;
         loop {

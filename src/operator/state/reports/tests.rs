@@ -1,5 +1,8 @@
-use super::*;
-use hookswitch_gateway_config::report::{CodeReport, HookReport, RuleReport};
+use super::{signals::usable, *};
+use hookswitch_failover::signal::{CheckResult, Source};
+use hookswitch_gateway_config::report::{
+    CodeReport, HookReport, ProviderReport, RefusedPart, RefusedScope, RuleReport,
+};
 
 fn report(hook: bool, probe: ProbeState) -> ReplicaReport {
     let provider = ProviderReport { probe, breaker: BreakerState::Closed, ..ProviderReport::default() };
