@@ -60,7 +60,7 @@ pub struct Poller {
 /// Polls for ever; the caller drops it when the lease is lost. Pods are found by `slices`.
 pub async fn run(poller: Poller, slices: Vec<(WatchScope, kube::Api<EndpointSlice>)>, metrics: RuntimeMetrics) {
     let mut watches = Vec::new();
-    let mut watched = Vec::new();
+    let mut readers = Vec::new();
     for (scope, api) in slices {
         let (reader, writer) = reflector::store();
         let selected = watch::config().labels(OWNED_LABEL);
@@ -75,13 +75,13 @@ pub async fn run(poller: Poller, slices: Vec<(WatchScope, kube::Api<EndpointSlic
             }
             futures::future::ready(())
         }));
-        watched.push((scope, reader));
+        readers.push((scope, reader));
     }
     let following = futures::future::join_all(watches);
     let polling = async {
         // a store that is not filled yet would show every gateway there without a replica
         let replicas = || {
-            let filled = watched.iter().filter(|(_, store)| store.wait_until_ready().now_or_never().is_some());
+            let filled = readers.iter().filter(|(_, store)| store.wait_until_ready().now_or_never().is_some());
             let (scopes, stores): (Vec<WatchScope>, Vec<_>) =
                 filled.map(|(scope, store)| (scope.clone(), store)).unzip();
             Replicas { scopes, pods: pods(stores.into_iter().flat_map(reflector::Store::state)) }
