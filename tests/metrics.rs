@@ -78,9 +78,7 @@ fn the_gateway_exposes_these_families() {
 
 #[test]
 fn the_operator_exposes_these_families() {
-    let (metrics, operator) = (Metrics::new("operator"), OperatorMetrics::default());
-    metrics.register(|registry| operator.register_own(registry));
-    metrics.register_shared(|registry| operator.runtime.register_shared(registry));
+    let operator = OperatorMetrics::default();
     operator.runtime.ended("oktaorg", ReconcileResult::Success, TOOK);
     operator.runtime.ended("oktaorg", ReconcileResult::Error, TOOK);
     let _working = operator.runtime.begin("oktaorg");
@@ -98,5 +96,5 @@ fn the_operator_exposes_these_families() {
     operator.switches.show("otp/acme", &Machine::new(Moment::at(0)), &signals, true, false);
     operator.switches.ended("otp/acme", Cause::Failed.as_str(), "Switched", TOOK);
     operator.switches.step("Activate", "ok", TOOK);
-    insta::assert_snapshot!(exposition(&metrics));
+    insta::assert_snapshot!(exposition(&operator.registry));
 }

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
 
 pub mod endpoint;
+pub mod families;
 pub mod files;
 pub mod logs;
 pub mod metrics;

@@ -26,7 +26,6 @@ use crate::operator::{
 use hookswitch_api::{HookSwitch, Kind, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 use hookswitch_net::NetError;
 use hookswitch_okta::Failure;
-use hookswitch_telemetry::metrics::Metrics;
 
 /// The resource of each kind.
 const RESOURCES: [&str; 6] =
@@ -119,9 +118,7 @@ impl Operator {
     }
 
     fn figures(&self) -> String {
-        let metrics = Metrics::new("operator");
-        metrics.register(|registry| self.ctx.metrics.register_own(registry));
-        metrics.render()
+        self.ctx.metrics.registry.render()
     }
 }
 
