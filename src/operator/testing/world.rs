@@ -30,7 +30,7 @@ use crate::operator::{
     },
     state::{Memory, caches::Caches, metrics::OperatorMetrics, reports::Reports},
 };
-use hookswitch_api::{HookSwitch, Kind, OktaOrg, TelephonyGateway, TelephonyHook};
+use hookswitch_api::{HookSwitch, Kind, OktaOrg, TelephonyGateway, TelephonyHook, testing::merge};
 use hookswitch_gateway_config::{document::Report, probe};
 use hookswitch_net as net;
 use hookswitch_net::NetError;
@@ -400,21 +400,6 @@ fn list(objects: &BTreeMap<String, Value>, path: &str, query: &str) -> Value {
         .map(|(_, object)| object.clone())
         .collect();
     json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
-}
-
-fn merge(object: &mut Value, patch: Value) {
-    match (object, patch) {
-        (Value::Object(object), Value::Object(patch)) => {
-            for (key, value) in patch {
-                if value.is_null() {
-                    object.remove(&key);
-                } else {
-                    merge(object.entry(key).or_insert(Value::Null), value);
-                }
-            }
-        }
-        (object, patch) => *object = patch,
-    }
 }
 
 fn failure(code: StatusCode, reason: &str) -> (StatusCode, Value) {
