@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use rustls::ClientConfig;
 
 use super::{
-    connector::{MAX_HEADERS, PING, Request, USER_AGENT},
+    connector::{MAX_HEADERS, PING, USER_AGENT},
     dial::{CONNECT_TIMEOUT, UNACKNOWLEDGED},
     exception::Exception,
     guard::Guard,
@@ -14,6 +14,7 @@ use super::{
     resolver::{Guarded, Lookup},
     roots,
 };
+use hookswitch_request::Request;
 
 /// How long an idle connection is kept. Okta is called over HTTP/2, whose close names what was not looked at.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(90);
