@@ -1,6 +1,5 @@
 //! The scene: one gateway in this process, the sandbox's providers behind it, and Okta's calls.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use hookswitch_gateway::listener::{KEEP_ALIVE, ListenerBounds};
 use hookswitch_gateway::serve::{Addresses, Gateway, GatewaySettings, ServeError};
-use hookswitch_gateway_config::document::{
-    Account, Action, GatewayConfig, Hook, Match, OnAmbiguous, Probe, Provider, Report, Rule, Timing,
-};
+use hookswitch_gateway::testing::{self, REPORT_TOKEN};
+pub use hookswitch_gateway::testing::{NUMBER, SECRET, rule, sms};
+use hookswitch_gateway_config::document::{GatewayConfig, Provider};
 use hookswitch_gateway_config::envelope;
 use hookswitch_gateway_config::report::{self, ReplicaReport};
 use hookswitch_sandbox::faults::{Fault, FaultKind};
@@ -26,9 +25,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-pub const SECRET: &str = "Bearer 0123456789abcdef";
-pub const NUMBER: &str = "+46701740605";
-pub const CODE: &str = "493817";
 /// Connections that a gateway of these tests has open at once.
 pub const CONNECTIONS: usize = 128;
 /// Okta waits three seconds; the configuration promises less.
@@ -163,7 +159,7 @@ impl Scene {
         let pinned = reqwest::Certificate::from_pem(self.config.report.certificate.as_bytes()).unwrap();
         let operator = reqwest::Client::builder().tls_certs_only([pinned]).resolve("report", self.at.report).no_proxy();
         let url = format!("https://report:{}{}", self.at.report.port(), report::PATH);
-        let told = operator.build().unwrap().get(url).bearer_auth("a-token-of-the-report").send().await.unwrap();
+        let told = operator.build().unwrap().get(url).bearer_auth(REPORT_TOKEN).send().await.unwrap();
         ReplicaReport::read(&told.bytes().await.unwrap()).unwrap()
     }
 
@@ -229,64 +225,13 @@ pub fn sealed(config: &GatewayConfig) -> Vec<u8> {
     envelope::seal(&[(1, serde_json::to_vec(config).unwrap())]).unwrap()
 }
 
+/// By the sandbox's two providers.
 pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
-    let provider = |name: &str| Provider {
-        account: Account::Http {
-            url: format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr()),
-            token: format!("token-of-{name}").as_str().into(),
-        },
-        senders: Vec::new(),
-        probe: Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
-        max_in_flight: 200,
-        ca_bundle: Some(sandbox.authority().cert_pem().to_owned()),
-    };
-    let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    let hook = Hook::new("authorization".into(), vec![SECRET.into()]);
-    GatewayConfig {
-        gateway: "ns/gateway".into(),
-        generation: 1,
-        timing: Timing { deadline_ms: 2_500, proxy_allowance_ms: 0, attempt_floor_ms: 500, max_attempts: 3 },
-        on_ambiguous: OnAmbiguous::Continue,
-        default_region: None,
-        allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
-        proxy: None,
-        proxy_exceptions: Vec::new(),
-        extra_roots: None,
-        replicas: 1,
-        report: Report {
-            token: "a-token-of-the-report".into(),
-            certificate: report.cert.pem(),
-            key: report.signing_key.serialize_pem().as_str().into(),
-        },
-        hooks: BTreeMap::from([("h".to_owned(), hook)]),
-        providers: ["one", "two"].map(|name| (name.to_owned(), provider(name))).into(),
-        rules: vec![rule(Action::Send(vec!["one".into(), "two".into()]))],
-    }
-}
-
-pub fn rule(action: Action) -> Rule {
-    Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action, critical: false }
-}
-
-/// Okta's body for one SMS.
-pub fn sms(event: &str) -> Value {
-    json!({
-        "eventId": event,
-        "eventType": "com.okta.telephony.provider",
-        "eventTypeVersion": "1.0",
-        "cloudEventsVersion": "0.1",
-        "contentType": "application/json",
-        "source": "https://acme.okta.com/api/v1/inlineHooks/calz6lVQA77AwFeEe0g3",
-        "requestType": "com.okta.user.telephony.mfa-verification",
-        "data": {
-            "context": {"request": {"id": "req", "method": "POST"}},
-            "userProfile": {"login": "a@example.com"},
-            "messageProfile": {
-                "msgTemplate": format!("Your code is {CODE}"), "phoneNumber": NUMBER,
-                "deliveryChannel": "SMS", "otpCode": CODE, "locale": "EN-US"
-            }
-        }
-    })
+    testing::config(["one", "two"].map(|name| {
+        let url = format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr());
+        let ca_bundle = Some(sandbox.authority().cert_pem().to_owned());
+        (name, Provider { ca_bundle, ..testing::provider(&url, &format!("token-of-{name}")) })
+    }))
 }
 
 pub fn refuse(class: &str, scope: Option<&str>) -> FaultKind {

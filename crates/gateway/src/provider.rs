@@ -420,10 +420,8 @@ impl fmt::Debug for Provider {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::{breaker::CONSECUTIVE, candidate::Candidate};
+    use crate::{breaker::CONSECUTIVE, candidate::Candidate, testing};
     use hookswitch_net::NoAnswer;
 
     fn provider() -> Provider {
@@ -435,19 +433,7 @@ mod tests {
     }
 
     fn made(change: impl FnOnce(&mut GatewayConfig)) -> Provider {
-        let mut config: GatewayConfig = serde_json::from_value(json!({
-            "gateway": "ns/gw", "generation": 1, "replicas": 1,
-            "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
-            "onAmbiguous": "Continue", "allowedCidrs": [], "hooks": {}, "rules": [],
-            "report": {"token": "t", "certificate": "c", "key": "k"},
-            "providers": {"one": {
-                "carrier": {"http": {"url": "https://provider.example/send", "token": "token"}},
-                "senders": [],
-                "probe": {"intervalMs": 30_000, "timeoutMs": 5_000, "fall": 3, "rise": 2},
-                "maxInFlight": 256,
-            }},
-        }))
-        .unwrap();
+        let mut config = testing::config([("one", testing::provider("https://provider.example/send", "token"))]);
         change(&mut config);
         Provider::new("one", &config, &config.providers["one"], None).unwrap()
     }

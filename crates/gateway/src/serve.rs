@@ -330,17 +330,16 @@ fn told(fault: &Fault) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
     use hookswitch_gateway_config::{
         check,
         document::{Account, Credential, GatewayConfig, Hook, Provider},
     };
 
     fn config() -> GatewayConfig {
-        let made = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
         let mut config: GatewayConfig =
             serde_json::from_slice(include_bytes!("../../gateway-config/src/testdata/document.v1.json")).unwrap();
-        config.report.certificate = made.cert.pem();
-        config.report.key = made.signing_key.serialize_pem().as_str().into();
+        config.report = testing::report();
         config.rules.clear();
         config.providers.clear();
         config
