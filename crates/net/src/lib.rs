@@ -29,7 +29,7 @@ mod tests;
 mod wary;
 mod wire;
 
-pub use client::{Client, Response, Unanswered};
+pub use client::{Client, ClientError, Response};
 pub use connector::{Answer, Connector};
 pub use exception::{Exception, InvalidException};
 pub use failure::{NoAnswer, SendError, Unsent};
