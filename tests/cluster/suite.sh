@@ -25,10 +25,7 @@ leave() {
   rm -rf "$work"
   exit "$code"
 }
-trap leave EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+leave_by leave
 
 # lane NAME [FILTER]: the scenarios of a lane on a stage of their own. For the background alone, where traps and names are its
 # own.
