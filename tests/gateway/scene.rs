@@ -1,7 +1,9 @@
 //! The scene: one gateway in this process, the sandbox's providers behind it, and Okta's calls.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +23,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -175,6 +178,42 @@ impl Scene {
     pub fn asked(&self, provider: &str) -> usize {
         let calls = self.sandbox.provider(provider).unwrap().calls();
         calls.iter().filter(|call| call.what == "sms").count()
+    }
+}
+
+/// A gateway in a process of its own.
+pub struct Spawned {
+    pub hooks: SocketAddr,
+    pub metrics: String,
+    pub process: Child,
+}
+
+impl Scene {
+    /// Starts the program for the files of this scene, by a command that ends where the program's arguments begin.
+    pub async fn spawn(&self, mut command: Command) -> Spawned {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+        let [hooks, report, metrics] = [free(), free(), free()].map(|address| address.to_string());
+        command.arg("gateway");
+        command.arg("--config-dir").arg(self.folder.join("config")).arg("--tls-dir").arg(self.folder.join("tls"));
+        command.args(["--listen", &hooks, "--report", &report, "--metrics", &metrics, "--lame-duck", "0s"]);
+        let process = command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let spawned = Spawned { hooks: hooks.parse().unwrap(), metrics, process };
+        for _ in 0..200 {
+            if spawned.told("readyz").await.is_some_and(|(status, _)| status == 200) {
+                return spawned;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the gateway does not serve");
+    }
+}
+
+impl Spawned {
+    /// What it tells of itself at that path.
+    pub async fn told(&self, path: &str) -> Option<(u16, String)> {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{}/{path}", self.metrics)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 }
 

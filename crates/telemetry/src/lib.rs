@@ -7,6 +7,7 @@
 
 pub mod endpoint;
 pub mod files;
+mod log_writer;
 pub mod logs;
 pub mod metrics;
 mod process;

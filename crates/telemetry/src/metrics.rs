@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     endpoint::{self, Answer, EndpointBounds},
-    process,
+    logs, process,
 };
 
 /// Prefix of all families but those of the process.
@@ -39,18 +39,20 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A registry with the families that every process has: build information, memory, start time, open files.
+    /// A registry with the families that every process has: build information, lost log lines, memory, start time, open files.
     ///
     /// `component` is the value of the label of `hookswitch_build_info`, such as `gateway`.
     #[must_use]
     pub fn new(component: &'static str) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Collector::new()));
-        registry.sub_registry_with_prefix(PREFIX).register(
+        let own = registry.sub_registry_with_prefix(PREFIX);
+        own.register(
             "build",
             "What is running; always 1",
             Info::new(vec![("component", component), ("version", env!("CARGO_PKG_VERSION"))]),
         );
+        own.register("log_lines_lost", "Log lines that nobody took in time", logs::lost());
         Self { registry: Arc::new(Mutex::new(registry)) }
     }
 
