@@ -87,7 +87,7 @@ impl Queue {
             }
             let unwritten = write(&mut out, &lines);
             is_taken = unwritten.is_empty();
-            let lost = unwritten.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let lost = unwritten.split_inclusive(|byte| *byte == b'\n').count() as u64;
             self.lost.inc_by(lost);
             untold += lost;
             lines.clear();
