@@ -83,8 +83,10 @@ cluster-tools: ## Build the programs of the test cluster into the cache
 	@tests/cluster/tools.sh
 
 .PHONY: bench
-bench: ## Measure the gateway
-	cargo bench --locked
+bench: ## Measure the gateway beside nginx and Express into docs/performance.md (QUICK=1: a look, writes nothing), then a failover
+	cargo build --release --locked --bin hookswitch --bin hookswitch-bench
+	$(CARGO_TARGET_DIR)/release/hookswitch-bench $(if $(QUICK),--quick,--page docs/performance.md)
+	cargo bench --locked --bench failover
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout

@@ -38,10 +38,7 @@ leave() {
   rm -rf "$work"
   exit "$code"
 }
-trap leave EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+leave_by leave
 # A cluster that is kept must outlive this script.
 [ -z "${KEEP:-}" ] || export OWNER_PID=1
 
@@ -74,16 +71,31 @@ print("" if value is None else value)' "$1"
 }
 expect() { [ "$(field "$1")" = "$2" ] || fail "$3: $1 is $(field "$1"), not $2"; }
 
-# inbox NUMBER: what the handset got, one message a line; sets $got to their count.
+# inbox NUMBER COUNT: what the handset got, one message a line; there must be so many.
 inbox() {
-  local messages
+  local messages got
   messages=$(sandbox inbox --to "$1" --json) || fail "the inbox cannot be read"
   got=$(say "$messages" | python3 -c 'import json,sys; print(len(json.load(sys.stdin)))')
   say "$messages" | python3 -c '
 import json, sys
 for m in json.load(sys.stdin):
     print("  handset: %s by %s: “%s”" % (m["channel"], m["carrier"], m["text"]))'
+  [ "$got" = "$2" ] || fail "the handset got $got messages, not $2"
 }
+
+# until_so SECONDS SENTENCE COMMAND…: waits until the command succeeds; sets $took to the seconds it took.
+until_so() {
+  local most=$1 sentence=$2 from=$EPOCHREALTIME
+  shift 2
+  until "$@"; do
+    awk "BEGIN{exit !($EPOCHREALTIME - $from < $most)}" || fail "not within $most s: $sentence"
+    sleep 0.3
+  done
+  took=$(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $from}")
+}
+# healthy PROVIDER FIELD: of its condition Healthy.
+healthy() { kubectl get -n "$telephony_namespace" telephonyprovider "$1" -o "jsonpath={.status.conditions[?(@.type==\"Healthy\")].$2}"; }
+is_healthy() { [ "$(healthy "$1" status)" = "$2" ]; }
 
 say "${bold}Hookswitch demo${plain}: Okta, providers and handsets are simulated, Kubernetes and Hookswitch are real."
 
@@ -122,42 +134,33 @@ step "An SMS and a voice call, by the primary provider"
 send +12025550143
 expect status SUCCESSFUL "SMS"
 expect provider twilio "SMS"
-inbox +12025550143
-[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+inbox +12025550143 1
 direct=$(field durationMs)
 send +12025550144 --channel voice
 expect provider twilio "voice call"
-inbox +12025550144
-[ "$got" = 1 ] || fail "the handset got $got calls, not one"
+inbox +12025550144 1
 
 step "The primary provider is down: the next passcode goes by the secondary, in the same request"
 show sandbox fault twilio down
 send +12025550145
 expect status SUCCESSFUL "failover"
 expect provider backup "failover"
-inbox +12025550145
-[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+inbox +12025550145 1
 failover=$(field durationMs)
-for _ in $(seq 100); do
-  [ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = False ] && break
-  sleep 0.3
-done
+until_so 30 "the dead provider shows as unhealthy" is_healthy twilio False
 look telephonyproviders
-[ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = False ] || fail "the dead provider does not show as unhealthy"
 show sandbox fault twilio clear
 
 step "A country that is routed elsewhere"
 send +46701234567
 expect provider nordic "Swedish number"
-inbox +46701234567
-[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+inbox +46701234567 1
 
 step "A denied country: nothing is sent, and Okta is told not to send it either"
 send +9607712345
 expect status SUCCESSFUL "denied country"
 expect provider HOOKSWITCH-BLOCKED "denied country"
-inbox +9607712345
-[ "$got" = 0 ] || fail "the handset got $got messages, not none"
+inbox +9607712345 0
 look telephonyhooks
 
 # hook FIELD: of the hook in Okta that has our mark and is active.
@@ -167,19 +170,8 @@ import json, sys
 active = [h for h in json.load(sys.stdin) if h["status"] == "ACTIVE" and h["type"] == "com.okta.telephony.provider"]
 print(active[0][sys.argv[1]] if len(active) == 1 else "%d hooks are active" % len(active))' "$1"
 }
-# until SECONDS SENTENCE COMMAND…: waits until the command succeeds; sets $took to the seconds it took.
-until_so() {
-  local most=$1 sentence=$2 from=$EPOCHREALTIME
-  shift 2
-  until "$@"; do
-    awk "BEGIN{exit !($EPOCHREALTIME - $from < $most)}" || fail "not within $most s: $sentence"
-    sleep 0.3
-  done
-  took=$(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $from}")
-}
 told_drift() { kubectl get -n "$telephony_namespace" telephonyhook acme -o jsonpath='{.status.lastDrift.fields}' | grep -q "$1"; }
 is_active() { [ "$(active_hook name)" = "$1" ]; }
-is_healthy() { [ "$(kubectl get -n "$telephony_namespace" telephonyprovider "$1" -o jsonpath='{.status.conditions[?(@.type=="Healthy")].status}')" = "$2" ]; }
 hook_ready() { kubectl wait -n "$telephony_namespace" --for=condition=Ready --timeout=1s "telephonyhook/$1" >/dev/null 2>&1; }
 
 step "Somebody deactivates the hook in Okta's console: found at the next poll (15 s here), named, mended"
@@ -253,8 +245,7 @@ look hookswitches
 send +12025550149
 expect status SUCCESSFUL "by the standby"
 expect provider reserve "by the standby"
-inbox +12025550149
-[ "$got" = 1 ] || fail "the handset got $got messages, not one"
+inbox +12025550149 1
 # by Okta's own record: between the one hook's end and the other's beginning, and what was asked of Okta from the look before to
 # the look after
 gap=$(sandbox turns --json | python3 -c '
@@ -273,7 +264,7 @@ print(", ".join(calls[off - 1 : calls.index("list", off) + 1]))') || fail "the s
 step "The providers are back: the first hook is well again, and a person brings it back"
 show sandbox fault twilio clear
 show sandbox fault backup clear
-by_all() { [ "$(kubectl get -n "$telephony_namespace" telephonyprovider twilio -o jsonpath='{.status.conditions[?(@.type=="Healthy")].reason}')" = Usable ]; }
+by_all() { [ "$(healthy twilio reason)" = Usable ]; }
 until_so 60 "the primary provider is usable by every replica" by_all
 until_so 90 "the first hook is well again" switch_is phase Recovering
 show kubectl annotate --overwrite -n "$telephony_namespace" hookswitch acme hookswitch.dev/failback=demo

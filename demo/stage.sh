@@ -13,6 +13,26 @@ stage_fail() {
   return 1
 }
 
+# leave_by FUNCTION: the script ends by it, whatever ends the script.
+leave_by() {
+  # shellcheck disable=SC2064 # which function is known now
+  trap "$1" EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  trap 'exit 129' HUP
+}
+
+# stage_create ARGUMENT…: what kubectl would create by these arguments is made, or made so again.
+stage_create() {
+  kubectl "$@" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+}
+
+# stage_namespace NAMESPACE: one that takes pods of the restricted standard alone.
+stage_namespace() {
+  stage_create create namespace "$1" || return 1
+  kubectl label namespace "$1" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null
+}
+
 # stage_images: the images, with a word each 15 seconds on how far their build is.
 stage_images() {
   local crates
@@ -97,14 +117,13 @@ stage_sandbox() {
   "$sandbox" certs --dir "$certs" --name reserve --host "reserve-gateway.$telephony_namespace.svc" >/dev/null || return 1
   local namespace
   for namespace in "$sandbox_namespace" "$telephony_namespace"; do
-    kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
-    kubectl label namespace "$namespace" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null || return 1
+    stage_namespace "$namespace" || return 1
   done
-  kubectl -n "$sandbox_namespace" create secret generic sandbox-tls --from-file=ca.crt="$certs/ca.crt" \
-    --from-file=tls.crt="$certs/tls.crt" --from-file=tls.key="$certs/tls.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
-  kubectl -n "$telephony_namespace" create configmap sandbox-ca --from-file=ca.crt="$certs/ca.crt" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
-  kubectl -n "$telephony_namespace" create secret tls reserve-tls --cert="$certs/reserve.crt" --key="$certs/reserve.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
-  kubectl -n "$telephony_namespace" create secret tls otp-tls --cert="$certs/gateway.crt" --key="$certs/gateway.key" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
+  stage_create -n "$sandbox_namespace" create secret generic sandbox-tls --from-file=ca.crt="$certs/ca.crt" \
+    --from-file=tls.crt="$certs/tls.crt" --from-file=tls.key="$certs/tls.key" || return 1
+  stage_create -n "$telephony_namespace" create configmap sandbox-ca --from-file=ca.crt="$certs/ca.crt" || return 1
+  stage_create -n "$telephony_namespace" create secret tls reserve-tls --cert="$certs/reserve.crt" --key="$certs/reserve.key" || return 1
+  stage_create -n "$telephony_namespace" create secret tls otp-tls --cert="$certs/gateway.crt" --key="$certs/gateway.key" || return 1
   sed "s|image: hookswitch/sandbox:.*|image: $SANDBOX_IMAGE|" "$top/examples/sandbox/sandbox.yaml" | kubectl apply -f - >/dev/null || return 1
   kubectl -n "$sandbox_namespace" rollout status deployment/sandbox --timeout=120s >/dev/null || {
     kubectl -n "$sandbox_namespace" describe pods >&2
@@ -114,8 +133,7 @@ stage_sandbox() {
 
 # stage_install [HELM ARGUMENT…]: the chart, watching the namespace of the examples.
 stage_install() {
-  kubectl create namespace "$release_namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null || return 1
-  kubectl label namespace "$release_namespace" --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null || return 1
+  stage_namespace "$release_namespace" || return 1
   helm upgrade --install hookswitch "$top/charts/hookswitch" --namespace "$release_namespace" \
     --set "image.repository=${IMAGE%:*}" --set-string "image.tag=${IMAGE##*:}" \
     --set "watchNamespaces={$telephony_namespace}" --set "network.allowedCIDRs={$service_range}" \

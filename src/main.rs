@@ -8,6 +8,7 @@ use clap::Parser as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let _flush = hookswitch_telemetry::logs::FlushAtEnd;
     match command::Hookswitch::parse().run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -54,9 +54,7 @@ impl Series {
 /// What both processes expose once everything that can happen has happened.
 fn exposed() -> BTreeSet<Series> {
     let second = Duration::from_secs(1);
-    let (operator, metrics) = (Metrics::new("operator"), OperatorMetrics::default());
-    operator.register(|registry| metrics.register_own(registry));
-    operator.register_shared(|registry| metrics.runtime.register_shared(registry));
+    let metrics = OperatorMetrics::default();
     metrics.runtime.leads(true);
     for (watched, kind) in
         [("otp", "OktaOrg"), ("otp", "TelephonyHook"), ("other", "HookSwitch"), ("*", "EndpointSlice")]
@@ -86,7 +84,7 @@ fn exposed() -> BTreeSet<Series> {
     counters.ruled("default", "everyone", false);
     counters.config_refused();
 
-    let text = operator.render() + &gateway.render();
+    let text = metrics.registry.render() + &gateway.render();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| Series::read(series)).collect()
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig, Sender};
 use hookswitch_message::Channel;
-use hookswitch_providers::{self as providers, Outcome, Probed, ProviderAnswer, ProviderRequest, adapter};
+use hookswitch_net::Request;
+use hookswitch_providers::{self as providers, Outcome, Probed, ProviderAnswer, adapter};
 use hookswitch_sandbox::{Options, ProviderOptions, Sandbox, VendorOptions, secret::Secret};
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
@@ -25,7 +26,7 @@ async fn twilio() -> Sandbox {
 }
 
 /// The adapter's own request, sent as it is.
-async fn answered(http: &reqwest::Client, request: ProviderRequest) -> ProviderAnswer {
+async fn answered(http: &reqwest::Client, request: Request) -> ProviderAnswer {
     let mut sent = http.request(request.method, request.url).body(request.body.expose().clone());
     for (name, value) in request.headers {
         sent = sent.header(name, value.expose());

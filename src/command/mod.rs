@@ -5,8 +5,6 @@ mod generated;
 mod operator;
 mod release;
 
-use std::io::Write as _;
-
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +46,7 @@ impl Hookswitch {
 
 /// Tells a person at a terminal what went wrong, also when logging could not be set up.
 pub fn complain(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "hookswitch: {error:#}");
+    hookswitch_telemetry::logs::print(&format!("hookswitch: {error:#}"));
 }
 
 /// Cancelled when the process is asked to stop: by SIGTERM or SIGINT.

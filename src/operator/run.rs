@@ -41,7 +41,7 @@ use hookswitch_api::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, Telep
 use hookswitch_net::NetError;
 use hookswitch_telemetry::{
     endpoint::{self, ListenError},
-    metrics::{self, Metrics, Readiness},
+    metrics::{self, Readiness},
 };
 
 /// How long reconciles under way may go on after the stop: a reconcile's deadline.
@@ -160,9 +160,6 @@ async fn serve(
     listing: &Listing,
     stop: &CancellationToken,
 ) -> Result<tokio::task::JoinHandle<()>, RunError> {
-    let registry = Metrics::new("operator");
-    registry.register(|registry| families.register_own(registry));
-    registry.register_shared(|registry| families.runtime.register_shared(registry));
     let listener = endpoint::listen(options.metrics_address).await?;
     let (answered, listing) = (Arc::clone(answered), listing.clone());
     // a standby is ready too: who leads is no matter of readiness, and one that does not lists nothing
@@ -173,7 +170,7 @@ async fn serve(
             Err("the API server has not answered yet".to_owned())
         }
     });
-    Ok(tokio::spawn(metrics::serve(listener, registry, ready, stop.child_token())))
+    Ok(tokio::spawn(metrics::serve(listener, families.registry.clone(), ready, stop.child_token())))
 }
 
 /// Finds out who we are, as often as it takes. `None`: asked to stop.

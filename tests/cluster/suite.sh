@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The cluster suite: brings up stages like the demo's and runs the scenarios of tests/cluster/suite against them, each lane of
 # them on a stage of its own and all lanes at once.
-#   suite.sh [LANE [FILTER]]   only that lane (gateway or switch); of it only scenarios whose sentence has FILTER
+#   suite.sh [LANE [FILTER]]   only that lane (gateway, okta, switch or interruptions); of it only scenarios whose sentence has FILTER
 set -uo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$top" || exit 1
@@ -25,10 +25,7 @@ leave() {
   rm -rf "$work"
   exit "$code"
 }
-trap leave EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+leave_by leave
 
 # lane NAME [FILTER]: the scenarios of a lane on a stage of their own. For the background alone, where traps and names are its
 # own.
@@ -56,7 +53,7 @@ suite=$(cargo test --locked --quiet --test cluster --no-run --message-format=jso
   sed -n 's/.*"name":"cluster".*"executable":"\([^"]*\)".*/\1/p')
 [ -x "$suite" ] || exit 1
 
-if [ $# -gt 0 ]; then lanes=("$1"); else lanes=(gateway switch); fi
+if [ $# -gt 0 ]; then lanes=("$1"); else lanes=(gateway okta switch interruptions); fi
 running=()
 for name in "${lanes[@]}"; do
   lane "$name" "${@:2}" > >(sed -u "s/^/$name: /") 2>&1 &

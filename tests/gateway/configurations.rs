@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hookswitch::operator::controllers::gateway::compile::{Compiled, Input, KnownInOkta, compile};
 use hookswitch_api::{RoutingPolicySpec, TelephonyGatewaySpec};
 use hookswitch_gateway::runtime::{JUDGES, RunningConfig};
+use hookswitch_gateway::testing::report;
 use hookswitch_gateway_config::{
     check,
     document::{
@@ -21,15 +22,6 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::scene::{SECRET, Scene, got, rule, sms};
-
-fn report() -> Report {
-    let made = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    Report {
-        token: "a-token-of-the-report".into(),
-        certificate: made.cert.pem(),
-        key: made.signing_key.serialize_pem().as_str().into(),
-    }
-}
 
 /// Refuses what the first release refused a whole configuration for.
 fn as_the_release_before(config: &GatewayConfig) -> Result<(), String> {

@@ -15,9 +15,10 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 
 use crate::canned;
-use crate::scene::{CONNECTIONS, SECRET, Scene, got, rule, sealed, sms};
+use crate::scene::{CONNECTIONS, SECRET, Scene, Spawned, got, rule, sealed, sms};
 
 /// The value of a counter with these labels, 0 while it has none.
 async fn counted(scene: &Scene, series: &str) -> u64 {
@@ -334,29 +335,19 @@ async fn known_connections_without_a_request_make_room_for_a_fresh_call() {
 }
 
 /// A gateway in a process of its own, which may have as many files open as `limit` says, started for the files of a scene.
-async fn limited(scene: &Scene, limit: &str) -> (SocketAddr, tokio::process::Child) {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-    let [hooks, report, metrics] = [free(), free(), free()].map(|address| address.to_string());
-    let mut gateway = tokio::process::Command::new("sh");
-    gateway.args(["-c", &format!("{limit} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_hookswitch"), "gateway"]);
-    gateway.arg("--config-dir").arg(scene.folder.join("config")).arg("--tls-dir").arg(scene.folder.join("tls"));
-    gateway.args(["--listen", &hooks, "--report", &report, "--metrics", &metrics]);
-    let gateway = gateway.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-    for _ in 0..200 {
-        let ready = reqwest::get(format!("http://{metrics}/readyz")).await;
-        if ready.is_ok_and(|answer| answer.status() == 200) {
-            return (hooks.parse().unwrap(), gateway);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the gateway does not serve");
+async fn limited(scene: &Scene, limit: &str) -> Spawned {
+    let mut gateway = Command::new("sh");
+    gateway.args(["-c", &format!("{limit} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_hookswitch")]);
+    gateway.stderr(Stdio::null());
+    scene.spawn(gateway).await
 }
 
 #[tokio::test]
 async fn strangers_who_hold_as_many_connections_as_a_process_may_have_files_fail_no_call() {
     for limit in ["ulimit -Sn 96", "ulimit -Sn 96 && ulimit -Hn 96"] {
         let scene = Scene::new().await;
-        let (at, gateway) = limited(&scene, limit).await;
+        let gateway = limited(&scene, limit).await;
+        let at = gateway.hooks;
         let held = join_all((0..150).map(|_| async { TcpStream::connect(at).await.unwrap() })).await;
         let client = fresh(&scene, at);
         for turn in 0..5 {

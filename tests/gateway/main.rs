@@ -8,6 +8,7 @@ mod canned;
 mod configurations;
 mod connections;
 mod leaks;
+mod log;
 mod probes;
 mod refusals;
 mod scene;

@@ -1,16 +1,17 @@
 //! The scene: one gateway in this process, the sandbox's providers behind it, and Okta's calls.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hookswitch_gateway::listener::{KEEP_ALIVE, ListenerBounds};
 use hookswitch_gateway::serve::{Addresses, Gateway, GatewaySettings, ServeError};
-use hookswitch_gateway_config::document::{
-    Account, Action, GatewayConfig, HookConfig, Match, OnAmbiguous, Probe, ProviderConfig, Report, Rule, Timing,
-};
+use hookswitch_gateway::testing::{self, REPORT_TOKEN};
+pub use hookswitch_gateway::testing::{NUMBER, SECRET, rule, sms};
+use hookswitch_gateway_config::document::{GatewayConfig, ProviderConfig};
 use hookswitch_gateway_config::envelope;
 use hookswitch_gateway_config::report::{self, ReplicaReport};
 use hookswitch_sandbox::faults::{Fault, FaultKind};
@@ -21,14 +22,12 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-pub const SECRET: &str = "Bearer 0123456789abcdef";
-pub const NUMBER: &str = "+46701740605";
-pub const CODE: &str = "493817";
 /// Connections that a gateway of these tests has open at once.
 pub const CONNECTIONS: usize = 128;
 /// Okta waits three seconds; the configuration promises less.
@@ -163,8 +162,8 @@ impl Scene {
         let pinned = reqwest::Certificate::from_pem(self.config.report.certificate.as_bytes()).unwrap();
         let operator = reqwest::Client::builder().tls_certs_only([pinned]).resolve("report", self.at.report).no_proxy();
         let url = format!("https://report:{}{}", self.at.report.port(), report::PATH);
-        let reported = operator.build().unwrap().get(url).bearer_auth("a-token-of-the-report").send().await.unwrap();
-        ReplicaReport::read(&reported.bytes().await.unwrap()).unwrap()
+        let told = operator.build().unwrap().get(url).bearer_auth(REPORT_TOKEN).send().await.unwrap();
+        ReplicaReport::read(&told.bytes().await.unwrap()).unwrap()
     }
 
     pub fn delivered(&self) -> usize {
@@ -175,6 +174,42 @@ impl Scene {
     pub fn asked(&self, provider: &str) -> usize {
         let calls = self.sandbox.provider(provider).unwrap().calls();
         calls.iter().filter(|call| call.what == "sms").count()
+    }
+}
+
+/// A gateway in a process of its own.
+pub struct Spawned {
+    pub hooks: SocketAddr,
+    pub metrics: String,
+    pub process: Child,
+}
+
+impl Scene {
+    /// Starts the program for the files of this scene, by a command that ends where the program's arguments begin.
+    pub async fn spawn(&self, mut command: Command) -> Spawned {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+        let [hooks, report, metrics] = [free(), free(), free()].map(|address| address.to_string());
+        command.arg("gateway");
+        command.arg("--config-dir").arg(self.folder.join("config")).arg("--tls-dir").arg(self.folder.join("tls"));
+        command.args(["--listen", &hooks, "--report", &report, "--metrics", &metrics, "--lame-duck", "0s"]);
+        let process = command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let spawned = Spawned { hooks: hooks.parse().unwrap(), metrics, process };
+        for _ in 0..200 {
+            if spawned.told("readyz").await.is_some_and(|(status, _)| status == 200) {
+                return spawned;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the gateway does not serve");
+    }
+}
+
+impl Spawned {
+    /// What it tells of itself at that path.
+    pub async fn told(&self, path: &str) -> Option<(u16, String)> {
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{}/{path}", self.metrics)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 }
 
@@ -229,64 +264,13 @@ pub fn sealed(config: &GatewayConfig) -> Vec<u8> {
     envelope::seal(&[(1, serde_json::to_vec(config).unwrap())]).unwrap()
 }
 
+/// By the sandbox's two providers.
 pub fn configuration(sandbox: &Sandbox) -> GatewayConfig {
-    let provider = |name: &str| ProviderConfig {
-        account: Account::Http {
-            url: format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr()),
-            token: format!("token-of-{name}").as_str().into(),
-        },
-        senders: Vec::new(),
-        probe: Probe { interval_ms: 600_000, timeout_ms: 2_000, fall: 3, rise: 2 },
-        max_in_flight: 200,
-        ca_bundle: Some(sandbox.authority().cert_pem().to_owned()),
-    };
-    let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    let hook = HookConfig::new("authorization".into(), vec![SECRET.into()]);
-    GatewayConfig {
-        gateway: "ns/gateway".into(),
-        generation: 1,
-        timing: Timing { deadline_ms: 2_500, proxy_allowance_ms: 0, attempt_floor_ms: 500, max_attempts: 3 },
-        on_ambiguous: OnAmbiguous::Continue,
-        default_region: None,
-        allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()],
-        proxy: None,
-        proxy_exceptions: Vec::new(),
-        extra_roots: None,
-        replicas: 1,
-        report: Report {
-            token: "a-token-of-the-report".into(),
-            certificate: report.cert.pem(),
-            key: report.signing_key.serialize_pem().as_str().into(),
-        },
-        hooks: BTreeMap::from([("h".to_owned(), hook)]),
-        providers: ["one", "two"].map(|name| (name.to_owned(), provider(name))).into(),
-        rules: vec![rule(Action::Send(vec!["one".into(), "two".into()]))],
-    }
-}
-
-pub fn rule(action: Action) -> Rule {
-    Rule { policy: "p".into(), name: "all".into(), priority: None, matches: Match::default(), action, critical: false }
-}
-
-/// Okta's body for one SMS.
-pub fn sms(event: &str) -> Value {
-    json!({
-        "eventId": event,
-        "eventType": "com.okta.telephony.provider",
-        "eventTypeVersion": "1.0",
-        "cloudEventsVersion": "0.1",
-        "contentType": "application/json",
-        "source": "https://acme.okta.com/api/v1/inlineHooks/calz6lVQA77AwFeEe0g3",
-        "requestType": "com.okta.user.telephony.mfa-verification",
-        "data": {
-            "context": {"request": {"id": "req", "method": "POST"}},
-            "userProfile": {"login": "a@example.com"},
-            "messageProfile": {
-                "msgTemplate": format!("Your code is {CODE}"), "phoneNumber": NUMBER,
-                "deliveryChannel": "SMS", "otpCode": CODE, "locale": "EN-US"
-            }
-        }
-    })
+    testing::config(["one", "two"].map(|name| {
+        let url = format!("https://{}/v1/messages", sandbox.provider(name).unwrap().addr());
+        let ca_bundle = Some(sandbox.authority().cert_pem().to_owned());
+        (name, ProviderConfig { ca_bundle, ..testing::provider(&url, &format!("token-of-{name}")) })
+    }))
 }
 
 pub fn refuse(class: &str, scope: Option<&str>) -> FaultKind {

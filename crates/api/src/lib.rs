@@ -18,6 +18,8 @@ mod reference;
 mod rules_tests;
 mod switch;
 mod target;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use duration::{Duration, InvalidDuration};
 pub use gateway::{

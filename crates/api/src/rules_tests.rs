@@ -4,7 +4,7 @@
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 
-use super::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
+use super::{HookSwitch, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider, testing::merge};
 
 macro_rules! accepted {
     ($kind:ty, $spec:expr) => {{
@@ -56,21 +56,6 @@ fn with(base: &Value, change: Value) -> Value {
     let mut spec = base.clone();
     merge(&mut spec, change);
     spec
-}
-
-fn merge(object: &mut Value, change: Value) {
-    match (object, change) {
-        (Value::Object(object), Value::Object(change)) => {
-            for (key, value) in change {
-                if value.is_null() {
-                    object.remove(&key);
-                } else {
-                    merge(object.entry(key).or_insert(Value::Null), value);
-                }
-            }
-        }
-        (object, change) => *object = change,
-    }
 }
 
 fn org() -> Value {

@@ -23,16 +23,21 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{metrics::GatewayMetrics, probes::ProbeSubject as _, runtime::RunningConfig, service::Service};
+use super::{
+    metrics::GatewayMetrics,
+    probes::ProbeSubject as _,
+    runtime::RunningConfig,
+    service::Service,
+    testing::{self, SECRET, sms},
+};
 use hookswitch_gateway_config::{
-    document::{Action, GatewayConfig, Rule},
+    document::{self, Action, GatewayConfig, Rule},
     probe,
 };
 use hookswitch_net as net;
 use hookswitch_providers::Probed;
 use hookswitch_telemetry::{logs, metrics::Metrics, testing::Lines};
 
-const SECRET: &str = "Bearer 0123456789abcdef";
 const ACCEPTS: Says = Says::That(200, r#"{"status":"accepted","id":"m-1"}"#);
 const REFUSES: Says = Says::That(503, r#"{"status":"refused","class":"transient","code":"x-1"}"#);
 
@@ -98,11 +103,8 @@ impl Provider {
         self.asked.borrow().len()
     }
 
-    fn settings(&self) -> Value {
-        json!({
-            "carrier": {"http": {"url": self.url, "token": "token"}}, "senders": [], "caBundle": self.ca,
-            "probe": {"intervalMs": 600_000, "timeoutMs": 2_000, "fall": 3, "rise": 2}, "maxInFlight": 200,
-        })
+    fn settings(&self) -> document::ProviderConfig {
+        document::ProviderConfig { ca_bundle: Some(self.ca.clone()), ..testing::provider(&self.url, "token") }
     }
 }
 
@@ -116,61 +118,25 @@ fn whole(request: &[u8]) -> Option<Value> {
 }
 
 /// One that has no sender for anybody, and so is never called.
-fn invalid() -> Value {
-    let twilio =
-        json!({"accountSid": format!("AC{}", "0".repeat(32)), "authToken": "t", "baseUrl": "https://127.0.0.1:9"});
-    json!({
-        "carrier": {"twilio": twilio}, "senders": [], "caBundle": null, "maxInFlight": 200,
-        "probe": {"intervalMs": 600_000, "timeoutMs": 2_000, "fall": 3, "rise": 2},
-    })
+fn invalid() -> document::ProviderConfig {
+    document::ProviderConfig { account: document::ProviderConfig::absent().account, ..unreachable() }
 }
 
 /// One that as many messages are under way to as may be: none.
-fn full() -> Value {
-    let mut settings = unreachable();
-    settings["maxInFlight"] = json!(0);
-    settings
+fn full() -> document::ProviderConfig {
+    document::ProviderConfig { max_in_flight: 0, ..unreachable() }
 }
 
 /// One that nobody listens for.
-fn unreachable() -> Value {
-    let mut settings = invalid();
-    settings["carrier"] = json!({"http": {"url": "https://127.0.0.1:9/", "token": "token"}});
-    settings
+fn unreachable() -> document::ProviderConfig {
+    testing::provider("https://127.0.0.1:9/", "token")
 }
 
 /// Sends everything by these providers, in order.
-fn by(providers: &[(&str, Value)]) -> GatewayConfig {
-    let report = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
-    let names: Vec<&str> = providers.iter().map(|(name, _)| *name).collect();
-    let providers: BTreeMap<&str, &Value> = providers.iter().map(|(name, settings)| (*name, settings)).collect();
-    let hook = json!({"header": "authorization", "secrets": [SECRET], "oktaId": null});
-    serde_json::from_value(json!({
-        "gateway": "ns/gateway", "generation": 1, "onAmbiguous": "Continue", "defaultRegion": null,
-        "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 0, "attemptFloorMs": 200, "maxAttempts": 3},
-        "allowedCidrs": ["127.0.0.0/8"], "hooks": {"h": hook}, "providers": providers,
-        "report": {"token": "a-token-of-the-report", "certificate": report.cert.pem(),
-            "key": report.signing_key.serialize_pem()},
-        "rules": [{"policy": "p", "name": "all", "action": {"send": names},
-            "matches": {"countries": [], "prefixes": [], "channels": [], "requestTypes": []}}],
-    }))
-    .unwrap()
-}
-
-/// Okta's body for one SMS.
-fn sms(event: &str) -> Value {
-    json!({
-        "eventId": event,
-        "source": "https://acme.okta.com/api/v1/inlineHooks/calz6lVQA77AwFeEe0g3",
-        "requestType": "com.okta.user.telephony.mfa-verification",
-        "data": {
-            "userProfile": {"login": "a@example.com"},
-            "messageProfile": {
-                "msgTemplate": "Your code is 493817", "phoneNumber": "+46701740605", "deliveryChannel": "SMS",
-                "otpCode": "493817", "locale": "EN-US",
-            },
-        },
-    })
+fn by(providers: &[(&str, document::ProviderConfig)]) -> GatewayConfig {
+    let mut config = testing::config(providers.iter().cloned());
+    config.timing.attempt_floor_ms = 200;
+    config
 }
 
 fn with(event: &str, field: &str, value: Value) -> Value {

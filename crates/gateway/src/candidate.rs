@@ -14,13 +14,14 @@ use super::{
     provider::{Provider, Tried},
 };
 use hookswitch_message::Secret;
-use hookswitch_providers::{Class, Message, ProviderRequest, Refusal};
+use hookswitch_net::Request;
+use hookswitch_providers::{Class, Message, Refusal};
 
 /// A provider for one message.
 pub struct Candidate {
     provider: Arc<Provider>,
     route: Route,
-    request: Result<ProviderRequest, Refusal>,
+    request: Result<Request, Refusal>,
 }
 
 /// Why a provider is not asked.

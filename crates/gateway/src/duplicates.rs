@@ -7,118 +7,146 @@
 //! an administrator who corrects the number of a preview keeps its id. The very same message is not tried again: Okta was answered
 //! FAILED and sends it itself. A preview is distinguished from others of its id by its message, and tried as often as it fails: nobody
 //! sends it otherwise.
+//!
+//! A busy gateway always remembers as many as it may, so each is small: two keyed digests and the texts of its answer, about
+//! 160 bytes. [`memory`] keeps them; the oldest goes first.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod memory;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use aws_lc_rs::hmac;
-use moka::{
-    future::Cache,
-    ops::compute::{CompResult, Op},
-    policy::EvictionPolicy,
-};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
+use self::memory::{Memory, Remembered};
 use super::protocol::{Call, HookAnswer};
 use hookswitch_message::{Channel, EventId};
 
 /// How long an answer is kept.
 pub const KEPT: Duration = Duration::from_mins(10);
-/// How many answers are kept; the least recently used go first.
-pub const CAPACITY: u64 = 100_000;
+/// How many answers are kept; the oldest go first.
+pub const CAPACITY: usize = 100_000;
 
-type MessageDigest = [u8; 16];
-/// Hook, id, and the message where it distinguishes calls of one id.
-type Key = (Arc<str>, EventId, Option<MessageDigest>);
+/// Distinguishes calls or messages without keeping them: its key never leaves the process.
+type Digest = [u8; 16];
+
+/// The answer of a call that is worked on, once it is there.
+pub type Awaited = watch::Receiver<Option<HookAnswer>>;
 
 /// The calls of the last minutes.
 pub struct Duplicates {
-    known_calls: Cache<Key, Arc<KnownCall>>,
+    memory: Mutex<Memory>,
     key: hmac::Key,
-}
-
-struct KnownCall {
-    fingerprint: MessageDigest,
-    answer: watch::Receiver<Option<HookAnswer>>,
-}
-
-impl KnownCall {
-    /// Whether a call of the same id is worked on in its place.
-    fn gives_way(&self, fingerprint: MessageDigest, is_preview: bool) -> bool {
-        let left_nothing = self.answer.borrow().as_ref().is_some_and(HookAnswer::left_nothing);
-        left_nothing && (is_preview || self.fingerprint != fingerprint)
-    }
+    begun: Instant,
 }
 
 /// What a call is.
 pub enum DuplicateCheck {
-    /// The first of its id: whoever gets this does the work and says the answer here.
-    First(watch::Sender<Option<HookAnswer>>, watch::Receiver<Option<HookAnswer>>),
-    /// Known before: its answer comes, or came, here.
-    Again(watch::Receiver<Option<HookAnswer>>),
+    /// The first of its id: whoever gets this does the work.
+    First(Work, Awaited),
+    /// Known, and this is its answer.
+    Answered(HookAnswer),
+    /// Known, and worked on: its answer comes here.
+    Again(Awaited),
     /// Another message of its id is being worked on; once its answer is here, this call is to be checked again.
-    Behind(watch::Receiver<Option<HookAnswer>>),
+    Behind(Awaited),
     /// The same id with another number, passcode or channel, and the first message may have left: nothing Okta does, so
     /// nothing is sent.
     Contradiction,
+}
+
+/// The work on a call, whose answer others may wait for. Dropped without one, nobody can tell whether the message left.
+pub struct Work {
+    answer: watch::Sender<Option<HookAnswer>>,
+    remembered: Option<(Arc<Duplicates>, u64)>,
+}
+
+impl Work {
+    /// On a call that cannot be recognised when it comes again.
+    #[must_use]
+    pub fn unremembered() -> (Self, Awaited) {
+        let (answer, awaited) = watch::channel(None);
+        (Self { answer, remembered: None }, awaited)
+    }
+
+    /// Says the answer, to all who wait for it or come later.
+    pub fn settle(self, answer: HookAnswer) {
+        if let Some((duplicates, number)) = self.remembered {
+            duplicates.memory().settle(number, &answer);
+        }
+        self.answer.send_replace(Some(answer));
+    }
 }
 
 impl Default for Duplicates {
     fn default() -> Self {
         let key: [u8; 32] = rand::random();
         Self {
-            known_calls: Cache::builder()
-                .max_capacity(CAPACITY)
-                .time_to_live(KEPT)
-                .eviction_policy(EvictionPolicy::lru())
-                .build(),
+            memory: Mutex::new(Memory::of(CAPACITY, KEPT)),
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            begun: Instant::now(),
         }
     }
 }
 
 impl Duplicates {
     /// Checks a call against the known ones and remembers it.
-    pub async fn check(&self, hook: &Arc<str>, id: &EventId, call: &Call) -> DuplicateCheck {
+    #[must_use]
+    pub fn check(self: &Arc<Self>, hook: &str, id: &EventId, call: &Call) -> DuplicateCheck {
         let fingerprint = self.fingerprint(call);
-        let (sender, receiver) = watch::channel(None);
-        let this_call = Arc::new(KnownCall { fingerprint, answer: receiver.clone() });
-        let key = (Arc::clone(hook), id.clone(), call.is_preview.then_some(fingerprint));
-        let taken = self.known_calls.entry(key).and_compute_with(|known| {
-            let stays = known.is_some_and(|known| !known.value().gives_way(fingerprint, call.is_preview));
-            std::future::ready(if stays { Op::Nop } else { Op::Put(this_call) })
-        });
-        match taken.await {
-            CompResult::Unchanged(known) if known.value().fingerprint == fingerprint => {
-                DuplicateCheck::Again(known.value().answer.clone())
+        let message: &[u8] = if call.is_preview { &fingerprint } else { &[] };
+        let key = self.digest([b"call", hook.as_bytes(), id.as_str().as_bytes(), message]);
+        let mut memory = self.memory();
+        let now = self.begun.elapsed();
+        memory.forget(now);
+        if let Some(known) = memory.find(&key, now) {
+            let (is_same, answer) = (known.fingerprint == fingerprint, known.answer());
+            // where nothing left, a call of the same id is worked on in its place
+            let gives_way = answer.as_ref().is_some_and(HookAnswer::left_nothing) && (call.is_preview || !is_same);
+            match (answer, known.awaited()) {
+                _ if gives_way => {}
+                (Some(answer), _) if is_same => return DuplicateCheck::Answered(answer),
+                (None, Some(awaited)) if is_same => return DuplicateCheck::Again(awaited),
+                (None, Some(awaited)) => return DuplicateCheck::Behind(awaited),
+                _ => return DuplicateCheck::Contradiction,
             }
-            CompResult::Unchanged(known) if known.value().answer.borrow().is_none() => {
-                DuplicateCheck::Behind(known.value().answer.clone())
-            }
-            CompResult::Unchanged(_) => DuplicateCheck::Contradiction,
-            _ => DuplicateCheck::First(sender, receiver),
         }
+        let (answer, awaited) = watch::channel(None);
+        let number = memory.remember(Remembered::new(key, fingerprint, awaited.clone(), now));
+        DuplicateCheck::First(Work { answer, remembered: Some((Arc::clone(self), number)) }, awaited)
     }
 
-    /// Tells two messages apart without keeping either: the key never leaves the process.
-    fn fingerprint(&self, call: &Call) -> MessageDigest {
-        let mut context = hmac::Context::with_key(&self.key);
+    fn fingerprint(&self, call: &Call) -> Digest {
         let channel: &[u8] = match call.channel {
             Channel::Sms => b"sms",
             Channel::Voice => b"voice",
         };
-        for part in [channel, call.number.expose().as_bytes(), call.code.expose().as_bytes()] {
+        self.digest([channel, call.number.expose().as_bytes(), call.code.expose().as_bytes(), &[]])
+    }
+
+    fn digest(&self, parts: [&[u8]; 4]) -> Digest {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
             context.update(&part.len().to_be_bytes());
             context.update(part);
         }
-        let mut fingerprint = MessageDigest::default();
-        fingerprint.copy_from_slice(&context.sign().as_ref()[..16]);
-        fingerprint
+        let mut digest = Digest::default();
+        digest.copy_from_slice(&context.sign().as_ref()[..16]);
+        digest
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Duplicates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Duplicates({})", self.known_calls.entry_count())
+        write!(f, "Duplicates({})", self.memory().len())
     }
 }
 
@@ -135,28 +163,30 @@ mod tests {
         call
     }
 
-    struct Calls(Duplicates);
+    #[derive(Default)]
+    struct Calls(Arc<Duplicates>);
 
     impl Calls {
-        async fn check(&self, call: &Call) -> DuplicateCheck {
-            self.0.check(&"h".into(), &"event-1".parse().unwrap(), call).await
+        fn check(&self, call: &Call) -> DuplicateCheck {
+            self.0.check("h", &"event-1".parse().unwrap(), call)
         }
 
-        async fn first(&self, call: &Call) -> watch::Sender<Option<HookAnswer>> {
-            match self.check(call).await {
-                DuplicateCheck::First(sender, _) => sender,
+        fn first(&self, call: &Call) -> Work {
+            match self.check(call) {
+                DuplicateCheck::First(work, _) => work,
                 other => panic!("{}", name(&other)),
             }
         }
 
-        async fn outcome(&self, call: &Call) -> &'static str {
-            name(&self.check(call).await)
+        fn outcome(&self, call: &Call) -> &'static str {
+            name(&self.check(call))
         }
     }
 
     const fn name(check: &DuplicateCheck) -> &'static str {
         match check {
             DuplicateCheck::First(..) => "first",
+            DuplicateCheck::Answered(_) => "answered",
             DuplicateCheck::Again(_) => "again",
             DuplicateCheck::Behind(_) => "behind",
             DuplicateCheck::Contradiction => "contradiction",
@@ -166,8 +196,8 @@ mod tests {
     const ONE: &str = "+46701740605";
     const OTHER: &str = "+46701740606";
 
-    #[tokio::test]
-    async fn an_id_is_bound_to_a_message_that_may_have_left_and_to_no_other() {
+    #[test]
+    fn an_id_is_bound_to_a_message_that_may_have_left_and_to_no_other() {
         let successful = HookAnswer { status: crate::protocol::Status::Successful, ..HookAnswer::failed() };
         for (answer, other) in [
             (successful, "contradiction"),
@@ -175,35 +205,76 @@ mod tests {
             (HookAnswer::failed(), "first"),
             (HookAnswer::blocked(), "first"),
         ] {
-            let calls = Calls(Duplicates::default());
-            let sender = calls.first(&call(ONE, false)).await;
-            assert_eq!(
-                calls.outcome(&call(OTHER, false)).await,
-                "behind",
-                "nobody knows yet what becomes of the first"
-            );
-            sender.send_replace(Some(answer.clone()));
-            assert_eq!(calls.outcome(&call(ONE, false)).await, "again", "{answer:?}");
-            assert_eq!(calls.outcome(&call(OTHER, false)).await, other, "{answer:?}");
+            let calls = Calls::default();
+            let work = calls.first(&call(ONE, false));
+            assert_eq!(calls.outcome(&call(OTHER, false)), "behind", "nobody knows yet what becomes of the first");
+            work.settle(answer.clone());
+            assert_eq!(calls.outcome(&call(ONE, false)), "answered", "{answer:?}");
+            assert_eq!(calls.outcome(&call(OTHER, false)), other, "{answer:?}");
         }
     }
 
-    #[tokio::test]
-    async fn a_message_whose_work_ended_without_an_answer_may_have_left() {
-        let calls = Calls(Duplicates::default());
-        drop(calls.first(&call(ONE, false)).await);
-        assert_eq!(calls.outcome(&call(OTHER, false)).await, "behind");
-        assert_eq!(calls.outcome(&call(ONE, false)).await, "again");
+    #[test]
+    fn a_message_whose_work_ended_without_an_answer_may_have_left() {
+        let calls = Calls::default();
+        drop(calls.first(&call(ONE, false)));
+        assert_eq!(calls.outcome(&call(OTHER, false)), "behind");
+        assert_eq!(calls.outcome(&call(ONE, false)), "again");
+    }
+
+    #[test]
+    fn previews_of_one_id_are_told_apart_by_their_message_and_tried_again_when_they_failed() {
+        let calls = Calls::default();
+        calls.first(&call(ONE, true)).settle(HookAnswer::pending());
+        assert_eq!(calls.outcome(&call(ONE, true)), "answered", "one request, one message");
+        let work = calls.first(&call(OTHER, true));
+        assert_eq!(calls.outcome(&call(OTHER, true)), "again", "it is under way");
+        work.settle(HookAnswer::failed());
+        assert_eq!(calls.outcome(&call(OTHER, true)), "first");
     }
 
     #[tokio::test]
-    async fn previews_of_one_id_are_distinguished_by_their_message_and_tried_again_when_they_failed() {
-        let calls = Calls(Duplicates::default());
-        calls.first(&call(ONE, true)).await.send_replace(Some(HookAnswer::pending()));
-        assert_eq!(calls.outcome(&call(ONE, true)).await, "again", "one request, one message");
-        let sender = calls.first(&call(OTHER, true)).await;
-        assert_eq!(calls.outcome(&call(OTHER, true)).await, "again", "it is under way");
-        sender.send_replace(Some(HookAnswer::failed()));
-        assert_eq!(calls.outcome(&call(OTHER, true)).await, "first");
+    async fn whoever_waits_and_whoever_comes_later_get_the_answer_of_the_first() {
+        let calls = Calls::default();
+        let answer = HookAnswer {
+            provider: Some("twilio-eu".to_owned()),
+            transaction_id: Some("SM1".to_owned()),
+            metadata: Some("attempts=1".to_owned()),
+            ..HookAnswer::pending()
+        };
+        let work = calls.first(&call(ONE, false));
+        let waiting: Vec<Awaited> = (0..3)
+            .map(|_| match calls.check(&call(ONE, false)) {
+                DuplicateCheck::Again(awaited) => awaited,
+                other => panic!("{}", name(&other)),
+            })
+            .collect();
+        work.settle(answer.clone());
+        for mut awaited in waiting {
+            assert_eq!(awaited.wait_for(Option::is_some).await.unwrap().as_ref(), Some(&answer));
+        }
+        match calls.check(&call(ONE, false)) {
+            DuplicateCheck::Answered(again) => assert_eq!(again, answer),
+            other => panic!("{}", name(&other)),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_remembered_for_ten_minutes() {
+        let calls = Calls::default();
+        calls.first(&call(ONE, false)).settle(HookAnswer::pending());
+        tokio::time::advance(KEPT).await;
+        assert_eq!(calls.outcome(&call(ONE, false)), "answered");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(calls.outcome(&call(ONE, false)), "first");
+    }
+
+    #[test]
+    fn calls_of_other_hooks_and_ids_are_others() {
+        let (calls, call) = (Calls::default(), call(ONE, false));
+        for (hook, id) in [("h", "e-1"), ("h", "e-2"), ("he", "-1"), ("g", "e-1")] {
+            let seen = calls.0.check(hook, &id.parse().unwrap(), &call);
+            assert_eq!(name(&seen), "first", "{hook} {id}");
+        }
     }
 }

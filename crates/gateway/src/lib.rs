@@ -38,4 +38,6 @@ pub mod runtime;
 pub mod serve;
 pub mod service;
 pub mod source;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tls;

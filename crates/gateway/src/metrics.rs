@@ -22,7 +22,10 @@ use super::{
 use hookswitch_gateway_config::report::{HookReport, RuleReport};
 use hookswitch_message::Channel;
 use hookswitch_providers::Outcome;
-use hookswitch_telemetry::metrics::Metrics;
+use hookswitch_telemetry::{
+    families::{Families as _, Histograms},
+    metrics::Metrics,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
@@ -100,11 +103,11 @@ fn seconds() -> Histogram {
 pub struct GatewayMetrics {
     calls: Family<CallLabels, Counter>,
     previews: Family<PreviewLabels, Counter>,
-    call_seconds: Family<HookLabels, Histogram, fn() -> Histogram>,
+    call_seconds: Histograms<HookLabels>,
     unauthorised: Family<HookLabels, Counter>,
     unreadable: Family<ReasonLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
-    attempt_seconds: Family<ProviderLabels, Histogram, fn() -> Histogram>,
+    attempt_seconds: Histograms<ProviderLabels>,
     passed_over: Family<PassedOverLabels, Counter>,
     failovers: Counter,
     after_ambiguous: Counter,
@@ -136,105 +139,46 @@ impl GatewayMetrics {
     /// Counters, registered with the process's metrics.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
-        let counters = Self {
-            calls: Family::default(),
-            previews: Family::default(),
-            call_seconds: Family::new_with_constructor(seconds),
-            unauthorised: Family::default(),
-            unreadable: Family::default(),
-            attempts: Family::default(),
-            attempt_seconds: Family::new_with_constructor(seconds),
-            passed_over: Family::default(),
-            failovers: Counter::default(),
-            after_ambiguous: Counter::default(),
-            repeated: Counter::default(),
-            contradicted: Counter::default(),
-            without_id: Counter::default(),
-            late: Counter::default(),
-            other_source: Family::default(),
-            rules: Family::default(),
-            uncovered: Family::default(),
-            closed: Family::default(),
-            config_generation: Gauge::default(),
-            config_refused: Counter::default(),
-            reported: Mutex::default(),
-        };
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("gateway");
-            registry.register("calls", "Authenticated calls answered, by what Okta was told", counters.calls.clone());
-            registry.register(
-                "previews",
-                "Calls of the Preview in Okta's console answered, by what Okta was told",
-                counters.previews.clone(),
-            );
-            registry.register(
-                "call_seconds",
-                "From the beginning of a call to its answer",
-                counters.call_seconds.clone(),
-            );
-            registry.register("unauthorised", "Calls to a hook without a valid secret", counters.unauthorised.clone());
-            registry.register(
-                "unreadable",
-                "Authenticated calls that could not be acted on",
-                counters.unreadable.clone(),
-            );
-            registry.register("attempts", "Attempts at providers, by outcome", counters.attempts.clone());
-            registry.register("attempt_seconds", "Duration of attempts at providers", counters.attempt_seconds.clone());
-            registry.register(
-                "passed_over",
-                "Providers that a message was not given to, by which door was shut",
-                counters.passed_over.clone(),
-            );
-            registry.register(
-                "failovers",
-                "Messages that another provider took after one had not",
-                counters.failovers.clone(),
-            );
-            registry.register(
-                "sends_after_ambiguous",
-                "Attempts begun although an earlier provider may have the message: the user may get it twice",
-                counters.after_ambiguous.clone(),
-            );
-            registry.register(
-                "repeated_calls",
-                "Calls seen before, answered with the first answer",
-                counters.repeated.clone(),
-            );
-            registry.register(
-                "contradicting_calls",
-                "Calls with a known event id but another message; not sent",
-                counters.contradicted.clone(),
-            );
-            registry.register(
-                "calls_without_id",
-                "Calls without an event id, sent without deduplication",
-                counters.without_id.clone(),
-            );
-            registry.register(
-                "late_answers",
-                "Answers that the deadline forced before the work was done",
-                counters.late.clone(),
-            );
-            registry.register(
-                "other_source",
-                "Calls whose source is not the hook that is known in Okta",
-                counters.other_source.clone(),
-            );
-            registry.register("rule_calls", "Calls that a rule decided", counters.rules.clone());
-            registry.register(
-                "rule_uncovered",
-                "Calls of a rule that found no healthy provider",
-                counters.uncovered.clone(),
-            );
-            registry.register("connections_closed", "Connections closed by a bound", counters.closed.clone());
-            registry.register(
-                "config_generation",
-                "Generation of the configuration being served",
-                counters.config_generation.clone(),
-            );
-            registry.register("config_refused", "Configurations that were refused", counters.config_refused.clone());
-        });
-        counters
+            Self {
+                calls: registry.add("calls", "Authenticated calls answered, by what Okta was told"),
+                previews: registry
+                    .add("previews", "Calls of the Preview in Okta's console answered, by what Okta was told"),
+                call_seconds: registry.add_histograms(
+                    "call_seconds",
+                    "From the beginning of a call to its answer",
+                    seconds,
+                ),
+                unauthorised: registry.add("unauthorised", "Calls to a hook without a valid secret"),
+                unreadable: registry.add("unreadable", "Authenticated calls that could not be acted on"),
+                attempts: registry.add("attempts", "Attempts at providers, by outcome"),
+                attempt_seconds: registry.add_histograms(
+                    "attempt_seconds",
+                    "Duration of attempts at providers",
+                    seconds,
+                ),
+                passed_over: registry
+                    .add("passed_over", "Providers that a message was not given to, by which door was shut"),
+                failovers: registry.add("failovers", "Messages that another provider took after one had not"),
+                after_ambiguous: registry.add(
+                    "sends_after_ambiguous",
+                    "Attempts begun although an earlier provider may have the message: the user may get it twice",
+                ),
+                repeated: registry.add("repeated_calls", "Calls seen before, answered with the first answer"),
+                contradicted: registry
+                    .add("contradicting_calls", "Calls with a known event id but another message; not sent"),
+                without_id: registry.add("calls_without_id", "Calls without an event id, sent without deduplication"),
+                late: registry.add("late_answers", "Answers that the deadline forced before the work was done"),
+                other_source: registry.add("other_source", "Calls whose source is not the hook that is known in Okta"),
+                rules: registry.add("rule_calls", "Calls that a rule decided"),
+                uncovered: registry.add("rule_uncovered", "Calls of a rule that found no healthy provider"),
+                closed: registry.add("connections_closed", "Connections closed by a bound"),
+                config_generation: registry.add("config_generation", "Generation of the configuration being served"),
+                config_refused: registry.add("config_refused", "Configurations that were refused"),
+                reported: Mutex::default(),
+            }
+        })
     }
 
     fn reported(&self) -> std::sync::MutexGuard<'_, Reported> {

@@ -29,9 +29,7 @@ use hookswitch_message::{Channel, CountryCode, Secret};
 use hookswitch_net as net;
 use hookswitch_net::{Connector, SendError, Unsent};
 use hookswitch_providers as providers;
-use hookswitch_providers::{
-    Adapter, Class, MAX_ANSWER, Message, Outcome, Probed, ProviderAnswer, ProviderRequest, Refusal, Scope,
-};
+use hookswitch_providers::{Adapter, Class, MAX_ANSWER, Message, Outcome, Probed, ProviderAnswer, Refusal, Scope};
 
 /// Why a provider of a configuration cannot be used. Holds no credential.
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +200,7 @@ impl Provider {
     /// # Errors
     ///
     /// Why it cannot take the message.
-    pub fn request(&self, message: &Message) -> Result<ProviderRequest, Refusal> {
+    pub fn request(&self, message: &Message) -> Result<net::Request, Refusal> {
         self.adapter.request(message)
     }
 
@@ -273,11 +271,11 @@ impl Provider {
     pub async fn send(
         &self,
         entry: Entry,
-        request: ProviderRequest,
+        request: net::Request,
         deadline: tokio::time::Instant,
         private: &Private<'_>,
     ) -> Result<Tried, Shut> {
-        let sent = self.connector.send(&plain(request), deadline, MAX_ANSWER).await;
+        let sent = self.connector.send(&request, deadline, MAX_ANSWER).await;
         self.learn(entry, sent, private)
     }
 
@@ -354,7 +352,7 @@ fn out_of_reach(cause: &str) -> Probed {
 impl ProbeSubject for Provider {
     async fn ask(&self) -> Probed {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
-        match self.connector.send(&plain(self.adapter.probe()), far, MAX_ANSWER).await {
+        match self.connector.send(&self.adapter.probe(), far, MAX_ANSWER).await {
             Ok(answer) => self.adapter.probed(&carried(answer)),
             Err(SendError::Full) => Probed::Unknown,
             // What our own guard refuses says nothing about the provider, but nothing can be sent there either.
@@ -409,10 +407,6 @@ fn refused(class: Class, code: &str) -> Outcome {
     Outcome::Refused(Refusal { class, code: code.to_owned(), retry_after_s: None })
 }
 
-fn plain(request: ProviderRequest) -> net::Request {
-    net::Request { method: request.method, url: request.url, headers: request.headers, body: request.body }
-}
-
 fn carried(answer: net::Answer) -> ProviderAnswer {
     let retry_after = answer.retry_after().map(|asked| retry::in_seconds(asked, jiff::Timestamp::now()));
     ProviderAnswer { status: answer.status, retry_after, body: answer.body }
@@ -426,10 +420,8 @@ impl fmt::Debug for Provider {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::{breaker::CONSECUTIVE, candidate::Candidate};
+    use crate::{breaker::CONSECUTIVE, candidate::Candidate, testing};
     use hookswitch_net::NoAnswer;
 
     fn provider() -> Provider {
@@ -441,19 +433,7 @@ mod tests {
     }
 
     fn made(change: impl FnOnce(&mut GatewayConfig)) -> Provider {
-        let mut config: GatewayConfig = serde_json::from_value(json!({
-            "gateway": "ns/gw", "generation": 1, "replicas": 1,
-            "timing": {"deadlineMs": 2_500, "proxyAllowanceMs": 200, "attemptFloorMs": 500, "maxAttempts": 3},
-            "onAmbiguous": "Continue", "allowedCidrs": [], "hooks": {}, "rules": [],
-            "report": {"token": "t", "certificate": "c", "key": "k"},
-            "providers": {"one": {
-                "carrier": {"http": {"url": "https://provider.example/send", "token": "token"}},
-                "senders": [],
-                "probe": {"intervalMs": 30_000, "timeoutMs": 5_000, "fall": 3, "rise": 2},
-                "maxInFlight": 256,
-            }},
-        }))
-        .unwrap();
+        let mut config = testing::config([("one", testing::provider("https://provider.example/send", "token"))]);
         change(&mut config);
         Provider::new("one", &config, &config.providers["one"], None).unwrap()
     }

@@ -120,6 +120,16 @@ impl Gateway {
     ///
     /// [`ServeError::Tls`].
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServeError> {
+        self.run_once(hookswitch_net::prepare, stop).await
+    }
+
+    /// Serves as [`run`](Self::run) does; ready once `prepare`, which may block, has ended.
+    async fn run_once(
+        self,
+        prepare: impl FnOnce() + Send + 'static,
+        stop: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let prepared = tokio::task::spawn_blocking(prepare);
         let metrics = Metrics::new("gateway");
         let counters = Arc::new(GatewayMetrics::new(&metrics));
         let service = Arc::new(Service::new(Arc::clone(&counters)));
@@ -154,11 +164,15 @@ impl Gateway {
             let (service, certificate, leaving) =
                 (Arc::clone(&service), Arc::clone(&certificate), Arc::clone(&leaving));
             Arc::new(move || {
-                match (leaving.load(Ordering::Acquire), service.runtime().is_some(), certificate.is_there()) {
-                    (true, ..) => Err("stopping".to_owned()),
-                    (_, false, _) => Err("no good configuration yet".to_owned()),
-                    (_, _, false) => Err("no serving certificate yet".to_owned()),
-                    (false, true, true) => Ok("ok".to_owned()),
+                let obstacles = [
+                    (leaving.load(Ordering::Acquire), "stopping"),
+                    (service.runtime().is_none(), "no good configuration yet"),
+                    (!certificate.is_there(), "no serving certificate yet"),
+                    (!prepared.is_finished(), "TLS is being prepared"),
+                ];
+                match obstacles.into_iter().find(|(is_there, _)| *is_there) {
+                    Some((_, obstacle)) => Err(obstacle.to_owned()),
+                    None => Ok("ok".to_owned()),
                 }
             })
         };
@@ -329,21 +343,83 @@ fn sentence(fault: &Fault) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
+
     use super::*;
+    use crate::testing;
     use hookswitch_gateway_config::{
         check,
         document::{Account, GatewayConfig, HookConfig, HookCredential, ProviderConfig},
     };
 
     fn config() -> GatewayConfig {
-        let made = rcgen::generate_simple_self_signed(["report".to_owned()]).unwrap();
         let mut config: GatewayConfig =
             serde_json::from_slice(include_bytes!("../../gateway-config/src/testdata/document.v1.json")).unwrap();
-        config.report.certificate = made.cert.pem();
-        config.report.key = made.signing_key.serialize_pem().as_str().into();
+        config.report = testing::report();
         config.rules.clear();
         config.providers.clear();
         config
+    }
+
+    /// What `/readyz` says.
+    async fn readiness(at: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.trim().to_owned()
+    }
+
+    /// Waits until `/readyz` says that, and nothing but what is in `before` meanwhile.
+    async fn becomes(at: SocketAddr, expected: &str, before: &[&str]) {
+        loop {
+            let said = readiness(at).await;
+            if said == expected {
+                return;
+            }
+            assert!(before.contains(&said.as_str()), "{said}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gateway_is_ready_once_tls_is_prepared_and_no_sooner() {
+        let folder = std::env::temp_dir().join(format!("hookswitch-prepared-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let config = config();
+        std::fs::write(folder.join("tls.crt"), &config.report.certificate).unwrap();
+        std::fs::write(folder.join("tls.key"), config.report.key.expose()).unwrap();
+        let document = serde_json::to_vec(&config).unwrap();
+        std::fs::write(folder.join(envelope::KEY), envelope::seal(&[(1, document)]).unwrap()).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let settings = GatewaySettings {
+            config_dir: folder.clone(),
+            tls_dir: folder.clone(),
+            secret_name: None,
+            listen: any,
+            report: any,
+            metrics: any,
+            pod: "gateway-0".to_owned(),
+            lame_duck: Duration::ZERO,
+            bounds: listener::ListenerBounds { connections: 8, keep_alive: listener::KEEP_ALIVE },
+        };
+        let gateway = Gateway::open(settings).await.unwrap();
+        let (at, stop) = (gateway.addresses().metrics, CancellationToken::new());
+        let (end, may_end) = std::sync::mpsc::channel::<()>();
+        let running = tokio::spawn(gateway.run_once(move || _ = may_end.recv(), stop.clone()));
+        let before = ["no good configuration yet", "no serving certificate yet"];
+        becomes(at, "TLS is being prepared", &before).await;
+        for _ in 0..50 {
+            assert_eq!(readiness(at).await, "TLS is being prepared");
+        }
+        drop(end);
+        becomes(at, "ok", &["TLS is being prepared"]).await;
+        stop.cancel();
+        running.await.unwrap().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     /// The report of a replica that serves a configuration, as the operator reads it.

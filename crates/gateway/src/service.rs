@@ -16,10 +16,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use hookswitch_gateway_config::probe;
@@ -27,7 +24,7 @@ use hookswitch_message::EventId;
 
 use super::{
     dispatch::Dispatch,
-    duplicates::{DuplicateCheck, Duplicates},
+    duplicates::{Awaited, DuplicateCheck, Duplicates, Work},
     metrics::{Asked, GatewayMetrics},
     probe_nonces::ProbeNonces,
     protocol::{Call, HookAnswer},
@@ -38,7 +35,7 @@ use super::{
 /// What all calls share.
 pub struct Service {
     runtime: ArcSwapOption<RunningConfig>,
-    duplicates: Duplicates,
+    duplicates: Arc<Duplicates>,
     probe_nonces: ProbeNonces,
     counters: Arc<GatewayMetrics>,
     work: TaskTracker,
@@ -50,7 +47,7 @@ impl Service {
     pub fn new(counters: Arc<GatewayMetrics>) -> Self {
         Self {
             runtime: ArcSwapOption::empty(),
-            duplicates: Duplicates::default(),
+            duplicates: Arc::default(),
             probe_nonces: ProbeNonces::default(),
             counters,
             work: TaskTracker::new(),
@@ -155,21 +152,25 @@ impl Service {
             self.counters.other_source(&hook.name);
         }
         let at_risk = Arc::new(AtomicBool::new(false));
-        let (sender, mut receiver) = match &call.event_id {
+        let (work, mut awaited) = match &call.event_id {
             None => {
                 self.counters.without_id();
-                watch::channel(None)
+                Work::unremembered()
             }
             Some(id) => loop {
-                match self.duplicates.check(&hook.name, id, &call).await {
-                    DuplicateCheck::First(sender, receiver) => break (sender, receiver),
-                    DuplicateCheck::Again(mut receiver) => {
+                match self.duplicates.check(&hook.name, id, &call) {
+                    DuplicateCheck::First(work, awaited) => break (work, awaited),
+                    DuplicateCheck::Answered(answer) => {
+                        self.counters.repeated();
+                        return answer;
+                    }
+                    DuplicateCheck::Again(mut awaited) => {
                         self.counters.repeated();
                         // The first one is at work: whether a provider has the message by then, is unknown here.
-                        return self.wait(&mut receiver, deadline, true, HookAnswer::pending).await;
+                        return self.wait(&mut awaited, deadline, true, HookAnswer::pending).await;
                     }
-                    DuplicateCheck::Behind(mut receiver) => {
-                        let has_ended = timeout_at(deadline, receiver.wait_for(Option::is_some)).await;
+                    DuplicateCheck::Behind(mut awaited) => {
+                        let has_ended = timeout_at(deadline, awaited.wait_for(Option::is_some)).await;
                         if !matches!(has_ended, Ok(Ok(_))) {
                             return self.contradicted(hook, id);
                         }
@@ -187,22 +188,21 @@ impl Service {
         };
         // A task of its own: a connection that breaks must not leave a message half sent and unaccounted for.
         self.work.spawn(async move {
-            let answer = dispatch.run(&call).await;
-            sender.send_replace(Some(answer));
+            work.settle(dispatch.run(&call).await);
         });
         let honest = || if at_risk.load(Ordering::Acquire) { HookAnswer::pending() } else { HookAnswer::failed() };
-        self.wait(&mut receiver, deadline, false, honest).await
+        self.wait(&mut awaited, deadline, false, honest).await
     }
 
     /// Waits for an answer; when the deadline or the end of the work comes first, `otherwise` says the truth.
     async fn wait(
         &self,
-        receiver: &mut watch::Receiver<Option<HookAnswer>>,
+        awaited: &mut Awaited,
         deadline: Instant,
         again: bool,
         otherwise: impl Fn() -> HookAnswer,
     ) -> HookAnswer {
-        match timeout_at(deadline, receiver.wait_for(Option::is_some)).await {
+        match timeout_at(deadline, awaited.wait_for(Option::is_some)).await {
             Ok(Ok(answer)) => answer.clone().unwrap_or_else(&otherwise),
             Ok(Err(_)) => {
                 tracing::error!("a call's work ended without an answer");

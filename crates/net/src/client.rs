@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use rustls::ClientConfig;
 
 use super::{
-    connector::{MAX_HEADERS, PING, Request, USER_AGENT},
+    connector::{MAX_HEADERS, PING, USER_AGENT},
     dial::{CONNECT_TIMEOUT, UNACKNOWLEDGED},
     exception::Exception,
     guard::Guard,
@@ -14,6 +14,7 @@ use super::{
     resolver::{Guarded, Lookup},
     roots,
 };
+use hookswitch_request::Request;
 
 /// How long an idle connection is kept. Okta is called over HTTP/2, whose close names what was not processed.
 const IDLE: std::time::Duration = std::time::Duration::from_secs(90);
@@ -31,9 +32,9 @@ pub struct Client {
     by_proxy: Option<(reqwest::Client, Vec<Exception>)>,
 }
 
-/// Why a request got no answer.
+/// Why a request of a [`Client`] got no answer; for people, since nothing is decided by it but whether it may have been received.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswered {
+pub enum ClientError {
     /// It was definitely not sent.
     #[error("not sent: {0}")]
     NotSent(String),
@@ -70,14 +71,14 @@ impl Client {
     /// Sends a request and reads the head of its answer. Its time is the caller's to bound.
     ///
     /// # Errors
-    /// [`Unanswered`], which says whether the request may have been received.
-    pub async fn send(&self, request: &Request) -> Result<Response, Unanswered> {
-        self.guard.permits(&request.url).map_err(|forbidden| Unanswered::NotSent(forbidden.to_string()))?;
+    /// [`ClientError`], which tells whether the request may have been received.
+    pub async fn send(&self, request: &Request) -> Result<Response, ClientError> {
+        self.guard.permits(&request.url).map_err(|forbidden| ClientError::NotSent(forbidden.to_string()))?;
         let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
         for (name, value) in &request.headers {
             let value = HeaderValue::from_str(value.expose());
             let mut value =
-                value.map_err(|_| Unanswered::NotSent(format!("{name} has a value that no header can have")))?;
+                value.map_err(|_| ClientError::NotSent(format!("{name} has a value that no header can have")))?;
             value.set_sensitive(true);
             outgoing.headers_mut().append(name, value);
         }
@@ -110,20 +111,20 @@ impl Response {
     /// The next piece of the body; nothing at its end.
     ///
     /// # Errors
-    /// [`Unanswered::BrokeOff`].
-    pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Unanswered> {
-        self.0.chunk().await.map_err(|error| Unanswered::BrokeOff(innermost(error)))
+    /// [`ClientError::BrokeOff`].
+    pub async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, ClientError> {
+        self.0.chunk().await.map_err(|error| ClientError::BrokeOff(innermost(error)))
     }
 }
 
 /// Connecting comes before sending, so its failure is definite.
-fn unanswered(error: reqwest::Error) -> Unanswered {
+fn unanswered(error: reqwest::Error) -> ClientError {
     let is_definite = error.is_connect() || error.is_builder();
     let cause = innermost(error);
     if !is_definite {
-        return Unanswered::BrokeOff(cause);
+        return ClientError::BrokeOff(cause);
     }
-    Unanswered::NotSent(if cause.is_empty() { "no connection".to_owned() } else { cause })
+    ClientError::NotSent(if cause.is_empty() { "no connection".to_owned() } else { cause })
 }
 
 /// The innermost cause is the one that says something.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri, header};
 use http_body_util::BodyExt as _;
 use hyper::{
     body::Incoming,
@@ -34,7 +34,7 @@ use super::{
     roots,
     shared::{Turn, UNTOLD},
 };
-use hookswitch_message::Secret;
+use hookswitch_request::Request;
 
 /// How often a quiet HTTP/2 connection is asked for a sign of life, and how long it may take. One dead connection would
 /// otherwise fail every message that is put on it.
@@ -49,28 +49,6 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// one; and how long it waits for room before it looks again by itself.
 const PATIENCE: Duration = Duration::from_millis(250);
 pub(super) const USER_AGENT: &str = concat!("hookswitch/", env!("CARGO_PKG_VERSION"));
-
-/// A request. `Debug` shows the method and the host alone, because the rest carries credentials, numbers and passcodes.
-#[derive(Clone)]
-pub struct Request {
-    /// Method.
-    pub method: Method,
-    /// Where it goes; `https` only.
-    pub url: Url,
-    /// Headers. A value that cannot stand in a header fails the request before it is sent.
-    pub headers: Vec<(HeaderName, Secret<String>)>,
-    /// Body; empty for none.
-    pub body: Secret<Vec<u8>>,
-}
-
-impl fmt::Debug for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("host", &self.url.host_str())
-            .finish_non_exhaustive()
-    }
-}
 
 /// An answer, whole. `Debug` shows the status and the length alone.
 #[derive(Clone)]

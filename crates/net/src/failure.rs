@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-/// Why no answer came.
+/// Why no answer came to a request of a [`Connector`](crate::Connector).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// The request definitely did not leave, or was definitely not processed: another provider may have the message without

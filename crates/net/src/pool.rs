@@ -33,9 +33,15 @@ const IDLE: Duration = Duration::from_secs(4);
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long any idle connection is kept: three provider probes at their default interval, which keep it in use.
 const LONGEST: Duration = Duration::from_secs(90);
-/// How long one of HTTP/2 is kept idle beside another one that leads to the same origin.
+/// How long one is kept idle beside those that are enough to begin with: one of HTTP/2 that leads to the same origin,
+/// [`ENOUGH`] of HTTP/1.1.
 const SURPLUS: Duration = Duration::from_secs(10);
-/// Connections kept of each kind; as many may be needed again at once.
+/// Connections of HTTP/1.1 that wait for a burst for as long as they may.
+const ENOUGH: usize = 32;
+/// The most of HTTP/1.1 that are kept: as many as requests may be under way to a provider at once. So who was under way is kept,
+/// and a steady run opens none.
+const MOST_LINES: usize = 4_096;
+/// Connections of HTTP/2 that are kept.
 const MOST: usize = 128;
 /// Connections of HTTP/2 to one origin.
 pub(super) const MOST_SHARED: usize = 32;
@@ -93,6 +99,7 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Kept {
+    /// The one used last is used next, so that the others become idle when they are not needed.
     lines: Vec<Idle>,
     /// The first of those to one origin with room is used, so that the others become idle when they are not needed.
     shared: Vec<Open>,
@@ -121,20 +128,31 @@ struct Open {
     heard: Option<Instant>,
 }
 
-impl Kept {
-    fn sweep(&mut self, now: Instant) {
-        let before = std::mem::take(&mut self.lines);
-        for idle in before {
-            if now >= idle.until {
-                continue;
-            }
-            if idle.line.sender.is_closed() {
-                let rest = Rest { since: idle.since, time: now - idle.since };
-                self.wary.closed(&idle.origin, rest, now);
-            } else {
-                self.lines.push(idle);
-            }
+impl Idle {
+    /// Whether it can be used still.
+    fn is_good(&self, wary: &mut Wary, now: Instant) -> bool {
+        let (is_in_time, is_closed) = (now < self.until, self.line.sender.is_closed());
+        if is_in_time && is_closed {
+            wary.closed(&self.origin, Rest { since: self.since, time: now - self.since }, now);
         }
+        is_in_time && !is_closed
+    }
+}
+
+impl Kept {
+    /// Drops what is not to be kept any longer.
+    fn sweep(&mut self, now: Instant) {
+        let (count, mut at) = (self.lines.len(), 0);
+        let Self { lines, wary, .. } = self;
+        lines.retain(|idle| {
+            at += 1;
+            let is_surplus = count - at >= ENOUGH && now >= idle.since + SURPLUS;
+            !is_surplus && idle.is_good(wary, now)
+        });
+        self.sweep_shared(now);
+    }
+
+    fn sweep_shared(&mut self, now: Instant) {
         let mut firsts: Vec<Origin> = Vec::new();
         self.shared.retain(|open| {
             let is_first = !firsts.contains(&open.origin);
@@ -147,6 +165,18 @@ impl Kept {
         });
         self.wary.sweep(now);
         self.crowded.retain(|(_, until)| now < *until);
+    }
+
+    /// The line to an origin that was used last, of those that can be used still.
+    fn line(&mut self, origin: &Origin, now: Instant) -> Option<Line> {
+        while let Some(at) = self.lines.iter().rposition(|idle| idle.origin == *origin) {
+            let idle = self.lines.remove(at);
+            if idle.is_good(&mut self.wary, now) {
+                let rest = Some(Rest { since: idle.since, time: now - idle.since });
+                return Some(Line { rest, ..idle.line });
+            }
+        }
+        None
     }
 
     fn leads_to(&self, origin: &Origin) -> bool {
@@ -184,7 +214,8 @@ impl Pool {
         // from here on it is notified of room, also of what comes while it looks
         let freed = Arc::clone(&self.freed).notified_owned();
         let (mut kept, now) = (self.lock(), Instant::now());
-        kept.sweep(now);
+        // lines are many, and looked at once a second and when one is taken
+        kept.sweep_shared(now);
         if let Some(open) = kept.shared.iter_mut().find(|open| open.origin == *origin && open.shared.has_room()) {
             open.used = now;
             return Way::Kept(Connection::Http2(open.shared.turn()));
@@ -196,10 +227,7 @@ impl Pool {
             });
             return Way::Full(reservation, freed);
         }
-        let Some(at) = kept.lines.iter().rposition(|idle| idle.origin == *origin) else { return Way::New };
-        let Idle { since, mut line, .. } = kept.lines.remove(at);
-        line.rest = Some(Rest { since, time: now - since });
-        Way::Kept(Connection::Http1(line))
+        kept.line(origin, now).map_or(Way::New, |line| Way::Kept(Connection::Http1(line)))
     }
 
     /// Keeps a connection that has just carried a whole answer with these headers.
@@ -215,7 +243,7 @@ impl Pool {
         if time < SHORTEST || line.sender.is_closed() {
             return;
         }
-        if kept.lines.len() >= MOST {
+        if kept.lines.len() >= MOST_LINES {
             kept.lines.remove(0);
         }
         kept.lines.push(Idle { origin, since, until: since + time, line });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::plan::{DesiredOrg, Verb};
 use crate::run::{AuditEntry, AuditResult, Purpose};
-use crate::types::{HookContent, HookId, HookStatus, ObjectRef, ObservedHook, RequestId, VERSION};
+use crate::types::{HookId, HookStatus, ObjectRef, ObservedHook, RequestId};
 
 /// One change that was made, or tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Known<'_> {
             Verb::Create | Verb::Replace => {
                 let Some(content) = self.desired.content(object) else { return };
                 let status = self.hooks.get(&id).map_or(HookStatus::Active, |hook| hook.status);
-                self.hooks.insert(id.clone(), written(id, &content, status));
+                self.hooks.insert(id.clone(), content.in_okta(id, status));
                 let want = self.desired.hooks.iter().find(|want| want.object == *object);
                 self.secrets.extend(want.map(|want| (object.clone(), want.secret_fingerprint.clone())));
             }
@@ -115,67 +115,19 @@ impl Known<'_> {
     }
 }
 
-/// A hook as a content makes it.
-fn written(id: HookId, content: &HookContent, status: HookStatus) -> ObservedHook {
-    ObservedHook {
-        id,
-        name: content.name.clone(),
-        status,
-        version: Some(VERSION.into()),
-        channel_type: Some("HTTP".into()),
-        channel_version: Some(VERSION.into()),
-        uri: Some(content.uri.clone()),
-        method: Some("POST".into()),
-        headers: content.headers.clone(),
-        auth_type: Some("HEADER".into()),
-        auth_header: Some(content.auth_header.clone()),
-        metadata: content.metadata.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::error::FailureKind;
-    use crate::owner_tag::InstallationTag;
-    use crate::plan::{Adoption, DesiredHook};
+    use crate::plan::DesiredHook;
+    use crate::testing::{self, declared};
     use hookswitch_message::Secret;
 
     fn org(secret: &str) -> DesiredOrg {
         let key = FingerprintKey::new(&[7; 32]).unwrap();
-        let object = ObjectRef::new("otp", "main");
-        let hook = DesiredHook {
-            known_id: None,
-            name: "Acme".into(),
-            uri: "https://otp.acme.com/hooks/main".into(),
-            headers: Vec::new(),
-            auth_header: "Authorization".into(),
-            secret: Secret::from(secret),
-            secret_fingerprint: key.secret(&object, "authorization", secret),
-            applied_fingerprint: None,
-            resync_secret: false,
-            state: None,
-            adoption: Adoption::Never,
-            takeover: None,
-            deleting: None,
-            decision: crate::plan::StateDecision::Declared,
-            complete: true,
-            endpoint_ready: true,
-            secret_accepted: true,
-            refused: BTreeSet::new(),
-            object,
-        };
-        let installation = InstallationTag::new("prod").unwrap();
-        DesiredOrg {
-            installation,
-            hooks: vec![hook],
-            quiet_for: Duration::ZERO,
-            unfinished: None,
-            not_shown: None,
-            promised: None,
-        }
+        let hook = declared("main", None);
+        let secret_fingerprint = key.secret(&hook.object, "authorization", secret);
+        testing::org([DesiredHook { secret: Secret::from(secret), secret_fingerprint, ..hook }])
     }
 
     fn entry(verb: Verb, result: AuditResult) -> AuditEntry {

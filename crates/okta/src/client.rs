@@ -20,7 +20,7 @@ use crate::types::{
 use crate::wire;
 use hookswitch_message::Secret;
 use hookswitch_net as net;
-use hookswitch_net::Unanswered;
+use hookswitch_net::ClientError;
 
 /// Time for one call, from the first byte sent to the last byte read.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
@@ -305,10 +305,10 @@ impl Api for OktaClient {
 }
 
 /// What it means that nothing came back.
-fn unanswered(error: &Unanswered, hidden: &[&str]) -> Failure {
+fn unanswered(error: &ClientError, hidden: &[&str]) -> Failure {
     match error {
-        Unanswered::NotSent(cause) => Failure::Unreachable { detail: without_secrets(cause, hidden, 200) },
-        Unanswered::BrokeOff(cause) => {
+        ClientError::NotSent(cause) => Failure::Unreachable { detail: without_secrets(cause, hidden, 200) },
+        ClientError::BrokeOff(cause) => {
             let cause = without_secrets(cause, hidden, 200);
             Failure::Unclear { detail: format!("the exchange broke off: {cause}") }
         }

@@ -169,20 +169,7 @@ mod tests {
     }
 
     fn observed() -> ObservedHook {
-        ObservedHook {
-            id: HookId::new("cal1").unwrap(),
-            name: "Acme OTP".into(),
-            status: HookStatus::Active,
-            version: Some("1.0.0".into()),
-            channel_type: Some("HTTP".into()),
-            channel_version: Some("1.0.0".into()),
-            uri: Some("https://otp.acme.com/hooks/main".into()),
-            method: Some("POST".into()),
-            headers: desired().headers,
-            auth_type: Some("HEADER".into()),
-            auth_header: Some("Authorization".into()),
-            metadata: None,
-        }
+        desired().in_okta(HookId::new("cal1").unwrap(), HookStatus::Active)
     }
 
     fn shown(hook: &ObservedHook) -> Vec<String> {

@@ -267,6 +267,27 @@ pub struct HookContent {
     pub metadata: Option<Metadata>,
 }
 
+impl HookContent {
+    /// The hook that Okta has once this is written to it.
+    #[must_use]
+    pub fn in_okta(&self, id: HookId, status: HookStatus) -> ObservedHook {
+        ObservedHook {
+            id,
+            name: self.name.clone(),
+            status,
+            version: Some(VERSION.into()),
+            channel_type: Some("HTTP".into()),
+            channel_version: Some(VERSION.into()),
+            uri: Some(self.uri.clone()),
+            method: Some("POST".into()),
+            headers: self.headers.clone(),
+            auth_type: Some("HEADER".into()),
+            auth_header: Some(self.auth_header.clone()),
+            metadata: self.metadata.clone(),
+        }
+    }
+}
+
 /// Whether Okta calls a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookStatus {

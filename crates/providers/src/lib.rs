@@ -6,8 +6,8 @@
 
 mod answer;
 mod http;
+mod message;
 mod outcome;
-mod request;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -15,11 +15,12 @@ mod twilio;
 pub mod voice;
 
 pub use answer::{MAX_ANSWER, Probed, ProviderAnswer};
+pub use message::Message;
 pub use outcome::{Class, Outcome, Refusal, Scope};
-pub use request::{Message, ProviderRequest};
 pub use sender::sender_for;
 
 use hookswitch_gateway_config::document::{Account, ProviderConfig};
+use hookswitch_request::Request;
 
 /// One provider account: builds its requests and reads its answers.
 pub trait Adapter: Send + Sync {
@@ -28,13 +29,13 @@ pub trait Adapter: Send + Sync {
     /// # Errors
     /// The refusal that the provider would give, or that follows from the configuration: no sender fits (code
     /// `no-sender`), the text is longer than the provider takes (code `too-long`). No provider is called then.
-    fn request(&self, message: &Message) -> Result<ProviderRequest, Refusal>;
+    fn request(&self, message: &Message) -> Result<Request, Refusal>;
 
     /// What became of the message, given the answer to [`Adapter::request`]'s request.
     fn outcome(&self, answer: &ProviderAnswer) -> Outcome;
 
     /// The request that shows whether the account can send at all; it costs nothing and sends nothing.
-    fn probe(&self) -> ProviderRequest;
+    fn probe(&self) -> Request;
 
     /// What the answer to [`Adapter::probe`]'s request shows.
     fn probed(&self, answer: &ProviderAnswer) -> Probed;

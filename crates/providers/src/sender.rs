@@ -1,6 +1,6 @@
 //! Which sender a message leaves from.
 
-use super::request::Message;
+use super::message::Message;
 use hookswitch_gateway_config::document::Sender;
 use hookswitch_message::{Channel, CountryCode};
 

@@ -6,7 +6,9 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
 
 pub mod endpoint;
+pub mod families;
 pub mod files;
+mod log_writer;
 pub mod logs;
 pub mod metrics;
 mod process;

@@ -1,11 +1,19 @@
-//! Log lines: one JSON object each, on standard error.
+//! Log lines: one JSON object each, on standard error. Nobody waits until they are taken there ([`super::log_writer`]).
 //!
 //! Passcodes, message texts and credentials pass through this process and through its dependencies, some of which log
 //! what they send and receive. So a filter decides only about our own lines: those of dependencies are never written
 //! below `WARN`, whatever the filter says, and what is known to put bodies into warnings is written from `ERROR` on.
 
-use std::{io, panic};
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::fd::AsFd as _,
+    panic,
+    sync::{LazyLock, OnceLock},
+    time::Duration,
+};
 
+use prometheus_client::metrics::counter::Counter;
 use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, Registry,
@@ -13,6 +21,15 @@ use tracing_subscriber::{
     fmt::MakeWriter,
     layer::SubscriberExt,
 };
+
+use super::log_writer::LogWriter;
+
+/// How long the end of the process waits for lines to be taken.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Lines that were dropped, of the one log that a process has.
+static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
 /// The crates whose lines are our own: the program's, and those whose names begin with it and an underscore. The sandbox is no
 /// part of the program: it runs beside it in tests alone.
@@ -35,6 +52,9 @@ pub enum LogError {
     /// Somebody set up logging before.
     #[error("logging is already set up")]
     Twice,
+    /// There is nothing to write to, or nobody to write.
+    #[error("begin to write the log to standard error")]
+    Output(#[source] io::Error),
 }
 
 /// Sets up logging for the process, and has panics logged by their place only: the message of a panic may quote the
@@ -46,14 +66,45 @@ pub enum LogError {
 ///
 /// [`LogError`].
 pub fn init(filter: &str) -> Result<(), LogError> {
-    let subscriber = subscriber(filter, io::stderr)?;
+    let writer = LogWriter::new(LOST.clone());
+    let subscriber = subscriber(filter, writer.clone())?;
     // Not `try_init`, which would also take in the lines of the `log` crate, where a target is not reliably known.
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    // A handle of its own: a thread that waits for a reader would hold the lock of `io::stderr`.
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned().map_err(LogError::Output)?);
+    let tell = |lines| tracing::warn!(lines, "log lines were dropped: nobody took them in time");
+    writer.start(stderr, tell).map_err(LogError::Output)?;
+    let _ = WRITER.set(writer);
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked");
     }));
     Ok(())
+}
+
+/// Counts the lines that were dropped.
+pub(super) fn lost() -> Counter {
+    LOST.clone()
+}
+
+/// Writes a text for people among the lines, or to standard error where logging was not set up.
+pub fn print(text: &str) {
+    let _ = match WRITER.get() {
+        Some(mut writer) => writeln!(writer, "{text}"),
+        None => writeln!(io::stderr(), "{text}"),
+    };
+}
+
+/// Has the last lines written when it is dropped. Waits a second for whoever takes them, no longer.
+#[derive(Debug)]
+pub struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        if let Some(writer) = WRITER.get() {
+            writer.flush(LAST_LINES);
+        }
+    }
 }
 
 /// What [`init`] sets up, writing to any writer.
@@ -168,6 +219,7 @@ mod tests {
     fn a_panic_is_logged_by_its_location_and_not_by_its_message() {
         const INNER: &str = "HOOKSWITCH_TEST_PANICS";
         if std::env::var_os(INNER).is_some() {
+            let _flush = FlushAtEnd;
             init("trace").unwrap();
             assert!(matches!(init("trace"), Err(LogError::Twice)));
             let _ = panic::catch_unwind(|| panic!("passcode 123456"));

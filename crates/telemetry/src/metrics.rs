@@ -10,13 +10,17 @@ use std::{
 };
 
 use http::{Method, StatusCode, request};
-use prometheus_client::{encoding::text::encode, metrics::info::Info, registry::Registry};
+use prometheus_client::{
+    encoding::text::{encode, encode_registry},
+    metrics::info::Info,
+    registry::Registry,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     endpoint::{self, EndpointBounds, HttpResponse},
-    process,
+    logs, process,
 };
 
 /// Prefix of all families but those of the process.
@@ -34,48 +38,56 @@ const BOUNDS: EndpointBounds = EndpointBounds {
 
 /// All metric families of a process. Cheap to clone; clones share the families.
 #[derive(Clone)]
-pub struct Metrics {
-    registry: Arc<Mutex<Registry>>,
+pub struct Metrics(Arc<Mutex<Registries>>);
+
+struct Registries {
+    /// Under the product's prefix.
+    own: Registry,
+    /// Under names that other programs agree on.
+    shared: Registry,
 }
 
 impl Metrics {
-    /// A registry with the families that every process has: build information, memory, start time, open files.
+    /// A registry with the families that every process has: build information, lost log lines, memory, start time, open files.
     ///
     /// `component` is the value of the label of `hookswitch_build_info`, such as `gateway`.
     #[must_use]
     pub fn new(component: &'static str) -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(process::Collector::new()));
-        registry.sub_registry_with_prefix(PREFIX).register(
+        let mut shared = Registry::default();
+        shared.register_collector(Box::new(process::Collector::new()));
+        let mut own = Registry::with_prefix(PREFIX);
+        own.register(
             "build",
             "What is running; always 1",
             Info::new(vec![("component", component), ("version", env!("CARGO_PKG_VERSION"))]),
         );
-        Self { registry: Arc::new(Mutex::new(registry)) }
+        own.register("log_lines_lost", "Log lines that nobody took in time", logs::lost());
+        Self(Arc::new(Mutex::new(Registries { own, shared })))
     }
 
     /// Adds families; their names get the prefix `hookswitch_`.
-    pub fn register(&self, families: impl FnOnce(&mut Registry)) {
-        families(self.lock().sub_registry_with_prefix(PREFIX));
+    pub fn register<T>(&self, families: impl FnOnce(&mut Registry) -> T) -> T {
+        families(&mut self.lock().own)
     }
 
-    /// Adds families under names that other programs agree on; they get no prefix.
-    pub fn register_shared(&self, families: impl FnOnce(&mut Registry)) {
-        families(&mut self.lock());
+    /// The same; to the second registry go families under names that other programs agree on, which get no prefix.
+    pub fn register_with_shared<T>(&self, families: impl FnOnce(&mut Registry, &mut Registry) -> T) -> T {
+        let registries = &mut *self.lock();
+        families(&mut registries.own, &mut registries.shared)
     }
 
     /// All families in the `OpenMetrics` text format.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        match encode(&mut text, &self.lock()) {
+        let (mut text, registries) = (String::new(), self.lock());
+        match encode_registry(&mut text, &registries.shared).and_then(|()| encode(&mut text, &registries.own)) {
             Ok(()) => text,
             Err(fmt::Error) => String::from("# EOF\n"),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Registries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

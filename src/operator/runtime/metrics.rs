@@ -10,6 +10,7 @@ use prometheus_client::{
 };
 
 use super::lease;
+use hookswitch_telemetry::families::{Families as _, Histograms};
 
 /// Labels of reconciles that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,14 +66,12 @@ struct Leader {
 /// Borders of the times of reconciles, in seconds.
 const TIMES: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-type Times = Family<Controller, Histogram, fn() -> Histogram>;
-
 /// What is counted of the controllers of all kinds. Clones share it.
 #[derive(Debug, Clone)]
 pub struct RuntimeMetrics {
     ended: Family<Ended, Counter>,
     errors: Family<Controller, Counter>,
-    times: Times,
+    times: Histograms<Controller>,
     active: Family<Controller, Gauge>,
     unreadable: Family<Controller, Counter>,
     watch_errors: Family<Controller, Counter>,
@@ -80,40 +79,23 @@ pub struct RuntimeMetrics {
     leader: Family<Leader, Gauge>,
 }
 
-impl Default for RuntimeMetrics {
-    fn default() -> Self {
-        Self {
-            ended: Family::default(),
-            errors: Family::default(),
-            times: Family::new_with_constructor(|| Histogram::new(TIMES)),
-            active: Family::default(),
-            unreadable: Family::default(),
-            watch_errors: Family::default(),
-            unlisted: Family::default(),
-            leader: Family::default(),
-        }
-    }
-}
-
 impl RuntimeMetrics {
-    /// Registers the families with controller-runtime's names.
-    pub fn register_shared(&self, registry: &mut Registry) {
-        registry.register("controller_runtime_reconcile", "Reconciles that ended, by result", self.ended.clone());
-        registry.register("controller_runtime_reconcile_errors", "Reconciles that failed", self.errors.clone());
-        registry.register("controller_runtime_reconcile_time_seconds", "Time of a reconcile", self.times.clone());
-        registry.register("controller_runtime_active_workers", "Reconciles under way", self.active.clone());
-        registry.register("leader_election_master_status", "1 while this pod leads", self.leader.clone());
-    }
-
-    /// Registers the families that only this operator has; the registry adds the prefix.
-    pub fn register_own(&self, registry: &mut Registry) {
-        registry.register("unreadable_objects", "Watched objects that could not be read", self.unreadable.clone());
-        registry.register("watch_errors", "Watches that were interrupted", self.watch_errors.clone());
-        registry.register(
-            "unlisted",
-            "1 while objects of a kind in a watched namespace cannot be listed, or were not yet",
-            self.unlisted.clone(),
-        );
+    /// Families under controller-runtime's names, and those that this operator alone has.
+    #[must_use]
+    pub fn new(own: &mut Registry, shared: &mut Registry) -> Self {
+        Self {
+            ended: shared.add("controller_runtime_reconcile", "Reconciles that ended, by result"),
+            errors: shared.add("controller_runtime_reconcile_errors", "Reconciles that failed"),
+            times: shared.add_histograms("controller_runtime_reconcile_time_seconds", "Time of a reconcile", || {
+                Histogram::new(TIMES)
+            }),
+            active: shared.add("controller_runtime_active_workers", "Reconciles under way"),
+            leader: shared.add("leader_election_master_status", "1 while this pod leads"),
+            unreadable: own.add("unreadable_objects", "Watched objects that could not be read"),
+            watch_errors: own.add("watch_errors", "Watches that were interrupted"),
+            unlisted: own
+                .add("unlisted", "1 while objects of a kind in a watched namespace cannot be listed, or were not yet"),
+        }
     }
 
     /// A reconcile begins; the guard's drop ends it.

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
 };
 
 use crate::operator::runtime::metrics::RuntimeMetrics;
+use hookswitch_telemetry::{families::Families as _, metrics::Metrics};
 
 pub use self::switch::SwitchMetrics;
 
@@ -35,8 +35,10 @@ struct Drift {
 }
 
 /// The operator's metrics. Clones share them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct OperatorMetrics {
+    /// Where all of them are registered.
+    pub registry: Metrics,
     /// Those of the controllers of all kinds.
     pub runtime: RuntimeMetrics,
     okta_calls: Family<OktaCall, Counter>,
@@ -48,30 +50,28 @@ pub struct OperatorMetrics {
     pub switches: SwitchMetrics,
 }
 
-impl OperatorMetrics {
-    /// Registers the product's own families; the registry adds the prefix.
-    pub fn register_own(&self, registry: &mut Registry) {
-        self.runtime.register_own(registry);
-        registry.register("okta_api_calls", "Calls to Okta's management API", self.okta_calls.clone());
-        registry.register("okta_drift", "Fields of hooks that somebody else changed in Okta", self.okta_drift.clone());
-        registry.register(
-            "okta_rate_limit_remaining",
-            "What Okta's last answer said is left of the rate limit",
-            self.okta_remaining.clone(),
-        );
-        registry.register(
-            "okta_fallbacks",
-            "Passcodes that Okta sent itself instead of by a hook, by its System Log",
-            self.fallbacks.clone(),
-        );
-        registry.register(
-            "okta_secrets_reapplied",
-            "Secrets of hooks that were written to Okta anew because its calls were refused",
-            self.secrets_reapplied.clone(),
-        );
-        self.switches.register(registry);
+impl Default for OperatorMetrics {
+    fn default() -> Self {
+        let registry = Metrics::new("operator");
+        registry.clone().register_with_shared(|own, shared| Self {
+            registry,
+            runtime: RuntimeMetrics::new(own, shared),
+            okta_calls: own.add("okta_api_calls", "Calls to Okta's management API"),
+            okta_drift: own.add("okta_drift", "Fields of hooks that somebody else changed in Okta"),
+            okta_remaining: own
+                .add("okta_rate_limit_remaining", "What Okta's last answer said is left of the rate limit"),
+            fallbacks: own
+                .add("okta_fallbacks", "Passcodes that Okta sent itself instead of by a hook, by its System Log"),
+            secrets_reapplied: own.add(
+                "okta_secrets_reapplied",
+                "Secrets of hooks that were written to Okta anew because its calls were refused",
+            ),
+            switches: SwitchMetrics::new(own),
+        })
     }
+}
 
+impl OperatorMetrics {
     /// A call to Okta ended.
     pub fn okta_call(&self, verb: &'static str, outcome: &'static str) {
         self.okta_calls.get_or_create(&OktaCall { verb, outcome }).inc();

@@ -30,7 +30,7 @@ use crate::operator::{
     },
     state::{Memory, caches::Caches, metrics::OperatorMetrics, reports::Reports},
 };
-use hookswitch_api::{HookSwitch, Kind, OktaOrg, TelephonyGateway, TelephonyHook};
+use hookswitch_api::{HookSwitch, Kind, OktaOrg, TelephonyGateway, TelephonyHook, testing::merge};
 use hookswitch_gateway_config::{document::Report, probe};
 use hookswitch_net as net;
 use hookswitch_net::NetError;
@@ -402,21 +402,6 @@ fn list(objects: &BTreeMap<String, Value>, path: &str, query: &str) -> Value {
     json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
 }
 
-fn merge(object: &mut Value, patch: Value) {
-    match (object, patch) {
-        (Value::Object(object), Value::Object(patch)) => {
-            for (key, value) in patch {
-                if value.is_null() {
-                    object.remove(&key);
-                } else {
-                    merge(object.entry(key).or_insert(Value::Null), value);
-                }
-            }
-        }
-        (object, patch) => *object = patch,
-    }
-}
-
 fn failure(code: StatusCode, reason: &str) -> (StatusCode, Value) {
     let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": reason,
         "reason": reason, "code": code.as_u16()});
@@ -633,23 +618,6 @@ impl Org {
     }
 }
 
-fn observed(id: HookId, content: &HookContent, status: HookStatus) -> ObservedHook {
-    ObservedHook {
-        id,
-        name: content.name.clone(),
-        status,
-        version: Some("1.0.0".into()),
-        channel_type: Some("HTTP".into()),
-        channel_version: Some("1.0.0".into()),
-        uri: Some(content.uri.clone()),
-        method: Some("POST".into()),
-        headers: content.headers.clone(),
-        auth_type: Some("HEADER".into()),
-        auth_header: Some(content.auth_header.clone()),
-        metadata: content.metadata.clone(),
-    }
-}
-
 impl Api for Org {
     fn list_hooks(&self) -> BoxFuture<'_, CallResult<Vec<ObservedHook>>> {
         self.call("list", |org| Ok(org.hooks.clone()))
@@ -664,7 +632,7 @@ impl Api for Org {
         self.call("create", |org| {
             let id = HookId::new(format!("cal{}", org.hooks.len() + 1)).unwrap();
             org.contents.push((id.clone(), content.clone()));
-            org.hooks.push(observed(id.clone(), content, HookStatus::Inactive));
+            org.hooks.push(content.in_okta(id.clone(), HookStatus::Inactive));
             Self::set(org, &id, HookStatus::Active)
         })
     }
@@ -673,7 +641,7 @@ impl Api for Org {
         self.call("replace", |org| {
             org.contents.push((id.clone(), content.clone()));
             let hook = org.hooks.iter_mut().find(|hook| hook.id == *id).ok_or(Failure::NotFound)?;
-            *hook = observed(id.clone(), content, hook.status);
+            *hook = content.in_okta(id.clone(), hook.status);
             let hook = hook.clone();
             org.spoilt.take_if(|spoilt| spoilt.heals && spoilt.name == hook.name);
             Ok(hook)

@@ -299,10 +299,7 @@ async fn neither_number_nor_code_nor_text_of_a_test_shows_anywhere() {
 
     let mut shown = lines.text();
     assert!(shown.contains("SwitchStarted"), "the log is read");
-    let mut registry = prometheus_client::registry::Registry::default();
-    world.ctx.metrics.register_own(&mut registry);
-    world.ctx.metrics.runtime.register_shared(&mut registry);
-    prometheus_client::encoding::text::encode(&mut shown, &registry).unwrap();
+    shown += &world.ctx.metrics.registry.render();
     assert!(shown.contains(r#"source="Test""#), "the figures are read");
     world.ctx.runtime.kube.events.flush().await;
     for mut object in world.server.everything_but_secrets() {

@@ -9,6 +9,7 @@ use super::flow::{condition, hook, is, settle, world};
 use crate::operator::testing::world::{HOOKS, ORGS, SECRETS, World};
 use hookswitch_okta::{
     Failure, HookId, ObjectRef, ObservedHook,
+    testing::theirs,
     types::{Header, HookStatus},
 };
 
@@ -44,20 +45,7 @@ fn active(world: &World) -> Vec<String> {
 }
 
 fn foreign(name: &str, uri: &str) -> ObservedHook {
-    ObservedHook {
-        id: HookId::new("calforeign").unwrap(),
-        name: name.into(),
-        status: HookStatus::Active,
-        version: Some("1.0.0".into()),
-        channel_type: Some("HTTP".into()),
-        channel_version: Some("1.0.0".into()),
-        uri: Some(uri.into()),
-        method: Some("POST".into()),
-        headers: Vec::new(),
-        auth_type: Some("HEADER".into()),
-        auth_header: Some("Authorization".into()),
-        metadata: None,
-    }
+    theirs(name, uri).in_okta(HookId::new("calforeign").unwrap(), HookStatus::Active)
 }
 
 /// One way in which somebody changes an org's hooks.

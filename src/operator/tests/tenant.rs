@@ -26,7 +26,6 @@ use crate::operator::{
 use hookswitch_api::{HookSwitch, Kind, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider};
 use hookswitch_net::NetError;
 use hookswitch_okta::Failure;
-use hookswitch_telemetry::metrics::Metrics;
 
 /// The resource of each kind.
 const RESOURCES: [&str; 6] =
@@ -118,10 +117,20 @@ impl Operator {
         }
     }
 
+    /// How many hooks were seen in the org.
+    fn seen(&self) -> usize {
+        self.ctx.memory.orgs.view("otp", "acme").hooks.len()
+    }
+
+    /// Waits until the org was called in vain, and longer.
+    async fn calls_in_vain(&self) {
+        let is_told = |o: &Self| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
+        self.until("it is called in vain", is_told).await;
+        sleep(LONG).await;
+    }
+
     fn metrics(&self) -> String {
-        let metrics = Metrics::new("operator");
-        metrics.register(|registry| self.ctx.metrics.register_own(registry));
-        metrics.render()
+        self.ctx.metrics.registry.render()
     }
 }
 
@@ -387,11 +396,7 @@ async fn an_older_org_that_moves_to_our_host_is_to_prove_itself_there_again() {
     operator.until("theirs answers", |o| o.claimed("other") == "True Claimed").await;
     operator.until("ours is ours", |o| o.claimed("otp") == "True Claimed").await;
     theirs.refuse_credentials(true);
-    let at = format!("{}/acme", path("other", "oktaorgs"));
-    let mut org = server.get(&at).unwrap();
-    org["spec"]["url"] = json!("https://acme.okta.com");
-    org["metadata"]["generation"] = json!(2);
-    server.put(&at, org);
+    move_org(&server, "other", "https://acme.okta.com", 2);
     operator.until("it is refused", |o| o.ready("other", "oktaorgs", "acme") == "False TokenRejected").await;
     sleep(LONG).await;
     assert_eq!(operator.claimed("otp"), "True Claimed", "a token taken elsewhere opens nothing here");
@@ -468,23 +473,31 @@ async fn who_begins_to_manage_an_org_lets_the_one_before_end_what_it_does_there(
     operator.until("the other one yields", |o| o.claimed("otp") == "False ClaimedByOther").await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_observed_at_another_address_is_not_said_of_an_org() {
+/// An operator over one tenant, whose hook it has seen in its org.
+async fn having_seen_a_hook() -> Operator {
     let server = Server::default();
     apply(&server, "otp");
-    let operator = start(server.clone());
-    let hooks = |o: &Operator| o.ctx.memory.orgs.view("otp", "acme").hooks.len();
-    operator.until("its hook was looked at", |o| hooks(o) == 1).await;
-    let at = format!("{}/acme", path("otp", "oktaorgs"));
-    for (url, left) in [("https://acme.okta.com", 1), ("https://acme-emea.okta.com", 0)] {
+    let operator = start(server);
+    operator.until("its hook was looked at", |o| o.seen() == 1).await;
+    operator
+}
+
+/// Says that the org of a tenant is at another address.
+fn move_org(server: &Server, namespace: &str, url: &str, generation: i64) {
+    let at = format!("{}/acme", path(namespace, "oktaorgs"));
+    let mut org = server.get(&at).unwrap();
+    (org["spec"]["url"], org["metadata"]["generation"]) = (json!(url), json!(generation));
+    server.put(&at, org);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_observed_at_another_address_is_not_said_of_an_org() {
+    let operator = having_seen_a_hook().await;
+    for (url, generation, left) in [("https://acme.okta.com", 2, 1), ("https://acme-emea.okta.com", 3, 0)] {
         operator.org.fail(Some(Failure::Unreachable { detail: "gone".into() }));
-        let mut org = server.get(&at).unwrap();
-        (org["spec"]["url"], org["metadata"]["generation"]) = (json!(url), json!(3 - left));
-        server.put(&at, org);
-        let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
-        operator.until("it is called in vain", is_told).await;
-        sleep(LONG).await;
-        assert_eq!(hooks(&operator), left, "{url}");
+        move_org(&operator.server, "otp", url, generation);
+        operator.calls_in_vain().await;
+        assert_eq!(operator.seen(), left, "{url}");
     }
 }
 
@@ -559,33 +572,21 @@ async fn an_org_that_moves_from_one_dead_address_to_another_holds_nobody_off_for
     let operator = after_a_change_of_leaders(&server, |theirs| theirs.fail(Some(gone))).await;
     sleep(Duration::from_mins(9)).await;
     assert_eq!(operator.claimed("otp"), "False ClaimedByOther");
-    let at = format!("{}/acme", path("other", "oktaorgs"));
-    let mut org = server.get(&at).unwrap();
-    (org["spec"]["url"], org["metadata"]["generation"]) = (json!("https://gone.okta.com"), json!(7));
-    server.put(&at, org);
+    move_org(&server, "other", "https://gone.okta.com", 7);
     operator.until("it takes its place", |o| o.claimed("otp") == "True Claimed").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_observed_at_another_address_is_forgotten_although_the_first_reconcile_there_does_not_end() {
-    let server = Server::default();
-    apply(&server, "otp");
-    let operator = start(server.clone());
-    let hooks = |o: &Operator| o.ctx.memory.orgs.view("otp", "acme").hooks.len();
-    operator.until("its hook was looked at", |o| hooks(o) == 1).await;
-    let at = format!("{}/acme", path("otp", "oktaorgs"));
+    let operator = having_seen_a_hook().await;
     let session = operator.ctx.memory.orgs.session("otp", "acme");
     let acts = session.state.lock().await;
     operator.org.fail(Some(Failure::Unreachable { detail: "gone".into() }));
-    let mut org = server.get(&at).unwrap();
-    (org["spec"]["url"], org["metadata"]["generation"]) = (json!("https://acme-emea.okta.com"), json!(3));
-    server.put(&at, org);
+    move_org(&operator.server, "otp", "https://acme-emea.okta.com", 3);
     sleep(Duration::from_secs(40)).await;
     drop(acts);
-    let is_told = |o: &Operator| o.ready("otp", "oktaorgs", "acme") == "False OktaUnreachable";
-    operator.until("it is called in vain", is_told).await;
-    sleep(LONG).await;
-    assert_eq!(hooks(&operator), 0);
+    operator.calls_in_vain().await;
+    assert_eq!(operator.seen(), 0);
 }
 
 /// The kinds whose caches a reconcile over `object` asks.

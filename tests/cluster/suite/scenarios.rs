@@ -21,8 +21,9 @@ pub struct Lane {
     pub scenarios: &'static [(&'static str, Scenario)],
 }
 
-/// All scenarios. Lanes run at once.
+/// All scenarios. Lanes run at once, and each takes about as long as the others.
 pub const LANES: &[Lane] = &[
+    // What people who log in get, whatever is declared and whatever fails.
     Lane {
         name: "gateway",
         needed: 1,
@@ -44,6 +45,15 @@ pub const LANES: &[Lane] = &[
             ("deleting the leading operator changes nothing for those who log in", operator_gone),
             ("the gateway serves while the API server is away", api_server_gone),
             ("no object is written but leases when nothing changes, and nobody else's hook in Okta is touched", quiet),
+            LEAKS,
+        ],
+    },
+    // What is kept in Okta, by whom, and for which tenant.
+    Lane {
+        name: "okta",
+        needed: 1,
+        scenarios: &[
+            EXAMPLES,
             ("what somebody changes in Okta behind our back is named, counted and mended within a poll", hooks::drift),
             ("the active place is handed over and back by kubectl apply, with never two active", hooks::handing_over),
             ("two hooks declared Active are both told and nothing is changed in Okta", hooks::two_active),
@@ -69,12 +79,13 @@ pub const LANES: &[Lane] = &[
             ONE_AT_A_TIME,
         ],
     },
+    // A standby hook takes over when it must, and only then. `make failover-table` runs this one.
     Lane {
         name: "switch",
         needed: 2,
         scenarios: &[
             EXAMPLES,
-            ("a switch over two hooks keeps the first active and proves the standby", switch::set_up),
+            SET_UP,
             ("when every provider of the active hook fails, the standby is active", switch::faults::providers_fail),
             (
                 "when every provider refuses the sender of every message and every probe passes, the standby is active",
@@ -90,11 +101,30 @@ pub const LANES: &[Lane] = &[
                 "when Okta's API is back and a spent budget acknowledged, and not before, the standby is active, however slow Okta",
                 switch::faults::okta_away,
             ),
+            (
+                "when every provider fails and a hook is repointed, the standby is active by one call, there and back",
+                switch::faults::repointed,
+            ),
             ("nothing is switched needlessly, and it says why", switch::restraint::not_needlessly),
             (
                 "a small country, numbers that fail and strangers at the door are no reason to switch",
                 switch::restraint::no_reason,
             ),
+            (
+                "a standby that somebody else serves is proven by passcodes to one number, and is active when the first fails",
+                switch::foreign::takes_over,
+            ),
+            LEAKS,
+            ONE_AT_A_TIME,
+        ],
+    },
+    // A switch, and persons, crashes and outages that come into it.
+    Lane {
+        name: "interruptions",
+        needed: 2,
+        scenarios: &[
+            EXAMPLES,
+            SET_UP,
             ("an operator that is blind switches nothing, whatever happens meanwhile", switch::restraint::blind),
             ("a person promotes and brings back, in the cluster and in Okta's console", switch::people::promote),
             (
@@ -114,18 +144,10 @@ pub const LANES: &[Lane] = &[
                 switch::people::wrong_secret,
             ),
             (
-                "a standby that somebody else serves is proven by passcodes to one number, and is active when the first fails",
-                switch::foreign::takes_over,
-            ),
-            (
                 "the leader frozen in the middle: the next one ends it, and no stale call does harm",
                 switch::crash::frozen,
             ),
             ("a switch whose API server goes while none is active is ended without it", switch::crash::api_server_gone),
-            (
-                "when every provider fails and a hook is repointed, the standby is active by one call, there and back",
-                switch::faults::repointed,
-            ),
             LEAKS,
             ("a switch that is deleted changes nothing in Okta", switch::deleted),
             ONE_AT_A_TIME,
@@ -135,6 +157,8 @@ pub const LANES: &[Lane] = &[
 
 const EXAMPLES: (&str, Scenario) =
     ("the examples applied to an empty cluster become ready, active in Okta, and deliver a passcode", examples);
+const SET_UP: (&str, Scenario) =
+    ("a switch over two hooks keeps the first active and proves the standby", switch::set_up);
 const LEAKS: (&str, Scenario) =
     ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search);
 const ONE_AT_A_TIME: (&str, Scenario) =

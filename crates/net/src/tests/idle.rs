@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpListener,
-    sync::mpsc,
+    sync::{Barrier, mpsc},
     time::{self, sleep},
 };
 use tokio_rustls::TlsAcceptor;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     OK, outcome, post,
     server::{Fixed, Server, Then, certificate, read_request},
-    unclear,
+    unclear, within,
 };
 use crate::NoAnswer;
 use crate::{Connector, Policy};
@@ -124,6 +124,57 @@ async fn more_connections_than_a_burst_needs_are_not_reopened() {
         assert!(burst.iter().all(Result::is_ok), "{burst:?}");
     }
     assert_eq!((server.connections(), server.requests()), (64, 192));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_steady_run_opens_as_many_connections_as_it_has_callers_and_no_more() {
+    for callers in [64, 128] {
+        let server = Server::that(Then::AnswerAfter(OK.into(), Duration::from_millis(5))).await;
+        let (connector, request) = (server.connector(), post(server.address.port()));
+        let all = Arc::new(Barrier::new(callers));
+        let calling = (0..callers).map(|_| {
+            let (connector, request, all) = (connector.clone(), request.clone(), Arc::clone(&all));
+            tokio::spawn(async move {
+                for turn in 0..10 {
+                    connector.send(&request, within(60_000), 1024).await.unwrap();
+                    if turn == 0 {
+                        all.wait().await;
+                    }
+                }
+            })
+        });
+        for caller in futures::future::join_all(calling).await {
+            caller.unwrap();
+        }
+        assert_eq!(server.requests(), callers * 10);
+        assert!(server.connections() <= callers, "{} for {callers} callers", server.connections());
+    }
+}
+
+#[tokio::test]
+async fn what_a_burst_needed_is_kept_for_the_next_one_and_trimmed_when_it_does_not_come() {
+    let answer = "HTTP/1.1 200 OK\r\nkeep-alive: timeout=60\r\ncontent-length: 2\r\n\r\nhi";
+    let server = Server::that(Then::Answer(answer.into())).await;
+    let (connector, request) = (server.connector(), post(server.address.port()));
+    for _ in 0..2 {
+        let burst = futures::future::join_all((0..200).map(|_| outcome(&connector, &request))).await;
+        assert!(burst.iter().all(Result::is_ok), "{burst:?}");
+        assert_eq!(server.connections(), 200);
+    }
+    for (seconds, open) in [(9, 200), (2, 32), (40, 32), (10, 0)] {
+        time::pause();
+        for _ in 0..seconds {
+            time::advance(Duration::from_secs(1)).await;
+        }
+        time::resume();
+        for _ in 0..500 {
+            if server.open() == open {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(server.open(), open);
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{Client, Connector, NetError, NoAnswer, Policy, Request, SendError, Unanswered, Unsent, resolver::Lookup};
+use super::{Client, ClientError, Connector, NetError, NoAnswer, Policy, Request, SendError, Unsent, resolver::Lookup};
 
 const NAME: &str = "provider.test";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -386,17 +386,17 @@ async fn a_client_for_okta_is_guarded_alike_by_name_and_by_every_spelling_of_an_
     let guarded = Policy { allowed_cidrs: Vec::new(), ..server.policy() };
     for addresses in [&["127.0.0.1"][..], &["::ffff:127.0.0.1"], &["64:ff9b::7f00:1", "169.254.169.254"]] {
         let sent = client(&guarded, addresses).send(&request).await;
-        let Err(Unanswered::NotSent(why)) = sent else { panic!("{addresses:?}: {sent:?}") };
+        let Err(ClientError::NotSent(why)) = sent else { panic!("{addresses:?}: {sent:?}") };
         assert!(why.contains("allowedCIDRs"), "{why}");
     }
     for host in ["127.0.0.1", "2130706433", "0177.0.0.1", "0x7f.1", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "[::1]"]
     {
         request.url = Url::parse(&format!("https://{host}:{port}/")).unwrap();
         let sent = client(&guarded, &["127.0.0.1"]).send(&request).await;
-        assert!(matches!(&sent, Err(Unanswered::NotSent(why)) if why.contains("allowedCIDRs")), "{host}: {sent:?}");
+        assert!(matches!(&sent, Err(ClientError::NotSent(why)) if why.contains("allowedCIDRs")), "{host}: {sent:?}");
     }
     request.url = Url::parse(&format!("http://{NAME}:{port}/")).unwrap();
-    assert!(matches!(open.send(&request).await, Err(Unanswered::NotSent(_))), "plain HTTP");
+    assert!(matches!(open.send(&request).await, Err(ClientError::NotSent(_))), "plain HTTP");
     assert_eq!(server.connections(), 1);
 }
 
@@ -420,9 +420,9 @@ async fn what_is_called_directly_is_guarded_although_it_has_the_proxys_name() {
     assert_eq!((received.lock().unwrap().len(), server.connections()), (1, 1));
     let mut literal = request.clone();
     literal.url.set_host(Some("127.0.0.1")).unwrap();
-    assert!(matches!(client(&policy, &[]).send(&literal).await, Err(Unanswered::NotSent(_))));
+    assert!(matches!(client(&policy, &[]).send(&literal).await, Err(ClientError::NotSent(_))));
     let excepted = Policy { proxy_exceptions: vec![NAME.parse().unwrap()], ..policy };
-    assert!(matches!(client(&excepted, &["127.0.0.1"]).send(&request).await, Err(Unanswered::NotSent(_))));
+    assert!(matches!(client(&excepted, &["127.0.0.1"]).send(&request).await, Err(ClientError::NotSent(_))));
     let connector = Connector::resolving_by(&excepted, Fixed::to(&["127.0.0.1"])).unwrap();
     assert_eq!(outcome(&connector, &request).await, not_sent(Unsent::Guard));
     assert_eq!((received.lock().unwrap().len(), server.connections()), (1, 1));

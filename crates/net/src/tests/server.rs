@@ -33,6 +33,8 @@ use crate::{Connector, Policy, resolver::Lookup};
 #[derive(Clone)]
 pub(super) enum Then {
     Answer(String),
+    /// Answers so much later.
+    AnswerAfter(String, Duration),
     AnswerAndClose(String),
     /// Answers, and closes so much later without a word of TLS.
     AnswerAndCloseAfter(String, Duration),
@@ -91,6 +93,10 @@ async fn behave(mut stream: impl AsyncRead + AsyncWrite + Unpin, then: Then, req
         requests.lock().unwrap().push(request);
         match &then {
             Then::Answer(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+            Then::AnswerAfter(answer, moment) => {
+                sleep(*moment).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
             Then::AnswerAndClose(answer) => {
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 let _ = stream.shutdown().await;

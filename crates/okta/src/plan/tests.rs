@@ -2,13 +2,11 @@
 
 use super::*;
 use crate::fingerprint::Fingerprint;
-use crate::owner_tag::InstallationTag;
 use crate::plan_record::PlanRecord;
+pub(super) use crate::testing::{installation, org, settled as hook};
 use crate::types::{Header, HookId, HookStatus};
 use hookswitch_message::Secret;
-use std::collections::BTreeSet;
 
-const DAY: Duration = Duration::from_hours(24);
 pub(super) const ACTIVE: HookStatus = HookStatus::Active;
 pub(super) const INACTIVE: HookStatus = HookStatus::Inactive;
 
@@ -20,30 +18,6 @@ pub(super) fn object(name: &str) -> ObjectRef {
     ObjectRef::new("otp", name)
 }
 
-pub(super) fn hook(name: &str, state: Option<DesiredState>) -> DesiredHook {
-    DesiredHook {
-        object: object(name),
-        known_id: None,
-        name: format!("OTP {name}"),
-        uri: format!("https://otp.acme.com/hooks/{name}"),
-        headers: vec![Header::new("X-Env", "prod")],
-        auth_header: "Authorization".into(),
-        secret: Secret::from("s"),
-        secret_fingerprint: Fingerprint::stored("m"),
-        applied_fingerprint: Some(Fingerprint::stored("m")),
-        resync_secret: false,
-        state,
-        adoption: Adoption::Never,
-        takeover: None,
-        deleting: None,
-        decision: crate::plan::StateDecision::Declared,
-        complete: true,
-        endpoint_ready: true,
-        secret_accepted: true,
-        refused: BTreeSet::new(),
-    }
-}
-
 pub(super) fn active(name: &str) -> DesiredHook {
     hook(name, Some(DesiredState::Active))
 }
@@ -52,28 +26,9 @@ pub(super) fn inactive(name: &str) -> DesiredHook {
     hook(name, Some(DesiredState::Inactive))
 }
 
-pub(super) fn org(hooks: impl Into<Vec<DesiredHook>>) -> DesiredOrg {
-    let installation = InstallationTag::new("prod").unwrap();
-    DesiredOrg { installation, hooks: hooks.into(), quiet_for: DAY, unfinished: None, not_shown: None, promised: None }
-}
-
 /// The hook in Okta as `want` declares it, with the id `cal<name>`.
 pub(super) fn okta(want: &DesiredHook, status: HookStatus) -> ObservedHook {
-    let content = want.content(&InstallationTag::new("prod").unwrap());
-    ObservedHook {
-        id: id(&format!("cal{}", want.object.name)),
-        name: content.name,
-        status,
-        version: Some("1.0.0".into()),
-        channel_type: Some("HTTP".into()),
-        channel_version: Some("1.0.0".into()),
-        uri: Some(content.uri),
-        method: Some("POST".into()),
-        headers: content.headers,
-        auth_type: Some("HEADER".into()),
-        auth_header: Some(content.auth_header),
-        metadata: None,
-    }
+    want.content(&installation()).in_okta(id(&format!("cal{}", want.object.name)), status)
 }
 
 pub(super) fn tagged_by(mut hook: ObservedHook, tag: Option<&str>) -> ObservedHook {

@@ -5,23 +5,16 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::tests::{Keeper, behaviour, declared, installation, org, stored};
+use super::tests::{Keeper, behaviour, stored};
 use super::{AuditEntry, AuditResult, Budget, Purpose, RunReport, run};
 use crate::plan::{Deletion, DesiredHook, DesiredState, Verb};
-use crate::testing::{Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored};
+use crate::testing::{self, Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored, installation, org};
 use crate::types::{HookId, HookStatus, RateLimit};
 
 /// One of the fault's kind, at one call or from there on.
-const FAULTS: [Fault; 8] = [
-    Fault::Unreachable,
-    Fault::LostCall,
-    Fault::LostAnswer,
-    Fault::ServerError,
-    Fault::LateServerError,
-    Fault::RateLimited,
-    Fault::Unauthorized,
-    Fault::NotOkta,
-];
+fn faults() -> impl Iterator<Item = Fault> {
+    Fault::TRANSIENT.into_iter().chain([Fault::Unauthorized, Fault::NotOkta])
+}
 
 struct Scene {
     title: &'static str,
@@ -31,9 +24,7 @@ struct Scene {
 }
 
 fn settled(name: &str, state: DesiredState) -> DesiredHook {
-    let mut hook = declared(name, Some(state));
-    hook.applied_fingerprint = Some(hook.secret_fingerprint.clone());
-    hook
+    testing::settled(name, Some(state))
 }
 
 fn scenes() -> Vec<Scene> {
@@ -175,7 +166,7 @@ async fn every_move_under_every_fault_asks_leaves_and_reports_what_this_table_sa
         let most = report.audit.len();
         let _ = writeln!(table, "{}: {}", scene.title, row(&model, &report));
         let mut rows = Vec::new();
-        for fault in FAULTS {
+        for fault in faults() {
             for at in 0..most {
                 let mut faults = vec![Fault::None; at];
                 faults.push(fault);

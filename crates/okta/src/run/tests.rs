@@ -8,55 +8,14 @@ use tokio::time::Instant;
 
 use super::{Budget, RunReport, run};
 use crate::fingerprint::Fingerprint;
-use crate::owner_tag::InstallationTag;
 use crate::plan::{
     Adoption, Blocked, Deletion, DesiredHook, DesiredOrg, DesiredState, HookOutcome, Plan, Promised, Verb, plan,
 };
 use crate::plan_record::PlanRecord;
-use crate::testing::{Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored, Violation, written};
-use crate::types::{Header, HookContent, HookId, HookStatus, Metadata, ObjectRef};
-use hookswitch_message::Secret;
-
-const DAY: Duration = Duration::from_hours(24);
-
-pub(super) fn installation() -> InstallationTag {
-    InstallationTag::new("prod").unwrap()
-}
-
-pub(super) fn declared(name: &str, state: Option<DesiredState>) -> DesiredHook {
-    DesiredHook {
-        object: ObjectRef::new("otp", name),
-        known_id: None,
-        name: format!("OTP {name}"),
-        uri: format!("https://otp.acme.com/hooks/{name}"),
-        headers: vec![Header::new("X-Env", "prod")],
-        auth_header: "Authorization".into(),
-        secret: Secret::new(format!("secret of {name}")),
-        secret_fingerprint: Fingerprint::stored(format!("mark of {name}")),
-        applied_fingerprint: None,
-        resync_secret: false,
-        state,
-        adoption: Adoption::Never,
-        takeover: None,
-        deleting: None,
-        decision: crate::plan::StateDecision::Declared,
-        complete: true,
-        endpoint_ready: true,
-        secret_accepted: true,
-        refused: BTreeSet::new(),
-    }
-}
-
-pub(super) fn org(hooks: Vec<DesiredHook>) -> DesiredOrg {
-    DesiredOrg {
-        installation: installation(),
-        hooks,
-        quiet_for: DAY,
-        unfinished: None,
-        not_shown: None,
-        promised: None,
-    }
-}
+use crate::testing::{
+    Behaviour, Fault, Model, SecondActivation, SecondCreation, Stored, Violation, declared, installation, org, written,
+};
+use crate::types::{HookContent, HookId, HookStatus, Metadata, ObjectRef};
 
 /// `want`'s hook as Okta has it, as declared.
 pub(super) fn stored(want: &DesiredHook, id: &str, status: HookStatus) -> Stored {

@@ -10,12 +10,13 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, ProviderRequest, Refusal, Scope,
+    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, Refusal, Scope,
     answer::{self, class_by_status},
     sender,
 };
 use hookswitch_gateway_config::document::Sender;
 use hookswitch_message::Secret;
+use hookswitch_request::Request;
 
 /// A `TelephonyProvider` with an `http` block.
 pub(super) struct Http {
@@ -53,18 +54,18 @@ impl Http {
         Ok(Self { url, authorization, senders: senders.to_vec() })
     }
 
-    fn call(&self, method: Method, headers: Vec<(HeaderName, Secret<String>)>, body: Vec<u8>) -> ProviderRequest {
+    fn call(&self, method: Method, headers: Vec<(HeaderName, Secret<String>)>, body: Vec<u8>) -> Request {
         let mut all = vec![
             (header::AUTHORIZATION, self.authorization.clone()),
             (header::ACCEPT, Secret::from("application/json")),
         ];
         all.extend(headers);
-        ProviderRequest { method, url: self.url.clone(), headers: all, body: Secret::new(body) }
+        Request { method, url: self.url.clone(), headers: all, body: Secret::new(body) }
     }
 }
 
 impl Adapter for Http {
-    fn request(&self, message: &Message) -> Result<ProviderRequest, Refusal> {
+    fn request(&self, message: &Message) -> Result<Request, Refusal> {
         let body = Body {
             message_id: &message.id,
             channel: message.channel.label(),
@@ -109,7 +110,7 @@ impl Adapter for Http {
         }
     }
 
-    fn probe(&self) -> ProviderRequest {
+    fn probe(&self) -> Request {
         self.call(Method::GET, Vec::new(), Vec::new())
     }
 

@@ -13,12 +13,13 @@ use url::Url;
 use zeroize::Zeroize;
 
 use super::{
-    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, ProviderRequest, Refusal, Scope,
+    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, Refusal, Scope,
     answer::{self, Fields, class_by_status},
     sender, voice,
 };
 use hookswitch_gateway_config::document::Sender;
 use hookswitch_message::{Channel, E164, Secret};
+use hookswitch_request::Request;
 
 /// The longest SMS text, in characters.
 const MAX_BODY: usize = 1_600;
@@ -123,9 +124,9 @@ impl Twilio {
         })
     }
 
-    fn post(&self, url: &Url, form: &[(&str, &str)]) -> ProviderRequest {
+    fn post(&self, url: &Url, form: &[(&str, &str)]) -> Request {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes();
-        ProviderRequest {
+        Request {
             method: Method::POST,
             url: url.clone(),
             headers: vec![
@@ -139,7 +140,7 @@ impl Twilio {
 }
 
 impl Adapter for Twilio {
-    fn request(&self, message: &Message) -> Result<ProviderRequest, Refusal> {
+    fn request(&self, message: &Message) -> Result<Request, Refusal> {
         let sender = sender::choose(&self.senders, message)
             .ok_or_else(|| local(Class::PermanentConfig(Scope::Sender), "no-sender"))?;
         let text = message.text.expose();
@@ -190,9 +191,9 @@ impl Adapter for Twilio {
         }
     }
 
-    fn probe(&self) -> ProviderRequest {
+    fn probe(&self) -> Request {
         let (Probe::Account(url) | Probe::Numbers(url)) = &self.probe;
-        ProviderRequest {
+        Request {
             method: Method::GET,
             url: url.clone(),
             headers: vec![

@@ -41,7 +41,7 @@ fn with_api_key() -> Twilio {
     made(SID, Some(KEY), "k3y", "https://api.twilio.com", &senders()).unwrap()
 }
 
-fn basic(request: &ProviderRequest) -> String {
+fn basic(request: &Request) -> String {
     let value = request.headers.iter().find(|(name, _)| name == header::AUTHORIZATION).unwrap().1.expose();
     String::from_utf8(BASE64_STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap()).unwrap()
 }
@@ -58,7 +58,7 @@ fn message(channel: Channel, to: &str, country: Option<&str>) -> Message {
     }
 }
 
-fn form(request: &ProviderRequest) -> BTreeMap<String, String> {
+fn form(request: &Request) -> BTreeMap<String, String> {
     form_urlencoded::parse(request.body.expose()).into_owned().collect()
 }
 

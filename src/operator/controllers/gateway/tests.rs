@@ -182,9 +182,7 @@ async fn an_ingress_that_names_the_generated_certificates_secret_is_refused() {
 fn config() -> GatewayConfig {
     let text = include_str!("../../../../crates/gateway-config/src/testdata/document.v1.json");
     let mut config: GatewayConfig = serde_json::from_str(text).unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["report".into()]).unwrap();
-    config.report.certificate = made.cert.pem();
-    config.report.key = made.signing_key.serialize_pem().as_str().into();
+    config.report = hookswitch_gateway::testing::report();
     for provider in config.providers.values_mut() {
         provider.ca_bundle = None;
     }

@@ -11,7 +11,6 @@ use crate::operator::{
     tests::switch::{PATH, reconciles, scene},
 };
 use hookswitch_api::HookSwitch;
-use hookswitch_telemetry::metrics::Metrics;
 
 fn read(world: &World, path: &str) -> Arc<HookSwitch> {
     Arc::new(serde_json::from_value(world.server.get(path).unwrap()).unwrap())
@@ -43,9 +42,7 @@ async fn the_hooks_their_org_and_rivals_over_one_of_them_are_woken_for_a_switch(
 }
 
 fn metrics(ctx: &Context) -> String {
-    let metrics = Metrics::new("operator");
-    metrics.register(|registry| ctx.metrics.register_own(registry));
-    metrics.render()
+    ctx.metrics.registry.render()
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use hookswitch_failover::{
     machine::{Machine, Phase},
     signal::{CheckResult, Signal, Source},
 };
+use hookswitch_telemetry::families::{Families as _, Histograms};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InPhase {
@@ -75,56 +76,35 @@ pub struct SwitchMetrics {
     ready: Family<OfSwitch, Gauge>,
     confirmed: Family<OfSwitch, Gauge>,
     switches: Family<Ended, Counter>,
-    took: Family<OfCause, Histogram, fn() -> Histogram>,
-    steps: Family<OfStep, Histogram, fn() -> Histogram>,
+    took: Histograms<OfCause>,
+    steps: Histograms<OfStep>,
     /// The hooks that each switch names in metrics.
     named: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>,
 }
 
-impl Default for SwitchMetrics {
-    fn default() -> Self {
+impl SwitchMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
         Self {
-            phase: Family::default(),
-            target: Family::default(),
-            signal: Family::default(),
-            able: Family::default(),
-            ready: Family::default(),
-            confirmed: Family::default(),
-            switches: Family::default(),
-            took: Family::new_with_constructor(|| Histogram::new(TIMES)),
-            steps: Family::new_with_constructor(|| Histogram::new(STEP_TIMES)),
+            phase: registry.add("switch_phase", "1 for the phase that a switch is in"),
+            target: registry.add("switch_target", "1 for the hook that a switch wants active"),
+            signal: registry.add("switch_signal", "What a signal says of a hook: 1 pass, 0 fail, -1 unknown"),
+            able: registry.add(
+                "switch_able",
+                "1 while a switch can decide, 0 while its hooks are missing or contradict it, or cannot be listed",
+            ),
+            ready: registry
+                .add("switch_failover_ready", "1 while another hook of a switch is proven and could take over"),
+            confirmed: registry.add(
+                "switch_traffic_confirmed",
+                "1 once a call of Okta has come to the active hook of a switch since it became active",
+            ),
+            switches: registry.add("switch_switches", "Switches that ended"),
+            took: registry
+                .add_histograms("switch_seconds", "From a decision to Okta's confirmation", || Histogram::new(TIMES)),
+            steps: registry
+                .add_histograms("switch_step_seconds", "Steps of switches that ended", || Histogram::new(STEP_TIMES)),
             named: Arc::default(),
         }
-    }
-}
-
-impl SwitchMetrics {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("switch_phase", "1 for the phase that a switch is in", self.phase.clone());
-        registry.register("switch_target", "1 for the hook that a switch wants active", self.target.clone());
-        registry.register(
-            "switch_signal",
-            "What a signal says of a hook: 1 pass, 0 fail, -1 unknown",
-            self.signal.clone(),
-        );
-        registry.register(
-            "switch_able",
-            "1 while a switch can decide, 0 while its hooks are missing or contradict it, or cannot be listed",
-            self.able.clone(),
-        );
-        registry.register(
-            "switch_failover_ready",
-            "1 while another hook of a switch is proven and could take over",
-            self.ready.clone(),
-        );
-        registry.register(
-            "switch_traffic_confirmed",
-            "1 once a call of Okta has come to the active hook of a switch since it became active",
-            self.confirmed.clone(),
-        );
-        registry.register("switch_switches", "Switches that ended", self.switches.clone());
-        registry.register("switch_seconds", "From a decision to Okta's confirmation", self.took.clone());
-        registry.register("switch_step_seconds", "Steps of switches that ended", self.steps.clone());
     }
 
     /// Shows where a switch is, whether another hook could take over, and whether calls arrive at the active one.
@@ -215,8 +195,8 @@ mod tests {
 
     #[test]
     fn what_a_switch_names_no_more_or_cannot_see_is_not_shown() {
-        let (metrics, mut registry) = (SwitchMetrics::default(), Registry::default());
-        metrics.register(&mut registry);
+        let mut registry = Registry::default();
+        let metrics = SwitchMetrics::new(&mut registry);
         let machine = Machine::new(Moment::at(0));
         let signals = |hooks: &[&str]| {
             let signal = Signal {

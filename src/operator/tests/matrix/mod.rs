@@ -137,15 +137,6 @@ async fn play(script: Script) -> Result<usize, String> {
 
 /// Every combination, as far as a task that goes well has calls and writes for something to go wrong at.
 async fn combinations() -> Vec<Script> {
-    const FAULTS: [Fault; 7] = [
-        Fault::Unreachable,
-        Fault::LostCall,
-        Fault::LostAnswer,
-        Fault::ServerError,
-        Fault::LateServerError,
-        Fault::RateLimited,
-        Fault::Unauthorized,
-    ];
     const WRITE_FAULTS: [WriteFault; 3] = [WriteFault::Conflict, WriteFault::Fails, WriteFault::LostAnswer];
     let mut scripts = Vec::new();
     for (number, behaviour) in behaviours().into_iter().enumerate() {
@@ -164,7 +155,8 @@ async fn combinations() -> Vec<Script> {
             }
             let mut faults = vec![Wrong::Nothing];
             for at in 0..calls + 2 {
-                faults.extend(FAULTS.map(|fault| Wrong::Okta(at, fault)));
+                let faults_of_call = Fault::TRANSIENT.into_iter().chain([Fault::Unauthorized]);
+                faults.extend(faults_of_call.map(|fault| Wrong::Okta(at, fault)));
             }
             for at in 0..writes {
                 faults.extend(WRITE_FAULTS.map(|write_fault| Wrong::Write(at, write_fault)));
@@ -214,8 +206,22 @@ fn shard(all: usize) -> Vec<usize> {
     (0..all).filter(|number| number % parts == part - 1).collect()
 }
 
-fn sample_size(default: usize) -> usize {
-    std::env::var("HOOKSWITCH_SAMPLE").ok().and_then(|size| size.parse().ok()).unwrap_or(default)
+/// Whether all are played, and not a sample.
+fn is_full() -> bool {
+    std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full")
+}
+
+/// The numbers of those that are played by default: so many, or as many as `HOOKSWITCH_SAMPLE` says.
+fn sample_of(all: usize, default: usize) -> Vec<usize> {
+    let size = std::env::var("HOOKSWITCH_SAMPLE").ok().and_then(|size| size.parse().ok());
+    sample(all, size.unwrap_or(default), seed())
+}
+
+/// Fails by the first of those that failed.
+#[track_caller]
+fn none_failed(failed: &[String]) {
+    let first = &failed[..failed.len().min(12)];
+    assert!(failed.is_empty(), "{} failed, the first of them:\n{}", failed.len(), first.join("\n"));
 }
 
 /// Runs one play from its beginning to its end, in time of its own.
@@ -250,14 +256,13 @@ fn in_parallel<T: Send>(chosen: &[usize], play: impl Fn(usize) -> T + Sync) -> V
 
 #[test]
 fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_never_does_harm() {
-    let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
-    let (seed, all) = (seed(), block(combinations().boxed()));
+    let all = block(combinations().boxed());
     let chosen = if let Some(one) = one() {
         vec![one]
-    } else if full {
+    } else if is_full() {
         shard(all.len())
     } else {
-        sample(all.len(), sample_size(SAMPLE), seed)
+        sample_of(all.len(), SAMPLE)
     };
     let all = &all;
     let played = in_parallel(&chosen, |at| block(play(all[at]).boxed()));
@@ -266,17 +271,13 @@ fn whenever_the_operator_is_killed_and_whatever_fails_it_ends_as_declared_and_ne
         played.iter().filter_map(|(at, ended)| Some(format!("{at}: {:?}: {}", all[*at], ended.as_ref().err()?)));
     let failed: Vec<String> = failed.collect();
     println!(
-        "fault matrix: {} of {} combinations, {kills} kills, seed {seed}, {} failed",
+        "fault matrix: {} of {} combinations, {kills} kills, seed {}, {} failed",
         chosen.len(),
         all.len(),
+        seed(),
         failed.len()
     );
-    assert!(
-        failed.is_empty(),
-        "{} failed, the first of them:\n{}",
-        failed.len(),
-        failed[..failed.len().min(12)].join("\n")
-    );
+    none_failed(&failed);
     assert!(kills * 2 > chosen.len() || one().is_some(), "the operator was hardly ever killed: {kills}");
 }
 

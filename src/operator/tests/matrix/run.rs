@@ -25,14 +25,13 @@ use crate::operator::{
     tests::flow::{gateway, hook, org, secret},
 };
 use hookswitch_api::{HookSwitch, OktaOrg, TelephonyHook};
-use hookswitch_message::Secret;
 use hookswitch_net::NetError;
 use hookswitch_okta::{
     Api, ApiAnswer, HookId, ObjectRef, ObservedHook,
     client::CallResult,
     log,
     owner_tag::InstallationTag,
-    testing::{Behaviour, Model, SecondActivation, written},
+    testing::{Behaviour, Model, SecondActivation, theirs, written},
     types::{HookContent, HookStatus, OrgDocument, OrgIdentity},
 };
 
@@ -226,27 +225,16 @@ pub(super) struct Run {
     renewing: AbortOnDropHandle<()>,
 }
 
-fn content(name: &str, uri: &str) -> HookContent {
-    HookContent {
-        name: name.into(),
-        uri: uri.into(),
-        headers: Vec::new(),
-        auth_header: "Authorization".into(),
-        secret: Secret::from("theirs"),
-        metadata: None,
-    }
-}
-
 impl Run {
     pub(super) fn new(task: Task, behaviour: Behaviour) -> Self {
         let foreign =
-            written(HookId::new("foreign").unwrap(), HookStatus::Inactive, &content("Theirs", "https://x.test/"));
+            written(HookId::new("foreign").unwrap(), HookStatus::Inactive, &theirs("Theirs", "https://x.test/"));
         let mut there = vec![foreign];
         let mut may_take = BTreeSet::new();
         if task == Task::Adopt {
             let id = HookId::new("calmain").unwrap();
             may_take.insert(id.clone());
-            there.push(written(id, HookStatus::Active, &content("Acme main", "https://otp.acme.com/hooks/main")));
+            there.push(written(id, HookStatus::Active, &theirs("Acme main", "https://otp.acme.com/hooks/main")));
         }
         let model = Model::new(behaviour, InstallationTag::new("test").unwrap(), there, may_take, Vec::new());
         let (model, server) = (Arc::new(model), Server::default());

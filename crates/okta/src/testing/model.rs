@@ -1,14 +1,8 @@
-//! An org in memory for tests of plan and run: documented rules, each undocumented behaviour as an option, faults per call.
+//! An org in memory: it keeps its hooks, does what it is asked by Okta's rules, and fails where it is told to.
 //!
 //! It shares no code with the client and judges what it is asked to do: see [`Model::violations`].
 
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    reason = "a double for tests"
-)]
+mod rules;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -18,64 +12,12 @@ use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::behaviour::{Behaviour, Fault, SecondActivation};
 use crate::client::{Api, CallResult};
 use crate::error::{CallError, Failure};
 use crate::owner_tag::{InstallationTag, Whose};
 use crate::plan::Verb;
 use crate::types::{ApiAnswer, HookContent, HookId, HookStatus, ObservedHook, RateLimit};
-
-/// What Okta does when a second hook is created while one is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecondCreation {
-    Refused,
-    Inactive,
-    TakesOver,
-}
-
-/// What Okta does when a second hook is activated while one is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecondActivation {
-    Refused,
-    TakesOver,
-    /// It becomes active beside the other: shows whether our own order keeps to one.
-    Permitted,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Behaviour {
-    pub second_creation: SecondCreation,
-    pub second_activation: SecondActivation,
-    pub deactivating_last_refused: bool,
-    /// This hook is never activated, whatever else is active (its URI does not answer, say).
-    pub never_active: Option<&'static str>,
-    /// A write is answered at once and takes effect this much later.
-    pub delay: Duration,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    None,
-    /// Nobody hears the call.
-    Unreachable,
-    /// Nobody hears the call, and the caller cannot know.
-    LostCall,
-    /// It takes effect and the answer is lost, or is no JSON that can be read.
-    LostAnswer,
-    ServerError,
-    /// It takes effect and is answered by an error all the same.
-    LateServerError,
-    RateLimited,
-    /// The credential is not accepted for this once.
-    Unauthorized,
-    /// A firewall refuses the call in Okta's place, for this once.
-    NotOkta,
-    /// The caller dies before Okta hears the call.
-    CrashBefore,
-    /// The caller dies after it took effect.
-    CrashAfter,
-    /// Okta holds the call, and its caller is frozen: it takes effect, if Okta's rules then allow it, when it is let go.
-    Held,
-}
 
 /// What Okta is asked.
 #[derive(Debug, Clone)]
@@ -332,110 +274,6 @@ impl Model {
         Some(call.verb())
     }
 
-    fn perform(&self, call: &Call) -> Result<ObservedHook, Failure> {
-        let mut state = self.state();
-        let (answer, effect) = match call {
-            Call::List => (written(HookId::new("none").unwrap(), HookStatus::Inactive, &blank()).hook, None),
-            Call::Get(id) => (find(&state, id)?, None),
-            Call::Create(content) => self.created(&mut state, content)?,
-            Call::Replace(id, content) => self.replaced(&mut state, id, content)?,
-            Call::Activate(id) => self.activated(&mut state, id)?,
-            Call::Deactivate(id) => self.deactivated(&mut state, id)?,
-            Call::Delete(id) => self.deleted(&mut state, id)?,
-        };
-        if let Some(effect) = effect {
-            state.pending.push_back((Instant::now() + self.behaviour.delay, effect));
-        }
-        drop(state);
-        // what takes effect at once is seen at once
-        drop(self.state());
-        Ok(answer)
-    }
-
-    fn created(&self, state: &mut State, content: &HookContent) -> Result<(ObservedHook, Option<Effect>), Failure> {
-        let coming = state.pending.iter().filter_map(|(_, effect)| match effect {
-            Effect::Appear(stored, _) => Some(&**stored),
-            _ => None,
-        });
-        if state.hooks.iter().chain(coming).any(|stored| stored.hook.name == content.name) {
-            return Err(refused("name is not unique"));
-        }
-        let mut active = true;
-        if let Some(other) = state.hooks.iter().find(|stored| stored.hook.status == HookStatus::Active) {
-            if !self.ours(&other.hook) {
-                state.violations.push(Violation::BesideForeign);
-            }
-            match self.behaviour.second_creation {
-                SecondCreation::Refused => return Err(refused("one is active")),
-                SecondCreation::Inactive => active = false,
-                SecondCreation::TakesOver => {}
-            }
-        }
-        state.next_id += 1;
-        let id = HookId::new(format!("new{}", state.next_id)).unwrap();
-        let hidden = written(id.clone(), HookStatus::Inactive, content);
-        let status = if active { HookStatus::Active } else { HookStatus::Inactive };
-        let answer = written(id, status, content).hook;
-        Ok((answer, Some(Effect::Appear(Box::new(hidden), active))))
-    }
-
-    fn replaced(
-        &self,
-        state: &mut State,
-        id: &HookId,
-        content: &HookContent,
-    ) -> Result<(ObservedHook, Option<Effect>), Failure> {
-        self.judge(state, Verb::Replace, id);
-        let old = find(state, id)?;
-        if old.metadata != content.metadata {
-            state.violations.push(Violation::MetadataDropped(id.clone()));
-        }
-        if state.hooks.iter().any(|stored| stored.hook.name == content.name && stored.hook.id != *id) {
-            return Err(refused("name is not unique"));
-        }
-        let answer = written(id.clone(), old.status, content).hook;
-        Ok((answer, Some(Effect::Content(id.clone(), Box::new(content.clone())))))
-    }
-
-    fn activated(&self, state: &mut State, id: &HookId) -> Result<(ObservedHook, Option<Effect>), Failure> {
-        self.judge(state, Verb::Activate, id);
-        let mut hook = find(state, id)?;
-        if self.behaviour.never_active == Some(id.as_str()) {
-            return Err(refused("the hook cannot be activated"));
-        }
-        let other = state.hooks.iter().find(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
-        if let Some(other) = other {
-            if self.behaviour.second_activation == SecondActivation::Refused {
-                return Err(refused("one is active"));
-            }
-            if !self.ours(&other.hook) {
-                state.violations.push(Violation::BesideForeign);
-            }
-        }
-        hook.status = HookStatus::Active;
-        Ok((hook, Some(Effect::On(id.clone()))))
-    }
-
-    fn deactivated(&self, state: &mut State, id: &HookId) -> Result<(ObservedHook, Option<Effect>), Failure> {
-        self.judge(state, Verb::Deactivate, id);
-        let mut hook = find(state, id)?;
-        let others = state.hooks.iter().any(|s| s.hook.status == HookStatus::Active && s.hook.id != *id);
-        if self.behaviour.deactivating_last_refused && hook.status == HookStatus::Active && !others {
-            return Err(refused("the Phone authenticator needs an active hook"));
-        }
-        hook.status = HookStatus::Inactive;
-        Ok((hook, Some(Effect::Off(id.clone()))))
-    }
-
-    fn deleted(&self, state: &mut State, id: &HookId) -> Result<(ObservedHook, Option<Effect>), Failure> {
-        self.judge(state, Verb::Delete, id);
-        let hook = find(state, id)?;
-        if hook.status != HookStatus::Inactive {
-            return Err(refused("only inactive hooks can be deleted"));
-        }
-        Ok((hook, Some(Effect::Vanish(id.clone()))))
-    }
-
     async fn crash(&self) {
         self.crashed.notify_one();
         std::future::pending::<()>().await;
@@ -482,46 +320,13 @@ impl Api for Model {
 
 /// A hook as Okta stores it.
 pub fn written(id: HookId, status: HookStatus, content: &HookContent) -> Stored {
-    let hook = ObservedHook {
-        id,
-        name: content.name.clone(),
-        status,
-        version: Some("1.0.0".into()),
-        channel_type: Some("HTTP".into()),
-        channel_version: Some("1.0.0".into()),
-        uri: Some(content.uri.clone()),
-        method: Some("POST".into()),
-        headers: content.headers.clone(),
-        auth_type: Some("HEADER".into()),
-        auth_header: Some(content.auth_header.clone()),
-        metadata: content.metadata.clone(),
-    };
-    Stored { hook, secret: content.secret.expose().clone() }
-}
-
-fn blank() -> HookContent {
-    HookContent {
-        name: String::new(),
-        uri: String::new(),
-        headers: Vec::new(),
-        auth_header: String::new(),
-        secret: hookswitch_message::Secret::from(""),
-        metadata: None,
-    }
+    Stored { hook: content.in_okta(id, status), secret: content.secret.expose().clone() }
 }
 
 fn set(state: &mut State, id: &HookId, status: HookStatus) {
     if let Some(stored) = state.hooks.iter_mut().find(|stored| stored.hook.id == *id) {
         stored.hook.status = status;
     }
-}
-
-fn find(state: &State, id: &HookId) -> Result<ObservedHook, Failure> {
-    state.hooks.iter().find(|s| s.hook.id == *id).map(|s| s.hook.clone()).ok_or(Failure::NotFound)
-}
-
-fn refused(summary: &str) -> Failure {
-    Failure::Refused { status: 400, code: "E0000001".into(), summary: summary.into(), causes: Vec::new() }
 }
 
 fn error(failure: Failure) -> CallError {
