@@ -78,14 +78,18 @@ impl Queue {
     }
 
     fn write_to(&self, mut out: impl Write, tell: fn(u64)) {
-        let (mut lines, mut untold, mut is_taken) = (Vec::new(), 0, true);
+        let (mut lines, mut untold, mut is_taken, mut is_torn) = (Vec::new(), 0, true, false);
         loop {
             untold += self.take(&mut lines);
             // there is room for it now; an output that fails would only lose it as well
             if untold > 0 && is_taken {
                 tell(mem::take(&mut untold));
             }
-            let unwritten = write(&mut out, &lines);
+            // a line of which only the beginning was taken does not spoil the next one
+            is_torn = is_torn && !write(&mut out, b"\n").is_empty();
+            let unwritten = if is_torn { &lines } else { write(&mut out, &lines) };
+            let written = &lines[..lines.len() - unwritten.len()];
+            is_torn = written.last().map_or(is_torn, |last| *last != b'\n');
             is_taken = unwritten.is_empty();
             let lost = unwritten.split_inclusive(|byte| *byte == b'\n').count() as u64;
             self.lost.inc_by(lost);
@@ -241,6 +245,37 @@ mod tests {
         line(&log, b'c', 1);
         assert_eq!(written.recv().unwrap(), b"c\n");
         assert_eq!((lost.get(), TOLD.load(Ordering::SeqCst)), (3, 3));
+    }
+
+    /// Takes so many bytes at each write; fails where there is none.
+    struct Taking(std::collections::VecDeque<usize>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Taking {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let most = self.0.pop_front().unwrap_or(usize::MAX);
+            if most == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            let taken = most.min(bytes.len());
+            self.1.lock().unwrap().extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_taken_in_part_does_not_spoil_the_next_one() {
+        let (log, taken) = (LogWriter::new(Counter::default()), Arc::default());
+        log.start(Taking([2, 0, 0].into(), Arc::clone(&taken)), |_| {}).unwrap();
+        for byte in *b"abc" {
+            line(&log, byte, 4);
+            log.flush(LONG);
+        }
+        assert_eq!(taken.lock().unwrap().as_slice(), b"aa\ncccc\n");
+        assert_eq!(log.0.lost.get(), 2);
     }
 
     #[test]

@@ -26,6 +26,8 @@ use super::log_writer::LogWriter;
 
 /// How long the end of the process waits for lines to be taken.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long a panic waits for its line to be taken.
+const LINE_OF_A_PANIC: Duration = Duration::from_millis(100);
 
 /// Lines that were dropped, of the one log that a process has.
 static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
@@ -78,6 +80,10 @@ pub fn init(filter: &str) -> Result<(), LogError> {
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked");
+        // the process may be aborted for it
+        if let Some(writer) = WRITER.get() {
+            writer.flush(LINE_OF_A_PANIC);
+        }
     }));
     Ok(())
 }
@@ -90,7 +96,8 @@ pub(super) fn lost() -> Counter {
 /// Writes a text for people among the lines, or to standard error where logging was not set up.
 pub fn print(text: &str) {
     let _ = match WRITER.get() {
-        Some(mut writer) => writeln!(writer, "{text}"),
+        // as one write, so that no other line comes between
+        Some(mut writer) => writer.write_all(format!("{text}\n").as_bytes()),
         None => writeln!(io::stderr(), "{text}"),
     };
 }
