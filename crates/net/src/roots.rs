@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -81,7 +81,11 @@ impl ServerCertVerifier for Either {
         let by = |judge: &WebPkiServerVerifier| {
             judge.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
-        by(&self.own).or_else(|error| by(&self.public).map_err(|_| error))
+        by(&self.own).or_else(|own| {
+            // who vouches for the chain says what else is wrong with it
+            let is_strange = own == Error::InvalidCertificate(CertificateError::UnknownIssuer);
+            by(&self.public).map_err(|public| if is_strange { public } else { own })
+        })
     }
 
     // How a handshake is signed has nothing to do with roots.
@@ -196,10 +200,20 @@ mod tests {
         let either = Either { own, public };
         let verified = |certificate: &CertificateDer<'_>, name: &'static str| {
             let name = ServerName::try_from(name).unwrap();
-            either.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).is_ok()
+            either.verify_server_cert(certificate, &[], &name, &[], UnixTime::now()).map(drop)
         };
-        assert!(verified(&of_own, "a.test") && verified(&of_public, "a.test"));
-        assert!(!verified(&of_others, "a.test"));
-        assert!(!verified(&of_own, "b.test") && !verified(&of_public, "b.test"));
+        for certificate in [&of_own, &of_public] {
+            assert_eq!(verified(certificate, "a.test"), Ok(()));
+            let wrong = verified(certificate, "b.test");
+            let is_about_the_name = matches!(
+                wrong,
+                Err(Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+                ))
+            );
+            assert!(is_about_the_name, "its issuer is known: {wrong:?}");
+        }
+        let strange = Err(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        assert_eq!(verified(&of_others, "a.test"), strange);
     }
 }
