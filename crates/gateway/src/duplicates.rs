@@ -35,7 +35,7 @@ pub const CAPACITY: usize = 100_000;
 type Digest = [u8; 16];
 
 /// The answer of a call that is worked on, once it is there.
-pub type Awaited = watch::Receiver<Option<HookAnswer>>;
+pub type PendingAnswer = watch::Receiver<Option<HookAnswer>>;
 
 /// The calls of the last minutes.
 pub struct Duplicates {
@@ -47,13 +47,13 @@ pub struct Duplicates {
 /// What a call is.
 pub enum DuplicateCheck {
     /// The first of its id: whoever gets this does the work.
-    First(Work, Awaited),
+    First(Work, PendingAnswer),
     /// Known, and this is its answer.
     Answered(HookAnswer),
     /// Known, and worked on: its answer comes here.
-    Again(Awaited),
+    Again(PendingAnswer),
     /// Another message of its id is being worked on; once its answer is here, this call is to be checked again.
-    Behind(Awaited),
+    Behind(PendingAnswer),
     /// The same id with another number, passcode or channel, and the first message may have left: nothing Okta does, so
     /// nothing is sent.
     Contradiction,
@@ -68,7 +68,7 @@ pub struct Work {
 impl Work {
     /// On a call that cannot be recognised when it comes again.
     #[must_use]
-    pub fn unremembered() -> (Self, Awaited) {
+    pub fn unremembered() -> (Self, PendingAnswer) {
         let (answer, awaited) = watch::channel(None);
         (Self { answer, remembered: None }, awaited)
     }
@@ -243,7 +243,7 @@ mod tests {
             ..HookAnswer::pending()
         };
         let work = calls.first(&call(ONE, false));
-        let waiting: Vec<Awaited> = (0..3)
+        let waiting: Vec<PendingAnswer> = (0..3)
             .map(|_| match calls.check(&call(ONE, false)) {
                 DuplicateCheck::Again(awaited) => awaited,
                 other => panic!("{}", name(&other)),

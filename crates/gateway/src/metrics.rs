@@ -231,7 +231,7 @@ impl GatewayMetrics {
         *reported.attempts.entry(provider.to_owned()).or_default().entry(outcome.to_owned()).or_default() += 1;
     }
 
-    /// A provider was not given a message; `reason` is which door was shut: `invalid`, `busy`, `breaker`, `retry-after`.
+    /// A provider was not given a message; `reason` is why: `unfit`, `busy`, `breaker`, `retry-after`.
     pub fn passed_over(&self, provider: &str, reason: &'static str) {
         self.passed_over.get_or_create(&PassedOverLabels { provider: provider.to_owned(), reason }).inc();
     }

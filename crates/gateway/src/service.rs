@@ -24,7 +24,7 @@ use hookswitch_message::EventId;
 
 use super::{
     dispatch::Dispatch,
-    duplicates::{Awaited, DuplicateCheck, Duplicates, Work},
+    duplicates::{DuplicateCheck, Duplicates, PendingAnswer, Work},
     metrics::{Asked, GatewayMetrics},
     probe_nonces::ProbeNonces,
     protocol::{Call, HookAnswer},
@@ -197,7 +197,7 @@ impl Service {
     /// Waits for an answer; when the deadline or the end of the work comes first, `otherwise` says the truth.
     async fn wait(
         &self,
-        awaited: &mut Awaited,
+        awaited: &mut PendingAnswer,
         deadline: Instant,
         again: bool,
         otherwise: impl Fn() -> HookAnswer,

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::{Awaited, Digest};
+use super::{Digest, PendingAnswer};
 use crate::protocol::{HookAnswer, Status};
 
 /// Calls that are forgotten when one comes, at most: nobody waits until ten thousand are.
@@ -26,13 +26,13 @@ pub(super) struct Remembered {
 }
 
 enum Answer {
-    Awaited(Awaited),
+    Awaited(PendingAnswer),
     Given(Packed),
 }
 
 impl Remembered {
     /// A call that is worked on.
-    pub(super) fn new(key: Digest, fingerprint: Digest, awaited: Awaited, now: Duration) -> Self {
+    pub(super) fn new(key: Digest, fingerprint: Digest, awaited: PendingAnswer, now: Duration) -> Self {
         Self { key, fingerprint, answer: Answer::Awaited(awaited), before: 0, since: seconds(now) }
     }
 
@@ -45,7 +45,7 @@ impl Remembered {
     }
 
     /// Where its answer comes, while it is worked on.
-    pub(super) fn awaited(&self) -> Option<Awaited> {
+    pub(super) fn awaited(&self) -> Option<PendingAnswer> {
         match &self.answer {
             Answer::Given(_) => None,
             Answer::Awaited(awaited) => Some(awaited.clone()),
