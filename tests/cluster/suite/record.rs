@@ -50,12 +50,25 @@ fn is_ours(name: &&String) -> bool {
     name.starts_with("Acme passcodes")
 }
 
-/// Replays the whole run.
-pub fn one_at_a_time(stage: &Stage) {
+/// Replays a run in which nothing was swapped.
+pub fn always_one(stage: &Stage) {
     let turns = turns(stage);
+    never_two(&turns);
+    let gaps = gaps(&turns).len();
+    println!("     {} changes, never two of ours, never none", turns.len());
+    assert_eq!(gaps, 0, "no hook was active: {turns:#?}");
+}
+
+fn never_two(turns: &[Turn]) {
     let two = turns.iter().position(|turn| turn.active.iter().filter(is_ours).count() > 1);
     let around = two.map(|at| &turns[at.saturating_sub(4)..turns.len().min(at + 3)]);
     assert!(around.is_none(), "two hooks of ours were active: {around:#?}");
+}
+
+/// Replays the whole run.
+pub fn one_at_a_time(stage: &Stage) {
+    let turns = turns(stage);
+    never_two(&turns);
     let gaps = gaps(&turns);
     let (swaps, others): (Vec<Gap>, Vec<Gap>) = gaps.into_iter().partition(|gap| gap.ours);
     let (held, free): (Vec<&Gap>, Vec<&Gap>) =

@@ -46,6 +46,7 @@ pub const LANES: &[Lane] = &[
             ("the gateway serves while the API server is away", api_server_gone),
             ("no object is written but leases when nothing changes, and nobody else's hook in Okta is touched", quiet),
             LEAKS,
+            ("at every instant of the run one hook was active", record::always_one),
         ],
     },
     // What is kept in Okta, by whom, and for which tenant.
@@ -505,6 +506,8 @@ fn quiet(stage: &Stage) {
 
 fn leak_search(stage: &Stage) {
     leaks::prove_the_search_finds();
+    // whose metrics are read must answer
+    stage.kubectl(&["wait", "-n", SYSTEM, "--for=condition=Ready", "--timeout=120s", "pods", "--all"]);
     let mut searched: Vec<(String, String)> = Vec::new();
     for namespace in [TELEPHONY, SYSTEM, SANDBOX] {
         let pods = stage.kubectl(&["get", "pods", "-n", namespace, "-o", "name"]);
