@@ -37,6 +37,8 @@ const TOLD: usize = 5;
 const MOST_FAILURES: u64 = 100;
 /// How long the last answers may take.
 const LAST: Duration = Duration::from_secs(30);
+/// How long a connection or an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections made at the same time where each serves one call or none.
 const AT_ONCE: usize = 8;
 
@@ -148,10 +150,13 @@ pub struct Connection {
 impl Connection {
     /// Opens one, with a full handshake.
     pub async fn open(addr: SocketAddr, caller: &TlsConnector) -> Result<Self, String> {
-        let stream = TcpStream::connect(addr).await.map_err(|error| format!("no connection: {error}"))?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let stream = caller.connect(ServerName::try_from("localhost").unwrap(), stream).await;
-        Ok(Self { stream: stream.map_err(|error| format!("no TLS: {error}"))?, read: Vec::with_capacity(4_096) })
+        let opened = async {
+            let stream = TcpStream::connect(addr).await.map_err(|error| format!("no connection: {error}"))?;
+            stream.set_nodelay(true).map_err(|error| error.to_string())?;
+            let stream = caller.connect(ServerName::try_from("localhost").unwrap(), stream).await;
+            Ok(Self { stream: stream.map_err(|error| format!("no TLS: {error}"))?, read: Vec::with_capacity(4_096) })
+        };
+        timeout(PATIENCE, opened).await.unwrap_or_else(|_| Err("no connection in time".into()))
     }
 
     /// The version and the cipher that were agreed.
@@ -164,6 +169,10 @@ impl Connection {
 
     /// Makes one call and checks its answer.
     pub async fn call(&mut self, request: &[u8]) -> Result<(), String> {
+        timeout(PATIENCE, self.answered(request)).await.unwrap_or_else(|_| Err("no answer in time".into()))
+    }
+
+    async fn answered(&mut self, request: &[u8]) -> Result<(), String> {
         let lost = |error: std::io::Error| format!("the connection broke: {error}");
         self.stream.write_all(request).await.map_err(lost)?;
         self.stream.flush().await.map_err(lost)?;
