@@ -10,7 +10,7 @@ WORKDIR /src
 COPY . .
 # The target is named, so that the static C runtime is asked of the binary and not of the compiler's plug-ins.
 RUN target=$(rustc --version --verbose | sed -n 's/^host: //p') \
- && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$target" --bin hookswitch \
+ && RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --release --locked --target "$target" --bin hookswitch \
  && cp "target/$target/release/hookswitch" /hookswitch
 
 FROM scratch AS runtime

@@ -14,7 +14,9 @@ ARCH ?= $(HOST_ARCH)
 CPU_amd64 := x86_64
 CPU_arm64 := aarch64
 TRIPLE := $(CPU_$(ARCH))-unknown-linux-gnu
-STATIC := $(CARGO_TARGET_DIR)/$(TRIPLE)/release
+# How programs are built: release is small and slow to build; stage, for the demo and the cluster suite, is the other way round.
+PROFILE ?= release
+STATIC := $(CARGO_TARGET_DIR)/$(TRIPLE)/$(PROFILE)
 IMAGES := $(CURDIR)/.images$(if $(filter $(HOST_ARCH),$(ARCH)),,/$(ARCH))
 # The C compiler and linker for building across, from Debian's gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu.
 CROSS_CC ?= $(CPU_$(ARCH))-linux-gnu-gcc
@@ -50,8 +52,8 @@ mutants: ## List small wrong edits that no unit test notices (FILES=crates/okta/
 	@tests/mutants.sh
 
 .PHONY: failover-table
-failover-table: images ## Measure switches on the test cluster and print the table of docs/reference/defaults-and-timing.md
-	@tests/cluster/table.sh
+failover-table: ## Measure switches on the test cluster and print the table of docs/reference/defaults-and-timing.md
+	@PROFILE=release tests/cluster/table.sh
 
 .PHONY: check
 check: ## Formatting, lints and the tests that need no cluster
@@ -70,7 +72,7 @@ foreign-clients: ## Let Okta's own clients, in pinned versions, manage a hook of
 .PHONY: static
 static: ## Build the static binaries for the images
 	@test -n "$(CPU_$(ARCH))" || { echo "make: ARCH must be amd64 or arm64, not $(ARCH)" >&2; exit 2; }
-	$(CROSS) RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(TRIPLE) --bin hookswitch --bin hookswitch-sandbox
+	$(CROSS) RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile $(PROFILE) --locked --target $(TRIPLE) --bin hookswitch --bin hookswitch-sandbox
 
 .PHONY: images
 images: static ## Build the images as archives, without a container engine (ARCH=arm64 or amd64: across)

@@ -7,6 +7,8 @@
 release_namespace=hookswitch-system
 telephony_namespace=telephony
 sandbox_namespace=hookswitch-sandbox
+# How the images' programs are built: see Cargo.toml.
+export PROFILE=${PROFILE:-stage}
 
 stage_fail() {
   echo "stage: $*" >&2
@@ -111,7 +113,7 @@ stage_cluster() {
 
 # stage_sandbox: the simulated Okta and providers, with a certificate authority of their own.
 stage_sandbox() {
-  local certs=$work/certs sandbox=${CARGO_TARGET_DIR:-$top/target}/x86_64-unknown-linux-gnu/release/hookswitch-sandbox
+  local certs=$work/certs sandbox=${CARGO_TARGET_DIR:-$top/target}/x86_64-unknown-linux-gnu/$PROFILE/hookswitch-sandbox
   "$sandbox" certs --dir "$certs" --host "okta.$sandbox_namespace.svc" "twilio.$sandbox_namespace.svc" "backup.$sandbox_namespace.svc" "nordic.$sandbox_namespace.svc" "reserve.$sandbox_namespace.svc" "elsewhere.$sandbox_namespace.svc" >/dev/null || return 1
   "$sandbox" certs --dir "$certs" --name gateway --host "otp-gateway.$telephony_namespace.svc" "otp-public.$telephony_namespace.svc" >/dev/null || return 1
   "$sandbox" certs --dir "$certs" --name reserve --host "reserve-gateway.$telephony_namespace.svc" >/dev/null || return 1

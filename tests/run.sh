@@ -17,7 +17,10 @@ unit() {
   if [ "${HOOKSWITCH_TESTS:-}" = full ]; then cargo test --locked --profile full; else cargo test --locked --quiet; fi
 }
 chart() { tests/chart/check.sh; }
-cluster() { tests/cluster/suite.sh; }
+cluster() {
+  if [ "${HOOKSWITCH_TESTS:-}" = full ]; then local -x PROFILE=release; fi # what is shipped
+  tests/cluster/suite.sh
+}
 
 need cargo "everything" || exit 1
 need make "building the images" || exit 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures switches on the test cluster and prints the table of docs/reference/defaults-and-timing.md. The images must be built: `make failover-table`.
+# Measures switches on the test cluster and prints the table of docs/reference/defaults-and-timing.md. Run it by `make failover-table`, which builds what is shipped.
 # The scenarios that measure one say that the standby is active.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
