@@ -216,9 +216,9 @@ impl Pool {
         let (mut kept, now) = (self.lock(), Instant::now());
         // many lines are looked at once a second, and each when it is taken
         if kept.lines.len() <= MOST {
-            kept.sweep(now)
+            kept.sweep(now);
         } else {
-            kept.sweep_shared(now)
+            kept.sweep_shared(now);
         }
         if let Some(open) = kept.shared.iter_mut().find(|open| open.origin == *origin && open.shared.has_room()) {
             open.used = now;
