@@ -62,11 +62,15 @@ pub fn senders_refused(stage: &Stage) {
     let outage = Timestamp::now();
     for person in 0..25 {
         let sent = stage.send(&format!("+120255501{person:02}"), json!({}));
+        // on a busy machine the standby takes over before the last of them
+        if sent.text("provider") == "reserve" {
+            break;
+        }
         assert_eq!(sent.text("status"), "FAILED", "{}", sent.0);
     }
     let took = taken_over(stage, outage);
     println!(
-        "     the standby was active {:.1} s after the first of 25 messages with a refused sender",
+        "     the standby was active {:.1} s after the first of up to 25 messages with a refused sender",
         took.as_secs_f64()
     );
     delivers(stage, "reserve");
