@@ -3,7 +3,10 @@
 //! Reading is lenient, because Okta documents no field as required and writes some both as text and as number; what the
 //! gateway cannot do without is refused. Writing is exact: Okta sends the message itself when the answer is out of shape.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use hookswitch_gateway_config::probe;
 use hookswitch_message::{Channel, EventId, RequestType, Secret};
@@ -92,24 +95,55 @@ impl UnreadableCall {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct Body<'a> {
     #[serde(default, deserialize_with = "lenient")]
     event_id: Option<Secret<String>>,
     #[serde(default, deserialize_with = "lenient")]
     source: Option<Secret<String>>,
     #[serde(default, deserialize_with = "lenient")]
     request_type: Option<Secret<String>>,
-    data: Data,
+    #[serde(borrow)]
+    data: Data<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Data {
-    #[serde(default, deserialize_with = "requested_at")]
-    context: Option<String>,
-    #[serde(default, deserialize_with = "named")]
-    user_profile: Option<Secret<String>>,
+struct Data<'a> {
+    /// Large, and a field or two of it are wanted: it is looked into only for these.
+    #[serde(borrow, default)]
+    context: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    user_profile: Option<&'a RawValue>,
     message_profile: MessageProfile,
+}
+
+/// How Okta itself was asked to call the hook.
+#[derive(Deserialize)]
+struct Context<'a> {
+    #[serde(borrow)]
+    request: Asked<'a>,
+}
+
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    url: Path<'a>,
+}
+
+#[derive(Deserialize)]
+struct Path<'a> {
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+}
+
+/// What Okta calls a person.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Person {
+    #[serde(default, deserialize_with = "lenient")]
+    user_id: Option<Secret<String>>,
+    #[serde(default, deserialize_with = "lenient")]
+    login: Option<Secret<String>>,
 }
 
 #[derive(Deserialize)]
@@ -129,21 +163,19 @@ struct MessageProfile {
     locale: Option<Secret<String>>,
 }
 
-/// The path by which Okta itself was asked to call the hook; anything else counts as absent.
-fn requested_at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let context = serde_json::Value::deserialize(deserializer)?;
-    Ok(context.pointer("/request/url/value").and_then(|path| path.as_str()).map(str::to_owned))
-}
+impl Data<'_> {
+    /// The path by which Okta itself was asked to call the hook; anything else counts as absent.
+    fn requested_at(&self) -> Option<Cow<'_, str>> {
+        serde_json::from_str::<Context<'_>>(self.context?.get()).ok().map(|context| context.request.url.value)
+    }
 
-/// What Okta calls a person: its own id, or the login; anything else counts as absent.
-fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
-    let profile = serde_json::Value::deserialize(deserializer)?;
-    let name = |field| match profile.get(field)? {
-        serde_json::Value::String(text) => Some(text.trim().to_owned()).filter(|name| !name.is_empty()),
-        serde_json::Value::Number(number) if number.is_u64() => Some(number.to_string()),
-        _ => None,
-    };
-    Ok(name("userId").or_else(|| name("login")).map(Secret::new))
+    /// Okta's id of the person, or the login; anything else counts as absent.
+    fn person(&self) -> Option<Secret<String>> {
+        let person: Person = serde_json::from_str(self.user_profile?.get()).ok()?;
+        let named = |name: &Secret<String>| !name.expose().is_empty();
+        let [id, login] = [person.user_id, person.login].map(|name| name.map(trimmed).filter(named));
+        id.or(login)
+    }
 }
 
 /// A text, or a whole number as text; anything else counts as absent, so that one odd field does not lose a message.
@@ -163,13 +195,15 @@ impl Call {
     /// [`UnusableCall`]; Okta is answered FAILED then.
     pub fn read(body: &[u8]) -> Result<Self, UnusableCall> {
         let refused = |is_preview| move |reason| UnusableCall { reason, is_preview };
-        let body: Body = serde_json::from_slice(body).map_err(|_| refused(false)(UnreadableCall::Shape))?;
+        let body: Body<'_> = serde_json::from_slice(body).map_err(|_| refused(false)(UnreadableCall::Shape))?;
         let source = body.source.as_ref().map(|source| source.expose().as_str());
-        let is_preview = [source, body.data.context.as_deref()].into_iter().flatten().any(is_preview);
+        let requested_at = body.data.requested_at();
+        let is_preview = [source, requested_at.as_deref()].into_iter().flatten().any(is_preview);
         Self::of(body, is_preview).map_err(refused(is_preview))
     }
 
-    fn of(body: Body, is_preview: bool) -> Result<Self, UnreadableCall> {
+    fn of(body: Body<'_>, is_preview: bool) -> Result<Self, UnreadableCall> {
+        let person = body.data.person();
         let profile = body.data.message_profile;
         let source = body.source.as_ref().map(|source| source.expose().as_str());
         let channel = profile.delivery_channel.as_ref().and_then(|name| channel(name.expose()));
@@ -193,7 +227,7 @@ impl Call {
             locale: profile.locale.and_then(|locale| language_tag(locale.expose().trim())),
             expires: profile.otp_expires.and_then(|time| time.expose().trim().parse().ok()),
             okta_id: source.filter(|_| !is_preview).and_then(hook_id),
-            person: body.data.user_profile,
+            person,
             is_preview,
         })
     }
@@ -303,21 +337,40 @@ impl HookAnswer {
     /// The body of the HTTP answer.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let mut value = serde_json::Map::new();
-        value.insert("status".into(), self.status.label().into());
-        for (name, text) in [
-            ("provider", &self.provider),
-            ("transactionId", &self.transaction_id),
-            ("transactionMetadata", &self.metadata),
-        ] {
-            if let Some(text) = text {
-                value.insert(name.into(), text.as_str().into());
-            }
-        }
-        serde_json::json!({"commands": [{"type": "com.okta.telephony.action", "value": [value]}]})
-            .to_string()
-            .into_bytes()
+        let action = Action {
+            status: self.status,
+            provider: self.provider.as_deref(),
+            transaction_id: self.transaction_id.as_deref(),
+            transaction_metadata: self.metadata.as_deref(),
+        };
+        let answer = Answer { commands: [Command { kind: "com.okta.telephony.action", value: [action] }] };
+        // texts and nothing else: there is nothing that JSON cannot hold
+        serde_json::to_vec(&answer).unwrap_or_default()
     }
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    commands: [Command<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Command<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    value: [Action<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Action<'a> {
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_metadata: Option<&'a str>,
 }
 
 #[cfg(test)]
