@@ -350,8 +350,8 @@ fn late(leave: &Leave) -> SendError {
 /// A request as HTTP has it; a new one is made of it for each connection that is tried.
 pub(super) struct Outgoing<'a> {
     method: &'a Method,
-    absolute: Uri,
-    path: Uri,
+    /// Absolute, as HTTP/2 has it.
+    uri: Uri,
     host: HeaderValue,
     headers: HeaderMap,
     body: Bytes,
@@ -374,10 +374,10 @@ impl<'a> Outgoing<'a> {
             value.set_sensitive(true);
             headers.append(name, value);
         }
+        let uri = Uri::from_maybe_shared(format!("{}://{authority}{path}", url.scheme())).map_err(|_| unusable())?;
         Ok(Self {
             method,
-            absolute: format!("{}://{authority}{path}", url.scheme()).parse().map_err(|_| unusable())?,
-            path: path.parse().map_err(|_| unusable())?,
+            uri,
             host: HeaderValue::from_str(authority).map_err(|_| unusable())?,
             headers,
             body: Bytes::copy_from_slice(body.expose()),
@@ -385,19 +385,20 @@ impl<'a> Outgoing<'a> {
     }
 
     fn http1(&self, leave: Leave) -> http::Request<Watched> {
-        let mut request = self.with(&self.path, leave);
+        let path = self.uri.path_and_query().cloned().map_or_else(Uri::default, Uri::from);
+        let mut request = self.with(path, leave);
         request.headers_mut().insert(header::HOST, self.host.clone());
         request
     }
 
     fn http2(&self, leave: Leave) -> http::Request<Watched> {
-        self.with(&self.absolute, leave)
+        self.with(self.uri.clone(), leave)
     }
 
-    fn with(&self, uri: &Uri, leave: Leave) -> http::Request<Watched> {
+    fn with(&self, uri: Uri, leave: Leave) -> http::Request<Watched> {
         let mut request = http::Request::new(Watched::new(self.body.clone(), leave));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri.clone();
+        *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
         request
     }

@@ -214,12 +214,8 @@ impl Pool {
         // from here on it is notified of room, also of what comes while it looks
         let freed = Arc::clone(&self.freed).notified_owned();
         let (mut kept, now) = (self.lock(), Instant::now());
-        // many lines are looked at once a second, and each when it is taken
-        if kept.lines.len() <= MOST {
-            kept.sweep(now);
-        } else {
-            kept.sweep_shared(now);
-        }
+        // lines are looked at once a second, and each when it is taken
+        kept.sweep_shared(now);
         if let Some(open) = kept.shared.iter_mut().find(|open| open.origin == *origin && open.shared.has_room()) {
             open.used = now;
             return Way::Kept(Connection::Http2(open.shared.turn()));
