@@ -21,6 +21,8 @@ const ROOM: usize = 512 * 1024;
 const KEPT: usize = 32 * 1024;
 /// Until an output that takes nothing just now is asked again; only one that somebody else made non-blocking says so.
 const AGAIN: Duration = Duration::from_millis(10);
+/// The least time between two writes. To wake the thread for each line costs more than the line does.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// The queue of a log. Clones share it.
 #[derive(Clone)]
@@ -39,6 +41,8 @@ struct Waiting {
     /// Lines that found no room after these.
     dropped: u64,
     is_writing: bool,
+    /// Whether the thread waits for the next line.
+    is_awaited: bool,
 }
 
 impl LogWriter {
@@ -74,7 +78,11 @@ impl Queue {
         } else {
             waiting.lines.extend_from_slice(line);
         }
-        self.filled.notify_one();
+        let is_awaited = mem::take(&mut waiting.is_awaited);
+        drop(waiting);
+        if is_awaited {
+            self.filled.notify_one();
+        }
     }
 
     fn write_to(&self, mut out: impl Write, tell: fn(u64)) {
@@ -96,16 +104,19 @@ impl Queue {
             untold += lost;
             lines.clear();
             lines.shrink_to(KEPT);
+            self.lock().is_writing = false;
+            self.written.notify_all();
+            thread::sleep(GATHERING);
         }
     }
 
     /// Waits for lines and takes all, in exchange for an empty buffer. How many were dropped since.
     fn take(&self, lines: &mut Vec<u8>) -> u64 {
-        let mut waiting = self.lock();
-        waiting.is_writing = false;
-        self.written.notify_all();
-        let is_idle = |waiting: &mut Waiting| waiting.lines.is_empty() && waiting.dropped == 0;
-        let mut waiting = self.filled.wait_while(waiting, is_idle).unwrap_or_else(PoisonError::into_inner);
+        let is_idle = |waiting: &mut Waiting| {
+            waiting.is_awaited = waiting.lines.is_empty() && waiting.dropped == 0;
+            waiting.is_awaited
+        };
+        let mut waiting = self.filled.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
         mem::swap(&mut waiting.lines, lines);
         waiting.is_writing = true;
         mem::take(&mut waiting.dropped)
@@ -158,9 +169,12 @@ impl fmt::Debug for LogWriter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+    use std::{
+        sync::{
+            atomic::{AtomicU64, Ordering},
+            mpsc::{Receiver, SyncSender, sync_channel},
+        },
+        time::Instant,
     };
 
     use super::*;
@@ -276,6 +290,35 @@ mod tests {
         }
         assert_eq!(taken.lock().unwrap().as_slice(), b"aa\ncccc\n");
         assert_eq!(log.0.lost.get(), 2);
+    }
+
+    /// Counts writes.
+    struct Counting(Arc<AtomicU64>);
+
+    impl Write for Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_follow_each_other_closely_are_written_together() {
+        let (log, writes) = (LogWriter::new(Counter::default()), Arc::default());
+        log.start(Counting(Arc::clone(&writes)), |_| {}).unwrap();
+        let begun = Instant::now();
+        for _ in 0..200 {
+            line(&log, b'a', 300);
+            thread::sleep(Duration::from_micros(100));
+        }
+        log.flush(LONG);
+        let most = begun.elapsed().as_millis() / GATHERING.as_millis() + 2;
+        let writes = writes.load(Ordering::SeqCst);
+        assert!(u128::from(writes) <= most, "{writes} writes, {most} at most");
     }
 
     #[test]
