@@ -21,6 +21,10 @@ IMAGES := $(CURDIR)/.images$(if $(filter $(HOST_ARCH),$(ARCH)),,/$(ARCH))
 # The C compiler and linker for building across, from Debian's gcc-aarch64-linux-gnu or gcc-x86-64-linux-gnu.
 CROSS_CC ?= $(CPU_$(ARCH))-linux-gnu-gcc
 CROSS := $(if $(filter $(HOST_ARCH),$(ARCH)),,CARGO_TARGET_$(shell echo $(TRIPLE) | tr a-z- A-Z_)_LINKER=$(CROSS_CC) CC_$(subst -,_,$(TRIPLE))=$(CROSS_CC))
+ifeq ($(ARCH),arm64)
+# The allocator is made for the largest pages of memory that a kernel may have: on some machines they are of 64 KiB.
+export JEMALLOC_SYS_WITH_LG_PAGE := 16
+endif
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 IMAGE ?= hookswitch/hookswitch:$(VERSION)
