@@ -64,8 +64,8 @@ pub struct RunningConfig {
     pub on_ambiguous: OnAmbiguous,
     /// The country that numbers without a plus sign are read in.
     pub default_region: Option<CountryCode>,
-    /// The rules.
-    pub table: Table,
+    /// The rules. A configuration that keeps those of the one before shares them.
+    pub table: Arc<Table>,
     /// How many replicas share the probes.
     pub replicas: u32,
     /// Credentials of the report.
@@ -142,9 +142,9 @@ impl RunningConfig {
                 for (name, provider) in &before.providers {
                     providers.entry(name.clone()).or_insert_with(|| Arc::clone(provider));
                 }
-                before.table.clone()
+                Arc::clone(&before.table)
             }
-            None => Table::new(config.rules.clone()),
+            None => Arc::new(Table::new(config.rules.clone())),
         };
         let timing = if wrong.contains(&ConfigPart::Timing) {
             before.map_or(DEFAULT_TIMING, |before| before.timing)
