@@ -14,6 +14,9 @@ use hookswitch_routing::Normalized;
 /// helps nobody.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
+/// The longest life of a passcode that is believed of Okta's clock; Okta's live 5 minutes.
+const LONGEST: SignedDuration = SignedDuration::from_mins(30);
+
 /// Why no provider is asked. Okta is answered FAILED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
@@ -49,7 +52,7 @@ pub fn message(call: &Call, normalized: &Normalized, now: Timestamp) -> Result<M
         country: normalized.country,
         text: text(call)?,
         locale: call.locale.clone(),
-        ttl: call.expires.map(|expires| ttl(expires, now)).transpose()?,
+        ttl: call.expires.map(|expires| ttl(expires, call.made, now)).transpose()?,
     })
 }
 
@@ -64,8 +67,13 @@ fn text(call: &Call) -> Result<Secret<String>, Unsendable> {
 
 /// What is left of a passcode's life. Zero for one that has just ended: adapters raise it to the least that their provider
 /// takes, where nothing would mean the provider's own default of hours.
-fn ttl(expires: Timestamp, now: Timestamp) -> Result<Duration, Unsendable> {
-    let left = expires.duration_since(now);
+///
+/// The end is an instant of Okta's clock, so it is measured against the time at which Okta made the call, where that makes sense: a
+/// call is seconds old at most, while our clock may be an hour off, by which every passcode would have expired.
+fn ttl(expires: Timestamp, made: Option<Timestamp>, now: Timestamp) -> Result<Duration, Unsendable> {
+    let by_okta = made.map(|made| expires.duration_since(made));
+    let by_okta = by_okta.filter(|left| (SignedDuration::ZERO..=LONGEST).contains(left));
+    let left = by_okta.unwrap_or_else(|| expires.duration_since(now));
     if left < -SKEW {
         return Err(Unsendable::Expired);
     }
@@ -113,8 +121,26 @@ mod tests {
         ] {
             assert_eq!(at(now, &sms).map(|message| message.ttl), expected, "{now}");
         }
-        let without_end = Call { expires: None, ..sms };
+        let without_end = Call { expires: None, made: None, ..sms };
         assert_eq!(at("2026-12-30T12:00:00Z", &without_end).unwrap().ttl, None);
+    }
+
+    #[test]
+    fn a_passcode_lives_by_oktas_clock_however_wrong_ours_is_and_by_ours_where_oktas_makes_no_sense() {
+        let made = |made: &str| Call { made: made.parse().ok(), ..call("SMS", "493817") };
+        for now in ["2026-11-30T10:56:00Z", "2026-11-30T11:56:00Z", "2026-11-30T12:56:00Z", "2027-11-30T11:56:00Z"] {
+            for (at_okta, left) in
+                [("2026-11-30T11:55:05Z", 295), ("2026-11-30T12:00:00Z", 0), ("2026-11-30T11:30:00Z", 1_800)]
+            {
+                let ttl = at(now, &made(at_okta)).unwrap().ttl;
+                assert_eq!(ttl, Some(Duration::from_secs(left)), "{at_okta} at Okta, {now} here");
+            }
+        }
+        for senseless in ["2026-11-30T12:00:01Z", "2026-11-30T11:29:59Z", "2020-01-17T21:23:56Z", "no time"] {
+            let of = made(senseless);
+            assert_eq!(at("2026-11-30T11:55:00Z", &of).unwrap().ttl, Some(Duration::from_mins(5)), "{senseless}");
+            assert_eq!(at("2026-11-30T12:05:01Z", &of).err(), Some(Unsendable::Expired), "{senseless}");
+        }
     }
 
     #[test]

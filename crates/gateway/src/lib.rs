@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
 
 pub mod attempt_policy;
+pub mod awaited_body;
 pub mod breaker;
 pub mod budget;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod codes;
 pub mod compose;
 pub mod dispatch;
 pub mod duplicates;
+pub mod handshake_bytes;
 pub mod health;
 pub mod hook_secrets;
 pub mod listener;
@@ -41,3 +43,4 @@ pub mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
+pub mod turns;

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
-use hyper::{server::conn::http1, service::service_fn};
+use http::{Request, StatusCode};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::{
@@ -22,9 +22,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    awaited_body::AwaitedBody,
+    handshake_bytes::HandshakeBytes,
     metrics::GatewayMetrics,
     request_clock::{ClockedConnection, RequestClock},
     service::Service,
+    turns::Turns,
 };
 use hookswitch_telemetry::room::{ConnectionPermit, Room};
 
@@ -82,8 +85,14 @@ pub async fn serve(
     bounds: ListenerBounds,
     stop: CancellationToken,
 ) {
-    let handler =
-        ConnectionHandler { acceptor: TlsAcceptor::from(tls), service, counters, keep_alive: bounds.keep_alive, stop };
+    let handler = ConnectionHandler {
+        acceptor: TlsAcceptor::from(tls),
+        service,
+        counters,
+        keep_alive: bounds.keep_alive,
+        turns: Turns::here(),
+        stop,
+    };
     let handler = Arc::new(handler);
     let room = Room::of(bounds.connections);
     let open = TaskTracker::new();
@@ -124,6 +133,7 @@ struct ConnectionHandler {
     service: Arc<Service>,
     counters: Arc<GatewayMetrics>,
     keep_alive: Duration,
+    turns: Turns,
     stop: CancellationToken,
 }
 
@@ -132,24 +142,26 @@ impl ConnectionHandler {
         let _ = stream.set_nodelay(true);
         let secured = tokio::select! {
             () = self.stop.cancelled() => return,
-            secured = timeout(HANDSHAKE, self.acceptor.accept(stream)) => secured,
+            secured = timeout(HANDSHAKE, self.turns.take(self.acceptor.accept(HandshakeBytes::of(stream)))) => secured,
         };
-        let Ok(Ok(stream)) = secured else {
+        let Ok(Ok(mut stream)) = secured else {
             self.counters.closed("handshake");
             return;
         };
+        stream.get_mut().0.made();
         let beginning = RequestClock::accepted(accepted);
         let (asked, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let answer = {
             let (asked, under_way, clock) = (Arc::clone(&asked), Arc::clone(&under_way), beginning.clone());
             let service = Arc::clone(&self.service);
-            service_fn(move |request| {
+            service_fn(move |request: Request<Incoming>| {
                 // Until it is known who asks, which takes no time, nobody else may have the place.
                 let is_in_time = permit.keep();
                 asked.store(true, Ordering::Relaxed);
                 under_way.store(true, Ordering::Relaxed);
                 let (service, clock, permit) = (Arc::clone(&service), clock.clone(), Arc::clone(&permit));
                 let under_way = Arc::clone(&under_way);
+                let request = request.map(|body| AwaitedBody::new(body, Arc::clone(&permit)));
                 async move {
                     if !is_in_time {
                         // somebody else has the place, and this connection is closed now: nothing may be sent for it

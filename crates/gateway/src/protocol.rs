@@ -41,6 +41,8 @@ pub struct Call {
     pub locale: Option<String>,
     /// When the passcode expires.
     pub expires: Option<jiff::Timestamp>,
+    /// When Okta made the call, by Okta's own clock.
+    pub made: Option<jiff::Timestamp>,
     /// The inline hook's id, the last part of `source`.
     pub okta_id: Option<String>,
     /// Who it is for, by what Okta calls them; `None` when it does not say.
@@ -98,6 +100,8 @@ impl UnreadableCall {
 struct Body<'a> {
     #[serde(default, deserialize_with = "lenient")]
     event_id: Option<Secret<String>>,
+    #[serde(default, deserialize_with = "lenient")]
+    event_time: Option<Secret<String>>,
     #[serde(default, deserialize_with = "lenient")]
     source: Option<Secret<String>>,
     #[serde(default, deserialize_with = "lenient")]
@@ -226,6 +230,7 @@ impl Call {
             request_type: body.request_type.and_then(|name| RequestType::from_okta(name.expose())),
             locale: profile.locale.and_then(|locale| language_tag(locale.expose().trim())),
             expires: profile.otp_expires.and_then(|time| time.expose().trim().parse().ok()),
+            made: body.event_time.and_then(|time| time.expose().trim().parse().ok()),
             okta_id: source.filter(|_| !is_preview).and_then(hook_id),
             person,
             is_preview,
@@ -384,6 +389,7 @@ mod tests {
     fn sample() -> serde_json::Value {
         let mut body = sms("uS5871kJThSsU8qlA1LTcg");
         body["data"]["messageProfile"]["otpExpires"] = json!("2026-01-28T21:48:34.321Z");
+        body["eventTime"] = json!("2026-01-28T21:43:40.000Z");
         body
     }
 
@@ -404,7 +410,8 @@ mod tests {
         assert_eq!((call.channel, call.request_type), (Channel::Sms, Some(RequestType::MfaVerification)));
         assert_eq!(call.locale.as_deref(), Some("EN-US"));
         assert_eq!(call.okta_id.as_deref(), Some("calz6lVQA77AwFeEe0g3"));
-        assert!(call.expires.is_some());
+        assert_eq!(call.expires, "2026-01-28T21:48:34.321Z".parse().ok());
+        assert_eq!(call.made, "2026-01-28T21:43:40Z".parse().ok());
     }
 
     #[test]
@@ -415,6 +422,7 @@ mod tests {
         assert_eq!(call.number.expose(), "9876543210");
         assert!(with("/data/messageProfile/locale", json!({"odd": 1})).unwrap().locale.is_none());
         assert!(with("/data/messageProfile/otpExpires", json!("soon")).unwrap().expires.is_none());
+        assert!(with("/eventTime", json!({"odd": 1})).unwrap().made.is_none());
         assert!(with("/eventId", json!("with space")).unwrap().event_id.is_none());
         assert!(with("/requestType", json!("com.okta.user.telephony.new")).unwrap().request_type.is_none());
     }

@@ -408,7 +408,7 @@ fn refused(class: Class, code: &str) -> Outcome {
 }
 
 fn carried(answer: net::Answer) -> ProviderAnswer {
-    let retry_after = answer.retry_after().map(|asked| retry::in_seconds(asked, jiff::Timestamp::now()));
+    let retry_after = answer.retry_after().map(|asked| retry::in_seconds(asked, answer.date(), jiff::Timestamp::now()));
     ProviderAnswer { status: answer.status, retry_after, body: answer.body }
 }
 

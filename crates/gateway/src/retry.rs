@@ -5,13 +5,13 @@ use jiff::{Timestamp, fmt::strtime};
 /// The three forms of a date in HTTP (RFC 9110, 5.6.7): the one that is written, and two that are still to be read.
 const DATES: [&str; 3] = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
 
-/// What was asked for, as a number of seconds from `now`: a date that has passed is 0; what is neither stays as it is.
+/// What was asked for, as a number of seconds: a date that has passed is 0; what is neither stays as it is. A date is one of the
+/// provider's clock, so it counts from what the provider's answer said the time was; from `now` where it said nothing.
 #[must_use]
-pub fn in_seconds(asked: &str, now: Timestamp) -> String {
-    date(asked.trim()).map_or_else(
-        || asked.to_owned(),
-        |until| u64::try_from(until.duration_since(now).as_secs()).unwrap_or_default().to_string(),
-    )
+pub fn in_seconds(asked: &str, said: Option<&str>, now: Timestamp) -> String {
+    let Some(until) = date(asked.trim()) else { return asked.to_owned() };
+    let since = said.and_then(|said| date(said.trim())).unwrap_or(now);
+    u64::try_from(until.duration_since(since).as_secs()).unwrap_or_default().to_string()
 }
 
 fn date(text: &str) -> Option<Timestamp> {
@@ -39,7 +39,19 @@ mod tests {
             ("soon", "soon"),
             ("", ""),
         ] {
-            assert_eq!(in_seconds(asked, now), seconds, "{asked}");
+            assert_eq!(in_seconds(asked, None, now), seconds, "{asked}");
         }
+    }
+
+    #[test]
+    fn a_date_counts_from_the_providers_own_time_however_wrong_our_clock_is() {
+        let asked = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for now in ["1994-11-06T07:48:37Z", "1994-11-06T08:48:37Z", "1994-11-06T09:48:37Z"] {
+            let now = now.parse().unwrap();
+            assert_eq!(in_seconds(asked, Some("Sun, 06 Nov 1994 08:49:07 GMT"), now), "30", "{now}");
+            assert_eq!(in_seconds("120", Some("Sun, 06 Nov 1994 08:49:07 GMT"), now), "120", "{now}");
+        }
+        let now = "1994-11-06T08:48:37Z".parse().unwrap();
+        assert_eq!(in_seconds(asked, Some("yesterday"), now), "60");
     }
 }

@@ -28,7 +28,7 @@ use super::{
     metrics::{Asked, GatewayMetrics},
     probe_nonces::ProbeNonces,
     protocol::{Call, HookAnswer},
-    request_body,
+    request_body::BodyReader,
     runtime::{RunningConfig, ServedHook},
 };
 
@@ -37,6 +37,7 @@ pub struct Service {
     runtime: ArcSwapOption<RunningConfig>,
     duplicates: Arc<Duplicates>,
     probe_nonces: ProbeNonces,
+    bodies: BodyReader,
     counters: Arc<GatewayMetrics>,
     work: TaskTracker,
 }
@@ -49,6 +50,7 @@ impl Service {
             runtime: ArcSwapOption::empty(),
             duplicates: Arc::default(),
             probe_nonces: ProbeNonces::default(),
+            bodies: BodyReader::new(),
             counters,
             work: TaskTracker::new(),
         }
@@ -96,7 +98,7 @@ impl Service {
         }
 
         let deadline = begun + runtime.deadline;
-        let (answer, asked) = match request_body::read(body, deadline).await {
+        let (answer, asked) = match self.bodies.read(body, deadline).await {
             Some(body) => match Call::read(&body) {
                 Ok(call) => {
                     if let Some(proof) = self.probed(&runtime, hook, &call) {

@@ -67,6 +67,12 @@ impl Answer {
     pub fn retry_after(&self) -> Option<&str> {
         self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()
     }
+
+    /// The header `Date` as text: what time it was for whoever answered.
+    #[must_use]
+    pub fn date(&self) -> Option<&str> {
+        self.headers.get(http::header::DATE)?.to_str().ok()
+    }
 }
 
 impl fmt::Debug for Answer {

@@ -5,6 +5,9 @@
 //! from (a load balancer) loses its oldest, and a fresh connection has a place as long as it takes to say who it is.
 //! Who has shown that is kept, whoever comes after, while at work; between two requests he goes while strangers hold less than a
 //! quarter of the places, the one who has rested longest first.
+//!
+//! No source has more than seven eighths of the places, known or not: one more of it gets the place of one of its own. So who has
+//! a secret, and keeps us at work over as many connections as he can open, leaves places to everybody else.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,6 +16,9 @@ use std::{
 };
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+/// The part of all places that one source does not get.
+const OTHERS: usize = 8;
 
 /// Places for connections; clones share them.
 #[derive(Debug, Clone)]
@@ -28,6 +34,8 @@ struct Guests {
     resting: BTreeMap<u64, u64>,
     /// Strangers of each source.
     held: HashMap<IpAddr, usize>,
+    /// Strangers and kept ones of each source.
+    present: HashMap<IpAddr, usize>,
 }
 
 #[derive(Debug)]
@@ -56,19 +64,24 @@ impl Room {
             kept: BTreeMap::new(),
             resting: BTreeMap::new(),
             held: HashMap::new(),
+            present: HashMap::new(),
         })))
     }
 
-    /// A place for a connection from an address; none when all are taken by those who are kept and at work.
+    /// A place for a connection from an address; none when all that it could have are taken by those who are kept and at work.
     #[must_use]
     pub fn enter(&self, from: IpAddr) -> Option<ConnectionPermit> {
-        let mut guests = self.lock();
-        if guests.strangers.len() + guests.kept.len() >= guests.capacity {
-            guests.evict()?;
+        let (mut guests, source) = (self.lock(), source(from));
+        let of_it = guests.present.get(&source).copied().unwrap_or_default();
+        if of_it >= guests.capacity - guests.capacity / OTHERS {
+            guests.evict(Some(source))?;
+        } else if guests.strangers.len() + guests.kept.len() >= guests.capacity {
+            guests.evict(None)?;
         }
         guests.arrivals += 1;
         let (arrival, evicted) = (guests.arrivals, CancellationToken::new());
-        guests.add_stranger(arrival, Guest { source: source(from), evicted: evicted.clone(), resting: None });
+        *guests.present.entry(source).or_default() += 1;
+        guests.add_stranger(arrival, Guest { source, evicted: evicted.clone(), resting: None });
         Some(ConnectionPermit { room: self.clone(), arrival, evicted })
     }
 
@@ -78,21 +91,30 @@ impl Room {
 }
 
 impl Guests {
-    fn evict(&mut self) -> Option<()> {
+    /// Gives somebody's place away: of a source, or of all.
+    fn evict(&mut self, of: Option<IpAddr>) -> Option<()> {
+        let strangers = of.map_or(self.strangers.len(), |of| self.held.get(&of).copied().unwrap_or_default());
         // a few strangers have time to say who they are, while others rest
-        let are_few = self.strangers.len() * 4 < self.capacity;
-        let evicted = match self.resting.first_key_value().map(|(since, arrival)| (*since, *arrival)) {
+        let are_few = strangers * 4 < self.capacity;
+        let rests = |arrival: &u64| of.is_none_or(|of| self.kept.get(arrival).is_some_and(|guest| guest.source == of));
+        let resting =
+            self.resting.iter().find(|(_, arrival)| rests(arrival)).map(|(since, arrival)| (*since, *arrival));
+        let evicted = match resting {
             Some((since, arrival)) if are_few => {
                 self.resting.remove(&since);
                 self.kept.remove(&arrival)?
             }
             _ => {
                 let most = self.held.values().copied().max()?;
-                let of_most = |(_, guest): &(&u64, &Guest)| self.held.get(&guest.source) == Some(&most);
-                let oldest = self.strangers.iter().find(of_most).map(|(arrival, _)| *arrival)?;
+                let is_meant = |guest: &Guest| match of {
+                    Some(of) => guest.source == of,
+                    None => self.held.get(&guest.source) == Some(&most),
+                };
+                let oldest = self.strangers.iter().find(|(_, guest)| is_meant(guest)).map(|(arrival, _)| *arrival)?;
                 self.remove_stranger(oldest)?
             }
         };
+        decrease(&mut self.present, evicted.source);
         evicted.evicted.cancel();
         Some(())
     }
@@ -113,13 +135,17 @@ impl Guests {
 
     fn remove_stranger(&mut self, arrival: u64) -> Option<Guest> {
         let guest = self.strangers.remove(&arrival)?;
-        if let Some(count) = self.held.get_mut(&guest.source) {
-            *count -= 1;
-            if *count == 0 {
-                self.held.remove(&guest.source);
-            }
-        }
+        decrease(&mut self.held, guest.source);
         Some(guest)
+    }
+}
+
+fn decrease(counts: &mut HashMap<IpAddr, usize>, source: IpAddr) {
+    if let Some(count) = counts.get_mut(&source) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&source);
+        }
     }
 }
 
@@ -140,12 +166,14 @@ impl ConnectionPermit {
         guests.wake(self.arrival)
     }
 
-    /// Known, and with nothing to do: the place is given away while strangers hold few.
+    /// Known, and with nothing to do: the place is given away while strangers hold few. Who rests already goes on resting.
     pub fn rest(&self) {
         let mut guests = self.room.lock();
         guests.arrivals += 1;
         let since = guests.arrivals;
-        if let Some(guest) = guests.kept.get_mut(&self.arrival) {
+        if let Some(guest) = guests.kept.get_mut(&self.arrival)
+            && guest.resting.is_none()
+        {
             guest.resting = Some(since);
             guests.resting.insert(since, self.arrival);
         }
@@ -165,8 +193,9 @@ impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut guests = self.room.lock();
         guests.wake(self.arrival);
-        guests.kept.remove(&self.arrival);
-        guests.remove_stranger(self.arrival);
+        if let Some(guest) = guests.kept.remove(&self.arrival).or_else(|| guests.remove_stranger(self.arrival)) {
+            decrease(&mut guests.present, guest.source);
+        }
     }
 }
 
@@ -252,7 +281,7 @@ mod tests {
     #[test]
     fn fresh_ones_do_not_fight_for_one_permit_while_others_rest() {
         let room = Room::of(8);
-        let known = [(); 8].map(|()| enter(&room, "192.0.2.1").unwrap());
+        let known = [1, 2, 1, 2, 1, 2, 1, 2].map(|host| enter(&room, &format!("192.0.2.{host}")).unwrap());
         assert!(known.iter().all(ConnectionPermit::keep));
         known.iter().for_each(ConnectionPermit::rest);
         let fresh = [(); 2].map(|()| enter(&room, "192.0.2.1").unwrap());
@@ -260,6 +289,43 @@ mod tests {
         let flood: Vec<_> = (0..20).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();
         assert_eq!(known.iter().filter(|known| !is_evicted(known)).count(), 6, "a flood takes no more of theirs");
         drop(flood);
+    }
+
+    #[test]
+    fn one_source_leaves_places_to_others_even_where_it_keeps_all_of_its_own_at_work() {
+        let room = Room::of(16);
+        let busy: Vec<_> = (0..14).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();
+        assert!(busy.iter().all(ConnectionPermit::keep));
+        assert!(enter(&room, "203.0.113.9").is_none(), "all of its own are at work");
+        let fresh = [1, 2].map(|host| enter(&room, &format!("192.0.2.{host}")).unwrap());
+        assert!(fresh.iter().all(ConnectionPermit::keep));
+        busy[3].rest();
+        let other = enter(&room, "203.0.113.9").expect("in the place of its own that rests");
+        assert_eq!((is_evicted(&busy[3]), busy.iter().filter(|one| is_evicted(one)).count()), (true, 1));
+        let again = enter(&room, "203.0.113.9").expect("in the place of its own stranger");
+        assert!(is_evicted(&other) && !is_evicted(&again) && !fresh.iter().any(is_evicted));
+        drop((busy, fresh, other, again));
+        let guests = room.lock();
+        assert_eq!(
+            (guests.present.len(), guests.held.len(), guests.resting.len()),
+            (0, 0, 0),
+            "nothing is left behind"
+        );
+    }
+
+    #[test]
+    fn who_rests_twice_rests_once_and_since_the_first_time() {
+        let room = Room::of(3);
+        let known = [1, 2, 3].map(|host| enter(&room, &format!("192.0.2.{host}")).unwrap());
+        assert!(known.iter().all(ConnectionPermit::keep));
+        for at in [0, 1, 0] {
+            known[at].rest();
+        }
+        assert_eq!(room.lock().resting.len(), 2);
+        let _fresh = enter(&room, "192.0.2.4").unwrap();
+        assert!(is_evicted(&known[0]) && !is_evicted(&known[1]));
+        assert!(known[1].keep());
+        assert_eq!(room.lock().resting.len(), 0);
     }
 
     #[test]
