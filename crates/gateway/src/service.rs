@@ -39,6 +39,7 @@ pub struct Service {
     probe_nonces: ProbeNonces,
     counters: Arc<GatewayMetrics>,
     work: TaskTracker,
+    leaving: AtomicBool,
 }
 
 impl Service {
@@ -51,7 +52,19 @@ impl Service {
             probe_nonces: ProbeNonces::default(),
             counters,
             work: TaskTracker::new(),
+            leaving: AtomicBool::new(false),
         }
+    }
+
+    /// Serves on, and keeps no connection from now on: whoever calls next goes to a replica that stays.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether it is to stop.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// The configuration being served.
