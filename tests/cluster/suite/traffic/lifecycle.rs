@@ -41,10 +41,11 @@ fn address(stage: &Stage, pod: &str) -> String {
     stage.get("pod", pod)["status"]["podIP"].as_str().expect("a pod has an address").to_owned()
 }
 
-/// Whether the node sends calls of a Service to a pod.
+/// Whether the node sends calls of a Service to a pod. The pod's own chain stays for a while after nothing goes to it.
 fn routed(stage: &Stage, address: &str) -> bool {
     let rules = stage.script("ns.sh", &["nft", "list", "table", "ip", "kube-proxy"]);
-    rules.split(|c: char| !c.is_ascii_digit() && c != '.').any(|word| word == address)
+    let mut targets = rules.split("goto ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+    targets.any(|chain| chain.contains(&format!("__{address}/")))
 }
 
 /// The process of a pod's container is another one, and serves.
@@ -137,6 +138,7 @@ pub fn api_server_gone(stage: &Stage) {
     let before = pods(stage);
     let pod = fresh(stage);
     let (address, old) = (address(stage, &pod), process(&pod).expect("the gateway's process"));
+    assert!(routed(stage, &address), "the node's rules are read wrongly");
     nobody_loses(stage, |load| {
         signal(&old, "-TERM");
         stage.until("the node sends nobody to the pod any more", PATIENCE, || !routed(stage, &address));
