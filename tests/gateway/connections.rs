@@ -188,7 +188,7 @@ async fn a_call_under_way_is_answered_although_the_gateway_stops() {
 
 #[tokio::test]
 async fn a_gateway_that_leaves_serves_on_and_ends_each_kept_connection_with_an_answer() {
-    let scene = Scene::leaving_after(Duration::from_secs(60), |_| {}).await;
+    let scene = Scene::leaving_after(Duration::from_mins(1), |_| {}).await;
     let mut kept = scene.connect().await;
     assert_eq!(kept.call(&sms("e-1")).await.unwrap().answer(), ("SUCCESSFUL", Some("one")));
     scene.stop.cancel();
