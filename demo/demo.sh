@@ -214,6 +214,31 @@ handover Active Inactive | kubectl apply -f - >/dev/null || fail "the hooks were
 until_so 60 "the first hook is active again" is_active "Acme passcodes"
 show kubectl delete -n "$telephony_namespace" telephonyhook second --timeout=60s
 
+# the gateway's pods, one a line; those that are to end are among them
+gateway_pods() { kubectl get pods -n "$telephony_namespace" -l hookswitch.dev/gateway=otp -o name | sort; }
+secret_mark() { kubectl get -n "$telephony_namespace" telephonyhook acme -o 'jsonpath={.status.appliedSecretMark}'; }
+has_another_secret() { [ "$(secret_mark)" != "$old_mark" ]; }
+# as many pods are there as before, and none of them is one of those
+rolled() {
+  local now
+  now=$(gateway_pods)
+  [ "$(wc -l <<<"$now")" = "$(wc -l <<<"$old_pods")" ] && [ -z "$(comm -12 <(printf '%s\n' "$now") <(printf '%s\n' "$old_pods"))" ]
+}
+
+step "A rolling update of the gateway, and a new secret of the hook, while ten people a second log in"
+old_pods=$(gateway_pods) old_mark=$(secret_mark)
+show sandbox traffic begin --per-second 10
+show kubectl patch -n "$telephony_namespace" telephonygateway otp --type=merge -p '{"spec": {"podAnnotations": {"acme.com/rolled": "yes"}}}'
+show kubectl delete secret -n "$telephony_namespace" acme-hook-auth
+until_so 60 "Okta has the new secret" has_another_secret
+say "${dim}Okta has the new secret after $took s; each of the old pods serves until nobody is sent to it${plain}"
+until_so 90 "all pods are new" rolled
+printf '%s$ sandbox traffic end%s\n' "$dim" "$plain"
+traffic=$(sandbox traffic end 2>&1) || fail "passcodes were lost: $traffic"
+say "$traffic"
+asked=$(sed -n 's/^0 lost of //p' <<<"$traffic")
+[ "${asked:-0}" -gt 0 ] || fail "nobody logged in"
+
 # switch_says FIELD: of the switch's status.
 switch_says() { kubectl get -n "$telephony_namespace" hookswitch acme -o "jsonpath={.status.$1}"; }
 switch_is() { [ "$(switch_says "$1")" = "$2" ]; }
@@ -296,6 +321,7 @@ figure "a passcode by the primary provider" "$direct" ms
 figure "a passcode after failover within the request" "$failover" ms
 figure "drift made in Okta → named in status (poll 15 s)" "$mended" s
 figure "kubectl apply → the other hook active (5 s of stillness)" "$handed" s
+figure "lost in a rolling update and a rotation" 0 "of $asked"
 figure "every provider down → the standby hook active" "$switched" s
 figure "no hook active during the switch" "$gap" ms
 figure "calls to Okta for it" "$(wc -w <<<"$calls")" "  $calls"

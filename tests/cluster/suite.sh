@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The cluster suite: brings up stages like the demo's and runs the scenarios of tests/cluster/suite against them, each lane of
 # them on a stage of its own and all lanes at once.
-#   suite.sh [LANE [FILTER]]   only that lane (gateway, okta, switch or interruptions); of it only scenarios whose sentence has FILTER
+#   suite.sh [LANE [FILTER]]   only that lane (gateway, changes, okta, switch or interruptions); of it only scenarios whose sentence has FILTER
 set -uo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$top" || exit 1
@@ -53,7 +53,7 @@ suite=$(cargo test --locked --quiet --test cluster --no-run --message-format=jso
   sed -n 's/.*"name":"cluster".*"executable":"\([^"]*\)".*/\1/p')
 [ -x "$suite" ] || exit 1
 
-if [ $# -gt 0 ]; then lanes=("$1"); else lanes=(gateway okta switch interruptions); fi
+if [ $# -gt 0 ]; then lanes=("$1"); else lanes=(gateway changes okta switch interruptions); fi
 running=()
 for name in "${lanes[@]}"; do
   lane "$name" "${@:2}" > >(sed -u "s/^/$name: /") 2>&1 &

@@ -187,6 +187,23 @@ async fn a_call_under_way_is_answered_although_the_gateway_stops() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_leaves_serves_on_and_ends_each_kept_connection_with_an_answer() {
+    let scene = Scene::leaving_after(Duration::from_mins(1), |_| {}).await;
+    let mut kept = scene.connect().await;
+    assert_eq!(kept.call(&sms("e-1")).await.unwrap().answer(), ("SUCCESSFUL", Some("one")));
+    scene.stop.cancel();
+    let health = format!("http://{}/readyz", scene.at.metrics);
+    while reqwest::get(&health).await.unwrap().status() == 200 {
+        tokio::task::yield_now().await;
+    }
+    let last = kept.call(&sms("e-2")).await.expect("it serves on");
+    assert_eq!(last.answer(), ("SUCCESSFUL", Some("one")));
+    // with it open, a call that comes as the gateway ends would be lost
+    tokio::time::timeout(Duration::from_secs(2), kept.closed()).await.expect("closed after the answer");
+    assert_eq!(scene.call(&sms("e-3")).await.answer(), ("SUCCESSFUL", Some("one")));
+}
+
+#[tokio::test]
 async fn idle_sockets_at_the_metrics_port_keep_nobody_from_asking_for_health() {
     let scene = Scene::new().await;
     let held = join_all((0..200).map(|_| async { TcpStream::connect(scene.at.metrics).await.unwrap() })).await;

@@ -79,6 +79,11 @@ impl Scene {
     }
 
     pub async fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::leaving_after(Duration::ZERO, change).await
+    }
+
+    /// One whose gateway serves on for so long when it is asked to stop.
+    pub async fn leaving_after(lame_duck: Duration, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let providers = ["one", "two"].map(|name| ProviderOptions::json(name, format!("token-of-{name}")));
         let sandbox = Sandbox::start(Options { providers: providers.into(), ..Options::default() }).await.unwrap();
@@ -101,7 +106,7 @@ impl Scene {
             report: any,
             metrics: any,
             pod: "gateway-0".to_owned(),
-            lame_duck: Duration::ZERO,
+            lame_duck,
             bounds: ListenerBounds { connections: CONNECTIONS, keep_alive: KEEP_ALIVE },
         };
         std::fs::write(folder.join("config").join(envelope::KEY), sealed(&config)).unwrap();

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, StatusCode};
+use http::{HeaderValue, Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
@@ -167,7 +167,11 @@ impl ConnectionHandler {
                         // somebody else has the place, and this connection is closed now: nothing may be sent for it
                         std::future::pending::<()>().await;
                     }
-                    let response = service.answer(request, clock.get()).await;
+                    let mut response = service.answer(request, clock.get()).await;
+                    if service.is_leaving() {
+                        // the close and the next call on this connection must not pass each other on the way
+                        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
                     clock.finish();
                     // Whoever shows a hook's secret is answered 200, and nobody else is.
                     if response.status() == StatusCode::OK {

@@ -4,10 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -134,7 +131,6 @@ impl Gateway {
         let counters = Arc::new(GatewayMetrics::new(&metrics));
         let service = Arc::new(Service::new(Arc::clone(&counters)));
         let certificate = Certificate::of(&self.settings.tls_dir);
-        let leaving = Arc::new(AtomicBool::new(false));
         // Everything behind the hooks' port goes on until the last call is answered.
         let end = CancellationToken::new();
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -161,11 +157,10 @@ impl Gateway {
         let certified = tokio::spawn(Arc::clone(&certificate).follow(end.clone()));
 
         let ready: metrics::Readiness = {
-            let (service, certificate, leaving) =
-                (Arc::clone(&service), Arc::clone(&certificate), Arc::clone(&leaving));
+            let (service, certificate) = (Arc::clone(&service), Arc::clone(&certificate));
             Arc::new(move || {
                 let obstacles = [
-                    (leaving.load(Ordering::Acquire), "stopping"),
+                    (service.is_leaving(), "stopping"),
                     (service.runtime().is_none(), "no good configuration yet"),
                     (!certificate.is_there(), "no serving certificate yet"),
                     (!prepared.is_finished(), "TLS is being prepared"),
@@ -199,7 +194,7 @@ impl Gateway {
         tracing::info!(pod = self.settings.pod, "serving");
 
         stop.cancelled().await;
-        leaving.store(true, Ordering::Release);
+        service.leave();
         tracing::info!(lame_duck_s = self.settings.lame_duck.as_secs(), "stopping: not ready from now on");
         tokio::time::sleep(self.settings.lame_duck).await;
         close.cancel();

@@ -40,6 +40,7 @@ pub struct Service {
     bodies: BodyReader,
     counters: Arc<GatewayMetrics>,
     work: TaskTracker,
+    leaving: AtomicBool,
 }
 
 impl Service {
@@ -53,7 +54,19 @@ impl Service {
             bodies: BodyReader::new(),
             counters,
             work: TaskTracker::new(),
+            leaving: AtomicBool::new(false),
         }
+    }
+
+    /// Serves on, and keeps no connection from now on: whoever calls next goes to a replica that stays.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether it is to stop.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// The configuration being served.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -17,18 +18,27 @@ use super::exchange::{Answer, Handler, Reply, Request};
 use super::faults::Fault;
 use super::gate::Gate;
 use super::okta::faults::{CallKind, OktaFault};
-use super::okta::{Org, SendRequest};
+use super::okta::{MOST_PER_SECOND, Org, SendRequest, Traffic};
 use super::phone::Area;
 use super::provider::{Moment, Provider};
+use super::secret::Secret;
 
 /// Gates that can be shut at once by way of the API.
 const MAX_HOLDS: usize = 64;
+/// How long a caller waits for passcodes that are still to be asked for.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// Tokens that are taken at once.
+const MAX_TOKENS: usize = 8;
 
 /// The API's handler.
 pub(super) struct Control {
     inner: Arc<Inner>,
     holds: Mutex<BTreeMap<u64, Gate>>,
     next: AtomicU64,
+    /// By the org's name.
+    traffic: Mutex<BTreeMap<String, Traffic>>,
+    /// People who have logged in so far.
+    people: AtomicU64,
 }
 
 /// A refusal of the API.
@@ -63,6 +73,18 @@ struct ProviderHold {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct TokensTaken {
+    tokens: Vec<Secret>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Rate {
+    per_second: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct AdminCall {
     method: String,
     path: String,
@@ -79,7 +101,13 @@ struct Resolution {
 
 impl Control {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, holds: Mutex::default(), next: AtomicU64::new(1) }
+        Self {
+            inner,
+            holds: Mutex::default(),
+            next: AtomicU64::new(1),
+            traffic: Mutex::default(),
+            people: AtomicU64::new(0),
+        }
     }
 
     fn org(&self, name: &str) -> Result<&Arc<Org>, Refusal> {
@@ -187,6 +215,12 @@ impl Control {
                 org.set_behaviour(serde_json::from_value(now).map_err(|e| Refusal::from(&e))?);
                 Ok(ok(&org.behaviour()))
             }
+            ("GET", ["tokens"]) => Ok(ok(&json!({"shown": org.tokens_shown()}))),
+            ("PUT", ["tokens"]) => {
+                org.set_tokens(tokens(request)?);
+                Ok(ok(&json!({"shown": org.tokens_shown()})))
+            }
+            (_, ["traffic"]) => self.of_traffic(org, request).await,
             ("PUT", ["resolve"]) => {
                 let resolution: Resolution = body(request)?;
                 org.resolve(&resolution.host, &resolution.target);
@@ -206,9 +240,48 @@ impl Control {
         }
     }
 
+    async fn of_traffic(&self, org: &Arc<Org>, request: &Request) -> Result<Answer, Refusal> {
+        let lock = || self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        match request.method.as_str() {
+            "POST" => {
+                let Rate { per_second } = body(request)?;
+                if !(1..=MOST_PER_SECOND).contains(&per_second) {
+                    return Err(Refusal::bad(format!("perSecond is 1 to {MOST_PER_SECOND}")));
+                }
+                let mut running = lock();
+                if running.contains_key(org.name()) {
+                    return Err(Refusal::bad("people log in already: end that first"));
+                }
+                // room for all of it, so that no two runs have a passcode in common
+                let first = self.people.fetch_add(Traffic::MOST, Ordering::Relaxed);
+                let traffic = Traffic::begin(Arc::clone(org), per_second, first);
+                running.insert(org.name().to_owned(), traffic);
+                Ok(ok(&json!({"perSecond": per_second})))
+            }
+            "GET" => {
+                let enough = one_parameter(request, "asked")?.map(|text| text.parse::<usize>()).transpose();
+                let enough = enough.map_err(|e| Refusal::from(&e))?.unwrap_or_default();
+                let mut asked = lock().get(org.name()).ok_or_else(|| Refusal::missing("traffic"))?.asked();
+                let _ = tokio::time::timeout(LONGEST_WAIT, asked.wait_for(|asked| *asked >= enough)).await;
+                let asked = *asked.borrow();
+                Ok(ok(&json!({"asked": asked})))
+            }
+            "DELETE" => {
+                let traffic = lock().remove(org.name()).ok_or_else(|| Refusal::missing("traffic"))?;
+                Ok(ok(&traffic.end().await))
+            }
+            _ => Err(Refusal::missing("such path")),
+        }
+    }
+
     fn of_provider(&self, provider: &Arc<Provider>, request: &Request, rest: &[&str]) -> Result<Answer, Refusal> {
         match (request.method.as_str(), rest) {
             ("GET", ["calls"]) => Ok(ok(&provider.calls())),
+            ("GET", ["tokens"]) => Ok(ok(&json!({"shown": provider.tokens_shown()}))),
+            ("PUT", ["tokens"]) => {
+                provider.set_tokens(tokens(request)?);
+                Ok(ok(&json!({"shown": provider.tokens_shown()})))
+            }
             ("GET", ["faults"]) => Ok(ok(&provider.faults())),
             ("POST", ["faults"]) => {
                 let fault: Fault = body(request)?;
@@ -273,6 +346,16 @@ fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
         };
         Refusal::bad(format!("{kind}, near column {}", error.column()))
     })
+}
+
+/// The tokens that are to be taken.
+fn tokens(request: &Request) -> Result<Vec<Secret>, Refusal> {
+    let TokensTaken { tokens } = body(request)?;
+    let sane = |token: &Secret| (1..=1_024).contains(&token.reveal().len());
+    if tokens.len() > MAX_TOKENS || !tokens.iter().all(sane) {
+        return Err(Refusal::bad(format!("tokens are at most {MAX_TOKENS}, none empty or too long")));
+    }
+    Ok(tokens)
 }
 
 /// The one query parameter a path takes.

@@ -13,7 +13,7 @@ use super::exchange::{Answer, Request};
 use super::inbox::Channel;
 use super::phone::is_e164;
 use super::provider::{Asked, Reading, Vendor};
-use super::secret::Secret;
+use super::secret::{Secret, Tokens};
 
 /// How many accepted messages are remembered for their `Idempotency-Key`.
 const REMEMBERED_KEYS: usize = 10_000;
@@ -50,20 +50,20 @@ struct MessageContent {
 
 /// An account of the JSON provider.
 pub(crate) struct JsonAccount {
-    token: Secret,
+    tokens: Tokens,
     memory: Mutex<Memory>,
 }
 
 impl JsonAccount {
     pub(crate) fn new(token: Secret) -> Self {
-        Self { token, memory: Mutex::default() }
+        Self { tokens: Tokens::new(vec![token]), memory: Mutex::default() }
     }
 
     fn is_authorized(&self, request: &Request) -> bool {
         request
             .header("authorization")
             .and_then(|value| value.strip_prefix("Bearer "))
-            .is_some_and(|token| self.token.is(token))
+            .is_some_and(|token| self.tokens.take(token))
     }
 
     fn message(&self, request: &Request) -> Result<Reading, Answer> {
@@ -116,6 +116,10 @@ impl JsonAccount {
 }
 
 impl Vendor for JsonAccount {
+    fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     fn read(&self, request: &Request) -> Reading {
         if !self.is_authorized(request) {
             return Reading::Refused(refused(

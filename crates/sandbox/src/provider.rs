@@ -21,6 +21,7 @@ use super::faults::{Fault, FaultError, FaultKind, Faults, pause};
 use super::gate::Gate;
 use super::inbox::{Channel, Inbox, Message, Via, code_in};
 use super::phone::{Area, country_of, masked};
+use super::secret::{Secret, Tokens};
 
 /// How many calls an account remembers.
 const REMEMBERED_CALLS: usize = 1_000;
@@ -53,6 +54,8 @@ pub(crate) enum Reading {
 
 /// What differs from one provider to the next.
 pub(crate) trait Vendor: Send + Sync + 'static {
+    /// The account's own tokens, its API keys apart.
+    fn tokens(&self) -> &Tokens;
     /// Reads and checks a request.
     fn read(&self, request: &Request) -> Reading;
     /// A new id of a message.
@@ -167,6 +170,18 @@ impl Provider {
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
         self.faults.list()
+    }
+
+    /// Takes these tokens from now on and no other: another one, or one revoked at once. API keys stay as they are.
+    pub fn set_tokens(&self, tokens: Vec<Secret>) {
+        tracing::info!(carrier = %self.name, tokens = tokens.len(), "tokens changed");
+        self.vendor.tokens().replace(tokens);
+    }
+
+    /// How often each of its tokens was shown since they were set, in their order.
+    #[must_use]
+    pub fn tokens_shown(&self) -> Vec<u64> {
+        self.vendor.tokens().shown()
     }
 
     /// Holds every message from now on at one moment, until the gate is released.

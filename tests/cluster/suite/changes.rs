@@ -73,28 +73,6 @@ pub fn rule_lost(stage: &Stage) {
     });
 }
 
-/// A person scales a gateway as one scales a Deployment; nothing that is written down has a user's number in it.
-pub fn scaled(stage: &Stage) {
-    let ready = |count: u64| {
-        stage.until(&format!("{count} pods are ready"), PATIENCE, || {
-            let status = stage.get("telephonygateway", "otp")["status"].clone();
-            stage.get("deployment", "otp-gateway")["status"]["readyReplicas"] == count && status["replicas"] == count
-        });
-    };
-    let user =
-        "jsonpath={.items[*].spec.containers[*].securityContext.runAsUser}{.items[*].spec.securityContext.runAsUser}";
-    assert_eq!(
-        stage.kubectl(&[PODS, &[user]].concat()).trim(),
-        "",
-        "a platform that gives each namespace a user of its own"
-    );
-    for count in [3, 2] {
-        stage.kubectl(&["scale", "-n", TELEPHONY, "telephonygateway", "otp", &format!("--replicas={count}")]);
-        ready(count);
-        assert!(delivers(stage));
-    }
-}
-
 /// Twilio is used by an API key in the place of the account's token, which then is another one.
 pub fn api_key(stage: &Stage) {
     let at = "/spec/twilio";

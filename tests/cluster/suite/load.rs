@@ -1,81 +1,69 @@
-//! Passcodes that people ask for all the time, several a second, while something happens.
+//! Passcodes that people ask for all the time, at a stated rate, while something happens.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::json;
+use hookswitch_sandbox::okta::Asked;
+use serde_json::{Value, json};
 
-use crate::stage::{Sent, Stage};
+use crate::stage::Stage;
 
-/// How many people ask at once.
-const PEOPLE: usize = 3;
-
-/// How long each waits between two passcodes: three or more a second are asked for in all.
-const PAUSE: Duration = Duration::from_millis(300);
+/// Passcodes a second. Each is asked for when it is due, whatever became of those before.
+pub const PER_SECOND: u64 = 10;
 
 /// How many are asked for before what happens and after it, so that it happens under load.
-const AROUND: usize = 15;
+pub const AROUND: u64 = 15;
 
-/// One passcode, and when it was asked for.
-pub struct Asked {
-    pub from: Timestamp,
-    pub until: Timestamp,
-    pub sent: Sent,
+const PATH: &str = "/v1/orgs/acme/traffic";
+
+/// People who log in, until [`during`] ends them.
+pub struct Load<'s> {
+    stage: &'s Stage,
+    patience: Duration,
 }
 
-impl Asked {
-    /// Whether the hook that Okta calls delivered it.
-    pub fn by_hook(&self) -> bool {
-        (self.sent.text("status"), self.sent.text("delivery")) == ("SUCCESSFUL", "hook")
+impl Load<'_> {
+    /// How many passcodes have been asked for; the sandbox waits a while for so many.
+    fn asked(&self, enough: u64) -> u64 {
+        let asked = self.stage.control("GET", &format!("{PATH}?asked={enough}"), &Value::Null);
+        asked["asked"].as_u64().unwrap_or_else(|| panic!("nobody logs in: {asked}"))
+    }
+
+    /// Waits until so many more passcodes have been asked for.
+    pub fn more(&self, passcodes: u64) {
+        let enough = self.asked(0) + passcodes;
+        let what = format!("{passcodes} more passcodes are asked for");
+        self.stage.until(&what, self.patience, || self.asked(enough) >= enough);
     }
 }
 
-/// Ends the load, also when what happens meanwhile fails.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+/// All that was asked for while something happened, a while before it and after it, by when each was due. Whatever happens has
+/// `Stage::calm` end it.
+pub fn during(stage: &Stage, patience: Duration, happens: impl FnOnce(&Load<'_>)) -> Vec<Asked> {
+    let begun = stage.control("POST", PATH, &json!({ "perSecond": PER_SECOND }));
+    assert_eq!(begun["perSecond"], PER_SECOND, "{begun}");
+    let load = Load { stage, patience };
+    load.more(AROUND);
+    happens(&load);
+    load.more(AROUND);
+    end(stage).unwrap_or_else(|answer| panic!("the load cannot be ended: {answer}"))
 }
 
-/// All that was asked for while something happened, a while before it and after it, by whom it was asked for first.
-pub fn during(stage: &Stage, patience: Duration, happens: impl FnOnce()) -> Vec<Asked> {
-    let (ended, next, all) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let lock = || all.lock().unwrap_or_else(PoisonError::into_inner);
-    let person = || {
-        while !ended.load(Ordering::Relaxed) {
-            let from = Timestamp::now();
-            let sent = stage.send(&number(next.fetch_add(1, Ordering::Relaxed)), json!({}));
-            lock().push(Asked { from, until: Timestamp::now(), sent });
-            thread::sleep(PAUSE);
-        }
-    };
-    thread::scope(|scope| {
-        let _end = End(&ended);
-        for _ in 0..PEOPLE {
-            scope.spawn(person);
-        }
-        let more = |what: &str| {
-            let before = lock().len();
-            stage.until(what, patience, || lock().len() >= before + AROUND);
-        };
-        more("passcodes are asked for");
-        happens();
-        more("passcodes are asked for afterwards");
-    });
-    all.into_inner().unwrap_or_else(PoisonError::into_inner)
+/// Ends what load there is, and waits for those who still wait for their passcode.
+pub fn end(stage: &Stage) -> Result<Vec<Asked>, Value> {
+    let answer = stage.control("DELETE", PATH, &Value::Null);
+    serde_json::from_value(answer.clone()).map_err(|_| answer)
 }
 
-/// Numbers that belong to nobody, each another person's.
-fn number(of: usize) -> String {
-    const AREAS: [&str; 8] = ["202", "212", "303", "312", "404", "415", "512", "617"];
-    format!("+1{}55501{:02}", AREAS[of / 100 % AREAS.len()], of % 100)
+/// Tells how it went, and fails unless everybody got one message by the hook, in time.
+pub fn nobody_lost(all: &[Asked]) {
+    let lost: Vec<String> = all.iter().filter_map(|asked| Some(format!("{} {}", asked.due, asked.lost()?))).collect();
+    let slowest = all.iter().map(|asked| asked.ms).max().unwrap_or_default();
+    println!(
+        "     {} asked, {PER_SECOND} a second: {} SUCCESSFUL by the hook in time and one message each, the slowest after \
+         {slowest} ms; {} lost",
+        all.len(),
+        all.len() - lost.len(),
+        lost.len()
+    );
+    assert!(lost.is_empty(), "{} lost of {}: {lost:#?}", lost.len(), all.len());
 }

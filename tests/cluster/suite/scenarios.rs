@@ -8,6 +8,7 @@ use crate::{
     changes, hooks, leaks, record,
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
     switch, tenants,
+    traffic::{self, lifecycle, rotation},
 };
 
 type Scenario = fn(&Stage);
@@ -35,18 +36,52 @@ pub const LANES: &[Lane] = &[
             ("manifests that make no sense are refused by the API server with a sentence", bad_manifests),
             ("an invalid change is told to its author and the last good configuration serves on", bad_change),
             ("a provider that is down shows as unhealthy and comes back", provider_health),
-            ("a changed rule reaches the pods within seconds and without a restart", reload),
             (
                 "a rule that lost its only provider fails alone: a new secret and a new pod serve everybody else",
                 changes::rule_lost,
             ),
-            ("a gateway is scaled by kubectl scale, and its pods have no user that is written down", changes::scaled),
             ("a Twilio API key takes the place of a token that is revoked, and back", changes::api_key),
             ("deleting the leading operator changes nothing for those who log in", operator_gone),
-            ("the gateway serves while the API server is away", api_server_gone),
             ("no object is written but leases when nothing changes, and nobody else's hook in Okta is touched", quiet),
             LEAKS,
-            ("at every instant of the run one hook was active", record::always_one),
+            ALWAYS_ONE,
+        ],
+    },
+    // What changes or goes away while ten people a second log in: each gets one message by the hook, in time.
+    Lane {
+        name: "changes",
+        needed: 1,
+        scenarios: &[
+            EXAMPLES,
+            ("a provider's token is rotated by its Secret and nobody loses by it", rotation::provider_credential),
+            ("a token that its provider revokes at once fails over within each call", rotation::revoked),
+            ("a hook's secret is rotated by its Secret and nobody loses by it", rotation::hook_secret),
+            ("the serving certificate is renewed in its Secret and nobody loses by it", rotation::certificate),
+            (
+                "Okta's API token is rotated by its Secret, with no call by the old one once it ends",
+                rotation::okta_token,
+            ),
+            (
+                "a changed rule reaches the pods within seconds, without a restart, and nobody loses by it",
+                traffic::reload,
+            ),
+            ("a container that is killed loses what it had begun, and Okta sends that itself", lifecycle::killed),
+            ("a pod that is deleted serves until nobody is sent to it, and nobody loses by it", lifecycle::pod_deleted),
+            (
+                "a rolling update of the gateway loses nobody, whether connections are kept or not",
+                lifecycle::rolling_update,
+            ),
+            (
+                "a gateway is scaled by kubectl scale, its pods have no user that is written down, and nobody loses by it",
+                lifecycle::scaled,
+            ),
+            ("with no operator for a while nobody loses anything", lifecycle::operator_away),
+            (
+                "a container that starts again while the API server is away serves, and nobody loses by it",
+                lifecycle::api_server_gone,
+            ),
+            LEAKS,
+            ALWAYS_ONE,
         ],
     },
     // What is kept in Okta, by whom, and for which tenant.
@@ -162,6 +197,7 @@ const SET_UP: (&str, Scenario) =
     ("a switch over two hooks keeps the first active and proves the standby", switch::set_up);
 const LEAKS: (&str, Scenario) =
     ("no passcode, credential or full number is in any log, event, status or metric of the run", leak_search);
+const ALWAYS_ONE: (&str, Scenario) = ("at every instant of the run one hook was active", record::always_one);
 const ONE_AT_A_TIME: (&str, Scenario) =
     ("at no instant of the run were two hooks of ours active, nor none but inside a swap", record::one_at_a_time);
 
@@ -181,6 +217,8 @@ const CREDENTIALS: &[&str] = &[
     "sandbox-twilio-key",
     "what-the-partner-expects",
     "a-value-that-was-set-afterwards",
+    rotation::TWILIO,
+    rotation::OKTA,
 ];
 
 fn delivered_once(stage: &Stage, number: &str, code: &str, provider: &str) {
@@ -395,27 +433,6 @@ fn provider_health(stage: &Stage) {
     println!("     seen down after {:.1} s, up after {:.1} s", fall.as_secs_f64(), rise.as_secs_f64());
 }
 
-fn reload(stage: &Stage) {
-    let pods =
-        || stage.kubectl(&["get", "pods", "-n", TELEPHONY, "-l", "app.kubernetes.io/component=gateway", "-o", "name"]);
-    let before = pods();
-    let set = |provider: &str| {
-        let patch = json!([{"op": "replace", "path": "/spec/rules/2/send/providers", "value": [{"name": provider}]}])
-            .to_string();
-        stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &patch]);
-    };
-    set("backup");
-    let took = stage.until("the new rule is in force", PATIENCE, || {
-        stage.send("+12025550100", json!({})).text("provider") == "backup"
-    });
-    println!("     in force after {:.1} s", took.as_secs_f64());
-    let both = json!([{"op": "replace", "path": "/spec/rules/2/send/providers", "value": [{"name": "twilio"}, {"name": "backup"}]}]).to_string();
-    stage.kubectl(&["patch", "-n", TELEPHONY, "routingpolicy", "default", "--type=json", "-p", &both]);
-    stage
-        .until("the old rule is back", PATIENCE, || stage.send("+12025550100", json!({})).text("provider") == "twilio");
-    assert_eq!(pods(), before, "a change of rules must not restart pods");
-}
-
 fn operator_gone(stage: &Stage) {
     let holder = || {
         stage
@@ -451,29 +468,6 @@ fn operator_gone(stage: &Stage) {
             .trim()
             .parse::<u32>()
             .is_ok_and(|ready| ready == 2)
-    });
-}
-
-fn api_server_gone(stage: &Stage) {
-    let before = stage.send("+12025550100", json!({}));
-    assert_eq!(before.text("provider"), "twilio");
-    stage.script("component.sh", &["stop", "apiserver"]);
-    // without an API server there is no exec
-    let answer = stage.control("POST", "/v1/send", &json!({"to": NUMBERS[4], "code": CODES[4]}));
-    stage.script("component.sh", &["start", "apiserver"]);
-    stage.until("the API server is back", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
-    assert_eq!(
-        (answer["hook"]["status"].as_str(), answer["hook"]["provider"].as_str()),
-        (Some("SUCCESSFUL"), Some("twilio")),
-        "{answer}"
-    );
-    stage.until("a replica of the operator leads again", Duration::from_secs(120), || {
-        stage
-            .try_kubectl(
-                &["wait", "-n", SYSTEM, "--for=condition=Available", "--timeout=5s", "deployment", "--all"],
-                None,
-            )
-            .is_ok()
     });
 }
 

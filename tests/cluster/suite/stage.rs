@@ -14,6 +14,8 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::load;
+
 /// Namespace of the resources.
 pub const TELEPHONY: &str = "telephony";
 /// Namespace of the operator.
@@ -92,11 +94,16 @@ impl Sent {
 
 /// The operator's process in a pod, by the name of the pod in its environment; nothing once it is gone.
 pub fn process(pod: &str) -> Option<String> {
+    process_of(pod, "operator")
+}
+
+/// The process in a pod that runs this command of ours.
+pub fn process_of(pod: &str, command: &str) -> Option<String> {
     let is_it = |id: &str| {
         let read = |file: &str| std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
         let has =
             |bytes: Vec<u8>, text: &str| String::from_utf8_lossy(&bytes).split('\0').any(|part| part.ends_with(text));
-        has(read("cmdline"), "operator") && has(read("environ"), &format!("={pod}"))
+        has(read("cmdline"), command) && has(read("environ"), &format!("={pod}"))
     };
     let processes = std::fs::read_dir("/proc").expect("the machine has /proc").filter_map(Result::ok);
     let mut ids = processes.filter_map(|entry| entry.file_name().into_string().ok());
@@ -197,6 +204,7 @@ impl Stage {
             self.control("DELETE", &format!("/v1/carriers/{provider}/faults"), &Value::Null);
         }
         self.control("DELETE", "/v1/orgs/acme/faults", &Value::Null);
+        let _ = load::end(self);
     }
 
     /// What the org does where Okta's documentation is silent, from now on.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::faults::Fault;
 use crate::inbox::Message;
-use crate::okta::{SendReport, SendRequest};
+use crate::okta::{Asked, SendReport, SendRequest};
 use crate::phone::Area;
 use crate::provider::ProviderCall;
 
@@ -65,6 +65,17 @@ impl Client {
     pub(super) async fn of_org<T: DeserializeOwned>(&self, org: Option<&str>, what: &str) -> anyhow::Result<Vec<T>> {
         let org = self.named(org).await?;
         self.get(&["v1", "orgs", &org, what], &[]).await
+    }
+
+    pub(super) async fn begin_traffic(&self, org: Option<&str>, per_second: u32) -> anyhow::Result<Value> {
+        let org = self.named(org).await?;
+        let rate = serde_json::json!({"perSecond": per_second});
+        self.ask(Method::POST, &["v1", "orgs", &org, "traffic"], &[], Some(&rate)).await
+    }
+
+    pub(super) async fn end_traffic(&self, org: Option<&str>) -> anyhow::Result<Vec<Asked>> {
+        let org = self.named(org).await?;
+        self.ask(Method::DELETE, &["v1", "orgs", &org, "traffic"], &[], None::<&()>).await
     }
 
     pub(super) async fn admin(

@@ -52,6 +52,24 @@ enum Command {
     Admin(AdminArgs),
     /// Shows what providers and the org's API were asked.
     Calls(OrgArgs),
+    /// Lets people log in all the time, and says what became of them.
+    #[command(subcommand)]
+    Traffic(Traffic),
+}
+
+#[derive(Debug, Subcommand)]
+enum Traffic {
+    /// People ask for passcodes from now on, each when it is due.
+    Begin {
+        /// How many a second.
+        #[arg(long, default_value_t = 10)]
+        per_second: u32,
+        /// The org; the first when absent.
+        #[arg(long)]
+        org: Option<String>,
+    },
+    /// Nobody asks any more: says what became of each, and fails when one was lost.
+    End(OrgArgs),
 }
 
 #[derive(Debug, Args)]
@@ -293,6 +311,21 @@ impl Cli {
                 show::json(out, &answered["body"])?;
                 let status = answered["status"].as_u64().unwrap_or_default();
                 anyhow::ensure!((200..300).contains(&status), "Okta answered {status}");
+                Ok(())
+            }
+            Command::Traffic(Traffic::Begin { per_second, org }) => {
+                Client::new(&self.control)?.begin_traffic(org.as_deref(), per_second).await?;
+                Ok(writeln!(out, "{per_second} passcodes are asked for each second")?)
+            }
+            Command::Traffic(Traffic::End(args)) => {
+                let all = Client::new(&self.control)?.end_traffic(args.org.as_deref()).await?;
+                if args.json {
+                    show::json(out, &all)?;
+                } else {
+                    show::traffic(out, &all)?;
+                }
+                let lost = all.iter().filter(|asked| asked.lost().is_some()).count();
+                anyhow::ensure!(lost == 0, "{lost} of {} were lost", all.len());
                 Ok(())
             }
             Command::Calls(args) => {

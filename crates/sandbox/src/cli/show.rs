@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::faults::Fault;
 use crate::inbox::{Channel, Message, Via};
-use crate::okta::{By, Delivery, OktaCall, SendReport, Turn};
+use crate::okta::{Asked, By, Delivery, OktaCall, SendReport, Turn};
 use crate::provider::ProviderCall;
 
 pub(super) fn json(out: &mut dyn Write, value: &impl Serialize) -> anyhow::Result<()> {
@@ -148,6 +148,22 @@ pub(super) fn turns(out: &mut dyn Write, turns: &[Turn]) -> anyhow::Result<()> {
         let active = if turn.active.is_empty() { "none".to_owned() } else { turn.active.join(", ") };
         writeln!(out, "{:.3}  by {by:<6}  {active}", turn.at)?;
     }
+    Ok(())
+}
+
+/// The most lost passcodes that are shown one by one.
+const MOST_SHOWN: usize = 20;
+
+pub(super) fn traffic(out: &mut dyn Write, all: &[Asked]) -> anyhow::Result<()> {
+    let lost: Vec<_> = all.iter().filter_map(|asked| Some((asked.due, asked.lost()?))).collect();
+    let served = all.len() - lost.len();
+    let slowest = all.iter().map(|asked| asked.ms).max().unwrap_or_default();
+    writeln!(out, "{} passcodes: {served} SUCCESSFUL by the hook in time, with one message each", all.len())?;
+    writeln!(out, "the slowest {slowest} ms after it was due")?;
+    for (due, why) in lost.iter().take(MOST_SHOWN) {
+        writeln!(out, "lost: {due:.3}  {why}")?;
+    }
+    writeln!(out, "{} lost of {}", lost.len(), all.len())?;
     Ok(())
 }
 

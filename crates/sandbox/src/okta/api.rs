@@ -33,7 +33,7 @@ impl Org {
         let token = token.map(|token| token.strip_prefix(' ').unwrap_or(token)).ok_or_else(OktaError::invalid_token)?;
         // Every token is compared, so that time does not tell which one came close.
         let any = |tokens: &[Secret]| tokens.iter().fold(false, |found, t| t.is(token) | found);
-        let known = any(&self.options.tokens);
+        let known = self.tokens.take(token);
         let powerless = any(&self.options.powerless_tokens);
         match (known, powerless) {
             (true, _) => Ok(()),

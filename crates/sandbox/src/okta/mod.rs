@@ -1,6 +1,7 @@
 //! A simulated Okta org, written from Okta's documentation: the inline hooks API with its rules
 //! (`api`, `route`, `rules`, `hooks`), the System Log (`log`), and the caller of the active hook
-//! (`caller`, `send`) with Okta's own limited sender behind it (`fallback`). Which hooks were active when, is in `turns`.
+//! (`caller`, `send`) with Okta's own limited sender behind it (`fallback`). Which hooks were active when, is in `turns`;
+//! people who log in all the time are in `traffic`.
 //! What the documentation leaves open is an option ([`behaviour`]); what can break, breaks on
 //! demand ([`faults`]).
 
@@ -18,6 +19,7 @@ mod passcode;
 mod route;
 mod rules;
 mod send;
+mod traffic;
 mod turns;
 
 use std::collections::VecDeque;
@@ -37,7 +39,7 @@ use super::exchange::Request;
 use super::gate::Gate;
 use super::inbox::Inbox;
 use super::provider::Moment;
-use super::secret::Secret;
+use super::secret::{Secret, Tokens};
 use behaviour::Behaviour;
 use caller::{Caller, Overrides};
 use errors::OktaError;
@@ -51,6 +53,8 @@ use route::route;
 pub use caller::{Failure, HookStatus};
 pub use limits::RateLimit;
 pub use passcode::{Delivery, HookReport, RequestType, SendReport, SendRequest};
+pub(crate) use traffic::Traffic;
+pub use traffic::{Asked, MOST_PER_SECOND};
 pub use turns::{By, Turn};
 
 /// How many calls an org remembers.
@@ -123,6 +127,7 @@ pub struct Org {
     name: String,
     id: String,
     options: OrgOptions,
+    tokens: Tokens,
     behaviour: Mutex<Behaviour>,
     hooks: Mutex<Hooks>,
     log: SystemLog,
@@ -148,6 +153,7 @@ impl Org {
         Ok(Self {
             name: options.name.clone(),
             id: format!("00o{}", random_id(17)),
+            tokens: Tokens::new(options.tokens.clone()),
             behaviour: Mutex::new(options.behaviour.clone()),
             options,
             hooks: Mutex::default(),
@@ -201,6 +207,18 @@ impl Org {
     /// Changes the undocumented from now on.
     pub fn set_behaviour(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
+    }
+
+    /// Takes these API tokens from now on and no other: another one, or one revoked at once.
+    pub fn set_tokens(&self, tokens: Vec<Secret>) {
+        tracing::info!(org = %self.name, tokens = tokens.len(), "tokens changed");
+        self.tokens.replace(tokens);
+    }
+
+    /// How often each of its tokens was shown since they were set, in their order.
+    #[must_use]
+    pub fn tokens_shown(&self) -> Vec<u64> {
+        self.tokens.shown()
     }
 
     /// Resolves `host` to `address:port` or `name:port` from now on when a hook is called.

@@ -16,7 +16,7 @@ use super::exchange::{Answer, Request};
 use super::inbox::Channel;
 use super::phone::is_e164;
 use super::provider::{Asked, Reading, Vendor};
-use super::secret::Secret;
+use super::secret::{Secret, Tokens};
 use params::{CALL, Form, MESSAGE, NUMBERS};
 
 /// The longest `Body`, in characters.
@@ -27,7 +27,7 @@ const MAX_TWIML: usize = 4_000;
 /// An account with its credentials and the numbers it owns.
 pub(crate) struct TwilioAccount {
     sid: String,
-    token: Secret,
+    tokens: Tokens,
     api_keys: Vec<(String, Secret)>,
     senders: Vec<String>,
     made: Timestamp,
@@ -44,7 +44,7 @@ enum Caller {
 
 impl TwilioAccount {
     pub(crate) fn new(sid: String, token: Secret, api_keys: Vec<(String, Secret)>, senders: Vec<String>) -> Self {
-        Self { sid, token, api_keys, senders, made: Timestamp::now() }
+        Self { sid, tokens: Tokens::new(vec![token]), api_keys, senders, made: Timestamp::now() }
     }
 
     fn caller(&self, request: &Request) -> Option<Caller> {
@@ -53,7 +53,7 @@ impl TwilioAccount {
         let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
         let pair = String::from_utf8(decoded).ok()?;
         let (user, password) = pair.split_once(':')?;
-        if user == self.sid && self.token.is(password) {
+        if user == self.sid && self.tokens.take(password) {
             return Some(Caller::Account);
         }
         self.api_keys.iter().any(|(sid, secret)| user == sid && secret.is(password)).then_some(Caller::ApiKey)
@@ -153,6 +153,10 @@ impl TwilioAccount {
 }
 
 impl Vendor for TwilioAccount {
+    fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     fn read(&self, request: &Request) -> Reading {
         let segments = request.segments();
         let ["2010-04-01", "Accounts", rest @ ..] = segments.as_slice() else {

@@ -14,7 +14,7 @@ impl Scene {
     }
 
     /// Runs a command line against the scene; its output, or its error.
-    async fn run(&self, line: &str) -> Result<String, String> {
+    pub(crate) async fn run(&self, line: &str) -> Result<String, String> {
         let control = self.control("");
         let words = ["hookswitch-sandbox", "--control", &control].into_iter().chain(line.split_whitespace());
         let mut out = Vec::new();

@@ -12,3 +12,4 @@ mod okta_clients;
 mod okta_options;
 mod providers;
 mod scene;
+mod traffic;

@@ -48,10 +48,17 @@ pub fn frozen(stage: &Stage) {
     }
 }
 
-/// Starts the API server again, whatever becomes of the scenario.
-struct Restart<'s>(&'s Stage);
+/// An API server that is stopped, and is started again whatever becomes of the scenario.
+pub struct ApiServer<'s>(&'s Stage);
 
-impl Drop for Restart<'_> {
+impl<'s> ApiServer<'s> {
+    pub fn stop(stage: &'s Stage) -> Self {
+        stage.script("component.sh", &["stop", "apiserver"]);
+        Self(stage)
+    }
+}
+
+impl Drop for ApiServer<'_> {
     fn drop(&mut self) {
         self.0.script("component.sh", &["start", "apiserver"]);
     }
@@ -63,14 +70,13 @@ pub fn api_server_gone(stage: &Stage) {
     let hold = stage.hold("activate", "before");
     annotate(stage, "hookswitch.dev/promote=acme-standby/api-server");
     hold.met(PATIENCE);
-    stage.script("component.sh", &["stop", "apiserver"]);
-    let restart = Restart(stage);
+    let gone = ApiServer::stop(stage);
     hold.release();
     let took = stage.until("the standby is active although there is no API server", PATIENCE, || {
         named(stage, STANDBY)["status"] == "ACTIVE"
     });
     println!("     ended {:.1} s after the API server went inside the gap", took.as_secs_f64());
-    drop(restart);
+    drop(gone);
     stage.until("the API server answers", PATIENCE, || stage.try_kubectl(&["get", "--raw", "/readyz"], None).is_ok());
     stage.until("the switch says so", PATIENCE, || status(stage)["active"] == "acme-standby");
     delivers(stage, "reserve");
@@ -78,7 +84,7 @@ pub fn api_server_gone(stage: &Stage) {
 }
 
 /// Lets so many operators run.
-fn operators(stage: &Stage, replicas: &str) {
+pub fn operators(stage: &Stage, replicas: &str) {
     stage.kubectl(&["scale", "-n", SYSTEM, "deployment", "hookswitch", &format!("--replicas={replicas}")]);
 }
 
