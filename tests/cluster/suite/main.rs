@@ -16,6 +16,7 @@ mod scenarios;
 mod stage;
 mod switch;
 mod tenants;
+mod upgrade;
 
 use std::{panic, process::ExitCode, time::Instant};
 
