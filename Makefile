@@ -25,6 +25,7 @@ ifeq ($(ARCH),arm64)
 # The allocator is made for the largest pages of memory that a kernel may have: on some machines they are of 64 KiB.
 export JEMALLOC_SYS_WITH_LG_PAGE := 16
 endif
+STATIC_FLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
 CA_BUNDLE ?= /etc/ssl/certs/ca-certificates.crt
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 IMAGE ?= hookswitch/hookswitch:$(VERSION)
@@ -59,6 +60,10 @@ mutants: ## List small wrong edits that no unit test notices (FILES=crates/okta/
 failover-table: ## Measure switches on the test cluster and print the table of docs/reference/defaults-and-timing.md
 	@PROFILE=release tests/cluster/table.sh
 
+.PHONY: upgrade-test
+upgrade-test: ## Upgrade by helm from the release before and roll back, under traffic, on the test cluster (test-full has it)
+	@tests/cluster/suite.sh upgrade
+
 .PHONY: check
 check: ## Formatting, lints and the tests that need no cluster
 	@tests/run.sh format lint unit chart
@@ -76,13 +81,17 @@ foreign-clients: ## Let Okta's own clients, in pinned versions, manage a hook of
 .PHONY: static
 static: ## Build the static binaries for the images
 	@test -n "$(CPU_$(ARCH))" || { echo "make: ARCH must be amd64 or arm64, not $(ARCH)" >&2; exit 2; }
-	$(CROSS) RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" cargo build --profile $(PROFILE) --locked --target $(TRIPLE) --bin hookswitch --bin hookswitch-sandbox
+	$(CROSS) RUSTFLAGS="$(STATIC_FLAGS)" cargo build --profile $(PROFILE) --locked --target $(TRIPLE) --bin hookswitch --bin hookswitch-sandbox
 
 .PHONY: images
 images: static ## Build the images as archives, without a container engine (ARCH=arm64 or amd64: across)
 	@mkdir -p $(IMAGES)
 	@ARCH=$(ARCH) CA_BUNDLE=$(CA_BUNDLE) tests/cluster/image.sh $(IMAGES)/hookswitch.tar $(IMAGE) '["/hookswitch"]' $(STATIC)/hookswitch=/hookswitch
 	@ARCH=$(ARCH) tests/cluster/image.sh $(IMAGES)/sandbox.tar $(SANDBOX_IMAGE) '["/hookswitch-sandbox"]' $(STATIC)/hookswitch-sandbox=/hookswitch-sandbox
+
+.PHONY: previous
+previous: ## Build the release before this one into the cache, from the commit that tests/cluster/previous names
+	@$(CROSS) RUSTFLAGS="$(STATIC_FLAGS)" TRIPLE=$(TRIPLE) ARCH=$(ARCH) CA_BUNDLE=$(CA_BUNDLE) tests/cluster/previous.sh
 
 .PHONY: cluster-tools
 cluster-tools: ## Build the programs of the test cluster into the cache

@@ -76,15 +76,20 @@ stage_tools() {
   fi
 }
 
+# stage_load IMAGE.tar…: gives images to the embedded cluster.
+stage_load() {
+  "$top/tests/cluster/load.sh" "$work/cluster" "$@" >"$work/load.log" 2>&1 || {
+    tail -20 "$work/load.log" >&2
+    return 1
+  }
+}
+
 # stage_cluster: a cluster with our images in it; sets KUBECONFIG for the embedded one, and $service_range.
 stage_cluster() {
   if [ "$CLUSTER" = embedded ]; then
     OWNER_PID=${OWNER_PID:-$$} "$top/tests/cluster/up.sh" "$work/cluster" || return 1
     export KUBECONFIG=$work/cluster/kubeconfig
-    "$top/tests/cluster/load.sh" "$work/cluster" "$IMAGES/hookswitch.tar" "$IMAGES/sandbox.tar" >"$work/load.log" 2>&1 || {
-      tail -20 "$work/load.log" >&2
-      return 1
-    }
+    stage_load "$IMAGES/hookswitch.tar" "$IMAGES/sandbox.tar" || return 1
   else
     local context namespace
     # What was there before is not ours to change, and would go with what we remove at the end.
@@ -133,10 +138,10 @@ stage_sandbox() {
   }
 }
 
-# stage_install [HELM ARGUMENT…]: the chart, watching the namespace of the examples.
+# stage_install [HELM ARGUMENT…]: the chart (CHART, else the checkout's), watching the namespace of the examples.
 stage_install() {
   stage_namespace "$release_namespace" || return 1
-  helm upgrade --install hookswitch "$top/charts/hookswitch" --namespace "$release_namespace" \
+  helm upgrade --install hookswitch "${CHART:-$top/charts/hookswitch}" --namespace "$release_namespace" \
     --set "image.repository=${IMAGE%:*}" --set-string "image.tag=${IMAGE##*:}" \
     --set "watchNamespaces={$telephony_namespace}" --set "network.allowedCIDRs={$service_range}" \
     --set installation=sandbox "$@" --wait --timeout 120s >"$work/helm.log" 2>&1 || {

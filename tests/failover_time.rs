@@ -120,7 +120,7 @@ impl World {
                 let provider = Provider { health: Mutex::new(ProviderHealth::new(probe)), dead: Arc::clone(&dead) };
                 let (provider, cadence) =
                     (Arc::new(provider), Cadence::new(probe, &format!("pod-{phase}-{replica}"), name));
-                tokio::spawn(probes::run(cadence, EPOCH, count.clone(), Arc::clone(&provider), stop.clone()));
+                tokio::spawn(probes::run(cadence, EPOCH, count.clone(), Arc::clone(&provider), None, stop.clone()));
                 provider
             })
         };

@@ -59,6 +59,6 @@ link_program() { # stored destination
 
 # What no checkout has asked for in two weeks goes; programs go with the last folder that holds them.
 prune_cache() {
-  find "$cache" -mindepth 1 -maxdepth 1 -type d \( -name 'k[0-9]*' -o -name 'promtool-*' \) -mtime +14 -exec rm -rf {} +
+  find "$cache" -mindepth 1 -maxdepth 1 -type d \( -name 'k[0-9]*' -o -name 'promtool-*' -o -name 'previous-*' \) -mtime +14 -exec rm -rf {} +
   find "$cache/programs" -type f -links 1 -delete
 }

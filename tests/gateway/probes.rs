@@ -1,10 +1,14 @@
 //! Probes: answered with a proof, and seen by nobody else.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hookswitch_gateway_config::probe::{self, Answered, Key};
+use hookswitch_gateway_config::report::ProbeState;
+use hookswitch_sandbox::{Options, Sandbox};
 use serde_json::json;
 
+use crate::canned;
 use crate::scene::{SECRET, Scene, got};
 
 fn now() -> u64 {
@@ -70,4 +74,40 @@ async fn a_probe_without_the_hooks_secret_is_refused_like_any_call() {
     let body = probe::body(&marker).to_string();
     let got = got(scene.post(body).header("authorization", format!("{SECRET}x"))).await;
     assert_eq!((got.status, got.body), (401, json!({"error": {"errorSummary": "the secret is missing or wrong"}})));
+}
+
+/// Waits until the gateway is ready; why it was not before.
+async fn ready(scene: &Scene) -> BTreeSet<String> {
+    let mut before = BTreeSet::new();
+    loop {
+        let said = reqwest::get(format!("http://{}/readyz", scene.at.metrics)).await.unwrap().text().await.unwrap();
+        if said.trim() == "ok" {
+            return before;
+        }
+        before.insert(said.trim().to_owned());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_ready_has_had_an_answer_of_each_provider() {
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    let slow = canned::of_one_stream(&sandbox, Duration::from_millis(700)).await;
+    let scene = Scene::with(|config| *config.providers.get_mut("two").unwrap() = slow).await;
+    ready(&scene).await;
+    let states = scene.report().await.providers.into_values().map(|provider| provider.probe);
+    assert_eq!(states.collect::<Vec<_>>(), [ProbeState::Up, ProbeState::Up]);
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_keeps_a_gateway_from_being_ready_for_two_seconds_alone() {
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    let mut silent = canned::of_one_stream(&sandbox, Duration::from_mins(1)).await;
+    silent.probe.timeout_ms = 30_000;
+    let begun = Instant::now();
+    let scene = Scene::with(|config| *config.providers.get_mut("two").unwrap() = silent).await;
+    let before = ready(&scene).await;
+    assert!(before.contains("providers are being asked for the first time"), "{before:?}");
+    let took = begun.elapsed();
+    assert!((2..6).contains(&took.as_secs()), "{took:?}");
 }

@@ -11,11 +11,11 @@
 //!
 //! How a probe is sent is the subject's affair, and what its result means is that of `health`.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,8 +24,8 @@ use super::health::Again;
 use hookswitch_gateway_config::document::Probe;
 use hookswitch_providers::{Class, Probed, Refusal};
 
-/// A replica that has just started wants to know soon; its first probe is made within this time, spread so that a
-/// rollout does not probe in step.
+/// The first probe of a provider that came later is made within this time, spread so that the replicas, which are told of it at
+/// once, do not probe in step.
 const FIRST_WITHIN: Duration = Duration::from_secs(2);
 
 /// The shortest time between two probes, whatever is configured.
@@ -70,7 +70,7 @@ impl Cadence {
         }
     }
 
-    /// Time from start-up to the first probe.
+    /// Time to the first probe of a provider that came later.
     #[must_use]
     pub fn first(&self) -> Duration {
         remainder(self.offset, FIRST_WITHIN.min(self.interval))
@@ -96,23 +96,38 @@ impl Cadence {
     }
 }
 
+/// Held until a provider that a process starts with has answered its first probe, whatever the answer.
+#[derive(Debug, Clone)]
+pub struct FirstAnswer(#[expect(dead_code, reason = "its end is what is waited for")] mpsc::Sender<Infallible>);
+
+impl FirstAnswer {
+    /// One to be held for each provider, and what ends when none is held any more.
+    pub fn new() -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (held, mut all) = mpsc::channel(1);
+        (Self(held), async move { _ = all.recv().await })
+    }
+}
+
 /// Probes until `stop`: one probe a turn, or as many as it takes to make sure, at most `fall` of a provider that was not down
 /// and `rise` of one that was.
 ///
 /// `replicas` is how many replicas share the work. `started` is the present since 1970; from then on the monotonic clock
-/// is used, so that a clock that is set does not cause a burst.
+/// is used, so that a clock that is set does not cause a burst. A provider whose `first` answer is waited for is asked at once.
 pub async fn run<S: ProbeSubject>(
     cadence: Cadence,
     started: Duration,
     mut replicas: watch::Receiver<u32>,
     subject: Arc<S>,
+    mut first: Option<FirstAnswer>,
     stop: CancellationToken,
 ) {
     let began = Instant::now();
     let probing = async {
-        sleep(cadence.first()).await;
+        if first.is_none() {
+            sleep(cadence.first()).await;
+        }
         loop {
-            let within = turn(&cadence, &*subject).await;
+            let within = turn(&cadence, &*subject, &mut first).await;
             wait(&cadence, started, began, within, &mut replicas).await;
         }
     };
@@ -122,7 +137,7 @@ pub async fn run<S: ProbeSubject>(
 /// Probes until what was seen agrees with what is known, or enough was asked. A probe that is not answered is followed by the
 /// next all the same, so that a provider that hangs costs its timeout once. Answers within which time the next turn is
 /// wanted, if it is.
-async fn turn<S: ProbeSubject>(cadence: &Cadence, subject: &S) -> Option<Duration> {
+async fn turn<S: ProbeSubject>(cadence: &Cadence, subject: &S, first: &mut Option<FirstAnswer>) -> Option<Duration> {
     let down = subject.is_down();
     let most = if down { cadence.rise } else { cadence.fall };
     let mut under_way = FuturesUnordered::new();
@@ -131,11 +146,15 @@ async fn turn<S: ProbeSubject>(cadence: &Cadence, subject: &S) -> Option<Duratio
     loop {
         tokio::select! {
             biased;
-            Some(probed) = under_way.next() => match subject.record(&probed) {
-                Again::ToConfirm => to_confirm = true,
-                Again::InTurn => return None,
-                Again::Within(left) => return Some(left),
-            },
+            Some(probed) = under_way.next() => {
+                let again = subject.record(&probed);
+                *first = None;
+                match again {
+                    Again::ToConfirm => to_confirm = true,
+                    Again::InTurn => return None,
+                    Again::Within(left) => return Some(left),
+                }
+            }
             () = sleep_until(next), if begun == 0 || to_confirm && begun < most => {
                 let asked = timeout(cadence.timeout, subject.ask());
                 under_way.push(async { asked.await.unwrap_or_else(|_| Probed::Down(timed_out())) });
@@ -295,7 +314,7 @@ mod tests {
     fn start(probe: &Probe, subject: &Arc<Simulated>, replicas: watch::Receiver<u32>) -> CancellationToken {
         let stop = CancellationToken::new();
         let cadence = Cadence::new(probe, "main-abc", "twilio");
-        tokio::spawn(run(cadence, EPOCH, replicas, Arc::clone(subject), stop.clone()));
+        tokio::spawn(run(cadence, EPOCH, replicas, Arc::clone(subject), None, stop.clone()));
         stop
     }
 
@@ -318,6 +337,26 @@ mod tests {
         for pair in asked[1..].windows(2) {
             let apart = pair[1].saturating_sub(pair[0]);
             assert!(apart.abs_diff(INTERVAL) <= Duration::from_millis(200), "{apart:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn providers_whose_first_answers_are_waited_for_are_asked_at_once() {
+        for (does, answered) in [(Does::Answer, true), (Does::Refuse, true), (Does::Hang, false)] {
+            let (_replicas, count) = watch::channel(1);
+            let subjects = [Does::Answer, does].map(|does| Simulated::new(&PROBE, does, Duration::from_millis(300)));
+            let (first, all) = FirstAnswer::new();
+            let stop = CancellationToken::new();
+            for subject in &subjects {
+                let cadence = Cadence::new(&PROBE, "main-abc", "twilio");
+                let first = Some(first.clone());
+                tokio::spawn(run(cadence, EPOCH, count.clone(), Arc::clone(subject), first, stop.clone()));
+            }
+            drop(first);
+            let all = timeout(PACE, all).await;
+            assert_eq!(all.is_ok(), answered, "{does:?}");
+            assert!(subjects.iter().all(|subject| subject.asked()[0] == Duration::ZERO), "{does:?}");
+            stop.cancel();
         }
     }
 
@@ -469,7 +508,7 @@ mod tests {
                 let (sender, count) = watch::channel(replicas.0);
                 let subject = Simulated::new(&probe, Does::Answer, takes);
                 let cadence = Cadence::new(&probe, &pod, "twilio");
-                tokio::spawn(run(cadence, EPOCH, count, Arc::clone(&subject), CancellationToken::new()));
+                tokio::spawn(run(cadence, EPOCH, count, Arc::clone(&subject), None, CancellationToken::new()));
                 // the first probe after a start has been answered
                 sleep(FIRST_WITHIN + takes + Duration::from_millis(dies_ms)).await;
                 if let Some(ago) = message {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     listener,
     metrics::GatewayMetrics,
-    probes::{self, Cadence},
+    probes::{self, Cadence, FirstAnswer},
     provider::Provider,
     report,
     runtime::RunningConfig,
@@ -31,6 +31,10 @@ use hookswitch_telemetry::{
     endpoint::{self, ListenError},
     metrics::{self, Metrics},
 };
+
+/// How long a process that starts waits at most until each provider has answered once: then connections are open, and names and
+/// TLS sessions known, before the first message. A provider that is away keeps no process from being ready.
+const FIRST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Settings of a gateway process.
 #[derive(Debug, Clone)]
@@ -146,12 +150,13 @@ impl Gateway {
         let check: source::Check =
             Arc::new(|config| RunningConfig::new(config, "", None).map(drop).map_err(|error| error.to_string()));
         let selected = source::follow(Some(mount), secret, check, end.clone());
+        let warm = Arc::new(AtomicBool::new(false));
         let configured = tokio::spawn(configure(
             selected.clone(),
             Arc::clone(&service),
             Arc::clone(&counters),
-            self.settings.pod.clone(),
-            started,
+            Probing::new(self.settings.pod.clone(), started, end.clone()),
+            Arc::clone(&warm),
             end.clone(),
         ));
         let certified = tokio::spawn(Arc::clone(&certificate).follow(end.clone()));
@@ -164,6 +169,7 @@ impl Gateway {
                     (service.runtime().is_none(), "no good configuration yet"),
                     (!certificate.is_there(), "no serving certificate yet"),
                     (!prepared.is_finished(), "TLS is being prepared"),
+                    (!warm.load(Ordering::Acquire), "providers are being asked for the first time"),
                 ];
                 match obstacles.into_iter().find(|(is_there, _)| *is_there) {
                     Some((_, obstacle)) => Err(obstacle.to_owned()),
@@ -217,17 +223,16 @@ async fn finished(name: &str, task: JoinHandle<()>) {
     }
 }
 
-/// Puts each good configuration into service, and has its providers probed.
+/// Puts each good configuration into service, and has its providers probed; `warm` once those of the first one have answered, or
+/// have had their time.
 async fn configure(
     mut selected: watch::Receiver<SelectedConfig>,
     service: Arc<Service>,
     counters: Arc<GatewayMetrics>,
-    pod: String,
-    started: Duration,
+    mut probing: Probing,
+    warm: Arc<AtomicBool>,
     end: CancellationToken,
 ) {
-    let mut probing: BTreeMap<String, (Arc<Provider>, CancellationToken)> = BTreeMap::new();
-    let (replicas, shared) = watch::channel(1);
     let mut refused = None;
     loop {
         let now = selected.borrow_and_update().clone();
@@ -240,8 +245,17 @@ async fn configure(
         {
             match RunningConfig::new(&candidate.config, &candidate.hash, service.runtime().as_deref()) {
                 Ok(runtime) => {
-                    replicas.send_replace(runtime.replicas);
-                    probe(&mut probing, &runtime, &shared, &pod, started, &end);
+                    if service.runtime().is_none() {
+                        let (first, all) = FirstAnswer::new();
+                        probing.follow(&runtime, Some(&first));
+                        let warm = Arc::clone(&warm);
+                        tokio::spawn(async move {
+                            let _ = tokio::time::timeout(FIRST_ANSWERS, all).await;
+                            warm.store(true, Ordering::Release);
+                        });
+                    } else {
+                        probing.follow(&runtime, None);
+                    }
                     counters.configured(runtime.generation);
                     for fault in &runtime.faults {
                         counters.config_refused();
@@ -263,33 +277,43 @@ async fn configure(
     }
 }
 
-/// One probing task per provider; those of providers that have not changed go on.
-fn probe(
-    probing: &mut BTreeMap<String, (Arc<Provider>, CancellationToken)>,
-    runtime: &RunningConfig,
-    replicas: &watch::Receiver<u32>,
-    pod: &str,
+/// One probing task per provider.
+struct Probing {
+    pod: String,
     started: Duration,
-    end: &CancellationToken,
-) {
-    let mut before = std::mem::take(probing);
-    for provider in runtime.providers() {
-        let entry = match before.remove(&provider.name) {
-            Some((same, stop)) if same.probes_like(provider) => (same, stop),
-            changed => {
-                if let Some((_, stop)) = changed {
-                    stop.cancel();
-                }
-                let stop = end.child_token();
-                let cadence = Cadence::new(provider.probe_settings(), pod, &provider.name);
-                tokio::spawn(probes::run(cadence, started, replicas.clone(), Arc::clone(provider), stop.clone()));
-                (Arc::clone(provider), stop)
-            }
-        };
-        probing.insert(provider.name.clone(), entry);
+    end: CancellationToken,
+    replicas: watch::Sender<u32>,
+    tasks: BTreeMap<String, (Arc<Provider>, CancellationToken)>,
+}
+
+impl Probing {
+    fn new(pod: String, started: Duration, end: CancellationToken) -> Self {
+        Self { pod, started, end, replicas: watch::Sender::new(1), tasks: BTreeMap::new() }
     }
-    for (_, stop) in before.into_values() {
-        stop.cancel();
+
+    /// Probes the providers of a configuration from now on; those that have not changed as before.
+    fn follow(&mut self, runtime: &RunningConfig, first: Option<&FirstAnswer>) {
+        self.replicas.send_replace(runtime.replicas);
+        let mut before = std::mem::take(&mut self.tasks);
+        for provider in runtime.providers() {
+            let entry = match before.remove(&provider.name) {
+                Some((same, stop)) if same.probes_like(provider) => (same, stop),
+                changed => {
+                    if let Some((_, stop)) = changed {
+                        stop.cancel();
+                    }
+                    let stop = self.end.child_token();
+                    let cadence = Cadence::new(provider.probe_settings(), &self.pod, &provider.name);
+                    let (replicas, subject) = (self.replicas.subscribe(), Arc::clone(provider));
+                    tokio::spawn(probes::run(cadence, self.started, replicas, subject, first.cloned(), stop.clone()));
+                    (Arc::clone(provider), stop)
+                }
+            };
+            self.tasks.insert(provider.name.clone(), entry);
+        }
+        for (_, stop) in before.into_values() {
+            stop.cancel();
+        }
     }
 }
 

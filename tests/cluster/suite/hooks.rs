@@ -326,9 +326,11 @@ pub fn upgrade(more: &[&str]) {
     helm(&[&release[..], &["--reuse-values", "--wait", "--timeout", "2m"], more].concat());
 }
 
-fn helm(arguments: &[&str]) {
+/// Runs helm; the answer is what it prints.
+pub fn helm(arguments: &[&str]) -> String {
     let output = Command::new("helm").args(arguments).output().expect("helm runs");
     assert!(output.status.success(), "helm {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 pub fn uninstalled(stage: &Stage) {

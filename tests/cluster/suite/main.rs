@@ -17,6 +17,7 @@ mod stage;
 mod switch;
 mod tenants;
 mod traffic;
+mod upgrade;
 
 use std::{panic, process::ExitCode, time::Instant};
 

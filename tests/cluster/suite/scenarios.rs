@@ -9,6 +9,7 @@ use crate::{
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
     switch, tenants,
     traffic::{self, lifecycle, rotation},
+    upgrade,
 };
 
 type Scenario = fn(&Stage);
@@ -189,6 +190,24 @@ pub const LANES: &[Lane] = &[
             ONE_AT_A_TIME,
         ],
     },
+    // From the release before to this one and back, while passcodes flow. `make upgrade-test` runs this one.
+    Lane {
+        name: "upgrade",
+        needed: 1,
+        scenarios: &[
+            ("the release before serves its own examples, and its switch proves the standby", upgrade::before),
+            (
+                "an upgrade loses no call, and changes the standby's gateway before the one that Okta calls",
+                upgrade::forward,
+            ),
+            (
+                "an operator that goes back, and forward again, beside newer gateways loses no call",
+                upgrade::gateways_first,
+            ),
+            ("a rollback loses no call", upgrade::back),
+            ONE_AT_A_TIME,
+        ],
+    },
 ];
 
 const EXAMPLES: (&str, Scenario) =
@@ -230,7 +249,12 @@ fn delivered_once(stage: &Stage, number: &str, code: &str, provider: &str) {
 }
 
 fn examples(stage: &Stage) {
-    stage.kubectl(&["apply", "-k", "examples/sandbox"]);
+    examples_of(stage, "examples");
+}
+
+/// Applies those of a folder of examples.
+pub fn examples_of(stage: &Stage, folder: &str) {
+    stage.kubectl(&["apply", "-k", &format!("{folder}/sandbox")]);
     for (kind, name) in [
         ("oktaorg", "acme"),
         ("telephonyprovider", "twilio"),

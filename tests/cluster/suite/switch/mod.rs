@@ -88,7 +88,7 @@ fn at_rest(stage: &Stage) {
 }
 
 /// At rest with everything as it is declared now: what a status says may be of before.
-fn settled(stage: &Stage) {
+pub fn settled(stage: &Stage) {
     for (kind, name) in [("hookswitch", "acme"), ("telephonyhook", "acme"), ("telephonyhook", "acme-standby")] {
         stage.until(&format!("{kind} {name} is Ready as it is declared now"), PATIENCE, || {
             let object = stage.get(kind, name);
@@ -108,7 +108,7 @@ fn back(stage: &Stage, token: &str) {
 }
 
 /// The standby is in Okta, where it is created inside the first switch.
-fn standby_exists(stage: &Stage) {
+pub fn standby_exists(stage: &Stage) {
     if named(stage, STANDBY).is_null() {
         annotate(stage, "hookswitch.dev/promote=acme-standby/create");
         stage.until("the standby is active", PATIENCE, || active(stage) == STANDBY);
@@ -137,7 +137,12 @@ fn signal_is(stage: &Stage, hook: &str, source: &str, result: &str) -> bool {
 }
 
 pub fn set_up(stage: &Stage) {
-    stage.kubectl(&["apply", "-k", "examples/sandbox-standby"]);
+    set_up_as(stage, "examples");
+}
+
+/// Sets up the switch of a folder of examples.
+pub fn set_up_as(stage: &Stage, examples: &str) {
+    stage.kubectl(&["apply", "-k", &format!("{examples}/sandbox-standby")]);
     // more switches than anybody would want within an hour are to come
     patch(stage, &json!({"budget": {"switches": 20}}));
     at_rest(stage);
