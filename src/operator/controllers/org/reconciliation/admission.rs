@@ -33,8 +33,9 @@ impl Reconciliation<'_> {
         draft: &mut Draft,
     ) -> Result<Admission<Desired>, Stop> {
         // nothing is changed in Okta because of what a cache says
-        draft.switches = self.read_all::<HookSwitch>().await?.into_iter().map(Arc::new).collect();
-        draft.declared = self.declare(self.read_all().await?, &draft.switches).await?;
+        let (switches, hooks) = tokio::try_join!(self.read_all::<HookSwitch>(), self.read_all())?;
+        draft.switches = switches.into_iter().map(Arc::new).collect();
+        draft.declared = self.declare(hooks, &draft.switches).await?;
         Ok(match self.admit_listed(reached, &draft.declared).await? {
             Admission::Granted(admitted) => {
                 draft.plan = admitted.plan;
