@@ -98,10 +98,11 @@ cluster-tools: ## Build the programs of the test cluster into the cache
 	@tests/cluster/tools.sh
 
 .PHONY: bench
-bench: ## Measure the gateway beside nginx and Express into docs/performance.md (QUICK=1: a look, writes nothing), then a failover
+bench: ## Measure the gateway beside nginx and Express into docs/performance.md (QUICK=1: a look, writes nothing), then a failover and the search for a rule
 	cargo build --release --locked --bin hookswitch --bin hookswitch-bench
 	$(CARGO_TARGET_DIR)/release/hookswitch-bench $(if $(QUICK),--quick,--page docs/performance.md)
 	cargo bench --locked --bench failover
+	cargo bench --locked -p hookswitch-routing --bench rules
 
 .PHONY: clean
 clean: ## Remove what was built in this checkout

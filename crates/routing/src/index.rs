@@ -201,7 +201,11 @@ impl Decided {
         if matches.countries.is_empty() {
             return self.adds(None, cases);
         }
-        matches.countries.iter().fold(false, |is_new, country| self.adds(Some(*country), cases) || is_new)
+        let mut is_new = false;
+        for country in &matches.countries {
+            is_new |= self.adds(Some(*country), cases);
+        }
+        is_new
     }
 }
 
