@@ -25,13 +25,13 @@ pub struct BodyReader {
     large: Semaphore,
 }
 
-impl BodyReader {
-    /// One for all requests of a process.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { large: Semaphore::const_new(MOST_LARGE) }
+impl Default for BodyReader {
+    fn default() -> Self {
+        Self { large: Semaphore::new(MOST_LARGE) }
     }
+}
 
+impl BodyReader {
     /// A body of at most [`MAX_BODY`] bytes, if it is there in time.
     pub async fn read(&self, body: impl Body<Data = Bytes>, deadline: Instant) -> Option<Bytes> {
         let until = deadline.min(Instant::now() + BODY_TIME);
@@ -77,14 +77,10 @@ mod tests {
 
     type Piece = Result<Frame<Bytes>, Infallible>;
 
-    fn piece(bytes: Vec<u8>) -> Piece {
-        Ok(Frame::data(bytes.into()))
-    }
-
     /// So many bytes in pieces of a size; the next one never comes when it is not to end.
     fn body(length: usize, size: usize, ends: bool) -> impl Body<Data = Bytes, Error = Infallible> + Send {
         let whole: Vec<u8> = (0..length).map(|at| b"0123456789"[at % 10]).collect();
-        let pieces: Vec<Piece> = whole.chunks(size).map(|bytes| piece(bytes.to_vec())).collect();
+        let pieces: Vec<Piece> = whole.chunks(size).map(|bytes| Ok(Frame::data(bytes.to_vec().into()))).collect();
         let rest = if ends { stream::empty().boxed() } else { stream::pending().boxed() };
         StreamBody::new(stream::iter(pieces).chain(rest))
     }
@@ -95,7 +91,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_is_read_whole_whatever_its_pieces_up_to_its_limit() {
-        let reader = BodyReader::new();
+        let reader = BodyReader::default();
         for (length, size) in [(0, 1), (1, 1), (9, 4), (1_500, 1_500), (1_500, 1), (MAX_BODY, 1), (MAX_BODY, MAX_BODY)]
         {
             let read = reader.read(body(length, size, true), later()).await.unwrap();
@@ -112,7 +108,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_so_many_large_bodies_are_under_way_and_small_ones_always_come_through() {
-        let reader = BodyReader::new();
+        let reader = BodyReader::default();
         let mut slow: Vec<_> =
             (0..MOST_LARGE).map(|_| Box::pin(reader.read(body(LARGE + 1, 1_000, false), later()))).collect();
         for read in &mut slow {

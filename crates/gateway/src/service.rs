@@ -50,7 +50,7 @@ impl Service {
             runtime: ArcSwapOption::empty(),
             duplicates: Arc::default(),
             probe_nonces: ProbeNonces::default(),
-            bodies: BodyReader::new(),
+            bodies: BodyReader::default(),
             counters,
             work: TaskTracker::new(),
         }
