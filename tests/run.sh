@@ -2,7 +2,8 @@
 # Runs the project's tests, all of them or the parts named: format, lint, unit, chart, cluster.
 # A part that cannot run fails and says what is missing; nothing is skipped.
 # The commit that everything passed for is written to ${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}/green.
-#   HOOKSWITCH_TESTS=full   whole matrices and fuzz runs instead of seeded samples
+#   HOOKSWITCH_TESTS=full      whole matrices and fuzz runs instead of seeded samples, and an hour's soak instead of seconds
+#   HOOKSWITCH_SOAK_SECONDS=N  a soak of another length
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}

@@ -1,6 +1,7 @@
 //! What the operator compiles, a gateway serves: this one whole, and one of the release before as far as it can know.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hookswitch::operator::controllers::gateway::compile::{Compiled, Input, KnownInOkta, compile};
 use hookswitch_api::{RoutingPolicySpec, TelephonyGatewaySpec};
@@ -11,6 +12,7 @@ use hookswitch_gateway_config::{
     document::{
         ABSENT, Account, Action, GatewayConfig, HookConfig, HookCredential, Probe, ProviderConfig, Report, Sender,
     },
+    envelope,
 };
 use hookswitch_message::{Channel, Secret};
 use hookswitch_net as net;
@@ -21,7 +23,7 @@ use hookswitch_routing::Facts;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::scene::{SECRET, Scene, got, rule, sms};
+use crate::scene::{SECRET, Scene, got, rule, sealed, sms};
 
 /// Refuses what the first release refused a whole configuration for.
 fn as_the_release_before(config: &GatewayConfig) -> Result<(), String> {
@@ -327,6 +329,77 @@ async fn an_older_secret_ends_at_its_time_although_nobody_takes_it_out() {
         }
         let request = scene.http.post(scene.url(name)).header("x-former", SECRET);
         assert_eq!(got(request.body(sms(&format!("{name}-former")).to_string())).await.status, older, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_a_version_that_is_not_known_changes_nothing_and_one_that_is_known_beside_it_counts() {
+    let scene = Scene::new().await;
+    let file = scene.folder.join("config").join(envelope::KEY);
+    let envelope_of = |versions: &[(u32, &GatewayConfig)]| {
+        let written = versions.iter().map(|(version, config)| (*version, serde_json::to_vec(config).unwrap()));
+        envelope::seal(&written.collect::<Vec<_>>()).unwrap()
+    };
+    let mut other = scene.config.clone();
+    (other.generation, other.rules) = (2, vec![rule(Action::Send(vec!["two".into()]))]);
+    std::fs::write(&file, envelope_of(&[(7, &other)])).unwrap();
+    while scene.report().await.refused.is_none() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(scene.report().await.refused.unwrap().reason.contains("no known version"));
+    assert_eq!(scene.call(&sms("e-running")).await.answer(), ("SUCCESSFUL", Some("one")), "who runs serves on");
+    std::fs::write(&file, envelope_of(&[(1, &other), (7, &scene.config)])).unwrap();
+    while scene.report().await.generation != 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(scene.call(&sms("e-changed")).await.answer(), ("SUCCESSFUL", Some("two")));
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_hookswitch"));
+    command.stderr(std::process::Stdio::null());
+    let restarted = scene.spawn(command).await;
+    let client = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(scene.sandbox.authority().cert_pem().as_bytes()).unwrap()])
+        .resolve("localhost", restarted.hooks)
+        .no_proxy();
+    let url = format!("https://localhost:{}/hooks/h", restarted.hooks.port());
+    let asked = client.build().unwrap().post(url).header("authorization", SECRET).body(sms("e-restarted").to_string());
+    assert_eq!(got(asked).await.answer(), ("SUCCESSFUL", Some("two")), "so does who starts");
+}
+
+#[tokio::test]
+async fn a_credential_that_its_provider_revokes_costs_no_call_until_the_next_one_arrives() {
+    let scene = Scene::with(|config| {
+        let Account::Http { token, .. } = &mut config.providers.get_mut("one").unwrap().account else { panic!() };
+        *token = "a token that is revoked".into();
+    })
+    .await;
+    for turn in 0..20 {
+        let got = scene.call(&sms(&format!("e-revoked-{turn}"))).await;
+        assert_eq!(got.answer(), ("SUCCESSFUL", Some("two")), "within the call, {turn}");
+    }
+    assert_eq!(scene.delivered(), 20, "one message a call");
+    let mut rotated = scene.config.clone();
+    rotated.generation = 2;
+    let Account::Http { token, .. } = &mut rotated.providers.get_mut("one").unwrap().account else { panic!() };
+    *token = "token-of-one".into();
+    std::fs::write(scene.folder.join("config").join(envelope::KEY), sealed(&rotated)).unwrap();
+    while scene.report().await.generation != 2 {
+        assert_eq!(scene.call(&sms("e-meanwhile")).await.answer(), ("SUCCESSFUL", Some("two")));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(scene.call(&sms("e-rotated")).await.answer(), ("SUCCESSFUL", Some("one")), "at once, and first again");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_an_hour_off_costs_no_call() {
+    let scene = Scene::new().await;
+    let now = jiff::Timestamp::now();
+    for (name, minutes) in [("ahead of Okta's", -60), ("behind Okta's", 60)] {
+        let made = now + jiff::SignedDuration::from_mins(minutes);
+        let expires = made + jiff::SignedDuration::from_mins(5);
+        let mut body = sms(&format!("e{minutes}"));
+        body["eventTime"] = json!(made.to_string());
+        body["data"]["messageProfile"]["otpExpires"] = json!(expires.to_string());
+        assert_eq!(scene.call(&body).await.answer(), ("SUCCESSFUL", Some("one")), "our clock is an hour {name}");
     }
 }
 

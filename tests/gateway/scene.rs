@@ -143,8 +143,8 @@ impl Scene {
         got(self.post(body.to_string()).header("authorization", SECRET)).await
     }
 
-    /// A connection of one's own, with TLS made, and nothing said yet.
-    pub async fn connect(&self) -> Line {
+    /// TLS as Okta speaks it, trusting the sandbox's authority.
+    pub fn tls(&self) -> TlsConnector {
         let authority = CertificateDer::from_pem_slice(self.sandbox.authority().cert_pem().as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(authority).unwrap();
@@ -153,9 +153,14 @@ impl Scene {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        TlsConnector::from(Arc::new(tls))
+    }
+
+    /// A connection of one's own, with TLS made, and nothing said yet.
+    pub async fn connect(&self) -> Line {
         let tcp = TcpStream::connect(self.at.hooks).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        Line(TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap())
+        Line(self.tls().connect(name, tcp).await.unwrap())
     }
 
     pub fn fault(&self, provider: &str, kind: FaultKind) {
@@ -236,6 +241,7 @@ impl Line {
             body.len()
         );
         self.0.write_all(format!("{head}{body}").as_bytes()).await.ok()?;
+        self.0.flush().await.ok()?;
         let mut observed = Vec::new();
         loop {
             if self.0.read_buf(&mut observed).await.ok()? == 0 {

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
-    CONNECTIONS, IDLE, PROVIDERS, Plan, RATE, REMEMBERED, RULES,
+    ATTACKED, CONNECTIONS, IDLE, PROVIDERS, Plan, RATE, REMEMBERED, RULES,
+    attacks::Attack,
     load::Window,
     process,
     servers::{Ground, Rules},
@@ -80,6 +81,10 @@ pub struct Figures {
     pub anew: BTreeMap<(Of, bool), Vec<Window>>,
     /// Memory.
     pub memory: BTreeMap<Of, Memory>,
+    /// Legitimate calls under attack.
+    pub attacked: BTreeMap<Attack, Vec<Window>>,
+    /// Memory after all attacks.
+    pub attacked_memory: f64,
     /// More rules and more providers.
     pub scale: BTreeMap<Rules, Vec<Window>>,
     /// Memory after that.
@@ -102,6 +107,8 @@ impl Figures {
             open: BTreeMap::new(),
             anew: BTreeMap::new(),
             memory: BTreeMap::new(),
+            attacked: BTreeMap::new(),
+            attacked_memory: f64::NAN,
             scale: BTreeMap::new(),
             scale_memory: BTreeMap::new(),
         }
@@ -201,6 +208,13 @@ pub fn aims(figures: &Figures) -> Vec<Aim> {
     }
     let found = cost(Rules::Spread(PROVIDERS[1])) / cost(Rules::Spread(PROVIDERS[0]));
     aim(format!("CPU a call from {} to {} providers", PROVIDERS[0], PROVIDERS[1]), "×", Most(1.1), found);
+    let slowest = |attack| {
+        figures.attacked.get(&attack).map_or(f64::NAN, |windows| median(windows, |window| window.quantile(0.99)))
+    };
+    for attack in &Attack::ALL[1..] {
+        let found = slowest(*attack) / slowest(Attack::None);
+        aim(format!("p99 at {}/s under attack by {}, to none", ATTACKED.0, attack.name()), "×", Most(2.0), found);
+    }
     let memory = figures.memory.get(&Of::Gateway).copied().unwrap_or_default();
     let enough = |found: f64| if memory.calls >= REMEMBERED { found } else { f64::NAN };
     aim("memory idle".into(), " MiB", Most(16.0), memory.idle);

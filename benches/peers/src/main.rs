@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures")]
 
+mod attacks;
 mod call;
 mod figures;
 mod load;
@@ -19,6 +20,7 @@ mod servers;
 
 use std::{path::PathBuf, process::Command, process::ExitCode, process::Stdio, time::Duration};
 
+use attacks::{Attack, Attacking};
 use clap::{Parser, ValueEnum};
 use figures::{Figures, Memory, Of};
 use hookswitch_sandbox::certs::Authority;
@@ -37,6 +39,8 @@ pub const RATE: (u32, usize) = (1_000, 64);
 pub const RULES: [usize; 3] = [10, 1_000, 4_096];
 /// Providers that share the calls of 64 rules.
 pub const PROVIDERS: [usize; 2] = [1, 64];
+/// Legitimate calls in a second while a gateway is attacked, and their connections.
+pub const ATTACKED: (u32, usize) = (500, 16);
 /// Connections of a measurement of rules and providers.
 const FEW: usize = 16;
 /// How long a server that has been called less may be called until memory is measured.
@@ -47,6 +51,9 @@ struct Arguments {
     /// Measure each once and shortly: a look.
     #[arg(long)]
     quick: bool,
+    /// Measure the gateway under attack alone.
+    #[arg(long)]
+    attacks: bool,
     /// Write what was measured into this page, between its marks.
     #[arg(long)]
     page: Option<PathBuf>,
@@ -153,17 +160,22 @@ async fn measure_all(ground: &Ground, arguments: &Arguments, processors: usize) 
         Plan { rounds: 3, times: seconds(1.0, 3.0), is_whole: true }
     };
     let mut run = Run::begin(ground, plan).await;
-    run.idle_memory().await;
-    run.closed().await;
-    run.remembered_memory().await;
-    run.open().await;
-    run.anew().await;
-    run.scale().await;
+    if arguments.attacks {
+        run.attacked().await;
+    } else {
+        run.idle_memory().await;
+        run.closed().await;
+        run.remembered_memory().await;
+        run.open().await;
+        run.anew().await;
+        run.attacked().await;
+        run.scale().await;
+    }
     let (figures, failures) = run.end(processors);
     let text = page::text(&figures);
     println!("\n{text}");
     let is_right = tell(&failures);
-    if let (true, Some(path)) = (is_right, &arguments.page) {
+    if let (true, false, Some(path)) = (is_right, arguments.attacks, &arguments.page) {
         page::write(path, &text);
     }
     is_right
@@ -306,6 +318,27 @@ impl<'a> Run<'a> {
                 }
             }
         }
+    }
+
+    /// Legitimate calls while a gateway of its own is attacked, all attacks in turn.
+    async fn attacked(&mut self) {
+        let server = Server::gateway(self.ground, "gateway under attack", false, Rules::Last(RULES[0])).await;
+        let target = server.target(self.ground);
+        for round in 1..=self.plan.rounds {
+            eprintln!("bench: attacks, round {round} of {}", self.plan.rounds);
+            for attack in Attack::ALL {
+                let attacking = Attacking::begin(attack, target.addr, target.caller);
+                // as many are held as will be, and what was sent for them has been sent
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let window = target.open(ATTACKED.1, ATTACKED.0, self.plan.times).await;
+                note(&server, attack.name(), &window, &mut self.failures);
+                if attack != Attack::None && attacking.made() == 0 && attack.is_soon_over() {
+                    self.failures.push(format!("{}: not one was made", attack.name()));
+                }
+                self.figures.attacked.entry(attack).or_default().push(window);
+            }
+        }
+        self.figures.attacked_memory = process::memory(&server.family);
     }
 
     /// More rules and more providers, in turn, each in a gateway of its own.

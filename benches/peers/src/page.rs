@@ -3,7 +3,8 @@
 use std::{fmt::Write as _, path::Path, process::Command};
 
 use super::{
-    CONNECTIONS, IDLE, PROVIDERS, RATE, RULES,
+    ATTACKED, CONNECTIONS, IDLE, PROVIDERS, RATE, RULES,
+    attacks::Attack,
     figures::{self, Bound, Figures, Of, median},
     load::Window,
     process,
@@ -49,6 +50,7 @@ pub fn versions(ground: &Ground) -> Vec<String> {
 pub fn text(figures: &Figures) -> String {
     let mut text = head(figures);
     table(figures, &mut text);
+    attacked(figures, &mut text);
     scale(figures, &mut text);
     aims(figures, &mut text);
     text
@@ -140,6 +142,21 @@ fn table(figures: &Figures, text: &mut String) {
 
 fn quantiles(windows: &[Window]) -> String {
     [0.5, 0.99, 0.999].map(|share| format!("{:.2}", median(windows, |window| window.quantile(share)))).join(" · ")
+}
+
+fn attacked(figures: &Figures, text: &mut String) {
+    let (rate, connections) = ATTACKED;
+    let _ = writeln!(
+        text,
+        "\n| a gateway under attack, at {rate} legitimate calls/s on {connections} connections | connections/s of the attack | p50 · \
+         p99 · p99.9 ms | CPU % |\n| --- | --- | --- | --- |"
+    );
+    for attack in Attack::ALL {
+        let Some(windows) = figures.attacked.get(&attack) else { continue };
+        let busy = median(windows, |window| 100.0 * window.server / window.seconds);
+        let _ = writeln!(text, "| {} | {} | {} | {busy:.0} |", attack.name(), attack.rate(), quantiles(windows));
+    }
+    let _ = writeln!(text, "\nMemory of that gateway after all of them: {:.1} MiB.", figures.attacked_memory);
 }
 
 fn scale(figures: &Figures, text: &mut String) {

@@ -30,7 +30,9 @@ use crate::operator::{
     },
     state::{Memory, caches::Caches, metrics::OperatorMetrics, reports::Reports},
 };
-use hookswitch_api::{HookSwitch, Kind, OktaOrg, TelephonyGateway, TelephonyHook, testing::merge};
+use hookswitch_api::{
+    HookSwitch, Kind, OktaOrg, RoutingPolicy, TelephonyGateway, TelephonyHook, TelephonyProvider, testing::merge,
+};
 use hookswitch_gateway_config::{document::Report, probe};
 use hookswitch_net as net;
 use hookswitch_net::NetError;
@@ -800,6 +802,8 @@ pub struct World {
     orgs: Merge<OktaOrg>,
     hooks: Merge<TelephonyHook>,
     gateways: Merge<TelephonyGateway>,
+    providers: Merge<TelephonyProvider>,
+    policies: Merge<RoutingPolicy>,
     switches: Merge<HookSwitch>,
 }
 
@@ -811,6 +815,10 @@ pub const SWITCHES: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/hookswi
 pub const ORGS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/oktaorgs";
 /// Where its gateways are.
 pub const GATEWAYS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonygateways";
+/// Where its providers are.
+pub const PROVIDERS: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/telephonyproviders";
+/// Where its policies are.
+pub const POLICIES: &str = "/apis/hookswitch.dev/v1alpha1/namespaces/otp/routingpolicies";
 /// Where its Secrets are.
 pub const SECRETS: &str = "/api/v1/namespaces/otp/secrets";
 
@@ -826,19 +834,21 @@ impl World {
     /// An operator that begins with nothing in memory, between this API server and the org that `factory` leads to.
     pub fn between(server: Server, org: Org, factory: Arc<dyn OktaClientFactory>) -> Self {
         let (orgs, hooks, gateways) = (Writer::default(), Writer::default(), Writer::default());
-        let switches = Writer::default();
+        let (providers, policies, switches) = (Writer::default(), Writer::default(), Writer::default());
         let caches = Caches {
             orgs: orgs.index(),
             hooks: hooks.index(),
             gateways: gateways.index(),
-            providers: Writer::default().index(),
-            policies: Writer::default().index(),
+            providers: providers.index(),
+            policies: policies.index(),
             switches: switches.index(),
         };
         let parts = parts(&server, factory, options("otp"), caches);
         let (orgs, hooks) = (Merge::new(orgs), Merge::new(hooks));
         let (gateways, switches) = (Merge::new(gateways), Merge::new(switches));
-        Self { server, org, ctx: Arc::new(Context::new(parts.clone())), parts, orgs, hooks, gateways, switches }
+        let (providers, policies) = (Merge::new(providers), Merge::new(policies));
+        let ctx = Arc::new(Context::new(parts.clone()));
+        Self { server, org, ctx, parts, orgs, hooks, gateways, providers, policies, switches }
     }
 
     /// Lets the operator be made of something else. It keeps its memory, and nothing else of before.
@@ -864,6 +874,8 @@ impl World {
         fill(&mut self.orgs, &stored, ORGS);
         fill(&mut self.hooks, &stored, HOOKS);
         fill(&mut self.gateways, &stored, GATEWAYS);
+        fill(&mut self.providers, &stored, PROVIDERS);
+        fill(&mut self.policies, &stored, POLICIES);
         fill(&mut self.switches, &stored, SWITCHES);
     }
 }

@@ -6,6 +6,8 @@ pub mod credentials;
 mod deletion;
 mod dereference;
 mod judges;
+#[cfg(test)]
+mod last_good_tests;
 pub mod network_policy;
 mod poll;
 mod status;
