@@ -27,8 +27,8 @@ use crate::subject::{CONNECTIONS, Figures, MEMORY_KIB, OF_ONE, OKTA, PATIENCE, S
 
 /// Connections made at the same time.
 const AT_ONCE: usize = 16;
-/// Files of the program that are not callers' connections: to providers, of metrics, and such as are just being closed.
-const BESIDE: usize = 256;
+/// Connections that have lost their place and are just being closed.
+const CLOSING: usize = 256;
 
 /// What an attack found, and what became of it.
 struct Attack<'a> {
@@ -50,8 +50,8 @@ impl<'a> Attack<'a> {
 
     /// While it lasts: what is held is bounded, and calls go on.
     async fn lasts(&mut self) -> (usize, usize) {
-        let held = self.subject.figures().files.saturating_sub(self.before.files);
-        assert!(held <= CONNECTIONS + BESIDE, "{}: {held} connections are held", self.name);
+        let held = self.subject.held();
+        assert!((1..=CONNECTIONS + CLOSING).contains(&held), "{}: {held} connections are held", self.name);
         self.subject.calls_go_on(&mut self.kept, self.name).await
     }
 

@@ -109,6 +109,15 @@ impl Subject {
         Figures::of(self.process())
     }
 
+    /// Callers' connections that it has accepted and not closed: those at its port that belong to a file.
+    pub fn held(&self) -> usize {
+        const LISTENING: &str = "0A";
+        let port = format!(":{:04X}", self.hooks().port());
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        rows.filter(|row| row[1].ends_with(&port) && row[3] != LISTENING && row[9] != "0").count()
+    }
+
     pub fn forget_peak(&self) {
         std::fs::write(format!("/proc/{}/clear_refs", self.process()), "5").unwrap();
     }

@@ -18,7 +18,7 @@ const BODY_TIME: Duration = Duration::from_secs(2);
 const LARGE: usize = 8 * 1024;
 /// Large bodies under way at once; a body that becomes large while so many are is refused. As many as there may be connections
 /// would fill half of a gateway's memory.
-const MOST_LARGE: usize = 256;
+const MOST_LARGE: usize = 64;
 
 /// Reads the bodies of all requests.
 pub struct BodyReader {

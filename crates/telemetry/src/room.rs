@@ -1,7 +1,7 @@
 //! Who may be connected when there is not room for all: bounds that a stranger cannot turn against others.
 //!
-//! Every connection comes as a stranger. When all places are taken, the next one gets the place of the oldest stranger,
-//! of those from the source that holds most. So who opens many connections loses his own, a source that everybody comes
+//! Every connection comes as a stranger. When all places are taken, the next one gets the place of the oldest stranger, of those
+//! from the source that holds most where that is an eighth of all places, and else of all: a few at once are no flood. So who opens many connections loses his own, a source that everybody comes
 //! from (a load balancer) loses its oldest, and a fresh connection has a place as long as it takes to say who it is.
 //! Who has shown that is kept, whoever comes after, while at work; between two requests he goes while strangers hold less than a
 //! quarter of the places, the one who has rested longest first.
@@ -17,7 +17,7 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-/// The part of all places that one source does not get.
+/// The part of all places that one source does not get, and from which on it counts as one that holds many.
 const OTHERS: usize = 8;
 
 /// Places for connections; clones share them.
@@ -108,7 +108,8 @@ impl Guests {
                 let most = self.held.values().copied().max()?;
                 let is_meant = |guest: &Guest| match of {
                     Some(of) => guest.source == of,
-                    None => self.held.get(&guest.source) == Some(&most),
+                    None if most * OTHERS >= self.capacity => self.held.get(&guest.source) == Some(&most),
+                    None => true,
                 };
                 let oldest = self.strangers.iter().find(|(_, guest)| is_meant(guest)).map(|(arrival, _)| *arrival)?;
                 self.remove_stranger(oldest)?
@@ -289,6 +290,16 @@ mod tests {
         let flood: Vec<_> = (0..20).map(|_| enter(&room, "203.0.113.9").unwrap()).collect();
         assert_eq!(known.iter().filter(|known| !is_evicted(known)).count(), 6, "a flood takes no more of theirs");
         drop(flood);
+    }
+
+    #[test]
+    fn a_few_fresh_ones_of_a_source_do_not_lose_to_a_flood_from_many_sources() {
+        let room = Room::of(64);
+        let mut flood: Vec<_> = (0..64).map(|host| enter(&room, &format!("203.0.113.{host}")).unwrap()).collect();
+        let fresh: Vec<_> = (0..4).map(|_| enter(&room, "192.0.2.1").unwrap()).collect();
+        flood.extend((64..100).map(|host| enter(&room, &format!("203.0.113.{host}")).unwrap()));
+        assert!(!fresh.iter().any(is_evicted), "they have time to say who they are");
+        assert_eq!(flood.iter().filter(|one| is_evicted(one)).count(), 40);
     }
 
     #[test]
