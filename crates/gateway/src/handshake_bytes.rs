@@ -11,8 +11,9 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most bytes of a handshake, with what of a request was read beside its end. A client begins with less than 2 KiB.
-const MOST: usize = 16 * 1024;
+/// The most bytes of a handshake, whose messages have less than 8 KiB, with what may be read beside its end: a whole record of the
+/// first request, which is at most 18 KiB.
+const MOST: usize = 26 * 1024;
 
 /// A connection that fails when too much comes of a handshake.
 pub struct HandshakeBytes<I> {

@@ -17,6 +17,8 @@ const MAX_TEXT: usize = 1_600;
 const MAX_CODE: usize = 64;
 /// The longest phone number, with separators.
 const MAX_NUMBER: usize = 64;
+/// The longest name of a person; Okta's ids have 20 characters, its logins at most 100.
+const MAX_NAME: usize = 256;
 /// The longest locale.
 const MAX_LOCALE: usize = 35;
 /// The provider that Okta is given when our own rules sent nothing.
@@ -176,7 +178,7 @@ impl Data<'_> {
     /// Okta's id of the person, or the login; anything else counts as absent.
     fn person(&self) -> Option<Secret<String>> {
         let person: Person = serde_json::from_str(self.user_profile?.get()).ok()?;
-        let named = |name: &Secret<String>| !name.expose().is_empty();
+        let named = |name: &Secret<String>| (1..=MAX_NAME).contains(&name.expose().len());
         let [id, login] = [person.user_id, person.login].map(|name| name.map(trimmed).filter(named));
         id.or(login)
     }
@@ -435,6 +437,7 @@ mod tests {
             (json!({"userId": " ", "login": " a@example.com "}), Some("a@example.com")),
             (json!({"userId": 47.5, "login": "a@example.com"}), Some("a@example.com")),
             (json!({"userId": -1, "login": ["odd"]}), None),
+            (json!({"userId": "0".repeat(MAX_NAME + 1), "login": "a@example.com"}), Some("a@example.com")),
             (json!({"userId": null}), None),
             (json!("a@example.com"), None),
             (json!(null), None),

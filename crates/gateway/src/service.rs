@@ -111,20 +111,20 @@ impl Service {
         }
 
         let deadline = begun + runtime.deadline;
-        let (answer, asked) = match self.bodies.read(body, deadline).await {
-            Some(body) => match Call::read(&body) {
-                Ok(call) => {
-                    if let Some(proof) = self.probed(&runtime, hook, &call) {
-                        return respond(&proof);
-                    }
-                    let asked = if call.is_preview { Asked::Preview } else { Asked::Call(call.channel) };
-                    (self.handle(&runtime, hook, call, deadline).await, asked)
+        // the body goes before a provider is asked: what is left of it is small
+        let read = self.bodies.read(body, deadline).await.map(|body| Call::read(&body));
+        let (answer, asked) = match read {
+            Some(Ok(call)) => {
+                if let Some(proof) = self.probed(&runtime, hook, &call) {
+                    return respond(&proof);
                 }
-                Err(refused) => {
-                    let asked = if refused.is_preview { Asked::Preview } else { Asked::Unreadable };
-                    (self.unreadable(hook, refused.reason.label(), &refused.to_string()), asked)
-                }
-            },
+                let asked = if call.is_preview { Asked::Preview } else { Asked::Call(call.channel) };
+                (self.handle(&runtime, hook, call, deadline).await, asked)
+            }
+            Some(Err(refused)) => {
+                let asked = if refused.is_preview { Asked::Preview } else { Asked::Unreadable };
+                (self.unreadable(hook, refused.reason.label(), &refused.to_string()), asked)
+            }
             None => (self.unreadable(hook, "body", "the body is too large or did not come in time"), Asked::Unreadable),
         };
         self.counters.answered(&hook.name, asked, answer.status, begun.elapsed());
