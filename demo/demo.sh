@@ -217,7 +217,11 @@ show kubectl delete -n "$telephony_namespace" telephonyhook second --timeout=60s
 # the gateway's pods, one a line; those that are to end are among them
 gateway_pods() { kubectl get pods -n "$telephony_namespace" -l hookswitch.dev/gateway=otp -o name | sort; }
 secret_mark() { kubectl get -n "$telephony_namespace" telephonyhook acme -o 'jsonpath={.status.appliedSecretMark}'; }
-has_another_secret() { [ "$(secret_mark)" != "$old_mark" ]; }
+has_another_secret() {
+  local mark
+  mark=$(secret_mark)
+  [ -n "$mark" ] && [ "$mark" != "$old_mark" ]
+}
 # as many pods are there as before, and none of them is one of those
 rolled() {
   local now

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # previous.sh: builds the release before this one, from the commit that tests/cluster/previous names, and prints the folder that
 # holds it: hookswitch.tar and the reference of that image (image), chart, crds and examples. It is built once, into
-# ${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}/previous-<commit>.
+# ${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}/previous-<commit>-<processor>.
 #
 # `make previous` runs it and says how programs are built: TRIPLE, RUSTFLAGS, CARGO_TARGET_DIR. Dependencies that are compiled
 # already, for the stage profile of this checkout, are used as far as both releases have them in common.
@@ -17,7 +17,7 @@ die() {
 commit=$(grep -v '^#' "$here/previous")
 [[ $commit =~ ^[0-9a-f]{40}$ ]] || die "$here/previous must hold one full commit id, not: $commit"
 cache=${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}
-folder=$cache/previous-$commit
+folder=$cache/previous-$commit-${TRIPLE%%-*}
 mkdir -p "$cache"
 # one build at a time; who waited finds it done
 exec 9>"$cache/.previous.lock"
@@ -27,6 +27,7 @@ if [ -e "$folder" ]; then
   echo "$folder"
   exit
 fi
+git -C "$top" rev-parse --git-dir >/dev/null 2>&1 || die "$top is no clone, so the release before cannot be taken from its history"
 git -C "$top" cat-file -e "$commit^{commit}" 2>/dev/null ||
   die "commit $commit is not in this clone. A shallow one is completed by: git fetch --unshallow"
 

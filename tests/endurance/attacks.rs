@@ -73,8 +73,9 @@ impl<'a> Attack<'a> {
 }
 
 #[tokio::test]
-async fn ten_thousand_idle_connections_hold_as_many_places_as_there_are_and_no_longer_than_a_handshake_may() {
-    const IDLE: usize = 10_000;
+async fn idle_connections_hold_as_many_places_as_there_are_and_no_longer_than_a_handshake_may() {
+    let is_full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
+    let idle: usize = if is_full { 10_000 } else { 2_500 };
     let _alone = alone().await;
     let subject = Subject::new(|_| {}).await;
     for (name, sources) in
@@ -82,7 +83,7 @@ async fn ten_thousand_idle_connections_hold_as_many_places_as_there_are_and_no_l
     {
         let mut attack = Attack::begin(&subject, name).await;
         let closed = subject.closed(&["limit", "handshake"]).await;
-        let opened = stream::iter(0..IDLE).map(|number| {
+        let opened = stream::iter(0..idle).map(|number| {
             let from = if sources == 0 { OKTA.to_owned() } else { stranger(number % sources) };
             let subject = &subject;
             async move { subject.tcp(&from).await.unwrap() }
@@ -91,9 +92,9 @@ async fn ten_thousand_idle_connections_hold_as_many_places_as_there_are_and_no_l
         let calls = attack.lasts().await;
         assert_eq!(calls.1, 0, "who is known keeps the connection");
         // all of them, while their other side holds them open still
-        subject.until_closed(&["limit", "handshake"], closed + IDLE).await;
+        subject.until_closed(&["limit", "handshake"], closed + idle).await;
         drop(held);
-        attack.ends(calls, "10,000 of 10,000 closed").await;
+        attack.ends(calls, &format!("{idle} of {idle} closed")).await;
     }
 }
 
@@ -344,9 +345,12 @@ async fn a_flood_with_the_secret_is_served_and_takes_no_connection_from_others()
         Some(got.body["commands"][0]["value"][0]["status"].as_str().unwrap().to_owned())
     });
     let at_work = async {
-        while subject.counted("rule_calls_total", "rule=\"hung\"").await < OF_ONE {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let all_begun = async {
+            while subject.counted("rule_calls_total", "rule=\"hung\"").await < OF_ONE {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, all_begun).await.expect("as many calls as one address may have come to be at work");
         attack.lasts().await
     };
     let (calls, ended) = join(at_work, join_all(hanging)).await;
@@ -354,5 +358,5 @@ async fn a_flood_with_the_secret_is_served_and_takes_no_connection_from_others()
     assert!(answered.len() <= OF_ONE, "{} of one address were at work", answered.len());
     assert!(answered.iter().all(|status| status == "PENDING" || status == "FAILED"), "{answered:?}");
     let (count, took) = (answered.len(), begun.elapsed());
-    attack.ends(calls, &format!("{count} at work at once, all answered after {took:.1?}")).await;
+    attack.ends(calls, &format!("{count} at work, all answered after {took:.1?}")).await;
 }

@@ -28,6 +28,8 @@ pub const MEMORY_KIB: u64 = 128 * 1024;
 pub const OKTA: &str = "127.0.0.1";
 /// Files that are read at one moment and not at another, and threads that read them.
 const READING: usize = 2;
+/// What these tests have open themselves, at most.
+const FILES: u64 = 12_000;
 /// Long enough for anything that comes to an end.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -89,6 +91,7 @@ pub struct Subject {
 impl Subject {
     pub async fn new(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let allowed = getrlimit(Resource::Nofile).maximum;
+        assert!(allowed.is_none_or(|files| files > FILES), "{FILES} files must be allowed to be open (ulimit -Hn)");
         setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed }).unwrap();
         let scene = Scene::with(change).await;
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookswitch"));

@@ -23,7 +23,7 @@ use hookswitch_routing::Facts;
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::scene::{SECRET, Scene, got, rule, sealed, sms};
+use crate::scene::{SECRET, Scene, got, replace, rule, sealed, sms};
 
 /// Refuses what the first release refused a whole configuration for.
 fn as_the_release_before(config: &GatewayConfig) -> Result<(), String> {
@@ -342,13 +342,13 @@ async fn a_document_of_a_version_that_is_not_known_changes_nothing_and_one_that_
     };
     let mut other = scene.config.clone();
     (other.generation, other.rules) = (2, vec![rule(Action::Send(vec!["two".into()]))]);
-    std::fs::write(&file, envelope_of(&[(7, &other)])).unwrap();
+    replace(&file, &envelope_of(&[(7, &other)]));
     while scene.report().await.refused.is_none() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(scene.report().await.refused.unwrap().reason.contains("no known version"));
     assert_eq!(scene.call(&sms("e-running")).await.answer(), ("SUCCESSFUL", Some("one")), "who runs serves on");
-    std::fs::write(&file, envelope_of(&[(1, &other), (7, &scene.config)])).unwrap();
+    replace(&file, &envelope_of(&[(1, &other), (7, &scene.config)]));
     while scene.report().await.generation != 2 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -381,11 +381,15 @@ async fn a_credential_that_its_provider_revokes_costs_no_call_until_the_next_one
     rotated.generation = 2;
     let Account::Http { token, .. } = &mut rotated.providers.get_mut("one").unwrap().account else { panic!() };
     *token = "token-of-one".into();
-    std::fs::write(scene.folder.join("config").join(envelope::KEY), sealed(&rotated)).unwrap();
+    replace(&scene.folder.join("config").join(envelope::KEY), &sealed(&rotated));
+    let mut meanwhile = 0;
     while scene.report().await.generation != 2 {
-        assert_eq!(scene.call(&sms("e-meanwhile")).await.answer(), ("SUCCESSFUL", Some("two")));
+        meanwhile += 1;
+        let got = scene.call(&sms(&format!("e-meanwhile-{meanwhile}"))).await;
+        assert_eq!(got.answer().0, "SUCCESSFUL", "by either of them");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    assert_eq!(scene.delivered(), 20 + meanwhile, "one message a call");
     assert_eq!(scene.call(&sms("e-rotated")).await.answer(), ("SUCCESSFUL", Some("one")), "at once, and first again");
 }
 

@@ -1,7 +1,7 @@
 //! The scene: one gateway in this process, the sandbox's providers behind it, and Okta's calls.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -269,6 +269,13 @@ pub async fn got(request: reqwest::RequestBuilder) -> Got {
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
     Got { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)), took: begun.elapsed() }
+}
+
+/// Puts a file in the place of another one, in one step.
+pub fn replace(file: &Path, bytes: &[u8]) {
+    let beside = file.with_extension("next");
+    std::fs::write(&beside, bytes).unwrap();
+    std::fs::rename(&beside, file).unwrap();
 }
 
 pub fn sealed(config: &GatewayConfig) -> Vec<u8> {
