@@ -23,6 +23,8 @@ use super::call;
 
 /// How long a connection is held that the server does not close.
 const HELD: Duration = Duration::from_secs(10);
+/// How much of a head is said that does not end.
+const SLOW_HEAD: usize = 100;
 /// Addresses that they come from.
 const SOURCES: u64 = 200;
 
@@ -179,7 +181,7 @@ impl Means {
                 let read = stream.read(&mut [0; 1_024]).await.ok()?;
                 return (read > 0).then_some(());
             }
-            Attack::SlowHeads => self.say(stream, &self.request[..200]).await?,
+            Attack::SlowHeads => self.say(stream, &self.request[..SLOW_HEAD]).await?,
             Attack::SlowBodies => self.say(stream, &self.request[..self.request.len() - 10]).await?,
             Attack::Repeated => self.say(stream, &self.request).await?,
             Attack::WrongSecrets => {
@@ -220,7 +222,7 @@ mod tests {
     fn half_a_request_of_an_attack_is_no_whole_one() {
         let request = call::Request::new().next().to_vec();
         let end = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-        assert!(end > 200, "a slow head does not end");
+        assert!(end > SLOW_HEAD, "a slow head does not end");
         assert!(request.len() - 10 > end + 4, "the head of a slow body does");
         assert_eq!(Attack::ALL.map(Attack::name).iter().collect::<std::collections::BTreeSet<_>>().len(), 8);
         assert!(hello().len() > 100);
