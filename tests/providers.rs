@@ -8,13 +8,14 @@ use std::time::Duration;
 use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig, Sender};
 use hookswitch_message::Channel;
 use hookswitch_net::Request;
-use hookswitch_providers::{self as providers, Outcome, Probed, ProviderAnswer, adapter};
+use hookswitch_providers::{self as providers, Access, Outcome, Probe as ProbeBy, Probed, ProviderAnswer, adapter};
 use hookswitch_sandbox::{Options, ProviderOptions, Sandbox, VendorOptions, secret::Secret};
 
 const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const TOKEN: &str = "twilio-token-for-tests";
 const API_KEY: (&str, &str) = ("SK00000000000000000000000000000001", "twilio-api-secret-for-tests");
 const SENDER: &str = "+15005550006";
+const ACCESS: Access<'static> = Access { now: jiff::Timestamp::UNIX_EPOCH, credential: None };
 
 async fn twilio() -> Sandbox {
     let mut twilio = ProviderOptions::twilio("twilio", ACCOUNT, TOKEN);
@@ -57,7 +58,8 @@ async fn twilio_understands_its_adapter_with_a_token_and_with_an_api_key() {
             ca_bundle: None,
         })
         .unwrap();
-        assert_eq!(twilio.probed(&answered(&http, twilio.probe()).await), Probed::Up);
+        let ProbeBy::Ask(probe) = twilio.probe(&ACCESS) else { panic!("asked") };
+        assert_eq!(twilio.probed(&answered(&http, probe).await), Probed::Up);
         for channel in [Channel::Sms, Channel::Voice] {
             let message = providers::Message {
                 id: "m-1".into(),
@@ -67,8 +69,9 @@ async fn twilio_understands_its_adapter_with_a_token_and_with_an_api_key() {
                 text: "Your code is 482913".into(),
                 locale: None,
                 ttl: Some(Duration::ZERO),
+                original: None,
             };
-            let outcome = twilio.outcome(&answered(&http, twilio.request(&message).unwrap()).await);
+            let outcome = twilio.outcome(&answered(&http, twilio.request(&message, &ACCESS).unwrap()).await);
             assert!(matches!(outcome, Outcome::Accepted { .. }), "{channel:?}: {outcome:?}");
         }
     }

@@ -285,6 +285,7 @@ fn what_was_there_before_serves_on_instead_of_a_part_at_fault() {
         text: Secret::from("Your code is 1234"),
         locale: None,
         ttl: None,
+        original: None,
     };
     let by_secret = [(http::header::AUTHORIZATION, SECRET.parse().unwrap())].into_iter().collect();
     assert!(after.hook("h").unwrap().admits(&by_secret, 0));

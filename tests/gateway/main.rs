@@ -9,6 +9,7 @@ mod configurations;
 mod connections;
 mod leaks;
 mod log;
+mod okta_hook;
 mod probes;
 mod refusals;
 mod scene;

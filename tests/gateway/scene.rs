@@ -84,9 +84,19 @@ impl Scene {
 
     /// One whose gateway serves on for so long when it is asked to stop.
     pub async fn leaving_after(lame_duck: Duration, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::before(Vec::new(), lame_duck, |_, config| change(config)).await
+    }
+
+    /// One whose sandbox has further providers.
+    pub async fn before(
+        others: Vec<ProviderOptions>,
+        lame_duck: Duration,
+        change: impl FnOnce(&Sandbox, &mut GatewayConfig),
+    ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let providers = ["one", "two"].map(|name| ProviderOptions::json(name, format!("token-of-{name}")));
-        let sandbox = Sandbox::start(Options { providers: providers.into(), ..Options::default() }).await.unwrap();
+        let own = ["one", "two"].map(|name| ProviderOptions::json(name, format!("token-of-{name}")));
+        let providers = own.into_iter().chain(others).collect();
+        let sandbox = Sandbox::start(Options { providers, ..Options::default() }).await.unwrap();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("hookswitch-gateway-{}-{count}", std::process::id()));
         let (config_dir, tls_dir) = (folder.join("config"), folder.join("tls"));
@@ -96,7 +106,7 @@ impl Scene {
         std::fs::write(tls_dir.join("tls.crt"), &issued.cert_pem).unwrap();
         std::fs::write(tls_dir.join("tls.key"), &issued.key_pem).unwrap();
         let mut config = configuration(&sandbox);
-        change(&mut config);
+        change(&sandbox, &mut config);
         let any = "127.0.0.1:0".parse().unwrap();
         let settings = GatewaySettings {
             config_dir,
@@ -279,7 +289,9 @@ pub fn replace(file: &Path, bytes: &[u8]) {
 }
 
 pub fn sealed(config: &GatewayConfig) -> Vec<u8> {
-    envelope::seal(&[(1, serde_json::to_vec(config).unwrap())]).unwrap()
+    let versions = config.versions();
+    let documents = versions.iter().map(|(version, config)| (*version, serde_json::to_vec(config).unwrap()));
+    envelope::seal(&documents.collect::<Vec<_>>()).unwrap()
 }
 
 /// By the sandbox's two providers.

@@ -36,8 +36,9 @@ pub use policy::{
     Deny, ProviderRef, RoutingPolicy, RoutingPolicySpec, RoutingPolicyStatus, RoutingRule, RuleMatch, Send,
 };
 pub use provider::{
-    HttpProvider, ProbeSpec, ProviderAccount, SenderSpec, TelephonyProvider, TelephonyProviderSpec,
-    TelephonyProviderStatus, TwilioApiKey, TwilioProvider,
+    ClientAuthentication, HttpProvider, OAuth2Client, OktaHookAuth, OktaHookProvider, ProbeSpec, ProviderAccount,
+    SecretHeader, SenderSpec, TelephonyProvider, TelephonyProviderSpec, TelephonyProviderStatus, TwilioApiKey,
+    TwilioProvider,
 };
 pub use reference::{CaBundleRef, KeyRef, NameRef};
 pub use switch::{

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaBundleRef, Duration, KeyRef};
+use super::{CaBundleRef, Duration, HookHeader, KeyRef};
 use hookswitch_message::{Channel, CountryCode};
 
 /// A provider: one account that messages are sent through.
@@ -28,7 +28,8 @@ use hookswitch_message::{Channel, CountryCode};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.twilio) != has(self.http)").message("exactly one of twilio and http is needed"))]
+#[x_kube(validation = Rule::new("[has(self.twilio), has(self.http), has(self.oktaHook)].filter(block, block).size() == 1").message("exactly one of twilio, http and oktaHook is needed"))]
+#[x_kube(validation = Rule::new("!has(self.twilio) || (has(self.senders) && size(self.senders) > 0)").message("twilio needs senders"))]
 pub struct TelephonyProviderSpec {
     /// Twilio's Programmable Messaging and Voice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,8 +37,13 @@ pub struct TelephonyProviderSpec {
     /// Any service that speaks the documented JSON request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpProvider>,
-    /// Senders; the first whose channel and country fit the message is used.
-    #[schemars(length(min = 1, max = 64))]
+    /// An Okta telephony hook that somebody else serves: a vendor's hosted hook, or a function of your own. It is given Okta's
+    /// own request, so `senders` play no part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub okta_hook: Option<OktaHookProvider>,
+    /// Senders; the first whose channel and country fit the message is used. Twilio needs at least one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub senders: Vec<SenderSpec>,
     /// How the provider is probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,11 +68,12 @@ impl TelephonyProviderSpec {
     #[must_use]
     pub const fn account(&self) -> Option<ProviderAccount<'_>> {
         // whoever adds a kind of provider is told here
-        let Self { twilio, http, senders: _, probe: _, max_in_flight: _, ca_bundle_ref: _ } = self;
-        match (twilio, http) {
-            (Some(twilio), _) => Some(ProviderAccount::Twilio(twilio)),
-            (None, Some(http)) => Some(ProviderAccount::Http(http)),
-            (None, None) => None,
+        let Self { twilio, http, okta_hook, senders: _, probe: _, max_in_flight: _, ca_bundle_ref: _ } = self;
+        match (twilio, http, okta_hook) {
+            (Some(twilio), ..) => Some(ProviderAccount::Twilio(twilio)),
+            (None, Some(http), _) => Some(ProviderAccount::Http(http)),
+            (None, None, Some(hook)) => Some(ProviderAccount::OktaHook(hook)),
+            (None, None, None) => None,
         }
     }
 }
@@ -78,6 +85,8 @@ pub enum ProviderAccount<'s> {
     Twilio(&'s TwilioProvider),
     /// `spec.http`
     Http(&'s HttpProvider),
+    /// `spec.oktaHook`
+    OktaHook(&'s OktaHookProvider),
 }
 
 impl<'s> ProviderAccount<'s> {
@@ -87,6 +96,7 @@ impl<'s> ProviderAccount<'s> {
         match self {
             Self::Twilio(_) => "twilio",
             Self::Http(_) => "http",
+            Self::OktaHook(_) => "oktaHook",
         }
     }
 
@@ -96,6 +106,7 @@ impl<'s> ProviderAccount<'s> {
         match self {
             Self::Twilio(twilio) => twilio.secret_ref(),
             Self::Http(http) => Some(&http.token_ref),
+            Self::OktaHook(hook) => hook.secret_ref(),
         }
     }
 }
@@ -160,6 +171,102 @@ pub struct HttpProvider {
     pub token_ref: KeyRef,
 }
 
+/// An Okta telephony hook that somebody else serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct OktaHookProvider {
+    /// Where the hook is; what stands in Okta as the URL of the hook.
+    #[schemars(length(max = 1024), regex(pattern = r"^https://[^\s#@]+$"))]
+    pub url: String,
+    /// What the hook is shown to know its caller, as Okta would show it.
+    pub auth: OktaHookAuth,
+    /// Further headers, as they stand in Okta.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub headers: Vec<HookHeader>,
+}
+
+impl OktaHookProvider {
+    /// The Secret's key that holds the header's value, or the client's secret.
+    #[must_use]
+    pub fn secret_ref(&self) -> Option<&KeyRef> {
+        let OktaHookAuth { header, oauth2 } = &self.auth;
+        header.as_ref().map(|header| &header.secret_ref).or(oauth2.as_ref().map(|client| &client.client_secret_ref))
+    }
+}
+
+/// What an Okta hook is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.header) != has(self.oauth2)").message("exactly one of header and oauth2 is needed"))]
+pub struct OktaHookAuth {
+    /// A header with a secret value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<SecretHeader>,
+    /// A token of an authorization server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<OAuth2Client>,
+}
+
+/// A header whose value is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretHeader {
+    /// Its name. Absent: `Authorization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'content-type', 'content-length', 'host', 'connection', 'transfer-encoding', 'user-agent'])").message("this header cannot carry the secret: it is reserved"))]
+    pub name: Option<String>,
+    /// The Secret's key that holds its whole value, such as `Basic …`.
+    pub secret_ref: KeyRef,
+}
+
+impl SecretHeader {
+    /// The name in force.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or("Authorization")
+    }
+}
+
+/// An OAuth 2.0 client that gets tokens for itself, by the grant `client_credentials`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(rename_all = "camelCase")]
+pub struct OAuth2Client {
+    /// The token endpoint.
+    #[serde(rename = "tokenURL")]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://[^\s#@]+$"))]
+    pub token_url: String,
+    /// The client's id.
+    #[serde(rename = "clientID")]
+    #[schemars(length(min = 1, max = 256))]
+    pub client_id: String,
+    /// The Secret's key that holds the client's secret.
+    pub client_secret_ref: KeyRef,
+    /// The scope to ask for; several are separated by spaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub scope: Option<String>,
+    /// Where id and secret stand. Absent: `ClientSecretPost`, as Okta does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<ClientAuthentication>,
+}
+
+/// Where an OAuth 2.0 client shows its id and secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ClientAuthentication {
+    /// In the form.
+    ClientSecretPost,
+    /// In the header `Authorization`.
+    ClientSecretBasic,
+}
+
 /// One sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[schemars(inline)]
@@ -214,8 +321,12 @@ pub struct TelephonyProviderStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Which kind of provider: `twilio` or `http`.
+    /// Which kind of provider: the name of its block in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub carrier: Option<String>,
+    /// What a probe that passes proves of it: `Reachable`, `Credential`, `Account`, `Token`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub probe_proves: Vec<String>,
 }

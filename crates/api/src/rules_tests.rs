@@ -411,8 +411,42 @@ fn a_provider_is_of_one_kind() {
     let twilio = json!({"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "t", "key": "token"}});
     accepted!(TelephonyProvider, provider());
     accepted!(TelephonyProvider, with(&provider(), json!({"http": null, "twilio": twilio})));
-    refused!(TelephonyProvider, with(&provider(), json!({"twilio": twilio})), "exactly one of twilio and http");
-    refused!(TelephonyProvider, with(&provider(), json!({"http": null})), "exactly one of twilio and http");
+    refused!(TelephonyProvider, with(&provider(), json!({"twilio": twilio})), "exactly one of twilio, http and oktaHook");
+    refused!(TelephonyProvider, with(&provider(), json!({"http": null})), "exactly one of twilio, http and oktaHook");
+}
+
+#[test]
+fn twilio_needs_senders_and_others_choose_their_own() {
+    let twilio = json!({"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "t", "key": "token"}});
+    accepted!(TelephonyProvider, with(&provider(), json!({"senders": null})));
+    refused!(
+        TelephonyProvider,
+        with(&provider(), json!({"http": null, "twilio": twilio, "senders": null})),
+        "twilio needs senders"
+    );
+    refused!(
+        TelephonyProvider,
+        with(&provider(), json!({"http": null, "twilio": twilio, "senders": []})),
+        "twilio needs senders"
+    );
+}
+
+#[test]
+fn an_okta_hook_is_shown_a_header_or_a_token_and_no_reserved_header_is_set() {
+    let secret = json!({"name": "hosted", "key": "secret"});
+    let hook = |auth: Value, headers: Value| {
+        json!({"oktaHook": {"url": "https://hooks.vendor.example/okta", "auth": auth, "headers": headers}})
+    };
+    let header = json!({"header": {"secretRef": secret}});
+    let client = json!({"tokenURL": "https://login.vendor.example/token", "clientID": "a", "clientSecretRef": secret});
+    accepted!(TelephonyProvider, hook(header.clone(), json!([{"name": "X-Env", "value": "prod"}])));
+    accepted!(TelephonyProvider, hook(json!({"oauth2": client}), json!([])));
+    refused!(TelephonyProvider, hook(json!({}), json!([])), "exactly one of header and oauth2");
+    let both = with(&header, json!({"oauth2": client}));
+    refused!(TelephonyProvider, hook(both, json!([])), "exactly one of header and oauth2");
+    let reserved = json!({"header": {"name": "Content-Type", "secretRef": secret}});
+    refused!(TelephonyProvider, hook(reserved, json!([])), "it is reserved");
+    refused!(TelephonyProvider, hook(header, json!([{"name": "host", "value": "elsewhere.example"}])), "reserved");
 }
 
 #[test]

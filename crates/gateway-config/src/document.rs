@@ -1,18 +1,21 @@
-//! Version 1 of the gateway's configuration document.
+//! The gateway's configuration document.
 //!
 //! Everything a gateway needs to serve without an API server. References are resolved, defaults are filled in and
 //! durations are milliseconds, so that a reader has nothing left to decide. Fields may be added within a version when
 //! a reader of the previous release may ignore them safely; anything else is a new version.
+//!
+//! Version 2 has more kinds of accounts than version 1, and is the same otherwise. A configuration without them is written
+//! in version 1 alone; one with them in both, where in version 1 nothing is ever sent by such a provider.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use hookswitch_message::{Channel, CountryCode, RequestType, Secret};
 
-/// The version this module describes.
-pub const VERSION: u32 = 1;
+/// The newest version; all from 1 on are read.
+pub const VERSION: u32 = 2;
 
 /// The provider of rules that no provider is left for, which no `TelephonyProvider` can be called: they fail alone by
 /// it. Its settings are [`ProviderConfig::absent`], so that a release that does not know this name calls nobody for it either.
@@ -58,6 +61,23 @@ pub struct GatewayConfig {
 
 const fn one() -> u32 {
     1
+}
+
+impl GatewayConfig {
+    /// The versions that a configuration is written in, the newest first, so that a gateway of the release before finds
+    /// one that it reads.
+    #[must_use]
+    pub fn versions(&self) -> Vec<(u32, Cow<'_, Self>)> {
+        let is_newer = |provider: &ProviderConfig| provider.account.since() > 1;
+        if !self.providers.values().any(is_newer) {
+            return vec![(1, Cow::Borrowed(self))];
+        }
+        let mut older = self.clone();
+        for provider in older.providers.values_mut().filter(|provider| is_newer(provider)) {
+            *provider = ProviderConfig::absent();
+        }
+        vec![(VERSION, Cow::Borrowed(self)), (1, Cow::Owned(older))]
+    }
 }
 
 /// Deadlines and attempts of one call; all in milliseconds.
@@ -210,6 +230,74 @@ pub enum Account {
         /// Bearer token.
         token: Secret<String>,
     },
+    /// An Okta telephony hook that somebody else serves, which is given Okta's own request. Since version 2.
+    OktaHook {
+        /// Where the hook is.
+        url: String,
+        /// How the hook knows that the request is from whoever may call it.
+        auth: OktaHookCredential,
+        /// Further headers.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        headers: Vec<PlainHeader>,
+    },
+}
+
+impl Account {
+    /// The version of the document that has this kind of account first.
+    #[must_use]
+    pub const fn since(&self) -> u32 {
+        match self {
+            Self::Twilio { .. } | Self::Http { .. } => 1,
+            Self::OktaHook { .. } => 2,
+        }
+    }
+}
+
+/// What an Okta hook is shown, as Okta would show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OktaHookCredential {
+    /// A header with a value that both sides know.
+    Header(HookCredential),
+    /// A token of an authorization server, in the header `Authorization`.
+    Token(TokenClient),
+}
+
+/// An OAuth 2.0 client that gets tokens for itself (the grant `client_credentials`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenClient {
+    /// The token endpoint.
+    pub token_url: String,
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret.
+    pub client_secret: Secret<String>,
+    /// The scope that is asked for; several are separated by spaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Where id and secret stand.
+    pub authentication: SecretPlacement,
+}
+
+/// Where an OAuth 2.0 client shows its id and secret to the token endpoint; the names are those of OpenID Connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretPlacement {
+    /// `client_secret_post`: in the form.
+    ClientSecretPost,
+    /// `client_secret_basic`: in the header `Authorization`.
+    ClientSecretBasic,
+}
+
+/// A header that holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlainHeader {
+    /// Name.
+    pub name: String,
+    /// Value.
+    pub value: String,
 }
 
 /// One sender of a provider.

@@ -58,7 +58,7 @@ pub enum EnvelopeError {
     },
     /// None of the versions is known here: operator and gateway are more than one release apart.
     #[error(
-        "no known version of the configuration: this gateway reads {}, the envelope holds {found:?}",
+        "no known version of the configuration: this gateway reads 1 to {}, the envelope holds {found:?}",
         document::VERSION
     )]
     NoKnownVersion {
@@ -127,8 +127,8 @@ pub fn open(sealed: &[u8]) -> Result<GatewayConfig, EnvelopeError> {
     if versions.len() > MAX_VERSIONS {
         return Err(EnvelopeError::TooManyVersions { found: versions.len() });
     }
-    let version = document::VERSION;
-    let Some(text) = versions.get(&version.to_string()) else {
+    let known = (1..=document::VERSION).rev().find_map(|version| Some((version, versions.get(&version.to_string())?)));
+    let Some((version, text)) = known else {
         let mut found: Vec<u32> = versions.keys().filter_map(|key| key.parse().ok()).collect();
         found.sort_unstable();
         return Err(EnvelopeError::NoKnownVersion { found });
@@ -177,7 +177,10 @@ fn decompress(version: u32, text: &str) -> Result<Vec<u8>, EnvelopeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{document::Rule, report::MAX_RULES};
+    use crate::{
+        document::{Account, Rule},
+        report::MAX_RULES,
+    };
 
     const V1: &[u8] = include_bytes!("testdata/document.v1.json");
 
@@ -222,16 +225,42 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_of_version_1_takes_it_beside_a_version_it_does_not_know() {
+    fn a_version_that_is_known_is_taken_beside_one_that_is_not() {
         let newer = br#"{"hooks": "of a shape that nobody here can read"}"#;
-        let sealed = seal(&[(2, &newer[..]), (1, V1)]).unwrap();
+        let sealed = seal(&[(document::VERSION + 1, &newer[..]), (1, V1)]).unwrap();
         assert_eq!(open(&sealed), Ok(document()));
     }
 
     #[test]
-    fn a_reader_of_version_1_is_not_disturbed_by_what_a_newer_release_puts_beside_it() {
+    fn the_newest_version_that_is_known_is_taken() {
+        let mut newer = document();
+        newer.generation += 1;
+        let newest = serde_json::to_vec(&newer).unwrap();
+        assert_eq!(open(&seal(&[(1, V1), (document::VERSION, &newest)]).unwrap()), Ok(newer));
+    }
+
+    #[test]
+    fn a_kind_of_account_that_the_release_before_does_not_know_is_in_the_newer_version_alone() {
+        let mut config = document();
+        assert_eq!(config.versions().iter().map(|(version, _)| *version).collect::<Vec<_>>(), [1]);
+        let auth = document::OktaHookCredential::Header(document::HookCredential {
+            header: "authorization".into(),
+            secret: "s".into(),
+        });
+        let account = Account::OktaHook { url: "https://hook.example/".into(), auth, headers: Vec::new() };
+        let name = config.providers.keys().next().unwrap().clone();
+        config.providers.get_mut(&name).unwrap().account = account;
+        let versions = config.versions();
+        let [(2, newest), (1, older)] = versions.as_slice() else { panic!("written in both") };
+        assert_eq!(**newest, config);
+        assert_eq!(older.providers[&name], document::ProviderConfig::absent());
+        assert_eq!((&older.rules, older.providers.len()), (&config.rules, config.providers.len()));
+    }
+
+    #[test]
+    fn a_reader_is_not_disturbed_by_what_a_newer_release_puts_beside_a_version_it_knows() {
         let mut versions: serde_json::Value = serde_json::from_slice(&seal(&[(1, V1)]).unwrap()).unwrap();
-        versions["2"] = serde_json::json!({"compression": "zstd", "data": [1, 2]});
+        versions["3"] = serde_json::json!({"compression": "zstd", "data": [1, 2]});
         versions["signature"] = serde_json::json!("abc");
         assert_eq!(open(&serde_json::to_vec(&versions).unwrap()), Ok(document()));
     }
@@ -247,12 +276,12 @@ mod tests {
 
     #[test]
     fn only_versions_that_are_not_known_are_an_error_that_names_them() {
-        let sealed = seal(&[(3, V1), (2, V1)]).unwrap();
+        let sealed = seal(&[(4, V1), (3, V1)]).unwrap();
         let error = open(&sealed).unwrap_err();
-        assert_eq!(error, EnvelopeError::NoKnownVersion { found: vec![2, 3] });
+        assert_eq!(error, EnvelopeError::NoKnownVersion { found: vec![3, 4] });
         assert_eq!(
             error.to_string(),
-            "no known version of the configuration: this gateway reads 1, the envelope holds [2, 3]"
+            "no known version of the configuration: this gateway reads 1 to 2, the envelope holds [3, 4]"
         );
     }
 

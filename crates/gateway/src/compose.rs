@@ -53,6 +53,7 @@ pub fn message(call: &Call, normalized: &Normalized, now: Timestamp) -> Result<M
         text: text(call)?,
         locale: call.locale.clone(),
         ttl: call.expires.map(|expires| ttl(expires, call.made, now)).transpose()?,
+        original: call.original.clone(),
     })
 }
 

@@ -3,7 +3,7 @@
 //! A call goes from [`listener`] to [`service`], which knows the caller and answers in time; [`protocol`] reads it,
 //! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it as [`compose`] writes it, [`budget`] and
 //! [`attempt_policy`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready,
-//! [`provider`] one provider of it with its [`health`] and [`breaker`]. [`serve`] puts it all together. Neither an API server nor
+//! [`provider`] one provider of it with its [`health`], its [`breaker`] and what [`credential_keeper`] keeps for it. [`serve`] puts it all together. Neither an API server nor
 //! the operator is needed to serve.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
@@ -17,6 +17,7 @@ mod calls_tests;
 pub mod candidate;
 pub mod codes;
 pub mod compose;
+pub mod credential_keeper;
 pub mod dispatch;
 pub mod duplicates;
 pub mod handshake_bytes;

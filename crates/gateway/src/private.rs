@@ -93,6 +93,7 @@ mod tests {
             text: Secret::from("Your Acme sign-in code is 493817"),
             locale: None,
             ttl: None,
+            original: None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Reading is lenient, because Okta documents no field as required and writes some both as text and as number; what the
 //! gateway cannot do without is refused. Writing is exact: Okta sends the message itself when the answer is out of shape.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -19,6 +19,8 @@ const MAX_CODE: usize = 64;
 const MAX_NUMBER: usize = 64;
 /// The longest name of a person; Okta's ids have 20 characters, its logins at most 100.
 const MAX_NAME: usize = 256;
+/// The longest request of Okta's that is kept to be given on; Okta's have some 1,500 bytes.
+const MAX_ORIGINAL: usize = 8 * 1024;
 /// The longest locale.
 const MAX_LOCALE: usize = 35;
 /// The provider that Okta is given when our own rules sent nothing.
@@ -51,6 +53,8 @@ pub struct Call {
     pub person: Option<Secret<String>>,
     /// Whether an administrator tries the hook out in Okta's console. Nothing but Okta's word for it.
     pub is_preview: bool,
+    /// Okta's own request, where it was to be kept and is not too long.
+    pub original: Option<Arc<Secret<Vec<u8>>>>,
 }
 
 /// A body that cannot be acted on. Never holds any of it.
@@ -208,6 +212,13 @@ impl Call {
         Self::of(body, is_preview).map_err(refused(is_preview))
     }
 
+    /// The call with the body that it was read from, for a provider that is given just that.
+    #[must_use]
+    pub fn with_original(self, body: &[u8]) -> Self {
+        let original = (body.len() <= MAX_ORIGINAL).then(|| Arc::new(Secret::new(body.to_vec())));
+        Self { original, ..self }
+    }
+
     fn of(body: Body<'_>, is_preview: bool) -> Result<Self, UnreadableCall> {
         let person = body.data.person();
         let profile = body.data.message_profile;
@@ -236,6 +247,7 @@ impl Call {
             okta_id: source.filter(|_| !is_preview).and_then(hook_id),
             person,
             is_preview,
+            original: None,
         })
     }
 }

@@ -14,11 +14,12 @@ use super::{
     breaker::Breakers,
     candidate::{Entry, SendUrgency, Shut},
     codes::{self, Codes},
+    credential_keeper::{CredentialKeeper, CredentialSource, Missing},
     health::{Again, ProviderHealth, RefusedInARow},
     parts::{Part, Recipient, Route},
     pause::Pauses,
     private::{self, Private},
-    probes::ProbeSubject,
+    probes::{FirstAnswer, ProbeSubject},
     retry,
 };
 use hookswitch_gateway_config::{
@@ -29,7 +30,11 @@ use hookswitch_message::{Channel, CountryCode, Secret};
 use hookswitch_net as net;
 use hookswitch_net::{Connector, SendError, Unsent};
 use hookswitch_providers as providers;
-use hookswitch_providers::{Adapter, Class, MAX_ANSWER, Message, Outcome, Probed, ProviderAnswer, Refusal, Scope};
+use hookswitch_providers::{
+    Access, Adapter, Class, Credential, Issued, MAX_ANSWER, Message, Outcome, Probe, Probed, ProviderAnswer, Refusal,
+    Scope,
+};
+use tokio_util::sync::CancellationToken;
 
 /// Why a provider of a configuration cannot be used. Holds no credential.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,8 @@ pub struct Provider {
     settings: document::ProviderConfig,
     way: Way,
     adapter: Box<dyn Adapter>,
+    /// What its requests are made with, where its adapter needs a credential that ends.
+    credential: Option<Arc<CredentialKeeper>>,
     connector: Connector,
     standing: Arc<Mutex<Standing>>,
     in_flight: Arc<Semaphore>,
@@ -164,12 +171,30 @@ impl Provider {
             |before| Arc::clone(&before.standing),
         );
         lock(&standing).health.reconfigure(&settings.probe);
+        let credential = adapter.credential().map(|need| {
+            let kept = |provider: &Self| provider.credential.clone();
+            same_account.and_then(kept).unwrap_or_else(|| {
+                let is_for_the_same = |provider: &&Self| {
+                    provider.adapter.credential().is_some_and(|before| before.is_for_the_same(&need))
+                };
+                Arc::new(CredentialKeeper::new(before.filter(is_for_the_same).and_then(kept).as_deref()))
+            })
+        });
         let in_flight =
             same_account.filter(|before| before.settings.max_in_flight == settings.max_in_flight).map_or_else(
                 || Arc::new(Semaphore::new(usize::try_from(settings.max_in_flight).unwrap_or(usize::MAX >> 4))),
                 |before| Arc::clone(&before.in_flight),
             );
-        Ok(Self { name: name.to_owned(), settings: settings.clone(), way, adapter, connector, standing, in_flight })
+        Ok(Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            way,
+            adapter,
+            credential,
+            connector,
+            standing,
+            in_flight,
+        })
     }
 
     /// Whether probing goes on as before: nothing that a probe depends on has changed.
@@ -201,7 +226,32 @@ impl Provider {
     ///
     /// Why it cannot take the message.
     pub fn request(&self, message: &Message) -> Result<net::Request, Refusal> {
-        self.adapter.request(message)
+        let credential = self.credential().map_err(Missing::refusal)?;
+        self.adapter.request(message, &access(credential.as_deref()))
+    }
+
+    /// The credential that its requests are made with now; nothing for a provider that needs none.
+    fn credential(&self) -> Result<Option<Arc<Credential>>, Missing> {
+        self.credential.as_ref().map(|keeper| keeper.current(tokio::time::Instant::now())).transpose()
+    }
+
+    /// Whether it has a credential that must be kept fresh.
+    #[must_use]
+    pub const fn has_credential_to_keep(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    /// Keeps its credential fresh until `stop`; `first` is held until the first is there, or was refused.
+    pub async fn keep_credential(&self, first: Option<FirstAnswer>, stop: CancellationToken) {
+        if let Some(keeper) = &self.credential {
+            keeper.keep(self, first, stop).await;
+        }
+    }
+
+    /// Whether it needs Okta's own request.
+    #[must_use]
+    pub fn needs_original(&self) -> bool {
+        self.adapter.needs_original()
     }
 
     /// Whether it is worth a try by a route before those that are not.
@@ -220,7 +270,8 @@ impl Provider {
         let (standing, now) = (lock(&self.standing), Instant::now());
         let route = Route::new(channel, country, &self.settings.senders);
         let down = standing.health.state() == ProbeState::Down || standing.breakers.is_shut(now);
-        if down || route.sender.is_none() && self.adapter.needs_sender() {
+        let is_shut_out = matches!(self.credential(), Err(Missing::Refused(_)));
+        if down || is_shut_out || route.sender.is_none() && self.adapter.needs_sender() {
             return Stance::Unusable;
         }
         let counts = |part: &Part| country_matters || !matches!(part, Part::Country(..));
@@ -283,7 +334,12 @@ impl Provider {
     /// filled the connections.
     fn learn(&self, entry: Entry, sent: Result<net::Answer, SendError>, private: &Private<'_>) -> Result<Tried, Shut> {
         let (outcome, left) = match sent {
-            Ok(answer) => (self.adapter.outcome(&carried(answer)), true),
+            Ok(answer) => {
+                if let (401, Some(keeper)) = (answer.status, &self.credential) {
+                    keeper.refused(tokio::time::Instant::now());
+                }
+                (self.adapter.outcome(&carried(answer)), true)
+            }
             Err(SendError::Full) => return Err(Shut::Busy),
             // Our own guard says no: that is a setting, not a weakness of the provider.
             Err(SendError::NotSent { cause: Unsent::Guard }) => {
@@ -349,16 +405,55 @@ fn out_of_reach(cause: &str) -> Probed {
     Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
 }
 
+/// What a request is made with now.
+fn access(credential: Option<&Credential>) -> Access<'_> {
+    Access { now: jiff::Timestamp::now(), credential }
+}
+
+impl CredentialSource for Provider {
+    async fn fetch(&self) -> Result<Issued, Refusal> {
+        let Some(need) = self.adapter.credential() else {
+            return Err(Refusal::local(Class::Unknown, "token-unneeded"));
+        };
+        let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        match self.connector.send(&need.request(), far, MAX_ANSWER).await {
+            Ok(answer) => need.issued(&carried(answer)),
+            Err(SendError::Full) => Err(Refusal::local(Class::Transient, "token-busy")),
+            Err(SendError::NotSent { cause }) => Err(no_token(cause.as_str())),
+            Err(SendError::Unclear { cause }) => Err(no_token(cause.as_str())),
+        }
+    }
+}
+
+/// Why no token came from an endpoint that gave no answer.
+fn no_token(cause: &str) -> Refusal {
+    Refusal::local(Class::Transient, &format!("token-{cause}"))
+}
+
 impl ProbeSubject for Provider {
     async fn ask(&self) -> Probed {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
-        match self.connector.send(&self.adapter.probe(), far, MAX_ANSWER).await {
-            Ok(answer) => self.adapter.probed(&carried(answer)),
-            Err(SendError::Full) => Probed::Unknown,
-            // What our own guard refuses says nothing about the provider, but nothing can be sent there either.
-            Err(SendError::NotSent { cause }) => out_of_reach(cause.as_str()),
-            Err(SendError::Unclear { cause }) => out_of_reach(cause.as_str()),
+        if let Some(keeper) = &self.credential {
+            keeper.settled().await;
         }
+        let credential = match self.credential() {
+            Ok(credential) => credential,
+            Err(Missing::Awaited) => return Probed::Unknown,
+            Err(Missing::Refused(refusal)) => return Probed::Down(refusal),
+        };
+        let probed = match self.adapter.probe(&access(credential.as_deref())) {
+            Probe::Ask(request) => {
+                self.connector.send(&request, far, MAX_ANSWER).await.map(|answer| self.adapter.probed(&carried(answer)))
+            }
+            Probe::Reach(url) => self.connector.reach(&url, far).await.map(|()| Probed::Up),
+        };
+        probed.unwrap_or_else(|error| match error {
+            // what lies behind a proxy is shown by messages alone
+            SendError::Full | SendError::NotSent { cause: Unsent::Proxy } => Probed::Unknown,
+            // What our own guard refuses says nothing about the provider, but nothing can be sent there either.
+            SendError::NotSent { cause } => out_of_reach(cause.as_str()),
+            SendError::Unclear { cause } => out_of_reach(cause.as_str()),
+        })
     }
 
     fn record(&self, probed: &Probed) -> Again {
@@ -498,7 +593,16 @@ mod tests {
 
     fn message() -> Message {
         let (to, text) = ("+46701740605".parse().unwrap(), Secret::from("Your code is 1234"));
-        Message { id: "id".into(), channel: Channel::Sms, to, country: None, text, locale: None, ttl: None }
+        Message {
+            id: "id".into(),
+            channel: Channel::Sms,
+            to,
+            country: None,
+            text,
+            locale: None,
+            ttl: None,
+            original: None,
+        }
     }
 
     #[test]

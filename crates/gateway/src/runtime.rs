@@ -77,6 +77,7 @@ pub struct RunningConfig {
     timing: document::Timing,
     hooks: BTreeMap<String, ServedHook>,
     providers: BTreeMap<String, Arc<Provider>>,
+    needs_originals: bool,
 }
 
 /// One hook that may be called.
@@ -167,6 +168,7 @@ impl RunningConfig {
             faults,
             timing,
             hooks,
+            needs_originals: providers.values().any(|provider| provider.needs_original()),
             providers,
         })
     }
@@ -180,6 +182,12 @@ impl RunningConfig {
     /// Names of the hooks.
     pub fn hooks(&self) -> impl Iterator<Item = &str> {
         self.hooks.keys().map(String::as_str)
+    }
+
+    /// Whether some provider needs Okta's own request.
+    #[must_use]
+    pub const fn needs_originals(&self) -> bool {
+        self.needs_originals
     }
 
     /// All providers.

@@ -280,7 +280,7 @@ async fn configure(
     }
 }
 
-/// One probing task per provider.
+/// What is done for each provider beside calls: one task probes it, and one keeps its credential where it has one.
 struct Probing {
     pod: String,
     started: Duration,
@@ -307,6 +307,10 @@ impl Probing {
                     }
                     let stop = self.end.child_token();
                     let cadence = Cadence::new(provider.probe_settings(), &self.pod, &provider.name);
+                    if provider.has_credential_to_keep() {
+                        let (provider, first, stop) = (Arc::clone(provider), first.cloned(), stop.clone());
+                        tokio::spawn(async move { provider.keep_credential(first, stop).await });
+                    }
                     let (replicas, subject) = (self.replicas.subscribe(), Arc::clone(provider));
                     tokio::spawn(probes::run(cadence, self.started, replicas, subject, first.cloned(), stop.clone()));
                     (Arc::clone(provider), stop)

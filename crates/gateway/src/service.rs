@@ -112,7 +112,10 @@ impl Service {
 
         let deadline = begun + runtime.deadline;
         // the body goes before a provider is asked: what is left of it is small
-        let read = self.bodies.read(body, deadline).await.map(|body| Call::read(&body));
+        let read = self.bodies.read(body, deadline).await.map(|body| {
+            let call = Call::read(&body);
+            if runtime.needs_originals() { call.map(|call| call.with_original(&body)) } else { call }
+        });
         let (answer, asked) = match read {
             Some(Ok(call)) => {
                 if let Some(proof) = self.probed(&runtime, hook, &call) {

@@ -36,27 +36,20 @@ impl fmt::Debug for ProviderAnswer {
     }
 }
 
-/// What a probe shows. `Unknown` is an answer that proves neither: it counts neither for nor against the provider.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probed {
-    /// The account can send.
-    Up,
-    /// It cannot, and this is why.
-    Down(Refusal),
-    /// Nothing is shown.
-    Unknown,
-}
-
 impl ProviderAnswer {
     /// Whether the status says that the request was carried out.
     pub(super) const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
 
+    /// The body as JSON is read from.
+    pub(super) fn json(&self) -> &[u8] {
+        self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.body)
+    }
+
     /// The body's fields, when it is a JSON object.
     pub(super) fn fields(&self) -> Option<Fields> {
-        let body = self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.body);
-        serde_json::from_slice(body).ok().map(Fields)
+        serde_json::from_slice(self.json()).ok().map(Fields)
     }
 
     /// What became of the message when the status alone says it.

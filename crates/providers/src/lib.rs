@@ -4,20 +4,29 @@
 //! hands them what came back, so every vendor answer is a table test. What a provider wrote is hostile: it is read up
 //! to [`MAX_ANSWER`] bytes, and of it only ids and codes of printable characters and bounded length go any further.
 
+mod access;
 mod answer;
 mod http;
 mod message;
+mod oauth2;
+mod okta_hook;
 mod outcome;
+mod probe;
 mod sender;
 #[cfg(test)]
 mod tests;
 mod twilio;
 pub mod voice;
 
-pub use answer::{MAX_ANSWER, Probed, ProviderAnswer};
+pub use access::{Access, Credential, CredentialNeed, Issued};
+pub use answer::{MAX_ANSWER, ProviderAnswer};
 pub use message::Message;
+pub use oauth2::TokenEndpoint;
 pub use outcome::{Class, Outcome, Refusal, Scope};
+pub use probe::{Probe, Probed, Proof};
 pub use sender::sender_for;
+
+use url::Url;
 
 use hookswitch_gateway_config::document::{Account, ProviderConfig};
 use hookswitch_request::Request;
@@ -29,16 +38,29 @@ pub trait Adapter: Send + Sync {
     /// # Errors
     /// The refusal that the provider would give, or that follows from the configuration: no sender fits (code
     /// `no-sender`), the text is longer than the provider takes (code `too-long`). No provider is called then.
-    fn request(&self, message: &Message) -> Result<Request, Refusal>;
+    fn request(&self, message: &Message, access: &Access<'_>) -> Result<Request, Refusal>;
 
     /// What became of the message, given the answer to [`Adapter::request`]'s request.
     fn outcome(&self, answer: &ProviderAnswer) -> Outcome;
 
-    /// The request that shows whether the account can send at all; it costs nothing and sends nothing.
-    fn probe(&self) -> Request;
+    /// What shows whether the account can send at all; it costs nothing and sends nothing.
+    fn probe(&self, access: &Access<'_>) -> Probe;
 
     /// What the answer to [`Adapter::probe`]'s request shows.
     fn probed(&self, answer: &ProviderAnswer) -> Probed;
+
+    /// What a probe that passes proves.
+    fn proves(&self) -> &'static [Proof];
+
+    /// The credential that its requests need, where that is more than the configuration gives.
+    fn credential(&self) -> Option<CredentialNeed<'_>> {
+        None
+    }
+
+    /// Whether it needs Okta's own request.
+    fn needs_original(&self) -> bool {
+        false
+    }
 
     /// Whether it sends only what one of the configured senders fits; else the provider chooses.
     fn needs_sender(&self) -> bool {
@@ -72,6 +94,21 @@ pub enum InvalidProvider {
         /// What is expected.
         reason: &'static str,
     },
+    /// A header that cannot be sent, or is not the user's to set.
+    #[error("the header {name} cannot be used: its name or value is not valid, or it is set by the gateway itself")]
+    Header {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A URL that requests can be sent to.
+fn https_url(url: &str) -> Result<Url, InvalidProvider> {
+    let url = Url::parse(url).map_err(|_| InvalidProvider::Url("it does not parse"))?;
+    if url.cannot_be_a_base() || !url.has_host() {
+        return Err(InvalidProvider::Url("it has no host"));
+    }
+    Ok(url)
 }
 
 /// The adapter of a configured provider.
@@ -86,5 +123,12 @@ pub fn adapter(provider: &ProviderConfig) -> Result<Box<dyn Adapter>, InvalidPro
             Ok(Box::new(twilio::Twilio::new(&credential, base_url, &provider.senders)?))
         }
         Account::Http { url, token } => Ok(Box::new(http::Http::new(url, token, &provider.senders)?)),
+        Account::OktaHook { url, auth, headers } => Ok(Box::new(okta_hook::OktaHook::new(url, auth, headers)?)),
     }
+}
+
+/// What a probe of a provider proves when it passes; nothing for one that cannot be used.
+#[must_use]
+pub fn proves(provider: &ProviderConfig) -> &'static [Proof] {
+    adapter(provider).map_or(&[], |adapter| adapter.proves())
 }

@@ -1,6 +1,6 @@
 //! What goes to a provider.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hookswitch_message::{Channel, CountryCode, E164, Secret};
 
@@ -21,4 +21,6 @@ pub struct Message {
     pub locale: Option<String>,
     /// How long the passcode is good for, from now.
     pub ttl: Option<Duration>,
+    /// Okta's own request, for a provider that is given just that; `None` where none needs it, or it is too long.
+    pub original: Option<Arc<Secret<Vec<u8>>>>,
 }

@@ -31,6 +31,14 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
 }
 
+impl Refusal {
+    /// A refusal that needs no provider, or comes without a pause.
+    #[must_use]
+    pub fn local(class: Class, code: &str) -> Self {
+        Self { class, code: code.to_owned(), retry_after_s: None }
+    }
+}
+
 /// Kinds of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {

@@ -3,7 +3,10 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use hookswitch_gateway_config::document::Probe;
+use hookswitch_gateway_config::document::{self, HookCredential, OktaHookCredential};
+
+/// What requests are made with that need no credential.
+pub(crate) const ACCESS: Access<'static> = Access { now: jiff::Timestamp::UNIX_EPOCH, credential: None };
 
 fn adapters() -> Vec<Box<dyn Adapter>> {
     let twilio = Account::Twilio {
@@ -16,11 +19,17 @@ fn adapters() -> Vec<Box<dyn Adapter>> {
     let provider = |account| ProviderConfig {
         account,
         senders: Vec::new(),
-        probe: Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 },
+        probe: document::Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 },
         max_in_flight: 256,
         ca_bundle: None,
     };
-    [twilio, http].into_iter().map(|account| adapter(&provider(account)).unwrap()).collect()
+    let secret = HookCredential { header: "authorization".into(), secret: "s".into() };
+    let okta_hook = Account::OktaHook {
+        url: "https://hooks.vendor.example/okta".into(),
+        auth: OktaHookCredential::Header(secret),
+        headers: Vec::new(),
+    };
+    [twilio, http, okta_hook].into_iter().map(|account| adapter(&provider(account)).unwrap()).collect()
 }
 
 /// Bodies that look like what providers answer, with anything in the places that are read.
@@ -123,5 +132,5 @@ proptest! {
 #[test]
 fn each_provider_has_its_label() {
     let labels: Vec<_> = adapters().iter().map(|adapter| adapter.label()).collect();
-    assert_eq!(labels, ["twilio", "http"]);
+    assert_eq!(labels, ["twilio", "http", "oktaHook"]);
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig};
+use hookswitch_gateway_config::document::{Account, HookCredential, OktaHookCredential, Probe, ProviderConfig};
 use hookswitch_providers::{Adapter, Outcome, Probed, ProviderAnswer, adapter};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ struct Page {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Answer {
     says: String,
+    /// A reader that means something else by it, which its own page says.
+    not_for: Option<String>,
     /// An answer to a probe rather than to a message.
     #[serde(default)]
     probe: bool,
@@ -44,12 +46,18 @@ fn adapters() -> BTreeMap<&'static str, Box<dyn Adapter>> {
         base_url: "https://api.twilio.com".into(),
     };
     let http = Account::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
+    let secret = HookCredential { header: "authorization".into(), secret: "s".into() };
+    let okta_hook = Account::OktaHook {
+        url: "https://hooks.vendor.example/okta".into(),
+        auth: OktaHookCredential::Header(secret),
+        headers: Vec::new(),
+    };
     let made = |account| {
         let probe = Probe { interval_ms: 30_000, timeout_ms: 5_000, fall: 3, rise: 2 };
         let provider = ProviderConfig { account, senders: Vec::new(), probe, max_in_flight: 1, ca_bundle: None };
         adapter(&provider).unwrap()
     };
-    BTreeMap::from([("twilio", made(twilio)), ("http", made(http))])
+    BTreeMap::from([("twilio", made(twilio)), ("http", made(http)), ("oktaHook", made(okta_hook))])
 }
 
 fn answer(status: u16, body: &Value) -> ProviderAnswer {
@@ -87,7 +95,8 @@ fn answers_that_others_wrote_mean_what_they_say() {
             for row in &page.answers {
                 let answer = ProviderAnswer { retry_after: row.retry_after.clone(), ..answer(row.status, &row.body) };
                 for (name, adapter) in &adapters {
-                    if page.adapter.as_deref().is_some_and(|only| only != *name) {
+                    let is_for_another = page.adapter.as_deref().is_some_and(|only| only != *name);
+                    if is_for_another || row.not_for.as_deref() == Some(*name) {
                         continue;
                     }
                     let says = if row.probe { shown(&**adapter, &answer) } else { meant(&**adapter, &answer) };

@@ -7,7 +7,7 @@
 //! | module | is |
 //! | --- | --- |
 //! | [`okta`] | the org: management API, System Log, the caller of the active hook |
-//! | [`provider`] | a provider account; `twilio` and `json_provider` are the vendors behind it |
+//! | [`provider`] | a provider account; `twilio`, `json_provider` and [`hosted_hook`] are the vendors behind it |
 //! | [`inbox`] | the handset |
 //! | [`faults`], [`gate`] | what goes wrong on demand, and where a call can be held |
 //! | `control`, [`cli`] | the JSON API and the command line over the same handles |
@@ -22,6 +22,7 @@ mod control;
 mod exchange;
 pub mod faults;
 pub mod gate;
+pub mod hosted_hook;
 pub mod inbox;
 mod json_provider;
 mod listener;
@@ -40,6 +41,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use certs::{Authority, CertError, Issued};
+use hosted_hook::HookClient;
 use inbox::Inbox;
 use okta::{Org, OrgOptions};
 use provider::{Provider, Vendor};
@@ -75,6 +77,13 @@ pub enum VendorOptions {
         /// The Bearer token.
         token: Secret,
     },
+    /// An Okta telephony hook that a vendor hosts.
+    HostedHook {
+        /// The whole value of the header `Authorization`, or the secret of its client.
+        secret: Secret,
+        /// The client of the authorization server that guards it.
+        client: Option<HookClient>,
+    },
 }
 
 impl VendorOptions {
@@ -84,6 +93,7 @@ impl VendorOptions {
                 Box::new(twilio::TwilioAccount::new(account_sid, auth_token, api_keys, senders))
             }
             Self::Json { token } => Box::new(json_provider::JsonAccount::new(token)),
+            Self::HostedHook { secret, client } => Box::new(hosted_hook::HostedHook::new(secret, client)),
         }
     }
 }
@@ -111,6 +121,16 @@ impl ProviderOptions {
             name: name.into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             vendor: VendorOptions::Json { token: Secret::new(token) },
+        }
+    }
+
+    /// A hosted Okta hook on a free local port, which takes this value of the header `Authorization`.
+    #[must_use]
+    pub fn hosted_hook(name: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            vendor: VendorOptions::HostedHook { secret: Secret::new(secret), client: None },
         }
     }
 }

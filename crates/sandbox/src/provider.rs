@@ -48,6 +48,8 @@ pub(crate) enum Reading {
     Probe(Answer),
     /// The answer to a message that was accepted before.
     Repeat(Answer),
+    /// The answer of the vendor's token endpoint.
+    Token(Answer),
     /// Something the vendor refuses.
     Refused(Answer),
 }
@@ -86,7 +88,7 @@ pub enum Moment {
 pub struct ProviderCall {
     /// When it came.
     pub at: Timestamp,
-    /// `sms`, `voice`, `probe` or `refused` (a request the vendor would not take).
+    /// `sms`, `voice`, `probe`, `token` or `refused` (a request the vendor would not take).
     pub what: String,
     /// The number, masked.
     pub to: Option<String>,
@@ -108,6 +110,8 @@ pub struct Provider {
     vendor: Box<dyn Vendor>,
     inbox: Arc<Inbox>,
     faults: Faults,
+    /// What the token endpoint meets; the rest of the account does not.
+    token_fault: Mutex<Option<FaultKind>>,
     refusing: watch::Sender<bool>,
     gate: Mutex<Option<(Moment, Gate)>>,
     calls: Mutex<VecDeque<ProviderCall>>,
@@ -121,6 +125,7 @@ impl Provider {
             vendor,
             inbox,
             faults: Faults::default(),
+            token_fault: Mutex::default(),
             refusing: watch::Sender::new(false),
             gate: Mutex::default(),
             calls: Mutex::default(),
@@ -157,6 +162,12 @@ impl Provider {
         self.faults.set(fault)?;
         self.refusing.send_replace(self.faults.refuses_connections());
         Ok(())
+    }
+
+    /// Lets something go wrong at the account's token endpoint alone, until it is called again without a fault.
+    pub fn set_token_fault(&self, fault: Option<FaultKind>) {
+        tracing::info!(carrier = %self.name, ?fault, "fault of the token endpoint set");
+        *self.token_fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
     /// Clears the faults of one area, or all.
@@ -312,6 +323,11 @@ impl Provider {
         };
         let reply = match self.vendor.read(&request) {
             Reading::Refused(answer) | Reading::Repeat(answer) => answer.into(),
+            Reading::Token(given) => {
+                "token".clone_into(&mut call.what);
+                call.fault = self.token_fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                self.probe(given, call.fault.as_ref()).await
+            }
             Reading::Probe(shown) => {
                 "probe".clone_into(&mut call.what);
                 call.fault = self.faults.for_probe();

@@ -11,9 +11,13 @@ use crate::operator::runtime::{
     references::{Reference, References},
 };
 use hookswitch_api::{
-    CaBundleRef, ProbeSpec, ProviderAccount, TelephonyProvider, TelephonyProviderSpec, reason::Ready,
+    CaBundleRef, ClientAuthentication, OktaHookAuth, OktaHookProvider, ProbeSpec, ProviderAccount, TelephonyProvider,
+    TelephonyProviderSpec, reason::Ready,
 };
-use hookswitch_gateway_config::document::{Account, Probe, ProviderConfig, Sender};
+use hookswitch_gateway_config::document::{
+    Account, HookCredential, OktaHookCredential, PlainHeader, Probe, ProviderConfig, SecretPlacement, Sender,
+    TokenClient,
+};
 use hookswitch_message::Secret;
 use hookswitch_net as net;
 use hookswitch_providers as providers;
@@ -48,7 +52,7 @@ pub async fn settings(
     let Some(key) = spec.account().and_then(ProviderAccount::secret_ref) else {
         return Ok(Err(Problem::permanent(
             Ready::InvalidSpec,
-            "The spec names no account with a credential: one of http, twilio.authTokenRef and twilio.apiKey is needed.",
+            "The spec names no account with a credential: one of http, oktaHook, twilio.authTokenRef and twilio.apiKey is needed.",
         )));
     };
     let secret = or_denied(references.secret(&namespace, &key.name).await, Ready::SecretNotFound)?;
@@ -81,10 +85,11 @@ fn build(
             base_url: twilio.base_url().to_owned(),
         },
         Some(ProviderAccount::Http(http)) => Account::Http { url: http.url.clone(), token: credential },
+        Some(ProviderAccount::OktaHook(hook)) => okta_hook(hook, credential)?,
         None => {
             return Err(Problem::permanent(
                 Ready::InvalidSpec,
-                "The spec has none of the provider blocks twilio and http.",
+                "The spec has none of the provider blocks twilio, http and oktaHook.",
             ));
         }
     };
@@ -103,6 +108,30 @@ fn build(
         Ok(()) => Ok(provider),
         Err(error) => Err(Problem::permanent(Ready::InvalidSpec, format!("The provider cannot be used: {error}."))),
     }
+}
+
+fn okta_hook(hook: &OktaHookProvider, credential: Secret<String>) -> Result<Account, Problem> {
+    let auth = match &hook.auth {
+        OktaHookAuth { header: Some(header), .. } => {
+            OktaHookCredential::Header(HookCredential { header: header.name().to_owned(), secret: credential })
+        }
+        OktaHookAuth { oauth2: Some(client), .. } => OktaHookCredential::Token(TokenClient {
+            token_url: client.token_url.clone(),
+            client_id: client.client_id.clone(),
+            client_secret: credential,
+            scope: client.scope.clone(),
+            authentication: match client.authentication {
+                Some(ClientAuthentication::ClientSecretBasic) => SecretPlacement::ClientSecretBasic,
+                Some(ClientAuthentication::ClientSecretPost) | None => SecretPlacement::ClientSecretPost,
+            },
+        }),
+        OktaHookAuth { header: None, oauth2: None } => {
+            return Err(Problem::permanent(Ready::InvalidSpec, "oktaHook.auth needs one of header and oauth2."));
+        }
+    };
+    let headers =
+        hook.headers.iter().map(|header| PlainHeader { name: header.name.clone(), value: header.value.clone() });
+    Ok(Account::OktaHook { url: hook.url.clone(), auth, headers: headers.collect() })
 }
 
 /// Whether a gateway will take a provider, by the provider's own adapter and by TLS.
@@ -161,6 +190,39 @@ mod tests {
             panic!("not Twilio");
         };
         assert_eq!((api_key_sid, auth_token.expose().as_str()), (Some(key), "s3cret"));
+    }
+
+    #[test]
+    fn an_okta_hook_is_built_with_its_header_or_with_its_client() {
+        let secret_ref = json!({"name": "s", "key": "k"});
+        let hook = |auth: serde_json::Value| {
+            let headers = json!([{"name": "X-Env", "value": "prod"}]);
+            json!({"oktaHook": {"url": "https://hooks.vendor.example/okta", "auth": auth, "headers": headers}})
+        };
+        let built = |auth| {
+            let spec = spec(&hook(auth), &json!([]));
+            assert_eq!(spec.account().and_then(ProviderAccount::secret_ref).map(|key| key.key.as_str()), Some("k"));
+            match build(&spec, "s3cret".into(), None).unwrap().account {
+                Account::OktaHook { auth, headers, .. } if headers.len() == 1 => auth,
+                other => panic!("{other:?}"),
+            }
+        };
+        let header = HookCredential { header: "Authorization".into(), secret: "s3cret".into() };
+        assert_eq!(built(json!({"header": {"secretRef": secret_ref}})), OktaHookCredential::Header(header));
+        let token_url = "https://login.vendor.example/token";
+        let client = json!({"tokenURL": token_url, "clientID": "0oa1", "clientSecretRef": secret_ref, "scope": "otp",
+            "authentication": "ClientSecretBasic"});
+        let expected = TokenClient {
+            token_url: token_url.into(),
+            client_id: "0oa1".into(),
+            client_secret: "s3cret".into(),
+            scope: Some("otp".into()),
+            authentication: SecretPlacement::ClientSecretBasic,
+        };
+        assert_eq!(built(json!({"oauth2": client})), OktaHookCredential::Token(expected));
+        let shown_twice = hook(json!({"header": {"name": "X-Env", "secretRef": secret_ref}}));
+        let problem = build(&spec(&shown_twice, &json!([])), "s3cret".into(), None).unwrap_err();
+        assert!(format!("{problem:?}").contains("the header X-Env cannot be used"), "{problem:?}");
     }
 
     #[test]

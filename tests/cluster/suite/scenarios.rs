@@ -357,13 +357,14 @@ fn bad_manifests(stage: &Stage) {
     let sender = json!([{"channel": "SMS", "from": "ACME"}]);
     let token = json!({"name": "x", "key": "y"});
     let http = json!({"url": "https://provider.example/", "tokenRef": token});
+    let twilio = json!({"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": token});
     let rows = [
-        (spec("TelephonyProvider", json!({"senders": sender})), "exactly one of twilio and http"),
+        (spec("TelephonyProvider", json!({"senders": sender})), "exactly one of twilio, http and oktaHook"),
         (
             spec("TelephonyProvider", json!({"senders": sender, "http": http, "probe": {"interval": "10ms"}})),
             "interval must be between 1s and 1h",
         ),
-        (spec("TelephonyProvider", json!({"senders": [], "http": http})), "at least 1 items"),
+        (spec("TelephonyProvider", json!({"twilio": twilio})), "twilio needs senders"),
         (
             spec(
                 "TelephonyProvider",

@@ -10,9 +10,9 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, Refusal, Scope,
+    Access, Adapter, Class, InvalidProvider, Message, Outcome, Probe, Probed, Proof, ProviderAnswer, Refusal, Scope,
     answer::{self, class_by_status},
-    sender,
+    https_url, sender,
 };
 use hookswitch_gateway_config::document::Sender;
 use hookswitch_message::Secret;
@@ -43,10 +43,7 @@ struct Body<'a> {
 
 impl Http {
     pub(super) fn new(url: &str, token: &Secret<String>, senders: &[Sender]) -> Result<Self, InvalidProvider> {
-        let url = Url::parse(url).map_err(|_| InvalidProvider::Url("it does not parse"))?;
-        if url.cannot_be_a_base() || !url.has_host() {
-            return Err(InvalidProvider::Url("it has no host"));
-        }
+        let url = https_url(url)?;
         if token.expose().is_empty() || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(InvalidProvider::Credential);
         }
@@ -65,7 +62,7 @@ impl Http {
 }
 
 impl Adapter for Http {
-    fn request(&self, message: &Message) -> Result<Request, Refusal> {
+    fn request(&self, message: &Message, _: &Access<'_>) -> Result<Request, Refusal> {
         let body = Body {
             message_id: &message.id,
             channel: message.channel.label(),
@@ -75,11 +72,7 @@ impl Adapter for Http {
             locale: message.locale.as_deref(),
             ttl_seconds: message.ttl.map(|ttl| ttl.as_secs().max(1)),
         };
-        let body = serde_json::to_vec(&body).map_err(|_| Refusal {
-            class: Class::MessageRejected,
-            code: "not-json".to_owned(),
-            retry_after_s: None,
-        })?;
+        let body = serde_json::to_vec(&body).map_err(|_| Refusal::local(Class::MessageRejected, "not-json"))?;
         let headers = vec![
             (header::CONTENT_TYPE, Secret::from("application/json")),
             (HeaderName::from_static("idempotency-key"), Secret::new(message.id.clone())),
@@ -110,8 +103,8 @@ impl Adapter for Http {
         }
     }
 
-    fn probe(&self) -> Request {
-        self.call(Method::GET, Vec::new(), Vec::new())
+    fn probe(&self, _: &Access<'_>) -> Probe {
+        Probe::Ask(self.call(Method::GET, Vec::new(), Vec::new()))
     }
 
     fn probed(&self, answer: &ProviderAnswer) -> Probed {
@@ -121,6 +114,10 @@ impl Adapter for Http {
             500..=599 => Probed::Down(answer.refusal(Class::Transient, answer.status_code())),
             _ => Probed::Unknown,
         }
+    }
+
+    fn proves(&self) -> &'static [Proof] {
+        &[Proof::Reachable, Proof::Credential]
     }
 
     fn needs_sender(&self) -> bool {

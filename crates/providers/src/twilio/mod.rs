@@ -13,9 +13,9 @@ use url::Url;
 use zeroize::Zeroize;
 
 use super::{
-    Adapter, Class, InvalidProvider, Message, Outcome, Probed, ProviderAnswer, Refusal, Scope,
+    Access, Adapter, Class, InvalidProvider, Message, Outcome, Probe, Probed, Proof, ProviderAnswer, Refusal, Scope,
     answer::{self, Fields, class_by_status},
-    sender, voice,
+    https_url, sender, voice,
 };
 use hookswitch_gateway_config::document::Sender;
 use hookswitch_message::{Channel, E164, Secret};
@@ -57,7 +57,7 @@ pub(super) struct Credential<'a> {
 
 /// A `TelephonyProvider` with a `twilio` block.
 pub(super) struct Twilio {
-    probe: Probe,
+    probe: Subject,
     messages: Url,
     calls: Url,
     authorization: Secret<String>,
@@ -65,7 +65,7 @@ pub(super) struct Twilio {
 }
 
 /// What shows whether the account works.
-enum Probe {
+enum Subject {
     /// The account itself, which has its state.
     Account(Url),
     /// The account's own numbers: most API keys may not read the account.
@@ -93,10 +93,7 @@ impl Twilio {
                 return Err(InvalidProvider::Sender { index, reason: "a call needs a number in E.164" });
             }
         }
-        let base = Url::parse(base_url).map_err(|_| InvalidProvider::Url("it does not parse"))?;
-        if base.cannot_be_a_base() || !base.has_host() {
-            return Err(InvalidProvider::Url("it has no host"));
-        }
+        let base = https_url(base_url)?;
         let below = |path: String| {
             let mut url = base.clone();
             url.set_path(&format!(
@@ -106,11 +103,11 @@ impl Twilio {
             url
         };
         let probe = if api_key_sid.is_none() {
-            Probe::Account(below(String::new()))
+            Subject::Account(below(String::new()))
         } else {
             let mut numbers = below("/IncomingPhoneNumbers".to_owned());
             numbers.set_query(Some("PageSize=1"));
-            Probe::Numbers(numbers)
+            Subject::Numbers(numbers)
         };
         let mut pair = format!("{}:{}", api_key_sid.unwrap_or(account_sid), secret.expose());
         let authorization = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(&pair)));
@@ -140,14 +137,14 @@ impl Twilio {
 }
 
 impl Adapter for Twilio {
-    fn request(&self, message: &Message) -> Result<Request, Refusal> {
+    fn request(&self, message: &Message, _: &Access<'_>) -> Result<Request, Refusal> {
         let sender = sender::choose(&self.senders, message)
-            .ok_or_else(|| local(Class::PermanentConfig(Scope::Sender), "no-sender"))?;
+            .ok_or_else(|| Refusal::local(Class::PermanentConfig(Scope::Sender), "no-sender"))?;
         let text = message.text.expose();
         match message.channel {
             Channel::Sms => {
                 if text.chars().count() > MAX_BODY {
-                    return Err(local(Class::MessageTooLong, "too-long"));
+                    return Err(Refusal::local(Class::MessageTooLong, "too-long"));
                 }
                 let from = if is_sid(&sender.from, "MG") { "MessagingServiceSid" } else { "From" };
                 let validity = message.ttl.map(|ttl| ttl.as_secs().clamp(VALIDITY_S.0, VALIDITY_S.1).to_string());
@@ -160,7 +157,7 @@ impl Adapter for Twilio {
             Channel::Voice => {
                 let twiml = Secret::new(voice::twiml(text));
                 if twiml.expose().chars().count() > MAX_TWIML {
-                    return Err(local(Class::MessageTooLong, "too-long"));
+                    return Err(Refusal::local(Class::MessageTooLong, "too-long"));
                 }
                 let form = [("To", message.to.as_str()), ("From", sender.from.as_str()), ("Twiml", twiml.expose())];
                 Ok(self.post(&self.calls, &form))
@@ -191,9 +188,9 @@ impl Adapter for Twilio {
         }
     }
 
-    fn probe(&self) -> Request {
-        let (Probe::Account(url) | Probe::Numbers(url)) = &self.probe;
-        Request {
+    fn probe(&self, _: &Access<'_>) -> Probe {
+        let (Subject::Account(url) | Subject::Numbers(url)) = &self.probe;
+        Probe::Ask(Request {
             method: Method::GET,
             url: url.clone(),
             headers: vec![
@@ -201,37 +198,41 @@ impl Adapter for Twilio {
                 (header::ACCEPT, Secret::from("application/json")),
             ],
             body: Secret::new(Vec::new()),
-        }
+        })
     }
 
     fn probed(&self, answer: &ProviderAnswer) -> Probed {
         let fields = answer.fields().unwrap_or_default();
         let account = Class::PermanentConfig(Scope::Account);
         match (answer.status, &self.probe, code(&fields)) {
-            (200, Probe::Account(_), _) => match fields.text("status").as_deref() {
+            (200, Subject::Account(_), _) => match fields.text("status").as_deref() {
                 Some("active") => Probed::Up,
                 Some(state @ ("suspended" | "closed")) => {
                     Probed::Down(answer.refusal(account, format!("status-{state}")))
                 }
                 _ => Probed::Unknown,
             },
-            (200, Probe::Numbers(_), _) if fields.has_list("incoming_phone_numbers") => Probed::Up,
+            (200, Subject::Numbers(_), _) if fields.has_list("incoming_phone_numbers") => Probed::Up,
             // It may send all the same: these credentials are not for reading.
-            (403, _, Some(TEST_CREDENTIALS)) | (401 | 403, Probe::Numbers(_), Some(NOT_AUTHORIZED)) => Probed::Unknown,
+            (403, _, Some(TEST_CREDENTIALS)) | (401 | 403, Subject::Numbers(_), Some(NOT_AUTHORIZED)) => {
+                Probed::Unknown
+            }
             (401 | 403, _, _) => Probed::Down(answer.refusal(account, shown_code(answer, &fields))),
             (500..=599, _, _) => Probed::Down(answer.refusal(Class::Transient, shown_code(answer, &fields))),
             _ => Probed::Unknown,
         }
     }
 
+    fn proves(&self) -> &'static [Proof] {
+        match self.probe {
+            Subject::Account(_) => &[Proof::Reachable, Proof::Credential, Proof::Account],
+            Subject::Numbers(_) => &[Proof::Reachable, Proof::Credential],
+        }
+    }
+
     fn label(&self) -> &'static str {
         "twilio"
     }
-}
-
-/// A refusal that needs no provider.
-fn local(class: Class, code: &str) -> Refusal {
-    Refusal { class, code: code.to_owned(), retry_after_s: None }
 }
 
 /// Whether a text is a Twilio SID of a kind: two letters and 32 hexadecimal digits.

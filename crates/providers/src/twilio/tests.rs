@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
+use crate::tests::ACCESS;
 
 const SID: &str = "AC0123456789abcdef0123456789abcdef";
 const SERVICE: &str = "MG0123456789abcdef0123456789abcdef";
@@ -46,6 +47,11 @@ fn basic(request: &Request) -> String {
     String::from_utf8(BASE64_STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap()).unwrap()
 }
 
+fn probe(twilio: &Twilio) -> Request {
+    let Probe::Ask(request) = twilio.probe(&ACCESS) else { panic!("asked") };
+    request
+}
+
 fn message(channel: Channel, to: &str, country: Option<&str>) -> Message {
     Message {
         id: "m-1".into(),
@@ -55,6 +61,7 @@ fn message(channel: Channel, to: &str, country: Option<&str>) -> Message {
         text: "Your code is 12&34 + ö".into(),
         locale: Some("sv".into()),
         ttl: Some(Duration::from_mins(5)),
+        original: None,
     }
 }
 
@@ -80,7 +87,7 @@ const COUNTRY: Class = Class::PermanentConfig(Scope::Country);
 
 #[test]
 fn an_sms_is_a_form_of_recipient_sender_text_and_validity() {
-    let request = twilio().request(&message(Channel::Sms, "+14155552671", Some("US"))).unwrap();
+    let request = twilio().request(&message(Channel::Sms, "+14155552671", Some("US")), &ACCESS).unwrap();
     assert_eq!(request.method, Method::POST);
     assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json"));
     let headers: BTreeMap<_, _> = request.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
@@ -97,10 +104,10 @@ fn an_sms_is_a_form_of_recipient_sender_text_and_validity() {
 
 #[test]
 fn a_messaging_service_is_named_as_one_and_a_name_as_a_sender() {
-    let request = twilio().request(&message(Channel::Sms, "+46701234567", Some("SE"))).unwrap();
+    let request = twilio().request(&message(Channel::Sms, "+46701234567", Some("SE")), &ACCESS).unwrap();
     assert_eq!(form(&request).get("MessagingServiceSid").map(String::as_str), Some(SERVICE));
     assert!(!form(&request).contains_key("From"));
-    let request = twilio().request(&message(Channel::Sms, "+447400123456", Some("GB"))).unwrap();
+    let request = twilio().request(&message(Channel::Sms, "+447400123456", Some("GB")), &ACCESS).unwrap();
     assert_eq!(form(&request).get("From").map(String::as_str), Some("Acme"));
 }
 
@@ -108,7 +115,7 @@ fn a_messaging_service_is_named_as_one_and_a_name_as_a_sender() {
 fn a_country_that_no_sender_serves_is_refused_without_a_call() {
     let nobody = Refusal { class: SENDER, code: "no-sender".into(), retry_after_s: None };
     for (to, country) in [("+33612345678", Some("FR")), ("+881612345678", None)] {
-        assert_eq!(twilio().request(&message(Channel::Sms, to, country)).unwrap_err(), nobody);
+        assert_eq!(twilio().request(&message(Channel::Sms, to, country), &ACCESS).unwrap_err(), nobody);
     }
 }
 
@@ -117,7 +124,7 @@ fn the_first_sender_that_fits_is_used() {
     let mut senders = senders();
     senders.insert(0, Sender { channel: Channel::Sms, countries: Vec::new(), from: "+15005550001".into() });
     let twilio = made(SID, None, "s3cret", "https://api.twilio.com", &senders).unwrap();
-    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US"))).unwrap();
+    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), &ACCESS).unwrap();
     assert_eq!(form(&request).get("From").map(String::as_str), Some("+15005550001"));
 }
 
@@ -131,7 +138,7 @@ fn the_validity_stays_within_twilios_bounds() {
         (None, None),
     ] {
         let message = Message { ttl, ..message(Channel::Sms, "+14155552671", Some("US")) };
-        let form = form(&twilio().request(&message).unwrap());
+        let form = form(&twilio().request(&message, &ACCESS).unwrap());
         assert_eq!(form.get("ValidityPeriod").map(String::as_str), expected, "{ttl:?}");
     }
 }
@@ -140,7 +147,7 @@ fn the_validity_stays_within_twilios_bounds() {
 fn a_call_says_the_escaped_text_inline() {
     let mut call = message(Channel::Voice, "+46701234567", Some("SE"));
     call.text = "1 < 2 & \"3\" > '4'\u{0}\u{b}".into();
-    let request = twilio().request(&call).unwrap();
+    let request = twilio().request(&call, &ACCESS).unwrap();
     assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Calls.json"));
     let said = "<Response><Say language=\"en-US\">1 &lt; 2 &amp; &quot;3&quot; &gt; &apos;4&apos;</Say></Response>";
     assert_eq!(form(&request), fields([("To", "+46701234567"), ("From", "+15005550006"), ("Twiml", said)]));
@@ -159,7 +166,7 @@ fn a_text_longer_than_twilio_takes_is_refused_without_a_call() {
     ] {
         let mut message = message(channel, "+14155552671", Some("US"));
         message.text = Secret::new(text);
-        assert_eq!(twilio().request(&message).err(), (!fits).then(|| too_long.clone()), "{channel:?}");
+        assert_eq!(twilio().request(&message, &ACCESS).err(), (!fits).then(|| too_long.clone()), "{channel:?}");
     }
 }
 
@@ -167,7 +174,7 @@ fn a_text_longer_than_twilio_takes_is_refused_without_a_call() {
 fn a_base_url_may_have_a_path_of_its_own() {
     let twilio = made(SID, None, "s3cret", "https://proxy.example:8443/twilio/", &senders()).unwrap();
     let expected = format!("https://proxy.example:8443/twilio/2010-04-01/Accounts/{SID}.json");
-    assert_eq!(twilio.probe().url.as_str(), expected);
+    assert_eq!(probe(&twilio).url.as_str(), expected);
 }
 
 #[test]
@@ -190,11 +197,11 @@ fn a_configuration_that_could_never_send_is_refused() {
 #[test]
 fn an_api_key_signs_for_the_account_and_reads_its_numbers() {
     let twilio = with_api_key();
-    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US"))).unwrap();
+    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), &ACCESS).unwrap();
     assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json"));
     assert_eq!(basic(&request), format!("{KEY}:k3y"));
     let numbers = format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/IncomingPhoneNumbers.json?PageSize=1");
-    assert_eq!((twilio.probe().url.as_str(), basic(&twilio.probe())), (numbers.as_str(), format!("{KEY}:k3y")));
+    assert_eq!((probe(&twilio).url.as_str(), basic(&probe(&twilio))), (numbers.as_str(), format!("{KEY}:k3y")));
     let down = |code: &str| Probed::Down(Refusal { class: ACCOUNT, code: code.into(), retry_after_s: None });
     for (says, status, body, expected) in [
         ("a list of numbers is up", 200, r#"{"incoming_phone_numbers":[],"page":0}"#, Probed::Up),
@@ -417,7 +424,7 @@ fn a_pause_is_taken_over_where_pausing_helps_and_bounded() {
 
 #[test]
 fn a_probe_asks_for_the_account_and_believes_only_what_it_says() {
-    let probe = twilio().probe();
+    let probe = probe(&twilio());
     assert_eq!((probe.method.clone(), probe.body.expose().len()), (Method::GET, 0));
     assert_eq!(probe.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}.json"));
     let down = |class, code: &str| Probed::Down(Refusal { class, code: code.into(), retry_after_s: None });
@@ -443,7 +450,7 @@ fn a_probe_asks_for_the_account_and_believes_only_what_it_says() {
 #[test]
 fn no_debug_output_shows_a_number_a_text_or_a_credential() {
     let message = message(Channel::Sms, "+14155552671", Some("US"));
-    let request = twilio().request(&message).unwrap();
+    let request = twilio().request(&message, &ACCESS).unwrap();
     let shown = format!("{message:?} {request:?} {:?}", answer(400, r#"{"message":"+14155552671 is bad"}"#));
     for secret in ["4155552671", "12&34", "s3cret", "Basic", SID] {
         assert!(!shown.contains(secret), "{secret} in {shown}");

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::certs::{Authority, Issued};
+use crate::hosted_hook::HookClient;
 use crate::okta::{OrgOptions, RateLimit};
 use crate::secret::Secret;
 use crate::{Options, ProviderOptions, Sandbox, VendorOptions};
@@ -42,6 +43,12 @@ pub struct Serve {
     /// An account of the JSON provider as NAME:TOKEN.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_JSON_ACCOUNTS", value_delimiter = ',', hide_env_values = true)]
     json_account: Vec<String>,
+    /// A hosted Okta hook as NAME:SECRET, the secret being the whole header `Authorization`, or that of its client.
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_HOSTED_HOOKS", value_delimiter = ',', hide_env_values = true)]
+    hosted_hook: Vec<String>,
+    /// The OAuth 2.0 client that calls a hosted hook, as NAME=ID; the hook takes its tokens alone then.
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_HOSTED_HOOK_CLIENTS", value_delimiter = ',')]
+    hosted_hook_client: Vec<String>,
     /// Where the sandbox's authority is kept (ca.crt, ca.key); made there when absent.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_TLS_DIR")]
     tls_dir: Option<PathBuf>,
@@ -144,6 +151,24 @@ impl Serve {
         Ok(orgs)
     }
 
+    fn hosted_hooks(&self) -> anyhow::Result<Vec<ProviderOptions>> {
+        let mut hooks = Vec::new();
+        for word in &self.hosted_hook {
+            let (name, secret) = pair(word, ':', "--hosted-hook is NAME:SECRET")?;
+            hooks.push(ProviderOptions::hosted_hook(name, secret));
+        }
+        for word in &self.hosted_hook_client {
+            let (name, id) = pair(word, '=', "--hosted-hook-client is NAME=ID")?;
+            let known = HookClient { id, scope: None, lifetime: Duration::from_hours(1) };
+            let hook = hooks.iter_mut().find(|hook| hook.name == name);
+            match hook.map(|hook| &mut hook.vendor) {
+                Some(VendorOptions::HostedHook { client, .. }) => *client = Some(known),
+                _ => bail!("--hosted-hook-client names {name}, which is no hosted hook"),
+            }
+        }
+        Ok(hooks)
+    }
+
     fn providers(&self) -> anyhow::Result<Vec<ProviderOptions>> {
         let mut senders = self
             .twilio_sender
@@ -192,6 +217,7 @@ impl Serve {
             let (name, token) = pair(word, ':', "--json-account is NAME:TOKEN")?;
             providers.push(ProviderOptions::json(name, token));
         }
+        providers.extend(self.hosted_hooks()?);
         for (at, provider) in providers.iter_mut().enumerate() {
             provider.listen = nth_port(self.carrier_listen, at)?;
         }

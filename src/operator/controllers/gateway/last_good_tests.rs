@@ -95,6 +95,7 @@ fn serves(config: &GatewayConfig, before: Option<&RunningConfig>, what: &str) ->
         text: "Your code is 1234".into(),
         locale: None,
         ttl: None,
+        original: None,
     };
     assert_eq!(running.candidates(names, &message, None).1, 1, "{what}: the provider can be used");
     running

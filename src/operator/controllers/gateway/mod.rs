@@ -270,10 +270,14 @@ enum Held {
 
 /// The envelope of a configuration; of the previous one when gateways could not take this one, and why.
 fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, Option<Held>), Failure> {
-    let text = serde_json::to_vec(config).map_err(|_| ReconcileError::encoding("seal the configuration".into()))?;
+    let mut documents = Vec::new();
+    for (version, config) in config.versions() {
+        let text = serde_json::to_vec(&*config);
+        documents.push((version, text.map_err(|_| ReconcileError::encoding("seal the configuration".into()))?));
+    }
     let sealed = match check::faults(config, &JUDGES).first() {
         Some(fault) => Err(Held::Refused(fault.to_string())),
-        None => envelope::seal(&[(document::VERSION, text)]).map_err(|error| Held::TooLarge(error.to_string())),
+        None => envelope::seal(&documents).map_err(|error| Held::TooLarge(error.to_string())),
     };
     match (sealed, previous) {
         (Ok(sealed), _) => Ok((sealed, None)),

@@ -9,6 +9,7 @@ use crate::operator::{
 };
 use hookswitch_api::{TelephonyProvider, TelephonyProviderStatus, reason::Healthy};
 use hookswitch_gateway_config::document::ProviderConfig;
+use hookswitch_providers as providers;
 
 /// The status of a provider; without `health` what was said of it stays.
 pub(super) fn build(
@@ -19,7 +20,10 @@ pub(super) fn build(
     let mut status = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
     let progress = match settings {
-        Ok(_) => Progress::Done("The spec is valid and its Secrets exist.".into()),
+        Ok(settings) => {
+            status.probe_proves = providers::proves(&settings).iter().map(|proof| proof.as_str().to_owned()).collect();
+            Progress::Done("The spec is valid and its Secrets exist.".into())
+        }
         Err(problem) => problem.progress(),
     };
     conditions::set_progress(&mut status.conditions, progress, generation);
