@@ -68,6 +68,10 @@ upgrade-test: ## Upgrade by helm from the release before and roll back, under tr
 check: ## Formatting, lints and the tests that need no cluster
 	@tests/run.sh format lint unit chart
 
+.PHONY: test-providers
+test-providers: ## Judge every request of every adapter (HOOKSWITCH_SPECS=folder: by the vendors' descriptions; HOOKSWITCH_GOLDEN=update: keep them)
+	cargo test --locked --package hookswitch-providers --test requests -- --show-output
+
 .PHONY: generate
 generate: ## Write everything that is made from code: CRDs, reference pages
 	cargo run --quiet --locked -- crds --dir crds
