@@ -2,7 +2,7 @@
 # Runs the project's tests, all of them or the parts named: format, lint, unit, chart, cluster.
 # A part that cannot run fails and says what is missing; nothing is skipped.
 # The commit that everything passed for is written to ${HOOKSWITCH_CACHE:-$HOME/.cache/hookswitch}/green.
-#   HOOKSWITCH_TESTS=full      whole matrices and fuzz runs instead of seeded samples, and an hour's soak instead of seconds
+#   HOOKSWITCH_TESTS=full      whole matrices and fuzz runs instead of seeded samples, and an hour's soak, beside the rest
 #   HOOKSWITCH_SOAK_SECONDS=N  a soak of another length
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,8 +19,35 @@ lint() {
   cargo check --locked --test cluster --quiet
 }
 unit() {
-  if [ "${HOOKSWITCH_TESTS:-}" = full ]; then cargo test --locked --profile full; else cargo test --locked --quiet; fi
+  if [ "${HOOKSWITCH_TESTS:-}" != full ]; then cargo test --locked --quiet; return; fi
+  cargo test --locked --profile full --no-run || return
+  begin_soak
+  cargo test --locked --profile full -- --skip "$SOAK"
 }
+
+# The soak takes an hour of the clock and little of the machine: it runs beside everything else and is waited for at the end.
+SOAK=mixed_traffic_with_faults_leaves_memory_flat
+soak=
+begin_soak() {
+  soak_log=$(mktemp)
+  set -m # a process group of its own, so that all of it can be stopped
+  cargo test --locked --profile full --test endurance "$SOAK" >"$soak_log" 2>&1 &
+  soak=$!
+  set +m
+}
+end_soak() {
+  wait "$soak"
+  local code=$?
+  soak=
+  cat "$soak_log"
+  rm -f "$soak_log"
+  return $code
+}
+stop_soak() {
+  [ -z "$soak" ] || { kill -- "-$soak" && rm -f "$soak_log"; }
+}
+trap stop_soak EXIT # also when it is interrupted
+
 chart() { tests/chart/check.sh; }
 cluster() {
   if [ "${HOOKSWITCH_TESTS:-}" = full ]; then local -x PROFILE=release; fi # what is shipped
@@ -56,6 +83,17 @@ for part in "${parts[@]}"; do
   summary+=("$(printf '%-8s %s in %ss' "$part" "$word" $((SECONDS - begun)))")
   printf '=== %s %s in %ss\n' "$part" "$word" $((SECONDS - begun))
 done
+if [ -n "$soak" ]; then
+  printf '\n=== soak, of unit\n'
+  begun=$SECONDS
+  if end_soak; then
+    word=passed
+  else
+    word=FAILED
+    [[ " ${failed[*]} " = *' unit '* ]] || { failed+=(unit) passed=$((passed - 1)); }
+  fi
+  summary+=("$(printf '%-8s %s, waited for %ss' soak "$word" $((SECONDS - begun)))")
+fi
 
 printf '\n'
 printf '%s\n' "${summary[@]}"

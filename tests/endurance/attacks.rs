@@ -23,7 +23,9 @@ use tokio::{
 };
 
 use crate::scene::{Line, SECRET, rule, sms};
-use crate::subject::{CONNECTIONS, Figures, MEMORY_KIB, OF_ONE, OKTA, PATIENCE, Subject, alone, event, stranger, tell};
+use crate::subject::{
+    CONNECTIONS, Figures, MEMORY_KIB, OF_ONE, OKTA, PATIENCE, Subject, alone, event, is_full, stranger, tell,
+};
 
 /// Connections made at the same time.
 const AT_ONCE: usize = 16;
@@ -74,8 +76,7 @@ impl<'a> Attack<'a> {
 
 #[tokio::test]
 async fn idle_connections_hold_as_many_places_as_there_are_and_no_longer_than_a_handshake_may() {
-    let is_full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
-    let idle: usize = if is_full { 10_000 } else { 2_500 };
+    let idle: usize = if is_full() { 10_000 } else { 2_500 };
     let _alone = alone().await;
     let subject = Subject::new(|_| {}).await;
     for (name, sources) in

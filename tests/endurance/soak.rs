@@ -31,7 +31,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::scene::{Got, Line, SECRET, Scene, refuse, replace, rule, sealed, sms};
-use crate::subject::{CONNECTIONS, PATIENCE, Subject, alone, line, stranger, tcp, tell};
+use crate::subject::{CONNECTIONS, PATIENCE, Subject, alone, is_full, line, stranger, tcp, tell};
 
 /// Callers at the same time.
 const CALLERS: u64 = 8;
@@ -48,8 +48,7 @@ const GROWTH_KIB: u64 = 8 * 1024;
 
 fn time() -> Duration {
     let said = std::env::var("HOOKSWITCH_SOAK_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    let is_full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
-    Duration::from_secs(said.unwrap_or(if is_full { 3_600 } else { 8 }))
+    Duration::from_secs(said.unwrap_or(if is_full() { 3_600 } else { 8 }))
 }
 
 /// What is done and what came of it.

@@ -33,6 +33,11 @@ const FILES: u64 = 12_000;
 /// Long enough for anything that comes to an end.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Whether all that takes long is done (`HOOKSWITCH_TESTS=full`).
+pub fn is_full() -> bool {
+    std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full")
+}
+
 /// One of these tests at a time: each is for a machine that has nothing else to do.
 pub async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::const_new(());
@@ -166,35 +171,37 @@ impl Subject {
         (2 * TURNS, reopened)
     }
 
-    /// The sum of the series of a counter that have this label, 0 while there is none.
-    pub async fn counted(&self, name: &str, label: &str) -> usize {
+    async fn metrics(&self) -> String {
         let begun = Instant::now();
-        let text = loop {
+        loop {
             match self.gateway.told("metrics").await {
-                Some((200, text)) => break text,
+                Some((200, text)) => return text,
                 // a machine that is busy with an attack needs its time
                 other => assert!(begun.elapsed() < PATIENCE, "{other:?}"),
             }
-        };
-        let lines = text.lines().filter_map(|line| line.strip_prefix("hookswitch_gateway_")?.strip_prefix(name));
-        let of_label = lines.filter(|line| line.starts_with(['{', ' ']) && line.contains(label));
-        of_label.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
+        }
+    }
+
+    /// The sum of the series of a counter that have this label, 0 while there is none.
+    pub async fn counted(&self, name: &str, label: &str) -> usize {
+        sum(&self.metrics().await, name, label)
     }
 
     /// Connections closed by a bound so far.
     pub async fn closed(&self, reasons: &[&str]) -> usize {
-        let mut sum = 0;
-        for reason in reasons {
-            sum += self.counted("connections_closed_total", &format!("reason=\"{reason}\"")).await;
-        }
-        sum
+        let metrics = self.metrics().await;
+        let of = |reason| sum(&metrics, "connections_closed_total", &format!("reason=\"{reason}\""));
+        reasons.iter().map(of).sum()
     }
 
     /// Waits until so many connections have been closed by these bounds.
     pub async fn until_closed(&self, reasons: &[&str], count: usize) {
         let begun = Instant::now();
-        while self.closed(reasons).await < count {
+        loop {
             let closed = self.closed(reasons).await;
+            if closed >= count {
+                return;
+            }
             assert!(begun.elapsed() < PATIENCE, "{closed} of {count} closed by {reasons:?}: {:?}", self.figures());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -212,6 +219,13 @@ impl Subject {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// The sum of the series of a counter that have this label.
+fn sum(metrics: &str, name: &str, label: &str) -> usize {
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("hookswitch_gateway_")?.strip_prefix(name));
+    let of_label = lines.filter(|line| line.starts_with(['{', ' ']) && line.contains(label));
+    of_label.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
 }
 
 /// A connection from an address of this machine.

@@ -73,6 +73,8 @@ pub enum WriteFault {
 #[derive(Default)]
 struct Stored {
     objects: BTreeMap<String, Value>,
+    /// How often something of a collection changed, by the collection's name.
+    changes: BTreeMap<String, u64>,
     writes: Vec<String>,
     /// Each write whole: the method, the path with its query, the body.
     sent: Vec<(String, Value)>,
@@ -95,6 +97,22 @@ struct Stored {
 }
 
 impl Stored {
+    fn insert(&mut self, path: &str, object: Value) {
+        self.changed(path);
+        self.objects.insert(path.to_owned(), object);
+    }
+
+    fn remove(&mut self, path: &str) -> Option<Value> {
+        self.changed(path);
+        self.objects.remove(path)
+    }
+
+    fn changed(&mut self, path: &str) {
+        if let Some(collection) = collection(path) {
+            *self.changes.entry(collection.to_owned()).or_default() += 1;
+        }
+    }
+
     fn notify(&self, how: &str, path: &str, object: &Value) {
         let event = json!({"type": how, "object": object});
         if let Some(notified) = &self.notified {
@@ -124,7 +142,7 @@ impl Server {
             object["metadata"]["uid"] = json!(format!("uid-{version}"));
         }
         stored.notify("MODIFIED", path, &object);
-        stored.objects.insert(path.to_owned(), object);
+        stored.insert(path, object);
     }
 
     pub fn get(&self, path: &str) -> Option<Value> {
@@ -144,7 +162,7 @@ impl Server {
 
     pub fn delete(&self, path: &str) {
         let mut stored = self.inner.lock().unwrap();
-        if let Some(object) = stored.objects.remove(path) {
+        if let Some(object) = stored.remove(path) {
             stored.notify("DELETED", path, &object);
         }
     }
@@ -341,7 +359,7 @@ impl Server {
             _ => path.trim_end_matches("/status").to_owned(),
         };
         if method == "DELETE" {
-            let known = stored.objects.remove(&path);
+            let known = stored.remove(&path);
             return known.map_or_else(|| failure(StatusCode::NOT_FOUND, "NotFound"), |known| (StatusCode::OK, known));
         }
         let known = stored.objects.get(&path).cloned();
@@ -373,6 +391,11 @@ impl Server {
         }
         (StatusCode::OK, self.get(&path).unwrap())
     }
+}
+
+/// The name of the collection that the object of a path is in.
+fn collection(path: &str) -> Option<&str> {
+    path.rsplit('/').nth(1)
 }
 
 fn is_free(object: &Value) -> bool {
@@ -799,12 +822,12 @@ pub struct World {
     pub org: Org,
     pub ctx: Arc<Context>,
     parts: Parts,
-    orgs: Merge<OktaOrg>,
-    hooks: Merge<TelephonyHook>,
-    gateways: Merge<TelephonyGateway>,
-    providers: Merge<TelephonyProvider>,
-    policies: Merge<RoutingPolicy>,
-    switches: Merge<HookSwitch>,
+    orgs: Synced<OktaOrg>,
+    hooks: Synced<TelephonyHook>,
+    gateways: Synced<TelephonyGateway>,
+    providers: Synced<TelephonyProvider>,
+    policies: Synced<RoutingPolicy>,
+    switches: Synced<HookSwitch>,
 }
 
 /// Where hooks of the test's namespace are.
@@ -844,9 +867,9 @@ impl World {
             switches: switches.index(),
         };
         let parts = parts(&server, factory, options("otp"), caches);
-        let (orgs, hooks) = (Merge::new(orgs), Merge::new(hooks));
-        let (gateways, switches) = (Merge::new(gateways), Merge::new(switches));
-        let (providers, policies) = (Merge::new(providers), Merge::new(policies));
+        let (orgs, hooks) = (Synced::new(orgs), Synced::new(hooks));
+        let (gateways, switches) = (Synced::new(gateways), Synced::new(switches));
+        let (providers, policies) = (Synced::new(providers), Synced::new(policies));
         let ctx = Arc::new(Context::new(parts.clone()));
         Self { server, org, ctx, parts, orgs, hooks, gateways, providers, policies, switches }
     }
@@ -868,15 +891,15 @@ impl World {
         self.server.events()
     }
 
-    /// Brings the caches to what the API server has.
+    /// Brings the caches to what the API server has. A kind of which nothing changed since the last time is left alone.
     pub fn sync(&mut self) {
-        let stored = self.server.inner.lock().unwrap().objects.clone();
-        fill(&mut self.orgs, &stored, ORGS);
-        fill(&mut self.hooks, &stored, HOOKS);
-        fill(&mut self.gateways, &stored, GATEWAYS);
-        fill(&mut self.providers, &stored, PROVIDERS);
-        fill(&mut self.policies, &stored, POLICIES);
-        fill(&mut self.switches, &stored, SWITCHES);
+        let stored = self.server.inner.lock().unwrap();
+        self.orgs.fill(&stored, ORGS);
+        self.hooks.fill(&stored, HOOKS);
+        self.gateways.fill(&stored, GATEWAYS);
+        self.providers.fill(&stored, PROVIDERS);
+        self.policies.fill(&stored, POLICIES);
+        self.switches.fill(&stored, SWITCHES);
     }
 }
 
@@ -920,17 +943,31 @@ pub fn leave_lease(lease: &lease::Handle, left: Duration) {
     lease.renewed(BootInstant::after_boot((up + left).checked_sub(lease::DURATION).unwrap()));
 }
 
-fn fill<K>(merge: &mut Merge<K>, stored: &BTreeMap<String, Value>, under: &str)
-where
-    K: Kept + serde::de::DeserializeOwned,
-{
-    merge.take(0, Event::Init);
-    // of all namespaces
-    let kind = under.rsplit('/').next();
-    for object in stored.iter().filter(|(path, _)| path.rsplit('/').nth(1) == kind).map(|(_, object)| object) {
-        merge.take(0, Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
+/// A cache of one kind, and how often its objects had changed when it was brought to what the API server has.
+struct Synced<K: Kept> {
+    merge: Merge<K>,
+    changes: Option<u64>,
+}
+
+impl<K: Kept + serde::de::DeserializeOwned> Synced<K> {
+    const fn new(writer: Writer<K>) -> Self {
+        Self { merge: Merge::new(writer), changes: None }
     }
-    merge.take(0, Event::InitDone);
+
+    /// Takes in the objects of all namespaces of the kind whose collection is at this path.
+    fn fill(&mut self, stored: &Stored, under: &str) {
+        let kind = under.rsplit('/').next();
+        let changes = kind.and_then(|kind| stored.changes.get(kind)).copied();
+        if self.changes == changes {
+            return;
+        }
+        self.changes = changes;
+        self.merge.take(0, Event::Init);
+        for object in stored.objects.iter().filter(|(path, _)| collection(path) == kind).map(|(_, object)| object) {
+            self.merge.take(0, Event::InitApply(K::deserialize(object).unwrap()));
+        }
+        self.merge.take(0, Event::InitDone);
+    }
 }
 
 /// Options of a command as they are read from its arguments.

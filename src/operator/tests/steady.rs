@@ -24,7 +24,10 @@ use crate::operator::{
         error::ReconcileError,
         reconcile::{Reconcile as _, Requeue},
     },
-    testing::world::{GATEWAYS, HOOKS, ORGS, Org, REPORT_TOKEN, SECRETS, SWITCHES, Server, World},
+    testing::{
+        is_full,
+        world::{GATEWAYS, HOOKS, ORGS, Org, REPORT_TOKEN, SECRETS, SWITCHES, Server, World},
+    },
 };
 use hookswitch_api::{HookSwitch, Kind, OktaOrg, TelephonyHook};
 use hookswitch_net as net;
@@ -289,7 +292,7 @@ const LIMIT: u64 = 192 * 1_024;
 
 /// Orgs for which memory is measured: what is promised, or a tenth of it.
 fn measured() -> u64 {
-    if std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full") { 100 } else { 10 }
+    if is_full() { 100 } else { 10 }
 }
 
 /// In a process of its own, since memory is a process's: the operator's and that of the API server and the orgs that stand in

@@ -23,6 +23,11 @@ use std::{panic, process::ExitCode, time::Instant};
 
 use stage::Stage;
 
+/// Whether all that takes long is done (`HOOKSWITCH_TESTS=full`).
+fn is_full() -> bool {
+    std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full")
+}
+
 fn main() -> ExitCode {
     let Some(stage) = Stage::from_environment() else {
         eprintln!("cluster: this needs a cluster; run tests/cluster/suite.sh (make test does)");

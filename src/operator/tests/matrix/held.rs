@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures::future::FutureExt as _;
 
 use super::{
-    behaviours, block, is_full, measure, none_failed,
+    behaviours, block, measure, none_failed,
     run::{Run, TASKS, Task},
     sample_of,
 };
+use crate::operator::testing::is_full;
 use hookswitch_okta::{
     plan::Verb,
     testing::{Behaviour, Fault, SecondActivation},

@@ -10,10 +10,11 @@ use futures::future::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    behaviours, block, in_parallel, is_full, none_failed,
+    behaviours, block, in_parallel, none_failed,
     run::{Run, TASKS, Task},
     sample, sample_of, seed, shard, violations,
 };
+use crate::operator::testing::is_full;
 use hookswitch_okta::{
     run::Budget,
     testing::{Behaviour, Fault},

@@ -9,12 +9,16 @@ mod held;
 mod leases;
 mod run;
 
-use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use futures::future::{BoxFuture, FutureExt as _};
 
 use self::run::{Run, TASKS, Task};
-use crate::operator::testing::world::WriteFault;
+use crate::operator::testing::{is_full, world::WriteFault};
 use hookswitch_okta::{
     plan::Verb,
     testing::{Behaviour, Fault, SecondActivation, SecondCreation, Violation},
@@ -206,11 +210,6 @@ fn shard(all: usize) -> Vec<usize> {
     (0..all).filter(|number| number % parts == part - 1).collect()
 }
 
-/// Whether all are played, and not a sample.
-fn is_full() -> bool {
-    std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full")
-}
-
 /// The numbers of those that are played by default: so many, or as many as `HOOKSWITCH_SAMPLE` says.
 fn sample_of(all: usize, default: usize) -> Vec<usize> {
     let size = std::env::var("HOOKSWITCH_SAMPLE").ok().and_then(|size| size.parse().ok());
@@ -241,17 +240,18 @@ fn sample(all: usize, wanted: usize, seed: u64) -> Vec<usize> {
     chosen.into_iter().collect()
 }
 
-/// Plays these, each by its number, on all processors.
+/// Plays these, each by its number, on all processors: each takes the next one when it is done with one.
 fn in_parallel<T: Send>(chosen: &[usize], play: impl Fn(usize) -> T + Sync) -> Vec<(usize, T)> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let (share, play) = (chosen.len().div_ceil(threads).max(1), &play);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = chosen
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(|at| (*at, play(*at))).collect::<Vec<_>>()))
-            .collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
-    })
+    let (next, play) = (&AtomicUsize::new(0), &play);
+    let take = move || chosen.get(next.fetch_add(1, Ordering::Relaxed)).map(|at| (*at, play(*at)));
+    let mut played: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let takers: Vec<_> =
+            (0..threads).map(|_| scope.spawn(move || std::iter::from_fn(take).collect::<Vec<_>>())).collect();
+        takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect()
+    });
+    played.sort_unstable_by_key(|(at, _)| *at);
+    played
 }
 
 #[test]

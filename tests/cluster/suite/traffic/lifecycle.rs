@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, nobody_loses, patch, pods, settled};
 use crate::{
-    load,
+    is_full, load,
     stage::{SYSTEM, Stage, TELEPHONY, process_of},
     switch::crash::{ApiServer, operators},
 };
@@ -104,8 +104,7 @@ pub fn scaled(stage: &Stage) {
 
 /// How many passcodes are asked for while no operator runs: 15 s, or a minute.
 fn while_away() -> u64 {
-    let full = std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full");
-    load::PER_SECOND * if full { 60 } else { 15 }
+    load::PER_SECOND * if is_full() { 60 } else { 15 }
 }
 
 /// Waits until all operators that are declared run and are ready.
