@@ -76,7 +76,7 @@ test-providers: ## Judge every request of every adapter (HOOKSWITCH_SPECS=folder
 generate: ## Write everything that is made from code: CRDs, reference pages
 	cargo run --quiet --locked -- crds --dir crds
 	rm -rf charts/hookswitch/files/crds && mkdir -p charts/hookswitch/files && cp -r crds charts/hookswitch/files/crds
-	cargo run --quiet --locked -- reference --dir docs/reference
+	cargo run --quiet --locked -- reference --dir docs/reference --providers-dir docs/providers
 
 .PHONY: foreign-clients
 foreign-clients: ## Let Okta's own clients, in pinned versions, manage a hook of the sandbox (needs their registries and port 443)

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Command, CommandFactory as _};
 use hookswitch_api::{self as api, pages::MADE};
+use hookswitch_providers::codes;
 
 /// Write the `CustomResourceDefinitions`.
 #[derive(Debug, Args)]
@@ -25,6 +26,9 @@ pub(super) struct Reference {
     /// Directory to write into.
     #[arg(long)]
     dir: PathBuf,
+    /// Directory to write the tables of providers' codes into. Absent: they are not written.
+    #[arg(long)]
+    providers_dir: Option<PathBuf>,
 }
 
 impl Crds {
@@ -41,8 +45,18 @@ impl Reference {
     pub(super) fn write(self) -> anyhow::Result<()> {
         let mut files = api::pages::files();
         files.push(("command-line.md".to_owned(), command_line()));
-        write(&self.dir, files)
+        write(&self.dir, files)?;
+        self.providers_dir.map_or(Ok(()), |dir| write(&dir, provider_codes()))
     }
+}
+
+/// The table of codes of each provider that has one, as its adapter reads it.
+fn provider_codes() -> Vec<(String, String)> {
+    let made = "<!-- Made by `make generate`; do not edit. -->\n\n";
+    codes::TABLES
+        .iter()
+        .map(|table| (format!("{}-codes.md", table.provider), format!("{made}{}", table.page())))
+        .collect()
 }
 
 /// Every subcommand with its help, as the parser has it.
@@ -82,6 +96,16 @@ fn write(dir: &Path, files: Vec<(String, String)>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pages_of_providers_codes_are_fresh() {
+        let pages = provider_codes();
+        assert!(!pages.is_empty());
+        for (name, page) in pages {
+            let stored = fs::read_to_string(format!("docs/providers/{name}")).unwrap_or_default();
+            assert!(stored == page, "docs/providers/{name} is not what the adapter's table says: run make generate");
+        }
+    }
 
     #[test]
     fn the_page_of_the_command_line_is_fresh() {

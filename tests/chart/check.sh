@@ -158,6 +158,8 @@ holds "examples/standby over examples/sandbox fits the schemas" conform "$work/s
 holds "examples/sandbox fits the schemas" conform "$work/overlay.yaml" examples/sandbox/sandbox.yaml
 kubectl kustomize examples/foreign-standby >"$work/foreign.yaml"
 holds "examples/foreign-standby over examples/acme fits the schemas" conform "$work/foreign.yaml"
+kubectl kustomize examples/providers >"$work/providers.yaml"
+holds "examples/providers fits the schemas" conform "$work/providers.yaml"
 kubectl kustomize examples/ingress >"$work/ingress.yaml"
 holds "examples/ingress over examples/acme fits the schemas" conform "$work/ingress.yaml"
 holds "… and its gateway has no certificate of its own" bash -c "! grep -q 'name: otp-tls' '$work/ingress.yaml' && grep -q 'name: otp-acme-com' '$work/ingress.yaml'"

@@ -13,6 +13,7 @@ use hookswitch_gateway_config::{
         ABSENT, Account, Action, GatewayConfig, HookConfig, HookCredential, Probe, ProviderConfig, Report, Sender,
     },
     envelope,
+    twilio::TwilioOptions,
 };
 use hookswitch_message::{Channel, Secret};
 use hookswitch_net as net;
@@ -71,6 +72,7 @@ fn account() -> impl Strategy<Value = Account> {
             api_key_sid: key.map(str::to_owned),
             auth_token: token.into(),
             base_url: base.to_owned(),
+            options: TwilioOptions::default(),
         }),
     ]
 }
@@ -283,6 +285,7 @@ fn what_was_there_before_serves_on_instead_of_a_part_at_fault() {
         to: number.clone(),
         country: None,
         text: Secret::from("Your code is 1234"),
+        code: Secret::from("1234"),
         locale: None,
         ttl: None,
         original: None,

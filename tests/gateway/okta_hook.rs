@@ -185,14 +185,22 @@ async fn the_only_providers_client_secret_rotates_in_the_middle_of_traffic_and_n
     next.generation += 1;
     relayed(&scene.sandbox, &mut next, by_token("secret-from-now-on"));
     next.rules = vec![rule(Action::Send(vec!["hosted".into()]))];
+    hosted.set_token_fault(Some(FaultKind::Hang { delivered: false }));
     replace(&scene.folder.join("config").join(envelope::KEY), &sealed(&next));
     scene.config = next;
+    for turn in 0..60 {
+        let got = scene.call(&sms(&format!("slow-{turn}"))).await;
+        assert_eq!(got.answer(), ("SUCCESSFUL", Some("hosted")), "the token before serves while the endpoint is slow");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(scene.report().await.providers["hosted"].probe, ProbeState::Up);
+    hosted.set_token_fault(None);
     for turn in 0.. {
         assert_eq!(scene.call(&sms(&format!("e-{turn}"))).await.answer(), ("SUCCESSFUL", Some("hosted")));
         if hosted.tokens_shown().get(1).is_some_and(|shown| *shown > 0) {
             break;
         }
-        assert!(turn < 400, "no token is asked for by the new secret");
+        assert!(turn < 1_200, "no token is asked for by the new secret");
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     hosted.set_tokens(vec![new]);

@@ -8,6 +8,7 @@ use hookswitch_failover::signal::{CheckResult, Source};
 use hookswitch_gateway::breaker::CONSECUTIVE;
 use hookswitch_gateway_config::document::{Account, Action, GatewayConfig, ProviderConfig, Sender};
 use hookswitch_gateway_config::report::{BreakerState, ProbeState, RefusedScope, ReplicaReport};
+use hookswitch_gateway_config::twilio::TwilioOptions;
 use hookswitch_message::Channel;
 use hookswitch_sandbox::faults::FaultKind;
 use serde_json::{Value, json};
@@ -285,6 +286,7 @@ async fn providers_that_nothing_left_for_use_up_no_attempt_and_no_time() {
             api_key_sid: None,
             auth_token: "token".into(),
             base_url: "https://127.0.0.1:9".into(),
+            options: TwilioOptions::default(),
         },
         senders: vec![Sender {
             channel: Channel::Sms,

@@ -33,6 +33,11 @@ pub const CONNECTIONS: usize = 128;
 /// Okta waits three seconds; the configuration promises less.
 pub const DEADLINE: Duration = Duration::from_millis(2_500);
 
+/// Whether matrices are played whole (`HOOKSWITCH_TESTS=full`).
+pub fn is_full() -> bool {
+    std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full")
+}
+
 /// One gateway, its providers `one` and `two`, and a client that trusts it.
 pub struct Scene {
     pub sandbox: Sandbox,
@@ -202,6 +207,7 @@ pub struct Spawned {
     pub hooks: SocketAddr,
     pub metrics: String,
     pub process: Child,
+    http: reqwest::Client,
 }
 
 impl Scene {
@@ -213,7 +219,10 @@ impl Scene {
         command.arg("--config-dir").arg(self.folder.join("config")).arg("--tls-dir").arg(self.folder.join("tls"));
         command.args(["--listen", &hooks, "--report", &report, "--metrics", &metrics, "--lame-duck", "0s"]);
         let process = command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-        let spawned = Spawned { hooks: hooks.parse().unwrap(), metrics, process };
+        // without roots, which take their time to be read; and no connection is kept, for those of the program are counted
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().pool_max_idle_per_host(0);
+        let http = http.tls_certs_only([]).build().unwrap();
+        let spawned = Spawned { hooks: hooks.parse().unwrap(), metrics, process, http };
         for _ in 0..200 {
             if spawned.told("readyz").await.is_some_and(|(status, _)| status == 200) {
                 return spawned;
@@ -227,8 +236,7 @@ impl Scene {
 impl Spawned {
     /// What it tells of itself at that path.
     pub async fn told(&self, path: &str) -> Option<(u16, String)> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build().unwrap();
-        let answer = client.get(format!("http://{}/{path}", self.metrics)).send().await.ok()?;
+        let answer = self.http.get(format!("http://{}/{path}", self.metrics)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 }

@@ -20,6 +20,7 @@ mod switch;
 mod target;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod twilio;
 
 pub use duration::{Duration, InvalidDuration};
 pub use gateway::{
@@ -47,6 +48,7 @@ pub use switch::{
     SwitchSignal, SwitchStep, SwitchStrategy, SwitchSystemLog, SwitchedHook, Switching, UnprovenStandby,
 };
 pub use target::{HookTarget, UrlProbe, UrlTarget, UrlTest};
+pub use twilio::{AddressRetention, ContentRetention, RiskCheck, TwilioVerify};
 
 /// The API group.
 pub const GROUP: &str = "hookswitch.dev";

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaBundleRef, Duration, HookHeader, KeyRef};
+use super::{AddressRetention, CaBundleRef, ContentRetention, Duration, HookHeader, KeyRef, RiskCheck, TwilioVerify};
 use hookswitch_message::{Channel, CountryCode};
 
 /// A provider: one account that messages are sent through.
@@ -29,9 +29,9 @@ use hookswitch_message::{Channel, CountryCode};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.twilio), has(self.http), has(self.oktaHook)].filter(block, block).size() == 1").message("exactly one of twilio, http and oktaHook is needed"))]
-#[x_kube(validation = Rule::new("!has(self.twilio) || (has(self.senders) && size(self.senders) > 0)").message("twilio needs senders"))]
+#[x_kube(validation = Rule::new("!has(self.twilio) || has(self.twilio.verify) || (has(self.senders) && size(self.senders) > 0)").message("twilio needs senders, except with verify, which chooses its own"))]
 pub struct TelephonyProviderSpec {
-    /// Twilio's Programmable Messaging and Voice.
+    /// Twilio's Programmable Messaging and Voice, or its Verify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub twilio: Option<TwilioProvider>,
     /// Any service that speaks the documented JSON request.
@@ -41,7 +41,7 @@ pub struct TelephonyProviderSpec {
     /// own request, so `senders` play no part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub okta_hook: Option<OktaHookProvider>,
-    /// Senders; the first whose channel and country fit the message is used. Twilio needs at least one.
+    /// Senders; the first whose channel and country fit the message is used. Twilio needs at least one, unless by Verify.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub senders: Vec<SenderSpec>,
@@ -116,6 +116,9 @@ impl<'s> ProviderAccount<'s> {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.authTokenRef) != has(self.apiKey)").message("exactly one of authTokenRef and apiKey is needed"))]
+#[x_kube(validation = Rule::new("has(self.region) == has(self.edge)").message("region and edge go together, such as ie1 and dublin"))]
+#[x_kube(validation = Rule::new("!(has(self.baseURL) && has(self.region))").message("baseURL, and region with edge, both name the host: give one of them"))]
+#[x_kube(validation = Rule::new("!has(self.verify) || !(has(self.contentRetention) || has(self.addressRetention) || has(self.statusCallback))").message("contentRetention, addressRetention and statusCallback are of messages and calls, in whose place verify sends"))]
 pub struct TwilioProvider {
     /// The account's SID.
     #[schemars(regex(pattern = r"^AC[0-9a-fA-F]{32}$"), length(max = 34))]
@@ -126,17 +129,48 @@ pub struct TwilioProvider {
     /// An API key of the account, in place of its auth token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<TwilioApiKey>,
-    /// Another address of Twilio's API, such as a regional one. Absent: `https://api.twilio.com`.
+    /// The Twilio Region that processes and keeps what is sent, such as `ie1`; its credentials are its own. Absent: Twilio's
+    /// default, the United States.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = r"^[a-z]{2}[0-9]{1,2}$"))]
+    pub region: Option<String>,
+    /// The edge location of the region, such as `dublin`, which is in its host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^[a-z]+(-[a-z]+)*$"))]
+    pub edge: Option<String>,
+    /// Another address of Twilio's API, such as that of a proxy. Absent: that of the region, or `https://api.twilio.com`, or
+    /// `https://verify.twilio.com` with `verify`.
     #[serde(default, rename = "baseURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255), regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?$"))]
     pub base_url: Option<String>,
+    /// Whether Twilio keeps the texts of messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_retention: Option<ContentRetention>,
+    /// Whether Twilio keeps the numbers that messages went to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_retention: Option<AddressRetention>,
+    /// Whether Twilio's fraud protection looks at texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk_check: Option<RiskCheck>,
+    /// A URL of yours that Twilio tells what became of each message and call. Twilio sends it the numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), regex(pattern = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^\s#]*)?$"))]
+    pub status_callback: Option<String>,
+    /// A service of Twilio's Verify that sends texts and calls, with Twilio's own words and senders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<TwilioVerify>,
 }
 
 impl TwilioProvider {
     /// The address in force.
     #[must_use]
-    pub fn base_url(&self) -> &str {
-        self.base_url.as_deref().unwrap_or("https://api.twilio.com")
+    pub fn base_url(&self) -> String {
+        let product = if self.verify.is_some() { "verify" } else { "api" };
+        match (&self.base_url, &self.edge, &self.region) {
+            (Some(url), _, _) => url.clone(),
+            (None, Some(edge), Some(region)) => format!("https://{product}.{edge}.{region}.twilio.com"),
+            (None, _, _) => format!("https://{product}.twilio.com"),
+        }
     }
 
     /// The Secret's key that holds the auth token, or the API key's secret.
@@ -147,7 +181,7 @@ impl TwilioProvider {
 }
 
 /// An API key of a Twilio account. A restricted one needs to be allowed to create messages and calls, and to list incoming
-/// phone numbers, which is what the probe does.
+/// phone numbers, which is what the probe does; with `verify`, to create verifications and to read the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
@@ -272,6 +306,7 @@ pub enum ClientAuthentication {
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(r"self.channel != 'Voice' || self.from.matches('^[+][1-9][0-9]{6,14}$')").message("a call comes from a number in E.164, such as +15005550006"))]
+#[x_kube(validation = Rule::new(r"!has(self.countries) || self.channel != 'SMS' || self.from.matches('^([+]?[0-9]+|MG[0-9a-fA-F]{32})$') || !self.countries.exists(country, country in ['AS', 'CA', 'GU', 'PR', 'US', 'VI'])").message("networks in the US, its territories and Canada take no names: list a number, a short code or a Messaging Service SID for these countries"))]
 #[x_kube(validation = Rule::new(r"self.channel != 'SMS' || self.from.matches('^([+][1-9][0-9]{6,14}|[0-9]{3,8}|MG[0-9a-fA-F]{32})$') || (size(self.from) <= 11 && self.from.matches('[A-Za-z]'))").message("an SMS comes from a number in E.164, a short code of 3 to 8 digits, a name of at most 11 characters with a letter in it, or a Messaging Service SID"))]
 pub struct SenderSpec {
     /// What it can send.
@@ -325,8 +360,32 @@ pub struct TelephonyProviderStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub carrier: Option<String>,
-    /// What a probe that passes proves of it: `Reachable`, `Credential`, `Account`, `Token`.
+    /// What a probe that passes proves of it: `Reachable`, `Credential`, `Account`, `Service`, `Token`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub probe_proves: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_twilio_host_is_made_of_product_edge_and_region() {
+        let verify = json!({"serviceSid": format!("VA{}", "0".repeat(32))});
+        for (block, host) in [
+            (json!({}), "api.twilio.com"),
+            (json!({"region": "ie1", "edge": "dublin"}), "api.dublin.ie1.twilio.com"),
+            (json!({"verify": verify}), "verify.twilio.com"),
+            (json!({"verify": verify, "region": "us1", "edge": "ashburn"}), "verify.ashburn.us1.twilio.com"),
+            (json!({"verify": verify, "baseURL": "https://proxy.test:8443"}), "proxy.test:8443"),
+        ] {
+            let mut twilio = json!({"accountSid": "AC"});
+            twilio.as_object_mut().unwrap().extend(block.as_object().unwrap().clone());
+            let twilio: TwilioProvider = serde_json::from_value(twilio).unwrap();
+            assert_eq!(twilio.base_url(), format!("https://{host}"));
+        }
+    }
 }

@@ -411,7 +411,11 @@ fn a_provider_is_of_one_kind() {
     let twilio = json!({"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "t", "key": "token"}});
     accepted!(TelephonyProvider, provider());
     accepted!(TelephonyProvider, with(&provider(), json!({"http": null, "twilio": twilio})));
-    refused!(TelephonyProvider, with(&provider(), json!({"twilio": twilio})), "exactly one of twilio, http and oktaHook");
+    refused!(
+        TelephonyProvider,
+        with(&provider(), json!({"twilio": twilio})),
+        "exactly one of twilio, http and oktaHook"
+    );
     refused!(TelephonyProvider, with(&provider(), json!({"http": null})), "exactly one of twilio, http and oktaHook");
 }
 
@@ -434,9 +438,7 @@ fn twilio_needs_senders_and_others_choose_their_own() {
 #[test]
 fn an_okta_hook_is_shown_a_header_or_a_token_and_no_reserved_header_is_set() {
     let secret = json!({"name": "hosted", "key": "secret"});
-    let hook = |auth: Value, headers: Value| {
-        json!({"oktaHook": {"url": "https://hooks.vendor.example/okta", "auth": auth, "headers": headers}})
-    };
+    let hook = |auth: Value, headers: Value| json!({"oktaHook": {"url": "https://hooks.vendor.example/okta", "auth": auth, "headers": headers}});
     let header = json!({"header": {"secretRef": secret}});
     let client = json!({"tokenURL": "https://login.vendor.example/token", "clientID": "a", "clientSecretRef": secret});
     accepted!(TelephonyProvider, hook(header.clone(), json!([{"name": "X-Env", "value": "prod"}])));
@@ -462,6 +464,86 @@ fn a_twilio_account_has_a_token_or_an_api_key() {
     refused!(TelephonyProvider, twilio(json!({})), "exactly one of authTokenRef and apiKey");
     let both = json!({"authTokenRef": secret, "apiKey": key});
     refused!(TelephonyProvider, twilio(both), "exactly one of authTokenRef and apiKey");
+}
+
+fn twilio_account() -> Value {
+    json!({"accountSid": format!("AC{}", "0".repeat(32)), "authTokenRef": {"name": "t", "key": "token"}})
+}
+
+#[test]
+fn a_twilio_host_is_named_by_region_and_edge_or_by_its_address() {
+    let twilio = |host: Value| with(&provider(), json!({"http": null, "twilio": with(&twilio_account(), host)}));
+    accepted!(TelephonyProvider, twilio(json!({"region": "ie1", "edge": "dublin"})));
+    accepted!(TelephonyProvider, twilio(json!({"baseURL": "https://proxy.test"})));
+    refused!(TelephonyProvider, twilio(json!({"region": "ie1"})), "region and edge go together");
+    refused!(TelephonyProvider, twilio(json!({"edge": "dublin"})), "region and edge go together");
+    let both = json!({"region": "ie1", "edge": "dublin", "baseURL": "https://proxy.test"});
+    refused!(TelephonyProvider, twilio(both), "both name the host");
+    let of = |field: &str| pattern(&TelephonyProvider::crd(), &format!("/twilio/properties/{field}"));
+    for (field, good, bad) in [
+        ("region", ["ie1", "us1"], ["ie", "IE1", "ie1.evil.test", ""]),
+        ("edge", ["dublin", "sao-paulo"], ["Dublin", "a.b", "-a", ""]),
+        (
+            "statusCallback",
+            ["https://otp.acme.test:8443/twilio?token=a1", "https://otp.acme.test"],
+            ["http://otp.acme.test/", "https://otp_1.acme.test/", "https://user@acme.test/", "https://acme.test/ x"],
+        ),
+    ] {
+        let pattern = of(field);
+        assert!(good.iter().all(|text| pattern.is_match(text)), "{field}");
+        assert!(!bad.iter().any(|text| pattern.is_match(text)), "{field}");
+    }
+}
+
+#[test]
+fn a_verify_service_needs_no_senders_and_has_no_settings_of_messages() {
+    let service = json!({"serviceSid": format!("VA{}", "0".repeat(32))});
+    let verify = |more: Value| {
+        let account = with(&with(&twilio_account(), json!({"verify": service})), more);
+        json!({"twilio": account})
+    };
+    accepted!(TelephonyProvider, verify(json!({})));
+    accepted!(TelephonyProvider, verify(json!({"riskCheck": "Disable", "region": "us1", "edge": "ashburn"})));
+    for (field, value) in
+        [("contentRetention", "Discard"), ("addressRetention", "Obfuscate"), ("statusCallback", "https://a.test")]
+    {
+        refused!(TelephonyProvider, verify(json!({field: value})), "are of messages and calls");
+        let message = json!({"http": null, "twilio": with(&twilio_account(), json!({field: value}))});
+        accepted!(TelephonyProvider, with(&provider(), message));
+    }
+    refused!(TelephonyProvider, json!({"twilio": twilio_account()}), "twilio needs senders");
+}
+
+#[test]
+fn the_examples_of_providers_are_taken() {
+    let examples = [
+        include_str!("../../../examples/providers/twilio.yaml"),
+        include_str!("../../../examples/providers/okta-hook.yaml"),
+    ];
+    for text in examples {
+        let providers: Vec<TelephonyProvider> =
+            text.split("---\n").map(|part| serde_saphyr::from_str(part).unwrap()).collect();
+        assert!(!providers.is_empty());
+        for provider in providers {
+            kube::core::cel::validate_cel(&provider).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_name_is_not_declared_for_countries_whose_networks_take_none() {
+    let sender = |channel: &str, countries: Value, from: &str| {
+        with(&provider(), json!({"senders": [{"channel": channel, "countries": countries, "from": from}]}))
+    };
+    accepted!(TelephonyProvider, sender("SMS", json!(["SE", "GB"]), "ACME"));
+    accepted!(TelephonyProvider, sender("SMS", json!([]), "ACME"));
+    for from in ["+15005550006", "12345", &format!("MG{}", "0a".repeat(16))] {
+        accepted!(TelephonyProvider, sender("SMS", json!(["US", "CA"]), from));
+    }
+    accepted!(TelephonyProvider, sender("Voice", json!(["US"]), "+15005550006"));
+    for country in ["AS", "CA", "GU", "PR", "US", "VI"] {
+        refused!(TelephonyProvider, sender("SMS", json!(["SE", country]), "ACME"), "take no names");
+    }
 }
 
 #[test]

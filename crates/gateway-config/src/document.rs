@@ -4,7 +4,7 @@
 //! durations are milliseconds, so that a reader has nothing left to decide. Fields may be added within a version when
 //! a reader of the previous release may ignore them safely; anything else is a new version.
 //!
-//! Version 2 has more kinds of accounts than version 1, and is the same otherwise. A configuration without them is written
+//! Version 2 has more kinds of accounts than version 1 (Twilio's Verify and its privacy settings, Okta hooks), and is the same otherwise. A configuration without them is written
 //! in version 1 alone; one with them in both, where in version 1 nothing is ever sent by such a provider.
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -12,6 +12,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::twilio::TwilioOptions;
 use hookswitch_message::{Channel, CountryCode, RequestType, Secret};
 
 /// The newest version; all from 1 on are read.
@@ -197,6 +198,7 @@ impl ProviderConfig {
                 api_key_sid: None,
                 auth_token: Secret::from("absent"),
                 base_url: "https://absent.invalid".to_owned(),
+                options: TwilioOptions::default(),
             },
             senders: Vec::new(),
             probe: Probe { interval_ms: 3_600_000, timeout_ms: 1_000, fall: 1, rise: 20 },
@@ -210,7 +212,7 @@ impl ProviderConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Account {
-    /// Twilio's Programmable Messaging and Voice.
+    /// Twilio's Programmable Messaging and Voice, or its Verify.
     Twilio {
         /// Account SID, `AC…`.
         account_sid: String,
@@ -220,8 +222,11 @@ pub enum Account {
         api_key_sid: Option<String>,
         /// Auth token, or the API key's secret.
         auth_token: Secret<String>,
-        /// `https://api.twilio.com` unless the user gave another.
+        /// `https://api.twilio.com`, or `https://verify.twilio.com` where Verify sends, unless the user gave another.
         base_url: String,
+        /// What is asked for besides sending.
+        #[serde(default, skip_serializing_if = "TwilioOptions::is_empty")]
+        options: TwilioOptions,
     },
     /// The documented JSON request to a URL of the user's.
     Http {
@@ -247,6 +252,7 @@ impl Account {
     #[must_use]
     pub const fn since(&self) -> u32 {
         match self {
+            Self::Twilio { options, .. } if options.is_refused_by_version_1() => 2,
             Self::Twilio { .. } | Self::Http { .. } => 1,
             Self::OktaHook { .. } => 2,
         }
@@ -280,7 +286,7 @@ pub struct TokenClient {
     pub authentication: SecretPlacement,
 }
 
-/// Where an OAuth 2.0 client shows its id and secret to the token endpoint; the names are those of OpenID Connect.
+/// Where an OAuth 2.0 client shows its id and secret to the token endpoint; the names are those of `OpenID` Connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SecretPlacement {

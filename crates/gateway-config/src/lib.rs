@@ -8,3 +8,4 @@ pub mod document;
 pub mod envelope;
 pub mod probe;
 pub mod report;
+pub mod twilio;

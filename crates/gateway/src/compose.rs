@@ -51,6 +51,7 @@ pub fn message(call: &Call, normalized: &Normalized, now: Timestamp) -> Result<M
         to: normalized.number.clone(),
         country: normalized.country,
         text: text(call)?,
+        code: call.code.clone(),
         locale: call.locale.clone(),
         ttl: call.expires.map(|expires| ttl(expires, call.made, now)).transpose()?,
         original: call.original.clone(),

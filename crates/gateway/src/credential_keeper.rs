@@ -22,10 +22,12 @@ use hookswitch_providers::{Class, Credential, Issued, Refusal};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The shortest time between two requests for one, whatever becomes of them.
 const PACE: Duration = Duration::from_secs(1);
-/// The longest time between two requests that fail, unless the answer asks for more.
+/// The longest time between two requests that fail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long a credential that was just given is not asked for again because the provider refuses it: what it refuses then is not
-/// the credential's age.
+/// The longest pause that is kept because an endpoint asks for it: a page of maintenance may say an hour, and be wrong.
+const LONGEST_ASKED: Duration = Duration::from_mins(5);
+/// How old a credential is at least before another one is asked for because the provider refuses it: what it refuses before that is
+/// hardly the credential's age.
 const FRESH: Duration = Duration::from_secs(30);
 /// The part of a credential's life, at its end, in which it is not used any more, at most [`LAST`].
 const LAST_PART: u32 = 20;
@@ -119,15 +121,16 @@ impl CredentialKeeper {
         }
     }
 
-    /// The provider refused the credential that it was shown: another one is asked for at once, unless this one is fresh.
+    /// The provider refused the credential that it was shown: another one is asked for at once, or as soon as this one is not
+    /// fresh any more.
     pub fn refused(&self, now: Instant) {
         let mut state = lock(&self.state);
-        if let Some(held) = &mut state.held
-            && now.saturating_duration_since(held.given_at) >= FRESH
-            && held.renew_at > now
-        {
-            held.renew_at = now;
-            self.wanted.notify_one();
+        if let Some(held) = &mut state.held {
+            let at = now.max(held.given_at + FRESH);
+            if at < held.renew_at {
+                held.renew_at = at;
+                self.wanted.notify_one();
+            }
         }
     }
 
@@ -144,7 +147,10 @@ impl CredentialKeeper {
             loop {
                 tokio::select! {
                     () = sleep_until(next) => {}
-                    () = self.wanted.notified() => {}
+                    () = self.wanted.notified() => {
+                        next = lock(&self.state).held.as_ref().map_or(next, |held| held.renew_at.min(next));
+                        continue;
+                    }
                 }
                 let fetched = timeout(PATIENCE, source.fetch()).await;
                 let fetched = fetched.unwrap_or_else(|_| Err(Refusal::local(Class::Transient, "token-timeout")));
@@ -158,7 +164,8 @@ impl CredentialKeeper {
                         renew_at
                     }
                     Err(refusal) => {
-                        let asked = refusal.retry_after_s.map(Duration::from_secs).unwrap_or_default();
+                        let asked =
+                            refusal.retry_after_s.map(Duration::from_secs).unwrap_or_default().min(LONGEST_ASKED);
                         let pause = (PACE * 2_u32.pow(failures)).min(LONGEST_PAUSE).max(asked);
                         failures = (failures + 1).min(8);
                         tracing::warn!(
@@ -199,12 +206,12 @@ mod tests {
 
     /// Gives what it is to give, in order, then nothing any more.
     struct Endpoint {
-        answers: Mutex<VecDeque<Result<Issued, Refusal>>>,
+        answers: Mutex<VecDeque<Gives>>,
         asked: AtomicUsize,
     }
 
     impl Endpoint {
-        fn new(answers: impl IntoIterator<Item = Result<Issued, Refusal>>) -> Arc<Self> {
+        fn new(answers: impl IntoIterator<Item = Gives>) -> Arc<Self> {
             Arc::new(Self { answers: Mutex::new(answers.into_iter().collect()), asked: AtomicUsize::new(0) })
         }
 
@@ -218,18 +225,26 @@ mod tests {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let next = lock(&self.answers).pop_front();
             match next {
-                Some(answer) => answer,
+                Some(Token(name, seconds)) => {
+                    Ok(Issued { credential: Credential::Token(name.into()), lifetime: Duration::from_secs(seconds) })
+                }
+                Some(Refuses(refusal)) => Err(refusal),
                 None => std::future::pending().await,
             }
         }
     }
 
-    fn token(name: &str, seconds: u64) -> Result<Issued, Refusal> {
-        Ok(Issued { credential: Credential::Token(name.into()), lifetime: Duration::from_secs(seconds) })
+    /// One answer of the endpoint.
+    enum Gives {
+        /// A token of that name, good for so many seconds.
+        Token(&'static str, u64),
+        Refuses(Refusal),
     }
 
-    fn down() -> Result<Issued, Refusal> {
-        Err(Refusal::local(Class::Transient, "token-http-503"))
+    use Gives::{Refuses, Token};
+
+    fn down() -> Gives {
+        Refuses(Refusal::local(Class::Transient, "token-http-503"))
     }
 
     /// Keeps credentials of an endpoint; stopped when the token is dropped.
@@ -258,7 +273,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_renewed_ahead_and_calls_never_see_one_that_has_ended() {
-        let endpoint = Endpoint::new([token("one", 300), token("two", 300)]);
+        let endpoint = Endpoint::new([Token("one", 300), Token("two", 300)]);
         let (credentials, _stop) = kept(&endpoint, None);
         assert_eq!(shown(&credentials), "token-awaited");
         credentials.settled().await;
@@ -276,7 +291,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_is_down_is_asked_ever_more_seldom_and_the_old_token_serves_on() {
-        let endpoint = Endpoint::new([token("one", 600)].into_iter().chain((0..100).map(|_| down())));
+        let endpoint = Endpoint::new([Token("one", 600)].into_iter().chain((0..100).map(|_| down())));
         let (credentials, _stop) = kept(&endpoint, None);
         after(400 + 60).await;
         assert_eq!(shown(&credentials), "one");
@@ -289,17 +304,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_asks_for_a_pause_gets_it() {
         let pause = Refusal { class: Class::Throttled, code: "token-http-429".into(), retry_after_s: Some(120) };
-        let endpoint = Endpoint::new([Err(pause), token("one", 600)]);
+        let endpoint = Endpoint::new([Refuses(pause), Token("one", 600)]);
         let (credentials, _stop) = kept(&endpoint, None);
         after(119).await;
         assert_eq!((shown(&credentials).as_str(), endpoint.asked()), ("token-http-429", 1));
         after(2).await;
         assert_eq!(shown(&credentials), "one");
+        let day = Refusal { class: Class::Transient, code: "token-http-503".into(), retry_after_s: Some(86_400) };
+        let endpoint = Endpoint::new([Refuses(day), Token("one", 600)]);
+        let (credentials, _stop) = kept(&endpoint, None);
+        after(301).await;
+        assert_eq!(shown(&credentials), "one", "no endpoint is believed to be away for a day");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_that_the_provider_refuses_is_replaced_once_and_not_while_it_is_fresh() {
-        let endpoint = Endpoint::new([token("one", 3_600), token("two", 3_600)]);
+    async fn a_token_that_the_provider_refuses_is_replaced_once_it_is_not_fresh_any_more() {
+        let endpoint = Endpoint::new([Token("one", 3_600), Token("two", 3_600), Token("three", 3_600)]);
         let (credentials, _stop) = kept(&endpoint, None);
         credentials.settled().await;
         for _ in 0..3 {
@@ -307,23 +327,25 @@ mod tests {
             after(1).await;
         }
         assert_eq!((shown(&credentials).as_str(), endpoint.asked()), ("one", 1));
+        after(28).await;
+        assert_eq!((shown(&credentials).as_str(), endpoint.asked()), ("two", 2));
         after(60).await;
         for _ in 0..3 {
             credentials.refused(Instant::now());
         }
         after(1).await;
-        assert_eq!((shown(&credentials).as_str(), endpoint.asked()), ("two", 2));
-        after(5).await;
-        assert_eq!(endpoint.asked(), 2);
+        assert_eq!((shown(&credentials).as_str(), endpoint.asked()), ("three", 3));
+        after(60).await;
+        assert_eq!(endpoint.asked(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn with_another_secret_the_token_before_serves_until_the_new_one_is_there() {
-        let (old, _stop) = kept(&Endpoint::new([token("old", 3_600)]), None);
+        let (old, _stop) = kept(&Endpoint::new([Token("old", 3_600)]), None);
         old.settled().await;
         let account = Class::PermanentConfig(Scope::Account);
-        let wrong = Err(Refusal::local(account, "token-invalid_client"));
-        let endpoint = Endpoint::new([wrong, token("new", 3_600)]);
+        let wrong = Refuses(Refusal::local(account, "token-invalid_client"));
+        let endpoint = Endpoint::new([wrong, Token("new", 3_600)]);
         let (credentials, _stop) = kept(&endpoint, Some(&old));
         assert_eq!(shown(&credentials), "old");
         credentials.settled().await;
@@ -334,7 +356,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tokens_that_live_no_time_at_all_are_asked_for_once_a_second_at_most() {
-        let endpoint = Endpoint::new((0..1_000).map(|_| token("one", 0)));
+        let endpoint = Endpoint::new((0..1_000).map(|_| Token("one", 0)));
         let (credentials, _stop) = kept(&endpoint, None);
         after(10).await;
         assert!((10..=11).contains(&endpoint.asked()), "{}", endpoint.asked());

@@ -91,6 +91,7 @@ mod tests {
             to: "+46701740605".parse().unwrap(),
             country: None,
             text: Secret::from("Your Acme sign-in code is 493817"),
+            code: Secret::from("493817"),
             locale: None,
             ttl: None,
             original: None,

@@ -334,12 +334,7 @@ impl Provider {
     /// filled the connections.
     fn learn(&self, entry: Entry, sent: Result<net::Answer, SendError>, private: &Private<'_>) -> Result<Tried, Shut> {
         let (outcome, left) = match sent {
-            Ok(answer) => {
-                if let (401, Some(keeper)) = (answer.status, &self.credential) {
-                    keeper.refused(tokio::time::Instant::now());
-                }
-                (self.adapter.outcome(&carried(answer)), true)
-            }
+            Ok(answer) => (self.heeding_the_credential(answer.status, self.adapter.outcome(&carried(answer))), true),
             Err(SendError::Full) => return Err(Shut::Busy),
             // Our own guard says no: that is a setting, not a weakness of the provider.
             Err(SendError::NotSent { cause: Unsent::Guard }) => {
@@ -357,6 +352,18 @@ impl Provider {
         standing.codes.record(&outcome, now);
         standing.explain(codes::word(&outcome), now);
         Ok(Tried { outcome, left })
+    }
+
+    /// An outcome as it counts. Who refuses a credential that ends may refuse this one alone: another one is asked for, and the
+    /// account is not taken for closed.
+    fn heeding_the_credential(&self, status: u16, outcome: Outcome) -> Outcome {
+        match (outcome, &self.credential) {
+            (Outcome::Refused(refusal), Some(keeper)) if matches!(status, 401 | 403) => {
+                keeper.refused(tokio::time::Instant::now());
+                Outcome::Refused(Refusal { class: Class::Transient, ..refusal })
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     /// What the report says of it, but for the counters.
@@ -416,24 +423,26 @@ impl CredentialSource for Provider {
             return Err(Refusal::local(Class::Unknown, "token-unneeded"));
         };
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
-        match self.connector.send(&need.request(), far, MAX_ANSWER).await {
+        let no_answer = |cause| Refusal::local(Class::Transient, &format!("token-{cause}"));
+        let issued = match self.connector.send(&need.request(), far, MAX_ANSWER).await {
             Ok(answer) => need.issued(&carried(answer)),
-            Err(SendError::Full) => Err(Refusal::local(Class::Transient, "token-busy")),
-            Err(SendError::NotSent { cause }) => Err(no_token(cause.as_str())),
-            Err(SendError::Unclear { cause }) => Err(no_token(cause.as_str())),
-        }
+            Err(SendError::Full) => Err(no_answer("busy")),
+            Err(SendError::NotSent { cause }) => Err(no_answer(cause.as_str())),
+            Err(SendError::Unclear { cause }) => Err(no_answer(cause.as_str())),
+        };
+        issued.map_err(|refusal| {
+            // the endpoint's own word, which may repeat what it was shown
+            let refusal = Refusal { code: private::shown(&refusal.code).to_owned(), ..refusal };
+            tracing::warn!(provider = self.name, code = refusal.code, "no credential was given");
+            refusal
+        })
     }
-}
-
-/// Why no token came from an endpoint that gave no answer.
-fn no_token(cause: &str) -> Refusal {
-    Refusal::local(Class::Transient, &format!("token-{cause}"))
 }
 
 impl ProbeSubject for Provider {
     async fn ask(&self) -> Probed {
         let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
-        if let Some(keeper) = &self.credential {
+        if let (Some(keeper), Err(Missing::Awaited)) = (&self.credential, self.credential()) {
             keeper.settled().await;
         }
         let credential = match self.credential() {
@@ -599,6 +608,7 @@ mod tests {
             to,
             country: None,
             text,
+            code: Secret::from("1234"),
             locale: None,
             ttl: None,
             original: None,

@@ -57,7 +57,7 @@ impl CredentialNeed<'_> {
     /// Why it gives none.
     pub fn issued(&self, answer: &ProviderAnswer) -> Result<Issued, Refusal> {
         match self {
-            Self::Token(endpoint) => endpoint.issued(answer),
+            Self::Token(_) => TokenEndpoint::issued(answer),
         }
     }
 

@@ -99,6 +99,15 @@ impl Fields {
         self.text(name)?.parse().ok()
     }
 
+    /// A yes or no, which may be written as a text.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        match self.0.get(name)? {
+            Value::Bool(flag) => Some(*flag),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
     /// Whether there is a list of that name.
     pub(super) fn has_list(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(Value::is_array)

@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+pub mod codes;
 mod http;
 mod message;
 mod oauth2;
@@ -13,6 +14,7 @@ mod okta_hook;
 mod outcome;
 mod probe;
 mod sender;
+pub mod sender_rules;
 #[cfg(test)]
 mod tests;
 mod twilio;
@@ -37,7 +39,8 @@ pub trait Adapter: Send + Sync {
     ///
     /// # Errors
     /// The refusal that the provider would give, or that follows from the configuration: no sender fits (code
-    /// `no-sender`), the text is longer than the provider takes (code `too-long`). No provider is called then.
+    /// `no-sender`), the text is longer than the provider takes (code `too-long`), or the passcode has another length (code
+    /// `code-length`). No provider is called then.
     fn request(&self, message: &Message, access: &Access<'_>) -> Result<Request, Refusal>;
 
     /// What became of the message, given the answer to [`Adapter::request`]'s request.
@@ -86,6 +89,12 @@ pub enum InvalidProvider {
     /// An API key's SID is not one.
     #[error("the API key's SID is not SK and 32 hexadecimal digits")]
     ApiKeySid,
+    /// A Verify service's SID is not one.
+    #[error("the Verify service's SID is not VA and 32 hexadecimal digits")]
+    ServiceSid,
+    /// A Verify template's SID is not one.
+    #[error("the template's SID is not HJ and 32 hexadecimal digits")]
+    TemplateSid,
     /// A sender that the provider cannot send from on its channel.
     #[error("sender {index} cannot be used on its channel: {reason}")]
     Sender {
@@ -117,10 +126,10 @@ fn https_url(url: &str) -> Result<Url, InvalidProvider> {
 /// [`InvalidProvider`] when no request could ever be built from the configuration.
 pub fn adapter(provider: &ProviderConfig) -> Result<Box<dyn Adapter>, InvalidProvider> {
     match &provider.account {
-        Account::Twilio { account_sid, api_key_sid, auth_token, base_url } => {
+        Account::Twilio { account_sid, api_key_sid, auth_token, base_url, options } => {
             let credential =
                 twilio::Credential { account_sid, api_key_sid: api_key_sid.as_deref(), secret: auth_token };
-            Ok(Box::new(twilio::Twilio::new(&credential, base_url, &provider.senders)?))
+            Ok(Box::new(twilio::Twilio::new(&credential, base_url, &provider.senders, options)?))
         }
         Account::Http { url, token } => Ok(Box::new(http::Http::new(url, token, &provider.senders)?)),
         Account::OktaHook { url, auth, headers } => Ok(Box::new(okta_hook::OktaHook::new(url, auth, headers)?)),

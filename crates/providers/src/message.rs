@@ -17,6 +17,8 @@ pub struct Message {
     pub country: Option<CountryCode>,
     /// The SMS text, or what the voice says, already composed.
     pub text: Secret<String>,
+    /// The passcode by itself, for providers that write the text.
+    pub code: Secret<String>,
     /// BCP 47 tag of the user's language, as Okta gave it.
     pub locale: Option<String>,
     /// How long the passcode is good for, from now.

@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 use super::{
     InvalidProvider, ProviderAnswer,
     access::{Credential, Issued},
-    answer::{self, class_by_status},
+    answer::class_by_status,
     https_url,
     outcome::{Class, Refusal, Scope},
 };
@@ -24,6 +24,20 @@ const UNSAID_LIFETIME: Duration = Duration::from_mins(5);
 const LONGEST_LIFETIME: Duration = Duration::from_hours(24);
 /// The longest token: what still fits a header line of common servers.
 const MAX_TOKEN: usize = 8 * 1024;
+
+/// The words of RFC 6749 and RFC 8628 for why no token is given. Another word may be anything, the secret itself included.
+const ERRORS: &[&str] = &[
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_scope",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "access_denied",
+    "server_error",
+    "temporarily_unavailable",
+    "slow_down",
+];
 
 /// A token endpoint, and the client that asks it.
 #[derive(Debug, Clone)]
@@ -71,17 +85,19 @@ impl TokenEndpoint {
     }
 
     /// The token of an answer. Codes of refusals begin with `token-`, so that they are not taken for the provider's own.
-    pub(super) fn issued(&self, answer: &ProviderAnswer) -> Result<Issued, Refusal> {
+    pub(super) fn issued(answer: &ProviderAnswer) -> Result<Issued, Refusal> {
         let account = Class::PermanentConfig(Scope::Account);
         let fields = answer.fields().unwrap_or_default();
         if !answer.is_success() {
-            let own = fields.text("error").and_then(|error| answer::code(&error));
+            let own = fields.text("error").and_then(|error| ERRORS.iter().find(|known| **known == error).copied());
             let class = match answer.status {
                 // how OAuth says that client, scope or grant are wrong
                 400 if own.is_some() => account,
                 status => class_by_status(status).unwrap_or(Class::Transient),
             };
-            return Err(answer.refusal(class, format!("token-{}", own.unwrap_or_else(|| answer.status_code()))));
+            return Err(
+                answer.refusal(class, format!("token-{}", own.map_or_else(|| answer.status_code(), str::to_owned)))
+            );
         }
         let is_bearer = fields.text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
         let token = fields.text("access_token").filter(|token| {
@@ -122,7 +138,7 @@ mod tests {
 
     fn answered(status: u16, body: &str) -> Result<Issued, Refusal> {
         let answer = ProviderAnswer { status, retry_after: Some("7".into()), body: body.as_bytes().to_vec() };
-        endpoint(SecretPlacement::ClientSecretPost).issued(&answer)
+        TokenEndpoint::issued(&answer)
     }
 
     fn header_of(request: &Request, name: &::http::HeaderName) -> Option<String> {
@@ -187,6 +203,7 @@ mod tests {
         for (status, body, class, code) in [
             (401, r#"{"error":"invalid_client","error_description":"x"}"#, account, "token-invalid_client"),
             (400, r#"{"error":"invalid_scope"}"#, account, "token-invalid_scope"),
+            (401, r#"{"error":"s3&cret"}"#, account, "token-http-401"),
             (400, "", Class::Unknown, "token-http-400"),
             (403, "", account, "token-http-403"),
             (429, "", Class::Throttled, "token-http-429"),

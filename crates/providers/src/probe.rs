@@ -34,6 +34,8 @@ pub enum Proof {
     Credential,
     /// The account is in use: neither suspended nor closed.
     Account,
+    /// The service that sends is there.
+    Service,
     /// The authorization server gives tokens.
     Token,
 }
@@ -46,6 +48,7 @@ impl Proof {
             Self::Reachable => "Reachable",
             Self::Credential => "Credential",
             Self::Account => "Account",
+            Self::Service => "Service",
             Self::Token => "Token",
         }
     }

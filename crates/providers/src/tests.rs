@@ -3,7 +3,10 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use hookswitch_gateway_config::document::{self, HookCredential, OktaHookCredential};
+use hookswitch_gateway_config::{
+    document::{self, HookCredential, OktaHookCredential},
+    twilio::TwilioOptions,
+};
 
 /// What requests are made with that need no credential.
 pub(crate) const ACCESS: Access<'static> = Access { now: jiff::Timestamp::UNIX_EPOCH, credential: None };
@@ -14,6 +17,7 @@ fn adapters() -> Vec<Box<dyn Adapter>> {
         api_key_sid: None,
         auth_token: "token".into(),
         base_url: "https://api.twilio.com".into(),
+        options: TwilioOptions::default(),
     };
     let http = Account::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
     let provider = |account| ProviderConfig {

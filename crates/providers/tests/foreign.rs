@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hookswitch_gateway_config::document::{Account, HookCredential, OktaHookCredential, Probe, ProviderConfig};
+use hookswitch_gateway_config::{
+    document::{Account, HookCredential, OktaHookCredential, Probe, ProviderConfig},
+    twilio::{TwilioOptions, TwilioVerify},
+};
 use hookswitch_providers::{Adapter, Outcome, Probed, ProviderAnswer, adapter};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -39,12 +42,15 @@ struct Answer {
 }
 
 fn adapters() -> BTreeMap<&'static str, Box<dyn Adapter>> {
-    let twilio = Account::Twilio {
+    let twilio = |base_url: &str, options| Account::Twilio {
         account_sid: "AC0123456789abcdef0123456789abcdef".into(),
         api_key_sid: None,
         auth_token: "token".into(),
-        base_url: "https://api.twilio.com".into(),
+        base_url: base_url.into(),
+        options,
     };
+    let service = TwilioVerify { service_sid: format!("VA{}", "a".repeat(32)), template_sid: None };
+    let verify = TwilioOptions { verify: Some(service), ..TwilioOptions::default() };
     let http = Account::Http { url: "https://sms.acme.example/".into(), token: "token".into() };
     let secret = HookCredential { header: "authorization".into(), secret: "s".into() };
     let okta_hook = Account::OktaHook {
@@ -57,7 +63,12 @@ fn adapters() -> BTreeMap<&'static str, Box<dyn Adapter>> {
         let provider = ProviderConfig { account, senders: Vec::new(), probe, max_in_flight: 1, ca_bundle: None };
         adapter(&provider).unwrap()
     };
-    BTreeMap::from([("twilio", made(twilio)), ("http", made(http)), ("oktaHook", made(okta_hook))])
+    BTreeMap::from([
+        ("twilio", made(twilio("https://api.twilio.com", TwilioOptions::default()))),
+        ("twilio-verify", made(twilio("https://verify.twilio.com", verify))),
+        ("http", made(http)),
+        ("oktaHook", made(okta_hook)),
+    ])
 }
 
 fn answer(status: u16, body: &Value) -> ProviderAnswer {
@@ -158,6 +169,7 @@ fn each(adapter: &str, status: u16, body: &Value, field: &str, text: &str, nothi
 fn an_id_may_be_a_text_or_a_whole_number_and_without_one_the_outcome_is_unclear() {
     each("twilio", 201, &json!({"status": "queued"}), "sid", "accepted 21614", "unclear");
     each("twilio", 201, &json!({"status": null, "error_code": null}), "sid", "accepted 21614", "unclear");
+    each("twilio-verify", 201, &json!({"status": "pending"}), "sid", "accepted 21614", "unclear");
     each("http", 200, &json!({"status": "accepted", "code": null}), "id", "accepted 21614", "unclear");
 }
 
@@ -194,8 +206,8 @@ fn a_body_that_is_no_object_is_no_body() {
     {
         let body = Value::from(body);
         for adapter in adapters.values() {
-            let says = [200, 201, 400, 502, 503].map(|status| meant(&**adapter, &answer(status, &body)));
-            let expected = ["unclear", "unclear", "refused unknown http-400", "unclear", "refused transient http-503"];
+            let says = [200, 201, 400, 502, 501].map(|status| meant(&**adapter, &answer(status, &body)));
+            let expected = ["unclear", "unclear", "refused unknown http-400", "unclear", "refused transient http-501"];
             assert_eq!(says, expected, "{}: {body}", adapter.label());
         }
         assert_eq!(shown(&*adapters["twilio"], &answer(200, &body)), "unknown", "{body}");

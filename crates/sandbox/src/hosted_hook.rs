@@ -167,6 +167,9 @@ impl Vendor for HostedHook {
 
     fn refusal(&self, code: &str, status: Option<u16>, _: Option<&str>, _: Option<&str>) -> Answer {
         match status.and_then(|status| StatusCode::from_u16(status).ok()) {
+            Some(status @ (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)) => {
+                Answer::empty(status).with("retry-after", "1")
+            }
             Some(status) if status != StatusCode::OK => Answer::empty(status),
             _ if code == "error" => error("refused on demand"),
             _ => said("FAILED", None),

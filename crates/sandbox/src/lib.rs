@@ -71,6 +71,10 @@ pub enum VendorOptions {
         api_keys: Vec<(String, Secret)>,
         /// The senders the account owns; any well-formed one when empty.
         senders: Vec<String>,
+        /// Its Verify services.
+        services: Vec<VerifyService>,
+        /// Whether Message Redaction is enabled: without it no message may ask for retention.
+        redaction: bool,
     },
     /// Whoever is behind an `http` provider.
     Json {
@@ -86,11 +90,24 @@ pub enum VendorOptions {
     },
 }
 
+/// A service of Twilio's Verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyService {
+    /// `VA` and 32 hexadecimal digits.
+    pub sid: String,
+    /// The company's name in texts.
+    pub friendly_name: String,
+    /// Whether it takes passcodes that it has not made itself.
+    pub custom_codes: bool,
+    /// Templates that a verification may name, `HJ…`; the first is the service's own.
+    pub templates: Vec<String>,
+}
+
 impl VendorOptions {
     fn build(self) -> Box<dyn Vendor> {
         match self {
-            Self::Twilio { account_sid, auth_token, api_keys, senders } => {
-                Box::new(twilio::TwilioAccount::new(account_sid, auth_token, api_keys, senders))
+            Self::Twilio { account_sid, auth_token, api_keys, senders, services, redaction } => {
+                Box::new(twilio::TwilioAccount::new(account_sid, auth_token, api_keys, senders, services, redaction))
             }
             Self::Json { token } => Box::new(json_provider::JsonAccount::new(token)),
             Self::HostedHook { secret, client } => Box::new(hosted_hook::HostedHook::new(secret, client)),
@@ -110,6 +127,8 @@ impl ProviderOptions {
                 auth_token: Secret::new(auth_token),
                 api_keys: Vec::new(),
                 senders: Vec::new(),
+                services: Vec::new(),
+                redaction: false,
             },
         }
     }

@@ -325,7 +325,7 @@ impl Provider {
             Reading::Refused(answer) | Reading::Repeat(answer) => answer.into(),
             Reading::Token(given) => {
                 "token".clone_into(&mut call.what);
-                call.fault = self.token_fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                call.fault.clone_from(&self.token_fault.lock().unwrap_or_else(PoisonError::into_inner));
                 self.probe(given, call.fault.as_ref()).await
             }
             Reading::Probe(shown) => {

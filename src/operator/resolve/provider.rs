@@ -11,12 +11,15 @@ use crate::operator::runtime::{
     references::{Reference, References},
 };
 use hookswitch_api::{
-    CaBundleRef, ClientAuthentication, OktaHookAuth, OktaHookProvider, ProbeSpec, ProviderAccount, TelephonyProvider,
-    TelephonyProviderSpec, reason::Ready,
+    self as api, CaBundleRef, ClientAuthentication, OktaHookAuth, OktaHookProvider, ProbeSpec, ProviderAccount,
+    TelephonyProvider, TelephonyProviderSpec, TwilioProvider, reason::Ready,
 };
-use hookswitch_gateway_config::document::{
-    Account, HookCredential, OktaHookCredential, PlainHeader, Probe, ProviderConfig, SecretPlacement, Sender,
-    TokenClient,
+use hookswitch_gateway_config::{
+    document::{
+        Account, HookCredential, OktaHookCredential, PlainHeader, Probe, ProviderConfig, SecretPlacement, Sender,
+        TokenClient,
+    },
+    twilio::{AddressRetention, ContentRetention, RiskCheck, TwilioOptions, TwilioVerify},
 };
 use hookswitch_message::Secret;
 use hookswitch_net as net;
@@ -82,7 +85,8 @@ fn build(
             account_sid: twilio.account_sid.clone(),
             api_key_sid: twilio.api_key.as_ref().map(|key| key.sid.clone()),
             auth_token: credential,
-            base_url: twilio.base_url().to_owned(),
+            base_url: twilio.base_url(),
+            options: twilio_options(twilio),
         },
         Some(ProviderAccount::Http(http)) => Account::Http { url: http.url.clone(), token: credential },
         Some(ProviderAccount::OktaHook(hook)) => okta_hook(hook, credential)?,
@@ -93,7 +97,7 @@ fn build(
             ));
         }
     };
-    let senders = spec
+    let senders: Vec<Sender> = spec
         .senders
         .iter()
         .map(|sender| Sender {
@@ -102,6 +106,9 @@ fn build(
             from: sender.from.clone(),
         })
         .collect();
+    if let Err(unfit) = providers::sender_rules::check(&senders) {
+        return Err(Problem::permanent(Ready::InvalidSpec, format!("The provider cannot be used: {unfit}.")));
+    }
     let probe = probe(&spec.probe.clone().unwrap_or_default());
     let provider = ProviderConfig { account, senders, probe, max_in_flight: spec.max_in_flight(), ca_bundle };
     match judge(&provider) {
@@ -132,6 +139,28 @@ fn okta_hook(hook: &OktaHookProvider, credential: Secret<String>) -> Result<Acco
     let headers =
         hook.headers.iter().map(|header| PlainHeader { name: header.name.clone(), value: header.value.clone() });
     Ok(Account::OktaHook { url: hook.url.clone(), auth, headers: headers.collect() })
+}
+
+fn twilio_options(spec: &TwilioProvider) -> TwilioOptions {
+    TwilioOptions {
+        content_retention: spec.content_retention.map(|retention| match retention {
+            api::ContentRetention::Retain => ContentRetention::Retain,
+            api::ContentRetention::Discard => ContentRetention::Discard,
+        }),
+        address_retention: spec.address_retention.map(|retention| match retention {
+            api::AddressRetention::Retain => AddressRetention::Retain,
+            api::AddressRetention::Obfuscate => AddressRetention::Obfuscate,
+        }),
+        risk_check: spec.risk_check.map(|check| match check {
+            api::RiskCheck::Enable => RiskCheck::Enable,
+            api::RiskCheck::Disable => RiskCheck::Disable,
+        }),
+        status_callback: spec.status_callback.clone(),
+        verify: spec.verify.as_ref().map(|verify| TwilioVerify {
+            service_sid: verify.service_sid.clone(),
+            template_sid: verify.template_sid.clone(),
+        }),
+    }
 }
 
 /// Whether a gateway will take a provider, by the provider's own adapter and by TLS.
@@ -223,6 +252,39 @@ mod tests {
         let shown_twice = hook(json!({"header": {"name": "X-Env", "secretRef": secret_ref}}));
         let problem = build(&spec(&shown_twice, &json!([])), "s3cret".into(), None).unwrap_err();
         assert!(format!("{problem:?}").contains("the header X-Env cannot be used"), "{problem:?}");
+    }
+
+    #[test]
+    fn what_twilio_is_asked_for_comes_to_its_adapter() {
+        let account = format!("AC{}", "0".repeat(32));
+        let secret_ref = json!({"name": "s", "key": "k"});
+        let verify =
+            json!({"serviceSid": format!("VA{}", "0".repeat(32)), "templateSid": format!("HJ{}", "0".repeat(32))});
+        let options = |block: serde_json::Value| {
+            let mut twilio = json!({"accountSid": account, "authTokenRef": secret_ref});
+            twilio.as_object_mut().unwrap().extend(block.as_object().unwrap().clone());
+            let spec = spec(&json!({"twilio": twilio}), &json!([]));
+            let Account::Twilio { base_url, options, .. } = build(&spec, "s3cret".into(), None).unwrap().account else {
+                panic!("not Twilio");
+            };
+            (base_url, serde_json::to_value(options).unwrap())
+        };
+        let asked = json!({"contentRetention": "Discard", "addressRetention": "Obfuscate", "riskCheck": "Disable",
+            "statusCallback": "https://otp.acme.example/"});
+        assert_eq!(options(asked.clone()), ("https://api.twilio.com".to_owned(), asked));
+        let asked = json!({"contentRetention": "Retain", "addressRetention": "Retain", "riskCheck": "Enable"});
+        assert_eq!(options(asked.clone()).1, asked);
+        let (base_url, asked) = options(json!({"verify": verify, "region": "us1", "edge": "ashburn"}));
+        assert_eq!((base_url.as_str(), asked), ("https://verify.ashburn.us1.twilio.com", json!({"verify": verify})));
+    }
+
+    #[test]
+    fn a_name_for_the_us_is_reported_to_its_author() {
+        let http = json!({"http": {"url": "https://c.example/", "tokenRef": {"name": "s", "key": "k"}}});
+        let spec = spec(&http, &json!([{"channel": "SMS", "countries": ["SE", "US"], "from": "ACME"}]));
+        let problem = build(&spec, "token".into(), None).unwrap_err();
+        assert_eq!((problem.reason, problem.stalled), (Ready::InvalidSpec, true));
+        assert!(problem.message.contains("networks in US take no names"), "{}", problem.message);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    changes, hooks, leaks, record,
+    changes, hooks, is_full, leaks, record,
     stage::{SANDBOX, SYSTEM, Stage, TELEPHONY},
     switch, tenants,
     traffic::{self, lifecycle, rotation},
@@ -497,7 +497,7 @@ fn operator_gone(stage: &Stage) {
 }
 
 fn quiet(stage: &Stage) {
-    let seconds = if std::env::var("HOOKSWITCH_TESTS").is_ok_and(|tests| tests == "full") { 300 } else { 60 };
+    let seconds = if is_full() { 300 } else { 60 };
     let foreign = stage.somebody_else(
         "POST",
         "/api/v1/inlineHooks",

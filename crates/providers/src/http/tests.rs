@@ -23,6 +23,7 @@ fn message() -> Message {
         to: "+46701234567".parse().unwrap(),
         country: "SE".parse().ok(),
         text: "Code \"1234\"\n".into(),
+        code: "1234".into(),
         locale: Some("sv-SE".into()),
         ttl: Some(Duration::from_mins(5)),
         original: None,

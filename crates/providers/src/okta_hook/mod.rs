@@ -28,13 +28,16 @@ const MOST: usize = 16;
 /// What stands for the id of a message that the hook did not name.
 const UNNAMED: &str = "unnamed";
 /// Headers that are ours to write, or the connection's.
-const RESERVED: &[HeaderName] = &[
+const RESERVED: [HeaderName; 13] = [
     header::ACCEPT,
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::CONTENT_TYPE,
     header::EXPECT,
     header::HOST,
+    header::USER_AGENT,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
@@ -68,10 +71,11 @@ impl OktaHook {
             Auth::Header(name, _) => name.clone(),
             Auth::Token(_) => header::AUTHORIZATION,
         };
-        let mut further = Vec::with_capacity(headers.len());
+        let mut further: Vec<(HeaderName, Secret<String>)> = Vec::with_capacity(headers.len());
         for PlainHeader { name, value } in headers {
             let parsed = header_name(name)?;
-            if parsed == own || !is_header_value(value) {
+            let is_repeated = parsed == own || further.iter().any(|(known, _)| *known == parsed);
+            if is_repeated || !is_header_value(value) {
                 return Err(InvalidProvider::Header { name: name.clone() });
             }
             further.push((parsed, Secret::new(value.clone())));
@@ -108,8 +112,9 @@ impl Adapter for OktaHook {
             return serde_json::from_slice(answer.json()).map_or(GARBAGE, |body| said(&body));
         }
         let class = match answer.status {
-            // the function behind it broke off, wherever it was
+            // the function behind it broke off, or its platform lost it, wherever it was
             500 => None,
+            503 if answer.retry_after.is_none() => None,
             status => class_by_status(status),
         };
         class.map_or(GARBAGE, |class| Outcome::Refused(answer.refusal(class, answer.status_code())))
@@ -166,7 +171,9 @@ fn said(body: &Value) -> Outcome {
         }
     }
     outcome.unwrap_or_else(|| {
-        if body.get("error").is_some_and(Value::is_object) {
+        // Okta's schema has an object, and its example a list of them
+        let errors = body.get("error").map(one_or_many).unwrap_or_default();
+        if !errors.is_empty() && errors.iter().all(Value::is_object) {
             Outcome::Refused(Refusal::local(Class::Unknown, "error"))
         } else {
             GARBAGE

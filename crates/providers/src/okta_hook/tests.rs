@@ -38,6 +38,7 @@ fn message(original: Option<&str>) -> Message {
         to: "+19876543210".parse().unwrap(),
         country: "US".parse().ok(),
         text: "Your code is 11111".into(),
+        code: "11111".into(),
         locale: None,
         ttl: None,
         original: original.map(|original| Arc::new(Secret::new(original.as_bytes().to_vec()))),
@@ -95,6 +96,8 @@ fn headers_that_are_not_the_users_to_set_are_refused() {
         (by_header("Authorization", "s"), &[("authorization", "another")]),
         (by_token(), &[("Authorization", "another")]),
         (by_header("Authorization", "s"), &[("X-Env", "a\rb")]),
+        (by_header("Authorization", "s"), &[("X-Env", "a"), ("x-env", "b")]),
+        (by_header("Authorization", "s"), &[("Proxy-Connection", "close")]),
     ] {
         assert!(hook(&auth, headers).is_err(), "{auth:?} {headers:?}");
     }
@@ -147,6 +150,9 @@ fn only_oktas_word_for_success_is_acceptance() {
         ("no command", json!({"commands": []}), GARBAGE),
         ("null", json!({"commands": null}), GARBAGE),
         ("an empty error", json!({"error": {}}), failed("error")),
+        ("a list of errors", json!({"error": [{"errorSummary": "no"}]}), failed("error")),
+        ("an empty list of errors", json!({"error": []}), GARBAGE),
+        ("an error that is a word", json!({"error": "timeout"}), GARBAGE),
         (
             "an error beside success",
             json!({"error": {}, "commands": [{"type": ACTION, "value": [{"status": "SUCCESSFUL"}]}]}),
@@ -184,6 +190,9 @@ fn a_status_that_is_not_success_says_whether_the_hook_was_reached() {
         };
         assert_eq!(found, class, "{status}");
     }
+    // a platform that is overloaded says until when; one that lost its function says nothing
+    let answer = ProviderAnswer { status: 503, retry_after: None, body: Vec::new() };
+    assert_eq!(hook(&by_header("Authorization", "s"), &[]).unwrap().outcome(&answer), GARBAGE);
 }
 
 #[test]

@@ -1,159 +1,184 @@
-//! Twilio's error codes and what each means for failover.
+//! Twilio's codes and what each means for failover.
 //!
-//! Source: Twilio's error dictionary, its pages of 2026, and its API description. Codes of receipts stand here too, since a
-//! message resource can carry one in its `error_code`. Verify's stand here for proxies that answer with them. A code that
-//! can mean several things has the class that is right for all of them; what is not listed is read by its status.
+//! Codes of receipts stand here too, since a message resource can carry one in its `error_code`. A code that can mean several
+//! things has the class that is right for all of them.
 
-use crate::{Class, Scope};
+use crate::{
+    Class, Scope,
+    codes::{Code, CodeTable, one, several, unclear},
+};
+
+#[cfg(test)]
+mod tests;
 
 /// Sure to be about the number, whoever is asked; anything less is [`Class::UnreachableHere`].
 const NUMBER: Class = Class::PermanentDestination;
 const ACCOUNT: Class = Class::PermanentConfig(Scope::Account);
+/// Also of an account or a key that may do one thing and not another: calls, say, and no messages.
 const SENDER: Class = Class::PermanentConfig(Scope::Sender);
 const COUNTRY: Class = Class::PermanentConfig(Scope::Country);
 
-/// The network behind Twilio did not answer in time. Twilio fails such a message without trying again, because it may have
-/// been delivered.
-const NETWORK_TIMEOUT: u32 = 30_410;
+/// The table.
+pub(crate) static CODES: CodeTable = CodeTable {
+    provider: "twilio",
+    name: "Twilio",
+    source: "Twilio's error dictionary and its pages as of November 2026 (www.twilio.com/docs/api/errors)",
+    codes: LISTED,
+};
 
-/// Code ranges, sorted and without overlap: first, last, class.
-const CODES: &[(u32, u32, Class)] = &[
-    (10_001, 10_001, ACCOUNT),                  // account not active
-    (10_004, 10_004, Class::Throttled),         // too many calls at once
-    (10_005, 10_005, SENDER),                   // calls are disabled for the account; messages may not be
-    (13_223, 13_223, NUMBER),                   // not a phone number
-    (13_224, 13_224, Class::UnreachableHere),   // no way there, or not a number
-    (13_225, 13_225, Class::Unknown),           // see 21216
-    (13_227, 13_227, COUNTRY),                  // calls to this country not enabled
-    (14_107, 14_107, Class::Throttled),         // message rate
-    (14_111, 14_111, Class::UnreachableHere),   // trial account, number not verified
-    (20_003, 20_003, ACCOUNT),                  // credentials refused
-    (20_005, 20_005, ACCOUNT),                  // account not active
-    (20_006, 20_006, SENDER),                   // no privilege for this resource; there may be for others
-    (20_008, 20_008, ACCOUNT),                  // test credentials
-    (20_010, 20_010, SENDER),                   // this action is disabled for the account; others may not be
-    (20_101, 20_107, ACCOUNT),                  // access token refused
-    (20_151, 20_160, ACCOUNT),                  // authentication failed
-    (20_403, 20_403, ACCOUNT),                  // account suspended or closed
-    (20_409, 20_409, Class::Transient),         // conflict with the state of a resource
-    (20_429, 20_429, Class::Throttled),         // too many requests
-    (20_500, 20_500, Class::Transient),         // internal error
-    (20_503, 20_504, Class::Transient),         // unavailable; internal error
-    (21_202, 21_202, NUMBER),                   // premium-rate number
-    (21_203, 21_203, COUNTRY),                  // international calls not enabled
-    (21_210, 21_210, SENDER),                   // caller id not verified
-    (21_211, 21_211, NUMBER),                   // not a phone number
-    (21_212, 21_213, SENDER),                   // not a usable sender; none
-    (21_214, 21_214, Class::UnreachableHere),   // cannot be called from here
-    (21_215, 21_215, COUNTRY),                  // calls to this country not enabled
-    (21_216, 21_216, Class::Unknown),           // a risky number, a law, or a call to +1 without a customer profile
-    (21_217, 21_217, NUMBER),                   // not a phone number
-    (21_219, 21_219, Class::UnreachableHere),   // trial account, number not verified
-    (21_265, 21_265, NUMBER),                   // a short code
-    (21_266, 21_266, Class::UnreachableHere),   // the number is the sender's own
-    (21_267, 21_267, SENDER),                   // trial account with an alphanumeric sender
-    (21_268, 21_268, NUMBER),                   // premium-rate or information service
-    (21_401, 21_401, SENDER),                   // not a sender that can send SMS
-    (21_408, 21_408, COUNTRY),                  // SMS to this country not enabled
-    (21_470, 21_472, ACCOUNT),                  // account SID wrong, unknown or not active
-    (21_601, 21_601, SENDER),                   // not a sender that can send SMS
-    (21_602, 21_602, Class::MessageRejected),   // no text
-    (21_603, 21_603, SENDER),                   // no sender
-    (21_606, 21_607, SENDER),                   // not a sender of this account; a trial account's own is needed
-    (21_608, 21_608, Class::UnreachableHere),   // trial account or no compliance profile, number not verified
-    (21_610, 21_610, NUMBER),                   // the person has opted out
-    (21_611, 21_611, Class::Throttled),         // the sender's queue is full
-    (21_612, 21_612, SENDER),                   // this sender does not reach this number
-    (21_614, 21_614, NUMBER),                   // not a mobile phone
-    (21_616, 21_616, SENDER),                   // the sender is several numbers
-    (21_617, 21_617, Class::MessageTooLong),    // text too long
-    (21_618, 21_619, Class::MessageRejected),   // text cannot be sent; no text
-    (21_635, 21_635, NUMBER),                   // a landline
-    (21_657, 21_657, SENDER),                   // sender not supported in this country
-    (21_659, 21_663, SENDER),                   // not the account's, not for SMS, not this region, or routed elsewhere
-    (21_668, 21_668, SENDER),                   // not from this region
-    (21_701, 21_705, SENDER),                   // Messaging Service unknown, closed, or without a sender
-    (21_708, 21_709, SENDER),                   // alphanumeric sender missing or not authorised
-    (21_711, 21_712, SENDER),                   // sender not in this Messaging Service, or in another
-    (21_730, 21_730, Class::Transient),         // maintenance
-    (21_910, 21_910, SENDER),                   // sender of another channel
-    (22_001, 22_001, Class::Transient),         // call timed out before it was made
-    (22_005, 22_005, Class::Throttled),         // a day of calls is queued
-    (30_001, 30_001, Class::Throttled),         // queue overflow
-    (30_002, 30_002, ACCOUNT),                  // account suspended
-    (30_003, 30_006, Class::UnreachableHere),   // handset off, blocked, unknown or a landline, or the network
-    (30_007, 30_007, Class::MessageRejected),   // filtered
-    (30_008, 30_008, Class::Transient),         // unknown to Twilio too
-    (30_017, 30_017, Class::Transient),         // congestion
-    (30_019, 30_019, Class::MessageRejected),   // larger than the network takes
-    (30_020, 30_021, Class::Transient),         // internal error
-    (30_022, 30_023, Class::Throttled),         // rate or daily cap of a US campaign
-    (30_024, 30_024, SENDER),                   // not provisioned yet
-    (30_027, 30_027, Class::Throttled),         // daily cap of a US brand
-    (30_032, 30_035, SENDER),                   // toll-free or US long code not registered, suspended or not ready
-    (30_036, 30_036, Class::Transient),         // expired in the queue
-    (30_037, 30_037, SENDER),                   // messages are disabled for the account; calls may not be
-    (30_040, 30_043, SENDER),                   // not registered in this country, generic, or taken for a domestic one
-    (30_044, 30_044, Class::MessageRejected),   // longer than a trial account may send
-    (30_450, 30_450, Class::FraudBlocked),      // SMS pumping protection
-    (30_453, 30_453, Class::FraudBlocked),      // the number is blocked for hours
-    (30_454, 30_454, Class::Throttled),         // a trial account's limit
-    (30_485, 30_485, Class::FraudBlocked),      // the number is blocked for hours
-    (30_500, 30_500, Class::Transient),         // internal error
-    (30_620, 30_620, SENDER),                   // the text is not what the sender is registered for
-    (30_630, 30_630, NUMBER),                   // the person has opted out
-    (60_203, 60_203, Class::UnreachableHere),   // Verify: too many passcodes for this number
-    (60_205, 60_205, NUMBER),                   // Verify: landline
-    (60_212, 60_212, Class::UnreachableHere),   // Verify: too many passcodes for this number at once
-    (60_220, 60_220, COUNTRY),                  // Verify: China needs approval
-    (60_223, 60_223, SENDER),                   // Verify: channel disabled
-    (60_238, 60_238, Class::Unknown),           // Verify: an account under review, or an embargoed country
-    (60_410, 60_410, Class::FraudBlocked),      // Verify: Fraud Guard blocks the prefix
-    (60_412, 60_412, Class::FraudBlocked),      // Verify: fraudulent sign-up
-    (60_605, 60_605, COUNTRY),                  // Verify: country not enabled
-    (60_728, 60_728, Class::Throttled),         // hourly cap
-    (63_002, 63_002, SENDER),                   // sender unknown on its channel
-    (63_003, 63_003, Class::UnreachableHere),   // number unknown on the channel
-    (63_007, 63_008, SENDER),                   // sender or channel not configured
-    (63_009, 63_010, Class::Transient),         // the channel's or Twilio's internal error
-    (63_012, 63_012, Class::Transient),         // the channel's internal error
-    (63_017, 63_018, Class::Throttled),         // rate
-    (63_035, 63_036, Class::UnreachableHere),   // cannot be reached by RCS
-    (63_038, 63_038, Class::Throttled),         // daily cap
-    (70_051, 70_051, SENDER),                   // also a restricted API key that may not do this one thing
-    (572_002, 572_002, Class::UnreachableHere), // trial account, sender not the number's
-    (572_005, 572_005, Class::UnreachableHere), // trial account, number not verified
-    (573_002, 573_002, Class::UnreachableHere), // trial account, sender not the number's
-    (573_005, 573_005, Class::UnreachableHere), // trial account, number not verified
+const LISTED: &[Code] = &[
+    one(10_001, ACCOUNT, "the account is not active"),
+    one(10_004, Class::Throttled, "too many calls at once"),
+    one(10_005, SENDER, "calls are disabled for the account; messages may not be"),
+    one(13_223, NUMBER, "not a phone number"),
+    one(13_224, Class::UnreachableHere, "no way there, or not a number"),
+    one(13_225, Class::Unknown, "as 21216"),
+    one(13_227, COUNTRY, "calls to this country are not enabled"),
+    one(14_107, Class::Throttled, "too many messages"),
+    one(14_111, Class::UnreachableHere, "trial account, and the number is not verified"),
+    one(20_003, ACCOUNT, "the credentials are refused"),
+    one(20_005, ACCOUNT, "the account is not active"),
+    one(20_006, SENDER, "no privilege for this resource; there may be for others"),
+    one(20_008, ACCOUNT, "test credentials"),
+    one(20_010, SENDER, "this action is disabled for the account; others may not be"),
+    several(20_101, 20_107, ACCOUNT, "an access token is refused"),
+    several(20_151, 20_160, ACCOUNT, "authentication failed"),
+    one(20_403, ACCOUNT, "the account is suspended or closed"),
+    one(
+        20_404,
+        Class::Unknown,
+        "not found: a resource, or with Verify the service or a language that it does not have",
+    ),
+    one(20_409, Class::Transient, "a conflict with the state of a resource"),
+    one(20_429, Class::Throttled, "too many requests"),
+    one(20_500, Class::Transient, "internal error"),
+    several(20_503, 20_504, Class::Transient, "unavailable, or an internal error"),
+    one(21_202, NUMBER, "premium-rate number"),
+    one(21_203, COUNTRY, "international calls are not enabled"),
+    one(21_210, SENDER, "the caller ID is not verified"),
+    one(21_211, NUMBER, "not a phone number"),
+    several(21_212, 21_213, SENDER, "not a sender that can be used, or none"),
+    one(21_214, Class::UnreachableHere, "cannot be called from here"),
+    one(21_215, COUNTRY, "calls to this country are not enabled"),
+    one(21_216, Class::Unknown, "a risky number, a law, or a call to +1 without a customer profile"),
+    one(21_217, NUMBER, "not a phone number"),
+    one(21_219, Class::UnreachableHere, "trial account, and the number is not verified"),
+    one(21_265, NUMBER, "a short code"),
+    one(21_266, Class::UnreachableHere, "the number is the sender's own"),
+    one(21_267, SENDER, "trial account, and the sender is a name"),
+    one(21_268, NUMBER, "premium-rate or information service"),
+    one(21_401, SENDER, "not a sender that can send SMS"),
+    one(21_408, COUNTRY, "SMS to this country is not enabled"),
+    several(21_470, 21_472, ACCOUNT, "the account SID is wrong, unknown or not active"),
+    one(21_601, SENDER, "not a sender that can send SMS"),
+    one(21_602, Class::MessageRejected, "no text"),
+    one(21_603, SENDER, "no sender"),
+    several(21_606, 21_607, SENDER, "not a sender of this account; a trial account needs its own"),
+    one(21_608, Class::UnreachableHere, "trial account, or no compliance profile, and the number is not verified"),
+    one(21_609, ACCOUNT, "the status callback is not one that Twilio takes"),
+    one(21_610, NUMBER, "the person has opted out"),
+    one(21_611, Class::Throttled, "the sender's queue is full"),
+    one(21_612, SENDER, "this sender does not reach this number"),
+    one(21_614, NUMBER, "not a mobile phone"),
+    one(21_616, SENDER, "the sender is several numbers"),
+    one(21_617, Class::MessageTooLong, "the text is too long"),
+    several(21_618, 21_619, Class::MessageRejected, "the text cannot be sent, or there is none"),
+    one(21_635, NUMBER, "a landline"),
+    one(21_657, SENDER, "the sender is not supported in this country"),
+    several(
+        21_659,
+        21_663,
+        SENDER,
+        "the sender is not of this account, not for SMS, not of this region or country, or routed elsewhere",
+    ),
+    one(21_668, SENDER, "the sender is not of this region"),
+    several(21_701, 21_705, SENDER, "the Messaging Service is unknown, closed, or without a sender"),
+    several(21_708, 21_709, SENDER, "the name is missing or not authorised"),
+    several(21_711, 21_712, SENDER, "the sender is not in this Messaging Service, or in another"),
+    one(21_730, Class::Transient, "maintenance"),
+    one(21_910, SENDER, "the sender is of another channel"),
+    one(22_001, Class::Transient, "the call timed out before it was made"),
+    one(22_005, Class::Throttled, "a day of calls is queued"),
+    one(30_001, Class::Throttled, "the queue is full"),
+    one(30_002, ACCOUNT, "the account is suspended"),
+    several(
+        30_003,
+        30_006,
+        Class::UnreachableHere,
+        "the handset is off, blocked, unknown or a landline, or the network does not answer",
+    ),
+    one(30_007, Class::MessageRejected, "filtered"),
+    one(30_008, Class::Transient, "unknown to Twilio too"),
+    one(30_017, Class::Transient, "congestion"),
+    one(30_018, SENDER, "the network takes only names that are registered with it"),
+    one(30_019, Class::MessageRejected, "larger than the network takes"),
+    several(30_020, 30_021, Class::Transient, "internal error"),
+    several(30_022, 30_023, Class::Throttled, "rate or daily cap of a US campaign"),
+    one(30_024, SENDER, "the sender is not provisioned yet"),
+    one(30_027, Class::Throttled, "daily cap of a US brand"),
+    one(30_029, SENDER, "`contentRetention` of an account that Message Redaction is not enabled for"),
+    one(30_030, SENDER, "`addressRetention` of an account that Message Redaction is not enabled for"),
+    several(
+        30_032,
+        30_035,
+        SENDER,
+        "a toll-free number or a US long code that is not registered, suspended or not ready",
+    ),
+    one(30_036, Class::Transient, "expired in the queue"),
+    one(30_037, SENDER, "messages are disabled for the account; calls may not be"),
+    several(30_040, 30_043, SENDER, "not registered in this country, generic, or taken for a domestic one"),
+    one(30_044, Class::MessageRejected, "longer than a trial account may send"),
+    unclear(
+        30_410,
+        "the network behind Twilio did not answer in time; Twilio does not try again, because the message may have been delivered",
+    ),
+    one(30_450, Class::FraudBlocked, "SMS pumping protection"),
+    one(30_453, Class::FraudBlocked, "the number is blocked for hours"),
+    one(30_454, Class::Throttled, "a trial account's limit"),
+    one(30_485, Class::FraudBlocked, "the number is blocked for hours"),
+    one(30_500, Class::Transient, "internal error"),
+    one(30_620, SENDER, "the text is not what the sender is registered for"),
+    one(30_630, NUMBER, "the person has opted out"),
+    one(30_700, SENDER, "a setting that messages of this region do not have"),
+    one(60_005, Class::Transient, "Verify: the network behind Twilio failed"),
+    one(60_006, Class::UnreachableHere, "Verify: a network does not know the number, or not now"),
+    one(60_008, Class::UnreachableHere, "Verify: the network is not supported"),
+    one(60_200, Class::Unknown, "Verify: a parameter, any of them: the number among others"),
+    one(60_201, SENDER, "Verify: the template is not approved in this language"),
+    one(60_202, Class::UnreachableHere, "Verify: the passcode was tried too often; nothing is sent until it expires"),
+    one(60_203, Class::UnreachableHere, "Verify: more than five passcodes for this number in ten minutes"),
+    one(60_204, ACCOUNT, "Verify: the service does not take passcodes of others (Enable Custom Verification Code)"),
+    one(60_205, NUMBER, "Verify: landline"),
+    one(60_206, ACCOUNT, "Verify: the service is for payments (PSD2)"),
+    one(60_212, Class::UnreachableHere, "Verify: too many passcodes for this number at once"),
+    one(60_214, SENDER, "Verify: a service for payments (PSD2) makes no calls"),
+    one(60_220, COUNTRY, "Verify: China needs approval"),
+    one(60_223, SENDER, "Verify: the channel is disabled in the service"),
+    one(60_224, SENDER, "Verify: the template needs what is not sent"),
+    one(60_226, COUNTRY, "Verify: China needs a friendly name"),
+    one(60_227, SENDER, "Verify: the template is not for this channel"),
+    one(60_228, SENDER, "Verify: there is no such template"),
+    one(60_229, Class::UnreachableHere, "Verify: the template is not there in this language"),
+    one(60_238, Class::Unknown, "Verify: an account under review, or an embargoed country"),
+    one(60_252, SENDER, "Verify: the template cannot be used"),
+    one(60_331, Class::UnreachableHere, "Verify: this language cannot be spoken"),
+    one(60_408, SENDER, "Verify: the template is for SMS alone"),
+    one(60_410, Class::FraudBlocked, "Verify: Fraud Guard blocks the prefix"),
+    one(60_412, Class::FraudBlocked, "Verify: fraudulent sign-up"),
+    one(60_413, Class::Unknown, "Verify: the device is taken for a risk, or its token was used before"),
+    one(60_605, COUNTRY, "Verify: the country is not enabled (Geo permissions)"),
+    one(60_728, Class::Throttled, "hourly cap"),
+    one(63_002, SENDER, "the sender is unknown on its channel"),
+    one(63_003, Class::UnreachableHere, "the number is unknown on the channel"),
+    several(63_007, 63_008, SENDER, "the sender or the channel is not configured"),
+    several(63_009, 63_010, Class::Transient, "an internal error of the channel or of Twilio"),
+    one(63_012, Class::Transient, "an internal error of the channel"),
+    several(63_017, 63_018, Class::Throttled, "rate"),
+    several(63_035, 63_036, Class::UnreachableHere, "cannot be reached by RCS"),
+    one(63_038, Class::Throttled, "daily cap"),
+    one(70_051, SENDER, "also a restricted API key that may not do this one thing"),
+    one(572_002, Class::UnreachableHere, "trial account, and the sender is not the number's"),
+    one(572_005, Class::UnreachableHere, "trial account, and the number is not verified"),
+    one(573_002, Class::UnreachableHere, "trial account, and the sender is not the number's"),
+    one(573_005, Class::UnreachableHere, "trial account, and the number is not verified"),
 ];
-
-/// The class of a code; `None` for one that is not in the table.
-pub(super) fn class(code: u32) -> Option<Class> {
-    let after = CODES.partition_point(|(first, _, _)| *first <= code);
-    let (_, last, class) = CODES.get(after.checked_sub(1)?)?;
-    (code <= *last).then_some(*class)
-}
-
-/// Whether a code leaves open if the message was sent.
-pub(super) const fn leaves_open(code: u32) -> bool {
-    code == NETWORK_TIMEOUT
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_sorted_and_its_ranges_do_not_overlap() {
-        for pair in CODES.windows(2) {
-            assert!(pair[0].0 <= pair[0].1 && pair[0].1 < pair[1].0, "{} and {}", pair[0].0, pair[1].0);
-        }
-    }
-
-    #[test]
-    fn a_code_between_two_ranges_is_in_neither() {
-        for code in [0, 10_000, 21_264, 21_700, 21_706, NETWORK_TIMEOUT, 573_006, u32::MAX] {
-            assert_eq!(class(code), None, "{code}");
-        }
-    }
-}

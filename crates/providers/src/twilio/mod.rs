@@ -1,11 +1,13 @@
-//! Twilio: Programmable Messaging for SMS, Programmable Voice for calls.
+//! Twilio: Programmable Messaging for SMS and Programmable Voice for calls, or Verify for both.
 //!
-//! Facts from Twilio's API description 2010-04-01. There is no idempotency key, so the dispatcher never repeats a request
-//! whose outcome is unclear to the same account.
+//! Facts from Twilio's API descriptions 2010-04-01 and Verify v2. There is no idempotency key, so the dispatcher never repeats a
+//! request whose outcome is unclear to the same account.
 
 mod codes;
+mod programmable;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use ::http::{Method, header};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -15,22 +17,22 @@ use zeroize::Zeroize;
 use super::{
     Access, Adapter, Class, InvalidProvider, Message, Outcome, Probe, Probed, Proof, ProviderAnswer, Refusal, Scope,
     answer::{self, Fields, class_by_status},
-    https_url, sender, voice,
+    codes::Says,
+    https_url,
 };
-use hookswitch_gateway_config::document::Sender;
-use hookswitch_message::{Channel, E164, Secret};
+pub(super) use codes::CODES;
+use hookswitch_gateway_config::{document::Sender, twilio::TwilioOptions};
+use hookswitch_message::Secret;
 use hookswitch_request::Request;
+use programmable::Programmable;
+use verify::Verify;
 
-/// The longest SMS text, in characters.
-const MAX_BODY: usize = 1_600;
-/// The longest inline TwiML, in characters.
-const MAX_TWIML: usize = 4_000;
-/// Range of `ValidityPeriod` in seconds. 1 to 5 are allowed but discouraged by Twilio.
-const VALIDITY_S: (u64, u64) = (6, 36_000);
 /// Twilio's answer to most requests that are made with test credentials, the probe's among them.
 const TEST_CREDENTIALS: u32 = 20_008;
 /// Twilio's answer to an API key that is not allowed to do this one thing, among other reasons.
 const NOT_AUTHORIZED: u32 = 70_051;
+/// Twilio's answer about a resource that is not there.
+const NOT_FOUND: u32 = 20_404;
 /// What a resource says of itself when it was taken: from then on it is Twilio's, whatever else stands beside it.
 const UNDER_WAY: &[&str] = &[
     "accepted",
@@ -43,11 +45,16 @@ const UNDER_WAY: &[&str] = &[
     "ringing",
     "in-progress",
     "completed",
+    // of a verification
+    "pending",
+    "approved",
 ];
+/// What a resource says of itself when nothing comes of it.
+const OVER: &[&str] = &["failed", "undelivered", "canceled", "deleted", "expired", "max_attempts_reached"];
 
 /// What an account is called with.
 pub(super) struct Credential<'a> {
-    /// The account, which is in every path.
+    /// The account, which is in every path of messages and calls.
     pub(super) account_sid: &'a str,
     /// The API key that stands in for the account in the header.
     pub(super) api_key_sid: Option<&'a str>,
@@ -57,26 +64,25 @@ pub(super) struct Credential<'a> {
 
 /// A `TelephonyProvider` with a `twilio` block.
 pub(super) struct Twilio {
-    probe: Subject,
-    messages: Url,
-    calls: Url,
     authorization: Secret<String>,
-    senders: Vec<Sender>,
+    product: Product,
 }
 
-/// What shows whether the account works.
-enum Subject {
-    /// The account itself, which has its state.
-    Account(Url),
-    /// The account's own numbers: most API keys may not read the account.
-    Numbers(Url),
+/// Which of Twilio's products sends.
+enum Product {
+    Programmable(Programmable),
+    Verify(Verify),
 }
+
+/// A request's form.
+type Form<'a> = Vec<(&'static str, &'a str)>;
 
 impl Twilio {
     pub(super) fn new(
         credential: &Credential<'_>,
         base_url: &str,
         senders: &[Sender],
+        options: &TwilioOptions,
     ) -> Result<Self, InvalidProvider> {
         let Credential { account_sid, api_key_sid, secret } = *credential;
         if !is_sid(account_sid, "AC") {
@@ -88,40 +94,18 @@ impl Twilio {
         if secret.expose().is_empty() || !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(InvalidProvider::Credential);
         }
-        for (index, sender) in senders.iter().enumerate() {
-            if sender.channel == Channel::Voice && sender.from.parse::<E164>().is_err() {
-                return Err(InvalidProvider::Sender { index, reason: "a call needs a number in E.164" });
-            }
-        }
         let base = https_url(base_url)?;
-        let below = |path: String| {
-            let mut url = base.clone();
-            url.set_path(&format!(
-                "{}/2010-04-01/Accounts/{account_sid}{path}.json",
-                base.path().trim_end_matches('/')
-            ));
-            url
-        };
-        let probe = if api_key_sid.is_none() {
-            Subject::Account(below(String::new()))
-        } else {
-            let mut numbers = below("/IncomingPhoneNumbers".to_owned());
-            numbers.set_query(Some("PageSize=1"));
-            Subject::Numbers(numbers)
+        let product = match &options.verify {
+            Some(service) => Product::Verify(Verify::new(&base, service, options)?),
+            None => Product::Programmable(Programmable::new(&base, credential, senders, options)?),
         };
         let mut pair = format!("{}:{}", api_key_sid.unwrap_or(account_sid), secret.expose());
         let authorization = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(&pair)));
         pair.zeroize();
-        Ok(Self {
-            probe,
-            messages: below("/Messages".to_owned()),
-            calls: below("/Calls".to_owned()),
-            authorization,
-            senders: senders.to_vec(),
-        })
+        Ok(Self { authorization, product })
     }
 
-    fn post(&self, url: &Url, form: &[(&str, &str)]) -> Request {
+    fn post(&self, url: &Url, form: &Form<'_>) -> Request {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes();
         Request {
             method: Method::POST,
@@ -138,30 +122,10 @@ impl Twilio {
 
 impl Adapter for Twilio {
     fn request(&self, message: &Message, _: &Access<'_>) -> Result<Request, Refusal> {
-        let sender = sender::choose(&self.senders, message)
-            .ok_or_else(|| Refusal::local(Class::PermanentConfig(Scope::Sender), "no-sender"))?;
-        let text = message.text.expose();
-        match message.channel {
-            Channel::Sms => {
-                if text.chars().count() > MAX_BODY {
-                    return Err(Refusal::local(Class::MessageTooLong, "too-long"));
-                }
-                let from = if is_sid(&sender.from, "MG") { "MessagingServiceSid" } else { "From" };
-                let validity = message.ttl.map(|ttl| ttl.as_secs().clamp(VALIDITY_S.0, VALIDITY_S.1).to_string());
-                let mut form = vec![("To", message.to.as_str()), (from, sender.from.as_str()), ("Body", text)];
-                if let Some(validity) = &validity {
-                    form.push(("ValidityPeriod", validity));
-                }
-                Ok(self.post(&self.messages, &form))
-            }
-            Channel::Voice => {
-                let twiml = Secret::new(voice::twiml(text));
-                if twiml.expose().chars().count() > MAX_TWIML {
-                    return Err(Refusal::local(Class::MessageTooLong, "too-long"));
-                }
-                let form = [("To", message.to.as_str()), ("From", sender.from.as_str()), ("Twiml", twiml.expose())];
-                Ok(self.post(&self.calls, &form))
-            }
+        let post = |url: &Url, form: &Form<'_>| self.post(url, form);
+        match &self.product {
+            Product::Programmable(programmable) => programmable.request(message, post),
+            Product::Verify(verify) => verify.request(message, post),
         }
     }
 
@@ -180,7 +144,7 @@ impl Adapter for Twilio {
                 Some(class) => Outcome::Refused(answer.refusal(class, shown_code(answer, &fields))),
                 None => Outcome::Ambiguous { cause: "garbage" },
             },
-            (true, Some(state @ ("failed" | "undelivered" | "canceled")), _) => {
+            (true, Some(state), _) if OVER.contains(&state) => {
                 Outcome::Refused(answer.refusal(Class::Transient, format!("status-{state}")))
             }
             (true, _, Some(id)) => Outcome::Accepted { id },
@@ -189,7 +153,10 @@ impl Adapter for Twilio {
     }
 
     fn probe(&self, _: &Access<'_>) -> Probe {
-        let (Subject::Account(url) | Subject::Numbers(url)) = &self.probe;
+        let url = match &self.product {
+            Product::Programmable(programmable) => programmable.probe(),
+            Product::Verify(verify) => verify.probe(),
+        };
         Probe::Ask(Request {
             method: Method::GET,
             url: url.clone(),
@@ -203,36 +170,60 @@ impl Adapter for Twilio {
 
     fn probed(&self, answer: &ProviderAnswer) -> Probed {
         let fields = answer.fields().unwrap_or_default();
-        let account = Class::PermanentConfig(Scope::Account);
-        match (answer.status, &self.probe, code(&fields)) {
-            (200, Subject::Account(_), _) => match fields.text("status").as_deref() {
-                Some("active") => Probed::Up,
-                Some(state @ ("suspended" | "closed")) => {
-                    Probed::Down(answer.refusal(account, format!("status-{state}")))
+        let account = |code| Probed::Down(answer.refusal(Class::PermanentConfig(Scope::Account), code));
+        let may_be_restricted = match &self.product {
+            Product::Programmable(programmable) => programmable.is_asked_with_a_key(),
+            Product::Verify(_) => true,
+        };
+        match (answer.status, code(&fields)) {
+            (200, _) => {
+                let shown = match &self.product {
+                    Product::Programmable(programmable) => programmable.probed(&fields),
+                    Product::Verify(verify) => verify.probed(&fields),
+                };
+                match shown {
+                    Shown::Works => Probed::Up,
+                    Shown::Nothing => Probed::Unknown,
+                    Shown::Broken(code) => account(code),
                 }
-                _ => Probed::Unknown,
-            },
-            (200, Subject::Numbers(_), _) if fields.has_list("incoming_phone_numbers") => Probed::Up,
-            // It may send all the same: these credentials are not for reading.
-            (403, _, Some(TEST_CREDENTIALS)) | (401 | 403, Subject::Numbers(_), Some(NOT_AUTHORIZED)) => {
-                Probed::Unknown
             }
-            (401 | 403, _, _) => Probed::Down(answer.refusal(account, shown_code(answer, &fields))),
-            (500..=599, _, _) => Probed::Down(answer.refusal(Class::Transient, shown_code(answer, &fields))),
+            // It may send all the same: these credentials are not for reading.
+            (403, Some(TEST_CREDENTIALS)) => Probed::Unknown,
+            (401 | 403, Some(NOT_AUTHORIZED)) if may_be_restricted => Probed::Unknown,
+            (401 | 403, _) => account(shown_code(answer, &fields)),
+            (404, Some(NOT_FOUND)) if matches!(self.product, Product::Verify(_)) => {
+                account(shown_code(answer, &fields))
+            }
+            (500..=599, _) => Probed::Down(answer.refusal(Class::Transient, shown_code(answer, &fields))),
             _ => Probed::Unknown,
         }
     }
 
     fn proves(&self) -> &'static [Proof] {
-        match self.probe {
-            Subject::Account(_) => &[Proof::Reachable, Proof::Credential, Proof::Account],
-            Subject::Numbers(_) => &[Proof::Reachable, Proof::Credential],
+        match &self.product {
+            Product::Programmable(programmable) if programmable.is_asked_with_a_key() => {
+                &[Proof::Reachable, Proof::Credential]
+            }
+            Product::Programmable(_) => &[Proof::Reachable, Proof::Credential, Proof::Account],
+            Product::Verify(_) => &[Proof::Reachable, Proof::Credential, Proof::Service],
         }
+    }
+
+    fn needs_sender(&self) -> bool {
+        matches!(self.product, Product::Programmable(_))
     }
 
     fn label(&self) -> &'static str {
         "twilio"
     }
+}
+
+/// What the answer to a probe that was carried out shows.
+enum Shown {
+    Works,
+    Nothing,
+    /// Why not.
+    Broken(String),
 }
 
 /// Whether a text is a Twilio SID of a kind: two letters and 32 hexadecimal digits.
@@ -254,12 +245,14 @@ fn shown_code(answer: &ProviderAnswer, fields: &Fields) -> String {
 /// What a code says of the message. Who stopped waiting for Twilio does not know Twilio's reasons, so a status that leaves
 /// the message open outweighs a code that says no more than that something went wrong.
 fn refused(answer: &ProviderAnswer, fields: &Fields, code: u32) -> Outcome {
-    let class = codes::class(code).unwrap_or_else(|| class_of_unlisted(error_status(answer, fields)));
-    let says_little = matches!(class, Class::Transient | Class::Unknown);
-    if codes::leaves_open(code) || (says_little && answer::leaves_open(answer.status)) {
-        return Outcome::Ambiguous { cause: "unknown" };
+    let says = CODES.number(code).unwrap_or_else(|| Says::Refused(class_of_unlisted(error_status(answer, fields))));
+    match says {
+        Says::Refused(Class::Transient | Class::Unknown) if answer::leaves_open(answer.status) => {
+            Outcome::Ambiguous { cause: "unknown" }
+        }
+        Says::Refused(class) => Outcome::Refused(answer.refusal(class, code.to_string())),
+        Says::Unclear => Outcome::Ambiguous { cause: "unknown" },
     }
-    Outcome::Refused(answer.refusal(class, code.to_string()))
 }
 
 /// The error status of an answer: its own, or for a refusal inside a 200 the one that the body repeats.

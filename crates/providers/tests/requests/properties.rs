@@ -1,8 +1,11 @@
 //! Requests of random messages, from random senders, of every provider.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
-use hookswitch_gateway_config::document::Sender;
+use hookswitch_gateway_config::{
+    document::{Account, Sender},
+    twilio::TwilioOptions,
+};
 use hookswitch_message::{Channel, E164, Secret};
 use hookswitch_providers::Message;
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -36,15 +39,18 @@ fn message() -> impl Strategy<Value = Message> {
     let country = prop::option::of(prop::sample::select(vec!["US", "DE", "IN", "BR"]));
     let locale = prop::option::of(prop::sample::select(vec!["en-US", "de", "zh-Hant-TW", "x"]));
     let ttl = prop::option::of(prop_oneof![0_u64..10, 0_u64..1_000_000]);
-    ("[!-~]{1,64}", channel, number(), country, text(), locale, ttl).prop_map(
-        |(id, channel, to, country, text, locale, ttl)| Message {
+    let original = prop::option::of(".{0,200}");
+    ("[!-~]{1,64}", channel, number(), country, text(), "[0-9A-Za-z]{3,12}", locale, ttl, original).prop_map(
+        |(id, channel, to, country, text, code, locale, ttl, original)| Message {
             id,
             channel,
             to,
             country: country.map(|country| country.parse().unwrap()),
             text: Secret::new(text),
+            code: Secret::new(code),
             locale: locale.map(str::to_owned),
             ttl: ttl.map(Duration::from_secs),
+            original: original.map(|original| Arc::new(Secret::new(original.into_bytes()))),
         },
     )
 }
@@ -100,14 +106,23 @@ fn is_xml(character: char) -> bool {
 }
 
 /// What holds whoever the vendor is.
-fn holds(request: &Received, message: &Message) -> Result<(), TestCaseError> {
+fn holds(account: &Account, request: &Received, message: &Message) -> Result<(), TestCaseError> {
     prop_assert!(request.body.len() + request.path.len() <= MAX_REQUEST, "{} bytes", request.body.len());
+    if let Account::OktaHook { .. } = account {
+        prop_assert_eq!(Some(&request.body[..]), message.original.as_ref().map(|original| &original.expose()[..]));
+        return Ok(());
+    }
     let mut texts = Vec::new();
     leaves(&readable(request), &mut texts);
     let (number, text) = (&message.to, message.text.expose());
     let has_number = texts.iter().any(|leaf| leaf == number.as_str() || leaf == number.digits());
     prop_assert!(has_number, "the number is not in {texts:?}");
     let spoken: String = text.chars().filter(|character| is_xml(*character)).collect();
+    if let Account::Twilio { options: TwilioOptions { verify: Some(_), .. }, .. } = account {
+        // the text is the vendor's
+        prop_assert!(texts.iter().any(|leaf| leaf == message.code.expose()), "the passcode is not in {texts:?}");
+        return Ok(());
+    }
     let has_text = texts.iter().any(|leaf| match message.channel {
         Channel::Sms => leaf == text,
         Channel::Voice => leaf == text || text_of(leaf).is_some_and(|said| said == spoken),
@@ -135,7 +150,7 @@ fn every_request_arrives_whole_and_is_one_that_the_vendor_describes() {
             let Ok(request) = built(&*adapter, &message) else { continue };
             let arrived = wire.send(&request).map_err(TestCaseError::fail)?;
             sent.set(sent.get() + 1);
-            holds(&arrived, &message)?;
+            holds(account, &arrived, &message)?;
             let (provider, files) = descriptions(account);
             if let Some(specs) = specs.as_ref().filter(|_| !files.is_empty()) {
                 let verdict = judge::judge(&specs.named(files), &arrived);

@@ -11,7 +11,7 @@ use crate::certs::{Authority, Issued};
 use crate::hosted_hook::HookClient;
 use crate::okta::{OrgOptions, RateLimit};
 use crate::secret::Secret;
-use crate::{Options, ProviderOptions, Sandbox, VendorOptions};
+use crate::{Options, ProviderOptions, Sandbox, VendorOptions, VerifyService};
 
 /// Runs the simulated parties. Every flag can be given in the environment.
 #[derive(Args)]
@@ -40,6 +40,12 @@ pub struct Serve {
     /// A sender a Twilio account owns as NAME=SENDER; any when none is given.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_SENDERS", value_delimiter = ',')]
     twilio_sender: Vec<String>,
+    /// A Verify service of a Twilio account as NAME=SID:FRIENDLY-NAME, which takes passcodes of others.
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_SERVICES", value_delimiter = ',')]
+    twilio_service: Vec<String>,
+    /// The NAME of a Twilio account that Message Redaction is enabled for.
+    #[arg(long, env = "HOOKSWITCH_SANDBOX_TWILIO_REDACTION", value_delimiter = ',')]
+    twilio_redaction: Vec<String>,
     /// An account of the JSON provider as NAME:TOKEN.
     #[arg(long, env = "HOOKSWITCH_SANDBOX_JSON_ACCOUNTS", value_delimiter = ',', hide_env_values = true)]
     json_account: Vec<String>,
@@ -183,6 +189,14 @@ impl Serve {
                 Ok((name, pair(&key, ':', API_KEY)?))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut services = self
+            .twilio_service
+            .iter()
+            .map(|word| {
+                let (name, service) = pair(word, '=', SERVICE)?;
+                Ok((name, pair(&service, ':', SERVICE)?))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let mut providers = Vec::new();
         for (at, word) in self.twilio_account.iter().enumerate() {
             let (account, token) = pair(word, ':', "--twilio-account is [NAME=]SID:TOKEN")?;
@@ -196,6 +210,16 @@ impl Serve {
                 .extract_if(.., |(of, _)| *of == name)
                 .map(|(_, (sid, secret))| (sid, Secret::new(secret)))
                 .collect();
+            let services = services
+                .extract_if(.., |(of, _)| *of == name)
+                .map(|(_, (sid, friendly_name))| VerifyService {
+                    sid,
+                    friendly_name,
+                    custom_codes: true,
+                    templates: Vec::new(),
+                })
+                .collect();
+            let redaction = self.twilio_redaction.contains(&name);
             providers.push(ProviderOptions {
                 name,
                 listen: self.carrier_listen,
@@ -204,8 +228,17 @@ impl Serve {
                     auth_token: Secret::new(token),
                     api_keys: keys,
                     senders: own,
+                    services,
+                    redaction,
                 },
             });
+        }
+        let is_an_account = |name: &String| providers.iter().any(|provider: &ProviderOptions| provider.name == *name);
+        if let Some(name) = self.twilio_redaction.iter().find(|name| !is_an_account(name)) {
+            bail!("--twilio-redaction names {name}, which is no Twilio account");
+        }
+        if let Some((name, _)) = services.first() {
+            bail!("--twilio-service names {name}, which is no Twilio account");
         }
         if let Some((name, _)) = api_keys.first() {
             bail!("--twilio-api-key names {name}, which is no Twilio account");
@@ -224,6 +257,9 @@ impl Serve {
         Ok(providers)
     }
 }
+
+/// How a Verify service is given.
+const SERVICE: &str = "--twilio-service is NAME=SID:FRIENDLY-NAME";
 
 /// How an API key is given.
 const API_KEY: &str = "--twilio-api-key is NAME=SID:SECRET";
@@ -277,14 +313,15 @@ mod tests {
     #[test]
     fn accounts_take_ports_in_order_and_the_first_twilio_account_is_called_twilio() {
         let serve = parsed(&format!(
-            "--twilio-account {SID}:a --twilio-account second={SID}:b --json-account acme:c --twilio-sender second=+15005550006 --twilio-api-key second=SK1:d"
+            "--twilio-account {SID}:a --twilio-account second={SID}:b --json-account acme:c --twilio-sender second=+15005550006 --twilio-api-key second=SK1:d --twilio-service second=VA1:Acme --twilio-redaction second"
         ));
         let providers = serve.providers().unwrap();
         let ports: Vec<_> = providers.iter().map(|c| (c.name.as_str(), c.listen.port())).collect();
         assert_eq!(ports, [("twilio", 8450), ("second", 8451), ("acme", 8452)]);
-        let VendorOptions::Twilio { senders, api_keys, .. } = &providers[1].vendor else {
+        let VendorOptions::Twilio { senders, api_keys, services, redaction, .. } = &providers[1].vendor else {
             panic!("not Twilio");
         };
+        assert!(*redaction && services[0].custom_codes && services[0].friendly_name == "Acme");
         assert_eq!(senders, &["+15005550006"]);
         assert_eq!(api_keys.iter().map(|(sid, _)| sid.as_str()).collect::<Vec<_>>(), ["SK1"]);
     }
@@ -313,6 +350,8 @@ mod tests {
         }
         assert!(parsed("--json-account name").providers().is_err());
         assert!(parsed("--twilio-sender x=+1500").providers().is_err());
+        assert!(parsed("--twilio-redaction x").providers().is_err());
+        assert!(parsed("--twilio-service x=VA1:Acme").providers().is_err());
         for line in ["--twilio-api-key x=SK1:secretalone", "--twilio-api-key secretalone"] {
             let error = format!("{:#}", parsed(line).providers().unwrap_err());
             assert!(!error.contains("secretalone"), "{error}");

@@ -1,16 +1,20 @@
-//! A Twilio account: Programmable Messaging and Voice of the 2010-04-01 API, from Twilio's
-//! published `OpenAPI` document and its dictionary of error codes.
+//! A Twilio account: Programmable Messaging and Voice of the 2010-04-01 API, and Verify v2, from
+//! Twilio's published `OpenAPI` documents, its pages and its dictionary of error codes.
 //!
 //! Stricter than Twilio in one point: a parameter the document does not know is refused (20001),
-//! where Twilio looks the other way. Parameters are checked in [`params`], TwiML is read in [`twiml`].
+//! where Twilio looks the other way. Parameters are checked in [`params`], TwiML is read in [`twiml`],
+//! [`verify`] keeps verifications, and [`resources`] shows what there is.
 
 mod params;
+mod resources;
 mod twiml;
+mod verify;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::VerifyService;
 use super::clock::{random_hex, twilio_time};
 use super::exchange::{Answer, Request};
 use super::inbox::Channel;
@@ -18,6 +22,7 @@ use super::phone::is_e164;
 use super::provider::{Asked, Reading, Vendor};
 use super::secret::{Secret, Tokens};
 use params::{CALL, Form, MESSAGE, NUMBERS};
+use verify::Verify;
 
 /// The longest `Body`, in characters.
 const MAX_BODY: usize = 1_600;
@@ -30,6 +35,9 @@ pub(crate) struct TwilioAccount {
     tokens: Tokens,
     api_keys: Vec<(String, Secret)>,
     senders: Vec<String>,
+    verify: Verify,
+    /// Whether Message Redaction is enabled, without which a message may not ask for it.
+    redaction: bool,
     made: Timestamp,
 }
 
@@ -43,8 +51,16 @@ enum Caller {
 }
 
 impl TwilioAccount {
-    pub(crate) fn new(sid: String, token: Secret, api_keys: Vec<(String, Secret)>, senders: Vec<String>) -> Self {
-        Self { sid, tokens: Tokens::new(vec![token]), api_keys, senders, made: Timestamp::now() }
+    pub(crate) fn new(
+        sid: String,
+        token: Secret,
+        api_keys: Vec<(String, Secret)>,
+        senders: Vec<String>,
+        services: Vec<VerifyService>,
+        redaction: bool,
+    ) -> Self {
+        let verify = Verify::new(sid.clone(), services);
+        Self { sid, tokens: Tokens::new(vec![token]), api_keys, senders, verify, redaction, made: Timestamp::now() }
     }
 
     fn caller(&self, request: &Request) -> Option<Caller> {
@@ -70,7 +86,7 @@ impl TwilioAccount {
         if !request.query.is_empty() {
             return Err(error(400, 20001, "Unknown parameters"));
         }
-        params::read(&request.body, known)
+        params::read(&request.body, known, 20422)
     }
 
     fn destination(form: &Form) -> Result<String, Answer> {
@@ -92,6 +108,11 @@ impl TwilioAccount {
         }
         if text.chars().count() > MAX_BODY {
             return Err(error(400, 21617, "The concatenated message body exceeds the 1600 character limit"));
+        }
+        for (name, code) in [("ContentRetention", 30029), ("AddressRetention", 30030)] {
+            if form.get(name).is_some() && !self.redaction {
+                return Err(error(400, code, &format!("Invalid {name}")));
+            }
         }
         let from = form.get("From");
         if let Some(from) = from {
@@ -159,8 +180,11 @@ impl Vendor for TwilioAccount {
 
     fn read(&self, request: &Request) -> Reading {
         let segments = request.segments();
-        let ["2010-04-01", "Accounts", rest @ ..] = segments.as_slice() else {
-            return Reading::Refused(not_found());
+        let rest = match segments.as_slice() {
+            ["2010-04-01", "Accounts", rest @ ..] => rest,
+            ["v2", "Services", rest @ ..] if self.caller(request).is_some() => return self.verify.read(rest, request),
+            ["v2", "Services", ..] => return Reading::Refused(not_authenticated()),
+            _ => return Reading::Refused(not_found()),
         };
         let Some(caller) = self.caller(request) else {
             return Reading::Refused(not_authenticated());
@@ -180,7 +204,7 @@ impl Vendor for TwilioAccount {
             "account" if caller == Caller::ApiKey => Err(not_authenticated()),
             "account" if request.query.is_empty() => return Reading::Probe(self.account()),
             "account" => Err(error(400, 20001, "Unknown parameters")),
-            "numbers" => match params::read(request.query.as_bytes(), NUMBERS) {
+            "numbers" => match params::read(request.query.as_bytes(), NUMBERS, 20422) {
                 Ok(query) => return Reading::Probe(self.numbers(&query)),
                 Err(refused) => Err(refused),
             },
@@ -191,6 +215,9 @@ impl Vendor for TwilioAccount {
     }
 
     fn new_id(&self, asked: &Asked) -> String {
+        if let Some(service) = verify::service(asked) {
+            return self.verify.id(service, &asked.to, Timestamp::now());
+        }
         let prefix = match asked.channel {
             Channel::Sms => "SM",
             Channel::Voice => "CA",
@@ -200,6 +227,7 @@ impl Vendor for TwilioAccount {
 
     fn accepted(&self, asked: &Asked, id: &str) -> Answer {
         let body = match asked.channel {
+            _ if verify::service(asked).is_some() => self.verify.resource(asked, id, Timestamp::now()),
             Channel::Sms => self.message_resource(asked, id),
             Channel::Voice => self.call_resource(asked, id),
         };
@@ -210,10 +238,10 @@ impl Vendor for TwilioAccount {
         let code: u32 = code.parse().unwrap_or(20500);
         let usual = match code {
             20003 | 70051 => 401,
-            10001 | 20005 | 20006 | 20008 | 20403 | 60205 | 60410 | 60605 => 403,
+            10001 | 20005 | 20006 | 20008 | 20403 | 60204 | 60205 | 60410 | 60605 => 403,
             20404 => 404,
             20409 => 409,
-            20429 | 60203 | 60212 | 63038 => 429,
+            20429 | 60202 | 60203 | 60212 | 63038 => 429,
             20500 => 500,
             20503 => 503,
             _ => 400,
@@ -225,121 +253,11 @@ impl Vendor for TwilioAccount {
         error(500, 20500, "Internal Server Error")
     }
 
-    fn remember(&self, _: &Asked, _: &Answer) {
-        // Twilio has no idempotency key: the same request again is a second message.
-    }
-}
-
-impl TwilioAccount {
-    fn account(&self) -> Answer {
-        let uri = format!("/2010-04-01/Accounts/{}", self.sid);
-        Answer::json(
-            StatusCode::OK,
-            &json!({
-                "sid": self.sid,
-                "owner_account_sid": self.sid,
-                "friendly_name": "Sandbox",
-                "auth_token": "hidden",
-                "status": "active",
-                "type": "Full",
-                "date_created": twilio_time(self.made),
-                "date_updated": twilio_time(self.made),
-                "uri": format!("{uri}.json"),
-                "subresource_uris": {
-                    "calls": format!("{uri}/Calls.json"),
-                    "messages": format!("{uri}/Messages.json"),
-                },
-            }),
-        )
-    }
-
-    fn numbers(&self, query: &Form) -> Answer {
-        let size: usize = query.get("PageSize").and_then(|size| size.parse().ok()).unwrap_or(50);
-        let uri = format!("/2010-04-01/Accounts/{}/IncomingPhoneNumbers.json", self.sid);
-        let numbers: Vec<_> = self
-            .senders
-            .iter()
-            .filter(|sender| is_e164(sender))
-            .take(size)
-            .map(|number| json!({"account_sid": self.sid, "phone_number": number, "friendly_name": number}))
-            .collect();
-        Answer::json(
-            StatusCode::OK,
-            &json!({
-                "end": numbers.len().saturating_sub(1),
-                "first_page_uri": format!("{uri}?PageSize={size}&Page=0"),
-                "incoming_phone_numbers": numbers,
-                "next_page_uri": null,
-                "page": 0,
-                "page_size": size,
-                "previous_page_uri": null,
-                "start": 0,
-                "uri": format!("{uri}?PageSize={size}&Page=0"),
-            }),
-        )
-    }
-
-    fn message_resource(&self, asked: &Asked, id: &str) -> Value {
-        let now = twilio_time(Timestamp::now());
-        let uri = format!("/2010-04-01/Accounts/{}/Messages/{id}", self.sid);
-        json!({
-            "account_sid": self.sid,
-            "api_version": "2010-04-01",
-            "body": asked.text,
-            "date_created": now,
-            "date_sent": null,
-            "date_updated": now,
-            "direction": "outbound-api",
-            "error_code": null,
-            "error_message": null,
-            "from": asked.from,
-            "messaging_service_sid": asked.service,
-            "num_media": "0",
-            "num_segments": segments(&asked.text).to_string(),
-            "price": null,
-            "price_unit": null,
-            "sid": id,
-            "status": if asked.from.is_some() { "queued" } else { "accepted" },
-            "subresource_uris": {"media": format!("{uri}/Media.json")},
-            "to": asked.to,
-            "uri": format!("{uri}.json"),
-        })
-    }
-
-    fn call_resource(&self, asked: &Asked, id: &str) -> Value {
-        let uri = format!("/2010-04-01/Accounts/{}/Calls/{id}", self.sid);
-        json!({
-            "account_sid": self.sid,
-            "answered_by": null,
-            "api_version": "2010-04-01",
-            "caller_name": null,
-            "date_created": null,
-            "date_updated": null,
-            "direction": "outbound-api",
-            "duration": null,
-            "end_time": null,
-            "forwarded_from": null,
-            "from": asked.from,
-            "from_formatted": asked.from,
-            "group_sid": null,
-            "parent_call_sid": null,
-            "phone_number_sid": format!("PN{}", random_hex(32)),
-            "price": null,
-            "price_unit": "USD",
-            "queue_time": "0",
-            "sid": id,
-            "start_time": null,
-            "status": "queued",
-            "subresource_uris": {
-                "events": format!("{uri}/Events.json"),
-                "notifications": format!("{uri}/Notifications.json"),
-                "recordings": format!("{uri}/Recordings.json"),
-            },
-            "to": asked.to,
-            "to_formatted": asked.to,
-            "trunk_sid": null,
-            "uri": format!("{uri}.json"),
-        })
+    /// Twilio has no idempotency key: the same request again is a second message. A verification stays for a while.
+    fn remember(&self, asked: &Asked, answer: &Answer) {
+        if verify::service(asked).is_some() {
+            self.verify.remember(asked, answer);
+        }
     }
 }
 
@@ -350,13 +268,6 @@ fn is_sms_sender(from: &str) -> bool {
         && from.bytes().all(|b| b.is_ascii_alphanumeric() || b" -_&+".contains(&b))
         && from.bytes().any(|b| b.is_ascii_alphabetic());
     is_e164(from) || is_short_code || is_name
-}
-
-/// Segments of a text: GSM-7 160 or 153 characters, else UCS-2 70 or 67. ASCII stands for GSM-7.
-fn segments(text: &str) -> usize {
-    let (units, one, each) =
-        if text.is_ascii() { (text.len(), 160, 153) } else { (text.encode_utf16().count(), 70, 67) };
-    if units <= one { 1 } else { units.div_ceil(each) }
 }
 
 fn not_authenticated() -> Answer {

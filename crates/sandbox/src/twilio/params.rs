@@ -1,4 +1,4 @@
-//! The form parameters of Twilio's two calls, with their types, and a strict reader of forms.
+//! The form parameters of Twilio's requests, with their types, and a strict reader of forms.
 
 use std::borrow::Cow;
 
@@ -15,6 +15,8 @@ pub(super) enum Kind {
     },
     Number,
     Uri,
+    /// A URL that Twilio is to call; a host name with an underscore is none.
+    Callback,
     /// A two-letter prefix and 32 hexadecimal digits.
     Sid(&'static str),
     OneOf(&'static [&'static str]),
@@ -45,7 +47,7 @@ pub(super) const MESSAGE: &[Param] = &[
     one("Body", Kind::Text),
     one("MessagingServiceSid", Kind::Sid("MG")),
     one("FallbackFrom", Kind::Text),
-    one("StatusCallback", Kind::Uri),
+    one("StatusCallback", Kind::Callback),
     one("ApplicationSid", Kind::Sid("AP")),
     one("MaxPrice", Kind::Number),
     one("ProvideFeedback", Kind::Bool),
@@ -89,7 +91,7 @@ pub(super) const CALL: &[Param] = &[
     one("Method", HTTP_METHOD),
     one("FallbackUrl", Kind::Uri),
     one("FallbackMethod", HTTP_METHOD),
-    one("StatusCallback", Kind::Uri),
+    one("StatusCallback", Kind::Callback),
     many("StatusCallbackEvent", Kind::OneOf(&["initiated", "ringing", "answered", "completed"])),
     one("StatusCallbackMethod", HTTP_METHOD),
     one("SendDigits", Kind::Text),
@@ -119,6 +121,28 @@ pub(super) const CALL: &[Param] = &[
     one("ClientNotificationUrl", Kind::Uri),
 ];
 
+/// `CreateVerificationRequest`.
+pub(super) const VERIFICATION: &[Param] = &[
+    one("To", Kind::Text),
+    one("Channel", Kind::OneOf(&["sms", "call", "whatsapp", "email", "sna", "auto"])),
+    one("CustomFriendlyName", Kind::Text),
+    one("CustomMessage", Kind::Text),
+    one("SendDigits", Kind::Text),
+    one("Locale", Kind::Text),
+    one("CustomCode", Kind::Text),
+    one("Amount", Kind::Text),
+    one("Payee", Kind::Text),
+    one("RateLimits", Kind::Text),
+    one("ChannelConfiguration", Kind::Text),
+    one("AppHash", Kind::Text),
+    one("TemplateSid", Kind::Sid("HJ")),
+    one("TemplateCustomSubstitutions", Kind::Text),
+    one("DeviceIp", Kind::Text),
+    one("EnableSnaClientToken", Kind::Bool),
+    one("RiskCheck", Kind::OneOf(&["enable", "disable"])),
+    one("Tags", Kind::Text),
+];
+
 /// A form whose every parameter is known and of its type.
 pub(super) struct Form<'a> {
     pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -130,10 +154,10 @@ impl Form<'_> {
     }
 }
 
-/// Reads a form strictly: an unknown parameter is 20001, an ill-typed or repeated one 20422.
-pub(super) fn read<'a>(body: &'a [u8], known: &'static [Param]) -> Result<Form<'a>, Answer> {
+/// Reads a form strictly: an unknown parameter is 20001, an ill-typed or repeated one `ill_typed`, or the code of its own.
+pub(super) fn read<'a>(body: &'a [u8], known: &'static [Param], ill_typed: u32) -> Result<Form<'a>, Answer> {
     if std::str::from_utf8(body).is_err() {
-        return Err(error(400, 20422, "The body is not text"));
+        return Err(error(400, ill_typed, "The body is not text"));
     }
     let pairs: Vec<_> = form_urlencoded::parse(body).collect();
     for (at, (key, value)) in pairs.iter().enumerate() {
@@ -142,7 +166,8 @@ pub(super) fn read<'a>(body: &'a [u8], known: &'static [Param]) -> Result<Form<'
         };
         let repeated = !param.many && pairs[..at].iter().any(|(before, _)| before == key);
         if repeated || !fits(param.kind, value) {
-            return Err(error(400, 20422, &format!("Invalid Parameter: {}", param.name)));
+            let code = if matches!(param.kind, Kind::Callback) { 21609 } else { ill_typed };
+            return Err(error(400, code, &format!("Invalid parameter: {}", param.name)));
         }
     }
     Ok(Form { pairs })
@@ -155,6 +180,10 @@ fn fits(kind: Kind, value: &str) -> bool {
         Kind::Int { min, max } => value.parse().is_ok_and(|n: u64| (min..=max).contains(&n)),
         Kind::Number => value.parse().is_ok_and(|n: f64| n.is_finite()),
         Kind::Uri => url::Url::parse(value).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
+        Kind::Callback => {
+            fits(Kind::Uri, value)
+                && url::Url::parse(value).is_ok_and(|url| url.host_str().is_some_and(|host| !host.contains('_')))
+        }
         Kind::Sid(prefix) => value
             .strip_prefix(prefix)
             .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit())),

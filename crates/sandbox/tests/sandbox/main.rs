@@ -13,3 +13,4 @@ mod okta_options;
 mod providers;
 mod scene;
 mod traffic;
+mod verify;

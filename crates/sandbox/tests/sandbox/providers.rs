@@ -103,7 +103,6 @@ async fn twilio_accepts_a_messaging_service_and_every_documented_parameter_type(
             ("SmartEncoded", "true"),
             ("RiskCheck", "disable"),
             ("StatusCallback", "https://otp.example.com/receipts"),
-            ("ContentRetention", "discard"),
         ])
         .await;
     assert_eq!((sent.status.as_u16(), &sent.body["status"]), (201, &json!("accepted")));
@@ -204,13 +203,27 @@ async fn twilio_refuses_a_parameter_of_the_wrong_type_or_given_twice() {
         ("ValidityPeriod", "36001"),
         ("ValidityPeriod", "soon"),
         ("SmartEncoded", "yes"),
-        ("StatusCallback", "nowhere"),
         ("MessagingServiceSid", "MG1"),
         ("RiskCheck", "maybe"),
         ("Body", "again"),
     ] {
         sms_refused(&[&GOOD[..], &[wrong]].concat(), 400, 20422).await;
     }
+}
+
+#[tokio::test]
+async fn twilio_refuses_a_status_callback_that_it_cannot_call() {
+    for url in ["nowhere", "ftp://otp.example.com/", "https://otp_1.example.com/"] {
+        sms_refused(&[&GOOD[..], &[("StatusCallback", url)]].concat(), 400, 21609).await;
+        call_refused(&[("To", HANDSET), ("From", SENDER), ("Twiml", TWIML), ("StatusCallback", url)], 21609).await;
+    }
+}
+
+#[tokio::test]
+async fn twilio_refuses_retention_of_an_account_without_message_redaction() {
+    sms_refused(&[&GOOD[..], &[("ContentRetention", "discard")]].concat(), 400, 30029).await;
+    sms_refused(&[&GOOD[..], &[("ContentRetention", "retain")]].concat(), 400, 30029).await;
+    sms_refused(&[&GOOD[..], &[("AddressRetention", "obfuscate")]].concat(), 400, 30030).await;
 }
 
 #[tokio::test]

@@ -23,6 +23,9 @@ pub(crate) const JSON_TOKEN: &str = "token-of-the-json-provider";
 pub(crate) const SECRET: &str = "Basic aG9vazpzZWNyZXQ=";
 pub(crate) const SENDER: &str = "+15005550006";
 pub(crate) const HANDSET: &str = "+46701234567";
+pub(crate) const SERVICE: &str = "VA0123456789abcdef0123456789abcdef";
+pub(crate) const SERVICE_WITHOUT_CODES: &str = "VA1123456789abcdef0123456789abcdef";
+pub(crate) const TEMPLATE: &str = "HJ0123456789abcdef0123456789abcdef";
 
 pub(crate) struct Scene {
     pub(crate) sandbox: Sandbox,
@@ -45,6 +48,15 @@ impl Got {
     }
 }
 
+fn service(sid: &str, custom_codes: bool) -> hookswitch_sandbox::VerifyService {
+    hookswitch_sandbox::VerifyService {
+        sid: sid.to_owned(),
+        friendly_name: "Acme".to_owned(),
+        custom_codes,
+        templates: vec![TEMPLATE.to_owned()],
+    }
+}
+
 impl Scene {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -55,7 +67,9 @@ impl Scene {
         org.powerless_tokens = vec![hookswitch_sandbox::secret::Secret::new(POWERLESS)];
         change(&mut org);
         let mut twilio = ProviderOptions::twilio("twilio", SID, TWILIO_TOKEN);
-        if let hookswitch_sandbox::VendorOptions::Twilio { senders, api_keys, .. } = &mut twilio.vendor {
+        if let hookswitch_sandbox::VendorOptions::Twilio { senders, api_keys, services, .. } = &mut twilio.vendor {
+            services.push(service(SERVICE, true));
+            services.push(service(SERVICE_WITHOUT_CODES, false));
             senders.push(SENDER.to_owned());
             api_keys.push((API_KEY.0.to_owned(), hookswitch_sandbox::secret::Secret::new(API_KEY.1)));
         }

@@ -93,6 +93,7 @@ fn serves(config: &GatewayConfig, before: Option<&RunningConfig>, what: &str) ->
         to: number.clone(),
         country: None,
         text: "Your code is 1234".into(),
+        code: "1234".into(),
         locale: None,
         ttl: None,
         original: None,

@@ -283,8 +283,10 @@ fn seal(config: &GatewayConfig, previous: Option<&[u8]>) -> Result<(Vec<u8>, Opt
         (Ok(sealed), _) => Ok((sealed, None)),
         (Err(held), Some(previous)) => Ok((previous.to_vec(), Some(held))),
         (Err(Held::TooLarge(error)), None) => {
-            let message =
-                format!("The configuration cannot be put into a Secret: {error}. Use fewer or shorter rules.");
+            let message = format!(
+                "The configuration cannot be put into a Secret: {error}. Use fewer or shorter rules. \
+                 With a provider of a kind that the release before does not know, the configuration takes the room of two."
+            );
             Err(Problem::permanent(Ready::ConfigTooLarge, message).into())
         }
         (Err(Held::Refused(error)), None) => {

@@ -24,7 +24,10 @@ pub(super) fn build(
             status.probe_proves = providers::proves(&settings).iter().map(|proof| proof.as_str().to_owned()).collect();
             Progress::Done("The spec is valid and its Secrets exist.".into())
         }
-        Err(problem) => problem.progress(),
+        Err(problem) => {
+            status.probe_proves.clear();
+            problem.progress()
+        }
     };
     conditions::set_progress(&mut status.conditions, progress, generation);
     if let Some(health) = health {
