@@ -7,6 +7,7 @@ mod answers;
 mod canned;
 mod configurations;
 mod connections;
+mod failover_matrix;
 mod leaks;
 mod log;
 mod okta_hook;
