@@ -10,7 +10,12 @@ while :; do
   [ -f "$run/state/owner" ] || exit 0
   read -r pid started <"$run/state/owner" || exit 0
   [ -n "$pid" ] || exit 0
-  [ "$(process_start "$pid")" = "$started" ] || break
+  if [ "$(process_start "$pid")" != "$started" ]; then
+    # it may have named another owner between the look at the file and its own end
+    read -r named <"$run/state/owner" || exit 0
+    [ "$named" != "$pid $started" ] || break
+    continue
+  fi
   sleep 0.5
 done
 exec "$here/down.sh" "$run"
