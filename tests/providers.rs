@@ -12,7 +12,7 @@ use hookswitch_gateway_config::{
 use hookswitch_message::Channel;
 use hookswitch_net::Request;
 use hookswitch_providers::{
-    Access, Adapter, Class, Message, Outcome, Probe as ProbeBy, Probed, ProviderAnswer, Scope, adapter,
+    Adapter, Class, Message, Outcome, Probe as ProbeBy, Probed, ProviderAnswer, Scope, adapter,
 };
 use hookswitch_sandbox::{Options, ProviderOptions, Sandbox, VendorOptions, VerifyService, secret::Secret};
 
@@ -20,7 +20,6 @@ const ACCOUNT: &str = "AC00000000000000000000000000000001";
 const TOKEN: &str = "twilio-token-for-tests";
 const API_KEY: (&str, &str) = ("SK00000000000000000000000000000001", "twilio-api-secret-for-tests");
 const SENDER: &str = "+15005550006";
-const ACCESS: Access<'static> = Access { now: jiff::Timestamp::UNIX_EPOCH, credential: None };
 const SERVICE: &str = "VA00000000000000000000000000000001";
 const SERVICE_WITHOUT_CODES: &str = "VA00000000000000000000000000000002";
 const TEMPLATE: &str = "HJ00000000000000000000000000000001";
@@ -82,12 +81,12 @@ impl Scene {
     }
 
     async fn probed(&self, adapter: &dyn Adapter) -> Probed {
-        let ProbeBy::Ask(probe) = adapter.probe(&ACCESS) else { panic!("asked") };
+        let ProbeBy::Ask(probe) = adapter.probe(None) else { panic!("asked") };
         adapter.probed(&self.answered(probe).await)
     }
 
     async fn sent(&self, adapter: &dyn Adapter, message: &Message) -> Outcome {
-        adapter.outcome(&self.answered(adapter.request(message, &ACCESS).unwrap()).await)
+        adapter.outcome(&self.answered(adapter.request(message, None).unwrap()).await)
     }
 
     fn texts(&self) -> Vec<String> {

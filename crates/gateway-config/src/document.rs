@@ -4,8 +4,9 @@
 //! durations are milliseconds, so that a reader has nothing left to decide. Fields may be added within a version when
 //! a reader of the previous release may ignore them safely; anything else is a new version.
 //!
-//! Version 2 has more kinds of accounts than version 1 (Twilio's Verify and its privacy settings, Okta hooks), and is the same otherwise. A configuration without them is written
-//! in version 1 alone; one with them in both, where in version 1 nothing is ever sent by such a provider.
+//! Version 2 has more kinds of accounts than version 1 (Twilio's Verify, Twilio with privacy settings, Okta hooks), and is the
+//! same otherwise. A configuration without them is written in version 1 alone; one with them in both, where in version 1 nothing
+//! is ever sent by such a provider.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -252,7 +253,7 @@ impl Account {
     #[must_use]
     pub const fn since(&self) -> u32 {
         match self {
-            Self::Twilio { options, .. } if options.is_refused_by_version_1() => 2,
+            Self::Twilio { options, .. } if options.needs_version_2() => 2,
             Self::Twilio { .. } | Self::Http { .. } => 1,
             Self::OktaHook { .. } => 2,
         }

@@ -27,7 +27,7 @@ impl TwilioOptions {
     /// Whether a reader of version 1 of the document would do something else than is asked: send by another product, or have what
     /// is not to be kept.
     #[must_use]
-    pub const fn is_refused_by_version_1(&self) -> bool {
+    pub const fn needs_version_2(&self) -> bool {
         self.verify.is_some() || self.content_retention.is_some() || self.address_retention.is_some()
     }
 

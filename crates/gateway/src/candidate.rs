@@ -58,7 +58,7 @@ impl Shut {
             Self::Failing => (Class::Transient, self.label()),
             Self::Resting => (Class::Throttled, self.label()),
         };
-        Refusal { class, code: code.to_owned(), retry_after_s: None }
+        Refusal::local(class, code)
     }
 
     /// Whether a call that has nobody else may knock all the same.

@@ -168,11 +168,6 @@ impl CredentialKeeper {
                             refusal.retry_after_s.map(Duration::from_secs).unwrap_or_default().min(LONGEST_ASKED);
                         let pause = (PACE * 2_u32.pow(failures)).min(LONGEST_PAUSE).max(asked);
                         failures = (failures + 1).min(8);
-                        tracing::warn!(
-                            code = refusal.code,
-                            "no credential was given; asking again in {} s",
-                            pause.as_secs()
-                        );
                         lock(&self.state).why_not = Some(refusal);
                         now + pause
                     }

@@ -3,8 +3,8 @@
 //! A call goes from [`listener`] to [`service`], which knows the caller and answers in time; [`protocol`] reads it,
 //! [`duplicates`] sees whether it was here before, [`dispatch`] routes and sends it as [`compose`] writes it, [`budget`] and
 //! [`attempt_policy`] decide about time and failover. [`source`] brings configurations, [`runtime`] is one made ready,
-//! [`provider`] one provider of it with its [`health`], its [`breaker`] and what [`credential_keeper`] keeps for it. [`serve`] puts it all together. Neither an API server nor
-//! the operator is needed to serve.
+//! [`provider`] one provider of it with its [`health`], its [`breaker`] and what [`credential_keeper`] keeps for it. [`serve`] puts
+//! it all together. Neither an API server nor the operator is needed to serve.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests connect to what they opened themselves"))]
 

@@ -187,7 +187,7 @@ async fn wait(
 }
 
 fn timed_out() -> Refusal {
-    Refusal { class: Class::Transient, code: "timeout".into(), retry_after_s: None }
+    Refusal::local(Class::Transient, "timeout")
 }
 
 fn hash(pod: &str, provider: &str) -> u64 {

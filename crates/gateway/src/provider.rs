@@ -31,8 +31,7 @@ use hookswitch_net as net;
 use hookswitch_net::{Connector, SendError, Unsent};
 use hookswitch_providers as providers;
 use hookswitch_providers::{
-    Access, Adapter, Class, Credential, Issued, MAX_ANSWER, Message, Outcome, Probe, Probed, ProviderAnswer, Refusal,
-    Scope,
+    Adapter, Class, Credential, Issued, MAX_ANSWER, Message, Outcome, Probe, Probed, ProviderAnswer, Refusal, Scope,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -227,7 +226,7 @@ impl Provider {
     /// Why it cannot take the message.
     pub fn request(&self, message: &Message) -> Result<net::Request, Refusal> {
         let credential = self.credential().map_err(Missing::refusal)?;
-        self.adapter.request(message, &access(credential.as_deref()))
+        self.adapter.request(message, credential.as_deref())
     }
 
     /// The credential that its requests are made with now; nothing for a provider that needs none.
@@ -409,12 +408,12 @@ fn refused_part((part, refused): (&Part, &RefusedInARow), now: Instant) -> Refus
 
 /// What a probe finds that got no answer.
 fn out_of_reach(cause: &str) -> Probed {
-    Probed::Down(Refusal { class: Class::Transient, code: cause.to_owned(), retry_after_s: None })
+    Probed::Down(Refusal::local(Class::Transient, cause))
 }
 
-/// What a request is made with now.
-fn access(credential: Option<&Credential>) -> Access<'_> {
-    Access { now: jiff::Timestamp::now(), credential }
+/// The end of what nobody waits for so long: who asks bounds the time.
+fn far() -> tokio::time::Instant {
+    tokio::time::Instant::now() + std::time::Duration::from_mins(1)
 }
 
 impl CredentialSource for Provider {
@@ -422,9 +421,8 @@ impl CredentialSource for Provider {
         let Some(need) = self.adapter.credential() else {
             return Err(Refusal::local(Class::Unknown, "token-unneeded"));
         };
-        let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         let no_answer = |cause| Refusal::local(Class::Transient, &format!("token-{cause}"));
-        let issued = match self.connector.send(&need.request(), far, MAX_ANSWER).await {
+        let issued = match self.connector.send(&need.request(), far(), MAX_ANSWER).await {
             Ok(answer) => need.issued(&carried(answer)),
             Err(SendError::Full) => Err(no_answer("busy")),
             Err(SendError::NotSent { cause }) => Err(no_answer(cause.as_str())),
@@ -441,7 +439,6 @@ impl CredentialSource for Provider {
 
 impl ProbeSubject for Provider {
     async fn ask(&self) -> Probed {
-        let far = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         if let (Some(keeper), Err(Missing::Awaited)) = (&self.credential, self.credential()) {
             keeper.settled().await;
         }
@@ -450,11 +447,13 @@ impl ProbeSubject for Provider {
             Err(Missing::Awaited) => return Probed::Unknown,
             Err(Missing::Refused(refusal)) => return Probed::Down(refusal),
         };
-        let probed = match self.adapter.probe(&access(credential.as_deref())) {
-            Probe::Ask(request) => {
-                self.connector.send(&request, far, MAX_ANSWER).await.map(|answer| self.adapter.probed(&carried(answer)))
-            }
-            Probe::Reach(url) => self.connector.reach(&url, far).await.map(|()| Probed::Up),
+        let probed = match self.adapter.probe(credential.as_deref()) {
+            Probe::Ask(request) => self
+                .connector
+                .send(&request, far(), MAX_ANSWER)
+                .await
+                .map(|answer| self.adapter.probed(&carried(answer))),
+            Probe::Reach(url) => self.connector.reach(&url, far()).await.map(|()| Probed::Up),
         };
         probed.unwrap_or_else(|error| match error {
             // what lies behind a proxy is shown by messages alone
@@ -508,7 +507,7 @@ fn connect(name: &str, way: &Way) -> Result<Connector, UnusableProvider> {
 }
 
 fn refused(class: Class, code: &str) -> Outcome {
-    Outcome::Refused(Refusal { class, code: code.to_owned(), retry_after_s: None })
+    Outcome::Refused(Refusal::local(class, code))
 }
 
 fn carried(answer: net::Answer) -> ProviderAnswer {

@@ -4,9 +4,9 @@
 //! hands them what came back, so every vendor answer is a table test. What a provider wrote is hostile: it is read up
 //! to [`MAX_ANSWER`] bytes, and of it only ids and codes of printable characters and bounded length go any further.
 
-mod access;
 mod answer;
 pub mod codes;
+mod credential;
 mod http;
 mod message;
 mod oauth2;
@@ -20,8 +20,8 @@ mod tests;
 mod twilio;
 pub mod voice;
 
-pub use access::{Access, Credential, CredentialNeed, Issued};
 pub use answer::{MAX_ANSWER, ProviderAnswer};
+pub use credential::{Credential, CredentialNeed, Issued};
 pub use message::Message;
 pub use oauth2::TokenEndpoint;
 pub use outcome::{Class, Outcome, Refusal, Scope};
@@ -35,19 +35,19 @@ use hookswitch_request::Request;
 
 /// One provider account: builds its requests and reads its answers.
 pub trait Adapter: Send + Sync {
-    /// The request that sends `message`.
+    /// The request that sends `message`, with the credential that [`Adapter::credential`] asks for, where it asks for one.
     ///
     /// # Errors
     /// The refusal that the provider would give, or that follows from the configuration: no sender fits (code
     /// `no-sender`), the text is longer than the provider takes (code `too-long`), or the passcode has another length (code
     /// `code-length`). No provider is called then.
-    fn request(&self, message: &Message, access: &Access<'_>) -> Result<Request, Refusal>;
+    fn request(&self, message: &Message, credential: Option<&Credential>) -> Result<Request, Refusal>;
 
     /// What became of the message, given the answer to [`Adapter::request`]'s request.
     fn outcome(&self, answer: &ProviderAnswer) -> Outcome;
 
     /// What shows whether the account can send at all; it costs nothing and sends nothing.
-    fn probe(&self, access: &Access<'_>) -> Probe;
+    fn probe(&self, credential: Option<&Credential>) -> Probe;
 
     /// What the answer to [`Adapter::probe`]'s request shows.
     fn probed(&self, answer: &ProviderAnswer) -> Probed;
@@ -112,7 +112,7 @@ pub enum InvalidProvider {
 }
 
 /// A URL that requests can be sent to.
-fn https_url(url: &str) -> Result<Url, InvalidProvider> {
+fn request_url(url: &str) -> Result<Url, InvalidProvider> {
     let url = Url::parse(url).map_err(|_| InvalidProvider::Url("it does not parse"))?;
     if url.cannot_be_a_base() || !url.has_host() {
         return Err(InvalidProvider::Url("it has no host"));
@@ -128,7 +128,7 @@ pub fn adapter(provider: &ProviderConfig) -> Result<Box<dyn Adapter>, InvalidPro
     match &provider.account {
         Account::Twilio { account_sid, api_key_sid, auth_token, base_url, options } => {
             let credential =
-                twilio::Credential { account_sid, api_key_sid: api_key_sid.as_deref(), secret: auth_token };
+                twilio::AccountCredential { account_sid, api_key_sid: api_key_sid.as_deref(), secret: auth_token };
             Ok(Box::new(twilio::Twilio::new(&credential, base_url, &provider.senders, options)?))
         }
         Account::Http { url, token } => Ok(Box::new(http::Http::new(url, token, &provider.senders)?)),

@@ -9,10 +9,10 @@ use zeroize::Zeroize;
 
 use super::{
     InvalidProvider, ProviderAnswer,
-    access::{Credential, Issued},
     answer::class_by_status,
-    https_url,
+    credential::{Credential, Issued},
     outcome::{Class, Refusal, Scope},
+    request_url,
 };
 use hookswitch_gateway_config::document::{SecretPlacement, TokenClient};
 use hookswitch_message::Secret;
@@ -55,7 +55,7 @@ impl TokenEndpoint {
         if client.client_id.is_empty() || client.client_secret.expose().is_empty() {
             return Err(InvalidProvider::Credential);
         }
-        Ok(Self { url: https_url(&client.token_url)?, client: client.clone() })
+        Ok(Self { url: request_url(&client.token_url)?, client: client.clone() })
     }
 
     pub(super) fn request(&self) -> Request {

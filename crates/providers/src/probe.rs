@@ -36,7 +36,7 @@ pub enum Proof {
     Account,
     /// The service that sends is there.
     Service,
-    /// The authorization server gives tokens.
+    /// A token of the authorization server is at hand.
     Token,
 }
 

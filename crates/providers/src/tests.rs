@@ -8,9 +8,6 @@ use hookswitch_gateway_config::{
     twilio::TwilioOptions,
 };
 
-/// What requests are made with that need no credential.
-pub(crate) const ACCESS: Access<'static> = Access { now: jiff::Timestamp::UNIX_EPOCH, credential: None };
-
 fn adapters() -> Vec<Box<dyn Adapter>> {
     let twilio = Account::Twilio {
         account_sid: "AC0123456789abcdef0123456789abcdef".into(),

@@ -10,9 +10,10 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    Access, Adapter, Class, InvalidProvider, Message, Outcome, Probe, Probed, Proof, ProviderAnswer, Refusal, Scope,
+    Adapter, Class, Credential, InvalidProvider, Message, Outcome, Probe, Probed, Proof, ProviderAnswer, Refusal,
+    Scope,
     answer::{self, class_by_status},
-    https_url, sender,
+    request_url, sender,
 };
 use hookswitch_gateway_config::document::Sender;
 use hookswitch_message::Secret;
@@ -43,7 +44,7 @@ struct Body<'a> {
 
 impl Http {
     pub(super) fn new(url: &str, token: &Secret<String>, senders: &[Sender]) -> Result<Self, InvalidProvider> {
-        let url = https_url(url)?;
+        let url = request_url(url)?;
         if token.expose().is_empty() || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(InvalidProvider::Credential);
         }
@@ -62,7 +63,7 @@ impl Http {
 }
 
 impl Adapter for Http {
-    fn request(&self, message: &Message, _: &Access<'_>) -> Result<Request, Refusal> {
+    fn request(&self, message: &Message, _: Option<&Credential>) -> Result<Request, Refusal> {
         let body = Body {
             message_id: &message.id,
             channel: message.channel.label(),
@@ -103,7 +104,7 @@ impl Adapter for Http {
         }
     }
 
-    fn probe(&self, _: &Access<'_>) -> Probe {
+    fn probe(&self, _: Option<&Credential>) -> Probe {
         Probe::Ask(self.call(Method::GET, Vec::new(), Vec::new()))
     }
 

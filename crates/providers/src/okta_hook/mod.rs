@@ -11,11 +11,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    Access, Adapter, Class, Credential, CredentialNeed, InvalidProvider, Message, Outcome, Probe, Probed, Proof,
+    Adapter, Class, Credential, CredentialNeed, InvalidProvider, Message, Outcome, Probe, Probed, Proof,
     ProviderAnswer, Refusal,
     answer::{self, class_by_status},
-    https_url,
     oauth2::TokenEndpoint,
+    request_url,
 };
 use hookswitch_gateway_config::document::{OktaHookCredential, PlainHeader};
 use hookswitch_message::Secret;
@@ -80,12 +80,12 @@ impl OktaHook {
             }
             further.push((parsed, Secret::new(value.clone())));
         }
-        Ok(Self { url: https_url(url)?, auth, headers: further })
+        Ok(Self { url: request_url(url)?, auth, headers: further })
     }
 
     /// The header that the hook knows its caller by.
-    fn shown(&self, access: &Access<'_>) -> Result<(HeaderName, Secret<String>), Refusal> {
-        match (&self.auth, access.credential) {
+    fn shown(&self, credential: Option<&Credential>) -> Result<(HeaderName, Secret<String>), Refusal> {
+        match (&self.auth, credential) {
             (Auth::Header(name, secret), _) => Ok((name.clone(), secret.clone())),
             (Auth::Token(_), Some(Credential::Token(token))) => {
                 Ok((header::AUTHORIZATION, Secret::new(format!("Bearer {}", token.expose()))))
@@ -96,12 +96,12 @@ impl OktaHook {
 }
 
 impl Adapter for OktaHook {
-    fn request(&self, message: &Message, access: &Access<'_>) -> Result<Request, Refusal> {
+    fn request(&self, message: &Message, credential: Option<&Credential>) -> Result<Request, Refusal> {
         let original = message.original.as_ref().ok_or_else(|| Refusal::local(Class::Unknown, "original-too-long"))?;
         let mut headers = vec![
             (header::CONTENT_TYPE, Secret::from("application/json")),
             (header::ACCEPT, Secret::from("application/json")),
-            self.shown(access)?,
+            self.shown(credential)?,
         ];
         headers.extend(self.headers.iter().cloned());
         Ok(Request { method: Method::POST, url: self.url.clone(), headers, body: Secret::clone(original) })
@@ -120,7 +120,7 @@ impl Adapter for OktaHook {
         class.map_or(GARBAGE, |class| Outcome::Refused(answer.refusal(class, answer.status_code())))
     }
 
-    fn probe(&self, _: &Access<'_>) -> Probe {
+    fn probe(&self, _: Option<&Credential>) -> Probe {
         Probe::Reach(self.url.clone())
     }
 

@@ -15,10 +15,11 @@ use url::Url;
 use zeroize::Zeroize;
 
 use super::{
-    Access, Adapter, Class, InvalidProvider, Message, Outcome, Probe, Probed, Proof, ProviderAnswer, Refusal, Scope,
+    Adapter, Class, Credential, InvalidProvider, Message, Outcome, Probe, Probed, Proof, ProviderAnswer, Refusal,
+    Scope,
     answer::{self, Fields, class_by_status},
     codes::Says,
-    https_url,
+    request_url,
 };
 pub(super) use codes::CODES;
 use hookswitch_gateway_config::{document::Sender, twilio::TwilioOptions};
@@ -53,7 +54,7 @@ const UNDER_WAY: &[&str] = &[
 const OVER: &[&str] = &["failed", "undelivered", "canceled", "deleted", "expired", "max_attempts_reached"];
 
 /// What an account is called with.
-pub(super) struct Credential<'a> {
+pub(super) struct AccountCredential<'a> {
     /// The account, which is in every path of messages and calls.
     pub(super) account_sid: &'a str,
     /// The API key that stands in for the account in the header.
@@ -79,12 +80,12 @@ type Form<'a> = Vec<(&'static str, &'a str)>;
 
 impl Twilio {
     pub(super) fn new(
-        credential: &Credential<'_>,
+        credential: &AccountCredential<'_>,
         base_url: &str,
         senders: &[Sender],
         options: &TwilioOptions,
     ) -> Result<Self, InvalidProvider> {
-        let Credential { account_sid, api_key_sid, secret } = *credential;
+        let AccountCredential { account_sid, api_key_sid, secret } = *credential;
         if !is_sid(account_sid, "AC") {
             return Err(InvalidProvider::AccountSid);
         }
@@ -94,7 +95,7 @@ impl Twilio {
         if secret.expose().is_empty() || !secret.expose().bytes().all(|b| b.is_ascii_graphic()) {
             return Err(InvalidProvider::Credential);
         }
-        let base = https_url(base_url)?;
+        let base = request_url(base_url)?;
         let product = match &options.verify {
             Some(service) => Product::Verify(Verify::new(&base, service, options)?),
             None => Product::Programmable(Programmable::new(&base, credential, senders, options)?),
@@ -121,7 +122,7 @@ impl Twilio {
 }
 
 impl Adapter for Twilio {
-    fn request(&self, message: &Message, _: &Access<'_>) -> Result<Request, Refusal> {
+    fn request(&self, message: &Message, _: Option<&Credential>) -> Result<Request, Refusal> {
         let post = |url: &Url, form: &Form<'_>| self.post(url, form);
         match &self.product {
             Product::Programmable(programmable) => programmable.request(message, post),
@@ -152,7 +153,7 @@ impl Adapter for Twilio {
         }
     }
 
-    fn probe(&self, _: &Access<'_>) -> Probe {
+    fn probe(&self, _: Option<&Credential>) -> Probe {
         let url = match &self.product {
             Product::Programmable(programmable) => programmable.probe(),
             Product::Verify(verify) => verify.probe(),

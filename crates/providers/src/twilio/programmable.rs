@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Credential, Form, Shown, is_sid};
+use super::{AccountCredential, Form, Shown, is_sid};
 use crate::{Class, InvalidProvider, Message, Refusal, Scope, answer::Fields, sender, voice};
 use hookswitch_gateway_config::{
     document::Sender,
@@ -41,7 +41,7 @@ enum Probe {
 impl Programmable {
     pub(super) fn new(
         base: &Url,
-        credential: &Credential<'_>,
+        credential: &AccountCredential<'_>,
         senders: &[Sender],
         options: &TwilioOptions,
     ) -> Result<Self, InvalidProvider> {

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
-use crate::tests::ACCESS;
 use crate::voice;
 use hookswitch_gateway_config::twilio::{AddressRetention, ContentRetention, RiskCheck};
 use hookswitch_message::Channel;
@@ -45,7 +44,7 @@ fn with_options(
     senders: &[Sender],
     options: &TwilioOptions,
 ) -> Result<Twilio, InvalidProvider> {
-    Twilio::new(&Credential { account_sid, api_key_sid, secret: &secret.into() }, base_url, senders, options)
+    Twilio::new(&AccountCredential { account_sid, api_key_sid, secret: &secret.into() }, base_url, senders, options)
 }
 
 fn twilio() -> Twilio {
@@ -62,7 +61,7 @@ fn basic(request: &Request) -> String {
 }
 
 fn probe(twilio: &Twilio) -> Request {
-    let Probe::Ask(request) = twilio.probe(&ACCESS) else { panic!("asked") };
+    let Probe::Ask(request) = twilio.probe(None) else { panic!("asked") };
     request
 }
 
@@ -102,7 +101,7 @@ const COUNTRY: Class = Class::PermanentConfig(Scope::Country);
 
 #[test]
 fn an_sms_is_a_form_of_recipient_sender_text_and_validity() {
-    let request = twilio().request(&message(Channel::Sms, "+14155552671", Some("US")), &ACCESS).unwrap();
+    let request = twilio().request(&message(Channel::Sms, "+14155552671", Some("US")), None).unwrap();
     assert_eq!(request.method, Method::POST);
     assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json"));
     let headers: BTreeMap<_, _> = request.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
@@ -119,10 +118,10 @@ fn an_sms_is_a_form_of_recipient_sender_text_and_validity() {
 
 #[test]
 fn a_messaging_service_is_named_as_one_and_a_name_as_a_sender() {
-    let request = twilio().request(&message(Channel::Sms, "+46701234567", Some("SE")), &ACCESS).unwrap();
+    let request = twilio().request(&message(Channel::Sms, "+46701234567", Some("SE")), None).unwrap();
     assert_eq!(form(&request).get("MessagingServiceSid").map(String::as_str), Some(SERVICE));
     assert!(!form(&request).contains_key("From"));
-    let request = twilio().request(&message(Channel::Sms, "+447400123456", Some("GB")), &ACCESS).unwrap();
+    let request = twilio().request(&message(Channel::Sms, "+447400123456", Some("GB")), None).unwrap();
     assert_eq!(form(&request).get("From").map(String::as_str), Some("Acme"));
 }
 
@@ -130,10 +129,10 @@ fn a_messaging_service_is_named_as_one_and_a_name_as_a_sender() {
 fn a_name_for_all_countries_is_not_sent_where_networks_take_none() {
     let name = Sender { channel: Channel::Sms, countries: Vec::new(), from: "Acme".into() };
     let twilio = made(SID, None, "s3cret", "https://api.twilio.com", &[name]).unwrap();
-    assert!(twilio.request(&message(Channel::Sms, "+46701234567", Some("SE")), &ACCESS).is_ok());
+    assert!(twilio.request(&message(Channel::Sms, "+46701234567", Some("SE")), None).is_ok());
     let nobody = Refusal { class: SENDER, code: "no-sender".into(), retry_after_s: None };
     for (to, country) in [("+14155552671", "US"), ("+14165550123", "CA"), ("+17875550123", "PR")] {
-        assert_eq!(twilio.request(&message(Channel::Sms, to, Some(country)), &ACCESS).unwrap_err(), nobody);
+        assert_eq!(twilio.request(&message(Channel::Sms, to, Some(country)), None).unwrap_err(), nobody);
     }
 }
 
@@ -147,7 +146,7 @@ fn what_a_user_asks_of_twilio_goes_with_texts_and_the_callback_with_calls_too() 
         verify: None,
     };
     let twilio = with_options(SID, None, "s3cret", "https://api.twilio.com", &senders(), &options).unwrap();
-    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), &ACCESS).unwrap();
+    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), None).unwrap();
     let expected = fields([
         ("To", "+14155552671"),
         ("From", "+15005550006"),
@@ -159,7 +158,7 @@ fn what_a_user_asks_of_twilio_goes_with_texts_and_the_callback_with_calls_too() 
         ("StatusCallback", "https://otp.acme.example/twilio?token=a1"),
     ]);
     assert_eq!(form(&request), expected);
-    let call = form(&twilio.request(&message(Channel::Voice, "+46701234567", Some("SE")), &ACCESS).unwrap());
+    let call = form(&twilio.request(&message(Channel::Voice, "+46701234567", Some("SE")), None).unwrap());
     let names: Vec<&str> = call.keys().map(String::as_str).collect();
     assert_eq!(names, ["From", "StatusCallback", "Timeout", "To", "Twiml"]);
 }
@@ -173,7 +172,7 @@ fn a_phone_rings_no_longer_than_the_passcode_lives() {
         (None, "60"),
     ] {
         let message = Message { ttl, ..message(Channel::Voice, "+46701234567", Some("SE")) };
-        assert_eq!(form(&twilio().request(&message, &ACCESS).unwrap())["Timeout"], expected, "{ttl:?}");
+        assert_eq!(form(&twilio().request(&message, None).unwrap())["Timeout"], expected, "{ttl:?}");
     }
 }
 
@@ -181,7 +180,7 @@ fn a_phone_rings_no_longer_than_the_passcode_lives() {
 fn a_country_that_no_sender_serves_is_refused_without_a_call() {
     let nobody = Refusal { class: SENDER, code: "no-sender".into(), retry_after_s: None };
     for (to, country) in [("+33612345678", Some("FR")), ("+881612345678", None)] {
-        assert_eq!(twilio().request(&message(Channel::Sms, to, country), &ACCESS).unwrap_err(), nobody);
+        assert_eq!(twilio().request(&message(Channel::Sms, to, country), None).unwrap_err(), nobody);
     }
 }
 
@@ -190,7 +189,7 @@ fn the_first_sender_that_fits_is_used() {
     let mut senders = senders();
     senders.insert(0, Sender { channel: Channel::Sms, countries: Vec::new(), from: "+15005550001".into() });
     let twilio = made(SID, None, "s3cret", "https://api.twilio.com", &senders).unwrap();
-    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), &ACCESS).unwrap();
+    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), None).unwrap();
     assert_eq!(form(&request).get("From").map(String::as_str), Some("+15005550001"));
 }
 
@@ -204,7 +203,7 @@ fn the_validity_stays_within_twilios_bounds() {
         (None, None),
     ] {
         let message = Message { ttl, ..message(Channel::Sms, "+14155552671", Some("US")) };
-        let form = form(&twilio().request(&message, &ACCESS).unwrap());
+        let form = form(&twilio().request(&message, None).unwrap());
         assert_eq!(form.get("ValidityPeriod").map(String::as_str), expected, "{ttl:?}");
     }
 }
@@ -213,7 +212,7 @@ fn the_validity_stays_within_twilios_bounds() {
 fn a_call_says_the_escaped_text_inline() {
     let mut call = message(Channel::Voice, "+46701234567", Some("SE"));
     call.text = "1 < 2 & \"3\" > '4'\u{0}\u{b}".into();
-    let request = twilio().request(&call, &ACCESS).unwrap();
+    let request = twilio().request(&call, None).unwrap();
     assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Calls.json"));
     let said = "<Response><Say language=\"en-US\">1 &lt; 2 &amp; &quot;3&quot; &gt; &apos;4&apos;</Say></Response>";
     assert_eq!(
@@ -235,7 +234,7 @@ fn a_text_longer_than_twilio_takes_is_refused_without_a_call() {
     ] {
         let mut message = message(channel, "+14155552671", Some("US"));
         message.text = Secret::new(text);
-        assert_eq!(twilio().request(&message, &ACCESS).err(), (!fits).then(|| too_long.clone()), "{channel:?}");
+        assert_eq!(twilio().request(&message, None).err(), (!fits).then(|| too_long.clone()), "{channel:?}");
     }
 }
 
@@ -266,7 +265,7 @@ fn a_configuration_that_could_never_send_is_refused() {
 #[test]
 fn an_api_key_signs_for_the_account_and_reads_its_numbers() {
     let twilio = with_api_key();
-    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), &ACCESS).unwrap();
+    let request = twilio.request(&message(Channel::Sms, "+14155552671", Some("US")), None).unwrap();
     assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/Messages.json"));
     assert_eq!(basic(&request), format!("{KEY}:k3y"));
     let numbers = format!("https://api.twilio.com/2010-04-01/Accounts/{SID}/IncomingPhoneNumbers.json?PageSize=1");
@@ -431,7 +430,7 @@ fn a_probe_asks_for_the_account_and_believes_only_what_it_says() {
 #[test]
 fn no_debug_output_shows_a_number_a_text_or_a_credential() {
     let message = message(Channel::Sms, "+14155552671", Some("US"));
-    let request = twilio().request(&message, &ACCESS).unwrap();
+    let request = twilio().request(&message, None).unwrap();
     let shown = format!("{message:?} {request:?} {:?}", answer(400, r#"{"message":"+14155552671 is bad"}"#));
     for secret in ["4155552671", "12&34", "493817", "s3cret", "Basic", SID] {
         assert!(!shown.contains(secret), "{secret} in {shown}");

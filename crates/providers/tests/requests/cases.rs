@@ -7,7 +7,7 @@ use hookswitch_gateway_config::{
     twilio::{AddressRetention, ContentRetention, RiskCheck, TwilioOptions, TwilioVerify},
 };
 use hookswitch_message::{Channel, Secret};
-use hookswitch_providers::{Access, Adapter, Message, Probe as ProbeBy, Refusal, adapter};
+use hookswitch_providers::{Adapter, Message, Probe as ProbeBy, Refusal, adapter};
 use hookswitch_request::Request;
 
 /// One account as it may be configured.
@@ -136,7 +136,7 @@ pub fn cases() -> Vec<Case> {
             Case { provider, files, name, request }
         };
         let is_first = !cases.iter().any(|case| case.provider == provider);
-        if let ProbeBy::Ask(probe) = adapter.probe(&ACCESS) {
+        if let ProbeBy::Ask(probe) = adapter.probe(None) {
             cases.push(case("probe", probe));
         }
         let mut sent = Vec::new();
@@ -170,9 +170,7 @@ pub fn made(configuration: &Configuration) -> Option<Box<dyn Adapter>> {
     adapter(&provider).ok()
 }
 
-const ACCESS: Access<'static> = Access { now: jiff::Timestamp::UNIX_EPOCH, credential: None };
-
 /// The one place that knows what an adapter needs besides the message.
 pub fn built(adapter: &dyn Adapter, message: &Message) -> Result<Request, Refusal> {
-    adapter.request(message, &ACCESS)
+    adapter.request(message, None)
 }

@@ -5,14 +5,14 @@ use super::*;
 use crate::{
     Adapter as _, Outcome, ProviderAnswer, Refusal,
     codes::{CodeText, Says},
-    twilio::{Credential, Twilio},
+    twilio::{AccountCredential, Twilio},
 };
 use hookswitch_gateway_config::twilio::TwilioOptions;
 
 fn twilio() -> Twilio {
     let secret = "s3cret".into();
     let credential =
-        Credential { account_sid: "AC0123456789abcdef0123456789abcdef", api_key_sid: None, secret: &secret };
+        AccountCredential { account_sid: "AC0123456789abcdef0123456789abcdef", api_key_sid: None, secret: &secret };
     Twilio::new(&credential, "https://api.twilio.com", &[], &TwilioOptions::default()).unwrap()
 }
 

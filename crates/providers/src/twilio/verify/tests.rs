@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::tests::ACCESS;
 use crate::{
     Adapter, Probe, Probed, Proof, ProviderAnswer, Scope,
-    twilio::{Credential, Twilio},
+    twilio::{AccountCredential, Twilio},
 };
 
 const SERVICE: &str = "VA0123456789abcdef0123456789abcdef";
@@ -14,7 +13,7 @@ const TEMPLATE: &str = "HJ0123456789abcdef0123456789abcdef";
 
 fn made(base_url: &str, options: &TwilioOptions) -> Result<Twilio, InvalidProvider> {
     let secret = "k3y".into();
-    let credential = Credential {
+    let credential = AccountCredential {
         account_sid: "AC0123456789abcdef0123456789abcdef",
         api_key_sid: Some("SK0123456789abcdef0123456789abcdef"),
         secret: &secret,
@@ -46,7 +45,7 @@ fn message(channel: Channel, code: &str, locale: Option<&str>) -> Message {
 }
 
 fn form(twilio: &Twilio, message: &Message) -> BTreeMap<String, String> {
-    let request = twilio.request(message, &ACCESS).unwrap();
+    let request = twilio.request(message, None).unwrap();
     form_urlencoded::parse(request.body.expose()).into_owned().collect()
 }
 
@@ -57,7 +56,7 @@ fn fields<const N: usize>(expected: [(&str, &str); N]) -> BTreeMap<String, Strin
 #[test]
 fn a_verification_is_the_number_the_channel_and_the_passcode() {
     let twilio = verify();
-    let request = twilio.request(&message(Channel::Sms, "493817", None), &ACCESS).unwrap();
+    let request = twilio.request(&message(Channel::Sms, "493817", None), None).unwrap();
     assert_eq!(request.url.as_str(), format!("https://verify.twilio.com/v2/Services/{SERVICE}/Verifications"));
     let sms = fields([("To", "+14155552671"), ("Channel", "sms"), ("CustomCode", "493817")]);
     assert_eq!(
@@ -85,7 +84,7 @@ fn a_template_goes_with_both_channels_and_the_risk_check_with_texts() {
     let names: Vec<_> = form(&twilio, &message(Channel::Voice, "493817", None)).into_keys().collect();
     assert_eq!(names, ["Channel", "CustomCode", "TemplateSid", "To"]);
     let service = format!("https://proxy.example/twilio/v2/Services/{SERVICE}");
-    let Probe::Ask(probe) = twilio.probe(&ACCESS) else { panic!("asked") };
+    let Probe::Ask(probe) = twilio.probe(None) else { panic!("asked") };
     assert_eq!(probe.url.as_str(), service);
     assert_eq!(twilio.proves(), [Proof::Reachable, Proof::Credential, Proof::Service]);
 }
@@ -94,7 +93,7 @@ fn a_template_goes_with_both_channels_and_the_risk_check_with_texts() {
 fn a_passcode_that_verify_does_not_take_asks_the_next_provider() {
     let refused = Refusal { class: Class::UnreachableHere, code: "code-length".into(), retry_after_s: None };
     for (code, fits) in [("123", false), ("1234", true), ("1234567890", true), ("12345678901", false)] {
-        let request = verify().request(&message(Channel::Sms, code, None), &ACCESS);
+        let request = verify().request(&message(Channel::Sms, code, None), None);
         assert_eq!(request.err(), (!fits).then(|| refused.clone()), "{code}");
     }
 }

@@ -1,23 +1,12 @@
-//! What a request needs beside the message: the time, and a credential that ends.
+//! What a request needs beside the message: a credential that ends.
 //!
 //! An adapter declares what it needs and gets it with each request; fetching it, keeping it fresh and giving it up is the
 //! dispatcher's work, off the request path.
 
 use std::{fmt, time::Duration};
 
-use jiff::Timestamp;
-
 use super::{ProviderAnswer, oauth2::TokenEndpoint, outcome::Refusal};
 use hookswitch_message::Secret;
-
-/// What a request is made with, at the time it is made.
-#[derive(Debug, Clone, Copy)]
-pub struct Access<'a> {
-    /// The time, for signatures.
-    pub now: Timestamp,
-    /// What [`Adapter::credential`](super::Adapter::credential) asks for; nothing while there is none.
-    pub credential: Option<&'a Credential>,
-}
 
 /// A credential that ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
